@@ -1,0 +1,184 @@
+//! The call detail record: what happened, before money.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::cause::named_enum;
+use crate::{AccountId, CallUid, Cause, CdrId, E164, Initiator, Party, RouteAction, TenantId};
+
+named_enum! {
+    /// How a leg came to be (billing-reference 2.1, `call_type`).
+    CallType {
+        /// Dialled.
+        Call = "call",
+        /// Forward, unconditional.
+        Cfu = "cfu",
+        /// Forward on busy.
+        Cfb = "cfb",
+        /// Forward on no answer.
+        Cft = "cft",
+        /// Forward when not registered.
+        Cfna = "cfna",
+        /// Forward on response code.
+        Cfr = "cfr",
+        /// Forward on overflow.
+        Cfo = "cfo",
+        /// Transfer.
+        Xfer = "xfer",
+    }
+}
+
+named_enum! {
+    /// The reference's status (billing-reference 1.4), from the SIP code alone; [`Cause`] is finer.
+    CallStatus {
+        /// 200.
+        Ok = "ok",
+        /// 486.
+        Busy = "busy",
+        /// 480.
+        NoAnswer = "noanswer",
+        /// 487.
+        Cancel = "cancel",
+        /// 404.
+        Offline = "offline",
+        /// 408.
+        Timeout = "timeout",
+        /// Everything else.
+        Other = "other",
+        /// Answered, and its end was never seen.
+        Failed = "failed",
+    }
+}
+
+impl CallStatus {
+    /// The reference's map of final codes.
+    pub const fn of_code(code: u16) -> Self {
+        match code {
+            200 => CallStatus::Ok,
+            480 => CallStatus::NoAnswer,
+            487 => CallStatus::Cancel,
+            486 => CallStatus::Busy,
+            408 => CallStatus::Timeout,
+            404 => CallStatus::Offline,
+            _ => CallStatus::Other,
+        }
+    }
+}
+
+/// One leg of one call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cdr {
+    /// Derived from call and leg; the same over all revisions.
+    pub id: CdrId,
+    /// 0 for the first record of the leg; a higher one supersedes.
+    pub revision: u32,
+    /// Our name for the call.
+    pub call: CallUid,
+    /// 0 is the call itself.
+    pub leg: u16,
+    /// Call-ID of the incoming leg.
+    pub sip_call_id: String,
+    /// The switch that carried it.
+    pub node: String,
+    /// Whose platform.
+    pub tenant: TenantId,
+    /// Who pays; decides the partition.
+    pub payer: AccountId,
+    /// The calling side.
+    pub source: CdrSource,
+    /// The called side.
+    pub destination: CdrDestination,
+    /// How the leg came to be.
+    pub call_type: CallType,
+    /// The reference's status.
+    pub status: CallStatus,
+    /// Final SIP code.
+    pub code: u16,
+    /// Why it ended, finer.
+    pub cause: Cause,
+    /// Who ended it.
+    pub ended_by: Initiator,
+    /// When the INVITE came in.
+    pub init_at: DateTime<Utc>,
+    /// When the final answer went out; what a tariff looks at.
+    pub start_at: DateTime<Utc>,
+    /// Answered for so long, microseconds, by the monotonic clock; 0 if never.
+    pub duration_us: u64,
+    /// INVITE out to first 18x of the route that was used, microseconds.
+    pub pdd_us: Option<u64>,
+    /// First audio codec; empty if never answered.
+    pub codec: String,
+    /// Every route tried, in order.
+    pub attempts: Vec<RouteTry>,
+    /// Revision of the provisioning data in force.
+    pub config_revision: i64,
+    /// Closed without its end having been seen.
+    pub partial: bool,
+}
+
+impl Cdr {
+    /// Whether somebody picked up; only such a call costs anything (billing-reference 5.1).
+    pub fn is_answered(&self) -> bool {
+        matches!(self.status, CallStatus::Ok | CallStatus::Failed) && self.code == 200
+    }
+
+    /// When the answered part ended; the start for a call that was never answered.
+    pub fn end_at(&self) -> DateTime<Utc> {
+        self.start_at + chrono::TimeDelta::microseconds(i64::try_from(self.duration_us).unwrap_or(i64::MAX / 4))
+    }
+}
+
+/// The calling side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CdrSource {
+    /// Who.
+    pub party: Party,
+    /// User part of From, as sent.
+    pub user: String,
+    /// Host part of From, as sent.
+    pub domain: String,
+    /// Network-provided number; stays when the caller is anonymous.
+    pub cli: Option<E164>,
+    /// The caller hides it.
+    pub clir: bool,
+    /// As sent on.
+    pub user_out: String,
+    /// Source address of the signalling, without the port.
+    pub ip: String,
+    /// User-Agent.
+    pub user_agent: String,
+}
+
+/// The called side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CdrDestination {
+    /// Who answered or was tried last.
+    pub party: Party,
+    /// As dialled, before rewriting.
+    pub dialed: String,
+    /// Host part as dialled.
+    pub domain: String,
+    /// After inbound rewriting: what fees match. Digits where it is a number.
+    pub user_in: String,
+    /// The same as a number.
+    pub number: Option<E164>,
+    /// As sent on.
+    pub user_out: String,
+    /// User-Agent of the answering side.
+    pub user_agent: String,
+}
+
+/// One route that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTry {
+    /// Counts from 1.
+    pub attempt: u16,
+    /// To whom.
+    pub party: Party,
+    /// Its final code; 0 while none came.
+    pub code: u16,
+    /// INVITE to first 18x or final answer, microseconds.
+    pub pdd_us: Option<u64>,
+    /// What came of it.
+    pub action: RouteAction,
+}

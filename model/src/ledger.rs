@@ -1,0 +1,111 @@
+//! Postings: the only way a balance changes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::cause::{UnknownWord, named_enum};
+use crate::{AccountId, CdrId, Money, PostingId, TenantId};
+
+/// An account of the double-entry ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LedgerAccount {
+    /// What a customer or reseller owes us.
+    Receivable(AccountId),
+    /// What we owe a carrier.
+    Payable(AccountId),
+    /// What a tenant earns from calls.
+    Revenue(TenantId),
+    /// What a tenant pays for calls.
+    Cost(TenantId),
+    /// What reached a tenant's bank.
+    Bank(TenantId),
+}
+
+impl fmt::Display for LedgerAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LedgerAccount::Receivable(id) => write!(f, "receivable:{id}"),
+            LedgerAccount::Payable(id) => write!(f, "payable:{id}"),
+            LedgerAccount::Revenue(id) => write!(f, "revenue:{id}"),
+            LedgerAccount::Cost(id) => write!(f, "cost:{id}"),
+            LedgerAccount::Bank(id) => write!(f, "bank:{id}"),
+        }
+    }
+}
+
+impl FromStr for LedgerAccount {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let unknown = || UnknownWord {
+            text: text.to_owned(),
+            allowed: &["receivable:ID", "payable:ID", "revenue:ID", "cost:ID", "bank:ID"],
+        };
+        let (kind, id) = text.split_once(':').ok_or_else(unknown)?;
+        let id: i64 = id.parse().map_err(|_| unknown())?;
+        match kind {
+            "receivable" => Ok(LedgerAccount::Receivable(AccountId(id))),
+            "payable" => Ok(LedgerAccount::Payable(AccountId(id))),
+            "revenue" => Ok(LedgerAccount::Revenue(TenantId(id))),
+            "cost" => Ok(LedgerAccount::Cost(TenantId(id))),
+            "bank" => Ok(LedgerAccount::Bank(TenantId(id))),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl Serialize for LedgerAccount {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LedgerAccount {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+named_enum! {
+    /// Why money moved.
+    PostingReason {
+        /// A call.
+        Call = "call",
+        /// The reversal of an earlier posting.
+        Reversal = "reversal",
+        /// A recurring fee.
+        RecurringFee = "recurring_fee",
+        /// A payment.
+        Payment = "payment",
+        /// By hand.
+        Adjustment = "adjustment",
+    }
+}
+
+/// One movement: `amount` from the credit side to the debit side. Never changed, never deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posting {
+    /// Derived from what caused it: posting the same thing twice is noticed.
+    pub id: PostingId,
+    /// Whose platform.
+    pub tenant: TenantId,
+    /// The billing account it concerns; decides the partition.
+    pub account: AccountId,
+    /// When the call started or the money moved.
+    pub at: DateTime<Utc>,
+    /// This one grows.
+    pub debit: LedgerAccount,
+    /// This one shrinks.
+    pub credit: LedgerAccount,
+    /// How much; negative for a credit tariff.
+    pub amount: Money,
+    /// Why.
+    pub reason: PostingReason,
+    /// For which call.
+    pub cdr: Option<CdrId>,
+    /// Which posting it takes back.
+    pub reverses: Option<PostingId>,
+}

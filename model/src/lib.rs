@@ -1,0 +1,58 @@
+//! The words all rooms of Tollbook share: ids, numbers, money, time, and the records that travel on the bus.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number. The records have two forms outside
+//! memory: protobuf on the bus ([`wire`], published in `model/proto`) and readable JSON (their `serde` form).
+
+mod account;
+mod alert;
+mod cause;
+mod cdr;
+mod control;
+mod directory;
+mod e164;
+mod edr;
+mod event;
+mod id;
+mod ledger;
+mod lock;
+mod moment;
+mod money;
+mod partition;
+mod rated;
+mod record;
+mod stage;
+mod suspense;
+mod tariff;
+
+pub use account::{
+    Account, AccountKind, AccountStatus, Address, Contact, FraudLimit, FraudPolicy, ProfileMapping, Tenant,
+};
+pub use alert::Alert;
+pub use cause::{Cause, Initiator, UnknownWord};
+pub use cdr::{CallStatus, CallType, Cdr, CdrDestination, CdrSource, RouteTry};
+pub use control::Control;
+pub use directory::{Digest, Directory, NumberOwner, Route, Subscriber, Transport, Trunk};
+pub use e164::{E164, InvalidE164};
+pub use edr::{Edr, EdrKind};
+pub use event::{
+    Answer, Attempt, AuthMethod, CallEvent, CallUpdate, ChargeTick, End, EventBody, Forwarded, NodeStarted, Party,
+    Progress, Registration, RegistrationChange, Rejected, RouteAction, RouteAttempt, RouteResult, Security,
+    SecurityKind, TrunkHealth, TrunkState, UpdateKind,
+};
+pub use id::{
+    AccountId, AlertId, CallUid, CdrId, FeeId, InvalidId, InvoiceId, PostingId, ProfileId, ProfileVersionId,
+    RouteId, SubscriberId, TenantId, TrunkId,
+};
+pub use ledger::{LedgerAccount, Posting, PostingReason};
+pub use lock::{Lock, LockLevel, LockSource};
+pub use moment::Moment;
+pub use money::{Currency, InvalidCurrency, MICROS_PER_UNIT, Money, MoneyError, from_micros, to_micros};
+pub use partition::{PARTITIONS_DEFAULT, partition_of};
+pub use rated::{Charge, Direction, Peak, Piece, Provider, RatedCdr};
+pub use record::{Body, Origin, Record, Topic};
+pub use stage::{Effect, Effects, Stage, StageInput, StateChange};
+pub use suspense::{Retry, Suspended};
+pub use tariff::{
+    BillingProfile, Fee, FeeMatch, MatchMode, OffPeakSpecial, OffPeakWeekday, PeakSplit, Rate, Rounding,
+    RoundingMode, TariffVersion,
+};

@@ -1,0 +1,87 @@
+//! The protocol every stage of the pipeline follows (ARCHITECTURE.md, "Stage protocol").
+//!
+//! A stage is a pure state machine for one partition ("lane"). The runner reads a batch, lets the stage apply record
+//! by record, appends the outputs to the bus with their origin, and commits state and position in one transaction.
+
+use crate::{AccountId, Alert, Body, Lock, Posting, RatedCdr, Suspended, Topic};
+
+/// One record, as the runner hands it to a stage.
+#[derive(Debug, Clone, Copy)]
+pub struct StageInput<'a> {
+    /// Partition it was read from.
+    pub partition: u32,
+    /// Its offset there.
+    pub offset: u64,
+    /// What it says.
+    pub body: &'a Body,
+}
+
+/// What a stage wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Append to the bus, in the lane of `key`. Happens before the commit, again after a crash.
+    Append {
+        /// Where.
+        topic: Topic,
+        /// Whose lane.
+        key: AccountId,
+        /// What.
+        body: Box<Body>,
+    },
+    /// Post to the ledger. In the commit.
+    Post(Box<Posting>),
+    /// Keep an alert, and queue the mails to those it names. In the commit.
+    Alert(Box<Alert>),
+    /// Keep a lock. In the commit.
+    Lock(Box<Lock>),
+    /// Put the input aside. In the commit.
+    Suspend(Box<Suspended>),
+    /// Queue a call for an export stream's owner. In the commit.
+    Export {
+        /// `system`, or `reseller:ID` or `carrier:ID`.
+        owner: String,
+        /// The call.
+        rated: Box<RatedCdr>,
+    },
+}
+
+/// Collects what one input leads to, in order. The order of the appends gives them their origin index.
+#[derive(Debug, Default)]
+pub struct Effects(pub Vec<Effect>);
+
+impl Effects {
+    /// Appends `body` to `topic` in the lane of `key`.
+    pub fn append(&mut self, topic: Topic, key: AccountId, body: Body) {
+        self.0.push(Effect::Append { topic, key, body: Box::new(body) });
+    }
+
+    /// Puts the input aside.
+    pub fn suspend(&mut self, suspended: Suspended) {
+        self.0.push(Effect::Suspend(Box::new(suspended)));
+    }
+}
+
+/// One entry of a lane's state that changed; `value == None` removes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateChange {
+    /// Unique within stage and partition.
+    pub key: String,
+    /// In the stage's own format, which it must be able to read in later versions.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A pure state machine over one lane. What it does depends on the input and its state alone.
+pub trait Stage: Send {
+    /// Applies one record. What it cannot process it suspends; it never fails.
+    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects);
+
+    /// The state entries changed since the last call, for the commit.
+    fn take_changes(&mut self) -> Vec<StateChange>;
+
+    /// Called once, before anything else, with the state of the last commit.
+    ///
+    /// # Errors
+    ///
+    /// A sentence naming the entry that cannot be read.
+    fn restore(&mut self, entries: Vec<(String, Vec<u8>)>) -> Result<(), String>;
+}
