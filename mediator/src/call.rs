@@ -1,0 +1,228 @@
+//! What is known of one call: the facts of its events, folded so that neither order nor repetition matters.
+//!
+//! In: events. Out: whether they said anything new. Each fact has one place; where two events claim it, the one with the
+//! lower sequence number has it (for signs of life, the higher), so the fold of a set of events is the same in any order.
+//! What a record makes of the facts is `record`'s work.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use model::{
+    AccountId, Answer, Attempt, CallEvent, Cause, ChargeTick, End, EventBody, Forwarded, Rejected,
+    RouteAttempt, RouteResult, TenantId,
+};
+use serde::{Deserialize, Serialize};
+
+/// What one event said, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fact<T> {
+    pub(crate) seq: u64,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) is: T,
+}
+
+/// The first claim holds. Of a leg that was suspended, the same event with other content is a repair and replaces it.
+fn keep_first<T: Clone + PartialEq>(
+    place: &mut Option<Fact<T>>,
+    may_repair: bool,
+    event: &CallEvent,
+    is: &T,
+) -> bool {
+    let wins = place.as_ref().is_none_or(|held| {
+        event.seq < held.seq || may_repair && event.seq == held.seq && (held.is != *is || held.at != event.at)
+    });
+    if wins {
+        *place = Some(Fact { seq: event.seq, at: event.at, is: is.clone() });
+    }
+    wins
+}
+
+/// The latest claim holds.
+fn keep_last<T: Clone>(place: &mut Option<Fact<T>>, event: &CallEvent, is: &T) -> bool {
+    let wins = place.as_ref().is_none_or(|held| event.seq > held.seq);
+    if wins {
+        *place = Some(Fact { seq: event.seq, at: event.at, is: is.clone() });
+    }
+    wins
+}
+
+/// What every event of a leg carries; taken from its first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Envelope {
+    pub(crate) tenant: TenantId,
+    pub(crate) payer: AccountId,
+    pub(crate) config_revision: i64,
+}
+
+/// One INVITE towards the callee, and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct RouteFacts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attempt: Option<Fact<RouteAttempt>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) result: Option<Fact<RouteResult>>,
+}
+
+/// The record of a leg that was last written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Issued {
+    pub(crate) revision: u32,
+    /// Of a partial record, why it was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) partial: Option<Cause>,
+    /// What came since would make another record.
+    #[serde(default)]
+    pub(crate) is_outdated: bool,
+}
+
+/// The facts of one leg.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Leg {
+    pub(crate) first: Fact<Envelope>,
+    /// The latest event: the last sign of life.
+    pub(crate) life: Fact<()>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attempt: Option<Fact<Attempt>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rejected: Option<Fact<Rejected>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) routes: BTreeMap<u16, RouteFacts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) answer: Option<Fact<Answer>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tick: Option<Fact<ChargeTick>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) end: Option<Fact<End>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) issued: Option<Issued>,
+    /// Suspended under this code instead of issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<String>,
+}
+
+/// Who opened a leg by forwarding another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Forward {
+    pub(crate) parent: u16,
+    pub(crate) forwarded: Forwarded,
+}
+
+/// The facts of one call. It is open until every leg seen has ended, or was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Call {
+    pub(crate) node: String,
+    pub(crate) boot: u64,
+    pub(crate) legs: BTreeMap<u16, Leg>,
+    /// By the leg that was opened.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) forwards: BTreeMap<u16, Fact<Forward>>,
+    /// Log time when it last said anything new.
+    pub(crate) quiet_since: DateTime<Utc>,
+    /// Log time of its closing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) closed_at: Option<DateTime<Utc>>,
+    /// Under which key the last commit has it.
+    #[serde(skip)]
+    pub(crate) stored: Option<StoredAs>,
+    /// When it is given up or forgotten: its place in the timetable of the lane.
+    #[serde(skip)]
+    pub(crate) due: Option<DateTime<Utc>>,
+}
+
+/// Open and closed calls have keys of their own, so that open ones can be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoredAs {
+    Open,
+    Closed,
+}
+
+impl Call {
+    /// A call of which nothing is known yet but who sent its first event.
+    pub(crate) fn of(event: &CallEvent) -> Self {
+        Self {
+            node: event.node.clone(),
+            boot: event.boot,
+            legs: BTreeMap::new(),
+            forwards: BTreeMap::new(),
+            quiet_since: event.at,
+            closed_at: None,
+            stored: None,
+            due: None,
+        }
+    }
+
+    /// Takes in one event of this call; whether it said anything new.
+    pub(crate) fn learn(&mut self, event: &CallEvent) -> bool {
+        let envelope =
+            Envelope { tenant: event.tenant, payer: event.payer, config_revision: event.config_revision };
+        let mut is_new = false;
+        let leg = self.legs.entry(event.leg).or_insert_with(|| {
+            is_new = true;
+            Leg {
+                first: Fact { seq: event.seq, at: event.at, is: envelope.clone() },
+                life: Fact { seq: event.seq, at: event.at, is: () },
+                attempt: None,
+                rejected: None,
+                routes: BTreeMap::new(),
+                answer: None,
+                tick: None,
+                end: None,
+                issued: None,
+                refused: None,
+            }
+        });
+        if event.seq < leg.first.seq {
+            leg.first = Fact { seq: event.seq, at: event.at, is: envelope };
+            is_new = true;
+        }
+        if event.seq > leg.life.seq {
+            leg.life = Fact { seq: event.seq, at: event.at, is: () };
+            is_new = true;
+        }
+        let may_repair = leg.refused.is_some();
+        is_new |= match &event.body {
+            EventBody::Attempt(attempt) => keep_first(&mut leg.attempt, may_repair, event, attempt),
+            EventBody::Rejected(rejected) => keep_first(&mut leg.rejected, may_repair, event, rejected),
+            EventBody::RouteAttempt(route) => keep_first(
+                &mut leg.routes.entry(route.attempt).or_default().attempt,
+                may_repair,
+                event,
+                route,
+            ),
+            EventBody::RouteResult(result) => keep_first(
+                &mut leg.routes.entry(result.attempt).or_default().result,
+                may_repair,
+                event,
+                result,
+            ),
+            EventBody::Answer(answer) => keep_first(&mut leg.answer, may_repair, event, answer),
+            EventBody::ChargeTick(tick) => keep_last(&mut leg.tick, event, tick),
+            EventBody::End(end) => keep_first(&mut leg.end, may_repair, event, end),
+            EventBody::Forwarded(forwarded) => {
+                let forward = Forward { parent: event.leg, forwarded: forwarded.clone() };
+                let held = self.forwards.get(&forwarded.new_leg);
+                let wins = held.is_none_or(|held| event.seq < held.seq);
+                if wins {
+                    let fact = Fact { seq: event.seq, at: event.at, is: forward };
+                    self.forwards.insert(forwarded.new_leg, fact);
+                }
+                wins
+            }
+            // Signs of life, no more.
+            EventBody::Progress(_) | EventBody::Update(_) => false,
+            // The mediator has sent these another way: they belong to no call.
+            EventBody::Registration(_)
+            | EventBody::TrunkState(_)
+            | EventBody::Security(_)
+            | EventBody::NodeStarted(_) => false,
+        };
+        is_new
+    }
+
+    /// Whether the last record of some leg is partial, or missing because it was suspended.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.legs.values().any(|leg| {
+            leg.refused.is_some() || leg.issued.as_ref().is_none_or(|issued| issued.partial.is_some())
+        })
+    }
+}

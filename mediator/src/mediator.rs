@@ -1,0 +1,559 @@
+//! The mediator of one lane: routes events to their calls, watches the time of the log, writes records.
+//!
+//! In: call events and ticks. Out: CDRs and EDRs in the payer's lane, and suspended events. A call is held while it is
+//! open and, for a bounded time of the log, after it closed, so that late and repeated events find it. What arrives after
+//! a call was forgotten makes a record of the same id and revision 0 at worst, which consumers know already.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use model::{
+    AccountId, Body, CallEvent, CallUid, Cause, CdrId, Effects, EventBody, Stage, StageInput, StateChange,
+    Topic,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::call::{Call, Issued, StoredAs};
+use crate::edr::{edr_id, edr_of};
+use crate::record::{Verdict, is_complete, judge};
+use crate::{MediationError, MediatorConfig};
+
+/// Of the state entries. Later versions read all earlier ones.
+const STATE_VERSION: u32 = 1;
+
+/// An open call is kept under its own name; every other entry begins with this, which no call's name may.
+const RESERVED: char = '@';
+const CLOCK_KEY: &str = "@clock";
+const NODE_PREFIX: &str = "@node/";
+const CLOSED_PREFIX: &str = "@closed/";
+const EDR_PREFIX: &str = "@edr/";
+
+/// Whether a state entry under `key` is an open call: for those who count them in the database. A key that begins with a
+/// control character belongs to the runner.
+pub fn is_open_call_key(key: &str) -> bool {
+    !key.starts_with(|first: char| first == RESERVED || first.is_control())
+}
+
+/// The mediator of one lane.
+#[derive(Debug)]
+pub struct Mediator {
+    config: MediatorConfig,
+    clock: Option<LogClock>,
+    /// The latest start of each node.
+    boots: BTreeMap<String, u64>,
+    calls: HashMap<CallUid, Call>,
+    /// EDRs written lately, and when they are forgotten.
+    edrs: HashMap<String, DateTime<Utc>>,
+    /// When each open call is given up.
+    give_up: BTreeSet<(DateTime<Utc>, CallUid)>,
+    /// When each closed call and EDR is forgotten.
+    forget: BTreeSet<(DateTime<Utc>, Memory)>,
+    dirty: BTreeSet<Dirty>,
+    removed: BTreeSet<String>,
+}
+
+/// The time of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct LogClock {
+    /// The highest time seen, of events and ticks.
+    now: DateTime<Utc>,
+    /// The latest tick.
+    #[serde(default)]
+    tick: Option<DateTime<Utc>>,
+}
+
+/// What is remembered for a while.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Memory {
+    Call(CallUid),
+    Edr(String),
+}
+
+/// What has changed since the last commit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Dirty {
+    Clock,
+    Node(String),
+    Call(CallUid),
+    Edr(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    v: u32,
+    is: T,
+}
+
+#[derive(Deserialize)]
+struct VersionOnly {
+    v: u32,
+}
+
+impl Mediator {
+    /// A mediator without calls.
+    pub fn new(config: MediatorConfig) -> Self {
+        Self {
+            config,
+            clock: None,
+            boots: BTreeMap::new(),
+            calls: HashMap::new(),
+            edrs: HashMap::new(),
+            give_up: BTreeSet::new(),
+            forget: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            removed: BTreeSet::new(),
+        }
+    }
+
+    /// Calls whose end is still to come.
+    pub fn open_calls(&self) -> usize {
+        self.give_up.len()
+    }
+
+    /// Moves the time of the log on to a tick, never back.
+    fn tick(&mut self, at: DateTime<Utc>) {
+        let before = self.clock;
+        let latest = before.and_then(|clock| clock.tick).map_or(at, |tick| tick.max(at));
+        let now = before.map_or(at, |clock| clock.now.max(at));
+        self.set_clock(LogClock { now, tick: Some(latest) });
+    }
+
+    /// Moves the time of the log on to that of an event, never back. Ticks come from one clock and events from many: one
+    /// that is far ahead must not give up the calls of the others.
+    fn move_clock(&mut self, at: DateTime<Utc>) -> DateTime<Utc> {
+        let tick = self.clock.and_then(|clock| clock.tick);
+        let believed = tick.map_or(at, |tick| at.min(later(tick, self.config.clock_tolerance)));
+        let now = self.clock.map_or(believed, |clock| clock.now.max(believed));
+        self.set_clock(LogClock { now, tick });
+        now
+    }
+
+    fn set_clock(&mut self, clock: LogClock) {
+        if self.clock != Some(clock) {
+            self.clock = Some(clock);
+            self.dirty.insert(Dirty::Clock);
+        }
+    }
+
+    fn apply_event(&mut self, event: &CallEvent, effects: &mut Effects) {
+        let now = self.move_clock(event.at);
+        match &event.body {
+            EventBody::NodeStarted(_) => self.node_started(event, now, effects),
+            EventBody::Registration(_) | EventBody::TrunkState(_) | EventBody::Security(_) => {
+                self.write_edr(event, now, effects);
+            }
+            EventBody::Attempt(_)
+            | EventBody::Rejected(_)
+            | EventBody::RouteAttempt(_)
+            | EventBody::RouteResult(_)
+            | EventBody::Progress(_)
+            | EventBody::Answer(_)
+            | EventBody::Update(_)
+            | EventBody::ChargeTick(_)
+            | EventBody::End(_)
+            | EventBody::Forwarded(_) => {
+                if let Err(error) = self.call_event(event, now, effects) {
+                    let cdr = event.call.as_ref().map(|call| CdrId::derive(call, event.leg));
+                    effects.suspend(error.suspended(event.payer, cdr));
+                }
+            }
+        }
+    }
+
+    fn call_event(
+        &mut self,
+        event: &CallEvent,
+        now: DateTime<Utc>,
+        effects: &mut Effects,
+    ) -> Result<(), MediationError> {
+        let Some(uid) =
+            event.call.as_ref().filter(|uid| !uid.as_str().is_empty() && is_open_call_key(uid.as_str()))
+        else {
+            return Err(MediationError::NoCall {
+                node: event.node.clone(),
+                boot: event.boot,
+                seq: event.seq,
+                kind: kind_of_event(&event.body),
+            });
+        };
+        let mut call = match self.calls.remove(uid) {
+            Some(call) if call.node == event.node && call.boot == event.boot => call,
+            Some(call) => {
+                let error = MediationError::ForeignNode {
+                    call: uid.to_string(),
+                    node: call.node.clone(),
+                    boot: call.boot,
+                    from_node: event.node.clone(),
+                    from_boot: event.boot,
+                    seq: event.seq,
+                };
+                self.calls.insert(uid.clone(), call);
+                return Err(error);
+            }
+            None if self.give_up.len() >= self.config.calls_open_max => {
+                return Err(MediationError::TooManyOpen { call: uid.to_string(), open: self.give_up.len() });
+            }
+            None => {
+                let mut call = Call::of(event);
+                call.quiet_since = now;
+                call
+            }
+        };
+        self.unschedule(uid, &mut call);
+        self.take_in(uid, &mut call, event, now, effects);
+        self.schedule(uid, &mut call);
+        self.calls.insert(uid.clone(), call);
+        Ok(())
+    }
+
+    /// Adds an event to its call and writes what records that leads to.
+    fn take_in(
+        &mut self,
+        uid: &CallUid,
+        call: &mut Call,
+        event: &CallEvent,
+        now: DateTime<Utc>,
+        effects: &mut Effects,
+    ) {
+        let tolerance = delta(self.config.clock_tolerance);
+        let issued: Vec<(u16, Option<Cause>)> = call
+            .legs
+            .iter()
+            .filter_map(|(number, leg)| leg.issued.as_ref().map(|issued| (*number, issued.partial)))
+            .collect();
+        let before: Vec<(u16, Verdict)> = issued
+            .into_iter()
+            .map(|(number, partial)| (number, judge(uid, call, number, partial, tolerance)))
+            .collect();
+        if !call.learn(event) {
+            return;
+        }
+        self.dirty.insert(Dirty::Call(uid.clone()));
+        call.quiet_since = now;
+        for (number, earlier) in before {
+            let partial =
+                call.legs.get(&number).and_then(|leg| leg.issued.as_ref()).and_then(|issued| issued.partial);
+            let later = judge(uid, call, number, partial, tolerance);
+            if let (Verdict::Impossible(error), false) = (&later, matches!(earlier, Verdict::Impossible(_))) {
+                // A record is out and stays; what contradicts it is for people to look at.
+                effects.suspend(error.suspended(event.payer, Some(CdrId::derive(uid, number))));
+            }
+            if matches!(later, Verdict::Record(_))
+                && later != earlier
+                && let Some(issued) = call.legs.get_mut(&number).and_then(|leg| leg.issued.as_mut())
+            {
+                issued.is_outdated = true;
+            }
+        }
+        let numbers: Vec<u16> = call.legs.keys().copied().collect();
+        let mut is_complete_call = true;
+        for number in numbers {
+            if is_complete(call, number) {
+                settle(uid, call, number, None, tolerance, effects);
+            } else {
+                is_complete_call = false;
+            }
+        }
+        if !is_complete_call {
+            // A partial record does not keep a call closed that shows new life.
+            call.closed_at = None;
+        } else if call.closed_at.is_none() {
+            call.closed_at = Some(now);
+        }
+    }
+
+    /// Closes a call at its last sign of life.
+    fn give_up_call(&mut self, uid: &CallUid, cause: Cause, now: DateTime<Utc>, effects: &mut Effects) {
+        let Some(mut call) = self.calls.remove(uid) else { return };
+        self.unschedule(uid, &mut call);
+        let numbers: Vec<u16> = call.legs.keys().copied().collect();
+        for number in numbers {
+            if !is_complete(&call, number) {
+                settle(uid, &mut call, number, Some(cause), delta(self.config.clock_tolerance), effects);
+            }
+        }
+        call.closed_at = Some(now);
+        self.dirty.insert(Dirty::Call(uid.clone()));
+        self.schedule(uid, &mut call);
+        self.calls.insert(uid.clone(), call);
+    }
+
+    /// Every call that an earlier process of this node had open is gone.
+    fn node_started(&mut self, event: &CallEvent, now: DateTime<Utc>, effects: &mut Effects) {
+        let latest = self.boots.entry(event.node.clone()).or_insert(0);
+        if event.boot <= *latest {
+            return;
+        }
+        *latest = event.boot;
+        self.dirty.insert(Dirty::Node(event.node.clone()));
+        let mut gone: Vec<CallUid> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.closed_at.is_none() && call.node == event.node && call.boot < event.boot)
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        gone.sort();
+        for uid in gone {
+            self.give_up_call(&uid, Cause::SwitchRestart, now, effects);
+        }
+    }
+
+    fn write_edr(&mut self, event: &CallEvent, now: DateTime<Utc>, effects: &mut Effects) {
+        let id = edr_id(event);
+        if self.edrs.contains_key(&id) {
+            return;
+        }
+        if let Some(edr) = edr_of(event) {
+            effects.append(Topic::Cdrs, edr.account, Body::Edr(edr));
+        }
+        let until = later(now, self.config.late_for);
+        self.edrs.insert(id.clone(), until);
+        self.forget.insert((until, Memory::Edr(id.clone())));
+        self.dirty.insert(Dirty::Edr(id));
+    }
+
+    /// Gives up open calls that have been silent for too long, and forgets what was remembered for long enough.
+    fn pass_time(&mut self, effects: &mut Effects) {
+        let Some(LogClock { now, .. }) = self.clock else { return };
+        while let Some((due, _)) = self.give_up.first()
+            && *due <= now
+            && let Some((_, uid)) = self.give_up.pop_first()
+        {
+            let cause = match self.calls.get(&uid) {
+                Some(call) if self.is_of_earlier_boot(call) => Cause::SwitchRestart,
+                Some(_) | None => Cause::LostEnd,
+            };
+            self.give_up_call(&uid, cause, now, effects);
+        }
+        while let Some((due, _)) = self.forget.first()
+            && (*due <= now || self.forget.len() > self.config.remembered_max)
+            && let Some((_, memory)) = self.forget.pop_first()
+        {
+            match memory {
+                Memory::Call(uid) => {
+                    if let Some(Call { stored: Some(stored), .. }) = self.calls.remove(&uid) {
+                        self.removed.insert(key_of_call(&uid, stored));
+                    }
+                    self.dirty.remove(&Dirty::Call(uid));
+                }
+                Memory::Edr(id) => {
+                    self.edrs.remove(&id);
+                    self.removed.insert(format!("{EDR_PREFIX}{id}"));
+                    self.dirty.remove(&Dirty::Edr(id));
+                }
+            }
+        }
+    }
+
+    fn is_of_earlier_boot(&self, call: &Call) -> bool {
+        self.boots.get(&call.node).is_some_and(|latest| call.boot < *latest)
+    }
+
+    /// When an open call is given up, or a closed one forgotten.
+    fn due(&self, call: &Call) -> DateTime<Utc> {
+        match call.closed_at {
+            Some(closed_at) if call.is_unfinished() => later(closed_at, self.config.partials_for),
+            Some(closed_at) => later(closed_at, self.config.late_for),
+            // Its process is gone: only what was on its way can still come.
+            None if self.is_of_earlier_boot(call) => later(call.quiet_since, self.config.late_for),
+            None => later(call.quiet_since, self.config.close_after),
+        }
+    }
+
+    fn schedule(&mut self, uid: &CallUid, call: &mut Call) {
+        let due = self.due(call);
+        call.due = Some(due);
+        if call.closed_at.is_some() {
+            self.forget.insert((due, Memory::Call(uid.clone())));
+        } else {
+            self.give_up.insert((due, uid.clone()));
+        }
+    }
+
+    fn unschedule(&mut self, uid: &CallUid, call: &mut Call) {
+        let Some(due) = call.due.take() else { return };
+        if call.closed_at.is_some() {
+            self.forget.remove(&(due, Memory::Call(uid.clone())));
+        } else {
+            self.give_up.remove(&(due, uid.clone()));
+        }
+    }
+
+    fn restore_entry(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
+        if key == CLOCK_KEY {
+            self.clock = Some(read(key, value)?);
+        } else if let Some(node) = key.strip_prefix(NODE_PREFIX) {
+            self.boots.insert(node.to_owned(), read(key, value)?);
+        } else if let Some(id) = key.strip_prefix(EDR_PREFIX) {
+            self.edrs.insert(id.to_owned(), read(key, value)?);
+        } else if let Some(uid) = key.strip_prefix(CLOSED_PREFIX) {
+            let call: Call = read(key, value)?;
+            self.calls.insert(CallUid::new(uid), Call { stored: Some(StoredAs::Closed), ..call });
+        } else if is_open_call_key(key) {
+            let call: Call = read(key, value)?;
+            self.calls.insert(CallUid::new(key), Call { stored: Some(StoredAs::Open), ..call });
+        } else {
+            return Err(format!(
+                "entry {key:?} is of no kind this version knows: run the version that wrote it"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Stage for Mediator {
+    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
+        match input.body {
+            Body::Tick(at) => self.tick(*at),
+            Body::Call(event) => self.apply_event(event, effects),
+            Body::Cdr(_) | Body::Edr(_) | Body::Rated(_) | Body::Posting(_) | Body::Control(_) => {
+                let error = MediationError::NotAnEvent { kind: kind_of_body(input.body) };
+                effects.suspend(error.suspended(AccountId::NOBODY, None));
+            }
+        }
+        // After the event: a call that speaks again after a long silence is not given up just before.
+        self.pass_time(effects);
+    }
+
+    fn take_changes(&mut self) -> Vec<StateChange> {
+        let mut changes: BTreeMap<String, Option<Vec<u8>>> =
+            std::mem::take(&mut self.removed).into_iter().map(|key| (key, None)).collect();
+        for dirty in std::mem::take(&mut self.dirty) {
+            match dirty {
+                Dirty::Clock => {
+                    changes.insert(CLOCK_KEY.to_owned(), self.clock.as_ref().map(write));
+                }
+                Dirty::Node(node) => {
+                    let value = self.boots.get(&node).map(write);
+                    changes.insert(format!("{NODE_PREFIX}{node}"), value);
+                }
+                Dirty::Edr(id) => {
+                    let value = self.edrs.get(&id).map(write);
+                    changes.insert(format!("{EDR_PREFIX}{id}"), value);
+                }
+                Dirty::Call(uid) => {
+                    let Some(call) = self.calls.get_mut(&uid) else { continue };
+                    let store_as = if call.closed_at.is_some() { StoredAs::Closed } else { StoredAs::Open };
+                    if let Some(stored) = call.stored.replace(store_as)
+                        && stored != store_as
+                    {
+                        changes.insert(key_of_call(&uid, stored), None);
+                    }
+                    changes.insert(key_of_call(&uid, store_as), Some(write(call)));
+                }
+            }
+        }
+        changes.into_iter().map(|(key, value)| StateChange { key, value }).collect()
+    }
+
+    fn restore(&mut self, entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
+        for (key, value) in entries {
+            self.restore_entry(&key, &value)?;
+        }
+        let mut calls = std::mem::take(&mut self.calls);
+        for (uid, call) in &mut calls {
+            self.schedule(uid, call);
+        }
+        self.calls = calls;
+        self.forget.extend(self.edrs.iter().map(|(id, until)| (*until, Memory::Edr(id.clone()))));
+        Ok(())
+    }
+}
+
+/// Writes the record of a leg if it has none, or if what came since makes another one.
+fn settle(
+    uid: &CallUid,
+    call: &mut Call,
+    number: u16,
+    given_up: Option<Cause>,
+    tolerance: TimeDelta,
+    effects: &mut Effects,
+) {
+    let verdict = judge(uid, call, number, given_up, tolerance);
+    let Some(leg) = call.legs.get_mut(&number) else { return };
+    match verdict {
+        Verdict::Open => {}
+        Verdict::Impossible(error) => {
+            // Once is enough, and a record that is out stays.
+            if leg.issued.is_none() && leg.refused.as_deref() != Some(error.code()) {
+                effects.suspend(error.suspended(leg.first.is.payer, Some(CdrId::derive(uid, number))));
+                leg.refused = Some(error.code().to_owned());
+            }
+        }
+        Verdict::Record(mut cdr) => {
+            let revision = match &leg.issued {
+                None => 0,
+                Some(issued) if issued.is_outdated || issued.partial != given_up => issued.revision + 1,
+                Some(_) => return,
+            };
+            cdr.revision = revision;
+            leg.issued = Some(Issued { revision, partial: given_up, is_outdated: false });
+            leg.refused = None;
+            effects.append(Topic::Cdrs, cdr.payer, Body::Cdr(*cdr));
+        }
+    }
+}
+
+fn key_of_call(uid: &CallUid, stored: StoredAs) -> String {
+    match stored {
+        StoredAs::Open => uid.to_string(),
+        StoredAs::Closed => format!("{CLOSED_PREFIX}{uid}"),
+    }
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+fn later(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+    at.checked_add_signed(delta(by)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+fn write<T: Serialize>(is: &T) -> Vec<u8> {
+    // Maps with numbers or text as keys and plain structs: JSON has a form for all of them.
+    serde_json::to_vec(&Versioned { v: STATE_VERSION, is }).expect("state entries are plain data")
+}
+
+fn read<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, String> {
+    let unreadable = |why: serde_json::Error| format!("entry {key:?} cannot be read: {why}");
+    let VersionOnly { v } = serde_json::from_slice(value).map_err(unreadable)?;
+    if v != STATE_VERSION {
+        return Err(format!(
+            "entry {key:?} has version {v}, this program reads up to {STATE_VERSION}: run the version that wrote it"
+        ));
+    }
+    serde_json::from_slice(value).map(|Versioned { is, .. }| is).map_err(unreadable)
+}
+
+fn kind_of_body(body: &Body) -> &'static str {
+    match body {
+        Body::Tick(_) => "tick",
+        Body::Call(_) => "call",
+        Body::Cdr(_) => "cdr",
+        Body::Edr(_) => "edr",
+        Body::Rated(_) => "rated",
+        Body::Posting(_) => "posting",
+        Body::Control(_) => "control",
+    }
+}
+
+fn kind_of_event(body: &EventBody) -> &'static str {
+    match body {
+        EventBody::Attempt(_) => "attempt",
+        EventBody::Rejected(_) => "rejected",
+        EventBody::RouteAttempt(_) => "route_attempt",
+        EventBody::RouteResult(_) => "route_result",
+        EventBody::Progress(_) => "progress",
+        EventBody::Answer(_) => "answer",
+        EventBody::Update(_) => "update",
+        EventBody::ChargeTick(_) => "charge_tick",
+        EventBody::End(_) => "end",
+        EventBody::Forwarded(_) => "forwarded",
+        EventBody::Registration(_) => "registration",
+        EventBody::TrunkState(_) => "trunk_state",
+        EventBody::Security(_) => "security",
+        EventBody::NodeStarted(_) => "node_started",
+    }
+}

@@ -1,0 +1,170 @@
+//! What each kind of call comes to.
+
+use expect_test::expect;
+
+use crate::script::check;
+
+#[test]
+fn answered_call_is_billed_from_its_answer_by_the_monotonic_clock() {
+    check(
+        "0 attempt
+         0.1 route 1
+         2 progress 180
+         5 result 1 200 stop
+         5 answer 1
+         60 tick 55
+         65.2 end 60.25 200 normal caller",
+        expect![[r#"
+            a/0 r0 call ok 200 normal by caller | in 12:00:00 start 12:00:05 for 60250000 us, pdd Some(1000000) PCMA/8000 [1:200:stop] | 11 pays: anna -> 43660555123 as 143660555123
+        "#]],
+    );
+}
+
+#[test]
+fn failover_is_one_record_with_the_routes_inside() {
+    check(
+        "0 attempt
+         0.1 route 1
+         3 result 1 503 next
+         3.1 route 2
+         9 result 2 408 next
+         9.1 route 3
+         12 result 3 200 stop
+         12 answer 3
+         22 end 10 200 normal callee",
+        expect![[r#"
+            a/0 r0 call ok 200 normal by callee | in 12:00:00 start 12:00:12 for 10000000 us, pdd Some(3000000) PCMA/8000 [1:503:next 2:408:next 3:200:stop] | 11 pays: anna -> 43660555123 as 343660555123
+        "#]],
+    );
+}
+
+#[test]
+fn busy_call_costs_no_time_and_starts_at_its_refusal() {
+    check(
+        "0 attempt
+         0.1 route 1
+         4 result 1 486 stop
+         4 end 0 486 busy callee",
+        expect![[r#"
+            a/0 r0 call busy 486 busy by callee | in 12:00:00 start 12:00:04 for 0 us, pdd Some(1000000) - [1:486:stop] | 11 pays: anna -> 43660555123 as 143660555123
+        "#]],
+    );
+}
+
+#[test]
+fn cancelled_call_is_the_callers_doing() {
+    check(
+        "0 attempt
+         0.1 route 1
+         1 progress 180
+         8 end 0 487 cancelled caller",
+        expect![[r#"
+            a/0 r0 call cancel 487 cancelled by caller | in 12:00:00 start 12:00:08 for 0 us, pdd None - [1:0:stop] | 11 pays: anna -> 43660555123 as 143660555123
+        "#]],
+    );
+}
+
+#[test]
+fn locked_account_gets_a_record_of_its_refusal() {
+    check(
+        "0 attempt
+         0.01 reject 403 locked_out",
+        expect![[r#"
+            a/0 r0 call other 403 locked_out by switch | in 12:00:00 start 12:00:00.010 for 0 us, pdd None - [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn all_routes_failed() {
+    check(
+        "0 attempt
+         0.1 route 1
+         1 result 1 503 next
+         1.1 route 2
+         2 result 2 500 stop
+         2 end 0 500 peering_unavailable callee",
+        expect![[r#"
+            a/0 r0 call other 500 peering_unavailable by callee | in 12:00:00 start 12:00:02 for 0 us, pdd Some(2000000) - [1:503:next 2:500:stop] | 11 pays: anna -> 43660555123 as 243660555123
+        "#]],
+    );
+}
+
+#[test]
+fn forwarded_call_has_a_record_for_each_leg_and_the_forwarder_is_the_source_of_the_second() {
+    check(
+        "0 attempt
+         0.1 forward cfu 1
+         0.2 route 1 leg=1 payer=12
+         3 answer 1 leg=1 payer=12
+         3 answer 1
+         33 end 30 200 normal caller
+         33 end 30 200 normal caller leg=1 payer=12",
+        expect![[r#"
+            a/0 r0 call ok 200 normal by caller | in 12:00:00 start 12:00:03 for 30000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            a/1 r0 cfu ok 200 normal by caller | in 12:00:00.100 start 12:00:03 for 30000000 us, pdd None PCMA/8000 [1:200:stop] | 12 pays: 43660555123 -> 4930555123 as 143660555123
+        "#]],
+    );
+}
+
+#[test]
+fn event_that_comes_twice_is_counted_once() {
+    check(
+        "0 attempt seq=1
+         0 attempt seq=1
+         5 answer 1 seq=2
+         15 end 10 200 normal caller seq=3
+         5 answer 1 seq=2
+         15 end 10 200 normal caller seq=3
+         6 register ok seq=4
+         6 register ok seq=4",
+        expect![[r#"
+            a/0 r0 call ok 200 normal by caller | in 12:00:00 start 12:00:05 for 10000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            edr sw1-1-4 registered "" -> "ok" of 11: anna@example.org contact sip:anna@192.0.2.10 from 192.0.2.10:5060 for 3600 s, phone/1
+        "#]],
+    );
+}
+
+#[test]
+fn answer_after_the_end_corrects_the_record() {
+    check(
+        "0 attempt seq=1
+         15 end 10 200 normal caller seq=3
+         5.5 answer 1 seq=2",
+        expect![[r#"
+            a/0 r0 call ok 200 normal by caller | in 12:00:00 start 12:00:05 for 10000000 us, pdd None - [] | 11 pays: anna -> 43660555123 as -
+            a/0 r1 call ok 200 normal by caller | in 12:00:00 start 12:00:05.500 for 10000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn late_event_that_changes_nothing_makes_no_revision() {
+    check(
+        "0 attempt seq=1
+         5 answer 1 seq=2
+         15 end 10 200 normal caller seq=4
+         9 hold seq=3",
+        expect![[r#"
+            a/0 r0 call ok 200 normal by caller | in 12:00:00 start 12:00:05 for 10000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn what_belongs_to_no_call_becomes_an_edr() {
+    check(
+        "0 register ok call=-
+         1 register expired call=-
+         2 register failed call=- payer=0
+         3 trunk up down call=- payer=103
+         4 security auth_failed call=- payer=0",
+        expect![[r#"
+            edr sw1-1-1 registered "" -> "ok" of 11: anna@example.org contact sip:anna@192.0.2.10 from 192.0.2.10:5060 for 3600 s, phone/1
+            edr sw1-1-2 unregistered "" -> "expired" of 11: anna@example.org contact sip:anna@192.0.2.10 from 192.0.2.10:5060 for 3600 s, phone/1
+            edr sw1-1-3 register_failed "" -> "failed" of 0: anna@example.org contact sip:anna@192.0.2.10 from 192.0.2.10:5060 for 3600 s, phone/1
+            edr sw1-1-4 trunk_state "up" -> "down" of 103: trunk 3, code 408
+            edr sw1-1-5 security "" -> "auth_failed" of 0: 192.0.2.10:5060 user admin, 3 times: wrong password
+        "#]],
+    );
+}

@@ -1,0 +1,206 @@
+//! Calls whose end does not come, or comes late.
+
+use std::time::Duration;
+
+use expect_test::expect;
+use mediator::{Mediator, MediatorConfig};
+
+use crate::script::{check, events, feed};
+
+#[test]
+fn lost_end_closes_the_call_at_its_last_sign_of_life() {
+    check(
+        "0 attempt
+         5 answer 1
+         1805 tick 1800
+         1900 hold
+         16299 log
+         16300 log
+         99999 log",
+        expect![[r#"
+            a/0 r0 partial call failed 200 lost_end by switch | in 12:00:00 start 12:00:05 for 1895000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn call_lost_while_ringing_costs_nothing() {
+    check(
+        "0 attempt
+         1 progress 180
+         14401 log",
+        expect![[r#"
+            a/0 r0 partial call failed 0 lost_end by switch | in 12:00:00 start 12:00:01 for 0 us, pdd None - [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn tick_alone_shows_that_the_call_was_answered() {
+    check(
+        "0 attempt
+         65 tick 60
+         20000 log",
+        expect![[r#"
+            a/0 r0 partial call failed 200 lost_end by switch | in 12:00:00 start 12:00:05 for 60000000 us, pdd None - [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn charge_tick_keeps_a_call_open() {
+    check(
+        "0 attempt
+         5 answer 1
+         14000 tick 13995
+         14405 log",
+        expect![[r#"
+            1 open
+        "#]],
+    );
+}
+
+#[test]
+fn late_end_supersedes_the_partial_record() {
+    check(
+        "0 attempt
+         5 answer 1
+         20000 log
+         21005 end 21000 200 normal caller",
+        expect![[r#"
+            a/0 r0 partial call failed 200 lost_end by switch | in 12:00:00 start 12:00:05 for 0 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            a/0 r1 call ok 200 normal by caller | in 12:00:00 start 12:00:05 for 21000000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn call_that_shows_life_after_it_was_given_up_is_open_again() {
+    check(
+        "0 attempt
+         5 answer 1
+         20000 log
+         20005 tick 20000
+         40000 log",
+        expect![[r#"
+            a/0 r0 partial call failed 200 lost_end by switch | in 12:00:00 start 12:00:05 for 0 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            a/0 r1 partial call failed 200 lost_end by switch | in 12:00:00 start 12:00:05 for 20000000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn restarted_switch_closes_its_calls_and_no_others() {
+    check(
+        "0 attempt
+         5 answer 1
+         35 tick 30
+         1 attempt call=b node=sw2
+         2 attempt call=c boot=2
+         40 started boot=2",
+        expect![[r#"
+            a/0 r0 partial call failed 200 switch_restart by switch | in 12:00:00 start 12:00:05 for 30000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            2 open
+        "#]],
+    );
+}
+
+#[test]
+fn end_that_was_on_its_way_when_the_switch_restarted_still_counts() {
+    check(
+        "0 attempt seq=1
+         5 answer 1 seq=2
+         40 started boot=2 seq=1
+         38 end 33 200 normal caller seq=3",
+        expect![[r#"
+            a/0 r0 partial call failed 200 switch_restart by switch | in 12:00:00 start 12:00:05 for 0 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            a/0 r1 call ok 200 normal by caller | in 12:00:00 start 12:00:05 for 33000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn events_of_a_dead_process_after_the_restart_are_not_waited_on_for_hours() {
+    check(
+        "40 started boot=2 seq=1
+         0 attempt seq=1
+         5 answer 1 seq=2
+         700 log",
+        expect![[r#"
+            a/0 r0 partial call failed 200 switch_restart by switch | in 12:00:00 start 12:00:05 for 0 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn hour_old_events_after_an_outage_are_not_given_up_on_arrival() {
+    check(
+        "18000 log
+         0 attempt
+         5 answer 1
+         65 end 60 200 normal caller",
+        expect![[r#"
+            a/0 r0 call ok 200 normal by caller | in 12:00:00 start 12:00:05 for 60000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn switch_whose_clock_is_years_ahead_ends_no_call_of_others() {
+    check(
+        "0 log
+         0 attempt
+         5 answer 1
+         99999999 attempt call=b node=sw2
+         65 end 60 200 normal caller",
+        expect![[r#"
+            a/0 r0 call ok 200 normal by caller | in 12:00:00 start 12:00:05 for 60000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            1 open
+        "#]],
+    );
+}
+
+#[test]
+fn memory_of_closed_calls_ends() {
+    let mut mediator = Mediator::new(MediatorConfig::default());
+    feed(&mut mediator, &events("0 attempt\n5 reject 403 locked_out\n"));
+    assert!(!mediator.take_changes_keys().is_empty());
+    feed(&mut mediator, &events("605 log"));
+    assert_eq!(mediator.take_changes_keys(), ["@clock", "-@closed/a"]);
+}
+
+#[test]
+fn full_memory_forgets_the_oldest_first() {
+    let config = MediatorConfig { remembered_max: 1, ..MediatorConfig::default() };
+    let mut mediator = Mediator::new(config);
+    feed(
+        &mut mediator,
+        &events("0 attempt\n1 reject 403 locked_out\n2 attempt call=b\n3 reject 403 locked_out call=b"),
+    );
+    assert_eq!(mediator.take_changes_keys(), ["@clock", "@closed/b"]);
+}
+
+#[test]
+fn call_that_opens_and_closes_within_a_commit_is_written_once() {
+    let mut mediator =
+        Mediator::new(MediatorConfig { late_for: Duration::from_secs(60), ..MediatorConfig::default() });
+    feed(&mut mediator, &events("0 attempt\n1 attempt call=b\n2 end 0 486 busy callee call=b"));
+    assert_eq!(mediator.take_changes_keys(), ["@clock", "@closed/b", "a"]);
+    feed(&mut mediator, &events("3 end 0 486 busy callee seq=9"));
+    assert_eq!(mediator.take_changes_keys(), ["@clock", "@closed/a", "-a"]);
+}
+
+/// The keys of the changes; a removal begins with `-`.
+trait ChangedKeys {
+    fn take_changes_keys(&mut self) -> Vec<String>;
+}
+
+impl ChangedKeys for Mediator {
+    fn take_changes_keys(&mut self) -> Vec<String> {
+        let changes = model::Stage::take_changes(self);
+        changes
+            .into_iter()
+            .map(|change| if change.value.is_some() { change.key } else { format!("-{}", change.key) })
+            .collect()
+    }
+}
