@@ -1,1 +1,29 @@
-//! Room under construction.
+//! Spend limits: adds up what each account spends and locks it when a limit is reached.
+//!
+//! In: rated calls of one lane, the time of the log, and snapshots of the provisioning data for limits, zones and locks.
+//! Out: alerts with the calls that showed it, locks, and messages on the control topic. Carrying locks out is the
+//! switch's work, mailing `notify`'s, keeping both the runner's.
+//!
+//! One rule so far, [`DAILY_SPEND`]. What counts for it:
+//!
+//! * The customer-level charge of the originating side: what remains to be paid and what balance or free cash covered. The
+//!   reference leaves the latter out (billing-reference 6.3), so that a prepaid thief never meets a limit.
+//! * On the day, in the account's zone, on which the call ended: its start plus its duration, up to the next whole second,
+//!   as in the reference.
+//! * Only the highest revision of each record; a superseding one adds the difference, or moves the call to another day.
+
+mod day;
+mod desk;
+mod error;
+mod state;
+
+pub use desk::FraudDesk;
+pub use error::FraudError;
+
+/// The limit on what an account spends in one of its days.
+pub const DAILY_SPEND: &str = "daily_spend";
+
+/// The names of all rules, as they stand in alerts.
+pub const fn rules() -> &'static [&'static str] {
+    &[DAILY_SPEND]
+}
