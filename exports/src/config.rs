@@ -1,0 +1,167 @@
+//! What an operator sets about CDR files: the section `[exports]` of the configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use crate::ExportsError;
+
+/// How CDR files are named, cut and written. Defaults are those of the reference (billing-reference 7.2, 7.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExportConfig {
+    /// Directory under which `system/`, `resellers/` and `carriers/` are. Default: `"exports"`.
+    pub dir: PathBuf,
+    /// First part of every file name. Default: `"tollbook"`.
+    pub prefix: String,
+    /// Format version, in the file name and the header line. Default: `"007"`.
+    pub version: String,
+    /// Last part of every file name, after the dot. Default: `"cdr"`.
+    pub suffix: String,
+    /// Zone of all times in files and file names, such as `"Europe/Vienna"`. Left out: the zone of the tenant
+    /// whose reseller or carrier the file is for, and the first tenant's for `system`. In a zone with summer
+    /// time one hour a year is written twice; `"UTC"` has no such hour.
+    pub zone: Option<Tz>,
+    /// Character around every value; `""` for none. Default: `"'"`.
+    pub quotes: String,
+    /// Character between values. Default: `","`.
+    pub separator: String,
+    /// Character put before a quote, or before itself, inside a value (before the separator where there are no
+    /// quotes); `""` escapes nothing, as the reference did up to mr4.3. Default: `"\\"`.
+    pub escape: String,
+    /// The whole date and time in a file name even where the directories tell the date. Default: `true`.
+    pub full_names: bool,
+    /// A directory for each month: `YYYYMM`. Default: `true`.
+    pub monthly_dir: bool,
+    /// A directory for each day: `DD` inside a month's, else `YYYYMMDD`. Default: `true`.
+    pub daily_dir: bool,
+    /// How a CDR is named in the first column. Default: `"number"`.
+    pub record_id: RecordId,
+    /// A file is closed when it has so many calls. Default: 5000.
+    pub max_rows_per_file: u32,
+    /// And when its first call has waited so long, e.g. `"30m"`. Default: `"30m"`.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    /// Write a file without calls for an owner who had none, as a sign of life. Default: `true`.
+    pub write_empty: bool,
+    /// Leave out calls that nobody answered. Default: `false`.
+    pub answered_only: bool,
+}
+
+/// How a CDR is named in the first column of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordId {
+    /// The first 63 bits of its id as an unsigned number, for readers with a `bigint` column. Two calls share one
+    /// by chance once in some thousand million calls; the call's Call-ID in column 33 tells them apart.
+    Number,
+    /// Its id as `tollbook explain` takes it: 32 hexadecimal digits.
+    Hex,
+}
+
+impl Default for ExportConfig {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("exports"),
+            prefix: "tollbook".to_owned(),
+            version: "007".to_owned(),
+            suffix: "cdr".to_owned(),
+            zone: None,
+            quotes: "'".to_owned(),
+            separator: ",".to_owned(),
+            escape: "\\".to_owned(),
+            full_names: true,
+            monthly_dir: true,
+            daily_dir: true,
+            record_id: RecordId::Number,
+            max_rows_per_file: 5000,
+            every: Duration::from_secs(30 * 60),
+            write_empty: true,
+            answered_only: false,
+        }
+    }
+}
+
+impl ExportConfig {
+    /// Whether files can be written by it.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportsError::Config`] naming the first key that cannot be, and what it may be.
+    pub fn check(&self) -> Result<(), ExportsError> {
+        for (key, part) in [("prefix", &self.prefix), ("version", &self.version), ("suffix", &self.suffix)] {
+            let is_plain = part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
+            if part.is_empty() || part.starts_with('.') || !is_plain {
+                return Err(refused(key, part, "letters, digits, dashes and dots"));
+            }
+        }
+        if self.suffix == "part" {
+            return Err(refused(
+                "suffix",
+                &self.suffix,
+                "anything else: .part marks files that are being written",
+            ));
+        }
+        if !is_mark(&self.separator) || self.separator.is_empty() {
+            return Err(refused("separator", &self.separator, "one character"));
+        }
+        if !is_mark(&self.quotes) || self.quotes == self.separator {
+            return Err(refused("quotes", &self.quotes, "one character other than the separator, or empty"));
+        }
+        if !is_mark(&self.escape) || self.escape == self.separator {
+            return Err(refused("escape", &self.escape, "one character other than the separator, or empty"));
+        }
+        if self.max_rows_per_file == 0 {
+            return Err(refused("max_rows_per_file", "0", "1 or more"));
+        }
+        if self.every.is_zero() {
+            return Err(refused("every", "0s", "at least \"1s\""));
+        }
+        Ok(())
+    }
+}
+
+fn is_mark(text: &str) -> bool {
+    text.chars().count() <= 1 && !text.contains(|c: char| c.is_control() || c.is_alphanumeric())
+}
+
+fn refused(key: &'static str, value: &str, allowed: &'static str) -> ExportsError {
+    ExportsError::Config { key, value: value.to_owned(), allowed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_an_empty_section_means_them() {
+        let config: ExportConfig = toml::from_str("").unwrap();
+        assert_eq!(config, ExportConfig::default());
+        config.check().unwrap();
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused() {
+        let error = toml::from_str::<ExportConfig>("sufix = \"csv\"").unwrap_err();
+        assert!(error.to_string().contains("sufix"), "{error}");
+    }
+
+    #[test]
+    fn a_prefix_cannot_climb_out_of_the_directory() {
+        let config = ExportConfig { prefix: "../x".to_owned(), ..ExportConfig::default() };
+        assert_eq!(
+            config.check().unwrap_err().to_string(),
+            "exports.prefix = \"../x\" cannot be: use letters, digits, dashes and dots"
+        );
+    }
+
+    #[test]
+    fn quotes_may_be_absent_and_never_two_characters() {
+        for (quotes, is_good) in [("", true), ("\"", true), ("''", false), (",", false), ("\n", false)] {
+            let config = ExportConfig { quotes: quotes.to_owned(), ..ExportConfig::default() };
+            assert_eq!(config.check().is_ok(), is_good, "{quotes:?}");
+        }
+    }
+}
