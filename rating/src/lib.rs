@@ -1,1 +1,29 @@
-//! Room under construction.
+//! Prices calls: tariffs, prefix lookup, peak calendars, exact money.
+//!
+//! In: [`model::TariffVersion`]s and CDRs. Out: what each party owes, with the evidence of how it came about, and the
+//! postings that follow. Storing, sending and rounding to an invoice's cent are left to others.
+//!
+//! [`Tariff::compile`] turns a version into what is looked up at the speed of calls, [`price()`] prices one call for one
+//! party, [`RatingStage`] decides who pays and posts it, and [`workbench`] reads tariffs and calls from files.
+
+mod error;
+mod explain;
+mod parties;
+mod peak_calendar;
+mod posted;
+mod prefix_tree;
+mod price;
+mod snapshot;
+mod stage;
+mod tariff;
+pub mod workbench;
+
+pub use error::{RatingError, TariffError, TariffFault};
+pub use explain::explain;
+pub use price::{CALL_SECONDS_MAX, CallToPrice, Priced, price};
+pub use snapshot::RatingSnapshot;
+pub use stage::{PARTIAL_KEPT_DAYS, RatingStage};
+pub use tariff::Tariff;
+
+#[cfg(test)]
+mod tests;

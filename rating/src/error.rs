@@ -1,0 +1,202 @@
+//! What can go wrong between a tariff and a price.
+
+use chrono::{DateTime, Utc};
+use model::{AccountId, CdrId, Currency, Direction, FeeId, ProfileId, ProfileVersionId, Retry};
+
+/// Why a call was not priced. The call is suspended; the lane goes on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RatingError {
+    /// No outgoing fee covers the call.
+    #[error(
+        "no fee for {destination} in profile {profile}, version {version}, at {at}; add a fee for this destination, \
+         then resubmit the call"
+    )]
+    NoRate {
+        /// The number called, its middle hidden.
+        destination: String,
+        /// Handle of the profile.
+        profile: String,
+        /// The version searched.
+        version: ProfileVersionId,
+        /// Start of the call.
+        at: DateTime<Utc>,
+    },
+    /// The customer who should pay has no profile.
+    #[error("account {account} has no billing profile at {at}; give it one that is in force then")]
+    NoProfile {
+        /// Whose.
+        account: AccountId,
+        /// Start of the call.
+        at: DateTime<Utc>,
+    },
+    /// The profile has no version in force.
+    #[error(
+        "profile {profile} of account {account} has no tariff version in force at {at}; import one that is valid then"
+    )]
+    NoVersion {
+        /// Whose.
+        account: AccountId,
+        /// The profile.
+        profile: ProfileId,
+        /// Start of the call.
+        at: DateTime<Utc>,
+    },
+    /// A revision whose predecessor was never seen here, or too long ago.
+    #[error(
+        "cdr {cdr} is revision {revision}, but what was posted for the one before is not known; check whether that \
+         was billed, reverse it by hand if so, and resubmit the call as revision 0"
+    )]
+    UnknownPredecessor {
+        /// Which.
+        cdr: CdrId,
+        /// Its revision.
+        revision: u32,
+    },
+    /// The price has no exact form, or the call no plausible length.
+    #[error("{what} is out of range; check the record and the fee")]
+    OutOfRange {
+        /// Start, length or price.
+        what: &'static str,
+    },
+    /// The books of the account are in another currency than its tariff.
+    #[error(
+        "account {account} is kept in {account_currency}, its tariff {profile} in {tariff_currency}; use one currency"
+    )]
+    TwoCurrencies {
+        /// Whose.
+        account: AccountId,
+        /// Of its balance.
+        account_currency: Currency,
+        /// Of the tariff.
+        tariff_currency: Currency,
+        /// Handle of the profile.
+        profile: String,
+    },
+    /// A later revision was priced before this one came (back from suspense).
+    #[error(
+        "cdr {cdr} revision {revision} was superseded by revision {known}, which is already priced; discard it"
+    )]
+    Superseded {
+        /// Which.
+        cdr: CdrId,
+        /// Of this record.
+        revision: u32,
+        /// The later one.
+        known: u32,
+    },
+}
+
+impl RatingError {
+    /// Stable; printed in the suspense list.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            RatingError::NoRate { .. } => "RAT001",
+            RatingError::NoProfile { .. } => "RAT002",
+            RatingError::NoVersion { .. } => "RAT003",
+            RatingError::UnknownPredecessor { .. } => "RAT004",
+            RatingError::OutOfRange { .. } => "RAT005",
+            RatingError::TwoCurrencies { .. } => "RAT006",
+            RatingError::Superseded { .. } => "RAT007",
+        }
+    }
+
+    /// What would have to change for the same call to be priced.
+    pub const fn retry(&self) -> Retry {
+        match self {
+            RatingError::NoRate { .. } | RatingError::NoVersion { .. } => Retry::AfterTariffChange,
+            RatingError::NoProfile { .. } | RatingError::TwoCurrencies { .. } => Retry::AfterProvisioning,
+            RatingError::UnknownPredecessor { .. }
+            | RatingError::OutOfRange { .. }
+            | RatingError::Superseded { .. } => Retry::AfterRepair,
+        }
+    }
+
+    /// The stable word in the workbench's `error` column.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            RatingError::NoRate { .. } => "no_rate",
+            RatingError::NoProfile { .. } => "no_profile",
+            RatingError::NoVersion { .. } => "no_version",
+            RatingError::UnknownPredecessor { .. } => "unknown_predecessor",
+            RatingError::OutOfRange { .. } => "out_of_range",
+            RatingError::TwoCurrencies { .. } => "two_currencies",
+            RatingError::Superseded { .. } => "superseded",
+        }
+    }
+}
+
+/// Why a tariff version cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("profile {profile}, version {version}: {fault}")]
+pub struct TariffError {
+    /// Which.
+    pub version: ProfileVersionId,
+    /// Handle of its profile.
+    pub profile: String,
+    /// What is wrong.
+    pub fault: TariffFault,
+}
+
+/// What is wrong with a tariff version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TariffFault {
+    /// A feature of the data model that pricing does not offer.
+    #[error("{what} cannot be priced by this version of tollbook; {remedy}")]
+    NotOffered {
+        /// The setting.
+        what: String,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+    /// Two fees for the same call.
+    #[error(
+        "fees {first} and {second} both price {direction} calls from {source_prefix:?} to {destination:?} at the same \
+         time; remove one, or let the first end (valid_to) where the second begins"
+    )]
+    DuplicateFee {
+        /// One.
+        first: FeeId,
+        /// The other.
+        second: FeeId,
+        /// Both sides.
+        direction: Direction,
+        /// Of both.
+        source_prefix: String,
+        /// Of both.
+        destination: String,
+    },
+    /// A fee whose values make no sense.
+    #[error("fee {fee} for {destination:?}: {rule}")]
+    BadFee {
+        /// Which.
+        fee: FeeId,
+        /// Its destination.
+        destination: String,
+        /// The rule it breaks, with the remedy.
+        rule: String,
+    },
+    /// Rounding beyond what the ledger keeps.
+    #[error("rounding to {scale} decimals; the ledger keeps 6, use 0 to 6")]
+    BadRounding {
+        /// As given.
+        scale: u32,
+    },
+    /// An off-peak span that ends before it starts.
+    #[error("the off-peak span from {start} ends before, at {end}; a span over midnight needs two entries")]
+    SpanEndsBeforeStart {
+        /// Start as text.
+        start: String,
+        /// End as text.
+        end: String,
+    },
+}
+
+/// First four and last two characters: enough to recognise a number, too little to call it. Up to six digits are a
+/// service, not a subscriber.
+pub(crate) fn masked(number: &str) -> String {
+    let chars: Vec<char> = number.chars().collect();
+    match chars.len() {
+        0..=6 => number.to_owned(),
+        n => chars[..4].iter().chain(&['…']).chain(&chars[n - 2..]).collect(),
+    }
+}

@@ -1,0 +1,92 @@
+//! Accounts and compiled tariffs at one revision of the provisioning data.
+//!
+//! In: a [`Directory`]. Out: for an account and an instant, the tariff in force. Versions are immutable, so those that an
+//! earlier snapshot has compiled are taken over; one snapshot serves all lanes of a process.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use model::{AccountId, Directory, ProfileId, ProfileVersionId};
+
+use crate::error::{RatingError, TariffError};
+use crate::tariff::Tariff;
+
+/// What pricing knows of the provisioning data.
+#[derive(Debug, Default)]
+pub struct RatingSnapshot {
+    directory: Arc<Directory>,
+    accounts: HashMap<AccountId, usize>,
+    by_version: HashMap<ProfileVersionId, Arc<Tariff>>,
+    /// By the time they come into force.
+    by_profile: HashMap<ProfileId, Vec<Arc<Tariff>>>,
+}
+
+impl RatingSnapshot {
+    /// Compiles what `previous` has not compiled yet.
+    ///
+    /// # Errors
+    ///
+    /// [`TariffError`] of the first version that cannot be used; the caller goes on with the snapshot it has.
+    pub fn build(
+        directory: Arc<Directory>,
+        previous: Option<&RatingSnapshot>,
+    ) -> Result<RatingSnapshot, TariffError> {
+        let mut by_version = HashMap::with_capacity(directory.tariffs.len());
+        let mut by_profile: HashMap<ProfileId, Vec<Arc<Tariff>>> = HashMap::new();
+        for version in &directory.tariffs {
+            let tariff = match previous.and_then(|previous| previous.by_version.get(&version.id)) {
+                Some(compiled) => Arc::clone(compiled),
+                None => {
+                    let tariff = Tariff::compile(version)?;
+                    tariff.without_balance()?;
+                    Arc::new(tariff)
+                }
+            };
+            by_version.insert(version.id, Arc::clone(&tariff));
+            by_profile.entry(version.profile.id).or_default().push(tariff);
+        }
+        for versions in by_profile.values_mut() {
+            versions.sort_by_key(|tariff| (tariff.valid_from(), tariff.version()));
+        }
+        let accounts =
+            directory.accounts.iter().enumerate().map(|(idx, account)| (account.id, idx)).collect();
+        Ok(RatingSnapshot { directory, accounts, by_version, by_profile })
+    }
+
+    /// The provisioning data it was built from.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The tariff that prices calls of `account` that start at `at`; `None` when it has no profile then.
+    ///
+    /// # Errors
+    ///
+    /// [`RatingError::NoVersion`] when the profile has no version in force, [`RatingError::TwoCurrencies`] when the
+    /// account's books are kept in another currency.
+    pub fn tariff_of(
+        &self,
+        account: AccountId,
+        at: DateTime<Utc>,
+    ) -> Result<Option<&Arc<Tariff>>, RatingError> {
+        let Some(account) = self.accounts.get(&account).map(|&idx| &self.directory.accounts[idx]) else {
+            return Ok(None);
+        };
+        let Some(profile) = account.profile_at(at) else { return Ok(None) };
+        let tariff = self
+            .by_profile
+            .get(&profile)
+            .and_then(|versions| versions.iter().rev().find(|tariff| tariff.valid_from() <= at))
+            .ok_or(RatingError::NoVersion { account: account.id, profile, at })?;
+        if tariff.profile().currency != account.currency {
+            return Err(RatingError::TwoCurrencies {
+                account: account.id,
+                account_currency: account.currency,
+                tariff_currency: tariff.profile().currency,
+                profile: tariff.profile().handle.clone(),
+            });
+        }
+        Ok(Some(tariff))
+    }
+}

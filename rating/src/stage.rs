@@ -1,0 +1,228 @@
+//! The rating stage: CDRs become rated calls and postings.
+//!
+//! In: records of [`Topic::Cdrs`]. Out: one rated call in the payer's lane, and one posting for each amount, in the lane of
+//! the account it concerns. A call that cannot be priced is suspended alone. Outputs depend on the record, the directory in force
+//! and what was posted for the same call before.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use model::{
+    AccountId, Body, Cdr, Charge, Directory, Effects, LedgerAccount, Money, Posting, PostingId,
+    PostingReason, Provider, RatedCdr, Stage, StageInput, StateChange, Suspended, Topic,
+};
+
+use crate::error::{RatingError, TariffError};
+use crate::parties::{PayingParty, destination_key, paying_parties, source_key};
+use crate::posted::{Posted, PostedCalls};
+use crate::price::{CallToPrice, price};
+use crate::snapshot::RatingSnapshot;
+
+/// Days after the end of a partial call that a later revision of it can still be priced.
+pub const PARTIAL_KEPT_DAYS: i64 = 45;
+
+/// Prices the calls of one lane.
+#[derive(Debug, Default)]
+pub struct RatingStage {
+    snapshot: Arc<RatingSnapshot>,
+    posted: PostedCalls,
+}
+
+impl RatingStage {
+    /// A stage without tariffs: every call is suspended until a directory is set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Compiles the tariffs of `directory` that are new, and prices the calls from here on by it.
+    ///
+    /// # Errors
+    ///
+    /// [`TariffError`] when one does not compile; the directory set before stays in force.
+    pub fn set_directory(&mut self, directory: Arc<Directory>) -> Result<(), TariffError> {
+        self.snapshot = Arc::new(RatingSnapshot::build(directory, Some(&self.snapshot))?);
+        Ok(())
+    }
+
+    /// As [`Self::set_directory`], with a snapshot that all lanes of a process share.
+    pub fn set_snapshot(&mut self, snapshot: Arc<RatingSnapshot>) {
+        self.snapshot = snapshot;
+    }
+
+    fn apply_cdr(&mut self, cdr: &Cdr, effects: &mut Effects) {
+        let known = self.posted.get(cdr.id);
+        if let Some(known) = known
+            && known.is_rated
+            && known.revision == cdr.revision
+        {
+            // The same record again, resubmitted twice: it is priced already.
+            return;
+        }
+        match self.rate(cdr, known) {
+            Ok(rated) => {
+                let reversed = known.map(|known| known.postings.as_slice()).unwrap_or_default();
+                let (reversals, postings) = postings(&rated, reversed);
+                effects.append(Topic::Rated, cdr.payer, Body::Rated(rated));
+                for posting in reversals.into_iter().chain(postings.iter().cloned()) {
+                    effects.append(Topic::Postings, posting.account, Body::Posting(posting));
+                }
+                if cdr.partial || known.is_some() {
+                    let posted =
+                        Posted { revision: cdr.revision, is_rated: true, ended_at: cdr.end_at(), postings };
+                    self.posted.keep(cdr.id, posted);
+                }
+            }
+            Err(error) => {
+                // A successor of a suspended record has nothing to reverse, but must know that it was seen.
+                let is_first = known.is_none() && cdr.revision == 0;
+                effects.suspend(Suspended {
+                    code: error.code().to_owned(),
+                    message: error.to_string(),
+                    retry: error.retry(),
+                    account: cdr.payer,
+                    cdr: Some(cdr.id),
+                });
+                if cdr.partial && is_first {
+                    let posted = Posted {
+                        revision: cdr.revision,
+                        is_rated: false,
+                        ended_at: cdr.end_at(),
+                        postings: Vec::new(),
+                    };
+                    self.posted.keep(cdr.id, posted);
+                }
+            }
+        }
+    }
+
+    fn rate(&self, cdr: &Cdr, known: Option<&Posted>) -> Result<RatedCdr, RatingError> {
+        match known {
+            None if cdr.revision > 0 => {
+                return Err(RatingError::UnknownPredecessor { cdr: cdr.id, revision: cdr.revision });
+            }
+            Some(known) if known.revision > cdr.revision => {
+                return Err(RatingError::Superseded {
+                    cdr: cdr.id,
+                    revision: cdr.revision,
+                    known: known.revision,
+                });
+            }
+            None | Some(_) => {}
+        }
+        let mut charges = Vec::new();
+        if cdr.is_answered() {
+            let (source, destination) = (source_key(cdr), destination_key(cdr));
+            for party in paying_parties(cdr) {
+                charges.extend(self.charge(cdr, party, &source, &destination)?);
+            }
+        }
+        Ok(RatedCdr { cdr: cdr.clone(), charges })
+    }
+
+    /// What one party owes; `None` for one that has no profile and need not have one.
+    fn charge(
+        &self,
+        cdr: &Cdr,
+        party: PayingParty,
+        source: &str,
+        destination: &str,
+    ) -> Result<Option<Charge>, RatingError> {
+        let PayingParty { provider, direction, account } = party;
+        let Some(tariff) = self.snapshot.tariff_of(account, cdr.start_at)? else {
+            return match (provider, direction) {
+                (Provider::Customer, model::Direction::Out) => {
+                    Err(RatingError::NoProfile { account, at: cdr.start_at })
+                }
+                (Provider::Customer, model::Direction::In) | (Provider::Reseller | Provider::Carrier, _) => {
+                    Ok(None)
+                }
+            };
+        };
+        let call = CallToPrice {
+            source,
+            destination,
+            direction,
+            start: cdr.start_at,
+            duration_us: cdr.duration_us,
+            free_seconds: 0,
+        };
+        Ok(Some(price(tariff, &call)?.into_charge(provider, direction, account)))
+    }
+
+    fn tick(&mut self, now: DateTime<Utc>) {
+        if let Some(before) = now.checked_sub_signed(TimeDelta::days(PARTIAL_KEPT_DAYS)) {
+            self.posted.prune(before);
+        }
+    }
+}
+
+impl Stage for RatingStage {
+    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
+        match input.body {
+            Body::Cdr(cdr) => self.apply_cdr(cdr, effects),
+            Body::Tick(now) => self.tick(*now),
+            Body::Call(_) | Body::Edr(_) | Body::Rated(_) | Body::Posting(_) | Body::Control(_) => {}
+        }
+    }
+
+    fn take_changes(&mut self) -> Vec<StateChange> {
+        self.posted.take_changes()
+    }
+
+    fn restore(&mut self, entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
+        self.posted.restore(entries)
+    }
+}
+
+/// The reversals of what an earlier revision posted, and the postings of this one.
+fn postings(rated: &RatedCdr, earlier: &[Posting]) -> (Vec<Posting>, Vec<Posting>) {
+    let cdr = &rated.cdr;
+    let mut index = 0;
+    let mut next_id = || {
+        let id = PostingId::derive(cdr.id, cdr.revision, index);
+        index += 1;
+        id
+    };
+    let reversals = earlier
+        .iter()
+        .map(|posting| Posting {
+            id: next_id(),
+            debit: posting.credit,
+            credit: posting.debit,
+            reason: PostingReason::Reversal,
+            reverses: Some(posting.id),
+            ..posting.clone()
+        })
+        .collect();
+    let postings = rated
+        .charges
+        .iter()
+        .filter(|charge| !charge.cost.is_zero())
+        .map(|charge| {
+            let (debit, credit) = sides(charge.provider, charge.account, cdr);
+            Posting {
+                id: next_id(),
+                tenant: cdr.tenant,
+                account: charge.account,
+                at: cdr.start_at,
+                debit,
+                credit,
+                amount: Money::new(charge.cost, charge.currency),
+                reason: PostingReason::Call,
+                cdr: Some(cdr.id),
+                reverses: None,
+            }
+        })
+        .collect();
+    (reversals, postings)
+}
+
+/// Customers and resellers owe us, we owe carriers.
+fn sides(provider: Provider, account: AccountId, cdr: &Cdr) -> (LedgerAccount, LedgerAccount) {
+    match provider {
+        Provider::Customer | Provider::Reseller => {
+            (LedgerAccount::Receivable(account), LedgerAccount::Revenue(cdr.tenant))
+        }
+        Provider::Carrier => (LedgerAccount::Cost(cdr.tenant), LedgerAccount::Payable(account)),
+    }
+}

@@ -1,0 +1,211 @@
+//! What must hold for every call and tariff.
+
+use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc, Weekday};
+use model::{
+    Direction, Fee, FeeId, OffPeakWeekday, Peak, PeakSplit, Rate, Rounding, RoundingMode, TariffVersion,
+};
+use proptest::prelude::*;
+use rust_decimal::{Decimal, RoundingStrategy};
+
+use super::{fee, version};
+use crate::{CallToPrice, Priced, Tariff, price};
+
+fn rates() -> impl Strategy<Value = Rate> {
+    (-50i64..5000, 0u32..5, prop::sample::select(vec![1u32, 7, 60, 60, 60, 3600]), 1u32..200).prop_map(
+        |(price, scale, per_seconds, interval_seconds)| Rate {
+            price: Decimal::new(price, scale),
+            per_seconds,
+            interval_seconds,
+        },
+    )
+}
+
+fn tariffs() -> impl Strategy<Value = TariffVersion> {
+    let spans = prop::collection::vec((0u8..7, 0u32..86_400, 0u32..50_000), 0..8);
+    let zone = prop::sample::select(vec![chrono_tz::Europe::Vienna, chrono_tz::America::New_York]);
+    let rounding = (prop::sample::select(RoundingMode::ALL.to_vec()), 0u32..7);
+    (rates(), rates(), rates(), rates(), spans, zone, rounding, any::<bool>()).prop_map(
+        |(onpeak_init, onpeak_follow, offpeak_init, offpeak_follow, spans, zone, (mode, scale), split)| {
+            let fee = Fee { onpeak_init, onpeak_follow, offpeak_init, offpeak_follow, ..fee("* 0 0 1/1") };
+            let time = |second| NaiveTime::from_num_seconds_from_midnight_opt(second, 0).unwrap();
+            let mut version = version(zone, vec![fee]);
+            version.rounding = Rounding { mode, scale };
+            version.peak_split = if split { PeakSplit::Boundary } else { PeakSplit::IntervalStart };
+            version.weekdays = spans
+                .into_iter()
+                .map(|(day, start, length)| OffPeakWeekday {
+                    day: Weekday::try_from(day).unwrap(),
+                    start: time(start),
+                    end: time((start + length).min(86_399)),
+                })
+                .collect();
+            version
+        },
+    )
+}
+
+/// Any microsecond of 2026, and often one around a clock change.
+fn starts() -> impl Strategy<Value = DateTime<Utc>> {
+    let near = |text: &str| {
+        let at: DateTime<Utc> = text.parse().unwrap();
+        (-7_200_000_000i64..7_200_000_000).prop_map(move |micros| at + TimeDelta::microseconds(micros))
+    };
+    let begin: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
+    prop_oneof![
+        (0i64..365 * 86_400_000_000).prop_map(move |micros| begin + TimeDelta::microseconds(micros)),
+        near("2026-03-29T01:00:00Z"),
+        near("2026-10-25T01:00:00Z"),
+        near("2026-03-08T07:00:00Z"),
+        near("2026-11-01T06:00:00Z"),
+    ]
+}
+
+fn priced(version: &TariffVersion, start: DateTime<Utc>, duration_us: u64) -> Priced {
+    let call = CallToPrice {
+        source: "",
+        destination: "43",
+        direction: Direction::Out,
+        start,
+        duration_us,
+        free_seconds: 0,
+    };
+    price(&Tariff::compile(version).unwrap(), &call).unwrap()
+}
+
+fn peak_at(version: &TariffVersion, at: DateTime<Utc>) -> Peak {
+    let local = at.with_timezone(&version.profile.timezone);
+    let time = local.time().with_nanosecond_dropped();
+    let off = version
+        .weekdays
+        .iter()
+        .any(|span| span.day == local.weekday() && span.start <= time && time <= span.end);
+    if off { Peak::Off } else { Peak::On }
+}
+
+trait WholeSecond {
+    fn with_nanosecond_dropped(self) -> Self;
+}
+
+impl WholeSecond for NaiveTime {
+    fn with_nanosecond_dropped(self) -> Self {
+        chrono::Timelike::with_nanosecond(&self, 0).unwrap()
+    }
+}
+
+/// The same price, second by second and in `Decimal`: seconds on-peak, seconds off-peak, cost.
+fn brute_force(version: &TariffVersion, start: DateTime<Utc>, duration_us: u64) -> (u64, u64, Decimal) {
+    // The least common multiple of all `per_seconds` in use here.
+    let denominator = Decimal::from(3600 * 7);
+    let fee = &version.fees[0];
+    let (mut on, mut off, mut sum) = (0, 0, Decimal::ZERO);
+    let mut second = 0u64;
+    while u128::from(second) * 1_000_000 < u128::from(duration_us) {
+        let instant = |second: u64| start + TimeDelta::seconds(i64::try_from(second).unwrap());
+        let of = |peak| match (second == 0, peak) {
+            (true, Peak::On) => fee.onpeak_init,
+            (true, Peak::Off) => fee.offpeak_init,
+            (false, Peak::On) => fee.onpeak_follow,
+            (false, Peak::Off) => fee.offpeak_follow,
+        };
+        let at_start = peak_at(version, instant(second));
+        let interval = u64::from(of(at_start).interval_seconds);
+        for each in second..second + interval {
+            let peak = match version.peak_split {
+                PeakSplit::IntervalStart | PeakSplit::ReferenceFragments => at_start,
+                PeakSplit::Boundary => peak_at(version, instant(each)),
+            };
+            match peak {
+                Peak::On => on += 1,
+                Peak::Off => off += 1,
+            }
+            sum += of(peak).price * denominator / Decimal::from(of(peak).per_seconds);
+        }
+        second += interval;
+    }
+    let strategy = match version.rounding.mode {
+        RoundingMode::HalfUp => RoundingStrategy::MidpointAwayFromZero,
+        RoundingMode::HalfEven => RoundingStrategy::MidpointNearestEven,
+        RoundingMode::Up => RoundingStrategy::AwayFromZero,
+        RoundingMode::Down => RoundingStrategy::ToZero,
+    };
+    (on, off, (sum / denominator).round_dp_with_strategy(version.rounding.scale, strategy))
+}
+
+proptest! {
+    #[test]
+    fn price_agrees_with_decimals_second_by_second(
+        version in tariffs(),
+        start in starts(),
+        duration_us in 0u64..5_400_000_000,
+    ) {
+        let priced = priced(&version, start, duration_us);
+        let (on, off, cost) = brute_force(&version, start, duration_us);
+        prop_assert_eq!((priced.onpeak_seconds, priced.offpeak_seconds), (on, off));
+        prop_assert_eq!(priced.cost, cost);
+        let pieces: u64 = priced.pieces.iter().map(|piece| piece.seconds).sum();
+        prop_assert_eq!(pieces, priced.billed_seconds);
+    }
+
+    #[test]
+    fn a_per_second_call_split_anywhere_costs_the_same(
+        mut version in tariffs(),
+        start in starts(),
+        first in 1u64..4000,
+        rest in 1u64..4000,
+    ) {
+        // Six decimals hold every sum of seconds at prices with two decimals per second.
+        version.rounding = Rounding::default();
+        let fee = &mut version.fees[0];
+        for (rate, price) in [&mut fee.onpeak_init, &mut fee.offpeak_init].into_iter().zip([12, 5]) {
+            *rate = Rate { price: Decimal::new(price, 2), per_seconds: 1, interval_seconds: 1 };
+        }
+        (fee.onpeak_follow, fee.offpeak_follow) = (fee.onpeak_init, fee.offpeak_init);
+        let whole = priced(&version, start, (first + rest) * 1_000_000).cost;
+        let later = start + TimeDelta::seconds(i64::try_from(first).unwrap());
+        let parts = priced(&version, start, first * 1_000_000).cost + priced(&version, later, rest * 1_000_000).cost;
+        prop_assert_eq!(whole, parts);
+    }
+
+    #[test]
+    fn a_longer_call_is_never_cheaper_where_no_price_is_below_zero(
+        mut version in tariffs(),
+        start in starts(),
+        duration_us in 0u64..3_600_000_000,
+        more_us in 0u64..600_000_000,
+    ) {
+        let fee = &mut version.fees[0];
+        for rate in [&mut fee.onpeak_init, &mut fee.onpeak_follow, &mut fee.offpeak_init, &mut fee.offpeak_follow] {
+            rate.price = rate.price.abs();
+        }
+        prop_assert!(priced(&version, start, duration_us).cost <= priced(&version, start, duration_us + more_us).cost);
+    }
+
+    #[test]
+    fn the_fee_found_is_that_of_a_linear_search(
+        pairs in prop::collection::btree_set(("[1-3]{0,3}", "[1-3]{0,2}"), 0..40),
+        source in "[1-3]{1,4}",
+        destination in "[1-3]{1,5}",
+    ) {
+        let fees: Vec<Fee> = pairs.iter().zip(1..).map(|((destination, source), id)| Fee {
+            id: FeeId(id),
+            destination: destination.clone(),
+            source: source.clone(),
+            ..fee("* 1 1 60/60")
+        }).collect();
+        let expected = fees
+            .iter()
+            .filter(|fee| destination.starts_with(&fee.destination) && source.starts_with(&fee.source))
+            .max_by_key(|fee| (fee.destination.len(), fee.source.len()))
+            .map(|fee| fee.id);
+        let tariff = Tariff::compile(&version(chrono_tz::UTC, fees)).unwrap();
+        let call = CallToPrice {
+            source: &source,
+            destination: &destination,
+            direction: Direction::Out,
+            start: DateTime::UNIX_EPOCH,
+            duration_us: 1,
+            free_seconds: 0,
+        };
+        prop_assert_eq!(price(&tariff, &call).ok().and_then(|priced| priced.fee), expected);
+    }
+}

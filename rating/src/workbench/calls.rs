@@ -1,0 +1,201 @@
+//! `calls.csv` in, `rated.csv` out.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+
+use chrono::{DateTime, Datelike, Utc};
+use model::{AccountId, Charge, Direction, Provider};
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
+use super::TariffDir;
+use super::balances::Balances;
+use super::issue::{Issue, WorkbenchError};
+use super::table::{Row, Table, decimal, records};
+use crate::error::RatingError;
+use crate::price::{CallToPrice, price};
+use crate::tariff::Tariff;
+
+/// What became of one call: for a progress bar, or to print its evidence with [`crate::explain()`].
+#[derive(Debug, Clone, Copy)]
+pub struct RatedCall<'a> {
+    /// Calls done, this one included.
+    pub done: usize,
+    /// Of so many.
+    pub total: usize,
+    /// Its id in the file.
+    pub id: &'a str,
+    /// Its price, or why it has none. The account is numbered 0: the file names it.
+    pub outcome: Result<&'a Charge, &'a RatingError>,
+}
+
+/// What became of a file of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RateSummary {
+    /// Calls read.
+    pub calls: usize,
+    /// Of these without a price.
+    pub failed: usize,
+    /// Sum of the costs, in the currency of the tariff.
+    pub cost: Decimal,
+}
+
+struct Call {
+    id: String,
+    account: String,
+    source: String,
+    destination: String,
+    direction: Direction,
+    start: DateTime<Utc>,
+    duration_us: u64,
+}
+
+const COLUMNS: &[&str] = &["id", "account", "source", "destination", "start", "duration_seconds"];
+
+/// Prices a file of calls in the order of their start, with balances as the tariff's directory gives them.
+///
+/// A call without a rate gets its row too, with the word of its error and an empty cost.
+///
+/// # Errors
+///
+/// [`WorkbenchError::Input`] with everything that is wrong in the calls, before one is priced; [`WorkbenchError::Output`]
+/// when the result cannot be written.
+pub fn rate_calls(
+    dir: &TariffDir,
+    calls: impl Read,
+    rated: impl Write,
+    mut watch: impl FnMut(RatedCall<'_>),
+) -> Result<RateSummary, WorkbenchError> {
+    let tariff = Tariff::compile_with(&dir.version, &dir.options).map_err(|error| WorkbenchError::Input {
+        issues: vec![Issue::of_file("fees.csv", error.to_string(), "correct the tariff")],
+    })?;
+    let mut issues = Vec::new();
+    let mut calls = read_calls("calls.csv", calls, &mut issues);
+    if !issues.is_empty() {
+        return Err(WorkbenchError::Input { issues });
+    }
+    calls.sort_by_key(|call| call.start);
+
+    let mut balances = Balances {
+        zone: dir.version.profile.timezone,
+        interval: dir.interval,
+        grant_seconds: dir.version.interval_free_seconds,
+        grant_cash: dir.version.interval_free_cash,
+        opening: &dir.accounts,
+        accounts: HashMap::new(),
+    };
+    let mut out = csv::Writer::from_writer(rated);
+    out.write_record([
+        "id",
+        "cost",
+        "currency",
+        "zone",
+        "zone_detail",
+        "free_seconds",
+        "free_cash",
+        "onpeak_seconds",
+        "offpeak_seconds",
+        "billed_seconds",
+        "error",
+    ])
+    .map_err(output_error)?;
+    let mut summary = RateSummary { calls: calls.len(), ..RateSummary::default() };
+    for (idx, call) in calls.iter().enumerate() {
+        let outcome = rate_call(&tariff, &mut balances, call);
+        match &outcome {
+            Ok(charge) => {
+                out.write_record([
+                    &call.id,
+                    &charge.cost.to_string(),
+                    charge.currency.as_str(),
+                    &charge.zone,
+                    &charge.zone_detail,
+                    &charge.free_seconds.to_string(),
+                    &charge.free_cash.to_string(),
+                    &charge.onpeak_seconds.to_string(),
+                    &charge.offpeak_seconds.to_string(),
+                    &charge.billed_seconds.to_string(),
+                    "",
+                ])
+                .map_err(output_error)?;
+                summary.cost = summary.cost.saturating_add(charge.cost);
+            }
+            Err(error) => {
+                out.write_record([&call.id, "", "", "", "", "", "", "", "", "", error.word()])
+                    .map_err(output_error)?;
+                summary.failed += 1;
+            }
+        }
+        watch(RatedCall { done: idx + 1, total: calls.len(), id: &call.id, outcome: outcome.as_ref() });
+    }
+    out.flush()?;
+    Ok(summary)
+}
+
+fn rate_call(tariff: &Tariff, balances: &mut Balances<'_>, call: &Call) -> Result<Charge, RatingError> {
+    let balance = balances.at(&call.account, call.start);
+    let priced = price(
+        tariff,
+        &CallToPrice {
+            source: &call.source,
+            destination: &call.destination,
+            direction: call.direction,
+            start: call.start,
+            duration_us: call.duration_us,
+            free_seconds: balance.free_seconds,
+        },
+    )?;
+    balance.free_seconds -= priced.free_seconds;
+    let mut charge = priced.into_charge(Provider::Customer, call.direction, AccountId::NOBODY);
+    charge.free_cash = balance.pay(charge.cost).normalize();
+    if !tariff.profile().prepaid {
+        charge.cost = (charge.cost - charge.free_cash).normalize();
+    }
+    Ok(charge)
+}
+
+fn read_calls(file: &str, read: impl Read, issues: &mut Vec<Issue>) -> Vec<Call> {
+    let records = records(file, read, issues);
+    let Some(table) = Table::with_header(file, records, COLUMNS, &["direction"], issues) else {
+        return Vec::new();
+    };
+    table
+        .rows()
+        .filter_map(|row| if row.has_full_width(issues) { call(&row, issues) } else { None })
+        .collect()
+}
+
+fn call(row: &Row<'_>, issues: &mut Vec<Issue>) -> Option<Call> {
+    let text = |text: &str| Ok(text.to_owned());
+    let id = row.required("id", "give every call an id", issues, text);
+    let start = row.required("start", "write RFC 3339, such as 2026-03-02T17:59:30+01:00", issues, |text| {
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|at| at.to_utc())
+            .filter(|at| (1900..10_000).contains(&at.year()))
+            .ok_or_else(|| format!("{text:?} is not a time with its offset in the years 1900 to 9999"))
+    });
+    let duration_us = row.required("duration_seconds", "write seconds such as 60 or 60.25", issues, |text| {
+        // A part of a microsecond counts as a whole one: lengths are rounded up.
+        decimal(text)?
+            .checked_mul(Decimal::from(1_000_000))
+            .and_then(|micros| micros.ceil().to_u64())
+            .ok_or_else(|| format!("{text:?} is not a length in seconds from 0 on"))
+    });
+    let direction = row.parsed("direction", "use out or in", issues, |text| {
+        text.parse::<Direction>().map_err(|error| error.to_string())
+    });
+    Some(Call {
+        id: id?,
+        account: row.cell("account").to_owned(),
+        source: row.cell("source").to_owned(),
+        destination: row.cell("destination").to_owned(),
+        direction: direction.unwrap_or(Direction::Out),
+        start: start?,
+        duration_us: duration_us?,
+    })
+}
+
+fn output_error(error: csv::Error) -> WorkbenchError {
+    WorkbenchError::Output { source: error.into() }
+}

@@ -1,0 +1,324 @@
+//! `fees.csv`: our headed columns, or the reference's without a header.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use model::{Direction, Fee, FeeId, FeeMatch, MatchMode, Rate};
+use rust_decimal::Decimal;
+
+use super::issue::Issue;
+use super::table::{Row, Table, decimal, records, whole};
+use crate::price::CALL_SECONDS_MAX;
+use crate::tariff::{FeeOptions, PeakOptions};
+
+/// The file, checked.
+pub(crate) struct FeesFile {
+    pub(crate) fees: Vec<Fee>,
+    pub(crate) options: HashMap<FeeId, FeeOptions>,
+}
+
+const TEXTS_AND_INTERVALS: &[&str] = &[
+    "source",
+    "destination",
+    "direction",
+    "zone",
+    "zone_detail",
+    "onpeak_init_interval",
+    "onpeak_follow_interval",
+    "offpeak_init_interval",
+    "offpeak_follow_interval",
+];
+
+/// Each may also come as `..._cents_per_second`.
+const RATES: &[&str] =
+    &["onpeak_init_rate", "onpeak_follow_rate", "offpeak_init_rate", "offpeak_follow_rate"];
+
+const CENTS_PER_SECOND: &str = "_cents_per_second";
+
+const OPTIONAL: &[&str] = &[
+    "match_mode",
+    "onpeak_extra_rate",
+    "onpeak_extra_second",
+    "offpeak_extra_rate",
+    "offpeak_extra_second",
+    "onpeak_use_free_time",
+    "offpeak_use_free_time",
+    "connection_fee",
+    "minimum_charge",
+    "maximum_charge",
+    "valid_from",
+    "valid_to",
+];
+
+/// The reference's order (billing-reference 3.5). The older one has its first 14, the last of them for both states.
+const REFERENCE_ORDER: &[&str] = &[
+    "source",
+    "destination",
+    "direction",
+    "zone",
+    "zone_detail",
+    "onpeak_init_rate",
+    "onpeak_init_interval",
+    "onpeak_follow_rate",
+    "onpeak_follow_interval",
+    "offpeak_init_rate",
+    "offpeak_init_interval",
+    "offpeak_follow_rate",
+    "offpeak_follow_interval",
+    "onpeak_use_free_time",
+    "match_mode",
+    "onpeak_extra_rate",
+    "onpeak_extra_second",
+    "offpeak_extra_rate",
+    "offpeak_extra_second",
+    "offpeak_use_free_time",
+    "aoc_pulse_amount_per_message",
+];
+
+/// Columns that no line of the reference's file may lack.
+const REFERENCE_WIDTH_MIN: usize = 13;
+
+/// Reads the file. What is wrong in it is reported and left out.
+pub(crate) fn read(
+    file: &str,
+    text: &str,
+    first_fee: FeeId,
+    fee_match: FeeMatch,
+    issues: &mut Vec<Issue>,
+    workbench_only: &mut Vec<Issue>,
+) -> FeesFile {
+    let mut out = FeesFile { fees: Vec::new(), options: HashMap::new() };
+    let records = records(file, text.as_bytes(), issues);
+    let is_headed =
+        records.first().is_none_or(|first| first.iter().any(|cell| cell.eq_ignore_ascii_case("destination")));
+    let table = if is_headed {
+        let cents: Vec<String> = RATES.iter().map(|rate| format!("{rate}{CENTS_PER_SECOND}")).collect();
+        let header = records.first().cloned().unwrap_or_default();
+        let has = |name: &str| header.iter().any(|cell| cell.eq_ignore_ascii_case(name));
+        let mut required: Vec<&str> = TEXTS_AND_INTERVALS.to_vec();
+        for (rate, cents) in RATES.iter().zip(&cents) {
+            required.push(if has(cents) && !has(rate) { cents } else { rate });
+        }
+        Table::with_header(file, records, &required, OPTIONAL, issues)
+    } else {
+        let names = REFERENCE_ORDER.iter().map(|name| (*name).to_owned()).collect();
+        Some(Table::with_names(file, names, records))
+    };
+    let Some(table) = table else { return out };
+    let mut lines = Vec::new();
+    for (idx, row) in table.rows().enumerate() {
+        let fits = if is_headed { row.has_full_width(issues) } else { has_reference_width(&row, issues) };
+        if !fits {
+            continue;
+        }
+        let id = FeeId(first_fee.0 + i64::try_from(idx).unwrap_or(i64::MAX - first_fee.0));
+        let before = issues.len();
+        let fee = fee(&row, id, is_headed, fee_match, issues);
+        let options = options(&row, is_headed, issues);
+        if options != FeeOptions::default() {
+            workbench_only.push(row.issue(
+                "",
+                "free time and extra rates are not priced live so far",
+                "leave these columns empty",
+            ));
+            out.options.insert(id, options);
+        }
+        if let (Some(fee), true) = (fee, issues.len() == before) {
+            out.fees.push(fee);
+            lines.push(row.line());
+        }
+    }
+    report_duplicates(file, &out.fees, &lines, issues);
+    out
+}
+
+fn has_reference_width(row: &Row<'_>, issues: &mut Vec<Issue>) -> bool {
+    let fits = (REFERENCE_WIDTH_MIN..=REFERENCE_ORDER.len()).contains(&row.width());
+    if !fits {
+        let rule = format!(
+            "{} columns; a file without a header has {REFERENCE_WIDTH_MIN} to {}",
+            row.width(),
+            REFERENCE_ORDER.len()
+        );
+        issues.push(row.issue(
+            "",
+            rule,
+            "begin the file with a header that names the columns, or complete the line",
+        ));
+    }
+    fits
+}
+
+fn fee(
+    row: &Row<'_>,
+    id: FeeId,
+    is_headed: bool,
+    fee_match: FeeMatch,
+    issues: &mut Vec<Issue>,
+) -> Option<Fee> {
+    let match_mode = row.parsed("match_mode", "use prefix, or leave it empty", issues, |text| {
+        text.parse::<MatchMode>().map_err(|error| error.to_string())
+    });
+    if fee_match == FeeMatch::Prefix && !matches!(match_mode, None | Some(MatchMode::Prefix)) {
+        issues.push(row.issue(
+            "match_mode",
+            "the profile matches by prefix, so this fee would mean something else",
+            "write the fee as a prefix",
+        ));
+    }
+    let prefix = |name, issues: &mut Vec<Issue>| {
+        let remedy = "write digits without +, the beginning of user@domain, or nothing for any number";
+        row.parsed(name, remedy, issues, |text| prefix_of(text, fee_match)).unwrap_or_default()
+    };
+    let source = prefix("source", issues);
+    let destination = prefix("destination", issues);
+    let direction = row
+        .parsed("direction", "use out or in", issues, |text| {
+            text.parse().map_err(|e: model::UnknownWord| e.to_string())
+        })
+        .unwrap_or(Direction::Out);
+    let mut rate = |state: &str| {
+        let interval =
+            row.required(&format!("{state}_interval"), "write whole seconds such as 60", issues, interval);
+        let rate = price(row, &format!("{state}_rate"), is_headed, issues);
+        let (price, per_seconds) = rate?;
+        Some(Rate { price, per_seconds, interval_seconds: interval? })
+    };
+    let rates = ["onpeak_init", "onpeak_follow", "offpeak_init", "offpeak_follow"].map(&mut rate);
+    let mut amount = |name| row.parsed(name, "write a decimal such as 0.05", issues, decimal);
+    let connection_fee = amount("connection_fee").unwrap_or_default();
+    let (minimum_charge, maximum_charge) = (amount("minimum_charge"), amount("maximum_charge"));
+    if let (Some(minimum), Some(maximum)) = (minimum_charge, maximum_charge)
+        && minimum > maximum
+    {
+        let rule = format!("{minimum} is above the maximum_charge, {maximum}");
+        issues.push(row.issue("minimum_charge", rule, "swap or remove one"));
+    }
+    let mut instant =
+        |name| row.parsed(name, "write RFC 3339, such as 2026-07-01T00:00:00+02:00", issues, instant);
+    let (valid_from, valid_to) = (instant("valid_from"), instant("valid_to"));
+    if let (Some(from), Some(to)) = (valid_from, valid_to)
+        && from >= to
+    {
+        issues.push(row.issue("valid_to", "not after valid_from", "leave it empty, or give a later time"));
+    }
+    let [onpeak_init, onpeak_follow, offpeak_init, offpeak_follow] = rates;
+    Some(Fee {
+        id,
+        source,
+        destination,
+        direction,
+        match_mode: match_mode.unwrap_or(MatchMode::Prefix),
+        zone: row.cell("zone").to_owned(),
+        zone_detail: row.cell("zone_detail").to_owned(),
+        onpeak_init: onpeak_init?,
+        onpeak_follow: onpeak_follow?,
+        offpeak_init: offpeak_init?,
+        offpeak_follow: offpeak_follow?,
+        connection_fee,
+        minimum_charge,
+        maximum_charge,
+        valid_from,
+        valid_to,
+    })
+}
+
+/// A rate in currency units per minute, or in cents per second where the column or the file is in these.
+fn price(row: &Row<'_>, name: &str, is_headed: bool, issues: &mut Vec<Issue>) -> Option<(Decimal, u32)> {
+    let cents_name = format!("{name}{CENTS_PER_SECOND}");
+    if is_headed && !row.has_column(&cents_name) {
+        return row
+            .required(name, "write a price per minute such as 0.05", issues, decimal)
+            .map(|price| (price, 60));
+    }
+    let name = if is_headed { &cents_name } else { name };
+    row.required(name, "write cents per second such as 0.0833", issues, |text| cents(decimal(text)?))
+        .map(|price| (price, 1))
+}
+
+fn options(row: &Row<'_>, is_headed: bool, issues: &mut Vec<Issue>) -> FeeOptions {
+    let flag = |name, issues: &mut Vec<Issue>| {
+        row.parsed(name, "use 0 or 1", issues, |text| match text.to_ascii_lowercase().as_str() {
+            "0" | "false" | "no" => Ok(false),
+            "1" | "true" | "yes" => Ok(true),
+            _ => Err(format!("{text:?} is neither 0 nor 1")),
+        })
+    };
+    let extra = |state: &str, issues: &mut Vec<Issue>| {
+        let (rate_name, second_name) = (format!("{state}_extra_rate"), format!("{state}_extra_second"));
+        let rate = row.parsed(&rate_name, "write a decimal such as 0.10", issues, |text| {
+            if is_headed { decimal(text) } else { cents(decimal(text)?) }
+        });
+        let second = row.parsed(&second_name, "write a second of the call, counted from 0", issues, whole);
+        match (rate, second) {
+            (Some(rate), Some(second)) if !rate.is_zero() => Some((second, rate)),
+            (Some(rate), None) if !rate.is_zero() => {
+                let rule = "an extra rate without its second never falls due";
+                issues.push(row.issue(&second_name, rule, "give the second, or leave both empty"));
+                None
+            }
+            (Some(_) | None, _) => None,
+        }
+    };
+    let onpeak_free = flag("onpeak_use_free_time", issues);
+    let offpeak_free = flag("offpeak_use_free_time", issues);
+    FeeOptions {
+        onpeak: PeakOptions { use_free_time: onpeak_free.unwrap_or(false), extra: extra("onpeak", issues) },
+        // An empty flag follows the on-peak one, as in the reference (billing-reference 3.5).
+        offpeak: PeakOptions {
+            use_free_time: offpeak_free.or(onpeak_free).unwrap_or(false),
+            extra: extra("offpeak", issues),
+        },
+    }
+}
+
+/// Two fees for the same calls would make the price depend on the order of the lines.
+fn report_duplicates(file: &str, fees: &[Fee], lines: &[u64], issues: &mut Vec<Issue>) {
+    let mut order: Vec<usize> = (0..fees.len()).collect();
+    let same = |fee: &Fee| (fee.direction, fee.destination.clone(), fee.source.clone());
+    order.sort_by_cached_key(|&idx| (same(&fees[idx]), fees[idx].valid_from, idx));
+    for pair in order.windows(2) {
+        let (first, second) = (&fees[pair[0]], &fees[pair[1]]);
+        let follows = matches!((first.valid_to, second.valid_from), (Some(to), Some(from)) if to <= from);
+        if same(first) == same(second) && !follows {
+            let rule = format!("the fee of line {} prices the same calls at the same time", lines[pair[0]]);
+            issues.push(Issue {
+                line: Some(lines[pair[1]]),
+                field: "destination".to_owned(),
+                ..Issue::of_file(
+                    file,
+                    rule,
+                    "remove one, or let the first end (valid_to) where the second begins",
+                )
+            });
+        }
+    }
+}
+
+fn prefix_of(text: &str, fee_match: FeeMatch) -> Result<String, String> {
+    let looks_like_pattern =
+        text == "." || text.contains(".*") || text.contains(['^', '$', '[', '(', '|', '\\', '?', '{']);
+    if fee_match == FeeMatch::Prefix && (looks_like_pattern || text.starts_with('+')) {
+        return Err(format!("{text:?} is not the beginning of a number"));
+    }
+    Ok(text.to_owned())
+}
+
+fn interval(text: &str) -> Result<u32, String> {
+    whole(text)
+        .ok()
+        .filter(|seconds| (1..=CALL_SECONDS_MAX).contains(seconds))
+        .and_then(|seconds| u32::try_from(seconds).ok())
+        .ok_or_else(|| format!("{text:?} is not a charging interval of 1 to {CALL_SECONDS_MAX} seconds"))
+}
+
+fn cents(amount: Decimal) -> Result<Decimal, String> {
+    Decimal::try_from_i128_with_scale(amount.mantissa(), amount.scale() + 2)
+        .map_err(|_| format!("{amount} cents have more decimals than can be kept"))
+}
+
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|at| at.to_utc())
+        .map_err(|_| format!("{text:?} is not a time with its offset"))
+}

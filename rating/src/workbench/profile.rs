@@ -1,0 +1,229 @@
+//! `profile.toml`.
+
+use chrono_tz::Tz;
+use model::{BillingProfile, Currency, Fee, FeeMatch, PeakSplit, Rounding, RoundingMode, TariffVersion};
+use rust_decimal::Decimal;
+
+use super::TariffIds;
+use super::issue::Issue;
+use super::offpeak::OffPeak;
+use super::table::decimal;
+use super::toml_file::{self, Keys};
+
+/// Unit of a billing interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntervalUnit {
+    /// From Monday, 00:00 local time.
+    Week,
+    /// From the first, 00:00 local time.
+    Month,
+}
+
+/// Length of a billing interval. The first one begins with the week or month of an account's first call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BillingInterval {
+    /// Weeks or months.
+    pub unit: IntervalUnit,
+    /// How many; at least 1.
+    pub count: u32,
+}
+
+impl Default for BillingInterval {
+    fn default() -> Self {
+        Self { unit: IntervalUnit::Month, count: 1 }
+    }
+}
+
+/// The file, checked.
+pub(crate) struct ProfileFile {
+    handle: String,
+    name: String,
+    currency: Currency,
+    timezone: Tz,
+    prepaid: bool,
+    rounding: Rounding,
+    pub(crate) interval: BillingInterval,
+    interval_charge: Decimal,
+    interval_free_seconds: u64,
+    interval_free_cash: Decimal,
+    pub(crate) fee_match: FeeMatch,
+    peak_split: PeakSplit,
+}
+
+impl ProfileFile {
+    pub(crate) fn into_version(self, ids: TariffIds, fees: Vec<Fee>, off_peak: OffPeak) -> TariffVersion {
+        TariffVersion {
+            id: ids.version,
+            profile: BillingProfile {
+                id: ids.profile,
+                tenant: ids.tenant,
+                handle: self.handle,
+                name: self.name,
+                currency: self.currency,
+                timezone: self.timezone,
+                prepaid: self.prepaid,
+            },
+            valid_from: ids.valid_from,
+            rounding: self.rounding,
+            fee_match: self.fee_match,
+            peak_split: self.peak_split,
+            interval_charge: self.interval_charge,
+            interval_free_seconds: self.interval_free_seconds,
+            interval_free_cash: self.interval_free_cash,
+            fees,
+            weekdays: off_peak.weekdays,
+            specials: off_peak.specials,
+        }
+    }
+}
+
+const KEYS: &[&str] = &[
+    "handle",
+    "name",
+    "currency",
+    "timezone",
+    "prepaid",
+    "rounding",
+    "interval",
+    "interval_charge",
+    "interval_free_seconds",
+    "interval_free_cash",
+    "fee_match",
+    "split_at_peak",
+    "compat",
+];
+
+/// Reads the file; `None` when something without which it means nothing is missing (and reported).
+pub(crate) fn read(
+    file: &str,
+    text: &str,
+    issues: &mut Vec<Issue>,
+    workbench_only: &mut Vec<Issue>,
+) -> Option<ProfileFile> {
+    toml_file::parse(file, text, issues, |keys, issues| read_keys(keys, issues, workbench_only))?
+}
+
+fn read_keys(
+    keys: &Keys<'_>,
+    issues: &mut Vec<Issue>,
+    workbench_only: &mut Vec<Issue>,
+) -> Option<ProfileFile> {
+    keys.allow(KEYS, issues);
+    keys.require("handle", "name the profile: handle = \"retail\"", issues);
+    keys.require("currency", "name the currency of all prices: currency = \"EUR\"", issues);
+    keys.require("timezone", "name the zone of the peak times: timezone = \"Europe/Vienna\"", issues);
+    let handle = keys.parsed("handle", "such as \"retail_2026\"", issues, handle_of);
+    let name = keys.parsed("name", "such as \"Retail\"", issues, |text| Ok(text.to_owned()));
+    let currency = keys.word::<Currency>("currency", "such as \"EUR\"", issues);
+    let timezone = keys.parsed("timezone", "use a name such as \"Europe/Vienna\"", issues, |text| {
+        text.parse::<Tz>().map_err(|_| format!("{text:?} is not an IANA time zone"))
+    });
+    let prepaid = keys.boolean("prepaid", issues).unwrap_or(false);
+    let rounding = keys.table("rounding", issues).map_or(Rounding::default(), |keys| rounding(&keys, issues));
+    let interval =
+        keys.table("interval", issues).map_or(BillingInterval::default(), |k| interval(&k, issues));
+    if interval != BillingInterval::default() {
+        workbench_only.push(keys.issue(
+            "interval",
+            "only months are billed live so far",
+            "use { unit = \"month\", count = 1 }",
+        ));
+    }
+    let money = "write a quoted decimal such as \"9.90\"";
+    let interval_charge = keys.parsed("interval_charge", money, issues, decimal).unwrap_or_default();
+    let interval_free_cash = keys.parsed("interval_free_cash", money, issues, decimal).unwrap_or_default();
+    if interval_free_cash.is_sign_negative() && !interval_free_cash.is_zero() {
+        issues.push(keys.issue("interval_free_cash", "below 0", "use 0 or more"));
+    }
+    if !interval_free_cash.is_zero() {
+        workbench_only.push(keys.issue(
+            "interval_free_cash",
+            "free cash is not kept live so far",
+            "set it to \"0\"",
+        ));
+    }
+    let interval_free_seconds = keys.number("interval_free_seconds", 0, issues).unwrap_or(0);
+    let fee_match = keys.word("fee_match", "use \"prefix\"", issues).unwrap_or(FeeMatch::Prefix);
+    if fee_match == FeeMatch::Reference {
+        issues.push(keys.issue(
+            "fee_match",
+            "\"reference\" is not priced by this version",
+            "write the fees as prefixes and use \"prefix\"",
+        ));
+    }
+    let peak_split = keys
+        .word("split_at_peak", "use \"interval_start\" or \"boundary\"", issues)
+        .unwrap_or(PeakSplit::IntervalStart);
+    if peak_split == PeakSplit::ReferenceFragments {
+        issues.push(keys.issue(
+            "split_at_peak",
+            "\"reference_fragments\" is not priced by this version",
+            "use \"interval_start\" or \"boundary\"",
+        ));
+    }
+    if keys.has("compat") {
+        issues.push(keys.issue(
+            "compat",
+            "the reference's quirks are not reproduced by this version",
+            "remove the key to price exactly",
+        ));
+    }
+    let handle = handle?;
+    Some(ProfileFile {
+        name: name.unwrap_or_else(|| handle.clone()),
+        handle,
+        currency: currency?,
+        timezone: timezone?,
+        prepaid,
+        rounding,
+        interval,
+        interval_charge,
+        interval_free_seconds,
+        interval_free_cash,
+        fee_match,
+        peak_split,
+    })
+}
+
+/// The reference's rule (billing-reference 3.1).
+fn handle_of(text: &str) -> Result<String, String> {
+    let fits = (1..=63).contains(&text.len());
+    if fits && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is not a handle of 1 to 63 letters, digits and underscores"))
+    }
+}
+
+fn rounding(keys: &Keys<'_>, issues: &mut Vec<Issue>) -> Rounding {
+    keys.allow(&["mode", "scale"], issues);
+    let default = Rounding::default();
+    let modes = "use \"half_up\", \"half_even\", \"up\" or \"down\"";
+    let mode = keys.word::<RoundingMode>("mode", modes, issues).unwrap_or(default.mode);
+    let scale = keys.number("scale", 0, issues).unwrap_or(default.scale);
+    if scale > default.scale {
+        issues.push(keys.issue("scale", format!("the ledger keeps 6 decimals, not {scale}"), "use 0 to 6"));
+    }
+    Rounding { mode, scale }
+}
+
+fn interval(keys: &Keys<'_>, issues: &mut Vec<Issue>) -> BillingInterval {
+    keys.allow(&["unit", "count"], issues);
+    let unit = keys.parsed("unit", "use \"month\" or \"week\"", issues, |text| match text {
+        "month" => Ok(IntervalUnit::Month),
+        "week" => Ok(IntervalUnit::Week),
+        other => Err(format!("{other:?} is not a unit of billing intervals")),
+    });
+    let count = keys.number("count", 1, issues).unwrap_or(1);
+    if count > INTERVAL_COUNT_MAX {
+        issues.push(keys.issue(
+            "count",
+            format!("{count} is too long"),
+            format!("use 1 to {INTERVAL_COUNT_MAX}"),
+        ));
+    }
+    BillingInterval { unit: unit.unwrap_or(IntervalUnit::Month), count }
+}
+
+/// Ten years of months.
+const INTERVAL_COUNT_MAX: u32 = 120;
