@@ -1,1 +1,158 @@
-//! Room under construction.
+//! The lake: every rated call as one row in plain Parquet files, and SQL over them. The only room that knows Parquet and
+//! DataFusion.
+//!
+//! In: rated calls in batches, each with the position of its lane on the bus. Out: files that any tool reads, answers to
+//! SQL, and the sums that invoices are made of. Rows and positions are committed together, so a replay neither loses nor
+//! doubles a call. When to commit, where to resume and what to suspend is the stage runner's work.
+
+mod catalogue;
+mod column;
+mod compaction;
+mod config;
+mod error;
+mod history;
+mod layout;
+mod manifest;
+mod parquet_file;
+mod query;
+mod result;
+mod rows;
+mod usage;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use column::{ColumnDoc, columns};
+pub use compaction::Compacted;
+pub use config::LakeConfig;
+pub use error::LakeError;
+pub use manifest::{LanePosition, Positions, Watermark};
+pub use result::{QueryColumn, QueryResult, write_csv, write_json, write_table};
+pub use rows::check_row;
+pub use usage::{CallLine, IncomingUsage, UsageLine};
+pub use writer::LaneRows;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use manifest::Manifest;
+use query::Engine;
+use writer::Writer;
+
+/// A lake, open. Clones share it.
+#[derive(Clone)]
+pub struct Lake {
+    dir: PathBuf,
+    engine: Arc<Engine>,
+    /// `None` when opened read-only.
+    writer: Option<Arc<Writer>>,
+}
+
+impl std::fmt::Debug for Lake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lake")
+            .field("dir", &self.dir)
+            .field("writes", &self.writer.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lake {
+    /// Opens the lake for writing; one process can at a time. A commit or merge that a crash cut short is finished or
+    /// undone, and files that no commit names are cleared away. Blocks for as long as the disk needs.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::InUse`] while another process writes, [`LakeError::FileMissing`] and its like when committed rows
+    /// are gone: then nothing is changed.
+    pub fn open(config: LakeConfig) -> Result<Lake, LakeError> {
+        let dir = config.dir.clone();
+        let writer = Writer::open(config)?;
+        Ok(Lake { engine: Arc::new(Engine::new(&dir)?), dir, writer: Some(Arc::new(writer)) })
+    }
+
+    /// Opens the lake in `dir` for reading, while another process may write. Each query sees what was committed before it.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::NoLake`] when there is none.
+    pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Lake, LakeError> {
+        let dir = dir.as_ref().to_owned();
+        current(&dir)?;
+        Ok(Lake { engine: Arc::new(Engine::new(&dir)?), dir, writer: None })
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How far each lane of the bus is in the lake: where to resume after a restart or a failed commit.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::ManifestUnreadable`] and [`LakeError::Io`].
+    pub fn positions(&self) -> Result<Positions, LakeError> {
+        Ok(current(&self.dir)?.positions)
+    }
+
+    /// Adds rows and moves the lanes on, both or neither. When this returns, they survive a power cut, and every process
+    /// sees them in its next query. Dropping the future does not undo it.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::Unstorable`] and [`LakeError::Replayed`] before anything is written. After any other error the commit may
+    /// have happened or not: [`Lake::positions`] tells, and it is where to resume.
+    pub async fn commit(&self, lanes: Vec<LaneRows>, now: DateTime<Utc>) -> Result<(), LakeError> {
+        let writer = self.writer()?;
+        blocking(move || writer.commit(&lanes, now)).await
+    }
+
+    /// Merges small files of a day into larger ones and deletes files that were merged long enough ago. Queries and
+    /// commits go on meanwhile. Meant to be called about once a minute.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::Io`], [`LakeError::Parquet`]; the lake is then as it was, or merged.
+    pub async fn compact(&self, now: DateTime<Utc>) -> Result<Compacted, LakeError> {
+        let writer = self.writer()?;
+        blocking(move || writer.compact(now)).await
+    }
+
+    /// Rows committed, all revisions: for the audit.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::ManifestUnreadable`] and [`LakeError::Io`].
+    pub fn count_rows(&self) -> Result<u64, LakeError> {
+        Ok(current(&self.dir)?.n_rows())
+    }
+
+    /// Rows committed for calls that started on one UTC day, all revisions.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::ManifestUnreadable`] and [`LakeError::Io`].
+    pub fn count_rows_of_day(&self, day: NaiveDate) -> Result<u64, LakeError> {
+        let manifest = current(&self.dir)?;
+        Ok(manifest.files.iter().filter(|file| file.day == day).map(|file| file.rows).sum())
+    }
+
+    fn writer(&self) -> Result<Arc<Writer>, LakeError> {
+        self.writer.clone().ok_or_else(|| LakeError::OpenedReadOnly { dir: self.dir.clone() })
+    }
+}
+
+/// The manifest as it is on disk now.
+fn current(dir: &Path) -> Result<Manifest, LakeError> {
+    Manifest::read(dir)?
+        .ok_or_else(|| LakeError::NoLake { dir: dir.to_owned(), manifest: layout::manifest(dir) })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LakeError> + Send + 'static,
+) -> Result<T, LakeError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(LakeError::Internal { problem: error.to_string() }),
+    }
+}

@@ -1,0 +1,189 @@
+//! Merges small files of one day, so that a second's commit does not stay a file for ever.
+//!
+//! Files are merged with others of about their size: each step makes them `compact_files_min` times larger, so a row is
+//! written again only a few times until its file has `target_rows`. A day that is over is merged to the end.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::TryLockError;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+
+use crate::manifest::{LakeFile, Manifest, Retired};
+use crate::writer::Writer;
+use crate::{LakeConfig, LakeError, layout, parquet_file};
+
+/// A day counts as over so long after its midnight: the calls that ended late are in by then.
+const DAY_OVER_AFTER: TimeDelta = TimeDelta::hours(2);
+
+/// Of a day that is over, files are merged when together the smaller ones have at least this part of the largest one's rows.
+const TRICKLE_PART: u64 = 4;
+
+/// What one round of merging did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Compacted {
+    /// Files merged into others.
+    pub files_before: u64,
+    /// Files they became.
+    pub files_after: u64,
+    /// Rows written again.
+    pub rows: u64,
+    /// Files merged in earlier rounds and now deleted.
+    pub files_deleted: u64,
+}
+
+impl Writer {
+    pub(crate) fn compact(&self, now: DateTime<Utc>) -> Result<Compacted, LakeError> {
+        let _merging = match self.merging.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(Compacted::default()),
+        };
+        let mut done = Compacted { files_deleted: self.purge(now)?, ..Compacted::default() };
+        let manifest = self.state()?.manifest.clone();
+        for group in groups(&manifest, &self.config, now) {
+            self.merge(&group, now)?;
+            done.files_before += group.len() as u64;
+            done.files_after += 1;
+            done.rows += group.iter().map(|file| file.rows).sum::<u64>();
+        }
+        Ok(done)
+    }
+
+    /// Merges one group. The long part, writing, runs beside commits.
+    fn merge(&self, group: &[LakeFile], now: DateTime<Utc>) -> Result<(), LakeError> {
+        let Some(first) = group.first() else { return Ok(()) };
+        let day = first.day;
+        let number = {
+            let mut state = self.state()?;
+            let number = state.manifest.next_file;
+            state.manifest.next_file += 1;
+            number
+        };
+        let inputs = group.iter().map(|file| self.present(file)).collect::<Result<Vec<PathBuf>, _>>()?;
+        let hidden = self.dir().join(layout::hidden_path(day, number));
+        let expected: u64 = group.iter().map(|file| file.rows).sum();
+        let merged = parquet_file::merge_files(&inputs, &hidden, expected)?;
+        if merged.rows != expected {
+            layout::remove_if_there(&hidden)?;
+            let (files, found) = (group.len(), merged.rows);
+            return Err(LakeError::MergeMiscounted { day: day.to_string(), files, expected, found });
+        }
+        let file = LakeFile {
+            day,
+            number,
+            rows: merged.rows,
+            bytes: merged.bytes,
+            corrections: group.iter().map(|file| file.corrections).sum(),
+            first_start_us: group.iter().map(|file| file.first_start_us).min().unwrap_or_default(),
+            last_start_us: group.iter().map(|file| file.last_start_us).max().unwrap_or_default(),
+        };
+        let retired: Vec<Retired> =
+            group.iter().map(|file| Retired { day, number: file.number, since: now }).collect();
+
+        let mut state = self.state()?;
+        let mut next = state.manifest.clone();
+        let before = next.n_rows();
+        next.files.retain(|file| !group.contains(file));
+        next.files.push(file.clone());
+        next.retired.extend(retired.iter().cloned());
+        assert_eq!(next.n_rows(), before, "merging files lost or invented rows");
+        self.publish(&mut state, next, now)?;
+        // Committed: what fails from here on is made up for by the next open.
+        let moved = layout::name_finally(self.dir(), &file)
+            .and_then(|()| retired.iter().try_for_each(|file| layout::move_out(self.dir(), file)));
+        if let Err(error) = moved {
+            tracing::warn!(%error, code = error.code(), "merged lake files are not in their places yet");
+        }
+        Ok(())
+    }
+
+    fn present(&self, file: &LakeFile) -> Result<PathBuf, LakeError> {
+        layout::present_path(self.dir(), file).map(|path| self.dir().join(path)).ok_or_else(|| {
+            LakeError::FileMissing {
+                path: self.dir().join(layout::final_path(file.day, file.number)),
+                rows: file.rows,
+            }
+        })
+    }
+
+    /// Deletes files that were merged longer ago than `retired_keep`.
+    fn purge(&self, now: DateTime<Utc>) -> Result<u64, LakeError> {
+        let keep = TimeDelta::from_std(self.config.retired_keep).unwrap_or(TimeDelta::MAX);
+        let mut state = self.state()?;
+        let (expired, kept): (Vec<Retired>, Vec<Retired>) = state
+            .manifest
+            .retired
+            .iter()
+            .cloned()
+            .partition(|file| now.signed_duration_since(file.since) >= keep);
+        if expired.is_empty() {
+            return Ok(0);
+        }
+        for file in &expired {
+            layout::purge(self.dir(), file)?;
+        }
+        let next = Manifest { retired: kept, ..state.manifest.clone() };
+        self.publish(&mut state, next, now)?;
+        Ok(expired.len() as u64)
+    }
+}
+
+/// Files to be merged with each other, a group at a time.
+fn groups(manifest: &Manifest, config: &LakeConfig, now: DateTime<Utc>) -> Vec<Vec<LakeFile>> {
+    let mut days: BTreeMap<NaiveDate, Vec<&LakeFile>> = BTreeMap::new();
+    for file in manifest.files.iter().filter(|file| file.rows < config.target_rows) {
+        days.entry(file.day).or_default().push(file);
+    }
+    days.into_iter()
+        .flat_map(|(day, files)| {
+            if is_over(day, now) && is_worth_finishing(&files) {
+                return chunks(files, config.target_rows, 2);
+            }
+            let mut tiers: BTreeMap<u32, Vec<&LakeFile>> = BTreeMap::new();
+            for file in files {
+                tiers.entry(tier(file.rows, config.compact_files_min as u64)).or_default().push(file);
+            }
+            tiers
+                .into_values()
+                .flat_map(|files| chunks(files, config.target_rows, config.compact_files_min))
+                .collect()
+        })
+        .collect()
+}
+
+/// How often `rows` can be divided by `base`.
+fn tier(rows: u64, base: u64) -> u32 {
+    rows.checked_ilog(base.max(2)).unwrap_or(0)
+}
+
+fn is_over(day: NaiveDate, now: DateTime<Utc>) -> bool {
+    day.checked_add_days(Days::new(1))
+        .is_some_and(|next| now >= next.and_time(NaiveTime::MIN).and_utc() + DAY_OVER_AFTER)
+}
+
+/// A late call or two do not make a large file be written again.
+fn is_worth_finishing(files: &[&LakeFile]) -> bool {
+    let total: u64 = files.iter().map(|file| file.rows).sum();
+    let largest = files.iter().map(|file| file.rows).max().unwrap_or(0);
+    files.len() >= 2 && (total - largest).saturating_mul(TRICKLE_PART) >= largest
+}
+
+/// Cuts files, in the order of their start, into groups of at least `files_min` files that come to about `target_rows`.
+fn chunks(mut files: Vec<&LakeFile>, target_rows: u64, files_min: usize) -> Vec<Vec<LakeFile>> {
+    files.sort_by_key(|file| (file.first_start_us, file.number));
+    let mut groups: Vec<Vec<LakeFile>> = Vec::new();
+    let mut group: Vec<LakeFile> = Vec::new();
+    let mut rows = 0;
+    for file in files {
+        rows += file.rows;
+        group.push(file.clone());
+        if rows >= target_rows {
+            groups.push(std::mem::take(&mut group));
+            rows = 0;
+        }
+    }
+    groups.push(group);
+    groups.retain(|group| group.len() >= files_min.max(2));
+    groups
+}

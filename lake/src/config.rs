@@ -1,0 +1,42 @@
+//! Configuration of the lake.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Where the Parquet files are, and how they are merged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LakeConfig {
+    /// Directory of the lake; made if it is missing. The calls are below it, in `cdrs/day=YYYY-MM-DD/part-*.parquet`.
+    /// Default: `"lake"`.
+    pub dir: PathBuf,
+    /// So many files of one day and about one size are merged into one; at least 2. A smaller number makes fewer files and
+    /// writes each row more often. Default: 8.
+    pub compact_files_min: usize,
+    /// Rows of a file that is large enough and not merged again; at least 1. Default: 1 000 000.
+    pub target_rows: u64,
+    /// How long a file stays in `retired/` after it was merged into another, for readers that still hold it, e.g. `"15m"`.
+    /// Default: `"15m"`.
+    #[serde(with = "humantime_serde")]
+    pub retired_keep: Duration,
+}
+
+impl Default for LakeConfig {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("lake"),
+            compact_files_min: 8,
+            target_rows: 1_000_000,
+            retired_keep: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+impl LakeConfig {
+    /// The defaults, in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), ..Self::default() }
+    }
+}

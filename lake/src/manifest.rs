@@ -1,0 +1,174 @@
+//! The manifest: the list of files that make up the lake, and how far each lane of the bus is in them.
+//!
+//! It is replaced as a whole by one rename, so a reader sees the state before or after a commit and nothing between, and
+//! rows and positions cannot part.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::LakeError;
+use crate::error::IoContext;
+use crate::layout;
+
+/// Format of the manifest that this version writes.
+const FORMAT: u32 = 1;
+
+/// The state of the lake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) format: u32,
+    /// Counts up with every commit and merge.
+    pub(crate) generation: u64,
+    /// When it was written, by the clock of the committer.
+    pub(crate) written_at: Option<DateTime<Utc>>,
+    /// Number of the next file.
+    pub(crate) next_file: u64,
+    /// How far each lane is.
+    pub(crate) positions: Positions,
+    /// The files, in no order that matters.
+    pub(crate) files: Vec<LakeFile>,
+    /// Files that were merged into others: moved out of sight, deleted later.
+    pub(crate) retired: Vec<Retired>,
+}
+
+/// One Parquet file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LakeFile {
+    pub(crate) day: NaiveDate,
+    pub(crate) number: u64,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    /// Rows of a revision above 0: those that supersede others.
+    pub(crate) corrections: u64,
+    /// First and last `start_at`, microseconds since 1970.
+    pub(crate) first_start_us: i64,
+    pub(crate) last_start_us: i64,
+}
+
+/// A file that is no longer part of the lake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Retired {
+    pub(crate) day: NaiveDate,
+    pub(crate) number: u64,
+    pub(crate) since: DateTime<Utc>,
+}
+
+/// How far each lane of the bus is in the lake.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Positions(BTreeMap<u32, LanePosition>);
+
+/// How far one lane is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LanePosition {
+    /// As handed in with the last rows of the lane.
+    pub position: u64,
+    /// The highest origin applied, for each (stage, partition) that wrote into the lane.
+    pub watermarks: Vec<Watermark>,
+}
+
+/// The highest origin of one writer that is in the lake (see [`model::Origin`]).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Watermark {
+    /// The stage that wrote it.
+    pub stage: String,
+    /// Partition of that stage's input.
+    pub partition: u32,
+    /// Offset of the input record.
+    pub offset: u64,
+    /// Which of its outputs.
+    pub index: u32,
+}
+
+impl Positions {
+    /// How far lane `partition` is; `None` before its first commit.
+    pub fn lane(&self, partition: u32) -> Option<&LanePosition> {
+        self.0.get(&partition)
+    }
+
+    /// All lanes, by partition.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &LanePosition)> {
+        self.0.iter().map(|(partition, lane)| (*partition, lane))
+    }
+
+    /// Moves a lane on. Watermarks that are not named stay, and none goes back.
+    pub(crate) fn advance(&mut self, partition: u32, position: u64, watermarks: &[Watermark]) {
+        let lane = self.0.entry(partition).or_default();
+        lane.position = position;
+        for new in watermarks {
+            match lane
+                .watermarks
+                .iter_mut()
+                .find(|old| old.stage == new.stage && old.partition == new.partition)
+            {
+                Some(old) if (old.offset, old.index) < (new.offset, new.index) => *old = new.clone(),
+                Some(_) => {}
+                None => lane.watermarks.push(new.clone()),
+            }
+        }
+        lane.watermarks.sort();
+    }
+}
+
+impl Manifest {
+    /// Of a lake without rows.
+    pub(crate) fn empty() -> Self {
+        Self {
+            format: FORMAT,
+            generation: 0,
+            written_at: None,
+            next_file: 1,
+            positions: Positions::default(),
+            files: Vec::new(),
+            retired: Vec::new(),
+        }
+    }
+
+    /// Rows in all files.
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+
+    /// Reads it; `None` where there is none.
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, LakeError> {
+        let path = layout::manifest(dir);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(LakeError::Io { action: "read", path, source }),
+        };
+        #[derive(Deserialize)]
+        struct FormatOnly {
+            format: u32,
+        }
+        let unreadable = |error: serde_json::Error| LakeError::ManifestUnreadable {
+            path: layout::manifest(dir),
+            problem: error.to_string(),
+        };
+        let FormatOnly { format } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+        if format > FORMAT {
+            return Err(LakeError::ManifestTooNew { path, found: format, known: FORMAT });
+        }
+        serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+    }
+
+    /// Replaces the one on disk. When this returns, the change survives a power cut; when it fails, either may be there.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), LakeError> {
+        let bytes = serde_json::to_vec(self).map_err(|error| LakeError::Internal {
+            problem: format!("the manifest cannot be written: {error}"),
+        })?;
+        let temporary: PathBuf = layout::manifest_temporary(dir);
+        let mut file = File::create(&temporary).at("create", &temporary)?;
+        file.write_all(&bytes).at("write", &temporary)?;
+        file.sync_all().at("sync", &temporary)?;
+        drop(file);
+        let path = layout::manifest(dir);
+        fs::rename(&temporary, &path).at("replace", &path)?;
+        layout::sync_dir(dir)
+    }
+}

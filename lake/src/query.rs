@@ -1,0 +1,197 @@
+//! SQL over the lake, read-only, within limits, always on the newest commit.
+//!
+//! In: SQL. Out: a result held in memory, or an error that says what to write instead. Nothing here writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::SchemaError;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::functions_aggregate::expr_fn::max;
+use datafusion::logical_expr::JoinType;
+use datafusion::object_store::local::LocalFileSystem;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext, col, lit};
+use futures::StreamExt;
+
+use crate::catalogue::{CALLS, CALLS_HISTORY, DOCUMENTATION, TABLES, documentation};
+use crate::column::columns;
+use crate::error::IoContext;
+use crate::history::{History, Snapshot};
+use crate::{Lake, LakeError, QueryResult};
+
+/// Memory all queries of this process together may hold; beyond it they spill to disk, and then fail.
+pub(crate) const QUERY_MEMORY_MAX_MIB: usize = 512;
+/// Size of one result, which is held in memory whole.
+pub(crate) const RESULT_MAX_MIB: usize = 256;
+/// Disk that queries may spill to, in the system's temporary directory.
+const SPILL_MAX_MIB: u64 = 10 * 1024;
+/// Rows a query works on at a time: measured 13 % faster than the library's 8192.
+const BATCH_ROWS: usize = 32_768;
+/// How often a query is run because files were merged away under it.
+const QUERY_ATTEMPTS: u32 = 5;
+/// Names looking like the one asked for that an error lists.
+const SUGGESTIONS_MAX: usize = 3;
+
+const MIB: usize = 1024 * 1024;
+const STORE_URL: &str = "lake://calls";
+const CATALOG: &str = "tollbook";
+const SCHEMA: &str = "public";
+
+/// What queries share: memory limit, file access, cached footers of files.
+pub(crate) struct Engine {
+    dir: PathBuf,
+    runtime: Arc<RuntimeEnv>,
+    store: ObjectStoreUrl,
+}
+
+impl Lake {
+    /// Runs one read-only statement on what is committed now, whichever process committed it. Call it on a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::ReadOnlySql`], [`LakeError::UnknownTable`], [`LakeError::UnknownColumn`] and [`LakeError::Sql`] for what
+    /// the statement asks, [`LakeError::QueryTooLarge`] and [`LakeError::ResultTooLarge`] beyond the limits.
+    pub async fn query(&self, sql: &str) -> Result<QueryResult, LakeError> {
+        self.engine.query(sql).await
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(dir: &Path) -> Result<Self, LakeError> {
+        let store = ObjectStoreUrl::parse(STORE_URL).map_err(internal)?;
+        let files = LocalFileSystem::new_with_prefix(dir).map_err(std::io::Error::other).at("open", dir)?;
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(QUERY_MEMORY_MAX_MIB * MIB)))
+            .with_max_temp_directory_size(SPILL_MAX_MIB * 1024 * 1024)
+            .build_arc()
+            .map_err(internal)?;
+        runtime.register_object_store(store.as_ref(), Arc::new(files));
+        Ok(Self { dir: dir.to_owned(), runtime, store })
+    }
+
+    pub(crate) async fn query(&self, sql: &str) -> Result<QueryResult, LakeError> {
+        for _ in 0..QUERY_ATTEMPTS {
+            let dir = self.dir.clone();
+            let snapshot = Arc::new(crate::blocking(move || Snapshot::take(&dir)).await?);
+            match self.run(snapshot.clone(), sql).await {
+                Err(error) if snapshot.has_moved() => {
+                    tracing::debug!(%error, "lake files were merged under a query; asking again");
+                }
+                result => return result,
+            }
+        }
+        Err(LakeError::Moving { attempts: QUERY_ATTEMPTS })
+    }
+
+    async fn run(&self, snapshot: Arc<Snapshot>, sql: &str) -> Result<QueryResult, LakeError> {
+        let context = self.session(snapshot).map_err(internal)?;
+        let read_only =
+            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let frame = context.sql_with_options(sql, read_only).await.map_err(|error| explain(&error))?;
+        let schema = frame.schema().as_arrow().clone();
+        let mut stream = frame.execute_stream().await.map_err(|error| explain(&error))?;
+        let mut batches: Vec<RecordBatch> = Vec::new();
+        let mut bytes = 0;
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(|error| explain(&error))?;
+            bytes += batch.get_array_memory_size();
+            if bytes > RESULT_MAX_MIB * MIB {
+                return Err(LakeError::ResultTooLarge { limit_mib: RESULT_MAX_MIB });
+            }
+            batches.push(batch);
+        }
+        Ok(QueryResult::new(&schema, batches))
+    }
+
+    fn session(&self, snapshot: Arc<Snapshot>) -> DataFusionResult<SessionContext> {
+        let mut config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_default_catalog_and_schema(CATALOG, SCHEMA)
+            .with_batch_size(BATCH_ROWS);
+        // 0.1 in a query is a tenth, not a binary fraction near it.
+        config.options_mut().sql_parser.parse_float_as_decimal = true;
+        let context = SessionContext::new_with_config_rt(config, self.runtime.clone());
+        let history = || History::new(snapshot.clone(), self.store.clone());
+        context.register_table(CALLS_HISTORY, Arc::new(history()))?;
+        let all = context.read_table(Arc::new(history()))?;
+        let newest = if snapshot.has_corrections() {
+            newest_revisions(all, context.read_table(Arc::new(history().only_with_corrections()))?)?
+        } else {
+            all
+        };
+        context.register_table(CALLS, newest.into_view())?;
+        context.register_table(DOCUMENTATION, Arc::new(documentation()?))?;
+        Ok(context)
+    }
+}
+
+/// Every row of `all` but those that a row of `corrected` supersedes. Corrections are few, so theirs is the small side.
+fn newest_revisions(all: DataFrame, corrected: DataFrame) -> DataFusionResult<DataFrame> {
+    let newest = corrected
+        .filter(col("revision").gt(lit(0_i64)))?
+        .aggregate(vec![col("cdr_id")], vec![max(col("revision")).alias("newest_revision")])?
+        .select(vec![col("cdr_id").alias("corrected_cdr_id"), col("newest_revision")])?;
+    // The left side is the one held in memory.
+    newest.join_on(
+        all,
+        JoinType::RightAnti,
+        [col("cdr_id").eq(col("corrected_cdr_id")), col("revision").lt(col("newest_revision"))],
+    )
+}
+
+fn internal(error: impl std::fmt::Display) -> LakeError {
+    LakeError::Internal { problem: error.to_string() }
+}
+
+/// What a person who wrote the statement needs to know.
+fn explain(error: &DataFusionError) -> LakeError {
+    let root = error.find_root();
+    let message = root.strip_backtrace();
+    if let DataFusionError::SchemaError(schema_error, _) = root
+        && let SchemaError::FieldNotFound { field, valid_fields } = schema_error.as_ref()
+    {
+        let valid: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+        return LakeError::UnknownColumn { near: near(&field.name, valid), name: field.name.clone() };
+    }
+    if matches!(root, DataFusionError::ResourcesExhausted(_)) {
+        return LakeError::QueryTooLarge { limit_mib: QUERY_MEMORY_MAX_MIB };
+    }
+    for refused in ["DDL not supported: ", "DML not supported: ", "Statement not supported: "] {
+        if let Some((_, statement)) = message.split_once(refused) {
+            return LakeError::ReadOnlySql { statement: statement.trim().to_owned() };
+        }
+    }
+    if let Some((_, rest)) = message.split_once("table '")
+        && let Some((name, _)) = rest.split_once("' not found")
+    {
+        let name = name.strip_prefix(&format!("{CATALOG}.{SCHEMA}.")).unwrap_or(name).to_owned();
+        return LakeError::UnknownTable { name, tables: TABLES.map(str::to_owned).to_vec() };
+    }
+    if let DataFusionError::SQL(syntax, _) = root {
+        return LakeError::Sql { message: syntax.to_string() };
+    }
+    LakeError::Sql { message: root.message().into_owned() }
+}
+
+/// Names that look like `name` or contain it, most alike first.
+fn near(name: &str, valid: Vec<&str>) -> Vec<String> {
+    let name = name.to_lowercase();
+    let known: Vec<&str> =
+        if valid.is_empty() { columns().iter().map(|column| column.name).collect() } else { valid };
+    let mut alike: Vec<(usize, &str)> = known
+        .into_iter()
+        .filter_map(|candidate| {
+            let edits = strsim::damerau_levenshtein(&name, candidate);
+            let contained = candidate.contains(name.as_str()) && name.len() >= 3;
+            (edits <= 2.max(name.len() / 3) || contained).then_some((edits, candidate))
+        })
+        .collect();
+    alike.sort_unstable();
+    alike.dedup();
+    alike.into_iter().take(SUGGESTIONS_MAX).map(|(_, candidate)| candidate.to_owned()).collect()
+}

@@ -1,0 +1,193 @@
+//! What invoices and account pages ask of the lake: sums by zone, and single calls.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use model::{AccountId, CdrId, Currency};
+use rust_decimal::Decimal;
+
+use crate::{Lake, LakeError, QueryResult};
+
+/// What an account used in one zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageLine {
+    /// Zone of the fee.
+    pub zone: String,
+    /// Zone detail.
+    pub zone_detail: String,
+    /// Calls that were priced.
+    pub calls: u64,
+    /// Sum of their charging intervals.
+    pub billed_seconds: u64,
+    /// Sum of their costs, exact.
+    pub cost: Decimal,
+    /// Of the cost.
+    pub currency: Currency,
+}
+
+/// What an account paid to be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IncomingUsage {
+    /// Calls that cost it something.
+    pub calls: u64,
+    /// Sum of their charging intervals.
+    pub billed_seconds: u64,
+    /// Sum of their costs, exact.
+    pub cost: Decimal,
+    /// Of the cost; `None` without calls.
+    pub currency: Option<Currency>,
+}
+
+/// One call of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallLine {
+    /// Its record.
+    pub cdr_id: CdrId,
+    /// When the final answer went out.
+    pub start_at: DateTime<Utc>,
+    /// The caller, E.164 digits; empty if unknown.
+    pub source_number: String,
+    /// The number called; what was dialled where it is no number.
+    pub destination: String,
+    /// Answered for so long, in seconds.
+    pub duration_seconds: Decimal,
+    /// Outcome, such as `ok`.
+    pub status: String,
+    /// Final SIP code.
+    pub code: u16,
+    /// Why it ended, such as `normal`.
+    pub cause: String,
+    /// Zone of the fee; empty if it cost nothing.
+    pub zone: String,
+    /// Sum of the charging intervals.
+    pub billed_seconds: u64,
+    /// What the customer pays, and in what; `None` if nobody pays.
+    pub cost: Option<(Decimal, Currency)>,
+}
+
+impl Lake {
+    /// What customer `account` owes for its outgoing calls that started at or after `from` and before `to`, by zone, zone
+    /// detail and currency, in their order. The newest revision of each call counts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Lake::query`].
+    pub async fn usage(
+        &self,
+        account: AccountId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<UsageLine>, LakeError> {
+        let sql = format!(
+            "SELECT coalesce(customer_zone, '') AS zone, coalesce(customer_zone_detail, '') AS detail, \
+             count(*) AS calls, sum(billed_seconds) AS billed, sum(customer_cost) AS cost, customer_currency \
+             FROM calls WHERE customer_account = {account} AND {} \
+             GROUP BY customer_zone, customer_zone_detail, customer_currency ORDER BY zone, detail, customer_currency",
+            started(from, to)
+        );
+        let result = self.query(&sql).await?;
+        result
+            .rows()
+            .into_iter()
+            .map(|row| {
+                let mut cells = Cells::new(&result, row);
+                Ok(UsageLine {
+                    zone: cells.text(),
+                    zone_detail: cells.text(),
+                    calls: cells.parsed()?,
+                    billed_seconds: cells.parsed()?,
+                    cost: cells.parsed::<Decimal>()?.normalize(),
+                    currency: cells.parsed()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Calls that `account` makes, pays for or receives, started at or after `from` and before `to`, newest first, at
+    /// most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Lake::query`].
+    pub async fn calls_of(
+        &self,
+        account: AccountId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<CallLine>, LakeError> {
+        let sql = format!(
+            "SELECT cdr_id, start_at, source_number, coalesce(destination_number, dialed) AS destination, \
+             duration_seconds, status, code, cause, customer_zone, coalesce(billed_seconds, 0) AS billed, \
+             customer_cost, customer_currency \
+             FROM calls WHERE (payer = {account} OR source_account = {account} OR destination_account = {account}) \
+             AND {} ORDER BY start_at DESC, cdr_id LIMIT {limit}",
+            started(from, to)
+        );
+        let result = self.query(&sql).await?;
+        result
+            .rows()
+            .into_iter()
+            .map(|row| {
+                let mut cells = Cells::new(&result, row);
+                Ok(CallLine {
+                    cdr_id: cells.parsed()?,
+                    start_at: cells.parsed::<NaiveDateTime>()?.and_utc(),
+                    source_number: cells.text(),
+                    destination: cells.text(),
+                    duration_seconds: cells.parsed::<Decimal>()?.normalize(),
+                    status: cells.text(),
+                    code: cells.parsed()?,
+                    cause: cells.text(),
+                    zone: cells.text(),
+                    billed_seconds: cells.parsed()?,
+                    cost: match (cells.optional::<Decimal>()?, cells.optional()?) {
+                        (Some(cost), Some(currency)) => Some((cost.normalize(), currency)),
+                        (None, _) | (_, None) => None,
+                    },
+                })
+            })
+            .collect()
+    }
+}
+
+/// The condition of a half-open period.
+fn started(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    let literal = |at: DateTime<Utc>| at.format("TIMESTAMP '%Y-%m-%dT%H:%M:%S%.6f'").to_string();
+    format!("start_at >= {} AND start_at < {}", literal(from), literal(to))
+}
+
+/// The cells of a row, from left to right.
+struct Cells<'a> {
+    result: &'a QueryResult,
+    idx: usize,
+    row: std::vec::IntoIter<Option<String>>,
+}
+
+impl<'a> Cells<'a> {
+    fn new(result: &'a QueryResult, row: Vec<Option<String>>) -> Self {
+        Self { result, idx: 0, row: row.into_iter() }
+    }
+
+    fn next(&mut self) -> Option<String> {
+        self.idx += 1;
+        self.row.next().flatten()
+    }
+
+    /// NULL is empty.
+    fn text(&mut self) -> String {
+        self.next().unwrap_or_default()
+    }
+
+    fn optional<T: std::str::FromStr>(&mut self) -> Result<Option<T>, LakeError> {
+        let Some(text) = self.next() else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| self.unreadable(&text))
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self) -> Result<T, LakeError> {
+        self.optional()?.ok_or_else(|| self.unreadable("NULL"))
+    }
+
+    fn unreadable(&self, text: &str) -> LakeError {
+        let name = self.result.columns.get(self.idx - 1).map_or("?", |column| column.name.as_str());
+        LakeError::Internal { problem: format!("column {name} of our own query is {text:?}") }
+    }
+}

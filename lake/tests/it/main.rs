@@ -1,0 +1,11 @@
+//! Tests of the lake through its public face, on real files. One binary: each one links DataFusion.
+
+#![expect(clippy::unwrap_used, reason = "clippy knows tests by their attribute, and not their helpers")]
+
+mod commit;
+mod compaction;
+mod crash;
+mod documentation;
+mod sql;
+mod usage;
+mod world;

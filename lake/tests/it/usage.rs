@@ -1,0 +1,137 @@
+//! What invoices are made of.
+
+use lake::{IncomingUsage, Lake, UsageLine};
+use model::{AccountId, Currency, Direction, Provider};
+
+use crate::world::{World, at, call, charge, dec, rows, unanswered};
+
+const CUSTOMER: AccountId = AccountId(1001);
+
+async fn october(lake: &Lake) -> Vec<UsageLine> {
+    lake.usage(CUSTOMER, at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z")).await.unwrap()
+}
+
+fn line(zone: &str, calls: u64, cost: &str, currency: &str) -> UsageLine {
+    UsageLine {
+        zone: zone.to_owned(),
+        zone_detail: "fixed".to_owned(),
+        calls,
+        billed_seconds: 132 * calls,
+        cost: dec(cost),
+        currency: currency.parse().unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn period_takes_in_its_first_instant_and_leaves_out_its_last() {
+    let world = World::new();
+    let lake = world.open();
+    let calls = vec![
+        call("before", "2026-09-30T23:59:59.999999Z"),
+        call("first", "2026-10-01T00:00:00Z"),
+        call("last", "2026-10-31T23:59:59.999999Z"),
+        call("after", "2026-11-01T00:00:00Z"),
+        unanswered("busy", "2026-10-05T08:00:00Z"),
+    ];
+    lake.commit(rows(1, calls), world.now).await.unwrap();
+    assert_eq!(october(&lake).await, [line("Germany", 2, "0.219416", "EUR")]);
+}
+
+#[tokio::test]
+async fn correction_counts_instead_of_what_it_corrects() {
+    let world = World::new();
+    let lake = world.open();
+    let mut corrected = call("a", "2026-10-05T08:00:00Z");
+    corrected.cdr.revision = 1;
+    corrected.charges[0].cost = dec("0.05");
+    lake.commit(rows(1, vec![call("a", "2026-10-05T08:00:00Z")]), world.now).await.unwrap();
+    lake.commit(rows(2, vec![corrected]), world.now).await.unwrap();
+    assert_eq!(october(&lake).await, [line("Germany", 1, "0.05", "EUR")]);
+    // A correction that takes the price away leaves nothing to bill.
+    let mut free = call("a", "2026-10-05T08:00:00Z");
+    free.cdr.revision = 2;
+    free.charges.clear();
+    lake.commit(rows(3, vec![free]), world.now).await.unwrap();
+    assert_eq!(october(&lake).await, []);
+}
+
+#[tokio::test]
+async fn zones_and_currencies_are_not_mixed_and_other_accounts_not_billed() {
+    let world = World::new();
+    let lake = world.open();
+    let mut france = call("a", "2026-10-05T08:00:00Z");
+    france.charges[0].zone = "France".to_owned();
+    let mut dollars = call("b", "2026-10-05T08:00:00Z");
+    dollars.charges[0].currency = "USD".parse().unwrap();
+    let mut other = call("c", "2026-10-05T08:00:00Z");
+    other.charges = vec![charge(Provider::Customer, 1002, "1")];
+    lake.commit(rows(1, vec![france, dollars, other, call("d", "2026-10-05T08:00:00Z")]), world.now)
+        .await
+        .unwrap();
+    assert_eq!(
+        october(&lake).await,
+        [
+            line("France", 1, "0.109708", "EUR"),
+            line("Germany", 1, "0.109708", "EUR"),
+            line("Germany", 1, "0.109708", "USD")
+        ]
+    );
+}
+
+#[tokio::test]
+async fn incoming_fees_are_summed_apart_from_outgoing_calls() {
+    let world = World::new();
+    let lake = world.open();
+    let incoming = |uid: &str, cost: &str, currency: &str| {
+        let mut rated = call(uid, "2026-10-05T08:00:00Z");
+        let mut fee = charge(Provider::Customer, 1001, cost);
+        fee.direction = Direction::In;
+        fee.currency = currency.parse().unwrap();
+        rated.charges = vec![fee];
+        rated
+    };
+    let calls = vec![incoming("a", "0.01", "EUR"), incoming("b", "0.02", "EUR"), incoming("c", "0", "EUR")];
+    lake.commit(rows(1, calls), world.now).await.unwrap();
+    let (from, to) = (at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z"));
+    let sum = lake.incoming(CUSTOMER, from, to).await.unwrap();
+    assert_eq!(
+        (sum.calls, sum.billed_seconds, sum.cost, sum.currency),
+        (2, 264, dec("0.03"), Some(Currency::EUR))
+    );
+    assert_eq!(october(&lake).await, []);
+    assert_eq!(lake.incoming(AccountId(5), from, to).await.unwrap(), IncomingUsage::default());
+    lake.commit(rows(2, vec![incoming("d", "0.03", "USD")]), world.now).await.unwrap();
+    let mixed = lake.incoming(CUSTOMER, from, to).await.unwrap_err();
+    assert_eq!(
+        mixed.to_string(),
+        "account 1001 has costs in EUR and USD in one period; bill each currency apart"
+    );
+}
+
+#[tokio::test]
+async fn month_without_calls_has_no_lines() {
+    let world = World::new();
+    assert_eq!(october(&world.open()).await, []);
+}
+
+#[tokio::test]
+async fn calls_of_an_account_come_newest_first_up_to_the_limit() {
+    let world = World::new();
+    let lake = world.open();
+    let mut incoming = unanswered("in", "2026-10-05T11:00:00Z");
+    incoming.cdr.payer = AccountId(5);
+    std::mem::swap(&mut incoming.cdr.source.party, &mut incoming.cdr.destination.party);
+    let calls = vec![call("a", "2026-10-05T08:00:00.5Z"), incoming, call("b", "2026-10-05T10:00:00Z")];
+    lake.commit(rows(1, calls), world.now).await.unwrap();
+    let (from, to) = (at("2026-10-05T00:00:00Z"), at("2026-10-06T00:00:00Z"));
+    let calls = lake.calls_of(CUSTOMER, from, to, 10).await.unwrap();
+    let starts: Vec<_> = calls.iter().map(|call| call.start_at).collect();
+    assert_eq!(
+        starts,
+        [at("2026-10-05T11:00:00Z"), at("2026-10-05T10:00:00Z"), at("2026-10-05T08:00:00.5Z")]
+    );
+    assert_eq!((calls[0].cost, calls[0].code, calls[0].status.as_str()), (None, 486, "busy"));
+    assert_eq!(calls[2].cost, Some((dec("0.109708"), Currency::EUR)));
+    assert_eq!((calls[2].duration_seconds, calls[2].destination.as_str()), (dec("131.65"), "4930555123"));
+    assert_eq!(lake.calls_of(CUSTOMER, from, to, 1).await.unwrap(), calls[..1]);
+}
