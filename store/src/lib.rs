@@ -1,1 +1,43 @@
-//! Room under construction.
+//! The SQL database: provisioning, ledger, positions and state of the stages, suspense, alerts and locks, invoices,
+//! export queue, outgoing mail, people and their trail. The only room that knows SQL tables.
+//!
+//! In: what the other rooms decided, with the time it happened. Out: the same, after any crash, on SQLite
+//! (`sqlite:///path/tollbook.db`) or PostgreSQL (`postgres://...`) by the same queries. What a change means, what a call
+//! costs and what an invoice says are decided elsewhere; nothing here reads a clock.
+//!
+//! Start with [`Store`]; [`Store::commit`] is the transaction behind the stage protocol.
+
+mod audit;
+mod directory;
+mod error;
+mod export_queue;
+mod fraud_desk;
+mod import;
+mod insight;
+mod invoices;
+mod lanes;
+mod ledger;
+mod outbox;
+mod people;
+mod schema;
+mod sql;
+mod suspense;
+mod tariffs;
+mod world;
+
+pub use audit::{AuditEntry, AuditFault};
+pub use error::StoreError;
+pub use export_queue::{ExportFile, ExportState};
+pub use fraud_desk::LockChange;
+pub use import::{ImportCount, ImportReport};
+pub use invoices::{Invoice, InvoiceState, NewInvoice};
+pub use lanes::{Lane, LaneCommit, StoreEffect, Watermark};
+pub use ledger::{Balance, BalanceFault};
+pub use outbox::{Mail, MailState, NewMail};
+pub use people::{Session, User};
+pub use schema::Store;
+pub use suspense::SuspendedRecord;
+pub use world::{NewAccount, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World};
+
+/// What a call to the store comes to.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -1,0 +1,231 @@
+//! Alerts and locks: what was crossed, who was told, and who may not call.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use model::{AccountId, Alert, AlertId, CdrId, Lock, LockLevel, Money, TenantId};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::audit::append;
+use crate::outbox::{NewMail, enqueue};
+use crate::sql::{Bind, Columns, cells, json, micros, query};
+use crate::{Result, Store};
+
+/// One entry of an account's lock history.
+pub type LockChange = Lock;
+
+impl Store {
+    /// Locks in force, by account. One with an end may have passed it: compare `until` with your time.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn locks(&self) -> Result<Vec<Lock>> {
+        let mut tx = self.read().await?;
+        let locks = load_locks(&mut tx).await?;
+        tx.commit().await?;
+        Ok(locks)
+    }
+
+    /// Every lock ever set on or lifted from `account`, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn lock_history(&self, account: AccountId) -> Result<Vec<LockChange>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT tenant, account, level, source, reason, alert, since, until_at FROM lock_history \
+             WHERE account = $1 ORDER BY id",
+        )
+        .cells(cells![account.0])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(lock_of).collect()
+    }
+
+    /// Sets or lifts a lock by the hand of `actor`, with an entry in the audit log. The revision counts up, so that every process
+    /// loads the lock with its next snapshot.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn set_lock(&self, lock: &Lock, actor: &str, now: DateTime<Utc>) -> Result<()> {
+        let mut tx = self.write().await?;
+        let before = query(
+            "SELECT tenant, account, level, source, reason, alert, since, until_at FROM locks WHERE account = $1",
+        )
+        .cells(cells![lock.account.0])
+        .fetch_optional(&mut *tx)
+        .await?
+        .map(|row| lock_of(&row))
+        .transpose()?;
+        insert_lock(&mut tx, lock).await?;
+        query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
+        let before = before.map_or_else(String::new, |before| json(&before));
+        append(&mut tx, actor, "set_lock", &format!("account:{}", lock.account), &before, &json(lock), now)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The latest alerts, newest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn alerts(&self, max: u32) -> Result<Vec<Alert>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT id, tenant, account, rule, period, limit_micros, limit_currency, value_micros, value_currency, \
+             lock_level, notify, evidence, at FROM alerts ORDER BY at DESC, id LIMIT $1",
+        )
+        .cells(cells![max])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(alert_of).collect()
+    }
+}
+
+pub(crate) async fn load_locks(conn: &mut AnyConnection) -> Result<Vec<Lock>> {
+    let rows = query(
+        "SELECT tenant, account, level, source, reason, alert, since, until_at FROM locks ORDER BY account",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(lock_of).collect()
+}
+
+/// Adds `lock` to the history and makes it the account's lock; level `none` leaves the account without one.
+pub(crate) async fn insert_lock(conn: &mut AnyConnection, lock: &Lock) -> Result<()> {
+    let row = cells![
+        lock.account.0,
+        lock.tenant.0,
+        lock.level.as_str(),
+        lock.source.as_str(),
+        lock.reason.as_str(),
+        lock.alert.as_ref().map(AlertId::as_bytes),
+        lock.since,
+        lock.until,
+    ];
+    query(
+        "INSERT INTO lock_history (account, tenant, level, source, reason, alert, since, until_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .cells(row.clone())
+    .execute(&mut *conn)
+    .await?;
+    if lock.level == LockLevel::None {
+        query("DELETE FROM locks WHERE account = $1").cells(cells![lock.account.0]).execute(conn).await?;
+    } else {
+        query(
+            "INSERT INTO locks (account, tenant, level, source, reason, alert, since, until_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (account) DO UPDATE SET tenant = excluded.tenant, \
+             level = excluded.level, source = excluded.source, reason = excluded.reason, alert = excluded.alert, \
+             since = excluded.since, until_at = excluded.until_at",
+        )
+        .cells(row)
+        .execute(conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Keeps `alert` and queues a mail to each address it names. An alert that is there already is left alone.
+pub(crate) async fn insert_alert(conn: &mut AnyConnection, alert: &Alert) -> Result<()> {
+    let named = || format!("alert {}", alert.id);
+    let done = query(
+        "INSERT INTO alerts (id, tenant, account, rule, period, limit_micros, limit_currency, value_micros, \
+         value_currency, lock_level, notify, evidence, at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING",
+    )
+    .cells(cells![
+        alert.id.as_bytes(),
+        alert.tenant.0,
+        alert.account.0,
+        alert.rule.as_str(),
+        alert.period.as_str(),
+        micros(alert.limit.amount, named)?,
+        alert.limit.currency.as_str(),
+        micros(alert.value.amount, named)?,
+        alert.value.currency.as_str(),
+        alert.lock.as_str(),
+        json(&alert.notify),
+        json(&alert.evidence),
+        alert.at,
+    ])
+    .execute(&mut *conn)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    let account = query("SELECT handle FROM accounts WHERE id = $1")
+        .cells(cells![alert.account.0])
+        .fetch_optional(&mut *conn)
+        .await?
+        .map_or_else(|| Ok(alert.account.to_string()), |row| row.text("handle"))?;
+    for address in &alert.notify {
+        enqueue(conn, &mail_of(alert, &account, address), alert.at).await?;
+    }
+    Ok(())
+}
+
+fn mail_of(alert: &Alert, account: &str, address: &str) -> NewMail {
+    let mut text = format!(
+        "Account {account} crossed the rule {} in the period {}.\n\n\
+         Limit:  {}\nValue:  {}\nLock:   {}\nAt:     {}\nAlert:  {}\n",
+        alert.rule,
+        alert.period,
+        alert.limit,
+        alert.value,
+        alert.lock,
+        alert.at.format("%Y-%m-%d %H:%M:%S UTC"),
+        alert.id,
+    );
+    if !alert.evidence.is_empty() {
+        text.push_str("\nThe dearest calls of the period:\n");
+        for cdr in &alert.evidence {
+            writeln!(text, "  {cdr}").expect("a String takes all");
+        }
+        text.push_str("\n`tollbook explain ID` shows how each was priced.\n");
+    }
+    NewMail {
+        to: vec![address.to_owned()],
+        subject: format!("Fraud alert: {account} crossed {} ({})", alert.rule, alert.period),
+        text,
+        attachments: Vec::new(),
+        about: format!("alert:{}", alert.id),
+    }
+}
+
+fn lock_of(row: &AnyRow) -> Result<Lock> {
+    Ok(Lock {
+        tenant: TenantId(row.int("tenant")?),
+        account: AccountId(row.int("account")?),
+        level: row.word("level")?,
+        source: row.word("source")?,
+        reason: row.text("reason")?,
+        alert: row.opt_id("alert", AlertId::from_bytes)?,
+        since: row.time("since")?,
+        until: row.opt_time("until_at")?,
+    })
+}
+
+fn alert_of(row: &AnyRow) -> Result<Alert> {
+    Ok(Alert {
+        id: row.id("id", AlertId::from_bytes)?,
+        tenant: TenantId(row.int("tenant")?),
+        account: AccountId(row.int("account")?),
+        rule: row.text("rule")?,
+        period: row.text("period")?,
+        limit: Money::new(row.amount("limit_micros")?, row.word("limit_currency")?),
+        value: Money::new(row.amount("value_micros")?, row.word("value_currency")?),
+        lock: row.word("lock_level")?,
+        notify: row.json("notify")?,
+        evidence: row.json::<Vec<CdrId>>("evidence")?,
+        at: row.time("at")?,
+    })
+}

@@ -1,0 +1,327 @@
+//! Lanes: the position, watermarks and state of each stage in each partition, moved together with what the stage did.
+//!
+//! [`Store::commit`] is one transaction over any number of lanes. Whoever holds an outdated position is refused, so a
+//! slow former owner of a lane cannot write into it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use model::{Alert, CdrId, Lock, Posting, StateChange, Suspended, Topic};
+use sqlx::AnyConnection;
+
+use crate::fraud_desk::{insert_alert, insert_lock};
+use crate::ledger::insert_postings;
+use crate::sql::{Bind, Cell, Columns, cells, execute_in, insert_rows, query, signed};
+use crate::{Result, Store, StoreError};
+
+/// How far one origin has been applied: records of it at or below this are replays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watermark {
+    /// The stage that wrote them.
+    pub stage: String,
+    /// Partition of that stage's input.
+    pub partition: u32,
+    /// Offset of its input.
+    pub offset: u64,
+    /// Which of the outputs of that input.
+    pub index: u32,
+}
+
+/// One lane as its last commit left it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    /// Which partition.
+    pub partition: u32,
+    /// Where its next batch begins.
+    pub position: u64,
+    /// How far each origin has been applied.
+    pub watermarks: Vec<Watermark>,
+    /// State of the stage, by key.
+    pub state: Vec<(String, Vec<u8>)>,
+}
+
+/// What one batch of one lane changes.
+#[derive(Debug, Clone)]
+pub struct LaneCommit {
+    /// Which partition.
+    pub partition: u32,
+    /// Position before the batch: 0 for a lane never committed.
+    pub expected: u64,
+    /// Position after it.
+    pub position: u64,
+    /// Watermarks that rose.
+    pub watermarks: Vec<Watermark>,
+    /// State entries that changed.
+    pub changes: Vec<StateChange>,
+    /// What else the stage wants done, in order.
+    pub effects: Vec<StoreEffect>,
+}
+
+/// An effect of a stage that the store carries out.
+#[derive(Debug, Clone)]
+pub enum StoreEffect {
+    /// Post to the ledger.
+    Post(Posting),
+    /// Keep an alert and queue a mail to each it names.
+    Alert(Alert),
+    /// Keep a lock.
+    Lock(Lock),
+    /// Put a record aside.
+    Suspend {
+        /// What the stage says of it.
+        suspended: Suspended,
+        /// Where the record was read.
+        topic: Topic,
+        /// Its partition.
+        partition: u32,
+        /// Its offset.
+        offset: u64,
+        /// The record.
+        raw: Vec<u8>,
+        /// When it was put aside.
+        at: DateTime<Utc>,
+    },
+    /// Queue a call for an owner's next file.
+    Export {
+        /// `system`, `reseller:ID` or `carrier:ID`.
+        owner: String,
+        /// The call.
+        cdr: CdrId,
+        /// Its revision.
+        revision: u32,
+        /// The rated call, in the exporter's form.
+        payload: Vec<u8>,
+    },
+}
+
+impl Store {
+    /// All lanes of `stage` that were ever committed, by partition.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn load_lanes(&self, stage: &str) -> Result<Vec<Lane>> {
+        let mut tx = self.read().await?;
+        let mut lanes = Vec::new();
+        let mut place_of: HashMap<i64, usize> = HashMap::new();
+        let rows = query("SELECT part, position FROM lanes WHERE stage = $1 ORDER BY part")
+            .cells(cells![stage])
+            .fetch_all(&mut *tx)
+            .await?;
+        for row in &rows {
+            place_of.insert(row.int("part")?, lanes.len());
+            lanes.push(Lane {
+                partition: row.narrow("part")?,
+                position: row.narrow("position")?,
+                watermarks: Vec::new(),
+                state: Vec::new(),
+            });
+        }
+        let rows = query(
+            "SELECT part, origin_stage, origin_part, origin_offset, origin_idx FROM watermarks \
+             WHERE stage = $1 ORDER BY part, origin_stage, origin_part",
+        )
+        .cells(cells![stage])
+        .fetch_all(&mut *tx)
+        .await?;
+        for row in &rows {
+            if let Some(place) = place_of.get(&row.int("part")?) {
+                lanes[*place].watermarks.push(Watermark {
+                    stage: row.text("origin_stage")?,
+                    partition: row.narrow("origin_part")?,
+                    offset: row.narrow("origin_offset")?,
+                    index: row.narrow("origin_idx")?,
+                });
+            }
+        }
+        let rows = query(
+            "SELECT part, entry_key, entry_value FROM stage_state WHERE stage = $1 ORDER BY part, entry_key",
+        )
+        .cells(cells![stage])
+        .fetch_all(&mut *tx)
+        .await?;
+        for row in &rows {
+            if let Some(place) = place_of.get(&row.int("part")?) {
+                lanes[*place].state.push((row.text("entry_key")?, row.bytes("entry_value")?));
+            }
+        }
+        tx.commit().await?;
+        Ok(lanes)
+    }
+
+    /// Moves `lanes` of `stage` and does what their batches ask for: all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::LaneMoved`] when a lane is not where its batch began, [`StoreError::PostingConflict`] when a posting's
+    /// id is taken by another (an identical one is a replay and left alone), and what the database says.
+    pub async fn commit(&self, stage: &str, lanes: Vec<LaneCommit>) -> Result<()> {
+        let mut tx = self.write().await?;
+        for lane in &lanes {
+            advance(&mut tx, stage, lane).await?;
+        }
+        write_watermarks(&mut tx, stage, &lanes).await?;
+        write_state(&mut tx, stage, &lanes).await?;
+        write_effects(&mut tx, stage, lanes).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Puts aside what a consumer that keeps its own positions could not take. Said again, after a crash between the two, it
+    /// changes nothing. Other effects than [`StoreEffect::Suspend`] have no place here and are left alone.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspend(&self, stage: &str, effects: Vec<StoreEffect>) -> Result<()> {
+        let mut tx = self.write().await?;
+        for effect in effects {
+            if let StoreEffect::Suspend { topic, partition, offset, .. } = &effect {
+                let there = query(
+                    "SELECT id FROM suspense WHERE stage = $1 AND topic = $2 AND part = $3 AND record_offset = $4",
+                )
+                .cells(cells![stage, topic.as_str(), *partition, signed("offset", *offset)?])
+                .fetch_optional(&mut *tx)
+                .await?;
+                if there.is_none() {
+                    write_suspended(&mut tx, stage, vec![effect]).await?;
+                }
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+async fn advance(conn: &mut AnyConnection, stage: &str, lane: &LaneCommit) -> Result<()> {
+    let position = signed("position", lane.position)?;
+    let expected = signed("position", lane.expected)?;
+    // A lane begins at 0, so the first commit may find no row; a later one must find its own position.
+    let text = if expected == 0 {
+        "INSERT INTO lanes (stage, part, position) VALUES ($1, $2, $3) ON CONFLICT (stage, part) \
+         DO UPDATE SET position = excluded.position WHERE lanes.position = $4"
+    } else {
+        "UPDATE lanes SET position = $3 WHERE stage = $1 AND part = $2 AND position = $4"
+    };
+    let done = query(text).cells(cells![stage, lane.partition, position, expected]).execute(conn).await?;
+    if done.rows_affected() != 1 {
+        return Err(StoreError::LaneMoved {
+            stage: stage.to_owned(),
+            partition: lane.partition,
+            expected: lane.expected,
+        });
+    }
+    Ok(())
+}
+
+async fn write_watermarks(conn: &mut AnyConnection, stage: &str, lanes: &[LaneCommit]) -> Result<()> {
+    // One statement may touch a row once: of several marks for one origin the last counts.
+    let mut last = BTreeMap::new();
+    for lane in lanes {
+        for mark in &lane.watermarks {
+            last.insert((lane.partition, mark.stage.as_str(), mark.partition), (mark.offset, mark.index));
+        }
+    }
+    let rows = last
+        .into_iter()
+        .map(|((part, origin_stage, origin_part), (offset, idx))| {
+            Ok(cells![stage, part, origin_stage, origin_part, signed("offset", offset)?, idx])
+        })
+        .collect::<Result<Vec<_>>>()?;
+    insert_rows(
+        conn,
+        "INSERT INTO watermarks (stage, part, origin_stage, origin_part, origin_offset, origin_idx)",
+        "ON CONFLICT (stage, part, origin_stage, origin_part) \
+         DO UPDATE SET origin_offset = excluded.origin_offset, origin_idx = excluded.origin_idx",
+        rows,
+    )
+    .await?;
+    Ok(())
+}
+
+async fn write_state(conn: &mut AnyConnection, stage: &str, lanes: &[LaneCommit]) -> Result<()> {
+    let mut last: BTreeMap<(u32, &str), Option<&[u8]>> = BTreeMap::new();
+    for lane in lanes {
+        for change in &lane.changes {
+            last.insert((lane.partition, &change.key), change.value.as_deref());
+        }
+    }
+    let mut kept = Vec::new();
+    let mut removed: BTreeMap<u32, Vec<Cell>> = BTreeMap::new();
+    for ((part, key), value) in last {
+        match value {
+            Some(value) => kept.push(cells![stage, part, key, value.to_vec()]),
+            None => removed.entry(part).or_default().push(Cell::from(key)),
+        }
+    }
+    insert_rows(
+        conn,
+        "INSERT INTO stage_state (stage, part, entry_key, entry_value)",
+        "ON CONFLICT (stage, part, entry_key) DO UPDATE SET entry_value = excluded.entry_value",
+        kept,
+    )
+    .await?;
+    for (part, keys) in removed {
+        let head = "DELETE FROM stage_state WHERE stage = $1 AND part = $2 AND entry_key";
+        execute_in(conn, head, &[Cell::from(stage), Cell::from(part)], keys).await?;
+    }
+    Ok(())
+}
+
+async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCommit>) -> Result<()> {
+    let mut postings = Vec::new();
+    let mut suspended = Vec::new();
+    let mut exported = Vec::new();
+    for effect in lanes.into_iter().flat_map(|lane| lane.effects) {
+        match effect {
+            StoreEffect::Post(posting) => postings.push(posting),
+            StoreEffect::Alert(alert) => insert_alert(conn, &alert).await?,
+            StoreEffect::Lock(lock) => insert_lock(conn, &lock).await?,
+            StoreEffect::Suspend { .. } => suspended.push(effect),
+            StoreEffect::Export { owner, cdr, revision, payload } => {
+                exported.push(cells![owner, cdr.as_bytes(), revision, payload]);
+            }
+        }
+    }
+    insert_postings(conn, postings).await?;
+    write_suspended(conn, stage, suspended).await?;
+    insert_rows(
+        conn,
+        "INSERT INTO export_rows (owner, cdr, revision, payload)",
+        "ON CONFLICT (owner, cdr, revision) DO NOTHING",
+        exported,
+    )
+    .await?;
+    Ok(())
+}
+
+async fn write_suspended(conn: &mut AnyConnection, stage: &str, effects: Vec<StoreEffect>) -> Result<()> {
+    let mut rows = Vec::new();
+    for effect in effects {
+        if let StoreEffect::Suspend { suspended: what, topic, partition, offset, raw, at } = effect {
+            rows.push(cells![
+                stage,
+                topic.as_str(),
+                partition,
+                signed("offset", offset)?,
+                raw,
+                what.code,
+                what.message,
+                what.retry.as_str(),
+                what.account.0,
+                what.cdr.as_ref().map(CdrId::as_bytes),
+                at,
+            ]);
+        }
+    }
+    insert_rows(
+        conn,
+        "INSERT INTO suspense (stage, topic, part, record_offset, raw, code, message, retry, account, cdr, created_at)",
+        "",
+        rows,
+    )
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! The ledger: postings, and balances that are their sums.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use model::{
+    AccountId, CdrId, Currency, LedgerAccount, Money, MoneyError, Posting, PostingId, TenantId, from_micros,
+};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::sql::{Bind, Cell, Columns, cells, fetch_in, insert_rows, micros, query};
+use crate::{Result, Store, StoreError};
+
+/// One balance of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Balance {
+    /// Whose.
+    pub account: LedgerAccount,
+    /// Debits minus credits.
+    pub balance: Money,
+}
+
+/// A balance that is not the sum of its postings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BalanceFault {
+    /// Whose.
+    pub account: LedgerAccount,
+    /// As kept.
+    pub balance: Money,
+    /// As it should be.
+    pub postings: Money,
+}
+
+impl Store {
+    /// All balances, by ledger account.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn balances(&self) -> Result<Vec<Balance>> {
+        let mut tx = self.read().await?;
+        let kept = kept_balances(&mut tx).await?;
+        tx.commit().await?;
+        kept.into_iter()
+            .map(|((account, currency), micros)| {
+                Ok(Balance { account: parsed(&account)?, balance: money(micros, currency) })
+            })
+            .collect()
+    }
+
+    /// Compares every balance with the sum of its postings; what differs is returned.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn balance_check(&self) -> Result<Vec<BalanceFault>> {
+        let mut tx = self.read().await?;
+        let mut kept = kept_balances(&mut tx).await?;
+        let rows = query(
+            "SELECT ledger_account, currency, CAST(sum(micros) AS BIGINT) AS micros FROM ( \
+             SELECT debit AS ledger_account, currency, amount_micros AS micros FROM postings UNION ALL \
+             SELECT credit AS ledger_account, currency, -amount_micros AS micros FROM postings) sides \
+             GROUP BY ledger_account, currency",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let mut faults = Vec::new();
+        let mut compare = |account: &str, currency, kept, posted| -> Result<()> {
+            if kept != posted {
+                let (balance, postings) = (money(kept, currency), money(posted, currency));
+                faults.push(BalanceFault { account: parsed(account)?, balance, postings });
+            }
+            Ok(())
+        };
+        for row in &rows {
+            let key = (row.text("ledger_account")?, row.word("currency")?);
+            compare(&key.0, key.1, kept.remove(&key).unwrap_or(0), row.int("micros")?)?;
+        }
+        for ((account, currency), micros) in kept {
+            compare(&account, currency, micros, 0)?;
+        }
+        Ok(faults)
+    }
+
+    /// Postings that concern `account` with `from <= at < to`, in time order.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn postings(
+        &self,
+        account: AccountId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<Posting>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses \
+             FROM postings WHERE account = $1 AND at >= $2 AND at < $3 ORDER BY at, id",
+        )
+        .cells(cells![account.0, from, to])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(posting_of).collect()
+    }
+
+    /// Posts by hand or from outside the pipeline: payments, recurring fees, reversals.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::PostingConflict`] when an id is taken by another posting; what the database says.
+    pub async fn post(&self, postings: Vec<Posting>) -> Result<()> {
+        let mut tx = self.write().await?;
+        insert_postings(&mut tx, postings).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Adds `postings` and moves both balances of each. One that is there already, alike in all, is a replay and skipped.
+pub(crate) async fn insert_postings(conn: &mut AnyConnection, postings: Vec<Posting>) -> Result<()> {
+    let postings = without_replays(conn, postings).await?;
+    let mut changes: BTreeMap<(String, &str), i64> = BTreeMap::new();
+    let mut rows = Vec::with_capacity(postings.len());
+    for posting in &postings {
+        let amount = micros(posting.amount.amount, || format!("posting {}", posting.id))?;
+        let (debit, credit) = (posting.debit.to_string(), posting.credit.to_string());
+        let currency = posting.amount.currency.as_str();
+        for (side, delta) in [(debit.clone(), Some(amount)), (credit.clone(), amount.checked_neg())] {
+            let sum = changes.entry((side, currency)).or_default();
+            *sum = delta.and_then(|delta| sum.checked_add(delta)).ok_or_else(|| StoreError::Amount {
+                object: format!("posting {}", posting.id),
+                source: MoneyError::OutOfRange,
+            })?;
+        }
+        rows.push(cells![
+            posting.id.as_bytes(),
+            posting.tenant.0,
+            posting.account.0,
+            posting.at,
+            debit,
+            credit,
+            amount,
+            currency,
+            posting.reason.as_str(),
+            posting.cdr.as_ref().map(CdrId::as_bytes),
+            posting.reverses.as_ref().map(PostingId::as_bytes),
+        ]);
+    }
+    insert_rows(
+        conn,
+        "INSERT INTO postings (id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses)",
+        "",
+        rows,
+    )
+    .await?;
+    // In the order of their names, so that two commits that share balances wait for each other and never both.
+    let rows =
+        changes.into_iter().map(|((account, currency), delta)| cells![account, currency, delta]).collect();
+    insert_rows(
+        conn,
+        "INSERT INTO balances (ledger_account, currency, micros)",
+        "ON CONFLICT (ledger_account, currency) DO UPDATE SET micros = balances.micros + excluded.micros",
+        rows,
+    )
+    .await?;
+    Ok(())
+}
+
+async fn without_replays(conn: &mut AnyConnection, postings: Vec<Posting>) -> Result<Vec<Posting>> {
+    let ids = postings.iter().map(|posting| Cell::from(posting.id.as_bytes())).collect();
+    let head = "SELECT id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses \
+                FROM postings WHERE id";
+    let mut known: HashMap<PostingId, Posting> = HashMap::new();
+    for row in fetch_in(conn, head, &[], ids).await? {
+        let posting = posting_of(&row)?;
+        known.insert(posting.id, posting);
+    }
+    let mut fresh = Vec::with_capacity(postings.len());
+    for mut posting in postings {
+        // Times are kept to the microsecond.
+        posting.at = DateTime::from_timestamp_micros(posting.at.timestamp_micros()).unwrap_or(posting.at);
+        match known.get(&posting.id) {
+            Some(there) if *there == posting => {}
+            Some(_) => return Err(StoreError::PostingConflict { id: posting.id }),
+            None => {
+                known.insert(posting.id, posting.clone());
+                fresh.push(posting);
+            }
+        }
+    }
+    Ok(fresh)
+}
+
+fn posting_of(row: &AnyRow) -> Result<Posting> {
+    Ok(Posting {
+        id: row.id("id", PostingId::from_bytes)?,
+        tenant: TenantId(row.int("tenant")?),
+        account: AccountId(row.int("account")?),
+        at: row.time("at")?,
+        debit: row.word("debit")?,
+        credit: row.word("credit")?,
+        amount: Money::new(row.amount("amount_micros")?, row.word("currency")?),
+        reason: row.word("reason")?,
+        cdr: row.opt_id("cdr", CdrId::from_bytes)?,
+        reverses: row.opt_id("reverses", PostingId::from_bytes)?,
+    })
+}
+
+async fn kept_balances(conn: &mut AnyConnection) -> Result<BTreeMap<(String, Currency), i64>> {
+    let rows = query("SELECT ledger_account, currency, micros FROM balances").fetch_all(conn).await?;
+    rows.iter()
+        .map(|row| Ok(((row.text("ledger_account")?, row.word("currency")?), row.int("micros")?)))
+        .collect()
+}
+
+fn parsed(account: &str) -> Result<LedgerAccount> {
+    account.parse().map_err(|_| crate::sql::unreadable("ledger_account", account))
+}
+
+fn money(micros: i64, currency: Currency) -> Money {
+    Money::new(from_micros(micros), currency)
+}

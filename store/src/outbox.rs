@@ -1,0 +1,231 @@
+//! Outgoing mail: queued in the transaction that caused it, claimed by whoever sends it.
+//!
+//! A claim is a lease. A sender that dies leaves its mails to the next one after [`LEASE_MINUTES`]; a mail may then be
+//! sent twice, but none is forgotten.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::sql::{Bind, Cell, Columns, cells, count, fetch_in, insert_rows, json, query, unreadable};
+use crate::{Result, Store, StoreError};
+
+/// Longer than any mail server may take.
+const LEASE_MINUTES: i64 = 10;
+
+/// A mail to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMail {
+    /// Addresses.
+    pub to: Vec<String>,
+    /// Subject.
+    pub subject: String,
+    /// Plain text.
+    pub text: String,
+    /// Name, MIME type and content of each.
+    pub attachments: Vec<(String, String, Vec<u8>)>,
+    /// What it is about, such as `invoice:7`.
+    pub about: String,
+}
+
+/// How far a mail is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailState {
+    /// To be sent, perhaps again.
+    Queued,
+    /// Claimed by a sender.
+    Sending,
+    /// Taken by a mail server.
+    Sent,
+}
+
+/// A mail of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Its id.
+    pub id: i64,
+    /// What is to be sent.
+    pub mail: NewMail,
+    /// How far it is.
+    pub state: MailState,
+    /// Claims so far.
+    pub attempts: u32,
+    /// Not before this; while it is being sent, the end of the lease.
+    pub next_try_at: DateTime<Utc>,
+    /// Why the last attempt failed; empty if none did.
+    pub last_error: String,
+    /// When it was queued.
+    pub created_at: DateTime<Utc>,
+    /// When a mail server took it.
+    pub sent_at: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Queues a mail; returns its id.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn mail_enqueue(&self, mail: &NewMail, now: DateTime<Utc>) -> Result<i64> {
+        let mut tx = self.write().await?;
+        let id = enqueue(&mut tx, mail, now).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// Takes up to `max` mails that are due, oldest first, for the caller alone to send.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn mail_claim(&self, now: DateTime<Utc>, max: u32) -> Result<Vec<Mail>> {
+        let mut tx = self.write().await?;
+        // The outer condition repeats the inner one: a row that another claimed while we waited for it is passed over.
+        let rows = query(
+            "UPDATE mails SET state = 'sending', attempts = attempts + 1, next_try_at = $2 \
+             WHERE sent_at IS NULL AND next_try_at <= $1 AND id IN \
+             (SELECT id FROM mails WHERE sent_at IS NULL AND next_try_at <= $1 ORDER BY next_try_at, id LIMIT $3) \
+             RETURNING id, recipients, subject, body, about, state, attempts, next_try_at, last_error, created_at, \
+             sent_at",
+        )
+        .cells(cells![now, now + TimeDelta::minutes(LEASE_MINUTES), max])
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut mails = rows.iter().map(mail_of).collect::<Result<Vec<_>>>()?;
+        mails.sort_by_key(|mail| mail.id);
+        add_attachments(&mut tx, &mut mails).await?;
+        tx.commit().await?;
+        Ok(mails)
+    }
+
+    /// Notes that a mail server took the mail.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`], and what the database says.
+    pub async fn mail_sent(&self, id: i64, now: DateTime<Utc>) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = query("UPDATE mails SET state = 'sent', sent_at = $2, last_error = '' WHERE id = $1")
+            .cells(cells![id, now])
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::NotFound { what: "mail", name: id.to_string() });
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Notes why an attempt failed and when to try again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`], and what the database says.
+    pub async fn mail_failed(&self, id: i64, error: &str, next_try_at: DateTime<Utc>) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = query(
+            "UPDATE mails SET state = 'queued', last_error = $2, next_try_at = $3 WHERE id = $1 AND sent_at IS NULL",
+        )
+        .cells(cells![id, error, next_try_at])
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::NotFound { what: "mail to be sent", name: id.to_string() });
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Notes why a mail was given up; it stays in the list, and is claimed no more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`], and what the database says.
+    pub async fn mail_given_up(&self, id: i64, error: &str) -> Result<()> {
+        // Later than any claim asks for.
+        self.mail_failed(id, error, DateTime::<Utc>::MAX_UTC).await
+    }
+
+    /// All mails with their attachments, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn mail_list(&self) -> Result<Vec<Mail>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT id, recipients, subject, body, about, state, attempts, next_try_at, last_error, created_at, \
+             sent_at FROM mails ORDER BY id",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut mails = rows.iter().map(mail_of).collect::<Result<Vec<_>>>()?;
+        add_attachments(&mut tx, &mut mails).await?;
+        tx.commit().await?;
+        Ok(mails)
+    }
+}
+
+pub(crate) async fn enqueue(conn: &mut AnyConnection, mail: &NewMail, now: DateTime<Utc>) -> Result<i64> {
+    let id = query(
+        "INSERT INTO mails (recipients, subject, body, about, state, attempts, next_try_at, last_error, created_at) \
+         VALUES ($1, $2, $3, $4, 'queued', 0, $5, '', $5) RETURNING id",
+    )
+    .cells(cells![json(&mail.to), mail.subject.as_str(), mail.text.as_str(), mail.about.as_str(), now])
+    .fetch_one(&mut *conn)
+    .await?
+    .int("id")?;
+    let rows = mail
+        .attachments
+        .iter()
+        .enumerate()
+        .map(|(idx, (name, mime, content))| {
+            cells![id, count(idx), name.as_str(), mime.as_str(), content.clone()]
+        })
+        .collect();
+    insert_rows(conn, "INSERT INTO mail_attachments (mail, place, name, mime, content)", "", rows).await?;
+    Ok(id)
+}
+
+async fn add_attachments(conn: &mut AnyConnection, mails: &mut [Mail]) -> Result<()> {
+    let ids: Vec<Cell> = mails.iter().map(|mail| Cell::from(mail.id)).collect();
+    let head = "SELECT mail, place, name, mime, content FROM mail_attachments WHERE mail";
+    let mut found: HashMap<i64, Vec<_>> = HashMap::new();
+    for row in fetch_in(conn, head, &[], ids).await? {
+        let attachment = (row.text("name")?, row.text("mime")?, row.bytes("content")?);
+        found.entry(row.int("mail")?).or_default().push((row.int("place")?, attachment));
+    }
+    for mail in mails {
+        let mut attachments = found.remove(&mail.id).unwrap_or_default();
+        attachments.sort_by_key(|(place, _)| *place);
+        mail.mail.attachments = attachments.into_iter().map(|(_, attachment)| attachment).collect();
+    }
+    Ok(())
+}
+
+fn mail_of(row: &AnyRow) -> Result<Mail> {
+    let state = match row.text("state")?.as_str() {
+        "queued" => MailState::Queued,
+        "sending" => MailState::Sending,
+        "sent" => MailState::Sent,
+        other => return Err(unreadable("state", other)),
+    };
+    Ok(Mail {
+        id: row.int("id")?,
+        mail: NewMail {
+            to: row.json("recipients")?,
+            subject: row.text("subject")?,
+            text: row.text("body")?,
+            attachments: Vec::new(),
+            about: row.text("about")?,
+        },
+        state,
+        attempts: row.narrow("attempts")?,
+        next_try_at: row.time("next_try_at")?,
+        last_error: row.text("last_error")?,
+        created_at: row.time("created_at")?,
+        sent_at: row.opt_time("sent_at")?,
+    })
+}

@@ -1,0 +1,174 @@
+//! People who may log in, and their sessions. Only hashes are kept: of passwords (argon2) and of session tokens.
+
+use chrono::{DateTime, Utc};
+use sqlx::any::AnyRow;
+
+use crate::sql::{Bind, Columns, cells, query};
+use crate::{Result, Store, StoreError};
+
+/// A person with a login.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its id.
+    pub id: i64,
+    /// Login name.
+    pub name: String,
+    /// Argon2, in the PHC string form.
+    pub password_hash: String,
+    /// What the person may do; `web` knows the words.
+    pub role: String,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A login in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Whose.
+    pub user: User,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+    /// Not valid at or after this.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Store {
+    /// Adds a person; returns the id.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Taken`] when the name is in use; what the database says.
+    pub async fn user_create(
+        &self,
+        name: &str,
+        password_hash: &str,
+        role: &str,
+        now: DateTime<Utc>,
+    ) -> Result<i64> {
+        let mut tx = self.write().await?;
+        let row = query(
+            "INSERT INTO users (name, password_hash, role, created_at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (name) DO NOTHING RETURNING id",
+        )
+        .cells(cells![name, password_hash, role, now])
+        .fetch_optional(&mut *tx)
+        .await?;
+        let id = row.ok_or_else(|| StoreError::Taken { what: "user", name: name.to_owned() })?.int("id")?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// Gives a person another password and ends all sessions of that person.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`], and what the database says.
+    pub async fn user_set_password(&self, name: &str, password_hash: &str) -> Result<()> {
+        let mut tx = self.write().await?;
+        let row = query("UPDATE users SET password_hash = $2 WHERE name = $1 RETURNING id")
+            .cells(cells![name, password_hash])
+            .fetch_optional(&mut *tx)
+            .await?;
+        let id =
+            row.ok_or_else(|| StoreError::NotFound { what: "user", name: name.to_owned() })?.int("id")?;
+        query("DELETE FROM sessions WHERE user_id = $1").cells(cells![id]).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The person of this login name.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn user_by_name(&self, name: &str) -> Result<Option<User>> {
+        let mut tx = self.read().await?;
+        let row = query("SELECT id, name, password_hash, role, created_at FROM users WHERE name = $1")
+            .cells(cells![name])
+            .fetch_optional(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        row.map(|row| user_of(&row, "created_at")).transpose()
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn session_create(
+        &self,
+        token_hash: &str,
+        user: i64,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut tx = self.write().await?;
+        query("DELETE FROM sessions WHERE expires_at <= $1").cells(cells![now]).execute(&mut *tx).await?;
+        query("INSERT INTO sessions (token_hash, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)")
+            .cells(cells![token_hash, user, now, expires_at])
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The session of a token, unless it has expired.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn session_get(&self, token_hash: &str, now: DateTime<Utc>) -> Result<Option<Session>> {
+        let mut tx = self.read().await?;
+        let row = query(
+            "SELECT u.id, u.name, u.password_hash, u.role, u.created_at AS user_created_at, s.created_at, \
+             s.expires_at FROM sessions s JOIN users u ON u.id = s.user_id \
+             WHERE s.token_hash = $1 AND s.expires_at > $2",
+        )
+        .cells(cells![token_hash, now])
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(Session {
+            user: user_of(&row, "user_created_at")?,
+            created_at: row.time("created_at")?,
+            expires_at: row.time("expires_at")?,
+        }))
+    }
+
+    /// Ends a session; one that is not there is ended already.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn session_delete(&self, token_hash: &str) -> Result<()> {
+        let mut tx = self.write().await?;
+        query("DELETE FROM sessions WHERE token_hash = $1")
+            .cells(cells![token_hash])
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+fn user_of(row: &AnyRow, created_at: &'static str) -> Result<User> {
+    Ok(User {
+        id: row.int("id")?,
+        name: row.text("name")?,
+        password_hash: row.text("password_hash")?,
+        role: row.text("role")?,
+        created_at: row.time(created_at)?,
+    })
+}

@@ -1,0 +1,311 @@
+//! Opening a database: the checks before it is trusted, its schema, its connections.
+//!
+//! SQLite: write-ahead log, every commit synced, one connection that writes and a few that read, so that writers queue
+//! here instead of failing there. PostgreSQL: one pool.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, SqlSafeStr, Transaction};
+use tracing::info;
+
+use crate::{Result, StoreError};
+
+/// Every schema change ever shipped, in order. One that was shipped is never edited.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+
+/// Connections that read while one writes (SQLite).
+const SQLITE_READERS_MAX: u32 = 4;
+/// Connections to a server.
+const POSTGRES_CONNECTIONS_MAX: u32 = 16;
+/// How long a caller queues for a connection: longer than the longest import.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a server may take to answer the first time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// First bytes of every SQLite file.
+const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// A handle to the database; clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writers: AnyPool,
+    readers: AnyPool,
+    dialect: Dialect,
+    /// The file, or the server without its password.
+    place: Arc<Path>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Store {
+    /// Opens the database at `url`, creates it if it is a SQLite file that does not exist, and brings its schema up to date.
+    ///
+    /// `sqlite:///var/lib/tollbook/tollbook.db` (the path is taken as it is) or `postgres://user@host/database`.
+    ///
+    /// # Errors
+    ///
+    /// Each names the file or server and what to try: a truncated, empty, damaged or foreign file, a missing or read-only
+    /// directory, a database locked by another process, an unreachable server, a schema of a later version.
+    pub async fn open(url: &str) -> Result<Store> {
+        sqlx::any::install_default_drivers();
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            return open_sqlite(Path::new(path)).await;
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return open_postgres(url).await;
+        }
+        Err(StoreError::UnknownScheme { url: without_password(url) })
+    }
+
+    /// Ends all connections, after what they are doing.
+    pub async fn close(&self) {
+        self.writers.close().await;
+        self.readers.close().await;
+    }
+
+    /// A transaction that may write. Dropped without a commit, it leaves nothing behind.
+    pub(crate) async fn write(&self) -> Result<Transaction<'static, Any>> {
+        match self.dialect {
+            // Takes the write lock at once: a transaction that reads first and writes later can fail in between.
+            Dialect::Sqlite => {
+                let begun = self.writers.begin_with("BEGIN IMMEDIATE").await;
+                begun.map_err(|error| sqlite_error(&self.place, error.into()))
+            }
+            Dialect::Postgres => Ok(self.writers.begin_with("BEGIN").await?),
+        }
+    }
+
+    /// A transaction that sees one state of the whole database.
+    pub(crate) async fn read(&self) -> Result<Transaction<'static, Any>> {
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        Ok(self.readers.begin_with(begin).await?)
+    }
+}
+
+async fn open_sqlite(file: &Path) -> Result<Store> {
+    check_sqlite_file(file)?;
+    let named = |error| sqlite_error(file, error);
+    probe_sqlite(file).await.map_err(named)?;
+    let writers = sqlite_pool(file, 1).await.map_err(named)?;
+    migrate(&writers, Dialect::Sqlite, &file.display().to_string()).await.map_err(named)?;
+    let readers = sqlite_pool(file, SQLITE_READERS_MAX).await.map_err(named)?;
+    info!(file = %file.display(), "database opened");
+    Ok(Store { writers, readers, dialect: Dialect::Sqlite, place: file.to_owned().into() })
+}
+
+async fn open_postgres(url: &str) -> Result<Store> {
+    let place = without_password(url);
+    let connect =
+        |error: sqlx::Error| StoreError::Connect { url: without_password(url), reason: error.to_string() };
+    let options: AnyConnectOptions = url.parse().map_err(connect)?;
+    // A pool would try a dead server again and again; one connection says at once what is wrong.
+    let probe =
+        tokio::time::timeout(CONNECT_TIMEOUT, AnyConnection::connect_with(&options)).await.map_err(|_| {
+            let reason = format!("no answer within {} seconds", CONNECT_TIMEOUT.as_secs());
+            StoreError::Connect { url: place.clone(), reason }
+        })?;
+    probe.map_err(connect)?.close().await.map_err(connect)?;
+    let writers = AnyPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS_MAX)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(connect)?;
+    migrate(&writers, Dialect::Postgres, &place).await?;
+    info!(server = place, "database opened");
+    Ok(Store {
+        readers: writers.clone(),
+        writers,
+        dialect: Dialect::Postgres,
+        place: Path::new(&place).into(),
+    })
+}
+
+fn sqlite_options(file: &Path) -> Result<AnyConnectOptions> {
+    // The path is taken as it is, so what the driver would decode is encoded.
+    let path = file.display().to_string().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    Ok(format!("sqlite://{path}?mode=rwc").parse::<AnyConnectOptions>()?)
+}
+
+/// One connection, to see what is wrong: a pool would try again and again.
+async fn probe_sqlite(file: &Path) -> Result<()> {
+    let mut probe = AnyConnection::connect_with(&sqlite_options(file)?).await?;
+    set_up_sqlite(&mut probe).await?;
+    // Reads the first page of the schema.
+    probe.execute("SELECT count(*) FROM sqlite_master").await?;
+    probe.close().await?;
+    Ok(())
+}
+
+async fn set_up_sqlite(conn: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    // The driver itself waits 5 seconds for a locked file.
+    conn.execute("PRAGMA journal_mode = WAL").await?;
+    conn.execute("PRAGMA synchronous = FULL").await?;
+    conn.execute("PRAGMA foreign_keys = ON").await?;
+    Ok(())
+}
+
+async fn sqlite_pool(file: &Path, connections_max: u32) -> Result<AnyPool> {
+    let pool = AnyPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .after_connect(|conn, _| Box::pin(set_up_sqlite(conn)))
+        .connect_with(sqlite_options(file)?)
+        .await?;
+    Ok(pool)
+}
+
+/// What SQLite itself notices late or not at all.
+fn check_sqlite_file(file: &Path) -> Result<()> {
+    let directory = match file.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    };
+    let unwritable = |reason: String| StoreError::Unwritable {
+        file: file.to_owned(),
+        directory: directory.clone(),
+        reason,
+    };
+    if !directory.is_dir() {
+        return Err(unwritable(format!("{} is not a directory", directory.display())));
+    }
+    if file.is_dir() {
+        return Err(unwritable("it is a directory".to_owned()));
+    }
+    if !file.exists() {
+        return Ok(());
+    }
+    let mut header = [0; 100];
+    let found_bytes = std::fs::metadata(file).map_err(|error| unwritable(error.to_string()))?.len();
+    let n_read = std::fs::File::open(file)
+        .and_then(|mut opened| read_up_to(&mut opened, &mut header))
+        .map_err(|error| unwritable(error.to_string()))?;
+    if found_bytes == 0 {
+        return Err(StoreError::Empty { file: file.to_owned() });
+    }
+    if !header[..n_read].starts_with(&SQLITE_MAGIC[..n_read.min(SQLITE_MAGIC.len())]) {
+        return Err(StoreError::NotADatabase { file: file.to_owned() });
+    }
+    // Page size and page count of the header (SQLite file format, 1.3); 1 stands for 65,536.
+    let page_bytes = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    let n_pages = u64::from(u32::from_be_bytes([header[28], header[29], header[30], header[31]]));
+    let expected_bytes = if n_read < header.len() { 100 } else { page_bytes * n_pages };
+    // A log that was not yet copied back may still hold the missing pages.
+    let has_log = std::fs::metadata(log_of(file)).is_ok_and(|log| log.len() > 0);
+    if found_bytes < expected_bytes && !has_log {
+        return Err(StoreError::Truncated { file: file.to_owned(), expected_bytes, found_bytes });
+    }
+    Ok(())
+}
+
+fn read_up_to(file: &mut std::fs::File, buffer: &mut [u8]) -> std::io::Result<usize> {
+    use std::io::Read;
+    let mut n_read = 0;
+    loop {
+        match file.read(&mut buffer[n_read..])? {
+            0 => return Ok(n_read),
+            n => n_read += n,
+        }
+    }
+}
+
+fn log_of(file: &Path) -> PathBuf {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    PathBuf::from(log)
+}
+
+/// Gives SQLite's result codes (sqlite.org/rescode.html) their place and remedy.
+fn sqlite_error(file: &Path, error: StoreError) -> StoreError {
+    let place = file.display().to_string();
+    let StoreError::Database(sqlx::Error::Database(inner)) = &error else { return error };
+    let code = inner.code().and_then(|code| code.parse::<u32>().ok());
+    let reason = inner.message().to_owned();
+    // The low byte is the kind, the rest its detail.
+    match code.map(|code| code & 0xff) {
+        Some(5 | 6) => StoreError::Locked { place },
+        Some(8 | 14) => StoreError::Unwritable {
+            file: file.to_owned(),
+            directory: file.parent().unwrap_or(Path::new(".")).to_owned(),
+            reason,
+        },
+        Some(11) => StoreError::Damaged { place, detail: reason },
+        Some(13) => StoreError::DiskFull { place },
+        Some(26) => StoreError::NotADatabase { file: file.to_owned() },
+        Some(_) | None => error,
+    }
+}
+
+async fn migrate(pool: &AnyPool, dialect: Dialect, place: &str) -> Result<()> {
+    let (identity_key, bytes) = match dialect {
+        Dialect::Sqlite => ("INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB"),
+        Dialect::Postgres => ("BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY", "BYTEA"),
+    };
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(version, name, text)| {
+            let text = text.replace("IDENTITY_KEY", identity_key).replace("BYTES", bytes);
+            let sql = AssertSqlSafe(text).into_sql_str();
+            Migration::new(*version, (*name).into(), MigrationType::Simple, sql, false)
+        })
+        .collect();
+    Migrator::with_migrations(migrations).run(pool).await.map_err(|error| migrate_error(place, error))
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "sqlx's own errors: those not told apart have one remedy")]
+fn migrate_error(place: &str, error: MigrateError) -> StoreError {
+    let place = place.to_owned();
+    let known = MIGRATIONS.last().map_or(0, |migration| migration.0);
+    match error {
+        MigrateError::Execute(source) => StoreError::Database(source),
+        MigrateError::VersionMissing(found) if found > known => {
+            StoreError::NewerSchema { place, found, known }
+        }
+        MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => {
+            StoreError::ForeignSchema { place, version }
+        }
+        other => StoreError::Migration { place, reason: other.to_string() },
+    }
+}
+
+/// `postgres://user:secret@host/db` as it may be shown.
+fn without_password(url: &str) -> String {
+    // Parameters may hold a password too.
+    let url = url.split('?').next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority_end = rest.find('/').unwrap_or(rest.len());
+    let Some(at) = rest[..authority_end].rfind('@') else { return url.to_owned() };
+    let user = rest[..at].split(':').next().unwrap_or_default();
+    format!("{scheme}://{user}{}", &rest[at..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn password_is_never_shown() {
+        assert_eq!(
+            without_password("postgres://bill:s3cret@db:5432/tollbook"),
+            "postgres://bill@db:5432/tollbook"
+        );
+        assert_eq!(without_password("postgres://db/tollbook"), "postgres://db/tollbook");
+        assert_eq!(without_password("nonsense"), "nonsense");
+    }
+}

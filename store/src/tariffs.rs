@@ -1,0 +1,292 @@
+//! Tariff versions in and out of their tables. A version is written once, whole, and never touched again.
+//!
+//! Currency, zone and prepaid flag are kept with each version, so a later change of the profile cannot reprice the past.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDateTime, NaiveTime, Utc};
+use model::{
+    BillingProfile, Fee, FeeId, OffPeakSpecial, OffPeakWeekday, ProfileId, ProfileVersionId, Rate, Rounding,
+    TariffVersion, TenantId,
+};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::Result;
+use crate::sql::{Bind, Cell, Columns, cells, count, insert_rows, query, signed};
+
+/// All versions, by profile and time.
+pub(crate) async fn load_versions(conn: &mut AnyConnection) -> Result<Vec<TariffVersion>> {
+    let mut versions = Vec::new();
+    let mut place_of = HashMap::new();
+    let rows = query(
+        "SELECT v.id, v.profile, v.tenant, p.handle, p.name, v.valid_from, v.currency, v.timezone, v.prepaid, \
+         v.rounding_mode, v.rounding_scale, v.fee_match, v.peak_split, v.interval_charge, v.interval_free_seconds, \
+         v.interval_free_cash FROM profile_versions v JOIN billing_profiles p ON p.id = v.profile \
+         ORDER BY v.profile, v.valid_from",
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in &rows {
+        place_of.insert(row.int("id")?, versions.len());
+        versions.push(version_of(row)?);
+    }
+    let rows = query(
+        "SELECT f.id, f.version, f.source, f.destination, f.direction, f.match_mode, z.zone, z.detail, \
+         f.onpeak_init_price, f.onpeak_init_per, f.onpeak_init_interval, f.onpeak_follow_price, f.onpeak_follow_per, \
+         f.onpeak_follow_interval, f.offpeak_init_price, f.offpeak_init_per, f.offpeak_init_interval, \
+         f.offpeak_follow_price, f.offpeak_follow_per, f.offpeak_follow_interval, f.connection_fee, f.minimum_charge, \
+         f.maximum_charge, f.valid_from, f.valid_to FROM fees f JOIN zones z ON z.id = f.zone \
+         ORDER BY f.version, f.place",
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in &rows {
+        if let Some(place) = place_of.get(&row.int("version")?) {
+            versions[*place].fees.push(fee_of(row)?);
+        }
+    }
+    let rows =
+        query("SELECT version, day, start_time, end_time FROM offpeak_weekdays ORDER BY version, place")
+            .fetch_all(&mut *conn)
+            .await?;
+    for row in &rows {
+        if let Some(place) = place_of.get(&row.int("version")?) {
+            versions[*place].weekdays.push(OffPeakWeekday {
+                day: row.word("day")?,
+                start: row.word("start_time")?,
+                end: row.word("end_time")?,
+            });
+        }
+    }
+    let rows = query("SELECT version, start_time, end_time FROM offpeak_specials ORDER BY version, place")
+        .fetch_all(&mut *conn)
+        .await?;
+    for row in &rows {
+        if let Some(place) = place_of.get(&row.int("version")?) {
+            versions[*place]
+                .specials
+                .push(OffPeakSpecial { start: row.word("start_time")?, end: row.word("end_time")? });
+        }
+    }
+    Ok(versions)
+}
+
+fn version_of(row: &AnyRow) -> Result<TariffVersion> {
+    Ok(TariffVersion {
+        id: ProfileVersionId(row.int("id")?),
+        profile: BillingProfile {
+            id: ProfileId(row.int("profile")?),
+            tenant: TenantId(row.int("tenant")?),
+            handle: row.text("handle")?,
+            name: row.text("name")?,
+            currency: row.word("currency")?,
+            timezone: row.word("timezone")?,
+            prepaid: row.flag("prepaid")?,
+        },
+        valid_from: row.time("valid_from")?,
+        rounding: Rounding { mode: row.word("rounding_mode")?, scale: row.narrow("rounding_scale")? },
+        fee_match: row.word("fee_match")?,
+        peak_split: row.word("peak_split")?,
+        interval_charge: row.word("interval_charge")?,
+        interval_free_seconds: row.narrow("interval_free_seconds")?,
+        interval_free_cash: row.word("interval_free_cash")?,
+        fees: Vec::new(),
+        weekdays: Vec::new(),
+        specials: Vec::new(),
+    })
+}
+
+fn fee_of(row: &AnyRow) -> Result<Fee> {
+    Ok(Fee {
+        id: FeeId(row.int("id")?),
+        source: row.text("source")?,
+        destination: row.text("destination")?,
+        direction: row.word("direction")?,
+        match_mode: row.word("match_mode")?,
+        zone: row.text("zone")?,
+        zone_detail: row.text("detail")?,
+        onpeak_init: rate_of(row, "onpeak_init_price", "onpeak_init_per", "onpeak_init_interval")?,
+        onpeak_follow: rate_of(row, "onpeak_follow_price", "onpeak_follow_per", "onpeak_follow_interval")?,
+        offpeak_init: rate_of(row, "offpeak_init_price", "offpeak_init_per", "offpeak_init_interval")?,
+        offpeak_follow: rate_of(
+            row,
+            "offpeak_follow_price",
+            "offpeak_follow_per",
+            "offpeak_follow_interval",
+        )?,
+        connection_fee: row.word("connection_fee")?,
+        minimum_charge: row.opt_word("minimum_charge")?,
+        maximum_charge: row.opt_word("maximum_charge")?,
+        valid_from: row.opt_time("valid_from")?,
+        valid_to: row.opt_time("valid_to")?,
+    })
+}
+
+fn rate_of(row: &AnyRow, price: &'static str, per: &'static str, interval: &'static str) -> Result<Rate> {
+    Ok(Rate {
+        price: row.word(price)?,
+        per_seconds: row.narrow(per)?,
+        interval_seconds: row.narrow(interval)?,
+    })
+}
+
+/// Writes `version` for the profile and tenant that its `profile` names by id; returns its id.
+pub(crate) async fn insert_version(
+    conn: &mut AnyConnection,
+    version: &TariffVersion,
+    now: DateTime<Utc>,
+    revision: i64,
+) -> Result<ProfileVersionId> {
+    let TariffVersion {
+        id: _,
+        profile,
+        valid_from,
+        rounding,
+        fee_match,
+        peak_split,
+        interval_charge,
+        interval_free_seconds,
+        interval_free_cash,
+        fees,
+        weekdays,
+        specials,
+    } = version;
+    let row = query(
+        "INSERT INTO profile_versions (tenant, profile, valid_from, currency, timezone, prepaid, rounding_mode, \
+         rounding_scale, fee_match, peak_split, interval_charge, interval_free_seconds, interval_free_cash, \
+         created_at, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id",
+    )
+    .cells(cells![
+        profile.tenant.0,
+        profile.id.0,
+        *valid_from,
+        profile.currency.as_str(),
+        profile.timezone.name(),
+        profile.prepaid,
+        rounding.mode.as_str(),
+        rounding.scale,
+        fee_match.as_str(),
+        peak_split.as_str(),
+        interval_charge.to_string(),
+        signed("interval_free_seconds", *interval_free_seconds)?,
+        interval_free_cash.to_string(),
+        now,
+        revision,
+    ])
+    .fetch_one(&mut *conn)
+    .await?;
+    let id = row.int("id")?;
+    insert_fees(conn, profile.tenant, id, fees).await?;
+    let rows = weekdays
+        .iter()
+        .enumerate()
+        .map(|(idx, span)| {
+            cells![id, count(idx), span.day.to_string(), time_text(span.start), time_text(span.end)]
+        })
+        .collect();
+    insert_rows(conn, "INSERT INTO offpeak_weekdays (version, place, day, start_time, end_time)", "", rows)
+        .await?;
+    let rows = specials
+        .iter()
+        .enumerate()
+        .map(|(idx, span)| cells![id, count(idx), date_text(span.start), date_text(span.end)])
+        .collect();
+    insert_rows(conn, "INSERT INTO offpeak_specials (version, place, start_time, end_time)", "", rows)
+        .await?;
+    Ok(ProfileVersionId(id))
+}
+
+async fn insert_fees(conn: &mut AnyConnection, tenant: TenantId, version: i64, fees: &[Fee]) -> Result<()> {
+    let zones = zone_ids(conn, tenant, fees).await?;
+    let rows = fees
+        .iter()
+        .enumerate()
+        .map(|(idx, fee)| {
+            let zone = zones[&(fee.zone.clone(), fee.zone_detail.clone())];
+            let mut row = cells![
+                version,
+                count(idx),
+                fee.source.as_str(),
+                fee.destination.as_str(),
+                fee.direction.as_str(),
+                fee.match_mode.as_str(),
+                zone,
+            ];
+            for rate in [&fee.onpeak_init, &fee.onpeak_follow, &fee.offpeak_init, &fee.offpeak_follow] {
+                row.extend(cells![rate.price.to_string(), rate.per_seconds, rate.interval_seconds]);
+            }
+            row.extend(cells![
+                fee.connection_fee.to_string(),
+                fee.minimum_charge.map(|amount| amount.to_string()),
+                fee.maximum_charge.map(|amount| amount.to_string()),
+                fee.valid_from,
+                fee.valid_to,
+            ]);
+            row
+        })
+        .collect();
+    insert_rows(
+        conn,
+        "INSERT INTO fees (version, place, source, destination, direction, match_mode, zone, \
+         onpeak_init_price, onpeak_init_per, onpeak_init_interval, \
+         onpeak_follow_price, onpeak_follow_per, onpeak_follow_interval, \
+         offpeak_init_price, offpeak_init_per, offpeak_init_interval, \
+         offpeak_follow_price, offpeak_follow_per, offpeak_follow_interval, \
+         connection_fee, minimum_charge, maximum_charge, valid_from, valid_to)",
+        "",
+        rows,
+    )
+    .await?;
+    Ok(())
+}
+
+/// Ids of all zones that `fees` name, new ones added.
+async fn zone_ids(
+    conn: &mut AnyConnection,
+    tenant: TenantId,
+    fees: &[Fee],
+) -> Result<HashMap<(String, String), i64>> {
+    let mut names: Vec<(&str, &str)> =
+        fees.iter().map(|fee| (fee.zone.as_str(), fee.zone_detail.as_str())).collect();
+    names.sort_unstable();
+    names.dedup();
+    let rows: Vec<Vec<Cell>> = names.iter().map(|(zone, detail)| cells![tenant.0, *zone, *detail]).collect();
+    insert_rows(
+        conn,
+        "INSERT INTO zones (tenant, zone, detail)",
+        "ON CONFLICT (tenant, zone, detail) DO NOTHING",
+        rows,
+    )
+    .await?;
+    let rows = query("SELECT id, zone, detail FROM zones WHERE tenant = $1")
+        .cells(cells![tenant.0])
+        .fetch_all(&mut *conn)
+        .await?;
+    rows.iter().map(|row| Ok(((row.text("zone")?, row.text("detail")?), row.int("id")?))).collect()
+}
+
+/// Whether two versions price every call alike: everything but ids, the profile's display name and the time.
+pub(crate) fn is_same_tariff(left: &TariffVersion, right: &TariffVersion) -> bool {
+    fn bare(version: &TariffVersion) -> TariffVersion {
+        let mut bare = version.clone();
+        bare.id = ProfileVersionId(0);
+        bare.valid_from = DateTime::UNIX_EPOCH;
+        bare.profile.id = ProfileId(0);
+        bare.profile.tenant = TenantId(0);
+        bare.profile.name.clear();
+        for fee in &mut bare.fees {
+            fee.id = FeeId(0);
+        }
+        bare
+    }
+    bare(left) == bare(right)
+}
+
+fn time_text(time: NaiveTime) -> String {
+    time.format("%H:%M:%S%.f").to_string()
+}
+
+fn date_text(time: NaiveDateTime) -> String {
+    time.format("%Y-%m-%dT%H:%M:%S%.f").to_string()
+}

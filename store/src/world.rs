@@ -1,0 +1,246 @@
+//! Provisioning data as people write it: objects that name each other by handle, without ids.
+//!
+//! `World` reads from TOML (`[[tenants]]`, `[[accounts]]`, ...), unknown keys refused. Tariffs are compiled from their
+//! own files and added by the caller. A tenant may be left out where there is only one.
+
+use std::net::SocketAddr;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use model::{
+    AccountKind, AccountStatus, Address, Contact, Currency, E164, FraudPolicy, TariffVersion, Transport,
+};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Deserializer};
+
+/// What one import brings.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct World {
+    /// Tenants; key: handle.
+    pub tenants: Vec<NewTenant>,
+    /// Accounts; key: tenant and handle.
+    pub accounts: Vec<NewAccount>,
+    /// Subscribers; key: username and domain.
+    pub subscribers: Vec<NewSubscriber>,
+    /// Trunks; key: name.
+    pub trunks: Vec<NewTrunk>,
+    /// Routes; key: tenant, prefix and trunk.
+    pub routes: Vec<NewRoute>,
+    /// Tariff versions; key: tenant and profile handle. They come from their own files, not from this one.
+    #[serde(skip)]
+    pub tariffs: Vec<NewTariff>,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTenant {
+    /// Letters, digits, dash.
+    pub handle: String,
+    /// Letterhead.
+    #[serde(default, deserialize_with = "contact")]
+    pub contact: Contact,
+    /// Of its books.
+    #[serde(default = "euro")]
+    pub currency: Currency,
+    /// Of its periods.
+    #[serde(default = "utc")]
+    pub timezone: Tz,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAccount {
+    /// Handle of the tenant; may be empty where there is only one.
+    #[serde(default)]
+    pub tenant: String,
+    /// Letters, digits, dash.
+    pub handle: String,
+    /// Customer, reseller or carrier.
+    #[serde(default = "customer")]
+    pub kind: AccountKind,
+    /// Handle of the reseller above it.
+    #[serde(default)]
+    pub reseller: Option<String>,
+    /// In use or not.
+    #[serde(default = "active")]
+    pub status: AccountStatus,
+    /// `None`: the tenant's.
+    #[serde(default)]
+    pub currency: Option<Currency>,
+    /// `None`: the tenant's.
+    #[serde(default)]
+    pub timezone: Option<Tz>,
+    /// Name, address, mail.
+    #[serde(default, deserialize_with = "contact")]
+    pub contact: Contact,
+    /// VAT on invoices, percent.
+    #[serde(default)]
+    pub vat_percent: Decimal,
+    /// `None` is unlimited, 0 is none.
+    #[serde(default)]
+    pub calls_max: Option<u32>,
+    /// Spend limits.
+    #[serde(default)]
+    pub fraud: FraudPolicy,
+    /// Handle of the profile that prices its calls.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// From when. `None`: for an account without any profile always, else from the time of the import.
+    #[serde(default)]
+    pub valid_from: Option<DateTime<Utc>>,
+}
+
+/// A subscriber.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSubscriber {
+    /// Handle of the tenant; may be empty where there is only one.
+    #[serde(default)]
+    pub tenant: String,
+    /// Handle of the account that pays.
+    pub account: String,
+    /// User part of its address of record.
+    pub username: String,
+    /// Host part, and the realm.
+    pub domain: String,
+    /// RFC 8760, lower-case hexadecimal.
+    pub ha1_md5: String,
+    /// RFC 8760, lower-case hexadecimal.
+    pub ha1_sha256: String,
+    /// All its numbers: one that is missing here is closed at the time of the import.
+    #[serde(default)]
+    pub numbers: Vec<E164>,
+    /// Network-provided number of its calls.
+    #[serde(default)]
+    pub cli: Option<E164>,
+    /// Calls at once; `None` is unlimited, 0 is none.
+    #[serde(default)]
+    pub calls_max: Option<u32>,
+    /// `None`: derived from username and domain.
+    #[serde(default)]
+    pub uuid: Option<String>,
+}
+
+impl std::fmt::Debug for NewSubscriber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewSubscriber").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// A trunk.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTrunk {
+    /// Handle of the tenant; may be empty where there is only one.
+    #[serde(default)]
+    pub tenant: String,
+    /// Handle of the carrier's account.
+    pub account: String,
+    /// Letters, digits, dash.
+    pub name: String,
+    /// Where calls go.
+    pub address: SocketAddr,
+    /// How.
+    #[serde(default = "udp")]
+    pub transport: Transport,
+    /// Further sources, such as `192.0.2.0/28`.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Put in front of the number called.
+    #[serde(default)]
+    pub tech_prefix: String,
+    /// Calls at once; `None` is unlimited.
+    #[serde(default)]
+    pub calls_max: Option<u32>,
+    /// In use.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRoute {
+    /// Digits of the number called; empty matches all.
+    #[serde(default)]
+    pub prefix: String,
+    /// Name of the trunk, whose tenant is the route's.
+    pub trunk: String,
+    /// 1 is tried first.
+    #[serde(default = "one")]
+    pub priority: u32,
+    /// Share among equals.
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+/// One tariff version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTariff {
+    /// Handle of the tenant; may be empty where there is only one.
+    pub tenant: String,
+    /// The version; its ids, and those of its profile, fees and tenant, are ignored.
+    pub version: TariffVersion,
+}
+
+const fn euro() -> Currency {
+    Currency::EUR
+}
+
+const fn utc() -> Tz {
+    Tz::UTC
+}
+
+const fn customer() -> AccountKind {
+    AccountKind::Customer
+}
+
+const fn active() -> AccountStatus {
+    AccountStatus::Active
+}
+
+const fn udp() -> Transport {
+    Transport::Udp
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// A contact as people write it: flat, everything optional, a misspelt key refused.
+fn contact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Contact, D::Error> {
+    #[derive(Deserialize, Default)]
+    #[serde(default, deny_unknown_fields)]
+    struct Flat {
+        name: String,
+        street: String,
+        postcode: String,
+        city: String,
+        country: String,
+        email: String,
+        vat_id: String,
+        registration: String,
+        iban: String,
+    }
+    let flat = Flat::deserialize(deserializer)?;
+    Ok(Contact {
+        name: flat.name,
+        address: Address {
+            street: flat.street,
+            postcode: flat.postcode,
+            city: flat.city,
+            country: flat.country,
+        },
+        email: flat.email,
+        vat_id: flat.vat_id,
+        registration: flat.registration,
+        iban: flat.iban,
+    })
+}

@@ -1,0 +1,258 @@
+//! The commit of a stage, and the ledger it writes to.
+
+use model::{
+    AccountId, LedgerAccount, LockLevel, LockSource, Retry, StateChange, Suspended, TenantId, Topic,
+};
+use store::{Balance, LaneCommit, StoreEffect, StoreError, Watermark};
+
+use crate::database::Database;
+use crate::sample::{alert, at, cdr, eur, export, lock, posting, second, step};
+
+fn set(key: &str, value: &str) -> StateChange {
+    StateChange { key: key.to_owned(), value: Some(value.as_bytes().to_vec()) }
+}
+
+fn unset(key: &str) -> StateChange {
+    StateChange { key: key.to_owned(), value: None }
+}
+
+fn mark(partition: u32, offset: u64, index: u32) -> Watermark {
+    Watermark { stage: "mediator".to_owned(), partition, offset, index }
+}
+
+fn aside(code: &str) -> StoreEffect {
+    StoreEffect::Suspend {
+        suspended: Suspended {
+            code: code.to_owned(),
+            message: "no rate for 4930".to_owned(),
+            retry: Retry::AfterTariffChange,
+            account: AccountId(7),
+            cdr: Some(cdr(1)),
+        },
+        topic: Topic::Cdrs,
+        partition: 3,
+        offset: 41,
+        raw: vec![0, 255, 7],
+        at: second(1),
+    }
+}
+
+pub(crate) async fn one_refused_posting_undoes_its_whole_batch(db: Database) {
+    let store = &db.store;
+    store
+        .commit("rating", vec![step(0, 0, 10, vec![StoreEffect::Post(posting(1, 7, "0.25"))])])
+        .await
+        .unwrap();
+    let before = store.table_counts().await.unwrap();
+    let lanes = store.load_lanes("rating").await.unwrap();
+
+    let mut first = step(
+        0,
+        10,
+        20,
+        vec![
+            StoreEffect::Post(posting(2, 7, "1")),
+            StoreEffect::Alert(alert(7, &["fraud@vox.example"])),
+            StoreEffect::Lock(lock(7, LockLevel::Outgoing)),
+            export(2, "system"),
+            aside("RAT001"),
+        ],
+    );
+    first.watermarks = vec![mark(0, 19, 0)];
+    first.changes = vec![set("acme", "1")];
+    let second = step(1, 0, 5, vec![StoreEffect::Post(posting(1, 7, "0.26"))]);
+    let refused = store.commit("rating", vec![first, second]).await;
+    assert!(matches!(refused, Err(StoreError::PostingConflict { .. })), "{refused:?}");
+
+    assert_eq!(store.table_counts().await.unwrap(), before);
+    assert_eq!(store.load_lanes("rating").await.unwrap(), lanes);
+    assert_eq!(store.balance_check().await.unwrap(), []);
+}
+
+pub(crate) async fn former_owner_of_a_lane_is_refused(db: Database) {
+    let store = &db.store;
+    store.commit("rating", vec![step(0, 0, 10, vec![]), step(1, 0, 3, vec![])]).await.unwrap();
+    for expected in [0, 7, 11] {
+        let stale = step(0, expected, 20, vec![StoreEffect::Post(posting(1, 7, "1"))]);
+        let refused = store.commit("rating", vec![step(1, 3, 4, vec![]), stale]).await.unwrap_err();
+        assert!(matches!(refused, StoreError::LaneMoved { partition: 0, .. }), "{refused}");
+        assert_eq!(refused.code(), "STO013");
+    }
+    // A lane that nobody ever moved is at 0.
+    let refused = store.commit("rating", vec![step(2, 5, 6, vec![])]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::LaneMoved { partition: 2, expected: 5, .. }), "{refused}");
+    let lanes = store.load_lanes("rating").await.unwrap();
+    assert_eq!(
+        lanes.iter().map(|lane| (lane.partition, lane.position)).collect::<Vec<_>>(),
+        [(0, 10), (1, 3)]
+    );
+    assert_eq!(store.balances().await.unwrap(), []);
+}
+
+pub(crate) async fn lane_comes_back_as_it_was_left(mut db: Database) {
+    let first = LaneCommit {
+        watermarks: vec![mark(0, 4, 1), mark(1, 9, 0), mark(0, 5, 0)],
+        changes: vec![set("a", "1"), set("b", "2"), set("a", "3"), set("c", "4")],
+        ..step(0, 0, 10, vec![])
+    };
+    db.store.commit("rating", vec![first]).await.unwrap();
+    let second = LaneCommit {
+        watermarks: vec![mark(1, 12, 2)],
+        changes: vec![unset("b"), unset("never there"), set("c", "")],
+        ..step(0, 10, 20, vec![])
+    };
+    db.store.commit("rating", vec![second]).await.unwrap();
+    db.store
+        .commit("fraud", vec![LaneCommit { changes: vec![set("a", "of fraud")], ..step(0, 0, 1, vec![]) }])
+        .await
+        .unwrap();
+    db.reopen().await;
+
+    let lanes = db.store.load_lanes("rating").await.unwrap();
+    assert_eq!(lanes.len(), 1);
+    assert_eq!((lanes[0].partition, lanes[0].position), (0, 20));
+    assert_eq!(lanes[0].watermarks, [mark(0, 5, 0), mark(1, 12, 2)]);
+    assert_eq!(lanes[0].state, [("a".to_owned(), b"3".to_vec()), ("c".to_owned(), Vec::new())]);
+    assert_eq!(db.store.load_lanes("mediator").await.unwrap(), []);
+}
+
+pub(crate) async fn replayed_posting_is_counted_once(db: Database) {
+    let store = &db.store;
+    let twice = || StoreEffect::Post(posting(1, 7, "0.30"));
+    store.commit("rating", vec![step(0, 0, 1, vec![twice(), twice()])]).await.unwrap();
+    store
+        .commit("rating", vec![step(0, 1, 2, vec![twice(), StoreEffect::Post(posting(2, 7, "0.03"))])])
+        .await
+        .unwrap();
+    let balances = store.balances().await.unwrap();
+    assert_eq!(
+        balances,
+        [
+            Balance { account: LedgerAccount::Receivable(AccountId(7)), balance: eur("0.33") },
+            Balance { account: LedgerAccount::Revenue(TenantId(1)), balance: eur("-0.33") },
+        ]
+    );
+    let of_the_first_second = store.postings(AccountId(7), second(1), second(2)).await.unwrap();
+    assert_eq!(of_the_first_second, [posting(1, 7, "0.30")]);
+}
+
+pub(crate) async fn posting_with_a_taken_id_is_refused_by_name(db: Database) {
+    db.store.post(vec![posting(1, 7, "0.30")]).await.unwrap();
+    let refused = db.store.post(vec![posting(2, 7, "1"), posting(1, 8, "0.30")]).await.unwrap_err();
+    assert!(refused.to_string().contains(&posting(1, 7, "0").id.to_string()), "{refused}");
+    let refused = db.store.post(vec![posting(3, 7, "1"), posting(3, 7, "2")]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::PostingConflict { .. }), "{refused}");
+    let refused = db.store.post(vec![posting(4, 7, "0.0000001")]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Amount { .. }), "{refused}");
+    assert_eq!(
+        db.store.postings(AccountId(7), at("2026-01-01T00:00:00Z"), second(99)).await.unwrap().len(),
+        1
+    );
+}
+
+pub(crate) async fn balances_are_the_sums_of_their_postings(db: Database) {
+    let store = &db.store;
+    let amounts = ["0.000001", "-3.5", "12345678.123456", "0"];
+    let effects =
+        (0..1000).map(|n| StoreEffect::Post(posting(n, i64::from(n % 9), amounts[n as usize % 4]))).collect();
+    store.commit("rating", vec![step(0, 0, 1000, effects)]).await.unwrap();
+    assert_eq!(store.balance_check().await.unwrap(), []);
+    let balances = store.balances().await.unwrap();
+    assert_eq!(balances.len(), 10);
+    let revenue = balances.iter().find(|kept| kept.account == LedgerAccount::Revenue(TenantId(1))).unwrap();
+    // 250 of each amount.
+    assert_eq!(revenue.balance, eur("-3086418655.864250"));
+
+    db.meddle("UPDATE balances SET micros = micros + 1 WHERE ledger_account = 'receivable:4'").await;
+    let faults = store.balance_check().await.unwrap();
+    assert_eq!(faults.len(), 1);
+    assert_eq!(faults[0].account, LedgerAccount::Receivable(AccountId(4)));
+    assert_eq!(faults[0].balance.amount - faults[0].postings.amount, eur("0.000001").amount);
+}
+
+pub(crate) async fn concurrent_lanes_share_a_balance_without_losing_a_cent(db: Database) {
+    let tasks: Vec<_> = (0..8_u32)
+        .map(|lane| {
+            let store = db.store.clone();
+            tokio::spawn(async move {
+                for batch in 0..5_u32 {
+                    let first = lane * 1000 + batch * 20;
+                    let effects = (first..first + 20)
+                        .map(|n| StoreEffect::Post(posting(n, i64::from(n % 5), "0.01")))
+                        .collect();
+                    let (expected, position) = (u64::from(batch * 20), u64::from(batch * 20 + 20));
+                    store.commit("rating", vec![step(lane, expected, position, effects)]).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(db.store.balance_check().await.unwrap(), []);
+    let balances = db.store.balances().await.unwrap();
+    assert!(
+        balances.contains(&Balance { account: LedgerAccount::Revenue(TenantId(1)), balance: eur("-8") }),
+        "{balances:?}"
+    );
+}
+
+pub(crate) async fn suspended_record_comes_back_whole(db: Database) {
+    let store = &db.store;
+    store.commit("rating", vec![step(3, 0, 42, vec![aside("RAT001"), aside("RAT002")])]).await.unwrap();
+    let list = store.suspense_list(0, 10).await.unwrap();
+    assert_eq!(list.len(), 2);
+    let record = store.suspense_get(list[0].id).await.unwrap();
+    assert_eq!(record, list[0]);
+    assert_eq!(
+        (record.stage.as_str(), record.topic, record.partition, record.offset),
+        ("rating", Topic::Cdrs, 3, 41)
+    );
+    assert_eq!((record.raw, record.suspended.code), (vec![0, 255, 7], "RAT001".to_owned()));
+    assert_eq!((record.suspended.retry, record.suspended.cdr), (Retry::AfterTariffChange, Some(cdr(1))));
+
+    assert!(store.suspense_resolve(list[0].id, second(9)).await.unwrap());
+    assert!(!store.suspense_resolve(list[0].id, second(10)).await.unwrap(), "two people resubmit it once");
+    assert_eq!(store.suspense_get(list[0].id).await.unwrap().resolved_at, Some(second(9)));
+    assert_eq!(store.suspense_list(0, 10).await.unwrap(), list[1..]);
+    assert_eq!(store.suspense_counts().await.unwrap(), [("rating".to_owned(), "RAT002".to_owned(), 1)]);
+    assert!(matches!(store.suspense_get(999).await, Err(StoreError::NotFound { .. })));
+}
+
+pub(crate) async fn alert_is_kept_once_and_mailed_to_each_address(db: Database) {
+    let store = &db.store;
+    let crossed = alert(7, &["fraud@vox.example", "noc@vox.example"]);
+    store.commit("fraud", vec![step(0, 0, 1, vec![StoreEffect::Alert(crossed.clone())])]).await.unwrap();
+    store.commit("fraud", vec![step(0, 1, 2, vec![StoreEffect::Alert(crossed.clone())])]).await.unwrap();
+    assert_eq!(store.alerts(10).await.unwrap(), [crossed]);
+    let mails = store.mail_list().await.unwrap();
+    assert_eq!(mails.len(), 2);
+    assert_eq!(mails[1].mail.to, ["noc@vox.example"]);
+    assert!(
+        mails[0].mail.text.contains("51.25 EUR") && mails[0].mail.text.contains(&cdr(3).to_string()),
+        "{mails:?}"
+    );
+}
+
+pub(crate) async fn last_lock_counts_and_none_lifts_it(db: Database) {
+    let store = &db.store;
+    let locks = vec![
+        StoreEffect::Lock(lock(7, LockLevel::Foreign)),
+        StoreEffect::Lock(lock(8, LockLevel::All)),
+        StoreEffect::Lock(lock(7, LockLevel::Outgoing)),
+    ];
+    store.commit("fraud", vec![step(0, 0, 3, locks)]).await.unwrap();
+    assert_eq!(store.locks().await.unwrap(), [lock(7, LockLevel::Outgoing), lock(8, LockLevel::All)]);
+    assert_eq!(store.directory().await.unwrap().locks.len(), 2);
+
+    let mut lifted = lock(7, LockLevel::None);
+    lifted.source = LockSource::Admin;
+    store.set_lock(&lifted, "eve", second(20)).await.unwrap();
+    assert_eq!(store.locks().await.unwrap(), [lock(8, LockLevel::All)]);
+    let history: Vec<_> =
+        store.lock_history(AccountId(7)).await.unwrap().iter().map(|lock| lock.level).collect();
+    assert_eq!(history, [LockLevel::Foreign, LockLevel::Outgoing, LockLevel::None]);
+    let trail = store.audit_list(1).await.unwrap();
+    assert_eq!((trail[0].actor.as_str(), trail[0].object.as_str()), ("eve", "account:7"));
+    assert!(trail[0].before.contains("outgoing") && trail[0].after.contains("none"), "{trail:?}");
+}

@@ -1,0 +1,80 @@
+//! The contract of the store: one list of cases, run on SQLite and on PostgreSQL.
+//!
+//! PostgreSQL is started by the tests where Debian's package `postgresql` is installed. Where it is not, its half says so
+//! in one line, and with `CI=true` fails.
+#![expect(
+    clippy::unwrap_used,
+    reason = "the cases are functions of their own, called by the tests of both databases"
+)]
+
+mod database;
+mod lanes_and_ledger;
+mod numbering;
+mod opening;
+mod people;
+mod provisioning;
+mod reading;
+mod sample;
+
+macro_rules! on_both {
+    ($($file:ident: $($case:ident),+ $(,)?;)+) => {
+        mod sqlite {$($(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::$file::$case(crate::database::sqlite().await).await;
+            }
+        )+)+}
+
+        mod postgres {$($(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                if let Some(database) = crate::database::postgres().await {
+                    crate::$file::$case(database).await;
+                }
+            }
+        )+)+}
+    };
+}
+
+on_both! {
+    lanes_and_ledger:
+        one_refused_posting_undoes_its_whole_batch,
+        former_owner_of_a_lane_is_refused,
+        lane_comes_back_as_it_was_left,
+        replayed_posting_is_counted_once,
+        posting_with_a_taken_id_is_refused_by_name,
+        balances_are_the_sums_of_their_postings,
+        concurrent_lanes_share_a_balance_without_losing_a_cent,
+        suspended_record_comes_back_whole,
+        alert_is_kept_once_and_mailed_to_each_address,
+        last_lock_counts_and_none_lifts_it;
+    numbering:
+        file_numbers_have_no_gap_when_many_plan_at_once,
+        number_of_a_file_without_calls_is_given_back,
+        planned_file_survives_a_crash_with_the_same_calls,
+        second_billing_run_finds_the_first_ones_invoice,
+        invoice_numbers_have_no_gap_when_many_bill_at_once,
+        number_of_a_failed_invoice_is_given_back,
+        pdf_that_left_the_house_is_never_changed,
+        mail_of_an_invoice_is_queued_once;
+    people:
+        mail_is_claimed_by_one_sender_and_comes_back_after_its_lease,
+        mail_given_up_stays_in_the_list_and_is_claimed_no_more,
+        expired_session_opens_nothing,
+        second_user_of_a_name_is_refused,
+        altered_audit_entry_is_found,
+        cut_off_audit_entry_is_found,
+        every_table_is_counted,
+        console_and_audit_see_the_latest_first;
+    provisioning:
+        imported_world_is_read_back,
+        same_world_again_changes_nothing,
+        changed_price_becomes_a_version_and_the_old_one_stays,
+        version_is_never_replaced,
+        number_that_changes_hands_keeps_its_history,
+        reference_to_nothing_is_named_and_nothing_is_written,
+        profile_changes_from_its_date_on;
+    opening:
+        second_start_finds_the_schema_up_to_date,
+        database_of_a_later_version_is_left_alone;
+}

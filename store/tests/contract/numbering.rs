@@ -1,0 +1,177 @@
+//! Numbers that partners and tax offices count: files and invoices.
+
+use model::{AccountId, AccountKind, Currency, InvoiceId, TenantId};
+use store::{ExportState, InvoiceState, NewInvoice, NewMail, StoreError};
+
+use crate::database::Database;
+use crate::sample::{account, at, decimal, export, second, step, world};
+
+fn name(sequence: u64) -> String {
+    format!("VOX{sequence:07}.cdr")
+}
+
+fn invoice(account: i64) -> NewInvoice {
+    NewInvoice {
+        tenant: TenantId(1),
+        account: AccountId(account),
+        period_start: at("2026-09-30T22:00:00Z"),
+        period_end: at("2026-10-31T23:00:00Z"),
+        currency: Currency::EUR,
+        net: decimal("100"),
+        tax: decimal("20"),
+        gross: decimal("120"),
+        prefix: "R-".to_owned(),
+        year: 2026,
+        issued_at: second(5),
+    }
+}
+
+async fn waiting_calls(db: &Database, owner: &str, n_calls: u32) {
+    let effects = (0..n_calls).map(|n| export(n, owner)).collect();
+    db.store.commit("exports", vec![step(0, 0, 1, effects)]).await.unwrap();
+}
+
+pub(crate) async fn file_numbers_have_no_gap_when_many_plan_at_once(db: Database) {
+    waiting_calls(&db, "system", 100).await;
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let store = db.store.clone();
+            tokio::spawn(async move {
+                let mut n_rows = 0;
+                while let Some(file) = store.export_plan("system", 7, second(1), name).await.unwrap() {
+                    n_rows += store.export_rows(file.id).await.unwrap().len();
+                }
+                n_rows
+            })
+        })
+        .collect();
+    let mut n_rows = 0;
+    for task in tasks {
+        n_rows += task.await.unwrap();
+    }
+    assert_eq!(n_rows, 100, "each call is in one file");
+    let files = db.store.export_files("system").await.unwrap();
+    let expected: Vec<u64> = (1..=files.len() as u64).collect();
+    assert_eq!(files.iter().map(|file| file.sequence).collect::<Vec<_>>(), expected);
+    assert_eq!(files.iter().map(|file| file.n_rows).sum::<u64>(), 100);
+}
+
+pub(crate) async fn number_of_a_file_without_calls_is_given_back(db: Database) {
+    let store = &db.store;
+    assert_eq!(store.export_plan("carrier:3", 10, second(1), name).await.unwrap(), None);
+    waiting_calls(&db, "carrier:3", 3).await;
+    assert_eq!(store.export_owners_pending().await.unwrap(), ["carrier:3"]);
+    let file = store.export_plan("carrier:3", 2, second(1), name).await.unwrap().unwrap();
+    assert_eq!((file.sequence, file.name.as_str(), file.n_rows), (1, "VOX0000001.cdr", 2));
+    assert_eq!(store.export_rows(file.id).await.unwrap(), [b"call 0".to_vec(), b"call 1".to_vec()]);
+    let file = store.export_plan("carrier:3", 2, second(1), name).await.unwrap().unwrap();
+    assert_eq!((file.sequence, file.n_rows), (2, 1));
+    assert_eq!(store.export_plan("carrier:3", 2, second(1), name).await.unwrap(), None);
+    assert_eq!(store.export_owners_pending().await.unwrap(), [""; 0]);
+}
+
+pub(crate) async fn planned_file_survives_a_crash_with_the_same_calls(mut db: Database) {
+    waiting_calls(&db, "system", 5).await;
+    let planned = db.store.export_plan("system", 3, second(1), name).await.unwrap().unwrap();
+    let rows = db.store.export_rows(planned.id).await.unwrap();
+    db.reopen().await;
+
+    assert_eq!(db.store.export_unfinished().await.unwrap(), std::slice::from_ref(&planned));
+    assert_eq!(db.store.export_rows(planned.id).await.unwrap(), rows);
+    db.store.export_written(planned.id, 812, "d41d8cd98f00b204e9800998ecf8427e").await.unwrap();
+    assert_eq!(db.store.export_unfinished().await.unwrap(), []);
+    let files = db.store.export_files("system").await.unwrap();
+    let written = ExportState::Written { n_bytes: 812, md5: "d41d8cd98f00b204e9800998ecf8427e".to_owned() };
+    assert_eq!(files[0].state, written);
+    assert!(matches!(db.store.export_written(99, 1, "").await, Err(StoreError::NotFound { .. })));
+}
+
+pub(crate) async fn second_billing_run_finds_the_first_ones_invoice(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let document = |number: &str| format!("{{\"number\":{number:?}}}");
+    let (first, is_new) = store.invoice_create(&invoice(1), document).await.unwrap();
+    assert!(is_new);
+    assert_eq!(
+        (first.number.as_str(), first.document.as_str()),
+        ("R-2026-000001", "{\"number\":\"R-2026-000001\"}")
+    );
+    assert_eq!(first.gross.to_string(), "120 EUR");
+    let (second, is_new) = store.invoice_create(&invoice(1), document).await.unwrap();
+    assert!(!is_new);
+    assert_eq!(second, first);
+    let next_year = NewInvoice { year: 2027, period_start: at("2027-01-01T00:00:00Z"), ..invoice(1) };
+    assert_eq!(store.invoice_create(&next_year, document).await.unwrap().0.number, "R-2027-000001");
+    assert_eq!(store.invoice_create(&invoice(2), document).await.unwrap().0.number, "R-2026-000002");
+    assert_eq!(store.invoice_list().await.unwrap().len(), 3);
+    assert!(matches!(store.invoice_get(InvoiceId(99)).await, Err(StoreError::NotFound { .. })));
+}
+
+pub(crate) async fn invoice_numbers_have_no_gap_when_many_bill_at_once(db: Database) {
+    let mut world = world();
+    world.accounts.extend((0..20).map(|n| account(&format!("c{n}"), AccountKind::Customer, None)));
+    db.store.import(&world, second(0), "test").await.unwrap();
+    // Every account is billed by two of the tasks.
+    let tasks: Vec<_> = (0..6_i64)
+        .map(|task| {
+            let store = db.store.clone();
+            tokio::spawn(async move {
+                for n in 0..23 {
+                    if n % 3 == task % 3 {
+                        store.invoice_create(&invoice(n + 1), |number| number.to_owned()).await.unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let mut numbers: Vec<_> =
+        db.store.invoice_list().await.unwrap().into_iter().map(|there| there.number).collect();
+    numbers.sort();
+    let expected: Vec<_> = (1..=23).map(|n| format!("R-2026-{n:06}")).collect();
+    assert_eq!(numbers, expected);
+}
+
+pub(crate) async fn number_of_a_failed_invoice_is_given_back(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let nobody = store.invoice_create(&invoice(999), |number| number.to_owned()).await;
+    assert!(matches!(nobody, Err(StoreError::Database(_))), "{nobody:?}");
+    let (first, _) = store.invoice_create(&invoice(1), |number| number.to_owned()).await.unwrap();
+    assert_eq!(first.number, "R-2026-000001");
+}
+
+pub(crate) async fn pdf_that_left_the_house_is_never_changed(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let (issued, _) = store.invoice_create(&invoice(1), |_| String::new()).await.unwrap();
+    assert!(!issued.has_pdf);
+    assert_eq!(store.invoice_pdf(issued.id).await.unwrap(), None);
+    store.invoice_attach_pdf(issued.id, b"%PDF-1".to_vec()).await.unwrap();
+    store.invoice_attach_pdf(issued.id, b"%PDF-2".to_vec()).await.unwrap();
+    assert_eq!(store.invoice_pdf(issued.id).await.unwrap(), Some(b"%PDF-1".to_vec()));
+    assert!(store.invoice_get(issued.id).await.unwrap().has_pdf);
+}
+
+pub(crate) async fn mail_of_an_invoice_is_queued_once(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let (issued, _) = store.invoice_create(&invoice(1), |_| String::new()).await.unwrap();
+    let mail = NewMail {
+        to: vec!["billing@acme.example".to_owned()],
+        subject: "Your invoice".to_owned(),
+        text: "Attached.".to_owned(),
+        attachments: vec![("R-2026-000001.pdf".to_owned(), "application/pdf".to_owned(), b"%PDF".to_vec())],
+        about: format!("invoice:{}", issued.id),
+    };
+    assert!(store.invoice_queue_mail(issued.id, &mail, second(6)).await.unwrap().is_some());
+    assert!(store.invoice_queue_mail(issued.id, &mail, second(7)).await.unwrap().is_none());
+    let mails = store.mail_list().await.unwrap();
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].mail, mail);
+    assert_eq!(store.invoice_get(issued.id).await.unwrap().state, InvoiceState::Queued);
+    store.invoice_mark(issued.id, InvoiceState::Sent).await.unwrap();
+    assert_eq!(store.invoice_get(issued.id).await.unwrap().state, InvoiceState::Sent);
+}

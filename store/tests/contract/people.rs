@@ -1,0 +1,156 @@
+//! Mail, logins, and the trail of what people did.
+
+use sqlx::Row;
+use store::{AuditFault, MailState, NewMail, StoreEffect, StoreError};
+
+use crate::database::Database;
+use crate::sample::{cdr, export, posting, second, step};
+
+fn mail(subject: &str) -> NewMail {
+    NewMail {
+        to: vec!["a@vox.example".to_owned(), "b@vox.example".to_owned()],
+        subject: subject.to_owned(),
+        text: "Grüße".to_owned(),
+        attachments: vec![
+            ("1.txt".to_owned(), "text/plain".to_owned(), b"one".to_vec()),
+            ("2.txt".to_owned(), "text/plain".to_owned(), Vec::new()),
+        ],
+        about: String::new(),
+    }
+}
+
+pub(crate) async fn mail_is_claimed_by_one_sender_and_comes_back_after_its_lease(db: Database) {
+    let store = &db.store;
+    for n in 0..10 {
+        store.mail_enqueue(&mail(&format!("mail {n}")), second(n)).await.unwrap();
+    }
+    let tasks: Vec<_> = (0..5)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.mail_claim(second(60), 3).await.unwrap() })
+        })
+        .collect();
+    let mut claimed = Vec::new();
+    for task in tasks {
+        claimed.extend(task.await.unwrap());
+    }
+    // A sender that came second to a row may have got fewer than it asked for; another claim finds the rest.
+    claimed.extend(store.mail_claim(second(60), 10).await.unwrap());
+    claimed.sort_by_key(|mail| mail.id);
+    assert_eq!(claimed.len(), 10, "each mail is claimed once");
+    assert_eq!(claimed[4].mail, mail("mail 4"));
+    assert_eq!((claimed[0].state, claimed[0].attempts), (MailState::Sending, 1));
+
+    store.mail_sent(claimed[0].id, second(61)).await.unwrap();
+    store.mail_failed(claimed[1].id, "451 try later", second(100)).await.unwrap();
+    assert!(store.mail_failed(claimed[0].id, "too late", second(100)).await.is_err());
+    assert_eq!(store.mail_claim(second(99), 10).await.unwrap(), []);
+    let again = store.mail_claim(second(100), 10).await.unwrap();
+    assert_eq!((again.len(), again[0].id, again[0].attempts), (1, claimed[1].id, 2));
+    assert_eq!(again[0].last_error, "451 try later");
+    // Ten minutes later whoever claimed the other eight is taken for dead.
+    assert_eq!(store.mail_claim(second(60 + 600), 100).await.unwrap().len(), 8);
+    let sent =
+        store.mail_list().await.unwrap().into_iter().filter(|mail| mail.state == MailState::Sent).count();
+    assert_eq!(sent, 1);
+}
+
+pub(crate) async fn expired_session_opens_nothing(db: Database) {
+    let store = &db.store;
+    let eve = store.user_create("eve", "$argon2id$...", "operator", second(0)).await.unwrap();
+    store.session_create("hash-1", eve, second(1), second(100)).await.unwrap();
+    let session = store.session_get("hash-1", second(99)).await.unwrap().unwrap();
+    assert_eq!((session.user.name.as_str(), session.user.role.as_str()), ("eve", "operator"));
+    assert_eq!((session.created_at, session.user.created_at), (second(1), second(0)));
+    assert_eq!(store.session_get("hash-1", second(100)).await.unwrap(), None);
+    assert_eq!(store.session_get("hash-2", second(2)).await.unwrap(), None);
+    store.session_create("hash-2", eve, second(2), second(100)).await.unwrap();
+    store.session_delete("hash-2").await.unwrap();
+    assert_eq!(store.session_get("hash-2", second(3)).await.unwrap(), None);
+    store.user_set_password("eve", "$argon2id$other").await.unwrap();
+    assert_eq!(
+        store.session_get("hash-1", second(3)).await.unwrap(),
+        None,
+        "a new password ends old sessions"
+    );
+}
+
+pub(crate) async fn second_user_of_a_name_is_refused(db: Database) {
+    let store = &db.store;
+    store.user_create("eve", "hash-of-first", "admin", second(0)).await.unwrap();
+    let refused = store.user_create("eve", "hash-of-second", "admin", second(1)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Taken { .. }), "{refused}");
+    let eve = store.user_by_name("eve").await.unwrap().unwrap();
+    assert_eq!(eve.password_hash, "hash-of-first");
+    assert!(!format!("{eve:?}").contains("hash-of-first"), "{eve:?}");
+    assert_eq!(store.user_by_name("mallory").await.unwrap(), None);
+}
+
+async fn trail(db: &Database) {
+    assert_eq!(db.store.audit_verify().await.unwrap(), None);
+    for n in 0..5 {
+        db.store.audit_append("eve", "change", "account:7", "1", &n.to_string(), second(n)).await.unwrap();
+    }
+    assert_eq!(db.store.audit_verify().await.unwrap(), None);
+}
+
+pub(crate) async fn altered_audit_entry_is_found(db: Database) {
+    trail(&db).await;
+    db.meddle("UPDATE audit_log SET actor = 'bob' WHERE id = 3").await;
+    assert_eq!(db.store.audit_verify().await.unwrap(), Some(AuditFault::Altered { id: 3 }));
+    db.meddle("UPDATE audit_log SET actor = 'eve' WHERE id = 3; DELETE FROM audit_log WHERE id = 2").await;
+    assert_eq!(db.store.audit_verify().await.unwrap(), Some(AuditFault::Missing { id: 2 }));
+}
+
+pub(crate) async fn cut_off_audit_entry_is_found(db: Database) {
+    trail(&db).await;
+    db.meddle("DELETE FROM audit_log WHERE id = 5").await;
+    assert_eq!(db.store.audit_verify().await.unwrap(), Some(AuditFault::CutOff { found: 4, expected: 5 }));
+}
+
+pub(crate) async fn every_table_is_counted(db: Database) {
+    let counts = db.store.table_counts().await.unwrap();
+    let counted: Vec<&str> = counts.iter().map(|(table, _)| table.as_str()).collect();
+    let list = if db.url.starts_with("sqlite") {
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name"
+    } else {
+        "SELECT CAST(tablename AS TEXT) AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+    };
+    let mut conn = db.connect().await;
+    let rows = sqlx::query(list).fetch_all(&mut conn).await.unwrap();
+    let tables: Vec<String> =
+        rows.iter().map(|row| row.get("name")).filter(|name| name != "_sqlx_migrations").collect();
+    assert_eq!(counted, tables);
+}
+
+pub(crate) async fn console_and_audit_see_the_latest_first(db: Database) {
+    let store = &db.store;
+    let effects = (0..3).flat_map(|n| [export(n, "system"), export(n, "carrier:3")]).collect();
+    let posted = StoreEffect::Post(posting(1, 7, "0.25"));
+    store.commit("rating", vec![step(0, 0, 1, vec![posted]), step(1, 0, 1, effects)]).await.unwrap();
+    for owner in ["system", "carrier:3"] {
+        store
+            .export_plan(owner, 2, second(1), |sequence| format!("{owner}-{sequence}"))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    let names: Vec<_> =
+        store.export_files_latest(9).await.unwrap().into_iter().map(|file| file.name).collect();
+    assert_eq!(names, ["carrier:3-1", "system-1"]);
+    assert_eq!(store.export_owners().await.unwrap(), ["carrier:3", "system"]);
+    assert_eq!(store.export_calls("system").await.unwrap().len(), 3);
+    assert_eq!(store.rated_call(cdr(2)).await.unwrap(), Some(b"call 2".to_vec()));
+    assert_eq!(store.rated_call(cdr(9)).await.unwrap(), None);
+    assert_eq!(store.posting_ids().await.unwrap(), [posting(1, 7, "0.25").id]);
+    assert_eq!(store.invoices_latest(9).await.unwrap(), []);
+    store.mail_enqueue(&mail("waits"), second(0)).await.unwrap();
+    assert_eq!(store.mails_waiting().await.unwrap(), 1);
+}
+
+pub(crate) async fn mail_given_up_stays_in_the_list_and_is_claimed_no_more(db: Database) {
+    let id = db.store.mail_enqueue(&mail("bounces"), second(0)).await.unwrap();
+    db.store.mail_given_up(id, "550 no such mailbox").await.unwrap();
+    assert_eq!(db.store.mail_claim(second(1_000_000_000), 10).await.unwrap(), []);
+    assert_eq!(db.store.mail_list().await.unwrap()[0].last_error, "550 no such mailbox");
+}

@@ -1,0 +1,232 @@
+//! Import, and the snapshot that comes out.
+
+use model::{Account, AccountKind, Directory, E164, SubscriberId};
+use store::{ImportCount, StoreError};
+
+use crate::database::Database;
+use crate::sample::{account, at, decimal, fee, second, tariff, world};
+
+fn account_of<'a>(directory: &'a Directory, handle: &str) -> &'a Account {
+    directory.accounts.iter().find(|account| account.handle == handle).unwrap()
+}
+
+fn profile_of(directory: &Directory, handle: &str, when: &str) -> String {
+    let id = account_of(directory, handle).profile_at(at(when)).unwrap();
+    directory.tariffs.iter().find(|version| version.profile.id == id).unwrap().profile.handle.clone()
+}
+
+pub(crate) async fn imported_world_is_read_back(db: Database) {
+    let world = world();
+    let report = db.store.import(&world, second(0), "eve").await.unwrap();
+    assert_eq!((report.is_changed, report.revision), (true, 1));
+    assert_eq!(report.accounts, ImportCount { added: 3, ..ImportCount::default() });
+    assert_eq!((report.numbers.added, report.tariff_versions.added), (3, 1));
+    let directory = db.store.directory().await.unwrap();
+    assert_eq!((directory.revision, db.store.revision().await.unwrap()), (1, 1));
+
+    let tenant = &directory.tenants[0];
+    assert_eq!((tenant.handle.as_str(), &tenant.contact), ("vox", &world.tenants[0].contact));
+    for new in &world.accounts {
+        let there = account_of(&directory, &new.handle);
+        let reseller = new.reseller.as_ref().map(|handle| account_of(&directory, handle).id);
+        assert_eq!((there.kind, there.status, there.reseller), (new.kind, new.status, reseller));
+        assert_eq!((there.currency, there.timezone), (tenant.currency, tenant.timezone));
+        assert_eq!((&there.contact, &there.fraud), (&new.contact, &new.fraud));
+        assert_eq!((there.vat_percent, there.calls_max), (new.vat_percent, new.calls_max));
+        assert_eq!(profile_of(&directory, &new.handle, "2020-01-01T00:00:00Z"), "retail");
+    }
+    for new in &world.subscribers {
+        let there = directory.subscribers.iter().find(|there| there.username == new.username).unwrap();
+        assert_eq!(there.account, account_of(&directory, &new.account).id);
+        assert_eq!((there.digest.ha1_md5.as_str(), there.cli), (new.ha1_md5.as_str(), new.cli));
+        assert_eq!(there.uuid.len(), 36);
+        let numbers: Vec<E164> = directory
+            .numbers
+            .iter()
+            .filter(|owner| owner.subscriber == there.id && owner.from == second(0) && owner.to.is_none())
+            .map(|owner| owner.number)
+            .collect();
+        assert_eq!(numbers, new.numbers);
+    }
+    let (trunk, new) = (&directory.trunks[0], &world.trunks[0]);
+    assert_eq!((trunk.address, trunk.transport, trunk.enabled), (new.address, new.transport, new.enabled));
+    assert_eq!(
+        (&trunk.sources, &trunk.tech_prefix, trunk.calls_max),
+        (&new.sources, &new.tech_prefix, new.calls_max)
+    );
+    let route = &directory.routes[0];
+    assert_eq!((route.prefix.as_str(), route.trunk, route.priority, route.weight), ("49", trunk.id, 1, 3));
+    let mut version = directory.tariffs[0].clone();
+    let mut expected = world.tariffs[0].version.clone();
+    expected.id = version.id;
+    expected.profile.id = version.profile.id;
+    expected.profile.tenant = tenant.id;
+    for (fee, expected) in version.fees.iter_mut().zip(&expected.fees) {
+        fee.id = expected.id;
+    }
+    assert_eq!(version, expected);
+
+    let acme = db.store.account_by_handle("vox", "acme").await.unwrap().unwrap();
+    assert_eq!(&acme, account_of(&directory, "acme"));
+    assert_eq!(db.store.account_by_handle("", "acme").await.unwrap(), Some(acme));
+    assert_eq!(db.store.account_by_handle("vox", "nobody").await.unwrap(), None);
+}
+
+pub(crate) async fn same_world_again_changes_nothing(db: Database) {
+    db.store.import(&world(), second(0), "eve").await.unwrap();
+    let (directory, counts) = (db.store.directory().await.unwrap(), db.store.table_counts().await.unwrap());
+    let report = db.store.import(&world(), second(100), "eve").await.unwrap();
+    assert_eq!((report.is_changed, report.revision), (false, 1));
+    assert_eq!(report.accounts, ImportCount { unchanged: 3, ..ImportCount::default() });
+    assert_eq!(report.tariff_versions, ImportCount { unchanged: 1, ..ImportCount::default() });
+    assert_eq!(db.store.directory().await.unwrap(), directory);
+    assert_eq!(db.store.table_counts().await.unwrap(), counts);
+
+    // The same content said to be new from another day is no change either.
+    let mut again = world();
+    again.tariffs[0].version.valid_from = at("2026-06-01T00:00:00Z");
+    again.tariffs[0].version.fees[0].onpeak_init.price = decimal("0.0500");
+    assert!(!db.store.import(&again, second(200), "eve").await.unwrap().is_changed);
+
+    let mut changed = world();
+    changed.accounts[0].calls_max = Some(11);
+    changed.trunks[0].enabled = false;
+    changed.tenants[0].contact.iban = "AT02".to_owned();
+    let report = db.store.import(&changed, second(300), "eve").await.unwrap();
+    assert_eq!((report.accounts.changed, report.trunks.changed, report.tenants.changed), (1, 1, 1));
+    assert_eq!(report.revision, 2);
+    let directory = db.store.directory().await.unwrap();
+    assert_eq!(account_of(&directory, "acme").calls_max, Some(11));
+    assert_eq!((directory.trunks[0].enabled, directory.tenants[0].contact.iban.as_str()), (false, "AT02"));
+    assert_eq!(db.store.audit_list(9).await.unwrap().len(), 2);
+}
+
+pub(crate) async fn changed_price_becomes_a_version_and_the_old_one_stays(db: Database) {
+    db.store.import(&world(), second(0), "eve").await.unwrap();
+    let old = db.store.directory().await.unwrap().tariffs[0].clone();
+    let mut dearer = world();
+    dearer.tariffs = vec![tariff("retail", "2026-11-01T00:00:00Z", vec![fee("49", "0.06")])];
+    dearer.tariffs[0].version.profile.timezone = "Europe/London".parse().unwrap();
+    let report = db.store.import(&dearer, second(100), "eve").await.unwrap();
+    assert_eq!((report.tariff_versions.added, report.profiles.unchanged), (1, 1));
+    let tariffs = db.store.directory().await.unwrap().tariffs;
+    assert_eq!(tariffs.len(), 2);
+    assert_eq!(tariffs[0], old, "what priced a call once prices it for ever");
+    assert_eq!((tariffs[1].profile.id, tariffs[1].valid_from), (old.profile.id, at("2026-11-01T00:00:00Z")));
+    assert_eq!(tariffs[1].profile.timezone.name(), "Europe/London");
+    assert_eq!(tariffs[1].fees[0].onpeak_init.price, decimal("0.06"));
+}
+
+pub(crate) async fn version_is_never_replaced(db: Database) {
+    db.store.import(&world(), second(0), "eve").await.unwrap();
+    let mut changed = world();
+    changed.tariffs[0].version.fees[0].onpeak_init.price = decimal("0.06");
+    let refused = db.store.import(&changed, second(100), "eve").await.unwrap_err();
+    assert!(
+        matches!(&refused, StoreError::VersionExists { profile, .. } if profile == "retail"),
+        "{refused}"
+    );
+    assert_eq!(db.store.revision().await.unwrap(), 1);
+}
+
+pub(crate) async fn number_that_changes_hands_keeps_its_history(db: Database) {
+    db.store.import(&world(), second(0), "eve").await.unwrap();
+    let mut moved = world();
+    // Swapped, and one given up.
+    moved.subscribers[0].numbers = vec!["43660555200".parse().unwrap()];
+    moved.subscribers[1].numbers = vec!["43660555123".parse().unwrap()];
+    let report = db.store.import(&moved, second(100), "eve").await.unwrap();
+    assert_eq!((report.numbers.changed, report.numbers.added), (3, 2));
+    let numbers: Vec<_> = db
+        .store
+        .directory()
+        .await
+        .unwrap()
+        .numbers
+        .iter()
+        .map(|owner| (owner.number.to_string(), owner.subscriber, owner.from, owner.to))
+        .collect();
+    let (alice, bob) = (SubscriberId(1), SubscriberId(2));
+    let row = |number: &str, owner, from, to| (number.to_owned(), owner, second(from), to);
+    assert_eq!(
+        numbers,
+        [
+            row("43660555123", alice, 0, Some(second(100))),
+            row("43660555123", bob, 100, None),
+            row("43660555124", alice, 0, Some(second(100))),
+            row("43660555200", bob, 0, Some(second(100))),
+            row("43660555200", alice, 100, None),
+        ]
+    );
+    let mut both = moved;
+    both.subscribers[0].numbers = both.subscribers[1].numbers.clone();
+    let refused = db.store.import(&both, second(200), "eve").await.unwrap_err();
+    assert!(refused.to_string().contains("bob@vox.example"), "{refused}");
+}
+
+pub(crate) async fn reference_to_nothing_is_named_and_nothing_is_written(db: Database) {
+    let before = db.store.table_counts().await.unwrap();
+    let check = async |break_it: fn(&mut store::World), expected: &str| {
+        let mut world = world();
+        break_it(&mut world);
+        let refused = db.store.import(&world, second(0), "eve").await.unwrap_err();
+        assert_eq!(refused.to_string(), expected);
+        assert!(refused.is_users());
+    };
+    check(
+        |world| world.accounts[0].reseller = Some("nort".to_owned()),
+        "account \"acme\" names reseller \"nort\", which does not exist; add it, or correct the name",
+    )
+    .await;
+    check(
+        |world| world.accounts[1].reseller = Some("acme".to_owned()),
+        "account \"acme\" names reseller \"north\", which does not exist; add it, or correct the name",
+    )
+    .await;
+    check(
+        |world| world.accounts[2].profile = Some("wholesale".to_owned()),
+        "account \"globex\" names profile \"wholesale\", which does not exist; add it, or correct the name",
+    )
+    .await;
+    check(
+        |world| world.subscribers[1].account = "acne".to_owned(),
+        "subscriber bob@vox.example names account \"acne\", which does not exist; add it, or correct the name",
+    )
+    .await;
+    check(
+        |world| world.routes[0].trunk = "globex-2".to_owned(),
+        "route \"49\" to \"globex-2\" names trunk \"globex-2\", which does not exist; add it, or correct the name",
+    )
+    .await;
+    check(
+        |world| world.routes[0].prefix = "+49".to_owned(),
+        "route \"+49\" to \"globex-1\": '+' is not a digit; a prefix has digits only, no +",
+    )
+    .await;
+    check(
+        |world| world.tenants.clear(),
+        "profile \"retail\": no tenant is named, and there are 0; add tenant = \"HANDLE\"",
+    )
+    .await;
+    check(
+        |world| world.accounts.push(account("two words", AccountKind::Customer, None)),
+        "account \"two words\": its name must be of letters, digits, - and _, and not empty",
+    )
+    .await;
+    assert_eq!(db.store.table_counts().await.unwrap(), before);
+}
+
+pub(crate) async fn profile_changes_from_its_date_on(db: Database) {
+    db.store.import(&world(), second(0), "eve").await.unwrap();
+    let mut moved = world();
+    moved.tariffs.push(tariff("gold", "2026-01-01T00:00:00Z", vec![fee("49", "0.01")]));
+    moved.accounts[0].profile = Some("gold".to_owned());
+    moved.accounts[0].valid_from = Some(at("2026-12-01T00:00:00Z"));
+    let report = db.store.import(&moved, second(100), "eve").await.unwrap();
+    assert_eq!((report.accounts.changed, report.profiles.added), (1, 1));
+    let directory = db.store.directory().await.unwrap();
+    assert_eq!(profile_of(&directory, "acme", "2026-11-30T23:59:59Z"), "retail");
+    assert_eq!(profile_of(&directory, "acme", "2026-12-01T00:00:00Z"), "gold");
+    assert_eq!(profile_of(&directory, "north", "2026-12-01T00:00:00Z"), "retail");
+    assert!(!db.store.import(&moved, second(200), "eve").await.unwrap().is_changed);
+}
