@@ -101,6 +101,43 @@ impl Lake {
             .collect()
     }
 
+    /// What customer `account` owes for calls it received that started at or after `from` and before `to`. Calls that cost
+    /// it nothing are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::TwoCurrencies`] when there is no one sum, and those of [`Lake::query`].
+    pub async fn incoming(
+        &self,
+        account: AccountId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<IncomingUsage, LakeError> {
+        let sql = format!(
+            "SELECT count(*) AS calls, sum(customer_in_billed_seconds) AS seconds, \
+             sum(customer_in_cost) AS cost, customer_in_currency \
+             FROM calls WHERE customer_in_account = {account} AND customer_in_cost <> 0 AND {} \
+             GROUP BY customer_in_currency ORDER BY customer_in_currency",
+            started(from, to)
+        );
+        let result = self.query(&sql).await?;
+        let mut rows = result.rows().into_iter();
+        let Some(row) = rows.next() else {
+            return Ok(IncomingUsage::default());
+        };
+        let mut cells = Cells::new(&result, row);
+        let calls = cells.parsed()?;
+        let billed_seconds = cells.parsed()?;
+        let cost = cells.parsed::<Decimal>()?.normalize();
+        let currency = cells.parsed()?;
+        let others: Vec<String> = rows.filter_map(|row| row.into_iter().next_back().flatten()).collect();
+        if !others.is_empty() {
+            let currencies = std::iter::once(Currency::to_string(&currency)).chain(others).collect();
+            return Err(LakeError::TwoCurrencies { account, currencies });
+        }
+        Ok(IncomingUsage { calls, billed_seconds, cost, currency: Some(currency) })
+    }
+
     /// Calls that `account` makes, pays for or receives, started at or after `from` and before `to`, newest first, at
     /// most `limit`.
     ///
