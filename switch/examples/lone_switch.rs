@@ -1,0 +1,133 @@
+//! A switch on its own, for tries with sipp and other peers: no pipeline behind it, events as lines of JSON on stdout.
+//!
+//! `cargo run -p switch --example lone_switch -- LISTEN TRUNK [SOURCE]`: calls to any number go to TRUNK; INVITEs from SOURCE (an
+//! address or network) are taken as those of a wholesale customer; subscriber `alice@localhost` has the password `secret`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use model::{
+    Account, AccountId, AccountKind, AccountStatus, Contact, Digest, Directory, FraudPolicy, Moment,
+    NumberOwner, Route, RouteId, Subscriber, SubscriberId, Tenant, TenantId, Transport, Trunk, TrunkId,
+};
+use sha2::Digest as _;
+use switch::net::{SwitchStats, bind, run};
+use switch::{DigestAlgorithm, Input, SwitchConfig};
+use tokio::sync::mpsc;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let listen: SocketAddr = arguments.next().ok_or("LISTEN is missing")?.parse()?;
+    let trunk: SocketAddr = arguments.next().ok_or("TRUNK is missing")?.parse()?;
+    let source = arguments.next();
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an example is its own binary, and binaries read the clock"
+    )]
+    let (began, clock) = (std::time::Instant::now(), || chrono::Utc::now());
+    let clock = Arc::new(move || Moment { wall: clock(), mono: began.elapsed() });
+    let (inputs, inputs_out) = mpsc::channel(16);
+    let (events_in, mut events) = mpsc::channel(10_000);
+    inputs.send(Input::Directory(Arc::new(directory(trunk, source)))).await?;
+    let writer = tokio::task::spawn_blocking(move || {
+        use std::io::Write as _;
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        while let Some(event) = events.blocking_recv() {
+            let line = serde_json::to_string(&event).unwrap_or_default();
+            if writeln!(out, "{line}").is_err() || (events.is_empty() && out.flush().is_err()) {
+                return;
+            }
+        }
+    });
+    let stats = Arc::new(SwitchStats::default());
+    let stop = async {
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    // sipp reads the first challenge alone, and knows MD5 alone.
+    let digest_algorithms = vec![DigestAlgorithm::Md5, DigestAlgorithm::Sha256];
+    let config = SwitchConfig { listen, digest_algorithms, ..SwitchConfig::default() };
+    run(config, clock, rand::random(), bind(listen)?, inputs_out, events_in, stats, stop).await?;
+    writer.await?;
+    Ok(())
+}
+
+fn directory(trunk: SocketAddr, source: Option<String>) -> Directory {
+    let tenant = TenantId(1);
+    let account = |id: i64| Account {
+        id: AccountId(id),
+        tenant,
+        kind: AccountKind::Customer,
+        handle: format!("account{id}"),
+        reseller: None,
+        status: AccountStatus::Active,
+        currency: "EUR".parse().expect("a currency"),
+        timezone: chrono_tz::UTC,
+        contact: Contact::default(),
+        vat_percent: 0.into(),
+        calls_max: None,
+        fraud: FraudPolicy::default(),
+        profiles: Vec::new(),
+    };
+    let trunk_row = |id: i64, address: SocketAddr, sources: Vec<String>| Trunk {
+        id: TrunkId(id),
+        tenant,
+        account: AccountId(id),
+        name: format!("trunk{id}"),
+        address,
+        transport: Transport::Udp,
+        sources,
+        tech_prefix: String::new(),
+        calls_max: None,
+        enabled: true,
+    };
+    let ha1 = "alice:localhost:secret";
+    let alice = Subscriber {
+        id: SubscriberId(1),
+        tenant,
+        account: AccountId(1),
+        uuid: "alice".to_owned(),
+        username: "alice".to_owned(),
+        domain: "localhost".to_owned(),
+        digest: Digest {
+            ha1_md5: hex::encode(md5::Md5::digest(ha1)),
+            ha1_sha256: hex::encode(sha2::Sha256::digest(ha1)),
+        },
+        cli: "43111".parse().ok(),
+        calls_max: None,
+    };
+    let number = NumberOwner {
+        number: "43111".parse().expect("a number"),
+        subscriber: SubscriberId(1),
+        from: chrono::DateTime::UNIX_EPOCH,
+        to: None,
+    };
+    let contact = Contact::default();
+    let currency = "EUR".parse().expect("a currency");
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
+    Directory {
+        revision: 1,
+        tenants: vec![Tenant {
+            id: tenant,
+            handle: "main".to_owned(),
+            contact,
+            currency,
+            timezone: chrono_tz::UTC,
+        }],
+        accounts: vec![account(1), account(2), account(3)],
+        subscribers: vec![alice],
+        numbers: vec![number],
+        trunks: vec![trunk_row(2, trunk, Vec::new()), trunk_row(3, nowhere, source.into_iter().collect())],
+        routes: vec![Route {
+            id: RouteId(1),
+            tenant,
+            prefix: String::new(),
+            trunk: TrunkId(2),
+            priority: 1,
+            weight: 1,
+        }],
+        locks: Vec::new(),
+        tariffs: Vec::new(),
+    }
+}

@@ -1,0 +1,274 @@
+//! One call: two legs and what connects them, and the table of all calls.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use model::{AccountId, CallUid, E164, EventBody, Moment, Party, TenantId, TrunkId};
+
+use super::limits::Holder;
+use super::{Due, Switch};
+use crate::dialog::Dialog;
+use crate::timer::{Timer, TimerKey};
+use crate::transaction::{ClientId, ServerId};
+
+/// Names a call in the table. A freed place gets another generation, so an old name never finds a new call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct CallRef {
+    slot: u32,
+    generation: u32,
+}
+
+/// One of the two legs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The leg that came in.
+    Caller,
+    /// The leg that went out.
+    Callee,
+}
+
+impl Side {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Side::Caller => Side::Callee,
+            Side::Callee => Side::Caller,
+        }
+    }
+}
+
+/// How far a call has come.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum CallState {
+    /// No final answer yet.
+    SettingUp,
+    /// A route answered with 2xx.
+    Answered { at: Moment },
+    /// Reported as ended; one leg still owes the ACK of a 2xx and gets its BYE after it (RFC 3261, 15).
+    Over,
+}
+
+/// One place a call can be sent to.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) party: Party,
+    pub(super) next_hop: SocketAddr,
+    /// Request-URI.
+    pub(super) uri: Vec<u8>,
+    /// Its user part, for records.
+    pub(super) callee_out: String,
+    /// `None` for a registered contact.
+    pub(super) trunk: Option<TrunkId>,
+}
+
+/// The outgoing leg: one INVITE and what came of it.
+#[derive(Debug)]
+pub(super) struct RouteLeg {
+    pub(super) client: ClientId,
+    pub(super) to_trunk: bool,
+    pub(super) holder: Option<Holder>,
+    pub(super) sent_at: Duration,
+    pub(super) rang_at: Option<Duration>,
+    /// Since the 2xx.
+    pub(super) dialog: Option<Dialog>,
+}
+
+/// A request passed from one leg to the other, waiting for its answer.
+#[derive(Debug)]
+pub(super) struct Relayed {
+    pub(super) from: Side,
+    pub(super) server: ServerId,
+    pub(super) client: ClientId,
+    pub(super) is_invite: bool,
+    /// Whether it may change the session.
+    pub(super) is_offer: bool,
+    /// What the request says about hold, if it carries a description.
+    pub(super) holds: Option<bool>,
+}
+
+/// A 2xx to an INVITE went to one leg; its ACK has to be passed to the other.
+#[derive(Debug)]
+pub(super) struct AckDue {
+    /// Who owes the ACK.
+    pub(super) from: Side,
+    pub(super) server: ServerId,
+    /// Of the INVITE on the other leg.
+    pub(super) client: ClientId,
+    pub(super) cseq: u32,
+}
+
+/// The ACK we sent for a 2xx, for when the 2xx comes again.
+#[derive(Debug)]
+pub(super) struct AckSent {
+    pub(super) client: ClientId,
+    pub(super) to: SocketAddr,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// One call in progress.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) uid: CallUid,
+    pub(super) tenant: TenantId,
+    pub(super) payer: AccountId,
+    pub(super) config_revision: i64,
+    pub(super) began: Moment,
+    pub(super) state: CallState,
+    /// The INVITE as it came, for the next route; empty once answered.
+    pub(super) invite: Vec<u8>,
+    pub(super) invite_server: ServerId,
+    pub(super) caller_leg: Dialog,
+    pub(super) cli: Option<E164>,
+    pub(super) clir: bool,
+    /// User part of From on the way out.
+    pub(super) caller_out: String,
+    /// Host part of From on the way out to subscribers.
+    pub(super) caller_domain: String,
+    pub(super) routes: VecDeque<Target>,
+    pub(super) n_attempts: u16,
+    pub(super) route: Option<RouteLeg>,
+    pub(super) has_progressed: bool,
+    pub(super) is_held: bool,
+    pub(super) codec: String,
+    pub(super) relayed: Vec<Relayed>,
+    pub(super) ack_due: Option<AckDue>,
+    pub(super) ack_sent: Option<AckSent>,
+    /// The leg whose BYE waits for its ACK.
+    pub(super) bye_due: Option<Side>,
+    /// Held by the caller's side.
+    pub(super) holders: Vec<Holder>,
+    /// A silent route, then signs of life.
+    pub(super) short_timer: Option<TimerKey>,
+    /// Ringing too long, then lasting too long.
+    pub(super) long_timer: Option<TimerKey>,
+}
+
+impl Call {
+    /// The dialog of a leg, once there is one.
+    pub(super) fn dialog(&mut self, side: Side) -> Option<&mut Dialog> {
+        match side {
+            Side::Caller => Some(&mut self.caller_leg),
+            Side::Callee => self.route.as_mut()?.dialog.as_mut(),
+        }
+    }
+
+    /// Microseconds it has been answered for, by the monotonic clock.
+    pub(super) fn answered_us(&self, now: Moment) -> u64 {
+        match self.state {
+            CallState::SettingUp | CallState::Over => 0,
+            CallState::Answered { at } => micros(now.mono.saturating_sub(at.mono)),
+        }
+    }
+}
+
+/// Whole microseconds.
+pub(super) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// All calls. A call is taken out while it is worked on, and given back if it lives on.
+#[derive(Debug, Default)]
+pub(super) struct CallTable {
+    places: Vec<(u32, Option<Box<Call>>)>,
+    free: Vec<u32>,
+    n_calls: usize,
+}
+
+/// Whether a call goes on after what was done to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Give it back to the table.
+    Lives,
+    /// Its end has been reported.
+    Ended,
+}
+
+impl CallTable {
+    /// Calls in progress.
+    pub(super) fn len(&self) -> usize {
+        self.n_calls
+    }
+
+    /// Takes a place for a new call.
+    pub(super) fn reserve(&mut self) -> CallRef {
+        self.n_calls += 1;
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.places.push((0, None));
+            u32::try_from(self.places.len() - 1).expect("a named limit keeps calls far below 2^32")
+        });
+        CallRef { slot, generation: self.places[slot as usize].0 }
+    }
+
+    /// Gives back a place that no call took.
+    pub(super) fn unreserve(&mut self, name: CallRef) {
+        self.places[name.slot as usize].0 = name.generation.wrapping_add(1);
+        self.free.push(name.slot);
+        self.n_calls -= 1;
+    }
+
+    /// Takes a call out to work on it; [`Self::give_back`] must follow.
+    pub(super) fn take(&mut self, call: CallRef) -> Option<Box<Call>> {
+        let (generation, place) = self.places.get_mut(call.slot as usize)?;
+        if *generation != call.generation { None } else { place.take() }
+    }
+
+    /// Puts a call back, or frees its place.
+    pub(super) fn give_back(&mut self, name: CallRef, call: Box<Call>, fate: Fate) {
+        match fate {
+            Fate::Lives => self.places[name.slot as usize].1 = Some(call),
+            Fate::Ended => self.unreserve(name),
+        }
+    }
+
+    /// Names of the calls that `wanted` picks.
+    pub(super) fn select(&self, wanted: impl Fn(&Call) -> bool) -> Vec<CallRef> {
+        let places = self.places.iter().enumerate();
+        places
+            .filter(|(_, (_, call))| call.as_deref().is_some_and(&wanted))
+            .filter_map(|(slot, (generation, _))| {
+                Some(CallRef { slot: u32::try_from(slot).ok()?, generation: *generation })
+            })
+            .collect()
+    }
+}
+
+impl Switch {
+    /// A tag that names its call and leg, so that requests inside a dialog find them without a table, and that nobody can guess.
+    pub(super) fn tag(&mut self, call: CallRef, side: Side) -> String {
+        let letter = match side {
+            Side::Caller => 'a',
+            Side::Callee => 'b',
+        };
+        format!("{:x}-{:x}-{letter}-{:016x}", call.slot, call.generation, self.transactions.random())
+    }
+
+    /// The call and leg that a tag of ours names. The caller compares the whole tag.
+    pub(super) fn call_of_tag(tag: &[u8]) -> Option<(CallRef, Side)> {
+        let mut parts = std::str::from_utf8(tag).ok()?.split('-');
+        let slot = u32::from_str_radix(parts.next()?, 16).ok()?;
+        let generation = u32::from_str_radix(parts.next()?, 16).ok()?;
+        let side = match parts.next()? {
+            "a" => Side::Caller,
+            "b" => Side::Callee,
+            _ => return None,
+        };
+        Some((CallRef { slot, generation }, side))
+    }
+
+    /// Appends an event of a call.
+    pub(super) fn emit_call(&mut self, call: &Call, body: EventBody) {
+        self.emit_for(call.tenant, call.payer, Some(call.uid.clone()), call.config_revision, body);
+    }
+
+    /// Arms the short timer of a call anew.
+    pub(super) fn arm_short(&mut self, name: CallRef, call: &mut Call, after: Duration, timer: Timer) {
+        self.timers.disarm(&mut call.short_timer);
+        call.short_timer = Some(self.timers.arm(self.now.mono + after, Due::Call(name, timer)));
+    }
+
+    /// Arms the long timer of a call anew.
+    pub(super) fn arm_long(&mut self, name: CallRef, call: &mut Call, after: Duration, timer: Timer) {
+        self.timers.disarm(&mut call.long_timer);
+        call.long_timer = Some(self.timers.arm(self.now.mono + after, Due::Call(name, timer)));
+    }
+}

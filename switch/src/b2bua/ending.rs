@@ -1,0 +1,239 @@
+//! Every way a call ends: BYE, CANCEL, ringing or lasting too long, a missing ACK, the operator.
+//!
+//! Whatever the way, [`Switch::finish`] is called once: it reports the end, hangs up what is still up and gives back limits.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use model::{Cause, ChargeTick, End, EventBody, Initiator, RouteAction, RouteResult};
+
+use super::call::{Call, CallRef, CallState, Fate, Side, micros};
+use super::{Purpose, Switch};
+use crate::message::{HeaderName, Message};
+use crate::timer::Timer;
+use crate::transaction::{Reply, ServerId};
+
+impl Switch {
+    /// A party hangs up.
+    pub(super) fn bye(&mut self, from: SocketAddr, message: &Message<'_>) {
+        let Some((name, mut call, side)) = self.take_call_of(message) else {
+            return self.answer(from, message, 481);
+        };
+        self.answer(from, message, 200);
+        let reason = message.value_text(HeaderName::Reason);
+        let by = match side {
+            Side::Caller => Initiator::Caller,
+            Side::Callee => Initiator::Callee,
+        };
+        match call.state {
+            CallState::Answered { .. } => {
+                self.hang_up(&mut call, side.other(), &reason);
+                self.finish(&mut call, by, Cause::Normal, 200, reason);
+            }
+            // A caller may end an early dialog with BYE (RFC 3261, 15).
+            CallState::SettingUp => self.give_up(&mut call, by, Cause::Cancelled, 487, reason),
+            // It hung up before it acknowledged; our BYE is needless now.
+            CallState::Over => self.forget(&mut call),
+        }
+        let fate = fate_of(&call);
+        self.calls.give_back(name, call, fate);
+    }
+
+    /// The caller gives up, or takes back a re-INVITE.
+    pub(super) fn cancel(&mut self, from: SocketAddr, message: &Message<'_>) {
+        let Some(server) = self.transactions.invite_of(message) else {
+            return self.answer(from, message, 481);
+        };
+        self.answer(from, message, 200);
+        let Some(name) = self.call_of_invite.get(&server).copied() else { return };
+        let Some(mut call) = self.calls.take(name) else { return };
+        let fate = match call.state {
+            CallState::SettingUp => {
+                let reason = message.value_text(HeaderName::Reason);
+                self.give_up(&mut call, Initiator::Caller, Cause::Cancelled, 487, reason);
+                Fate::Ended
+            }
+            // For the INVITE of the call the 2xx was faster (RFC 3261, 9.2); a re-INVITE is cancelled where it went.
+            CallState::Answered { .. } => {
+                let relayed = call.relayed.iter().find(|relayed| relayed.server == server);
+                if let Some(client) = relayed.map(|relayed| relayed.client) {
+                    self.transactions.cancel(self.now.mono, client);
+                }
+                Fate::Lives
+            }
+            CallState::Over => Fate::Lives,
+        };
+        self.calls.give_back(name, call, fate);
+    }
+
+    /// Ends a call that nobody has answered: the caller gets `code`, the route is cancelled.
+    fn give_up(&mut self, call: &mut Call, by: Initiator, cause: Cause, code: u16, reason: String) {
+        if let Some(route) = &call.route {
+            let (client, sent_at, rang_at) = (route.client, route.sent_at, route.rang_at);
+            self.abandon(client);
+            // The route will answer 487 to our CANCEL, but nobody waits for it.
+            let result = RouteResult {
+                attempt: call.n_attempts,
+                code: 487,
+                phrase: "Request Terminated".to_owned(),
+                reason: String::new(),
+                pdd_us: rang_at.map(|at| micros(at.saturating_sub(sent_at))),
+                action: RouteAction::Stop,
+            };
+            self.emit_call(call, EventBody::RouteResult(result));
+        }
+        let tag = call.caller_leg.local_tag.clone();
+        self.transactions.respond(self.now.mono, call.invite_server, Reply::plain(code, Some(&tag)));
+        self.finish(call, by, cause, code, reason);
+    }
+
+    /// Sends a BYE to one leg, now or after the ACK it owes.
+    fn hang_up(&mut self, call: &mut Call, side: Side, reason: &str) {
+        if call.ack_due.as_ref().is_some_and(|due| due.from == side) {
+            call.bye_due = Some(side);
+            return;
+        }
+        if call.ack_due.as_ref().is_some_and(|due| due.from.other() == side) {
+            // Its 2xx has not been acknowledged yet; a BYE must not come before (RFC 3261, 15).
+            self.pass_ack(call, None);
+        }
+        let (branch, address) = (self.transactions.branch(), self.address);
+        let Some(dialog) = call.dialog(side) else { return };
+        let to = dialog.peer;
+        let mut writer = dialog.request(b"BYE", None, branch, address);
+        if !reason.is_empty() {
+            writer = writer.header("Reason", reason);
+        }
+        let bytes = writer.finish(&[]);
+        self.transactions.send(self.now.mono, branch, to, bytes, Purpose::Nothing);
+    }
+
+    /// Hangs up both legs of an answered call.
+    fn hang_up_both(&mut self, call: &mut Call, by: Initiator, cause: Cause) {
+        let reason = format!("SIP;cause=200;text=\"{cause}\"");
+        self.hang_up(call, Side::Callee, &reason);
+        self.hang_up(call, Side::Caller, &reason);
+        self.finish(call, by, cause, 200, String::new());
+    }
+
+    /// Reports the end and lets go of everything. The place in the table is the caller's to free.
+    pub(super) fn finish(&mut self, call: &mut Call, by: Initiator, cause: Cause, code: u16, reason: String) {
+        let end = End { answered_us: call.answered_us(self.now), by, cause, code, reason };
+        self.emit_call(call, EventBody::End(end));
+        self.timers.disarm(&mut call.short_timer);
+        self.timers.disarm(&mut call.long_timer);
+        if call.bye_due.is_none() {
+            self.call_of_invite.remove(&call.invite_server);
+        }
+        for relayed in std::mem::take(&mut call.relayed) {
+            self.call_of_invite.remove(&relayed.server);
+            self.transactions.respond(self.now.mono, relayed.server, Reply::plain(487, None));
+            self.transactions.set_token(relayed.client, Purpose::Nothing);
+        }
+        if let (Some(route), CallState::Answered { .. }) = (&call.route, call.state) {
+            // A repeated 2xx of a call that is over needs no answer: the BYE says it.
+            self.transactions.set_token(route.client, Purpose::Nothing);
+        }
+        if let Some(holder) = call.route.as_mut().and_then(|route| route.holder.take()) {
+            self.limits.release(holder);
+        }
+        for holder in std::mem::take(&mut call.holders) {
+            self.limits.release(holder);
+        }
+        match (call.bye_due, &call.ack_due) {
+            // Still found by the tag of the ACK, or by the transaction when none comes.
+            (Some(_), Some(_)) => call.state = CallState::Over,
+            (Some(_) | None, _) => self.forget(call),
+        }
+    }
+
+    /// Stops repeating what nobody has acknowledged.
+    fn forget(&mut self, call: &mut Call) {
+        call.bye_due = None;
+        if let Some(due) = call.ack_due.take() {
+            self.transactions.acked(due.server);
+            self.call_of_invite.remove(&due.server);
+        }
+    }
+
+    /// The ACK came, or never will: now the BYE.
+    pub(super) fn say_farewell(&mut self, call: &mut Call) {
+        let side = call.bye_due;
+        self.forget(call);
+        if let Some(side) = side {
+            self.hang_up(call, side, "");
+        }
+    }
+
+    /// Our 2xx was never acknowledged: the session is dead (RFC 3261, 13.3.1.4).
+    pub(super) fn ack_missing(&mut self, server: ServerId) {
+        let Some(name) = self.call_of_invite.get(&server).copied() else { return };
+        let Some(mut call) = self.calls.take(name) else { return };
+        match call.state {
+            CallState::Over => self.say_farewell(&mut call),
+            CallState::SettingUp | CallState::Answered { .. } => {
+                // The ACK that is due will not come: the other leg gets one from us, this leg its BYE at once.
+                self.pass_ack(&mut call, None);
+                self.hang_up_both(&mut call, Initiator::Switch, Cause::Timeout);
+            }
+        }
+        self.calls.give_back(name, call, Fate::Ended);
+    }
+
+    /// One of the timers of a call.
+    pub(super) fn call_timer(&mut self, name: CallRef, timer: Timer) {
+        let Some(mut call) = self.calls.take(name) else { return };
+        let fate = match (timer, call.state) {
+            (Timer::RouteSilent, CallState::SettingUp) => {
+                call.short_timer = None;
+                self.route_silent(name, &mut call)
+            }
+            (Timer::RingTimeout, CallState::SettingUp) => {
+                call.long_timer = None;
+                self.give_up(&mut call, Initiator::Switch, Cause::NoAnswer, 480, String::new());
+                Fate::Ended
+            }
+            (Timer::ChargeTick, CallState::Answered { .. }) => {
+                call.short_timer = None;
+                let answered_us = call.answered_us(self.now);
+                self.emit_call(&call, EventBody::ChargeTick(ChargeTick { answered_us }));
+                let tick = Duration::from_secs(self.config.charge_tick_seconds.into());
+                self.arm_short(name, &mut call, tick, Timer::ChargeTick);
+                Fate::Lives
+            }
+            (Timer::CallSecondsMax, CallState::Answered { .. }) => {
+                call.long_timer = None;
+                self.hang_up_both(&mut call, Initiator::Switch, Cause::MaxDuration);
+                fate_of(&call)
+            }
+            _ => Fate::Lives,
+        };
+        self.calls.give_back(name, call, fate);
+    }
+
+    /// Ends the calls that `wanted` picks, on the order of an operator or of the fraud desk.
+    pub(super) fn kill(&mut self, wanted: impl Fn(&Call) -> bool) {
+        for name in self.calls.select(wanted) {
+            let Some(mut call) = self.calls.take(name) else { continue };
+            match call.state {
+                CallState::Answered { .. } => {
+                    self.hang_up_both(&mut call, Initiator::Operator, Cause::Killed);
+                }
+                CallState::SettingUp => {
+                    self.give_up(&mut call, Initiator::Operator, Cause::Killed, 403, String::new());
+                }
+                CallState::Over => {}
+            }
+            let fate = fate_of(&call);
+            self.calls.give_back(name, call, fate);
+        }
+    }
+}
+
+/// A call whose last BYE waits for an ACK stays in the table.
+fn fate_of(call: &Call) -> Fate {
+    match (call.state, call.bye_due) {
+        (CallState::Over, Some(_)) => Fate::Lives,
+        (CallState::Over | CallState::SettingUp | CallState::Answered { .. }, _) => Fate::Ended,
+    }
+}

@@ -1,0 +1,276 @@
+//! The provisioning snapshot, turned into tables that answer at the speed of calls.
+//!
+//! In: [`Directory`] snapshots and lock changes. Out: who somebody is, who owns a number, which routes a number has.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use model::{
+    Account, AccountId, AccountStatus, Directory, E164, Lock, LockLevel, Moment, NumberOwner, Party, Route,
+    Subscriber, SubscriberId, TenantId, Trunk, TrunkId,
+};
+
+/// How long a lock heard on the control topic outweighs snapshots: longer than any snapshot is under way.
+const LOCK_OVERLAY: Duration = Duration::from_secs(60);
+
+/// Look-up tables over one snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct Lookup {
+    directory: Arc<Directory>,
+    subscribers: HashMap<SubscriberId, usize>,
+    /// `user@domain`, the domain in lower case.
+    names: HashMap<String, usize>,
+    domains: HashSet<String>,
+    accounts: HashMap<AccountId, usize>,
+    trunks: HashMap<TrunkId, usize>,
+    trunk_addresses: HashMap<SocketAddr, usize>,
+    /// Longest mask first.
+    trunk_networks: Vec<(Network, usize)>,
+    numbers: HashMap<E164, Vec<usize>>,
+    numbers_of: HashMap<SubscriberId, Vec<usize>>,
+    routes: HashMap<TenantId, HashMap<String, Vec<usize>>>,
+    locks: HashMap<AccountId, Lock>,
+    heard: HashMap<AccountId, (Duration, Lock)>,
+}
+
+/// An address and a prefix length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.trim().parse().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.trim().parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.unwrap_or(most);
+        (bits <= most).then_some(Network { address, bits })
+    }
+
+    fn contains(&self, other: IpAddr) -> bool {
+        let bits = u32::from(self.bits);
+        match (self.address, other.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(32 - bits).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(128 - bits).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Lookup {
+    /// Takes a new snapshot. Locks heard a moment ago on the control topic outweigh those of a snapshot that may have been
+    /// read before.
+    pub(crate) fn load(&mut self, directory: Arc<Directory>, now: Moment) {
+        let heard = std::mem::take(&mut self.heard);
+        *self = Self::of(directory);
+        for (account, (at, lock)) in heard {
+            let is_fresh = now.mono.saturating_sub(at) < LOCK_OVERLAY;
+            if is_fresh && self.locks.get(&account).is_none_or(|known| known.since <= lock.since) {
+                self.locks.insert(account, lock.clone());
+                self.heard.insert(account, (at, lock));
+            }
+        }
+    }
+
+    fn of(directory: Arc<Directory>) -> Self {
+        let mut lookup = Self::default();
+        for (idx, subscriber) in directory.subscribers.iter().enumerate() {
+            let domain = subscriber.domain.to_ascii_lowercase();
+            lookup.subscribers.insert(subscriber.id, idx);
+            lookup.names.insert(format!("{}@{domain}", subscriber.username), idx);
+            lookup.domains.insert(domain);
+        }
+        for (idx, account) in directory.accounts.iter().enumerate() {
+            lookup.accounts.insert(account.id, idx);
+        }
+        for (idx, trunk) in directory.trunks.iter().enumerate() {
+            lookup.trunks.insert(trunk.id, idx);
+            if !trunk.enabled {
+                continue;
+            }
+            lookup.trunk_addresses.insert(trunk.address, idx);
+            lookup.trunk_networks.extend(
+                trunk
+                    .sources
+                    .iter()
+                    .filter_map(|source| Network::parse(source))
+                    .map(|network| (network, idx)),
+            );
+        }
+        lookup.trunk_networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.bits));
+        for (idx, number) in directory.numbers.iter().enumerate() {
+            lookup.numbers.entry(number.number).or_default().push(idx);
+            lookup.numbers_of.entry(number.subscriber).or_default().push(idx);
+        }
+        for (idx, route) in directory.routes.iter().enumerate() {
+            let of_tenant = lookup.routes.entry(route.tenant).or_default();
+            of_tenant.entry(route.prefix.clone()).or_default().push(idx);
+        }
+        for lock in &directory.locks {
+            // Several sources may lock one account; the strictest holds.
+            let known = lookup.locks.get(&lock.account);
+            if known.is_none_or(|known| known.level.number() < lock.level.number()) {
+                lookup.locks.insert(lock.account, lock.clone());
+            }
+        }
+        lookup.directory = directory;
+        lookup
+    }
+
+    /// A lock was set or lifted just now.
+    pub(crate) fn lock(&mut self, lock: Lock, now: Moment) {
+        self.locks.insert(lock.account, lock.clone());
+        self.heard.insert(lock.account, (now.mono, lock));
+    }
+
+    /// Revision of the snapshot.
+    pub(crate) fn revision(&self) -> i64 {
+        self.directory.revision
+    }
+
+    /// The tenant of events that belong to nobody.
+    pub(crate) fn first_tenant(&self) -> TenantId {
+        self.directory.tenants.first().map(|tenant| tenant.id).unwrap_or_default()
+    }
+
+    /// The level an account is locked at.
+    pub(crate) fn lock_level(&self, account: AccountId, now: DateTime<Utc>) -> LockLevel {
+        match self.locks.get(&account) {
+            Some(lock) if lock.until.is_none_or(|until| now < until) => lock.level,
+            Some(_) | None => LockLevel::None,
+        }
+    }
+
+    /// Whether subscribers of this domain are ours.
+    pub(crate) fn is_domain(&self, domain: &str) -> bool {
+        self.domains.contains(domain)
+    }
+
+    /// By user part and lower-case domain.
+    pub(crate) fn subscriber_by_name(&self, username: &str, domain: &str) -> Option<&Subscriber> {
+        self.names.get(&format!("{username}@{domain}")).map(|idx| &self.directory.subscribers[*idx])
+    }
+
+    pub(crate) fn subscriber(&self, id: SubscriberId) -> Option<&Subscriber> {
+        self.subscribers.get(&id).map(|idx| &self.directory.subscribers[*idx])
+    }
+
+    pub(crate) fn account(&self, id: AccountId) -> Option<&Account> {
+        self.accounts.get(&id).map(|idx| &self.directory.accounts[*idx])
+    }
+
+    /// Whether the account may make or take calls at all. One we have no row for may not.
+    pub(crate) fn is_active(&self, id: AccountId) -> bool {
+        self.account(id).is_some_and(|account| account.status == AccountStatus::Active)
+    }
+
+    pub(crate) fn trunk(&self, id: TrunkId) -> Option<&Trunk> {
+        self.trunks.get(&id).map(|idx| &self.directory.trunks[*idx])
+    }
+
+    /// The trunk a message comes from: its own address and port, or the longest of the networks that contain the address.
+    pub(crate) fn trunk_of_source(&self, source: SocketAddr) -> Option<&Trunk> {
+        let by_address = self.trunk_addresses.get(&source).copied();
+        let idx = by_address.or_else(|| {
+            self.trunk_networks.iter().find(|(network, _)| network.contains(source.ip())).map(|(_, idx)| *idx)
+        })?;
+        Some(&self.directory.trunks[idx])
+    }
+
+    /// Who a subscriber is, for records.
+    pub(crate) fn party(&self, subscriber: &Subscriber) -> Party {
+        let reseller = self.account(subscriber.account).and_then(|account| account.reseller);
+        Party::Subscriber {
+            subscriber: subscriber.id,
+            account: subscriber.account,
+            reseller: reseller.unwrap_or(AccountId::NOBODY),
+            uuid: subscriber.uuid.clone(),
+        }
+    }
+
+    /// Whose number it is at `now`.
+    pub(crate) fn owner(&self, number: E164, now: DateTime<Utc>) -> Option<&Subscriber> {
+        let owner = self.numbers.get(&number)?.iter().find_map(|idx| {
+            let number = &self.directory.numbers[*idx];
+            is_valid(number, now).then_some(number.subscriber)
+        });
+        self.subscriber(owner?)
+    }
+
+    /// The network-provided number of a subscriber: its `cli`, else the lowest number it owns.
+    pub(crate) fn cli(&self, subscriber: &Subscriber, now: DateTime<Utc>) -> Option<E164> {
+        subscriber.cli.or_else(|| {
+            let owned = self.numbers_of.get(&subscriber.id)?.iter().map(|idx| &self.directory.numbers[*idx]);
+            owned.filter(|number| is_valid(number, now)).map(|number| number.number).min()
+        })
+    }
+
+    /// Routes of a number: longest prefix first, then priority; equals drawn by weight without replacement, with `draw`
+    /// giving a number below its argument. Each trunk once, where it stands first.
+    pub(crate) fn routes(
+        &self,
+        tenant: TenantId,
+        number: E164,
+        mut draw: impl FnMut(u64) -> u64,
+    ) -> Vec<(&Route, &Trunk)> {
+        let Some(of_tenant) = self.routes.get(&tenant) else { return Vec::new() };
+        let digits = number.to_string();
+        let mut chosen: Vec<(&Route, &Trunk)> = Vec::new();
+        for length in (0..=digits.len()).rev() {
+            let Some(rows) = of_tenant.get(&digits[..length]) else { continue };
+            let mut rows: Vec<&Route> = rows.iter().map(|idx| &self.directory.routes[*idx]).collect();
+            rows.sort_by_key(|route| (route.priority, route.id));
+            while let Some(first) = rows.first() {
+                let n_equal = rows.iter().take_while(|route| route.priority == first.priority).count();
+                let total: u64 = rows[..n_equal].iter().map(|route| u64::from(route.weight)).sum();
+                let mut ticket = if total == 0 { 0 } else { draw(total) };
+                let drawn = rows[..n_equal].iter().position(|route| {
+                    let weight = u64::from(route.weight);
+                    let hit = ticket < weight;
+                    ticket = ticket.saturating_sub(weight);
+                    hit
+                });
+                // All weights zero: the order of their ids.
+                let route = rows.remove(drawn.unwrap_or(0));
+                if let Some(trunk) = self.trunk(route.trunk).filter(|trunk| trunk.enabled)
+                    && chosen.iter().all(|(_, known)| known.id != trunk.id)
+                {
+                    chosen.push((route, trunk));
+                }
+            }
+        }
+        chosen
+    }
+}
+
+fn is_valid(number: &NumberOwner, now: DateTime<Utc>) -> bool {
+    number.from <= now && number.to.is_none_or(|to| now < to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_holds_its_addresses_and_no_others() {
+        let network = Network::parse("192.0.2.16/28").unwrap();
+        assert!(network.contains("192.0.2.31".parse().unwrap()));
+        assert!(!network.contains("192.0.2.32".parse().unwrap()));
+        assert!(Network::parse("0.0.0.0/0").unwrap().contains("8.8.8.8".parse().unwrap()));
+        assert!(Network::parse("2001:db8::/32").unwrap().contains("2001:db8:1::1".parse().unwrap()));
+        assert!(Network::parse("192.0.2.7").unwrap().contains("192.0.2.7".parse().unwrap()));
+        assert_eq!(Network::parse("192.0.2.0/33"), None);
+    }
+}

@@ -1,0 +1,444 @@
+//! The switch proper: a back-to-back user agent with registrar, trunks and routing. No socket, no thread, no clock.
+//!
+//! In: [`Input`]s. Out: [`Output`]s, to be drained before the next input, and the time of the next timer. One incoming call
+//! is one [`call::Call`] with two legs that have nothing in common but what is copied on purpose. Attempts and refusals are in
+//! `setup`, answers of routes in `outgoing`, everything after the answer in `inside`, ends of all kinds in `ending`.
+
+mod call;
+mod ending;
+mod guard;
+mod inside;
+mod limits;
+mod lookup;
+mod outgoing;
+mod registrar;
+mod setup;
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{
+    AccountId, CallEvent, CallUid, Control, Directory, EventBody, Moment, NodeStarted, SecurityKind, TenantId,
+};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use crate::config::SwitchConfig;
+use crate::digest::Challenger;
+use crate::message::{Message, Method, StartLine, Unreadable};
+use crate::timer::{Timer, TimerQueue};
+use crate::transaction::{Expired, Received, Reply, ServerId, Transactions};
+use call::{CallRef, CallTable};
+use guard::Guard;
+use limits::Limits;
+use lookup::Lookup;
+use registrar::Registrar;
+
+/// Methods the switch serves.
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, INFO, UPDATE";
+
+/// What happened outside.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A datagram came in.
+    Datagram {
+        /// From where.
+        from: SocketAddr,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// The time that [`Switch::poll_timeout`] named has come.
+    Timeout,
+    /// A new provisioning snapshot, in force for the next message.
+    Directory(Arc<Directory>),
+    /// From the control topic: locks and kills, in force for the next message.
+    Control(Control),
+    /// Whether events can be made durable. While they cannot, new calls and registrations are refused with 503.
+    EventLog(EventLog),
+    /// Take no new calls (`true`), or take them again. Calls in progress go on.
+    Drain(bool),
+}
+
+/// State of the log that the events go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventLog {
+    /// Events find their way.
+    Writable,
+    /// The disk is full or broken, or the writer is too far behind.
+    Unwritable,
+}
+
+/// What the switch wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send a datagram.
+    Transmit {
+        /// Where to.
+        to: SocketAddr,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Make an event durable.
+    Event(Box<CallEvent>),
+}
+
+/// Figures for people. All but the first two count up from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Calls in progress.
+    pub calls_active: u64,
+    /// Contacts registered.
+    pub contacts_active: u64,
+    /// INVITEs accepted for processing.
+    pub calls: u64,
+    /// Calls answered.
+    pub calls_answered: u64,
+    /// Of the accepted ones, refused by ourselves.
+    pub calls_rejected: u64,
+    /// INVITEs refused unseen with 503: full, draining, or the event log cannot be written.
+    pub calls_shed: u64,
+    /// REGISTERs granted.
+    pub registrations: u64,
+    /// Challenges sent.
+    pub challenges: u64,
+    /// Credentials that were wrong.
+    pub auth_failed: u64,
+    /// Datagrams that were no SIP, or broken SIP.
+    pub malformed: u64,
+    /// Datagrams received.
+    pub datagrams: u64,
+}
+
+/// What a request of ours is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The INVITE of a call's current route.
+    Route(CallRef),
+    /// A request passed on inside a call.
+    Relay(CallRef),
+    /// The INVITE of a route that was given up: a 2xx is acknowledged and hung up.
+    Abandoned,
+    /// Nothing hangs on its answer.
+    Nothing,
+}
+
+/// What a timer of ours is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Call(CallRef, Timer),
+    Registration(model::SubscriberId),
+    SecurityReport,
+}
+
+/// One SIP switch.
+#[derive(Debug)]
+pub struct Switch {
+    config: SwitchConfig,
+    /// What Via and Contact say.
+    address: SocketAddr,
+    boot: u64,
+    now: Moment,
+    rng: StdRng,
+    transactions: Transactions<Purpose>,
+    timers: TimerQueue<Due>,
+    challenger: Challenger,
+    lookup: Lookup,
+    registrar: Registrar,
+    calls: CallTable,
+    /// Calls by the INVITE transactions we answer in, for CANCEL and missing ACKs.
+    call_of_invite: HashMap<ServerId, CallRef>,
+    limits: Limits,
+    guard: Guard,
+    event_log: EventLog,
+    is_draining: bool,
+    n_calls: u64,
+    n_events: u64,
+    events: VecDeque<CallEvent>,
+    counters: Counters,
+    tag_seed: u64,
+}
+
+/// The event that a switch process began. [`Switch::new`] emits it once; the shell repeats it for every partition, so that each
+/// lane closes the calls that were open before.
+pub fn node_started(node: &str, boot: u64, seq: u64, now: Moment, payer: AccountId) -> CallEvent {
+    CallEvent {
+        node: node.to_owned(),
+        boot,
+        seq,
+        at: now.wall,
+        config_revision: 0,
+        tenant: TenantId::default(),
+        payer,
+        call: None,
+        leg: 0,
+        body: EventBody::NodeStarted(NodeStarted { version: env!("CARGO_PKG_VERSION").to_owned() }),
+    }
+}
+
+impl Switch {
+    /// A switch that answers at `address`. It knows nobody until the first [`Input::Directory`]. Its first output is the event
+    /// [`NodeStarted`]. Tags, branches and nonces are drawn from `seed`, which must not be guessable.
+    pub fn new(config: SwitchConfig, address: SocketAddr, now: Moment, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut secret = [0; 32];
+        rng.fill_bytes(&mut secret);
+        let boot = u64::try_from(now.wall.timestamp_micros()).unwrap_or(0);
+        let transactions = Transactions::new(rng.next_u64());
+        let nonce_life = Duration::from_secs(config.nonce_seconds.into());
+        let challenger = Challenger::new(secret, nonce_life, config.digest_algorithms.clone());
+        let started = node_started(&config.node, boot, 1, now, AccountId::NOBODY);
+        Self {
+            address,
+            boot,
+            now,
+            transactions,
+            timers: TimerQueue::default(),
+            challenger,
+            lookup: Lookup::default(),
+            registrar: Registrar::default(),
+            calls: CallTable::default(),
+            call_of_invite: HashMap::new(),
+            limits: Limits::default(),
+            guard: Guard::default(),
+            event_log: EventLog::Writable,
+            is_draining: false,
+            n_calls: 0,
+            n_events: 1,
+            events: VecDeque::from([started]),
+            counters: Counters::default(),
+            tag_seed: rng.next_u64(),
+            rng,
+            config,
+        }
+    }
+
+    /// Takes one input. Drain [`Self::poll_output`] before the next.
+    pub fn handle(&mut self, now: Moment, input: Input) {
+        match input {
+            Input::Datagram { from, bytes } => self.receive(now, from, &bytes),
+            Input::Timeout => self.expire(now),
+            Input::Directory(directory) => {
+                self.now = now;
+                self.lookup.load(directory, now);
+            }
+            Input::Control(control) => {
+                self.now = now;
+                self.control(control);
+            }
+            Input::EventLog(state) => {
+                self.now = now;
+                self.event_log = state;
+            }
+            Input::Drain(is_draining) => {
+                self.now = now;
+                self.is_draining = is_draining;
+            }
+        }
+    }
+
+    /// [`Input::Datagram`] without a copy.
+    pub fn receive(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) {
+        self.now = now;
+        self.counters.datagrams += 1;
+        match Message::scan(bytes) {
+            Ok(message) => self.receive_message(from, &message),
+            Err(Unreadable::KeepAlive) => {}
+            Err(unreadable) => self.note_malformed(from, &unreadable.to_string()),
+        }
+    }
+
+    /// What to do next; `None` when all is done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        // Events first: what is said to a peer has been written before.
+        if let Some(event) = self.events.pop_front() {
+            return Some(Output::Event(Box::new(event)));
+        }
+        let (to, bytes) = self.transactions.poll_transmit()?;
+        Some(Output::Transmit { to, bytes })
+    }
+
+    /// When [`Input::Timeout`] is due, as monotonic time, and why.
+    pub fn poll_timeout(&self) -> Option<(Duration, Timer)> {
+        let own = self.timers.peek().map(|(at, due)| {
+            let timer = match due {
+                Due::Call(_, timer) => *timer,
+                Due::Registration(_) => Timer::RegistrationExpired,
+                Due::SecurityReport => Timer::SecurityReport,
+            };
+            (at, timer)
+        });
+        match (own, self.transactions.poll_timeout()) {
+            (Some(own), Some(theirs)) => Some(if theirs.0 < own.0 { theirs } else { own }),
+            (own, theirs) => own.or(theirs),
+        }
+    }
+
+    /// Figures of now.
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters;
+        counters.calls_active = u64::try_from(self.calls.len()).unwrap_or(u64::MAX);
+        counters.contacts_active = u64::try_from(self.registrar.len()).unwrap_or(u64::MAX);
+        counters
+    }
+
+    /// After the last call and its timers nothing must be left of it.
+    #[cfg(test)]
+    pub(crate) fn assert_nothing_held(&self) {
+        assert_eq!(self.calls.len(), 0);
+        assert!(self.limits.is_empty(), "{:?}", self.limits);
+        assert!(self.call_of_invite.is_empty(), "{:?}", self.call_of_invite);
+        assert_eq!(self.transactions.len(), 0);
+    }
+
+    fn expire(&mut self, now: Moment) {
+        self.now = now;
+        while let Some(expired) = self.transactions.expire(now.mono) {
+            match expired {
+                Some(Expired::NoResponse(Purpose::Route(call))) => self.route_failed_silently(call),
+                Some(Expired::NoResponse(Purpose::Relay(call))) => self.relay_timed_out(call),
+                Some(Expired::NoResponse(Purpose::Abandoned | Purpose::Nothing)) | None => {}
+                Some(Expired::NoAck(server)) => self.ack_missing(server),
+            }
+        }
+        while let Some(due) = self.timers.pop_due(now.mono) {
+            match due {
+                Due::Call(call, timer) => self.call_timer(call, timer),
+                Due::Registration(subscriber) => self.expire_registrations(subscriber),
+                Due::SecurityReport => self.report_security(),
+            }
+        }
+    }
+
+    fn control(&mut self, control: Control) {
+        match control {
+            Control::LockChanged(lock) => self.lookup.lock(lock, self.now),
+            // The shell loads the snapshot and hands it in.
+            Control::ConfigChanged { .. } => {}
+            Control::EndCallsOf { account } => self.kill(|call| call.payer == account),
+            Control::EndCall { call: uid } => self.kill(|call| call.uid == uid),
+        }
+    }
+
+    fn receive_message(&mut self, from: SocketAddr, message: &Message<'_>) {
+        if let Err(fault) = message.check() {
+            self.note_malformed(from, fault.phrase);
+            if message.is_answerable() {
+                let tag = self.stateless_tag(message);
+                let reply = Reply { phrase: fault.phrase.as_bytes(), ..Reply::plain(fault.code, Some(&tag)) };
+                self.transactions.respond_without_state(message, from, reply);
+            }
+            return;
+        }
+        match self.transactions.receive(self.now.mono, message) {
+            Received::Absorbed | Received::Stray => {}
+            Received::Ack => self.ack(message),
+            Received::Request => self.request(from, message),
+            Received::Response(client, purpose) => {
+                let StartLine::Response { code, .. } = message.start() else { return };
+                if Transactions::<Purpose>::is_to_cancel(message) {
+                    return;
+                }
+                match purpose {
+                    Purpose::Route(call) => self.route_answered(call, client, code, message),
+                    Purpose::Relay(call) => self.relay_answered(call, client, code, message),
+                    Purpose::Abandoned => self.abandoned_answered(client, code, message),
+                    Purpose::Nothing => {}
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, from: SocketAddr, message: &Message<'_>) {
+        let Some(method) = message.method() else { return };
+        let is_inside = message.to().is_some_and(|to| to.tag().is_some());
+        match method {
+            Method::INVITE if !is_inside => self.invite(from, message),
+            Method::INVITE | Method::UPDATE | Method::INFO if is_inside => self.relay(from, method, message),
+            Method::BYE => self.bye(from, message),
+            Method::CANCEL => self.cancel(from, message),
+            Method::REGISTER => self.register(from, message),
+            Method::OPTIONS => self.options(from, message),
+            Method::UPDATE | Method::INFO => self.answer(from, message, 481),
+            Method::Known(_) | Method::Other(_) => {
+                let lines = format!("Allow: {ALLOW}\r\n");
+                let tag = self.stateless_tag(message);
+                let reply = Reply { lines: lines.as_bytes(), ..Reply::plain(405, Some(&tag)) };
+                self.transactions.respond_without_state(message, from, reply);
+            }
+        }
+    }
+
+    fn options(&mut self, from: SocketAddr, message: &Message<'_>) {
+        let tag = self.stateless_tag(message);
+        if let Some(retry_after) = self.refusal_lines() {
+            let reply = Reply { lines: &retry_after, ..Reply::plain(503, Some(&tag)) };
+            self.transactions.respond_without_state(message, from, reply);
+            return;
+        }
+        let lines = format!("Allow: {ALLOW}\r\nAccept: application/sdp\r\n");
+        let reply = Reply { lines: lines.as_bytes(), ..Reply::plain(200, Some(&tag)) };
+        self.transactions.respond_without_state(message, from, reply);
+    }
+
+    /// Opens a transaction and answers at once.
+    fn answer(&mut self, from: SocketAddr, message: &Message<'_>, code: u16) {
+        let server = self.transactions.open(message, from);
+        let tag = self.stateless_tag(message);
+        self.transactions.respond(self.now.mono, server, Reply::plain(code, Some(&tag)));
+    }
+
+    /// The Retry-After line, if nothing new may begin now.
+    fn refusal_lines(&self) -> Option<Vec<u8>> {
+        let is_refusing = self.is_draining || self.event_log == EventLog::Unwritable;
+        is_refusing.then(|| self.retry_after())
+    }
+
+    fn retry_after(&self) -> Vec<u8> {
+        format!("Retry-After: {}\r\n", self.config.retry_after_seconds).into_bytes()
+    }
+
+    /// A tag that is the same for every retransmission, so that nothing need be kept (RFC 3261, 8.2.7).
+    fn stateless_tag(&self, message: &Message<'_>) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.tag_seed.hash(&mut hasher);
+        message.call_id().hash(&mut hasher);
+        message.top_via().and_then(|via| via.branch()).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+
+    fn note_malformed(&mut self, from: SocketAddr, detail: &str) {
+        self.counters.malformed += 1;
+        self.note_security(SecurityKind::Malformed, from, "", detail);
+    }
+
+    /// Appends an event that belongs to no call.
+    fn emit(&mut self, tenant: TenantId, payer: AccountId, body: EventBody) {
+        self.emit_for(tenant, payer, None, self.lookup.revision(), body);
+    }
+
+    fn emit_for(
+        &mut self,
+        tenant: TenantId,
+        payer: AccountId,
+        call: Option<CallUid>,
+        config_revision: i64,
+        body: EventBody,
+    ) {
+        self.n_events += 1;
+        self.events.push_back(CallEvent {
+            node: self.config.node.clone(),
+            boot: self.boot,
+            seq: self.n_events,
+            at: self.now.wall,
+            config_revision,
+            tenant,
+            payer,
+            call,
+            leg: 0,
+            body,
+        });
+    }
+}

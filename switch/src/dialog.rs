@@ -1,0 +1,129 @@
+//! One dialog of RFC 3261, section 12: what our requests inside it are made of.
+//!
+//! In: the message that set it up. Out: requests ready to be sent, but for the transaction. Where they are sent to is the
+//! caller's business: a phone behind a NAT is reached where it came from, whatever its Contact says.
+
+use std::net::SocketAddr;
+
+use crate::message::{HeaderName, Message, NameAddr, Uri, Writer, route_set};
+use crate::transaction::ClientId;
+
+/// Our side of a dialog.
+#[derive(Debug, Clone)]
+pub(crate) struct Dialog {
+    pub(crate) call_id: Box<[u8]>,
+    pub(crate) local_tag: Box<str>,
+    /// From of our requests, without the tag.
+    local: Box<[u8]>,
+    /// To of our requests, tag included.
+    remote: Box<[u8]>,
+    pub(crate) remote_tag: Box<[u8]>,
+    /// Request-URI of our requests.
+    target: Box<[u8]>,
+    routes: Vec<Box<[u8]>>,
+    local_cseq: u32,
+    /// Highest of theirs.
+    pub(crate) remote_cseq: u32,
+    /// Where our requests go.
+    pub(crate) peer: SocketAddr,
+}
+
+impl Dialog {
+    /// As the called side, from the INVITE that came from `peer`.
+    pub(crate) fn of_invite(invite: &Message<'_>, local_tag: &str, peer: SocketAddr) -> Option<Self> {
+        let from = invite.from()?;
+        Some(Self {
+            call_id: invite.call_id()?.into(),
+            local_tag: local_tag.into(),
+            local: invite.value(HeaderName::To)?.into(),
+            remote: invite.value(HeaderName::From)?.into(),
+            remote_tag: from.tag().unwrap_or_default().into(),
+            target: invite.contact().map_or(from.uri, |contact| contact.uri).into(),
+            routes: route_set(invite, false),
+            local_cseq: 0,
+            remote_cseq: invite.cseq()?.number,
+            peer,
+        })
+    }
+
+    /// As the calling side, from our `invite` and an answer of `peer` that carries a tag.
+    pub(crate) fn of_answer(invite: &Message<'_>, answer: &Message<'_>, peer: SocketAddr) -> Option<Self> {
+        let from = invite.from()?;
+        let local = invite.value(HeaderName::From)?;
+        // The tag is the last thing we write into From.
+        let local = &local[..memchr::memmem::rfind(local, b";tag=").unwrap_or(local.len())];
+        Some(Self {
+            call_id: invite.call_id()?.into(),
+            local_tag: String::from_utf8_lossy(from.tag()?).into(),
+            local: local.into(),
+            remote: answer.value(HeaderName::To)?.into(),
+            remote_tag: answer.to()?.tag().unwrap_or_default().into(),
+            target: answer.contact().map_or(invite.request_uri(), |contact| contact.uri).into(),
+            routes: route_set(answer, true),
+            local_cseq: invite.cseq()?.number,
+            remote_cseq: 0,
+            peer,
+        })
+    }
+
+    /// A later message of the other side may have moved its Contact (target refresh, RFC 3261, 12.2).
+    pub(crate) fn refresh_target(&mut self, message: &Message<'_>) {
+        if let Some(contact) = message.contact() {
+            self.target = contact.uri.into();
+        }
+    }
+
+    /// Sends to the address that the route set or the Contact names, if it names one: for peers with public addresses.
+    pub(crate) fn follow_contact(&mut self) {
+        let first = match self.routes.first() {
+            Some(route) => NameAddr::parse(route).and_then(|route| route.parse_uri()),
+            None => Uri::parse(&self.target),
+        };
+        if let Some(address) =
+            first.and_then(|uri| uri.socket_address()).filter(|address| address.port() != 0)
+        {
+            self.peer = address;
+        }
+    }
+
+    /// Whether a request or response from the other side belongs here.
+    pub(crate) fn is_remote(&self, call_id: Option<&[u8]>, remote_tag: Option<&[u8]>) -> bool {
+        call_id == Some(&*self.call_id) && remote_tag.unwrap_or_default() == &*self.remote_tag
+    }
+
+    /// Begins our next request. An ACK takes the number of its INVITE in `cseq`, others count up.
+    pub(crate) fn request(
+        &mut self,
+        method: &[u8],
+        cseq: Option<u32>,
+        branch: ClientId,
+        local_address: SocketAddr,
+    ) -> Writer {
+        let number = cseq.unwrap_or_else(|| {
+            self.local_cseq += 1;
+            self.local_cseq
+        });
+        let mut from = self.local.to_vec();
+        from.extend_from_slice(b";tag=");
+        from.extend_from_slice(self.local_tag.as_bytes());
+        let mut cseq = number.to_string().into_bytes();
+        cseq.push(b' ');
+        cseq.extend_from_slice(method);
+        let mut writer = Writer::request(method, &self.target)
+            .header("Via", branch.via(local_address))
+            .header("Max-Forwards", "70")
+            .header("From", from)
+            .header("To", &self.remote)
+            .header("Call-ID", &self.call_id)
+            .header("CSeq", cseq);
+        for route in &self.routes {
+            writer.push_header(b"Route", route);
+        }
+        writer
+    }
+
+    /// Number of our last request.
+    pub(crate) fn last_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+}

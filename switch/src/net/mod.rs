@@ -1,0 +1,389 @@
+//! The only place of the switch that knows sockets, tasks and channels.
+//!
+//! [`run`] gives a [`Switch`] its UDP socket, its clock and its channels; [`run_phones`] does the same for
+//! [`crate::phone::Phones`]. Both work in one task: what the engine wants done is done before the next input.
+
+mod phones;
+mod stats;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{CallEvent, Moment};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::{EventLog, Input, Output, Switch, SwitchConfig, SwitchError};
+
+pub use phones::run_phones;
+pub use stats::SwitchStats;
+
+/// Reads the clock: wall and monotonic time together.
+pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
+
+/// Holds about 50 ms of traffic at 10 000 calls a second, should we not get the processor.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+/// Events waiting for room in the channel; above, new calls are refused until it is down to a quarter.
+const EVENTS_WAITING_MAX: usize = 1_024;
+/// Datagrams taken at once before outputs are sent.
+const DATAGRAMS_AT_ONCE: usize = 64;
+
+/// Opens a UDP socket with a large receive buffer, ready for [`run`] or [`run_phones`].
+///
+/// # Errors
+///
+/// [`SwitchError::Bind`] when the address is in use or not ours.
+pub fn bind(address: SocketAddr) -> Result<UdpSocket, SwitchError> {
+    let open = || {
+        let kind = (socket2::Type::DGRAM, Some(socket2::Protocol::UDP));
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), kind.0, kind.1)?;
+        // The kernel may grant less; then a burst is lost earlier, and the peers repeat it.
+        if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES) {
+            warn!(%error, "receive buffer stays small");
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        UdpSocket::from_std(socket.into())
+    };
+    open().map_err(|source| SwitchError::Bind { address, source })
+}
+
+/// Runs the switch on its socket until `stop` resolves.
+///
+/// Every event goes to `events`, in order; the writer behind it makes them durable. While that channel is full, events wait here
+/// and new calls are refused with 503, so that calls in progress go on and no record is lost. The first event is `node_started`.
+/// `inputs` carries snapshots, control messages and the state of the event log. `seed` must come from a good source of chance.
+/// When `stop` resolves, calls in progress are left up: their events stop, and the next start closes their records.
+///
+/// # Errors
+///
+/// When the configuration cannot be used, the socket breaks, or nobody takes the events any more.
+#[expect(clippy::too_many_arguments, reason = "everything the outside world is to the switch")]
+pub async fn run(
+    config: SwitchConfig,
+    clock: Clock,
+    seed: u64,
+    socket: UdpSocket,
+    mut inputs: mpsc::Receiver<Input>,
+    events: mpsc::Sender<CallEvent>,
+    stats: Arc<SwitchStats>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), SwitchError> {
+    config.check().map_err(SwitchError::Config)?;
+    let local = local_address(&socket)?;
+    let address = config.advertise.unwrap_or_else(|| reachable(local));
+    let failed = |source| SwitchError::Socket { address: local, source };
+    let mut switch = Switch::new(config, address, clock(), seed);
+    let mut shell = Shell { waiting: VecDeque::new(), is_refusing: false, log_is_writable: true };
+    let mut buffer = vec![0; 65_536];
+    let mut inputs_open = true;
+    info!(%local, %address, "switch listens on udp");
+    tokio::pin!(stop);
+    loop {
+        while let Some(output) = switch.poll_output() {
+            match output {
+                Output::Transmit { to, bytes } => send(&socket, to, &bytes).await,
+                Output::Event(event) => shell.waiting.push_back(*event),
+            }
+        }
+        shell.pass_on(&events)?;
+        if let Some(state) = shell.change_of_state() {
+            switch.handle(clock(), Input::EventLog(state));
+        }
+        stats.store(&switch.counters());
+        let due = switch.poll_timeout().map(|(at, _)| at.saturating_sub(clock().mono));
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            permit = events.reserve(), if !shell.waiting.is_empty() => {
+                let permit = permit.map_err(|_closed| SwitchError::EventsClosed)?;
+                if let Some(event) = shell.waiting.pop_front() {
+                    permit.send(event);
+                }
+            }
+            input = inputs.recv(), if inputs_open => match input {
+                Some(Input::EventLog(state)) => shell.log_is_writable = state == EventLog::Writable,
+                Some(input) => switch.handle(clock(), input),
+                None => inputs_open = false,
+            },
+            () = sleep(due) => switch.handle(clock(), Input::Timeout),
+            received = socket.recv_from(&mut buffer) => {
+                let mut received = received;
+                for _ in 0..DATAGRAMS_AT_ONCE {
+                    match received {
+                        Ok((length, from)) => switch.receive(clock(), from, &buffer[..length]),
+                        Err(error) if is_harmless(&error) => {}
+                        Err(error) => return Err(failed(error)),
+                    }
+                    match socket.try_recv_from(&mut buffer) {
+                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                        next => received = next,
+                    }
+                }
+            }
+        }
+    }
+    info!("switch stops");
+    shell.hand_over(&events).await
+}
+
+/// What the shell keeps beside the switch: events on their way to the log.
+struct Shell {
+    waiting: VecDeque<CallEvent>,
+    is_refusing: bool,
+    log_is_writable: bool,
+}
+
+impl Shell {
+    /// Sends as many events as there is room for.
+    fn pass_on(&mut self, events: &mpsc::Sender<CallEvent>) -> Result<(), SwitchError> {
+        while !self.waiting.is_empty() {
+            match events.try_reserve() {
+                Ok(permit) => {
+                    if let Some(event) = self.waiting.pop_front() {
+                        permit.send(event);
+                    }
+                }
+                Err(mpsc::error::TrySendError::Full(())) => break,
+                Err(mpsc::error::TrySendError::Closed(())) => return Err(SwitchError::EventsClosed),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells when new calls must be refused, and when no longer.
+    fn change_of_state(&mut self) -> Option<EventLog> {
+        let limit = if self.is_refusing { EVENTS_WAITING_MAX / 4 } else { EVENTS_WAITING_MAX };
+        let must_refuse = !self.log_is_writable || self.waiting.len() > limit;
+        if must_refuse == self.is_refusing {
+            return None;
+        }
+        self.is_refusing = must_refuse;
+        if must_refuse {
+            warn!(n_waiting = self.waiting.len(), "events cannot be written; new calls are refused");
+            Some(EventLog::Unwritable)
+        } else {
+            info!("events are written again; new calls are taken");
+            Some(EventLog::Writable)
+        }
+    }
+
+    /// Hands over what is left at the end, however long the writer takes.
+    async fn hand_over(mut self, events: &mpsc::Sender<CallEvent>) -> Result<(), SwitchError> {
+        for event in self.waiting.drain(..) {
+            events.send(event).await.map_err(|_closed| SwitchError::EventsClosed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Sends a datagram. What does not go out counts as lost on the way: retransmission is the protocol's business.
+pub(crate) async fn send(socket: &UdpSocket, to: SocketAddr, bytes: &[u8]) {
+    if let Err(error) = socket.send_to(bytes, to).await {
+        tracing::debug!(%to, %error, "datagram not sent");
+    }
+}
+
+/// An ICMP "port unreachable" of an earlier datagram, and the like.
+pub(crate) fn is_harmless(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::Interrupted
+            | ErrorKind::WouldBlock
+    )
+}
+
+/// Sleeps until a timer is due; for ever if there is none.
+pub(crate) async fn sleep(due: Option<Duration>) {
+    match due {
+        Some(due) => tokio::time::sleep(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(crate) fn local_address(socket: &UdpSocket) -> Result<SocketAddr, SwitchError> {
+    let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    socket.local_addr().map_err(|source| SwitchError::Socket { address: unspecified, source })
+}
+
+/// The address that peers can answer to: of the interface that leads out, when we listen on all of them.
+pub(crate) fn reachable(local: SocketAddr) -> SocketAddr {
+    if !local.ip().is_unspecified() {
+        return local;
+    }
+    // Connecting a UDP socket sends nothing; it only asks the routing table. The targets are documentation addresses.
+    let (any, far): (IpAddr, IpAddr) = match local {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+        SocketAddr::V6(_) => {
+            (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())
+        }
+    };
+    let ask = || {
+        let socket = std::net::UdpSocket::bind((any, 0))?;
+        socket.connect((far, 9))?;
+        socket.local_addr()
+    };
+    let loopback = match local {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+    };
+    SocketAddr::new(ask().map_or(loopback, |address| address.ip()), local.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use model::EventBody;
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+    use crate::phone::{Behaviour, CallPlan, PhoneCommand, PhoneLine, PhoneReport, PhoneStep, PhoneSubject};
+
+    fn clock() -> Clock {
+        #[expect(clippy::disallowed_methods, reason = "real sockets run on the real clock")]
+        let began = std::time::Instant::now();
+        let start = chrono::DateTime::UNIX_EPOCH;
+        Arc::new(move || {
+            let mono = began.elapsed();
+            Moment { wall: start + chrono::TimeDelta::from_std(mono).unwrap(), mono }
+        })
+    }
+
+    async fn last_step(
+        reports: &mut mpsc::UnboundedReceiver<PhoneReport>,
+        subject: PhoneSubject,
+    ) -> PhoneStep {
+        loop {
+            let report = reports.recv().await.unwrap();
+            if report.subject == subject
+                && (report.step.is_last() || matches!(report.step, PhoneStep::Registered { .. }))
+            {
+                return report.step;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn phones_register_and_call_over_real_sockets_and_every_event_arrives_in_order() {
+        const N_CALLS: u64 = 40;
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (switch_socket, homes, gateway) = (bind(any).unwrap(), bind(any).unwrap(), bind(any).unwrap());
+        let server = switch_socket.local_addr().unwrap();
+        let mut rows = crate::tests::world::directory();
+        rows.trunks[0].address = gateway.local_addr().unwrap();
+
+        // A channel far too small for what comes: the switch must neither block nor lose.
+        let (events_in, mut events) = mpsc::channel(2);
+        let (inputs, inputs_out) = mpsc::channel(4);
+        let (stop, stopped) = oneshot::channel::<()>();
+        inputs.send(Input::Directory(Arc::new(rows))).await.unwrap();
+        let stats = Arc::new(SwitchStats::default());
+        let config = SwitchConfig { domain: "example.net".into(), ..SwitchConfig::default() };
+        let until = async move { drop(stopped.await) };
+        let shown = stats.clone();
+        let switch =
+            tokio::spawn(run(config, clock(), 1, switch_socket, inputs_out, events_in, stats, until));
+        let collected = tokio::spawn(async move {
+            let mut collected = Vec::new();
+            while let Some(event) = events.recv().await {
+                collected.push(event);
+            }
+            collected
+        });
+
+        let answering = |talk| {
+            Arc::new(move |_: &crate::phone::IncomingCall| Behaviour::Answer { ring: Duration::ZERO, talk })
+        };
+        let line = |name: &str| PhoneLine {
+            username: name.into(),
+            domain: "example.net".into(),
+            password: format!("{name}-secret"),
+            server,
+        };
+        let (commands, commands_out) = mpsc::channel(64);
+        let (reports_in, mut reports) = mpsc::unbounded_channel();
+        let lines = vec![line("alice"), line("carol")];
+        let at_home = run_phones(
+            homes,
+            clock(),
+            2,
+            lines,
+            answering(None),
+            commands_out,
+            reports_in,
+            std::future::pending(),
+        );
+        let at_home = tokio::spawn(at_home);
+        let (_gateway_commands, gateway_commands) = mpsc::channel(1);
+        let (gateway_reports, _) = mpsc::unbounded_channel();
+        let never = std::future::pending();
+        let far = run_phones(
+            gateway,
+            clock(),
+            3,
+            Vec::new(),
+            answering(None),
+            gateway_commands,
+            gateway_reports,
+            never,
+        );
+        let far = tokio::spawn(far);
+
+        commands.send(PhoneCommand::Register { line: 1, seconds: 60 }).await.unwrap();
+        assert_eq!(
+            last_step(&mut reports, PhoneSubject::Line(1)).await,
+            PhoneStep::Registered { seconds: 60 }
+        );
+        for id in 0..N_CALLS {
+            let to = if id % 2 == 0 { "49301234" } else { "43222" };
+            let plan = CallPlan {
+                id,
+                line: Some(0),
+                server,
+                from: "alice".into(),
+                to: to.into(),
+                talk: Some(Duration::from_millis(20)),
+                patience: Duration::from_secs(60),
+            };
+            commands.send(PhoneCommand::Call(plan)).await.unwrap();
+        }
+        let mut over = HashSet::new();
+        while over.len() as u64 != N_CALLS {
+            let report = reports.recv().await.unwrap();
+            if let (PhoneSubject::Outgoing(id), true) = (report.subject, report.step.is_last()) {
+                assert!(matches!(report.step, PhoneStep::HungUp { by_us: true, .. }), "{:?}", report.step);
+                over.insert(id);
+            }
+        }
+        drop(commands);
+        at_home.await.unwrap().unwrap();
+        far.abort();
+        assert_eq!(shown.load().calls_answered, N_CALLS);
+        stop.send(()).unwrap();
+        switch.await.unwrap().unwrap();
+        let events = collected.await.unwrap();
+        let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, (1..=events.len() as u64).collect::<Vec<_>>());
+        let n_ends = events.iter().filter(|event| matches!(event.body, EventBody::End(_))).count();
+        assert_eq!(n_ends as u64, N_CALLS);
+    }
+
+    #[test]
+    fn port_in_use_is_named_with_its_remedy() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let first = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+            let error = bind(first.local_addr().unwrap()).unwrap_err();
+            assert_eq!(error.code(), "SWI002");
+            assert!(error.to_string().contains("another process"), "{error}");
+        });
+    }
+}
