@@ -124,7 +124,8 @@ impl Cdr {
 
     /// When the answered part ended; the start for a call that was never answered.
     pub fn end_at(&self) -> DateTime<Utc> {
-        self.start_at + chrono::TimeDelta::microseconds(i64::try_from(self.duration_us).unwrap_or(i64::MAX / 4))
+        self.start_at
+            + chrono::TimeDelta::microseconds(i64::try_from(self.duration_us).unwrap_or(i64::MAX / 4))
     }
 }
 

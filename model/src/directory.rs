@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{Account, AccountId, E164, Lock, RouteId, SubscriberId, TariffVersion, Tenant, TenantId, TrunkId};
+use crate::{
+    Account, AccountId, E164, Lock, RouteId, SubscriberId, TariffVersion, Tenant, TenantId, TrunkId,
+};
 
 named_enum! {
     /// SIP transports.
@@ -68,7 +70,10 @@ pub struct Subscriber {
 
 impl std::fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscriber").field("id", &self.id).field("account", &self.account).finish_non_exhaustive()
+        f.debug_struct("Subscriber")
+            .field("id", &self.id)
+            .field("account", &self.account)
+            .finish_non_exhaustive()
     }
 }
 

@@ -23,6 +23,7 @@ mod record;
 mod stage;
 mod suspense;
 mod tariff;
+pub mod wire;
 
 pub use account::{
     Account, AccountKind, AccountStatus, Address, Contact, FraudLimit, FraudPolicy, ProfileMapping, Tenant,
@@ -35,9 +36,9 @@ pub use directory::{Digest, Directory, NumberOwner, Route, Subscriber, Transport
 pub use e164::{E164, InvalidE164};
 pub use edr::{Edr, EdrKind};
 pub use event::{
-    Answer, Attempt, AuthMethod, CallEvent, CallUpdate, ChargeTick, End, EventBody, Forwarded, NodeStarted, Party,
-    Progress, Registration, RegistrationChange, Rejected, RouteAction, RouteAttempt, RouteResult, Security,
-    SecurityKind, TrunkHealth, TrunkState, UpdateKind,
+    Answer, Attempt, AuthMethod, CallEvent, CallUpdate, ChargeTick, End, EventBody, Forwarded, NodeStarted,
+    Party, Progress, Registration, RegistrationChange, Rejected, RouteAction, RouteAttempt, RouteResult,
+    Security, SecurityKind, TrunkHealth, TrunkState, UpdateKind,
 };
 pub use id::{
     AccountId, AlertId, CallUid, CdrId, FeeId, InvalidId, InvoiceId, PostingId, ProfileId, ProfileVersionId,

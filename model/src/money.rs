@@ -31,8 +31,8 @@ impl Currency {
     /// Decimals of the minor unit (ISO 4217): 2 for most, 0 for JPY, KRW, VND and their like, 3 for KWD and its like.
     pub fn minor_decimals(self) -> u32 {
         match &self.0 {
-            b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF" | b"UGX"
-            | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
+            b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF"
+            | b"UGX" | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
             b"BHD" | b"IQD" | b"JOD" | b"KWD" | b"LYD" | b"OMR" | b"TND" => 3,
             _ => 2,
         }
@@ -149,7 +149,8 @@ pub const MICROS_PER_UNIT: i64 = 1_000_000;
 ///
 /// [`MoneyError::OutOfRange`] when it has more than six decimals or does not fit: nothing is rounded here.
 pub fn to_micros(amount: Decimal) -> Result<i64, MoneyError> {
-    let scaled = amount.checked_mul(Decimal::from(MICROS_PER_UNIT)).ok_or(MoneyError::OutOfRange)?.normalize();
+    let scaled =
+        amount.checked_mul(Decimal::from(MICROS_PER_UNIT)).ok_or(MoneyError::OutOfRange)?.normalize();
     if scaled.scale() != 0 {
         return Err(MoneyError::OutOfRange);
     }

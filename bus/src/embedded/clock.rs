@@ -1,0 +1,17 @@
+//! The one place where the bus reads the clock: records expire by the time of their append, which no caller hands in.
+
+use std::time::Instant;
+
+use chrono::Utc;
+
+/// Microseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "the time of an append is the log's own, whoever appends")]
+pub(super) fn wall_us() -> i64 {
+    Utc::now().timestamp_micros()
+}
+
+/// For intervals between fsyncs.
+#[expect(clippy::disallowed_methods, reason = "paces the disk; nothing of it is recorded")]
+pub(super) fn mono() -> Instant {
+    Instant::now()
+}

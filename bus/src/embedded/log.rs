@@ -1,0 +1,445 @@
+//! The log on disk, in the hands of one thread.
+//!
+//! In: entries to append, times to expire by. Out: offsets, once fsync has returned. The directory holds `lock` and the
+//! database `log`; in it are the keyspace `meta` (format, partitions, the list of segments) and one keyspace for each
+//! segment. A batch and its meta data are one journal entry with a checksum: after a crash it is there or it is not.
+
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fjall::config::{BlockSizePolicy, FilterPolicy};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use model::Topic;
+
+use super::segment::{KEY_BYTES, Segment, TopicView, offset_of, record_key, topic_code, topic_idx};
+use crate::{BusError, EmbeddedConfig, Entry, Expired};
+
+/// Format of the directory.
+const FORMAT: u32 = 1;
+/// A journal is replayed at start after a crash; this bounds how long that takes.
+const JOURNAL_BYTES_MAX: u64 = 128 << 20;
+/// Records kept in memory until they are written in sorted order; five topics may each hold a few.
+const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
+/// Read in runs, so larger blocks than the database's 4 KiB.
+const BLOCK_BYTES: u32 = 32 << 10;
+
+const META: &str = "meta";
+const FORMAT_KEY: &str = "format";
+const PARTITIONS_KEY: &str = "partitions";
+
+/// The open log.
+pub(super) struct Log {
+    dir: PathBuf,
+    config: EmbeddedConfig,
+    topics: Vec<TopicLog>,
+    meta: Keyspace,
+    // After the keyspaces: the database closes when its last handle is dropped.
+    db: Database,
+}
+
+/// The writer's side of a topic.
+struct TopicLog {
+    topic: Topic,
+    view: TopicView,
+    /// Of each segment.
+    stats: Vec<SegmentStats>,
+}
+
+/// What retention looks at.
+#[derive(Debug, Clone, Copy, Default)]
+struct SegmentStats {
+    /// Payloads and keys.
+    bytes: u64,
+    /// Time of the last append, microseconds since 1970.
+    last_us: i64,
+}
+
+impl Log {
+    /// Opens the log in `dir`, making it first if there is none. The caller holds the directory's lock.
+    pub(super) fn open(dir: &Path, config: &EmbeddedConfig) -> Result<Self, BusError> {
+        let root = dir.join("log");
+        let exists = root.try_exists().map_err(|source| unwritable("look into", &root, source))?;
+        if !exists {
+            create(dir, &root, config)?;
+        }
+        let damaged = |reason: String| BusError::Damaged { dir: dir.to_owned(), reason };
+        // Without this file the database would take the directory for a new one.
+        if !root.join("version").is_file() {
+            return Err(damaged("the file log/version is missing".to_owned()));
+        }
+        // The database asserts some of what it reads.
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::recover(dir, &root, config)));
+        opened.unwrap_or_else(|panic| Err(damaged(panic_message(panic.as_ref()))))
+    }
+
+    fn recover(dir: &Path, root: &Path, config: &EmbeddedConfig) -> Result<Self, BusError> {
+        let damaged = |reason: String| BusError::Damaged { dir: dir.to_owned(), reason };
+        let broken = |error: fjall::Error| {
+            if matches!(error, fjall::Error::Locked) {
+                return BusError::InUse { dir: dir.to_owned() };
+            }
+            match into_io(error) {
+                Ok(source) if is_refusal(&source) => unwritable("open", root, source),
+                Ok(source) => damaged(source.to_string()),
+                Err(error) => damaged(describe(&error)),
+            }
+        };
+        let db = open_database(root, config).map_err(broken)?;
+        if !db.keyspace_exists(META) {
+            return Err(damaged("its list of segments is missing".to_owned()));
+        }
+        let meta = db.keyspace(META, segment_options).map_err(broken)?;
+        let number_of = |key: &str| -> Result<u32, BusError> {
+            let value = meta.get(key).map_err(broken)?;
+            let value = value.and_then(|value| <[u8; 4]>::try_from(&*value).ok());
+            value.map(u32::from_be_bytes).ok_or_else(|| damaged(format!("its {key} is missing")))
+        };
+        let format = number_of(FORMAT_KEY)?;
+        if format > FORMAT {
+            return Err(BusError::Format { dir: dir.to_owned(), stored: format, known: FORMAT });
+        }
+        let stored = number_of(PARTITIONS_KEY)?;
+        if stored != config.partitions {
+            return Err(BusError::Partitions { dir: dir.to_owned(), stored, asked: config.partitions });
+        }
+
+        let mut topics = Vec::new();
+        let mut named = vec![META.to_owned()];
+        for topic in Topic::ALL {
+            let mut segments = Vec::new();
+            let mut stats = Vec::new();
+            for item in meta.prefix([b's', topic_code(*topic)]) {
+                let (key, value) = item.into_inner().map_err(broken)?;
+                let record = SegmentRecord::read(&key, &value, stored).ok_or_else(|| {
+                    damaged(format!("an entry in the list of segments of {topic} is broken"))
+                })?;
+                let name = segment_name(*topic, record.number);
+                if !db.keyspace_exists(&name) {
+                    return Err(damaged(format!("segment {name} is missing")));
+                }
+                let keyspace = db.keyspace(&name, segment_options).map_err(broken)?;
+                let stat = meta.get(stats_key(*topic, record.number)).map_err(broken)?;
+                stats.push(stat.and_then(|stat| SegmentStats::read(&stat)).unwrap_or_default());
+                named.push(name);
+                segments.push(Arc::new(Segment {
+                    number: record.number,
+                    opened_us: record.opened_us,
+                    first: record.first,
+                    keyspace,
+                }));
+            }
+            let next = match segments.last() {
+                Some(segment) => ends_of(*topic, segment).map_err(broken)?,
+                None => vec![0; stored as usize],
+            };
+            let view = TopicView { segments: Arc::new(segments), next };
+            topics.push(TopicLog { topic: *topic, view, stats });
+        }
+        // A segment that was begun or dropped when the process died: no record of it is on our list.
+        for name in db.list_keyspace_names() {
+            if !named.iter().any(|known| known.as_str() == &*name) {
+                let stray = db.keyspace(&name, segment_options).map_err(broken)?;
+                db.delete_keyspace(stray).map_err(broken)?;
+            }
+        }
+        Ok(Self { dir: dir.to_owned(), config: config.clone(), topics, meta, db })
+    }
+
+    /// What readers may see, by [`topic_idx`].
+    pub(super) fn views(&self) -> Vec<TopicView> {
+        self.topics.iter().map(|topic| topic.view.clone()).collect()
+    }
+
+    /// Appends all of `entries`, durably, or none. Afterwards a log that failed to write must be opened again.
+    pub(super) fn append(&mut self, entries: Vec<Entry>, now_us: i64) -> Result<Vec<u64>, BusError> {
+        let bytes = entries.iter().map(|entry| entry.payload.len() as u64).sum();
+        self.check_free_space(bytes)?;
+        let dir = self.dir.clone();
+        catch_unwind(AssertUnwindSafe(|| self.append_unchecked(entries, now_us)))
+            .unwrap_or_else(|panic| Err(panic_message(panic.as_ref())))
+            .map_err(|reason| BusError::WriteFailed { dir, reason })
+    }
+
+    fn append_unchecked(&mut self, entries: Vec<Entry>, now_us: i64) -> Result<Vec<u64>, String> {
+        let mut touched = [false; Topic::ALL.len()];
+        for entry in &entries {
+            touched[topic_idx(entry.topic)] = true;
+        }
+        for (idx, _) in touched.iter().enumerate().filter(|(_, touched)| **touched) {
+            if self.wants_new_segment(idx, now_us) {
+                self.begin_segment(idx, now_us).map_err(|error| describe(&error))?;
+            }
+        }
+        let mut next: Vec<Vec<u64>> = self.topics.iter().map(|topic| topic.view.next.clone()).collect();
+        let mut stats: Vec<SegmentStats> = self.topics.iter().map(TopicLog::active_stats).collect();
+        let mut offsets = Vec::with_capacity(entries.len());
+        // A few more for the meta data of each topic.
+        let mut batch = OwnedWriteBatch::with_capacity(self.db.clone(), entries.len() + Topic::ALL.len())
+            .durability(Some(PersistMode::SyncData));
+        for entry in entries {
+            let idx = topic_idx(entry.topic);
+            let offset = &mut next[idx][entry.partition as usize];
+            let key = record_key(entry.topic, entry.partition, *offset);
+            stats[idx].bytes += (KEY_BYTES + entry.payload.len()) as u64;
+            stats[idx].last_us = stats[idx].last_us.max(now_us);
+            let segment = self.topics[idx].view.segments.last().ok_or("the topic has no segment")?;
+            batch.insert(&segment.keyspace, key, entry.payload);
+            offsets.push(*offset);
+            *offset += 1;
+        }
+        for (idx, topic) in self.topics.iter().enumerate().filter(|(idx, _)| touched[*idx]) {
+            let number = topic.view.segments.last().map_or(0, |segment| segment.number);
+            batch.insert(&self.meta, stats_key(topic.topic, number), stats[idx].to_bytes());
+        }
+        batch.commit().map_err(|error| describe(&error))?;
+        for (topic, (next, stats)) in self.topics.iter_mut().zip(next.into_iter().zip(stats)) {
+            topic.view.next = next;
+            if let Some(active) = topic.stats.last_mut() {
+                *active = stats;
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// Drops the segments that retention no longer asks for. `on_drop` is called after each, so that readers let go.
+    pub(super) fn expire(
+        &mut self,
+        now_us: i64,
+        mut on_drop: impl FnMut(&Self),
+    ) -> Result<Expired, BusError> {
+        let mut expired = Expired::default();
+        for idx in 0..self.topics.len() {
+            while self.oldest_has_expired(idx, now_us) {
+                let dropped = self.drop_oldest(idx, now_us).map_err(|error| BusError::WriteFailed {
+                    dir: self.dir.clone(),
+                    reason: describe(&error),
+                })?;
+                expired.records += dropped.records;
+                expired.bytes += dropped.bytes;
+                on_drop(self);
+            }
+        }
+        Ok(expired)
+    }
+
+    fn oldest_has_expired(&self, idx: usize, now_us: i64) -> bool {
+        let stats = &self.topics[idx].stats;
+        let Some(oldest) = stats.first().filter(|oldest| oldest.bytes > 0 || stats.len() > 1) else {
+            return false;
+        };
+        let age_us = now_us.saturating_sub(oldest.last_us);
+        let is_old = u128::try_from(age_us).is_ok_and(|age_us| age_us > self.config.retention.as_micros());
+        let rest: u64 = stats.iter().skip(1).map(|stats| stats.bytes).sum();
+        let is_surplus = self.config.retain_bytes.is_some_and(|bytes| stats.len() > 1 && rest >= bytes);
+        is_old || is_surplus
+    }
+
+    fn drop_oldest(&mut self, idx: usize, now_us: i64) -> fjall::Result<Expired> {
+        if self.topics[idx].stats.len() == 1 {
+            // The lanes' offsets live on in the segment that follows.
+            self.begin_segment(idx, now_us)?;
+        }
+        let topic = &self.topics[idx];
+        let (segment, follower) = (&topic.view.segments[0], &topic.view.segments[1]);
+        let records = follower.first.iter().zip(&segment.first).map(|(end, first)| end - first).sum();
+        let expired = Expired { records, bytes: topic.stats[0].bytes };
+        // Off the list first: a crash after this leaves a stray, which the next start removes.
+        let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
+        batch.remove(&self.meta, segment_key(topic.topic, segment.number));
+        batch.remove(&self.meta, stats_key(topic.topic, segment.number));
+        batch.commit()?;
+        let keyspace = segment.keyspace.clone();
+        let topic = &mut self.topics[idx];
+        let rest = topic.view.segments[1..].to_vec();
+        topic.view.segments = Arc::new(rest);
+        topic.stats.remove(0);
+        self.db.delete_keyspace(keyspace)?;
+        Ok(expired)
+    }
+
+    fn wants_new_segment(&self, idx: usize, now_us: i64) -> bool {
+        let topic = &self.topics[idx];
+        let (Some(segment), Some(stats)) = (topic.view.segments.last(), topic.stats.last()) else {
+            return true;
+        };
+        let age_us = u128::try_from(now_us.saturating_sub(segment.opened_us)).unwrap_or(0);
+        stats.bytes >= self.config.segment_bytes
+            || (stats.bytes > 0 && age_us >= self.config.segment_span.as_micros())
+    }
+
+    fn begin_segment(&mut self, idx: usize, now_us: i64) -> fjall::Result<()> {
+        let topic = &mut self.topics[idx];
+        let number = topic.view.segments.last().map_or(0, |segment| segment.number + 1);
+        let keyspace = self.db.keyspace(&segment_name(topic.topic, number), segment_options)?;
+        let record = SegmentRecord { number, opened_us: now_us, first: topic.view.next.clone() };
+        let stats = SegmentStats { bytes: 0, last_us: now_us };
+        let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
+        batch.insert(&self.meta, segment_key(topic.topic, number), record.to_bytes());
+        batch.insert(&self.meta, stats_key(topic.topic, number), stats.to_bytes());
+        batch.commit()?;
+        let SegmentRecord { number, opened_us, first } = record;
+        let mut segments = topic.view.segments.to_vec();
+        segments.push(Arc::new(Segment { number, opened_us, first, keyspace }));
+        topic.view.segments = Arc::new(segments);
+        topic.stats.push(stats);
+        Ok(())
+    }
+
+    fn check_free_space(&self, bytes: u64) -> Result<(), BusError> {
+        let stat = rustix::fs::statvfs(&self.dir).map_err(|error| BusError::WriteFailed {
+            dir: self.dir.clone(),
+            reason: format!("its free space cannot be read: {error}"),
+        })?;
+        let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let floor_bytes = self.config.free_bytes_min;
+        if free_bytes < floor_bytes.saturating_add(bytes) {
+            return Err(BusError::DiskFull { dir: self.dir.clone(), free_bytes, floor_bytes });
+        }
+        Ok(())
+    }
+}
+
+impl TopicLog {
+    fn active_stats(&self) -> SegmentStats {
+        self.stats.last().copied().unwrap_or_default()
+    }
+}
+
+/// Makes a new log beside its place and moves it there whole, so that a crash leaves none rather than half of one.
+fn create(dir: &Path, root: &Path, config: &EmbeddedConfig) -> Result<(), BusError> {
+    let fresh = dir.join("log.new");
+    match fs::remove_dir_all(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(unwritable("remove", &fresh, error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let made = || -> fjall::Result<()> {
+        let db = open_database(&fresh, config)?;
+        let meta = db.keyspace(META, segment_options)?;
+        let mut batch = db.batch().durability(Some(PersistMode::SyncAll));
+        batch.insert(&meta, FORMAT_KEY, FORMAT.to_be_bytes());
+        batch.insert(&meta, PARTITIONS_KEY, config.partitions.to_be_bytes());
+        batch.commit()
+    };
+    made().map_err(|error| {
+        let source = into_io(error).unwrap_or_else(|error| io::Error::other(describe(&error)));
+        unwritable("make the log", &fresh, source)
+    })?;
+    fs::rename(&fresh, root)
+        .and_then(|()| fs::File::open(dir)?.sync_all())
+        .map_err(|source| unwritable("make the log", root, source))
+}
+
+fn open_database(root: &Path, config: &EmbeddedConfig) -> fjall::Result<Database> {
+    Database::builder(root)
+        .cache_size(config.cache_bytes)
+        .max_journaling_size(JOURNAL_BYTES_MAX)
+        .manual_journal_persist(true)
+        .worker_threads(2)
+        .open()
+}
+
+/// Records are read in runs and never looked up: no filters, larger blocks.
+fn segment_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES_MAX)
+        .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
+        .filter_policy(FilterPolicy::disabled())
+}
+
+/// For each partition, the offset after the last record: that of the segment, or where the segment begins.
+fn ends_of(topic: Topic, segment: &Segment) -> fjall::Result<Vec<u64>> {
+    let mut ends = Vec::with_capacity(segment.first.len());
+    for (partition, first) in (0u32..).zip(&segment.first) {
+        let lane = record_key(topic, partition, *first)..=record_key(topic, partition, u64::MAX);
+        let last = segment.keyspace.range(lane).next_back().map(fjall::Guard::key).transpose()?;
+        ends.push(last.and_then(|key| offset_of(&key)).map_or(*first, |offset| offset + 1));
+    }
+    Ok(ends)
+}
+
+/// One entry of the list of segments.
+struct SegmentRecord {
+    number: u64,
+    opened_us: i64,
+    first: Vec<u64>,
+}
+
+impl SegmentRecord {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.opened_us.to_be_bytes().to_vec();
+        bytes.extend(self.first.iter().flat_map(|first| first.to_be_bytes()));
+        bytes
+    }
+
+    fn read(key: &[u8], value: &[u8], partitions: u32) -> Option<Self> {
+        let number = u64::from_be_bytes(key.get(2..)?.try_into().ok()?);
+        let (opened_us, first) = value.split_first_chunk()?;
+        let (first, []) = first.as_chunks() else { return None };
+        let first: Vec<u64> = first.iter().map(|first| u64::from_be_bytes(*first)).collect();
+        let is_whole = first.len() == partitions as usize;
+        is_whole.then_some(Self { number, opened_us: i64::from_be_bytes(*opened_us), first })
+    }
+}
+
+impl SegmentStats {
+    fn to_bytes(self) -> Vec<u8> {
+        [self.bytes.to_be_bytes(), self.last_us.to_be_bytes()].concat()
+    }
+
+    fn read(value: &[u8]) -> Option<Self> {
+        let (bytes, last_us) = value.split_first_chunk()?;
+        let last_us = i64::from_be_bytes(last_us.try_into().ok()?);
+        Some(Self { bytes: u64::from_be_bytes(*bytes), last_us })
+    }
+}
+
+fn segment_name(topic: Topic, number: u64) -> String {
+    format!("{topic}.{number:08}")
+}
+
+fn segment_key(topic: Topic, number: u64) -> Vec<u8> {
+    [&[b's', topic_code(topic)], number.to_be_bytes().as_slice()].concat()
+}
+
+fn stats_key(topic: Topic, number: u64) -> Vec<u8> {
+    [&[b't', topic_code(topic)], number.to_be_bytes().as_slice()].concat()
+}
+
+/// What the database says, without its name in front.
+pub(super) fn describe(error: &fjall::Error) -> String {
+    if let fjall::Error::Io(error) = error {
+        return error.to_string();
+    }
+    if let fjall::Error::Poisoned = error {
+        return "an earlier write failed".to_owned();
+    }
+    format!("{error:?}")
+}
+
+/// What the system said, if it was the system.
+fn into_io(error: fjall::Error) -> Result<io::Error, fjall::Error> {
+    if let fjall::Error::Io(error) = error { Ok(error) } else { Err(error) }
+}
+
+pub(super) fn unwritable(action: &'static str, path: &Path, source: io::Error) -> BusError {
+    BusError::Unwritable { action, path: path.to_owned(), source: Arc::new(source) }
+}
+
+/// The user's to mend, not damage.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull
+    )
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("the database gave up").to_owned()
+}

@@ -1,0 +1,7 @@
+//! The bus, seen from outside: one contract for every log, and what only the embedded one can do.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on says where")]
+
+mod contract;
+mod crash;
+mod disk;
+mod embedded;

@@ -1,0 +1,422 @@
+//! Topic `calls`: events of the switch.
+
+use super::scalar::{
+    from_endpoint, from_number, from_time, required, to_endpoint, to_number, to_time, to_u16,
+};
+use super::words::Word as _;
+use super::{WireError, proto};
+use crate::{
+    AccountId, Answer, Attempt, AuthMethod, CallEvent, CallType, CallUid, CallUpdate, Cause, ChargeTick, End,
+    EventBody, Forwarded, Initiator, NodeStarted, Party, Progress, Registration, RegistrationChange,
+    Rejected, RouteAction, RouteAttempt, RouteResult, Security, SecurityKind, SubscriberId, TenantId,
+    Transport, TrunkHealth, TrunkId, TrunkState, UpdateKind,
+};
+
+impl From<&CallEvent> for proto::CallEvent {
+    fn from(event: &CallEvent) -> Self {
+        use proto::call_event::Body as Wire;
+        let body = match &event.body {
+            EventBody::Attempt(body) => Wire::Attempt(body.into()),
+            EventBody::Rejected(body) => Wire::Rejected(body.into()),
+            EventBody::RouteAttempt(body) => Wire::RouteAttempt(body.into()),
+            EventBody::RouteResult(body) => Wire::RouteResult(body.into()),
+            EventBody::Progress(body) => {
+                Wire::Progress(proto::Progress { code: body.code.into(), with_sdp: body.with_sdp })
+            }
+            EventBody::Answer(body) => Wire::Answer(body.into()),
+            EventBody::Update(body) => {
+                Wire::Update(proto::CallUpdate { change: body.change.to_wire(), codec: body.codec.clone() })
+            }
+            EventBody::ChargeTick(body) => {
+                Wire::ChargeTick(proto::ChargeTick { answered_us: body.answered_us })
+            }
+            EventBody::End(body) => Wire::End(body.into()),
+            EventBody::Forwarded(body) => Wire::Forwarded(body.into()),
+            EventBody::Registration(body) => Wire::Registration(body.into()),
+            EventBody::TrunkState(body) => Wire::TrunkState(body.into()),
+            EventBody::Security(body) => Wire::Security(body.into()),
+            EventBody::NodeStarted(body) => {
+                Wire::NodeStarted(proto::NodeStarted { version: body.version.clone() })
+            }
+        };
+        proto::CallEvent {
+            node: event.node.clone(),
+            boot: event.boot,
+            seq: event.seq,
+            at_us: from_time(event.at),
+            config_revision: event.config_revision,
+            tenant_id: event.tenant.0,
+            payer_id: event.payer.0,
+            call: event.call.as_ref().map(|call| call.as_str().to_owned()),
+            leg: event.leg.into(),
+            body: Some(body),
+        }
+    }
+}
+
+impl TryFrom<proto::CallEvent> for CallEvent {
+    type Error = WireError;
+
+    fn try_from(event: proto::CallEvent) -> Result<Self, WireError> {
+        use proto::call_event::Body as Wire;
+        let body = match event.body {
+            None => return Err(WireError::UnknownBody { field: "CallEvent.body" }),
+            Some(Wire::Attempt(body)) => EventBody::Attempt(body.try_into()?),
+            Some(Wire::Rejected(body)) => EventBody::Rejected(body.try_into()?),
+            Some(Wire::RouteAttempt(body)) => EventBody::RouteAttempt(body.try_into()?),
+            Some(Wire::RouteResult(body)) => EventBody::RouteResult(body.try_into()?),
+            Some(Wire::Progress(body)) => EventBody::Progress(Progress {
+                code: to_u16(body.code, "Progress.code")?,
+                with_sdp: body.with_sdp,
+            }),
+            Some(Wire::Answer(body)) => EventBody::Answer(body.try_into()?),
+            Some(Wire::Update(body)) => EventBody::Update(CallUpdate {
+                change: UpdateKind::of(body.change, "CallUpdate.change")?,
+                codec: body.codec,
+            }),
+            Some(Wire::ChargeTick(body)) => {
+                EventBody::ChargeTick(ChargeTick { answered_us: body.answered_us })
+            }
+            Some(Wire::End(body)) => EventBody::End(body.try_into()?),
+            Some(Wire::Forwarded(body)) => EventBody::Forwarded(body.try_into()?),
+            Some(Wire::Registration(body)) => EventBody::Registration(body.try_into()?),
+            Some(Wire::TrunkState(body)) => EventBody::TrunkState(body.try_into()?),
+            Some(Wire::Security(body)) => EventBody::Security(body.try_into()?),
+            Some(Wire::NodeStarted(body)) => EventBody::NodeStarted(NodeStarted { version: body.version }),
+        };
+        Ok(CallEvent {
+            node: event.node,
+            boot: event.boot,
+            seq: event.seq,
+            at: to_time(event.at_us, "CallEvent.at_us")?,
+            config_revision: event.config_revision,
+            tenant: TenantId(event.tenant_id),
+            payer: AccountId(event.payer_id),
+            call: event.call.map(CallUid::new),
+            leg: to_u16(event.leg, "CallEvent.leg")?,
+            body,
+        })
+    }
+}
+
+pub(super) fn from_party(party: &Party) -> proto::Party {
+    use proto::party::Party as Wire;
+    let party = match party {
+        Party::Subscriber { subscriber, account, reseller, uuid } => {
+            Wire::Subscriber(proto::PartySubscriber {
+                subscriber_id: subscriber.0,
+                account_id: account.0,
+                reseller_id: reseller.0,
+                uuid: uuid.clone(),
+            })
+        }
+        Party::Trunk { trunk, account } => {
+            Wire::Trunk(proto::PartyTrunk { trunk_id: trunk.0, account_id: account.0 })
+        }
+        Party::Unknown => Wire::Unknown(proto::PartyUnknown {}),
+    };
+    proto::Party { party: Some(party) }
+}
+
+pub(super) fn to_party(party: Option<proto::Party>, field: &'static str) -> Result<Party, WireError> {
+    use proto::party::Party as Wire;
+    match required(party, field)?.party {
+        Some(Wire::Subscriber(party)) => Ok(Party::Subscriber {
+            subscriber: SubscriberId(party.subscriber_id),
+            account: AccountId(party.account_id),
+            reseller: AccountId(party.reseller_id),
+            uuid: party.uuid,
+        }),
+        Some(Wire::Trunk(party)) => {
+            Ok(Party::Trunk { trunk: TrunkId(party.trunk_id), account: AccountId(party.account_id) })
+        }
+        Some(Wire::Unknown(proto::PartyUnknown {})) => Ok(Party::Unknown),
+        None => Err(WireError::UnknownBody { field }),
+    }
+}
+
+impl From<&Attempt> for proto::Attempt {
+    fn from(attempt: &Attempt) -> Self {
+        proto::Attempt {
+            sip_call_id: attempt.sip_call_id.clone(),
+            caller: Some(from_party(&attempt.caller)),
+            from_user: attempt.from_user.clone(),
+            from_domain: attempt.from_domain.clone(),
+            dialed: attempt.dialed.clone(),
+            dialed_domain: attempt.dialed_domain.clone(),
+            cli: from_number(attempt.cli),
+            clir: attempt.clir,
+            callee: from_number(attempt.callee),
+            source: Some(from_endpoint(attempt.source)),
+            transport: attempt.transport.to_wire(),
+            user_agent: attempt.user_agent.clone(),
+            auth: attempt.auth.to_wire(),
+            asserted_identity: attempt.asserted_identity.clone(),
+            diversion: attempt.diversion.clone(),
+        }
+    }
+}
+
+impl TryFrom<proto::Attempt> for Attempt {
+    type Error = WireError;
+
+    fn try_from(attempt: proto::Attempt) -> Result<Self, WireError> {
+        Ok(Attempt {
+            sip_call_id: attempt.sip_call_id,
+            caller: to_party(attempt.caller, "Attempt.caller")?,
+            from_user: attempt.from_user,
+            from_domain: attempt.from_domain,
+            dialed: attempt.dialed,
+            dialed_domain: attempt.dialed_domain,
+            cli: to_number(attempt.cli, "Attempt.cli")?,
+            clir: attempt.clir,
+            callee: to_number(attempt.callee, "Attempt.callee")?,
+            source: to_endpoint(attempt.source, "Attempt.source")?,
+            transport: Transport::of(attempt.transport, "Attempt.transport")?,
+            user_agent: attempt.user_agent,
+            auth: AuthMethod::of(attempt.auth, "Attempt.auth")?,
+            asserted_identity: attempt.asserted_identity,
+            diversion: attempt.diversion,
+        })
+    }
+}
+
+impl From<&Rejected> for proto::Rejected {
+    fn from(rejected: &Rejected) -> Self {
+        proto::Rejected {
+            cause: rejected.cause.to_wire(),
+            code: rejected.code.into(),
+            phrase: rejected.phrase.clone(),
+            object: rejected.object.clone(),
+        }
+    }
+}
+
+impl TryFrom<proto::Rejected> for Rejected {
+    type Error = WireError;
+
+    fn try_from(rejected: proto::Rejected) -> Result<Self, WireError> {
+        Ok(Rejected {
+            cause: Cause::of(rejected.cause, "Rejected.cause")?,
+            code: to_u16(rejected.code, "Rejected.code")?,
+            phrase: rejected.phrase,
+            object: rejected.object,
+        })
+    }
+}
+
+impl From<&RouteAttempt> for proto::RouteAttempt {
+    fn from(route: &RouteAttempt) -> Self {
+        proto::RouteAttempt {
+            attempt: route.attempt.into(),
+            callee: Some(from_party(&route.callee)),
+            next_hop: Some(from_endpoint(route.next_hop)),
+            caller_out: route.caller_out.clone(),
+            callee_out: route.callee_out.clone(),
+            sip_call_id: route.sip_call_id.clone(),
+        }
+    }
+}
+
+impl TryFrom<proto::RouteAttempt> for RouteAttempt {
+    type Error = WireError;
+
+    fn try_from(route: proto::RouteAttempt) -> Result<Self, WireError> {
+        Ok(RouteAttempt {
+            attempt: to_u16(route.attempt, "RouteAttempt.attempt")?,
+            callee: to_party(route.callee, "RouteAttempt.callee")?,
+            next_hop: to_endpoint(route.next_hop, "RouteAttempt.next_hop")?,
+            caller_out: route.caller_out,
+            callee_out: route.callee_out,
+            sip_call_id: route.sip_call_id,
+        })
+    }
+}
+
+impl From<&RouteResult> for proto::RouteResult {
+    fn from(result: &RouteResult) -> Self {
+        proto::RouteResult {
+            attempt: result.attempt.into(),
+            code: result.code.into(),
+            phrase: result.phrase.clone(),
+            reason: result.reason.clone(),
+            pdd_us: result.pdd_us,
+            action: result.action.to_wire(),
+        }
+    }
+}
+
+impl TryFrom<proto::RouteResult> for RouteResult {
+    type Error = WireError;
+
+    fn try_from(result: proto::RouteResult) -> Result<Self, WireError> {
+        Ok(RouteResult {
+            attempt: to_u16(result.attempt, "RouteResult.attempt")?,
+            code: to_u16(result.code, "RouteResult.code")?,
+            phrase: result.phrase,
+            reason: result.reason,
+            pdd_us: result.pdd_us,
+            action: RouteAction::of(result.action, "RouteResult.action")?,
+        })
+    }
+}
+
+impl From<&Answer> for proto::Answer {
+    fn from(answer: &Answer) -> Self {
+        proto::Answer {
+            attempt: answer.attempt.into(),
+            code: answer.code.into(),
+            setup_us: answer.setup_us,
+            codec: answer.codec.clone(),
+            user_agent: answer.user_agent.clone(),
+        }
+    }
+}
+
+impl TryFrom<proto::Answer> for Answer {
+    type Error = WireError;
+
+    fn try_from(answer: proto::Answer) -> Result<Self, WireError> {
+        Ok(Answer {
+            attempt: to_u16(answer.attempt, "Answer.attempt")?,
+            code: to_u16(answer.code, "Answer.code")?,
+            setup_us: answer.setup_us,
+            codec: answer.codec,
+            user_agent: answer.user_agent,
+        })
+    }
+}
+
+impl From<&End> for proto::End {
+    fn from(end: &End) -> Self {
+        proto::End {
+            answered_us: end.answered_us,
+            by: end.by.to_wire(),
+            cause: end.cause.to_wire(),
+            code: end.code.into(),
+            reason: end.reason.clone(),
+        }
+    }
+}
+
+impl TryFrom<proto::End> for End {
+    type Error = WireError;
+
+    fn try_from(end: proto::End) -> Result<Self, WireError> {
+        Ok(End {
+            answered_us: end.answered_us,
+            by: Initiator::of(end.by, "End.by")?,
+            cause: Cause::of(end.cause, "End.cause")?,
+            code: to_u16(end.code, "End.code")?,
+            reason: end.reason,
+        })
+    }
+}
+
+impl From<&Forwarded> for proto::Forwarded {
+    fn from(forwarded: &Forwarded) -> Self {
+        proto::Forwarded {
+            call_type: forwarded.call_type.to_wire(),
+            forwarder: Some(from_party(&forwarded.forwarder)),
+            target: forwarded.target.clone(),
+            callee: from_number(forwarded.callee),
+            new_leg: forwarded.new_leg.into(),
+        }
+    }
+}
+
+impl TryFrom<proto::Forwarded> for Forwarded {
+    type Error = WireError;
+
+    fn try_from(forwarded: proto::Forwarded) -> Result<Self, WireError> {
+        Ok(Forwarded {
+            call_type: CallType::of(forwarded.call_type, "Forwarded.call_type")?,
+            forwarder: to_party(forwarded.forwarder, "Forwarded.forwarder")?,
+            target: forwarded.target,
+            callee: to_number(forwarded.callee, "Forwarded.callee")?,
+            new_leg: to_u16(forwarded.new_leg, "Forwarded.new_leg")?,
+        })
+    }
+}
+
+impl From<&Registration> for proto::Registration {
+    fn from(registration: &Registration) -> Self {
+        proto::Registration {
+            change: registration.change.to_wire(),
+            subscriber_id: registration.subscriber.map(|subscriber| subscriber.0),
+            aor: registration.aor.clone(),
+            contact: registration.contact.clone(),
+            source: Some(from_endpoint(registration.source)),
+            user_agent: registration.user_agent.clone(),
+            expires_seconds: registration.expires_seconds,
+        }
+    }
+}
+
+impl TryFrom<proto::Registration> for Registration {
+    type Error = WireError;
+
+    fn try_from(registration: proto::Registration) -> Result<Self, WireError> {
+        Ok(Registration {
+            change: RegistrationChange::of(registration.change, "Registration.change")?,
+            subscriber: registration.subscriber_id.map(SubscriberId),
+            aor: registration.aor,
+            contact: registration.contact,
+            source: to_endpoint(registration.source, "Registration.source")?,
+            user_agent: registration.user_agent,
+            expires_seconds: registration.expires_seconds,
+        })
+    }
+}
+
+impl From<&TrunkState> for proto::TrunkState {
+    fn from(state: &TrunkState) -> Self {
+        proto::TrunkState {
+            trunk_id: state.trunk.0,
+            old: state.old.to_wire(),
+            new: state.new.to_wire(),
+            code: state.code.into(),
+            rtt_us: state.rtt_us,
+        }
+    }
+}
+
+impl TryFrom<proto::TrunkState> for TrunkState {
+    type Error = WireError;
+
+    fn try_from(state: proto::TrunkState) -> Result<Self, WireError> {
+        Ok(TrunkState {
+            trunk: TrunkId(state.trunk_id),
+            old: TrunkHealth::of(state.old, "TrunkState.old")?,
+            new: TrunkHealth::of(state.new, "TrunkState.new")?,
+            code: to_u16(state.code, "TrunkState.code")?,
+            rtt_us: state.rtt_us,
+        })
+    }
+}
+
+impl From<&Security> for proto::Security {
+    fn from(security: &Security) -> Self {
+        proto::Security {
+            what: security.what.to_wire(),
+            source: Some(from_endpoint(security.source)),
+            user: security.user.clone(),
+            detail: security.detail.clone(),
+            count: security.count,
+        }
+    }
+}
+
+impl TryFrom<proto::Security> for Security {
+    type Error = WireError;
+
+    fn try_from(security: proto::Security) -> Result<Self, WireError> {
+        Ok(Security {
+            what: SecurityKind::of(security.what, "Security.what")?,
+            source: to_endpoint(security.source, "Security.source")?,
+            user: security.user,
+            detail: security.detail,
+            count: security.count,
+        })
+    }
+}

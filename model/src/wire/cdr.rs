@@ -1,0 +1,194 @@
+//! Topic `cdrs`: CDRs and EDRs.
+
+use super::call::{from_party, to_party};
+use super::scalar::{from_number, from_time, required, to_id, to_number, to_time, to_u16};
+use super::words::Word as _;
+use super::{WireError, proto};
+use crate::{
+    AccountId, CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrId, CdrSource, Edr, EdrKind,
+    Initiator, RouteAction, RouteTry, SubscriberId, TenantId,
+};
+
+impl From<&Cdr> for proto::Cdr {
+    fn from(cdr: &Cdr) -> Self {
+        proto::Cdr {
+            id: cdr.id.as_bytes().to_vec(),
+            revision: cdr.revision,
+            call: cdr.call.as_str().to_owned(),
+            leg: cdr.leg.into(),
+            sip_call_id: cdr.sip_call_id.clone(),
+            node: cdr.node.clone(),
+            tenant_id: cdr.tenant.0,
+            payer_id: cdr.payer.0,
+            source: Some((&cdr.source).into()),
+            destination: Some((&cdr.destination).into()),
+            call_type: cdr.call_type.to_wire(),
+            status: cdr.status.to_wire(),
+            code: cdr.code.into(),
+            cause: cdr.cause.to_wire(),
+            ended_by: cdr.ended_by.to_wire(),
+            init_at_us: from_time(cdr.init_at),
+            start_at_us: from_time(cdr.start_at),
+            duration_us: cdr.duration_us,
+            pdd_us: cdr.pdd_us,
+            codec: cdr.codec.clone(),
+            attempts: cdr.attempts.iter().map(Into::into).collect(),
+            config_revision: cdr.config_revision,
+            partial: cdr.partial,
+        }
+    }
+}
+
+impl TryFrom<proto::Cdr> for Cdr {
+    type Error = WireError;
+
+    fn try_from(cdr: proto::Cdr) -> Result<Self, WireError> {
+        Ok(Cdr {
+            id: CdrId::from_bytes(to_id(&cdr.id, "Cdr.id")?),
+            revision: cdr.revision,
+            call: CallUid::new(cdr.call),
+            leg: to_u16(cdr.leg, "Cdr.leg")?,
+            sip_call_id: cdr.sip_call_id,
+            node: cdr.node,
+            tenant: TenantId(cdr.tenant_id),
+            payer: AccountId(cdr.payer_id),
+            source: required(cdr.source, "Cdr.source")?.try_into()?,
+            destination: required(cdr.destination, "Cdr.destination")?.try_into()?,
+            call_type: CallType::of(cdr.call_type, "Cdr.call_type")?,
+            status: CallStatus::of(cdr.status, "Cdr.status")?,
+            code: to_u16(cdr.code, "Cdr.code")?,
+            cause: Cause::of(cdr.cause, "Cdr.cause")?,
+            ended_by: Initiator::of(cdr.ended_by, "Cdr.ended_by")?,
+            init_at: to_time(cdr.init_at_us, "Cdr.init_at_us")?,
+            start_at: to_time(cdr.start_at_us, "Cdr.start_at_us")?,
+            duration_us: cdr.duration_us,
+            pdd_us: cdr.pdd_us,
+            codec: cdr.codec,
+            attempts: cdr.attempts.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            config_revision: cdr.config_revision,
+            partial: cdr.partial,
+        })
+    }
+}
+
+impl From<&CdrSource> for proto::CdrSource {
+    fn from(source: &CdrSource) -> Self {
+        proto::CdrSource {
+            party: Some(from_party(&source.party)),
+            user: source.user.clone(),
+            domain: source.domain.clone(),
+            cli: from_number(source.cli),
+            clir: source.clir,
+            user_out: source.user_out.clone(),
+            ip: source.ip.clone(),
+            user_agent: source.user_agent.clone(),
+        }
+    }
+}
+
+impl TryFrom<proto::CdrSource> for CdrSource {
+    type Error = WireError;
+
+    fn try_from(source: proto::CdrSource) -> Result<Self, WireError> {
+        Ok(CdrSource {
+            party: to_party(source.party, "CdrSource.party")?,
+            user: source.user,
+            domain: source.domain,
+            cli: to_number(source.cli, "CdrSource.cli")?,
+            clir: source.clir,
+            user_out: source.user_out,
+            ip: source.ip,
+            user_agent: source.user_agent,
+        })
+    }
+}
+
+impl From<&CdrDestination> for proto::CdrDestination {
+    fn from(destination: &CdrDestination) -> Self {
+        proto::CdrDestination {
+            party: Some(from_party(&destination.party)),
+            dialed: destination.dialed.clone(),
+            domain: destination.domain.clone(),
+            user_in: destination.user_in.clone(),
+            number: from_number(destination.number),
+            user_out: destination.user_out.clone(),
+            user_agent: destination.user_agent.clone(),
+        }
+    }
+}
+
+impl TryFrom<proto::CdrDestination> for CdrDestination {
+    type Error = WireError;
+
+    fn try_from(destination: proto::CdrDestination) -> Result<Self, WireError> {
+        Ok(CdrDestination {
+            party: to_party(destination.party, "CdrDestination.party")?,
+            dialed: destination.dialed,
+            domain: destination.domain,
+            user_in: destination.user_in,
+            number: to_number(destination.number, "CdrDestination.number")?,
+            user_out: destination.user_out,
+            user_agent: destination.user_agent,
+        })
+    }
+}
+
+impl From<&RouteTry> for proto::RouteTry {
+    fn from(route: &RouteTry) -> Self {
+        proto::RouteTry {
+            attempt: route.attempt.into(),
+            party: Some(from_party(&route.party)),
+            code: route.code.into(),
+            pdd_us: route.pdd_us,
+            action: route.action.to_wire(),
+        }
+    }
+}
+
+impl TryFrom<proto::RouteTry> for RouteTry {
+    type Error = WireError;
+
+    fn try_from(route: proto::RouteTry) -> Result<Self, WireError> {
+        Ok(RouteTry {
+            attempt: to_u16(route.attempt, "RouteTry.attempt")?,
+            party: to_party(route.party, "RouteTry.party")?,
+            code: to_u16(route.code, "RouteTry.code")?,
+            pdd_us: route.pdd_us,
+            action: RouteAction::of(route.action, "RouteTry.action")?,
+        })
+    }
+}
+
+impl From<&Edr> for proto::Edr {
+    fn from(edr: &Edr) -> Self {
+        proto::Edr {
+            id: edr.id.clone(),
+            tenant_id: edr.tenant.0,
+            account_id: edr.account.0,
+            subscriber_id: edr.subscriber.map(|subscriber| subscriber.0),
+            kind: edr.kind.to_wire(),
+            old_status: edr.old_status.clone(),
+            new_status: edr.new_status.clone(),
+            detail: edr.detail.clone(),
+            at_us: from_time(edr.at),
+        }
+    }
+}
+
+impl TryFrom<proto::Edr> for Edr {
+    type Error = WireError;
+
+    fn try_from(edr: proto::Edr) -> Result<Self, WireError> {
+        Ok(Edr {
+            id: edr.id,
+            tenant: TenantId(edr.tenant_id),
+            account: AccountId(edr.account_id),
+            subscriber: edr.subscriber_id.map(SubscriberId),
+            kind: EdrKind::of(edr.kind, "Edr.kind")?,
+            old_status: edr.old_status,
+            new_status: edr.new_status,
+            detail: edr.detail,
+            at: to_time(edr.at_us, "Edr.at_us")?,
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Topics `rated` and `postings`: what a call costs, and how money moves.
+
+use super::scalar::{
+    from_decimal, from_money, from_time, required, to_currency, to_decimal, to_id, to_money, to_time,
+};
+use super::words::Word as _;
+use super::{WireError, proto};
+use crate::{
+    AccountId, CdrId, Charge, Direction, FeeId, LedgerAccount, Peak, Piece, Posting, PostingId,
+    PostingReason, ProfileVersionId, Provider, TenantId,
+};
+
+impl From<&Charge> for proto::Charge {
+    fn from(charge: &Charge) -> Self {
+        proto::Charge {
+            provider: charge.provider.to_wire(),
+            direction: charge.direction.to_wire(),
+            account_id: charge.account.0,
+            version_id: charge.version.0,
+            profile: charge.profile.clone(),
+            fee_id: charge.fee.map(|fee| fee.0),
+            matched: charge.matched.clone(),
+            zone: charge.zone.clone(),
+            zone_detail: charge.zone_detail.clone(),
+            currency: charge.currency.as_str().to_owned(),
+            cost: Some(from_decimal(charge.cost)),
+            free_seconds: charge.free_seconds,
+            free_cash: Some(from_decimal(charge.free_cash)),
+            billed_seconds: charge.billed_seconds,
+            onpeak_seconds: charge.onpeak_seconds,
+            offpeak_seconds: charge.offpeak_seconds,
+            flat: Some(from_decimal(charge.flat)),
+            rounding: charge.rounding.clone(),
+            pieces: charge.pieces.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<proto::Charge> for Charge {
+    type Error = WireError;
+
+    fn try_from(charge: proto::Charge) -> Result<Self, WireError> {
+        Ok(Charge {
+            provider: Provider::of(charge.provider, "Charge.provider")?,
+            direction: Direction::of(charge.direction, "Charge.direction")?,
+            account: AccountId(charge.account_id),
+            version: ProfileVersionId(charge.version_id),
+            profile: charge.profile,
+            fee: charge.fee_id.map(FeeId),
+            matched: charge.matched,
+            zone: charge.zone,
+            zone_detail: charge.zone_detail,
+            currency: to_currency(&charge.currency, "Charge.currency")?,
+            cost: to_decimal(charge.cost, "Charge.cost")?,
+            free_seconds: charge.free_seconds,
+            free_cash: to_decimal(charge.free_cash, "Charge.free_cash")?,
+            billed_seconds: charge.billed_seconds,
+            onpeak_seconds: charge.onpeak_seconds,
+            offpeak_seconds: charge.offpeak_seconds,
+            flat: to_decimal(charge.flat, "Charge.flat")?,
+            rounding: charge.rounding,
+            pieces: charge.pieces.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<&Piece> for proto::Piece {
+    fn from(piece: &Piece) -> Self {
+        proto::Piece {
+            start_us: from_time(piece.start),
+            seconds: piece.seconds,
+            peak: piece.peak.to_wire(),
+            is_init: piece.is_init,
+            rate: Some(from_decimal(piece.rate)),
+            per_seconds: piece.per_seconds,
+            interval_seconds: piece.interval_seconds,
+            price: Some(from_decimal(piece.price)),
+        }
+    }
+}
+
+impl TryFrom<proto::Piece> for Piece {
+    type Error = WireError;
+
+    fn try_from(piece: proto::Piece) -> Result<Self, WireError> {
+        Ok(Piece {
+            start: to_time(piece.start_us, "Piece.start_us")?,
+            seconds: piece.seconds,
+            peak: Peak::of(piece.peak, "Piece.peak")?,
+            is_init: piece.is_init,
+            rate: to_decimal(piece.rate, "Piece.rate")?,
+            per_seconds: piece.per_seconds,
+            interval_seconds: piece.interval_seconds,
+            price: to_decimal(piece.price, "Piece.price")?,
+        })
+    }
+}
+
+impl From<&Posting> for proto::Posting {
+    fn from(posting: &Posting) -> Self {
+        proto::Posting {
+            id: posting.id.as_bytes().to_vec(),
+            tenant_id: posting.tenant.0,
+            account_id: posting.account.0,
+            at_us: from_time(posting.at),
+            debit: Some(from_ledger(posting.debit)),
+            credit: Some(from_ledger(posting.credit)),
+            amount: Some(from_money(posting.amount)),
+            reason: posting.reason.to_wire(),
+            cdr_id: posting.cdr.map(|id| id.as_bytes().to_vec()),
+            reverses_id: posting.reverses.map(|id| id.as_bytes().to_vec()),
+        }
+    }
+}
+
+impl TryFrom<proto::Posting> for Posting {
+    type Error = WireError;
+
+    fn try_from(posting: proto::Posting) -> Result<Self, WireError> {
+        let cdr = posting.cdr_id.map(|id| to_id(&id, "Posting.cdr_id")).transpose()?;
+        let reverses = posting.reverses_id.map(|id| to_id(&id, "Posting.reverses_id")).transpose()?;
+        Ok(Posting {
+            id: PostingId::from_bytes(to_id(&posting.id, "Posting.id")?),
+            tenant: TenantId(posting.tenant_id),
+            account: AccountId(posting.account_id),
+            at: to_time(posting.at_us, "Posting.at_us")?,
+            debit: to_ledger(posting.debit, "Posting.debit")?,
+            credit: to_ledger(posting.credit, "Posting.credit")?,
+            amount: to_money(posting.amount, "Posting.amount")?,
+            reason: PostingReason::of(posting.reason, "Posting.reason")?,
+            cdr: cdr.map(CdrId::from_bytes),
+            reverses: reverses.map(PostingId::from_bytes),
+        })
+    }
+}
+
+fn from_ledger(account: LedgerAccount) -> proto::LedgerAccount {
+    let (side, id) = match account {
+        LedgerAccount::Receivable(account) => (proto::LedgerSide::Receivable, account.0),
+        LedgerAccount::Payable(account) => (proto::LedgerSide::Payable, account.0),
+        LedgerAccount::Revenue(tenant) => (proto::LedgerSide::Revenue, tenant.0),
+        LedgerAccount::Cost(tenant) => (proto::LedgerSide::Cost, tenant.0),
+        LedgerAccount::Bank(tenant) => (proto::LedgerSide::Bank, tenant.0),
+    };
+    proto::LedgerAccount { side: side as i32, id }
+}
+
+fn to_ledger(account: Option<proto::LedgerAccount>, field: &'static str) -> Result<LedgerAccount, WireError> {
+    let account = required(account, field)?;
+    match proto::LedgerSide::try_from(account.side) {
+        Ok(proto::LedgerSide::Receivable) => Ok(LedgerAccount::Receivable(AccountId(account.id))),
+        Ok(proto::LedgerSide::Payable) => Ok(LedgerAccount::Payable(AccountId(account.id))),
+        Ok(proto::LedgerSide::Revenue) => Ok(LedgerAccount::Revenue(TenantId(account.id))),
+        Ok(proto::LedgerSide::Cost) => Ok(LedgerAccount::Cost(TenantId(account.id))),
+        Ok(proto::LedgerSide::Bank) => Ok(LedgerAccount::Bank(TenantId(account.id))),
+        Ok(proto::LedgerSide::Unspecified) => Err(WireError::Missing { field }),
+        Err(_) => Err(WireError::UnknownWord { field, number: account.side }),
+    }
+}

@@ -1,0 +1,80 @@
+//! Every record comes back as it was, and no bytes make the decoder panic.
+
+use model::{Body, RatedCdr, Record, wire};
+use proptest::prelude::*;
+
+use crate::{any, samples};
+
+/// Equality of decimals ignores trailing zeros; their text does not.
+fn exactly(record: &Record) -> String {
+    format!("{record:#?}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn record_comes_back_from_the_wire_digit_for_digit(record in any::record()) {
+        let bytes = wire::encode(&record);
+        let back = wire::decode(&bytes).unwrap();
+        prop_assert_eq!(exactly(&back), exactly(&record));
+        prop_assert_eq!(&back, &record);
+        prop_assert_eq!(wire::encode(&back), bytes);
+    }
+
+    #[test]
+    fn rated_call_comes_back_by_itself(rated in any::rated()) {
+        prop_assert_eq!(wire::decode_rated(&wire::encode_rated(&rated)), Ok(rated));
+    }
+
+    #[test]
+    fn record_comes_back_from_json(record in any::record()) {
+        let text = serde_json::to_string(&record).unwrap();
+        let back: Record = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(exactly(&back), exactly(&record));
+        prop_assert_eq!(back, record);
+    }
+
+    #[test]
+    fn any_decimal_keeps_its_digits_and_scale(value in any::decimal()) {
+        let mut rated = samples::rated();
+        rated.charges[0].cost = value;
+        let back: RatedCdr = wire::decode_rated(&wire::encode_rated(&rated)).unwrap();
+        prop_assert_eq!(back.charges[0].cost.to_string(), value.to_string());
+    }
+
+    #[test]
+    fn garbage_is_an_error_or_a_record_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = wire::decode(&bytes);
+        let _ = wire::decode_rated(&bytes);
+    }
+
+    /// Random bytes seldom get far; a real record with a few wrong ones does.
+    #[test]
+    fn record_with_wrong_bytes_is_an_error_or_a_record(
+        sample in 0..samples::all().len(),
+        wrong in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+        is_cut: bool,
+    ) {
+        let mut bytes = wire::encode(&samples::all()[sample].1);
+        for (idx, byte) in wrong {
+            let idx = idx.index(bytes.len());
+            bytes[idx] = byte;
+        }
+        if is_cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Ok(record) = wire::decode(&bytes) {
+            prop_assert_eq!(wire::decode(&wire::encode(&record)), Ok(record));
+        }
+    }
+}
+
+#[test]
+fn record_cut_anywhere_does_not_panic() {
+    let bytes = wire::encode(&Record { origin: None, body: Body::Rated(samples::rated()) });
+    for end in 0..bytes.len() {
+        let _ = wire::decode(&bytes[..end]);
+    }
+}

@@ -1,0 +1,359 @@
+//! One record of each kind, as a real one looks. The golden files hold these: what is here never changes.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use model::*;
+use rust_decimal::Decimal;
+
+pub(crate) fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn number(digits: u64) -> Option<E164> {
+    E164::from_u64(digits)
+}
+
+fn decimal(text: &str) -> Decimal {
+    text.parse().unwrap()
+}
+
+fn subscriber() -> Party {
+    Party::Subscriber {
+        subscriber: SubscriberId(1017),
+        account: AccountId(203),
+        reseller: AccountId(12),
+        uuid: "7f3c2a90-5f0e-4c57-9d0b-2f5f6a1c8e44".to_owned(),
+    }
+}
+
+fn trunk() -> Party {
+    Party::Trunk { trunk: TrunkId(4), account: AccountId(31) }
+}
+
+fn call() -> CallUid {
+    CallUid::new("sw1-18b1f2c3d4-4711")
+}
+
+pub(crate) fn cdr() -> Cdr {
+    Cdr {
+        id: CdrId::derive(&call(), 0),
+        revision: 1,
+        call: call(),
+        leg: 0,
+        sip_call_id: "a84b4c76e66710@pc33.example.com".to_owned(),
+        node: "sw1".to_owned(),
+        tenant: TenantId(1),
+        payer: AccountId(203),
+        source: CdrSource {
+            party: subscriber(),
+            user: "alice".to_owned(),
+            domain: "example.com".to_owned(),
+            cli: number(43_660_555_123),
+            clir: true,
+            user_out: "43660555123".to_owned(),
+            ip: "198.51.100.7".to_owned(),
+            user_agent: "baresip v4.2".to_owned(),
+        },
+        destination: CdrDestination {
+            party: trunk(),
+            dialed: "004930555123".to_owned(),
+            domain: "example.com".to_owned(),
+            user_in: "4930555123".to_owned(),
+            number: number(4_930_555_123),
+            user_out: "+4930555123".to_owned(),
+            user_agent: "Carrier GW".to_owned(),
+        },
+        call_type: CallType::Call,
+        status: CallStatus::Ok,
+        code: 200,
+        cause: Cause::Normal,
+        ended_by: Initiator::Callee,
+        init_at: at("2026-03-02T16:59:25.104212Z"),
+        start_at: at("2026-03-02T16:59:30.250001Z"),
+        duration_us: 90_417_338,
+        pdd_us: Some(1_204_551),
+        codec: "PCMA/8000".to_owned(),
+        attempts: vec![RouteTry {
+            attempt: 1,
+            party: trunk(),
+            code: 200,
+            pdd_us: Some(1_204_551),
+            action: RouteAction::Stop,
+        }],
+        config_revision: 88,
+        partial: false,
+    }
+}
+
+pub(crate) fn rated() -> RatedCdr {
+    let start = at("2026-03-02T16:59:30.250001Z");
+    let piece = |offset: i64, seconds, peak, is_init, rate: &str, price: &str| Piece {
+        start: start + TimeDelta::seconds(offset),
+        seconds,
+        peak,
+        is_init,
+        rate: decimal(rate),
+        per_seconds: 60,
+        interval_seconds: 30,
+        price: decimal(price),
+    };
+    RatedCdr {
+        cdr: cdr(),
+        charges: vec![Charge {
+            provider: Provider::Customer,
+            direction: Direction::Out,
+            account: AccountId(203),
+            version: ProfileVersionId(9),
+            profile: "standard".to_owned(),
+            fee: Some(FeeId(5512)),
+            matched: "49".to_owned(),
+            zone: "Germany".to_owned(),
+            zone_detail: "fixed".to_owned(),
+            currency: Currency::EUR,
+            cost: decimal("0.035000"),
+            free_seconds: 0,
+            free_cash: decimal("0.00"),
+            billed_seconds: 120,
+            onpeak_seconds: 30,
+            offpeak_seconds: 90,
+            flat: Decimal::ZERO,
+            rounding: "half_up 6".to_owned(),
+            pieces: vec![
+                piece(0, 30, Peak::On, true, "0.04", "0.02"),
+                piece(30, 90, Peak::Off, false, "0.01", "0.015"),
+            ],
+        }],
+    }
+}
+
+fn event(seq: u64, body: EventBody) -> Body {
+    Body::Call(CallEvent {
+        node: "sw1".to_owned(),
+        boot: 1_772_000_000_000_000,
+        seq,
+        at: at("2026-03-02T16:59:25.104212Z"),
+        config_revision: 88,
+        tenant: TenantId(1),
+        payer: AccountId(203),
+        call: Some(call()),
+        leg: 0,
+        body,
+    })
+}
+
+fn posting() -> Posting {
+    let id = CdrId::derive(&call(), 0);
+    Posting {
+        id: PostingId::derive(id, 1, 0),
+        tenant: TenantId(1),
+        account: AccountId(203),
+        at: at("2026-03-02T16:59:30.250001Z"),
+        debit: LedgerAccount::Receivable(AccountId(203)),
+        credit: LedgerAccount::Revenue(TenantId(1)),
+        amount: Money::new(decimal("0.035"), Currency::EUR),
+        reason: PostingReason::Reversal,
+        cdr: Some(id),
+        reverses: Some(PostingId::derive(id, 0, 0)),
+    }
+}
+
+/// Name of the golden file, and what it holds.
+pub(crate) fn all() -> Vec<(&'static str, Record)> {
+    let inside = Some(Origin { stage: "mediator".to_owned(), partition: 7, offset: 1_000_003, index: 2 });
+    let sip = "198.51.100.7:5060".parse().unwrap();
+    let bodies = vec![
+        ("tick", Body::Tick(at("2026-03-02T17:00:00Z"))),
+        (
+            "call-attempt",
+            event(
+                1,
+                EventBody::Attempt(Attempt {
+                    sip_call_id: "a84b4c76e66710@pc33.example.com".to_owned(),
+                    caller: subscriber(),
+                    from_user: "alice".to_owned(),
+                    from_domain: "example.com".to_owned(),
+                    dialed: "004930555123".to_owned(),
+                    dialed_domain: "example.com".to_owned(),
+                    cli: number(43_660_555_123),
+                    clir: false,
+                    callee: number(4_930_555_123),
+                    source: sip,
+                    transport: Transport::Tls,
+                    user_agent: "baresip v4.2".to_owned(),
+                    auth: AuthMethod::Digest,
+                    asserted_identity: "<tel:+43660555123>".to_owned(),
+                    diversion: String::new(),
+                }),
+            ),
+        ),
+        (
+            "call-rejected",
+            event(
+                2,
+                EventBody::Rejected(Rejected {
+                    cause: Cause::LockedOut,
+                    code: 403,
+                    phrase: "Account locked".to_owned(),
+                    object: "account 203 lock 2".to_owned(),
+                }),
+            ),
+        ),
+        (
+            "call-route-attempt",
+            event(
+                3,
+                EventBody::RouteAttempt(RouteAttempt {
+                    attempt: 1,
+                    callee: trunk(),
+                    next_hop: "[2001:db8::17]:5061".parse().unwrap(),
+                    caller_out: "+43660555123".to_owned(),
+                    callee_out: "+4930555123".to_owned(),
+                    sip_call_id: "b2b-4711-1".to_owned(),
+                }),
+            ),
+        ),
+        (
+            "call-route-result",
+            event(
+                4,
+                EventBody::RouteResult(RouteResult {
+                    attempt: 1,
+                    code: 503,
+                    phrase: "Service Unavailable".to_owned(),
+                    reason: "Q.850;cause=34".to_owned(),
+                    pdd_us: None,
+                    action: RouteAction::Next,
+                }),
+            ),
+        ),
+        ("call-progress", event(5, EventBody::Progress(Progress { code: 183, with_sdp: true }))),
+        (
+            "call-answer",
+            event(
+                6,
+                EventBody::Answer(Answer {
+                    attempt: 2,
+                    code: 200,
+                    setup_us: 5_145_789,
+                    codec: "PCMA/8000".to_owned(),
+                    user_agent: "Carrier GW".to_owned(),
+                }),
+            ),
+        ),
+        (
+            "call-update",
+            event(
+                7,
+                EventBody::Update(CallUpdate { change: UpdateKind::Codec, codec: "opus/48000".to_owned() }),
+            ),
+        ),
+        ("call-charge-tick", event(8, EventBody::ChargeTick(ChargeTick { answered_us: 60_000_000 }))),
+        (
+            "call-end",
+            event(
+                9,
+                EventBody::End(End {
+                    answered_us: 90_417_338,
+                    by: Initiator::Callee,
+                    cause: Cause::Normal,
+                    code: 200,
+                    reason: "Q.850;cause=16".to_owned(),
+                }),
+            ),
+        ),
+        (
+            "call-forwarded",
+            event(
+                10,
+                EventBody::Forwarded(Forwarded {
+                    call_type: CallType::Cfna,
+                    forwarder: subscriber(),
+                    target: "sip:voicebox@example.com".to_owned(),
+                    callee: None,
+                    new_leg: 1,
+                }),
+            ),
+        ),
+        (
+            "call-registration",
+            event(
+                11,
+                EventBody::Registration(Registration {
+                    change: RegistrationChange::Expired,
+                    subscriber: Some(SubscriberId(1017)),
+                    aor: "alice@example.com".to_owned(),
+                    contact: "sip:alice@198.51.100.7:5060".to_owned(),
+                    source: sip,
+                    user_agent: "baresip v4.2".to_owned(),
+                    expires_seconds: 0,
+                }),
+            ),
+        ),
+        (
+            "call-trunk-state",
+            event(
+                12,
+                EventBody::TrunkState(TrunkState {
+                    trunk: TrunkId(4),
+                    old: TrunkHealth::Up,
+                    new: TrunkHealth::Down,
+                    code: 408,
+                    rtt_us: None,
+                }),
+            ),
+        ),
+        (
+            "call-security",
+            event(
+                13,
+                EventBody::Security(Security {
+                    what: SecurityKind::BanAdded,
+                    source: sip,
+                    user: "100".to_owned(),
+                    detail: "20 failures in 60 s".to_owned(),
+                    count: 20,
+                }),
+            ),
+        ),
+        ("call-node-started", event(14, EventBody::NodeStarted(NodeStarted { version: "0.1.0".to_owned() }))),
+        ("cdr", Body::Cdr(cdr())),
+        (
+            "edr",
+            Body::Edr(Edr {
+                id: "sw1-1772000000000000-11".to_owned(),
+                tenant: TenantId(1),
+                account: AccountId(203),
+                subscriber: None,
+                kind: EdrKind::Unregistered,
+                old_status: "registered".to_owned(),
+                new_status: String::new(),
+                detail: "expired".to_owned(),
+                at: at("2026-03-02T17:00:00Z"),
+            }),
+        ),
+        ("rated", Body::Rated(rated())),
+        ("posting", Body::Posting(posting())),
+        (
+            "control-lock",
+            Body::Control(Control::LockChanged(Lock {
+                tenant: TenantId(1),
+                account: AccountId(203),
+                level: LockLevel::Outgoing,
+                source: LockSource::Fraud,
+                reason: "daily spend 51.20 EUR above 50.00 EUR".to_owned(),
+                alert: Some(AlertId::derive("daily_spend", AccountId(203), "2026-03-02")),
+                since: at("2026-03-02T17:00:00Z"),
+                until: Some(at("2026-03-03T00:00:00Z")),
+            })),
+        ),
+        ("control-config", Body::Control(Control::ConfigChanged { revision: 89 })),
+        ("control-end-calls", Body::Control(Control::EndCallsOf { account: AccountId(203) })),
+        ("control-end-call", Body::Control(Control::EndCall { call: call() })),
+    ];
+    bodies
+        .into_iter()
+        .map(|(name, body)| {
+            let is_from_outside = name.starts_with("call-") || name == "tick";
+            (name, Record { origin: if is_from_outside { None } else { inside.clone() }, body })
+        })
+        .collect()
+}
