@@ -1,1 +1,1 @@
-//! Room under construction.
+//! Whole-system tests live in `tests/tests/it`; there is nothing in here.

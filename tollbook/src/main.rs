@@ -1,1 +1,115 @@
-fn main() {}
+//! Tollbook: from SIP INVITE to paid invoice. This crate is the command line, the configuration, the clock, and the wiring of
+//! the rooms; what a room does is in the room.
+
+mod billing;
+mod cli;
+mod clock;
+mod commands;
+mod config;
+mod control_feed;
+mod counts;
+mod demo_traffic;
+mod directory;
+mod event_writer;
+mod export_files;
+mod failure;
+mod figures;
+mod lake_feed;
+mod ledger_stage;
+mod mail_queue;
+mod retention;
+mod runner;
+mod system;
+mod toml_file;
+mod world_file;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command, Installation};
+use crate::config::Config;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(why) => {
+            failure::print(&anyhow::Error::new(why).context("start the runtime"));
+            return ExitCode::from(1);
+        }
+    };
+    let outcome = runtime.block_on(carry_out(cli.command));
+    // Blocking work of a library that is still at it must not keep a finished command from ending.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failure::print(&error);
+            ExitCode::from(failure::exit_code(&error))
+        }
+    }
+}
+
+async fn carry_out(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Demo(args) => commands::demo::demo(args).await,
+        Command::Run(installation) => {
+            let config = load(&installation)?;
+            start_log(&config.log)?;
+            commands::run::run(config).await
+        }
+        Command::Init { dir } => commands::init::init(&dir),
+        Command::CheckConfig(installation) => commands::check_config::check_config(&installation.config),
+        Command::Import { installation, file, dry_run } => {
+            commands::import::import(&quiet(&installation)?, &file, dry_run).await
+        }
+        Command::Rate { tariff, calls, out, explain } => commands::rate::rate(&tariff, &calls, &out, explain),
+        Command::Explain { installation, cdr } => {
+            commands::explain::explain(&quiet(&installation)?, &cdr).await
+        }
+        Command::Sql { installation, query, format } => {
+            commands::sql::sql(&quiet(&installation)?, query, format).await
+        }
+        Command::Invoice { installation, action } => {
+            commands::invoice::invoice(&quiet(&installation)?, action).await
+        }
+        Command::Export { installation, action } => {
+            commands::export::export(&quiet(&installation)?, action).await
+        }
+        Command::Fraud { installation, action } => {
+            commands::fraud::fraud(&quiet(&installation)?, action).await
+        }
+        Command::Suspense { installation, limit } => {
+            commands::suspense::suspense(&quiet(&installation)?, limit).await
+        }
+        Command::Audit(installation) => commands::audit::audit(&quiet(&installation)?).await,
+        Command::User { installation, action } => commands::user::user(&quiet(&installation)?, action).await,
+        Command::Call(args) => commands::call::call(args).await,
+    }
+}
+
+fn load(installation: &Installation) -> anyhow::Result<Config> {
+    Ok(Config::load(&installation.config)?)
+}
+
+/// For commands that print their results: only warnings beside them.
+fn quiet(installation: &Installation) -> anyhow::Result<Config> {
+    let config = load(installation)?;
+    start_log("warn")?;
+    Ok(config)
+}
+
+/// Log lines go to standard error; `TOLLBOOK_LOG` goes before the configuration.
+pub(crate) fn start_log(filter: &str) -> anyhow::Result<()> {
+    let filter = std::env::var("TOLLBOOK_LOG").unwrap_or_else(|_| filter.to_owned());
+    let filter = EnvFilter::try_new(&filter).map_err(|why| {
+        failure::UserError::new(
+            format!("log = {filter:?}: {why}"),
+            "write it like \"info\" or \"warn,switch=debug\"",
+        )
+    })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! An installation of the built program in a directory of its own, on free ports, and the peers around it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Nothing here takes longer on a working system, however slow the machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether a peer is installed. A missing one leaves a test out with a line; with `CI=true` that is a failure.
+pub(crate) fn have(program: &str) -> bool {
+    let found =
+        Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success();
+    if !found {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{program} is not installed");
+        eprintln!("left out: {program} is not installed");
+    }
+    found
+}
+
+/// The built program, beside this test's own binary.
+pub(crate) fn tollbook_path() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().unwrap().parent().unwrap().join("tollbook");
+    assert!(path.exists(), "{} is not built; run `cargo build -p tollbook` first", path.display());
+    path
+}
+
+/// Runs the program to its end.
+pub(crate) fn tollbook(args: &[&str]) -> Output {
+    Command::new(tollbook_path()).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs a command that must succeed, and returns what it printed.
+pub(crate) fn printed(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|why| panic!("{command:?}: {why}"));
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}:\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A UDP port that is free on `ip` now.
+pub(crate) fn free_udp(ip: &str) -> SocketAddr {
+    UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap()
+}
+
+/// A TCP port that is free now.
+pub(crate) fn free_tcp() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Asks again until it is true.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test waits for other processes by the clock on the wall")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// A process that does not outlive its test.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|why| panic!("{command:?}: {why}")))
+    }
+
+    /// SIGKILL: no chance to tidy up.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// SIGTERM, and a good end.
+    pub(crate) fn stop(mut self) {
+        printed(Command::new("kill").args(["-TERM", &self.0.id().to_string()]));
+        let status = self.0.wait().unwrap();
+        assert!(status.success(), "ended with {status}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A fresh installation with the sample world.
+pub(crate) struct Installation {
+    dir: tempfile::TempDir,
+    pub(crate) sip: SocketAddr,
+    pub(crate) sftp: SocketAddr,
+    pub(crate) web: SocketAddr,
+    /// Where the two carriers' gateways must listen.
+    pub(crate) carriers: [SocketAddr; 2],
+}
+
+impl Installation {
+    /// `tollbook init`, free ports, a key for the operator's SFTP user, `tollbook import`.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("tollbook");
+        let made = Self {
+            dir,
+            sip: free_udp("127.0.0.1"),
+            sftp: free_tcp(),
+            web: free_tcp(),
+            carriers: [free_udp("127.0.0.2"), free_udp("127.0.0.3")],
+        };
+        printed(Command::new(tollbook_path()).arg("init").arg(&home));
+        printed(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(made.key()));
+        let public = std::fs::read_to_string(made.key().with_extension("pub")).unwrap();
+        std::fs::write(
+            made.config(),
+            // sipp reads only the first challenge, and knows only MD5.
+            format!(
+                "[switch]\nlisten = \"{}\"\ndomain = \"sip.meridian.example\"\n\
+                 digest_algorithms = [\"MD5\", \"SHA-256\"]\n[web]\nlisten = \"{}\"\n\
+                 [sftp.server]\nlisten = \"{}\"\n[[sftp.users]]\nname = \"operator\"\nfolder = \"system\"\nauthorized_keys = [\"{}\"]\n",
+                made.sip,
+                made.web,
+                made.sftp,
+                public.trim()
+            ),
+        )
+        .unwrap();
+        let world = home.join("world.toml");
+        let text = std::fs::read_to_string(&world)
+            .unwrap()
+            .replace("127.0.0.2:5070", &made.carriers[0].to_string())
+            .replace("127.0.0.3:5080", &made.carriers[1].to_string());
+        std::fs::write(&world, text).unwrap();
+        made.run_command(&["import", world.to_str().unwrap()]);
+        made
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.dir.path().join("tollbook")
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.home().join("tollbook.toml")
+    }
+
+    /// The operator's private key.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.dir.path().join("operator_key")
+    }
+
+    /// `tollbook ARGS --config ...`, which must succeed.
+    pub(crate) fn run_command(&self, args: &[&str]) -> String {
+        printed(Command::new(tollbook_path()).args(args).arg("--config").arg(self.config()))
+    }
+
+    /// The rows of a query, as lines of CSV without their header.
+    pub(crate) fn sql(&self, query: &str) -> Vec<String> {
+        self.run_command(&["sql", "--format", "csv", query]).lines().skip(1).map(str::to_owned).collect()
+    }
+
+    /// `tollbook run`, up and listening.
+    pub(crate) fn start(&self) -> Running {
+        let mut child = Command::new(tollbook_path())
+            .args(["run", "--config"])
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::options().create(true).append(true).open(self.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().map(Result::unwrap);
+        assert!(
+            first.as_deref().is_some_and(|line| line.starts_with("SIP")),
+            "not started: {first:?}\n{}",
+            std::fs::read_to_string(self.path().join("log")).unwrap()
+        );
+        // Somebody has to read what else it prints.
+        std::thread::spawn(move || for _ in lines.by_ref() {});
+        Running(child)
+    }
+}
+
+/// A file in `dir` with `text`.
+pub(crate) fn write_file(dir: &Path, name: &str, text: &str) -> PathBuf {
+    let path = dir.join(name);
+    std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    path
+}

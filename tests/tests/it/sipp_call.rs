@@ -1,0 +1,279 @@
+//! The main job, with real peers at every edge: sipp calls as customer and answers as carrier; the CDRs, prices, the lock, the CDR
+//! file fetched by OpenSSH, the Parquet rows read by a plain reader and the invoice's text are looked at from outside.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use parquet::file::reader::{FileReader, SerializedFileReader};
+
+use crate::rig::{
+    Installation, Running, eventually, free_udp, have, printed, tollbook, tollbook_path, write_file,
+};
+
+fn scenario(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sipp").join(name)
+}
+
+/// A carrier's gateway that answers everything.
+fn gateway(at: SocketAddr) -> Running {
+    Running::spawn(
+        Command::new("sipp")
+            .args(["-sn", "uas", "-nostdin", "-i", &at.ip().to_string(), "-p", &at.port().to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()),
+    )
+}
+
+/// `n_calls` calls one after the other by `user`, each held for `hold_ms`; sipp checks every message.
+fn calls(
+    made: &Installation,
+    scenario_name: &str,
+    user: &str,
+    password: &str,
+    number: &str,
+    n_calls: u32,
+    hold_ms: u32,
+) {
+    let fields = write_file(
+        made.path(),
+        &format!("{user}-{number}.csv"),
+        &format!("SEQUENTIAL\n{user};{number};[authentication username={user} password={password}]\n"),
+    );
+    let local = free_udp("127.0.0.1");
+    printed(
+        Command::new("sipp")
+            .arg(made.sip.to_string())
+            .arg("-sf")
+            .arg(scenario(scenario_name))
+            .arg("-inf")
+            .arg(fields)
+            .args([
+                "-i",
+                "127.0.0.1",
+                "-p",
+                &local.port().to_string(),
+                "-nostdin",
+                "-timeout",
+                "50",
+                "-timeout_error",
+            ])
+            .args(["-m", &n_calls.to_string(), "-r", "5", "-l", "5", "-d", &hold_ms.to_string()]),
+    );
+}
+
+/// What a plain reader finds in all files of the lake: rows, and the sum of the column `customer_cost` in millionths.
+fn parquet_rows(home: &Path) -> (i64, i128) {
+    let mut rows = 0;
+    let mut micros = 0;
+    let mut days = vec![home.join("data/lake/cdrs")];
+    while let Some(dir) = days.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                days.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "parquet") {
+                let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+                rows += reader.metadata().file_metadata().num_rows();
+                for row in reader.get_row_iter(None).unwrap() {
+                    for (name, field) in row.unwrap().into_columns() {
+                        if name == "customer_cost"
+                            && let parquet::record::Field::Decimal(cost) = field
+                        {
+                            micros += cost.data().iter().enumerate().fold(0_i128, |sum, (idx, byte)| {
+                                // Big-endian two's complement.
+                                if idx == 0 {
+                                    i128::from(byte.cast_signed())
+                                } else {
+                                    (sum << 8) | i128::from(*byte)
+                                }
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    (rows, micros)
+}
+
+#[test]
+fn calls_of_a_foreign_phone_become_cdrs_money_a_lock_a_file_and_an_invoice() {
+    if !["sipp", "sftp", "ssh-keygen", "pdftotext"].into_iter().all(have) {
+        return;
+    }
+    let made = Installation::new();
+    let house = made.start();
+    let _gateways = made.carriers.map(gateway);
+
+    // Five answered calls to Germany; sipp fails the test on any message out of place.
+    calls(&made, "customer_call.xml", "huber", "change-me-huber", "4930555123", 5, 1_200);
+    calls(&made, "refused_call.xml", "huber", "wrong-password-for-huber", "4930555123", 1, 0);
+    eventually("five calls are in the lake", || {
+        made.sql("select count(*) from calls where status = 'ok'") == ["5"]
+    });
+    let facts = made.sql(
+        "select min(duration_seconds) >= 1.2 and max(duration_seconds) < 10, min(codec), min(attempts), \
+         count(distinct call_id), min(destination_number) from calls where status = 'ok'",
+    );
+    assert_eq!(facts, ["true,PCMU/8000,1,5,4930555123"]);
+    // The sample tariff: a minute to Germany fixed, begun and charged whole, on-peak or off-peak.
+    let costs = made.sql("select distinct customer_cost, customer_zone, billed_seconds, onpeak_seconds from calls where status = 'ok'");
+    for cost in &costs {
+        assert!(["0.022000,Germany,60,60", "0.016000,Germany,60,0"].contains(&cost.as_str()), "{costs:?}");
+    }
+
+    // Dear calls, one at a time, until the day's limit of the hotel is reached: nine at the cheapest hour.
+    let mut n_dear = 0;
+    while !made.run_command(&["fraud", "locks"]).contains("hotel-seeblick") {
+        assert!(n_dear < 9, "not locked after {n_dear} calls");
+        calls(&made, "customer_call.xml", "seeblick", "change-me-seeblick", PREMIUM, 1, 300);
+        n_dear += 1;
+        let rated = format!("select count(*) from calls where dialed = '{PREMIUM}'");
+        eventually("the dear call is rated", || made.sql(&rated) == [n_dear.to_string()]);
+    }
+    calls(&made, "refused_call.xml", "seeblick", "change-me-seeblick", "4930555123", 1, 0);
+    // The baker is not.
+    calls(&made, "customer_call.xml", "huber", "change-me-huber", "4930555123", 1, 200);
+    eventually("the refusal has its record", || {
+        made.sql("select count(*) from calls where cause = 'locked_out' and code = 403") == ["1"]
+    });
+    assert!(made.run_command(&["fraud", "alerts"]).contains("daily_spend"));
+    let evidence =
+        made.sql("select cdr_id from calls where customer_cost > 0 order by customer_cost desc limit 1");
+    let explained = made.run_command(&["explain", &evidence[0]]);
+    assert!(explained.contains("customer out") && explained.contains("init"), "{explained}");
+
+    // The partner's file, over the built-in server, by OpenSSH.
+    made.run_command(&["export", "run"]);
+    let fetched = made.path().join("fetched");
+    std::fs::create_dir(&fetched).unwrap();
+    printed(
+        Command::new("sftp")
+            .args(["-q", "-r", "-P", &made.sftp.port().to_string(), "-i"])
+            .arg(made.key())
+            .args([
+                "-o",
+                "IdentitiesOnly=yes",
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+            ])
+            .arg("operator@127.0.0.1:/")
+            .arg(&fetched),
+    );
+    let file = find(&fetched, "cdr");
+    made.run_command(&["export", "verify", file.to_str().unwrap()]);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let n_rows = text.lines().count() - 2;
+    assert_eq!(made.sql("select count(*) from calls"), [n_rows.to_string()]);
+    assert!(text.starts_with(&format!("007,{n_rows:04}\n")), "{}", text.lines().next().unwrap());
+    assert!(text.lines().nth(1).unwrap().split("','").count() == 59);
+
+    // The lake's files, by a reader that knows nothing of us.
+    let (rows, micros) = parquet_rows(&made.home());
+    assert_eq!(made.sql("select count(*) from calls_history"), [rows.to_string()]);
+    let sum = made.sql("select cast(sum(customer_cost) * 1000000 as bigint) from calls_history");
+    assert_eq!(sum, [micros.to_string()]);
+
+    // The invoice.
+    let today = made.sql("select cast(max(start_at) as date) + interval '1 day' from calls");
+    let through = &today[0][..10];
+    let shown = made.run_command(&["invoice", "run", "--through", through]);
+    assert!(shown.contains("INV-"), "{shown}");
+    let again = made.run_command(&["invoice", "run", "--through", through]);
+    assert!(again.contains("was there already") && !again.contains(" new"), "{again}");
+    let list = made.run_command(&["invoice", "list"]);
+    let number = list
+        .lines()
+        .find(|line| line.contains("baeckerei-huber"))
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
+    let pdf = made.path().join("invoice.pdf");
+    made.run_command(&["invoice", "pdf", number, "--out", pdf.to_str().unwrap()]);
+    let page = printed(Command::new("pdftotext").args(["-layout"]).arg(&pdf).arg("-"));
+    for word in [number, "Bäckerei Huber KG", "Meridian Voice GmbH", "Germany", "20"] {
+        assert!(page.contains(word), "{word} is not in:\n{page}");
+    }
+    eventually("the invoice is mailed", || {
+        std::fs::read_dir(made.home().join("data/outbox")).is_ok_and(|mut files| {
+            files.any(|file| {
+                let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
+                text.contains(number) && text.contains("huber@baeckerei.example")
+            })
+        })
+    });
+
+    // The console: nobody unsigned sees a figure.
+    let status = |path: &str| {
+        printed(Command::new("curl").args([
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            &format!("http://{}{path}", made.web),
+        ]))
+    };
+    assert_eq!(status("/api/v1/figures"), "401");
+    assert_eq!(status("/"), "303");
+    assert_eq!(status("/sign-in"), "200");
+
+    house.stop();
+    let proof =
+        Command::new(tollbook_path()).args(["audit", "--config"]).arg(made.config()).output().unwrap();
+    let shown = String::from_utf8_lossy(&proof.stdout);
+    assert!(
+        proof.status.success() && shown.contains("all of it holds") && !shown.contains("not read"),
+        "{shown}"
+    );
+}
+
+/// A number whose first minute costs more than any other in the sample tariff.
+const PREMIUM: &str = "882345678901";
+
+fn find(dir: &Path, extension: &str) -> PathBuf {
+    let mut dirs = vec![dir.to_path_buf()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                return path;
+            }
+        }
+    }
+    panic!("no .{extension} below {}", dir.display());
+}
+
+#[test]
+fn rate_works_without_an_installation() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("t");
+    printed(Command::new(tollbook_path()).arg("init").arg(&home));
+    let calls = write_file(
+        dir.path(),
+        "calls.csv",
+        "id,account,source,destination,start,duration_seconds\n1,a,431900500,4930555123,2026-03-02T10:00:00Z,61\n2,a,431900500,999,2026-03-02T10:00:00Z,61\n",
+    );
+    let out = dir.path().join("rated.csv");
+    let output = tollbook(&[
+        "rate",
+        "--tariff",
+        home.join("tariffs/retail").to_str().unwrap(),
+        "--calls",
+        calls.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(out).unwrap();
+    let rows: Vec<&str> = text.lines().collect();
+    assert!(rows[0].starts_with("id,cost,currency,zone"), "{text}");
+    assert!(rows[1].starts_with("1,") && rows[1].contains("Germany"), "{text}");
+    assert!(rows[2].ends_with("no_rate"), "{text}");
+}

@@ -1,0 +1,268 @@
+//! The command line: what each command takes. What it does is in `commands/`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// From SIP INVITE to paid invoice: switch, mediation, rating, fraud control, invoices, CDR exchange and SQL in one
+/// program.
+#[derive(Debug, Parser)]
+#[command(name = "tollbook", version, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the installation is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Installation {
+    /// Configuration file of the installation.
+    #[arg(long, value_name = "FILE", default_value = "tollbook.toml")]
+    pub(crate) config: PathBuf,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole pipeline on real SIP calls over loopback, and show what came of them.
+    Demo(DemoArgs),
+    /// Run the installation until it is told to stop.
+    Run(Installation),
+    /// Write a commented configuration and sample provisioning data.
+    Init {
+        /// Directory of the new installation; must be empty or not exist yet.
+        dir: PathBuf,
+    },
+    /// Read the configuration and say what is wrong with it.
+    CheckConfig(Installation),
+    /// Load provisioning data: a world in TOML, with its tariffs.
+    Import {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// The world file.
+        file: PathBuf,
+        /// Check everything, change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Price a file of calls by a tariff directory; needs no installation.
+    Rate {
+        /// Directory with profile.toml, fees.csv and perhaps offpeak.toml.
+        #[arg(long, value_name = "DIR")]
+        tariff: PathBuf,
+        /// Calls: id,account,source,destination,start,duration_seconds[,direction].
+        #[arg(long, value_name = "FILE")]
+        calls: PathBuf,
+        /// Where the priced calls go.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Print how each price came about.
+        #[arg(long)]
+        explain: bool,
+    },
+    /// Show how a call got its price.
+    Explain {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// The CDR's id, 32 hexadecimal digits.
+        cdr: String,
+    },
+    /// Ask the lake.
+    Sql {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// The query; read from standard input if absent.
+        query: Option<String>,
+        /// How to print the rows.
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Billing runs and invoices.
+    Invoice {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// What to do.
+        #[command(subcommand)]
+        action: InvoiceAction,
+    },
+    /// CDR files.
+    Export {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// What to do.
+        #[command(subcommand)]
+        action: ExportAction,
+    },
+    /// Alerts and locks.
+    Fraud {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// What to do.
+        #[command(subcommand)]
+        action: FraudAction,
+    },
+    /// Records that could not be processed.
+    Suspense {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// How many to show.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Prove that nothing was lost and nothing doubled.
+    Audit(Installation),
+    /// People who may sign in to the console.
+    User {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// What to do.
+        #[command(subcommand)]
+        action: UserAction,
+    },
+    /// Place a test call with the built-in phone and report each step.
+    Call(CallArgs),
+}
+
+/// Of `tollbook demo`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoArgs {
+    /// Where the installation is made; must be empty or not exist yet.
+    #[arg(long, value_name = "DIR", default_value = "demo-data")]
+    pub(crate) dir: PathBuf,
+    /// How many calls.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(20..=200_000))]
+    pub(crate) calls: u32,
+    /// New calls a second.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) cps: u32,
+    /// Keep everything running at the end, until Ctrl-C.
+    #[arg(long)]
+    pub(crate) stay: bool,
+}
+
+/// Of `tollbook call`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CallArgs {
+    /// The switch, such as 127.0.0.1:5060.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) switch: std::net::SocketAddr,
+    /// Name of the subscriber that calls.
+    #[arg(long)]
+    pub(crate) user: String,
+    /// SIP domain of the subscriber.
+    #[arg(long)]
+    pub(crate) domain: String,
+    /// Its password; better given in the environment.
+    #[arg(long, env = "TOLLBOOK_SIP_PASSWORD", hide_env_values = true)]
+    pub(crate) password: String,
+    /// Hang up after so many seconds.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) seconds: u64,
+    /// The number to call.
+    pub(crate) number: String,
+}
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns.
+    Table,
+    /// Comma-separated, with a header.
+    Csv,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Of `tollbook invoice`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InvoiceAction {
+    /// Invoice a period; accounts that have their invoice keep it.
+    Run {
+        /// A month, such as 2026-10, in each account's own zone.
+        #[arg(long, value_name = "YYYY-MM", required_unless_present = "through", conflicts_with = "through")]
+        period: Option<String>,
+        /// Close early instead: from the first of the month through this day, in each account's own zone.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        through: Option<chrono::NaiveDate>,
+        /// Only this account.
+        #[arg(long, value_name = "HANDLE")]
+        account: Option<String>,
+        /// Show what would be invoiced, number nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List invoices.
+    List,
+    /// Write an invoice's PDF to a file.
+    Pdf {
+        /// Its number.
+        number: String,
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+/// Of `tollbook export`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportAction {
+    /// Close a file for every owner with calls waiting.
+    Run,
+    /// List the files written.
+    List,
+    /// Check a file's count and checksum.
+    Verify {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// Of `tollbook fraud`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FraudAction {
+    /// List alerts.
+    Alerts,
+    /// List locks in force.
+    Locks,
+    /// Lock an account.
+    Lock {
+        /// Its handle.
+        account: String,
+        /// none, foreign, outgoing, all, global or ported.
+        #[arg(long, default_value = "outgoing")]
+        level: String,
+        /// Why; kept in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Unlock an account.
+    Unlock {
+        /// Its handle.
+        account: String,
+        /// Why; kept in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// Of `tollbook user`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserAction {
+    /// Create a user; the password is read from standard input.
+    Add {
+        /// Name.
+        name: String,
+        /// operator, finance, fraud or auditor.
+        #[arg(long, default_value = "operator")]
+        role: String,
+    },
+}

@@ -1,0 +1,50 @@
+//! `tollbook explain`: how a call got its price, for each party, from the evidence kept with it.
+
+use model::{CdrId, Directory, RatedCdr};
+
+use crate::config::Config;
+use crate::failure::UserError;
+use crate::system::open_store;
+
+/// Prints the evidence of one call.
+pub(crate) async fn explain(config: &Config, cdr: &str) -> anyhow::Result<()> {
+    let id: CdrId = cdr.parse().map_err(|why: model::InvalidId| {
+        UserError::new(why.to_string(), "`tollbook sql \"select cdr_id from calls\"` lists them")
+    })?;
+    let store = open_store(config).await?;
+    let Some(payload) = store.rated_call(id).await? else {
+        return Err(UserError::new(
+            format!("there is no rated call {id}"),
+            "`tollbook suspense` shows calls that could not be rated",
+        )
+        .into());
+    };
+    print(&model::wire::decode_rated(&payload)?, &store.directory().await?);
+    Ok(())
+}
+
+fn print(rated: &RatedCdr, directory: &Directory) {
+    let cdr = &rated.cdr;
+    println!("call      {} (Call-ID {})", cdr.call, cdr.sip_call_id);
+    println!(
+        "from      {} to {}",
+        cdr.source.cli.map_or_else(|| cdr.source.user.clone(), |cli| cli.to_string()),
+        cdr.destination.user_in
+    );
+    println!("start     {}", cdr.start_at.format("%F %T%.3f UTC"));
+    println!("duration  {}.{:06} s", cdr.duration_us / 1_000_000, cdr.duration_us % 1_000_000);
+    println!("outcome   {} ({}, {}), ended by {}", cdr.status, cdr.code, cdr.cause, cdr.ended_by);
+    for attempt in &cdr.attempts {
+        let pdd =
+            attempt.pdd_us.map_or_else(String::new, |us| format!(", first sign after {} ms", us / 1_000));
+        println!("route {}   {:?}: {}{pdd}", attempt.attempt, attempt.party, attempt.code);
+    }
+    for charge in &rated.charges {
+        let account = directory.accounts.iter().find(|account| account.id == charge.account);
+        println!();
+        print!("{}", rating::explain(charge, account.map_or(chrono_tz::UTC, |account| account.timezone)));
+    }
+    if rated.charges.is_empty() {
+        println!("nobody pays: the call was not answered");
+    }
+}

@@ -1,0 +1,120 @@
+//! `tollbook invoice`: billing runs, the list of invoices, their PDFs.
+
+use std::path::Path;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use lake::Lake;
+
+use crate::billing::{Outcome, Run, Window, is_billed};
+use crate::cli::InvoiceAction;
+use crate::clock::Clock;
+use crate::commands::{account_named, print_table};
+use crate::config::Config;
+use crate::failure::UserError;
+use crate::system::open_store;
+
+/// Runs, lists or writes.
+pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::Result<()> {
+    match action {
+        InvoiceAction::Run { period, through, account, dry_run } => {
+            let window = match (period, through) {
+                (Some(month), _) => Window::Month(month),
+                (None, Some(day)) => Window::Through(day),
+                (None, None) => return Err(UserError::new("no period", "give --period YYYY-MM").into()),
+            };
+            run(config, window, account.as_deref(), dry_run).await
+        }
+        InvoiceAction::List => list(config).await,
+        InvoiceAction::Pdf { number, out } => pdf(config, &number, &out).await,
+    }
+}
+
+async fn run(config: &Config, window: Window, only: Option<&str>, dry_run: bool) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let lake = Lake::open_read_only(&config.lake.dir)?;
+    let directory = store.directory().await?;
+    if let Window::Month(month) = &window {
+        invoicing::Period::month(month, chrono_tz::UTC)
+            .map_err(|why| UserError::new(format!("--period: {why}"), "write it like 2026-10"))?;
+    }
+    let accounts: Vec<_> = match only {
+        Some(handle) => vec![account_named(&directory, handle)?],
+        None => directory.accounts.iter().filter(|account| is_billed(account)).collect(),
+    };
+    let run = Run::prepare(&store, &lake, &directory, Clock::start().utc(), window, dry_run).await?;
+    let bar = ProgressBar::new(accounts.len() as u64)
+        .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} accounts, {per_sec}, {eta} left")?);
+    let mut rows = Vec::new();
+    let mut failures = Vec::new();
+    for account in accounts {
+        // One account's trouble is its own.
+        let row = match run.account(account).await {
+            Ok(Outcome::Made { number, gross }) => [number, gross.to_string(), "new".to_owned()],
+            Ok(Outcome::Kept { number, gross }) => {
+                [number, gross.to_string(), "was there already".to_owned()]
+            }
+            Ok(Outcome::Draft { gross }) => {
+                ["(draft)".to_owned(), gross.to_string(), "dry run, nothing kept".to_owned()]
+            }
+            Ok(Outcome::Nothing) => [String::new(), String::new(), "no fee and no calls".to_owned()],
+            Ok(Outcome::Held(why)) => [String::new(), String::new(), format!("held back: {why}")],
+            Err(why) => {
+                failures.push(account.handle.clone());
+                [String::new(), String::new(), format!("failed: {why:#}")]
+            }
+        };
+        rows.push([vec![account.handle.clone()], row.to_vec()].concat());
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    print_table(&["account", "invoice", "total", ""], rows.into_iter(), "there are no customers");
+    anyhow::ensure!(failures.is_empty(), "no invoice for {}", failures.join(", "));
+    Ok(())
+}
+
+async fn list(config: &Config) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let directory = store.directory().await?;
+    let invoices = store.invoice_list().await?;
+    print_table(
+        &["number", "account", "from", "to (excluded)", "net", "tax", "total", "state"],
+        invoices.iter().map(|invoice| {
+            let handle = directory.accounts.iter().find(|account| account.id == invoice.account);
+            vec![
+                invoice.number.clone(),
+                handle.map_or_else(|| invoice.account.to_string(), |account| account.handle.clone()),
+                invoice.period_start.format("%F %T").to_string(),
+                invoice.period_end.format("%F %T").to_string(),
+                invoice.net.amount.to_string(),
+                invoice.tax.amount.to_string(),
+                invoice.gross.to_string(),
+                invoice.state.as_str().to_owned(),
+            ]
+        }),
+        "there are no invoices",
+    );
+    Ok(())
+}
+
+async fn pdf(config: &Config, number: &str, out: &Path) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let invoices = store.invoice_list().await?;
+    let Some(invoice) = invoices.iter().find(|invoice| invoice.number == number) else {
+        return Err(UserError::new(
+            format!("there is no invoice {number:?}"),
+            "`tollbook invoice list` shows them",
+        )
+        .into());
+    };
+    let Some(pdf) = store.invoice_pdf(invoice.id).await? else {
+        return Err(UserError::new(
+            format!("invoice {number} has no PDF yet"),
+            "run the billing run of its period again",
+        )
+        .into());
+    };
+    std::fs::write(out, pdf).with_context(|| format!("write {}", out.display()))?;
+    println!("{}", out.display());
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! One module a command; each prints its own results. What several of them share is in here.
+
+#![expect(clippy::print_stdout, reason = "printing is what commands do")]
+
+pub(crate) mod audit;
+pub(crate) mod call;
+pub(crate) mod check_config;
+pub(crate) mod demo;
+pub(crate) mod explain;
+pub(crate) mod export;
+pub(crate) mod fraud;
+pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod invoice;
+pub(crate) mod rate;
+pub(crate) mod run;
+pub(crate) mod sql;
+pub(crate) mod suspense;
+pub(crate) mod user;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use model::{Account, Directory};
+
+use crate::failure::UserError;
+
+/// Prints rows under `columns`, or `if_empty` when there are none.
+fn print_table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>, if_empty: &str) {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(columns);
+    let mut n_rows = 0;
+    for row in rows {
+        table.add_row(row);
+        n_rows += 1;
+    }
+    if n_rows == 0 {
+        println!("{if_empty}");
+    } else {
+        println!("{table}");
+    }
+}
+
+/// The account with this handle.
+fn account_named<'a>(directory: &'a Directory, handle: &str) -> Result<&'a Account, UserError> {
+    directory.accounts.iter().find(|account| account.handle == handle).ok_or_else(|| {
+        let nearest = directory
+            .accounts
+            .iter()
+            .map(|account| account.handle.as_str())
+            .min_by_key(|known| strsim::damerau_levenshtein(handle, known));
+        let remedy = nearest.map(|known| format!("did you mean {known}?")).unwrap_or_default();
+        UserError::new(format!("there is no account {handle:?}"), remedy)
+    })
+}

@@ -1,0 +1,110 @@
+//! What a lane has seen and done, counted in the same transaction as its position: the figures of `tollbook audit`.
+
+use model::{Body, Effect, Effects, EventBody};
+use serde::{Deserialize, Serialize};
+
+/// Counters of one lane of one stage, since the beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Counts {
+    /// Call events read.
+    pub(crate) events_in: u64,
+    /// Of these, INVITEs accepted for processing: calls.
+    pub(crate) attempts_in: u64,
+    /// CDRs read, first revisions.
+    pub(crate) cdrs_in: u64,
+    /// CDRs read that supersede an earlier one.
+    pub(crate) revisions_in: u64,
+    /// Rated calls read.
+    pub(crate) rated_in: u64,
+    /// Postings read.
+    pub(crate) postings_in: u64,
+    /// CDRs written, first revisions.
+    pub(crate) cdrs_out: u64,
+    /// CDRs written that supersede an earlier one.
+    pub(crate) revisions_out: u64,
+    /// Rated calls written.
+    pub(crate) rated_out: u64,
+    /// Postings written.
+    pub(crate) postings_out: u64,
+    /// Postings made.
+    pub(crate) posted: u64,
+    /// Calls queued for export, over all owners.
+    pub(crate) exports: u64,
+    /// Calls queued for the operator's own export.
+    pub(crate) exports_system: u64,
+    /// Records put aside.
+    pub(crate) suspended: u64,
+    /// Records dropped because they had been applied before.
+    pub(crate) replays: u64,
+}
+
+impl Counts {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    pub(crate) fn to_bytes(self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&self)
+    }
+
+    /// A record was read.
+    pub(crate) fn saw(&mut self, body: &Body) {
+        match body {
+            Body::Call(event) => {
+                self.events_in += 1;
+                if matches!(event.body, EventBody::Attempt(_)) {
+                    self.attempts_in += 1;
+                }
+            }
+            Body::Cdr(cdr) if cdr.revision == 0 => self.cdrs_in += 1,
+            Body::Cdr(_) => self.revisions_in += 1,
+            Body::Rated(_) => self.rated_in += 1,
+            Body::Posting(_) => self.postings_in += 1,
+            Body::Tick(_) | Body::Edr(_) | Body::Control(_) => {}
+        }
+    }
+
+    /// And this came of it.
+    pub(crate) fn did(&mut self, effects: &Effects) {
+        for effect in &effects.0 {
+            match effect {
+                Effect::Append { body, .. } => match &**body {
+                    Body::Cdr(cdr) if cdr.revision == 0 => self.cdrs_out += 1,
+                    Body::Cdr(_) => self.revisions_out += 1,
+                    Body::Rated(_) => self.rated_out += 1,
+                    Body::Posting(_) => self.postings_out += 1,
+                    Body::Tick(_) | Body::Call(_) | Body::Edr(_) | Body::Control(_) => {}
+                },
+                Effect::Post(_) => self.posted += 1,
+                Effect::Suspend(_) => self.suspended += 1,
+                Effect::Export { owner, .. } => {
+                    self.exports += 1;
+                    if owner == "system" {
+                        self.exports_system += 1;
+                    }
+                }
+                Effect::Alert(_) | Effect::Lock(_) => {}
+            }
+        }
+    }
+
+    /// Sum over lanes.
+    pub(crate) fn add(&mut self, other: Counts) {
+        self.events_in += other.events_in;
+        self.attempts_in += other.attempts_in;
+        self.cdrs_in += other.cdrs_in;
+        self.revisions_in += other.revisions_in;
+        self.rated_in += other.rated_in;
+        self.postings_in += other.postings_in;
+        self.cdrs_out += other.cdrs_out;
+        self.revisions_out += other.revisions_out;
+        self.rated_out += other.rated_out;
+        self.postings_out += other.postings_out;
+        self.posted += other.posted;
+        self.exports += other.exports;
+        self.exports_system += other.exports_system;
+        self.suspended += other.suspended;
+        self.replays += other.replays;
+    }
+}

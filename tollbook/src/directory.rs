@@ -1,0 +1,42 @@
+//! The provisioning snapshot, shared by every task of the process and replaced as a whole.
+
+use std::sync::Arc;
+
+use model::Directory;
+use store::{Store, StoreError};
+use tokio::sync::watch;
+
+/// Hands out the current snapshot and loads new ones.
+#[derive(Clone)]
+pub(crate) struct DirectoryFeed {
+    store: Store,
+    latest: Arc<watch::Sender<Arc<Directory>>>,
+}
+
+impl DirectoryFeed {
+    /// Loads the first snapshot.
+    pub(crate) async fn load(store: Store) -> Result<Self, StoreError> {
+        let first = Arc::new(store.directory().await?);
+        Ok(Self { store, latest: Arc::new(watch::Sender::new(first)) })
+    }
+
+    /// The snapshot in force.
+    pub(crate) fn current(&self) -> Arc<Directory> {
+        self.latest.borrow().clone()
+    }
+
+    /// Loads the snapshot again and hands it to everybody.
+    pub(crate) async fn reload(&self) -> Result<Arc<Directory>, StoreError> {
+        let fresh = Arc::new(self.store.directory().await?);
+        self.latest.send_replace(fresh.clone());
+        Ok(fresh)
+    }
+
+    /// Loads it again if the database holds a newer one.
+    pub(crate) async fn reload_if_newer(&self) -> Result<(), StoreError> {
+        if self.store.revision().await? > self.current().revision {
+            self.reload().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! Between the switch and the event log: makes every event durable, in batches, and tells the switch when it cannot.
+
+use std::time::Duration;
+
+use bus::{Bus, Entry};
+use chrono::{DateTime, Utc};
+use model::{Body, CallEvent, EventBody, Record, Topic, wire};
+use switch::{EventLog, Input};
+use tokio::sync::mpsc;
+use tracing::{error, info};
+
+use crate::runner::entry;
+
+/// Events written at once; at 5 events a call this is 50 calls.
+const BATCH_MAX: usize = 256;
+
+/// Pause before an append is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Writes until the switch has gone. An append that fails is tried until it succeeds; meanwhile the switch refuses new calls, so
+/// the events of the calls that are up fit in the channel and no record is lost.
+pub(crate) async fn run(bus: &dyn Bus, mut events: mpsc::Receiver<CallEvent>, switch: mpsc::Sender<Input>) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while events.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let entries: Vec<Entry> = batch.drain(..).flat_map(|event| entries_of(bus, event)).collect();
+        append_until_done(bus, entries, &switch).await;
+    }
+}
+
+/// In the lane of the paying party; the start of a switch is news for every lane, each may hold open calls of its last life.
+fn entries_of(bus: &dyn Bus, event: CallEvent) -> Vec<Entry> {
+    let (payer, is_start) = (event.payer, matches!(event.body, EventBody::NodeStarted(_)));
+    let record = Record { origin: None, body: Body::Call(event) };
+    if is_start {
+        to_every_partition(bus, Topic::Calls, &record)
+    } else {
+        vec![entry(Topic::Calls, payer, &record, bus)]
+    }
+}
+
+async fn append_until_done(bus: &dyn Bus, entries: Vec<Entry>, switch: &mpsc::Sender<Input>) {
+    let mut failing = false;
+    loop {
+        match bus.append(entries.clone()).await {
+            Ok(_) if failing => {
+                info!("event log is writable again");
+                // The switch may have gone; then nobody needs to know.
+                let _ = switch.send(Input::EventLog(EventLog::Writable)).await;
+                return;
+            }
+            Ok(_) => return,
+            Err(why) => {
+                if !failing {
+                    error!(error = %why, "event log cannot be written; refusing new calls until it can");
+                    let _ = switch.send(Input::EventLog(EventLog::Unwritable)).await;
+                    failing = true;
+                }
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The same record for every partition of `topic`.
+pub(crate) fn to_every_partition(bus: &dyn Bus, topic: Topic, record: &Record) -> Vec<Entry> {
+    (0..bus.partitions()).map(|partition| Entry { topic, partition, payload: wire::encode(record) }).collect()
+}
+
+/// A tick for every lane of the topics that stages read.
+pub(crate) fn ticks(bus: &dyn Bus, now: DateTime<Utc>) -> Vec<Entry> {
+    let record = Record { origin: None, body: Body::Tick(now) };
+    [Topic::Calls, Topic::Cdrs, Topic::Rated]
+        .into_iter()
+        .flat_map(|topic| to_every_partition(bus, topic, &record))
+        .collect()
+}

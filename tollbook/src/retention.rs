@@ -1,0 +1,129 @@
+//! Lets the event log forget old records, but none that a consumer has not yet worked off.
+//!
+//! The log itself knows nothing of its consumers. So what each has to reach is noted now and then; once it is there, it has seen
+//! everything appended before the note. The log may expire what is older than its retention only when every consumer has come
+//! further than that.
+
+use std::time::Duration;
+
+use bus::Bus;
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::warn;
+
+use crate::system::Consumer;
+
+/// What one consumer has to reach.
+#[derive(Debug)]
+struct Target {
+    noted_at: DateTime<Utc>,
+    ends: Vec<u64>,
+}
+
+/// Watches over the consumers.
+#[derive(Debug, Default)]
+pub(crate) struct Keeper {
+    targets: Vec<Option<Target>>,
+    /// For each consumer, the time before which it has seen everything.
+    seen_before: Vec<Option<DateTime<Utc>>>,
+}
+
+impl Keeper {
+    /// Expires what may go at `now`; `retention` is that of the log.
+    pub(crate) async fn expire(
+        &mut self,
+        bus: &dyn Bus,
+        consumers: &[Consumer],
+        retention: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<(), bus::BusError> {
+        self.targets.resize_with(consumers.len(), || None);
+        self.seen_before.resize(consumers.len(), None);
+        for (idx, consumer) in consumers.iter().enumerate() {
+            let positions = consumer.progress.borrow().positions.clone();
+            if let Some(target) = self.targets[idx].take_if(|target| reached(&positions, &target.ends)) {
+                self.seen_before[idx] = Some(target.noted_at);
+            }
+            if self.targets[idx].is_none() {
+                let mut ends = Vec::new();
+                for partition in 0..bus.partitions() {
+                    ends.push(bus.range(consumer.topic, partition).await?.1);
+                }
+                self.targets[idx] = Some(Target { noted_at: now, ends });
+            }
+        }
+        let Some(oldest_needed) =
+            now.checked_sub_signed(TimeDelta::from_std(retention).unwrap_or(TimeDelta::MAX))
+        else {
+            return Ok(());
+        };
+        if self.seen_before.iter().all(|seen| seen.is_some_and(|seen| seen > oldest_needed)) {
+            bus.expire(now).await?;
+        } else if let Some(behind) = self.behind(oldest_needed) {
+            warn!(consumer = consumers[behind].name, "far behind; the event log keeps what it has not read");
+        }
+        Ok(())
+    }
+
+    /// A consumer that has been watched for long enough and still has old records before it.
+    fn behind(&self, oldest_needed: DateTime<Utc>) -> Option<usize> {
+        self.targets
+            .iter()
+            .position(|target| target.as_ref().is_some_and(|target| target.noted_at < oldest_needed))
+    }
+}
+
+fn reached(positions: &[u64], ends: &[u64]) -> bool {
+    positions.len() == ends.len() && positions.iter().zip(ends).all(|(position, end)| position >= end)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use bus::{EmbeddedBus, EmbeddedConfig, Entry};
+    use model::Topic;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::runner::Progress;
+
+    fn open(dir: &Path) -> EmbeddedBus {
+        let config = EmbeddedConfig {
+            partitions: 1,
+            retention: Duration::from_secs(3_600),
+            segment_span: Duration::from_secs(60),
+            ..EmbeddedConfig::default()
+        };
+        EmbeddedBus::open(dir, config).unwrap()
+    }
+
+    /// Appends a record, lets a day pass, and says how many records are left that were there first.
+    async fn left_after_a_day(position_reached: u64) -> u64 {
+        let dir = tempfile::tempdir().unwrap();
+        let bus = open(dir.path());
+        let (progress, seen) = watch::channel(Progress::default());
+        let consumers = [Consumer { name: "rating", topic: Topic::Cdrs, progress: seen }];
+        bus.append(vec![Entry { topic: Topic::Cdrs, partition: 0, payload: vec![1] }]).await.unwrap();
+        let mut keeper = Keeper::default();
+        let clock = crate::clock::Clock::start();
+        let retention = Duration::from_secs(3_600);
+        for hour in 0..24 {
+            let now = clock.utc() + TimeDelta::hours(hour);
+            keeper.expire(&bus, &consumers, retention, now).await.unwrap();
+            progress.send_modify(|progress| progress.positions = vec![position_reached]);
+            keeper.expire(&bus, &consumers, retention, now).await.unwrap();
+        }
+        let (start, end) = bus.range(Topic::Cdrs, 0).await.unwrap();
+        end - start
+    }
+
+    #[tokio::test]
+    async fn unread_record_outlives_its_retention() {
+        assert_eq!(left_after_a_day(0).await, 1);
+    }
+
+    #[tokio::test]
+    async fn read_record_goes_when_its_time_has_come() {
+        assert_eq!(left_after_a_day(1).await, 0);
+    }
+}

@@ -1,0 +1,430 @@
+//! Drives one stage over all lanes of its topic by the stage protocol: read, apply, append, commit.
+//!
+//! In: records of one topic. Out: records on other topics, each with its origin, and one SQL transaction a round with the
+//! new state, the position and everything the stage wants kept. A crash between append and commit replays the round;
+//! consumers drop what they have seen by its origin. What cannot be read or applied goes to suspense; a lane never stops
+//! for one record.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{Bus, Entry};
+use model::{
+    AccountId, Body, Directory, Effect, Effects, Origin, Record, Retry, Stage, StageInput, StateChange,
+    Suspended, Topic, partition_of,
+};
+use store::{LaneCommit, Store, StoreEffect, Watermark};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::clock::Clock;
+use crate::counts::Counts;
+use crate::directory::DirectoryFeed;
+
+/// Records of one lane in one round: about 150 kB of CDRs, and a transaction of some ten milliseconds.
+const ROUND_RECORDS_MAX: usize = 256;
+
+/// How long an idle runner sleeps before it looks again by itself, for instance at the directory.
+const IDLE_WAIT: Duration = Duration::from_millis(500);
+
+/// Pause after a failed round, before lanes are loaded again from the last commit.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The state entry under which the runner keeps its own counters, out of the way of the stage's keys.
+pub(crate) const COUNTS_KEY: &str = "\u{1}counts";
+
+/// What a runner needs of the house.
+#[derive(Clone)]
+pub(crate) struct Rooms {
+    /// The event log.
+    pub(crate) bus: Arc<dyn Bus>,
+    /// The database.
+    pub(crate) store: Store,
+    /// The clock: for the time a record was put aside, never for a decision.
+    pub(crate) clock: Clock,
+    /// Provisioning data.
+    pub(crate) directory: DirectoryFeed,
+}
+
+/// Hands a lane new provisioning data.
+type Refresh<S> = Box<dyn Fn(&mut S, &Arc<Directory>) + Send + Sync>;
+
+/// What makes a stage of a certain kind.
+pub(crate) struct Kind<S> {
+    /// Name in positions, origins and suspense.
+    pub(crate) name: &'static str,
+    /// Where it reads.
+    pub(crate) topic: Topic,
+    /// A fresh lane.
+    pub(crate) make: Box<dyn Fn() -> S + Send + Sync>,
+    /// Hands a lane new provisioning data; stages that need none ignore it.
+    pub(crate) refresh: Refresh<S>,
+}
+
+struct Lane<S> {
+    stage: S,
+    position: u64,
+    watermarks: Watermarks,
+    counts: Counts,
+}
+
+/// Per origin lane, the highest (offset, index) applied.
+pub(crate) struct Watermarks(HashMap<(String, u32), (u64, u32)>);
+
+impl Watermarks {
+    /// As loaded.
+    pub(crate) fn new(loaded: Vec<Watermark>) -> Self {
+        Self(
+            loaded
+                .into_iter()
+                .map(|mark| ((mark.stage, mark.partition), (mark.offset, mark.index)))
+                .collect(),
+        )
+    }
+
+    /// Whether a record of this origin is new; if so it is remembered. Records from outside always are.
+    pub(crate) fn admit(&mut self, origin: Option<&Origin>) -> bool {
+        let Some(origin) = origin else { return true };
+        let at = (origin.offset, origin.index);
+        match self.0.get_mut(&(origin.stage.clone(), origin.partition)) {
+            Some(seen) if *seen >= at => false,
+            Some(seen) => {
+                *seen = at;
+                true
+            }
+            None => {
+                self.0.insert((origin.stage.clone(), origin.partition), at);
+                true
+            }
+        }
+    }
+
+    /// For the commit.
+    pub(crate) fn to_vec(&self) -> Vec<Watermark> {
+        let mut all: Vec<Watermark> = self
+            .0
+            .iter()
+            .map(|((stage, partition), (offset, index))| Watermark {
+                stage: stage.clone(),
+                partition: *partition,
+                offset: *offset,
+                index: *index,
+            })
+            .collect();
+        all.sort_by(|a, b| (&a.stage, a.partition).cmp(&(&b.stage, b.partition)));
+        all
+    }
+}
+
+/// Why a round did not end well.
+#[derive(Debug)]
+enum RoundError {
+    /// A record made the stage panic; it will be put aside.
+    Poison { partition: u32, offset: u64 },
+    /// Bus or store; tried again.
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for RoundError {
+    fn from(error: E) -> Self {
+        RoundError::Failed(error.into())
+    }
+}
+
+/// How far a consumer has come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress {
+    /// Records consumed since the process began.
+    pub(crate) n_records: u64,
+    /// Next offset of each partition, as committed; empty until the lanes are loaded.
+    pub(crate) positions: Vec<u64>,
+}
+
+/// Runs a stage until `stop`. Failures of bus or store are logged and tried again from the last commit.
+pub(crate) async fn run<S: Stage>(
+    kind: Kind<S>,
+    rooms: Rooms,
+    stop: CancellationToken,
+    progress: watch::Sender<Progress>,
+) {
+    let mut poisoned = HashSet::new();
+    while !stop.is_cancelled() {
+        match session(&kind, &rooms, &stop, &progress, &poisoned).await {
+            Ok(()) => return,
+            Err(RoundError::Poison { partition, offset }) => {
+                error!(stage = kind.name, partition, offset, "stage failed on a record; putting it aside");
+                poisoned.insert((partition, offset));
+            }
+            Err(RoundError::Failed(cause)) => {
+                error!(
+                    stage = kind.name,
+                    error = format!("{cause:#}"),
+                    "round failed; trying again from the last commit"
+                );
+                tokio::select! {
+                    () = tokio::time::sleep(FAILURE_PAUSE) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+    }
+}
+
+async fn session<S: Stage>(
+    kind: &Kind<S>,
+    rooms: &Rooms,
+    stop: &CancellationToken,
+    progress: &watch::Sender<Progress>,
+    poisoned: &HashSet<(u32, u64)>,
+) -> Result<(), RoundError> {
+    let mut directory = rooms.directory.current();
+    let mut lanes = load_lanes(kind, rooms, &directory).await?;
+    loop {
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        let latest = rooms.directory.current();
+        if latest.revision != directory.revision || !Arc::ptr_eq(&latest, &directory) {
+            directory = latest;
+            for lane in &mut lanes {
+                (kind.refresh)(&mut lane.stage, &directory);
+            }
+        }
+        let n_records = round(kind, rooms, &mut lanes, &mut directory, poisoned).await?;
+        let positions: Vec<u64> = lanes.iter().map(|lane| lane.position).collect();
+        progress.send_modify(|progress| {
+            progress.n_records += n_records;
+            progress.positions.clone_from(&positions);
+        });
+        if n_records > 0 {
+            continue;
+        }
+        tokio::select! {
+            waited = rooms.bus.wait(kind.topic, &positions) => waited?,
+            () = tokio::time::sleep(IDLE_WAIT) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+}
+
+async fn load_lanes<S: Stage>(
+    kind: &Kind<S>,
+    rooms: &Rooms,
+    directory: &Arc<Directory>,
+) -> Result<Vec<Lane<S>>, RoundError> {
+    let mut saved: HashMap<u32, store::Lane> =
+        rooms.store.load_lanes(kind.name).await?.into_iter().map(|lane| (lane.partition, lane)).collect();
+    let mut lanes = Vec::new();
+    for partition in 0..rooms.bus.partitions() {
+        let mut stage = (kind.make)();
+        (kind.refresh)(&mut stage, directory);
+        let (position, watermarks, mut state) = match saved.remove(&partition) {
+            Some(lane) => (lane.position, lane.watermarks, lane.state),
+            None => (0, Vec::new(), Vec::new()),
+        };
+        let mut counts = Counts::default();
+        if let Some(at) = state.iter().position(|(key, _)| key == COUNTS_KEY) {
+            counts = Counts::from_bytes(&state.swap_remove(at).1)?;
+        }
+        stage.restore(state).map_err(|why| {
+            anyhow::anyhow!("the saved state of {} in lane {partition} cannot be read: {why}", kind.name)
+        })?;
+        lanes.push(Lane { stage, position, watermarks: Watermarks::new(watermarks), counts });
+    }
+    Ok(lanes)
+}
+
+/// One round over all lanes: one group append, one transaction. Returns how many records it consumed.
+async fn round<S: Stage>(
+    kind: &Kind<S>,
+    rooms: &Rooms,
+    lanes: &mut [Lane<S>],
+    directory: &mut Arc<Directory>,
+    poisoned: &HashSet<(u32, u64)>,
+) -> Result<u64, RoundError> {
+    let mut entries = Vec::new();
+    let mut commits = Vec::new();
+    let mut n_records = 0;
+    for (partition, lane) in (0_u32..).zip(lanes.iter_mut()) {
+        let batch = rooms.bus.read(kind.topic, partition, lane.position, ROUND_RECORDS_MAX).await?;
+        if batch.records.is_empty() {
+            continue;
+        }
+        let mut kept = Vec::new();
+        for stored in batch.records {
+            n_records += 1;
+            let at = Place { kind_name: kind.name, topic: kind.topic, partition, offset: stored.offset };
+            let record = match model::wire::decode(&stored.payload) {
+                Ok(record) => record,
+                Err(unreadable) => {
+                    kept.push(at.suspend(
+                        unreadable_record(&unreadable.to_string()),
+                        stored.payload,
+                        &rooms.clock,
+                    ));
+                    lane.counts.suspended += 1;
+                    continue;
+                }
+            };
+            if !lane.watermarks.admit(record.origin.as_ref()) {
+                lane.counts.replays += 1;
+                continue;
+            }
+            lane.counts.saw(&record.body);
+            if poisoned.contains(&(partition, stored.offset)) {
+                kept.push(at.suspend(poison(&record.body), stored.payload, &rooms.clock));
+                lane.counts.suspended += 1;
+                continue;
+            }
+            if config_revision(&record.body) > directory.revision {
+                // The call was made under data we have not loaded: wait for it rather than price by the old.
+                *directory = rooms.directory.reload().await?;
+                (kind.refresh)(&mut lane.stage, directory);
+            }
+            let mut effects = Effects::default();
+            let input = StageInput { partition, offset: stored.offset, body: &record.body };
+            let applied =
+                std::panic::catch_unwind(AssertUnwindSafe(|| lane.stage.apply(input, &mut effects)));
+            if applied.is_err() {
+                return Err(RoundError::Poison { partition, offset: stored.offset });
+            }
+            lane.counts.did(&effects);
+            at.sort_out(effects, stored.payload, rooms, &mut entries, &mut kept);
+        }
+        let mut changes = lane.stage.take_changes();
+        changes.push(StateChange { key: COUNTS_KEY.to_owned(), value: Some(lane.counts.to_bytes()?) });
+        commits.push(LaneCommit {
+            partition,
+            expected: lane.position,
+            position: batch.next,
+            watermarks: lane.watermarks.to_vec(),
+            changes,
+            effects: kept,
+        });
+        lane.position = batch.next;
+    }
+    if commits.is_empty() {
+        return Ok(0);
+    }
+    if !entries.is_empty() {
+        rooms.bus.append(entries).await?;
+    }
+    rooms.store.commit(kind.name, commits).await?;
+    Ok(n_records)
+}
+
+/// Where the record at hand lies.
+#[derive(Clone, Copy)]
+struct Place {
+    kind_name: &'static str,
+    topic: Topic,
+    partition: u32,
+    offset: u64,
+}
+
+impl Place {
+    fn suspend(self, suspended: Suspended, raw: Vec<u8>, clock: &Clock) -> StoreEffect {
+        warn!(
+            stage = self.kind_name,
+            partition = self.partition,
+            offset = self.offset,
+            code = suspended.code,
+            message = suspended.message,
+            "record suspended"
+        );
+        StoreEffect::Suspend {
+            suspended,
+            topic: self.topic,
+            partition: self.partition,
+            offset: self.offset,
+            raw,
+            at: clock.utc(),
+        }
+    }
+
+    /// Appends go to the bus with their origin, the rest into the commit.
+    fn sort_out(
+        self,
+        effects: Effects,
+        raw: Vec<u8>,
+        rooms: &Rooms,
+        entries: &mut Vec<Entry>,
+        kept: &mut Vec<StoreEffect>,
+    ) {
+        let mut index = 0;
+        for effect in effects.0 {
+            match effect {
+                Effect::Append { topic, key, body } => {
+                    let origin = Origin {
+                        stage: self.kind_name.to_owned(),
+                        partition: self.partition,
+                        offset: self.offset,
+                        index,
+                    };
+                    index += 1;
+                    entries.push(entry(
+                        topic,
+                        key,
+                        &Record { origin: Some(origin), body: *body },
+                        &*rooms.bus,
+                    ));
+                }
+                Effect::Post(posting) => kept.push(StoreEffect::Post(*posting)),
+                Effect::Alert(alert) => kept.push(StoreEffect::Alert(*alert)),
+                Effect::Lock(lock) => kept.push(StoreEffect::Lock(*lock)),
+                Effect::Suspend(suspended) => kept.push(self.suspend(*suspended, raw.clone(), &rooms.clock)),
+                Effect::Export { owner, rated } => kept.push(StoreEffect::Export {
+                    owner,
+                    cdr: rated.cdr.id,
+                    revision: rated.cdr.revision,
+                    payload: model::wire::encode_rated(&rated),
+                }),
+            }
+        }
+    }
+}
+
+/// A record ready for the lane of `key`.
+pub(crate) fn entry(topic: Topic, key: AccountId, record: &Record, bus: &dyn Bus) -> Entry {
+    Entry { topic, partition: partition_of(key, bus.partitions()), payload: model::wire::encode(record) }
+}
+
+fn config_revision(body: &Body) -> i64 {
+    match body {
+        Body::Call(event) => event.config_revision,
+        Body::Cdr(cdr) => cdr.config_revision,
+        Body::Rated(rated) => rated.cdr.config_revision,
+        Body::Tick(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) => 0,
+    }
+}
+
+fn unreadable_record(why: &str) -> Suspended {
+    Suspended {
+        code: "RUN001".to_owned(),
+        message: format!("the record cannot be read: {why}"),
+        retry: Retry::AfterUpgrade,
+        account: AccountId::NOBODY,
+        cdr: None,
+    }
+}
+
+fn poison(body: &Body) -> Suspended {
+    let (account, cdr) = match body {
+        Body::Call(event) => (event.payer, None),
+        Body::Cdr(cdr) => (cdr.payer, Some(cdr.id)),
+        Body::Rated(rated) => (rated.cdr.payer, Some(rated.cdr.id)),
+        Body::Edr(edr) => (edr.account, None),
+        Body::Posting(posting) => (posting.account, posting.cdr),
+        Body::Tick(_) | Body::Control(_) => (AccountId::NOBODY, None),
+    };
+    Suspended {
+        code: "RUN002".to_owned(),
+        message: "the program failed on this record; please report it with the log".to_owned(),
+        retry: Retry::AfterUpgrade,
+        account,
+        cdr,
+    }
+}

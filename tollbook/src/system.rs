@@ -1,0 +1,476 @@
+//! The whole house in one process: opens the rooms, connects them, starts and stops them in order.
+//!
+//! Everything that can be wrong with the surroundings (a port in use, a directory that cannot be written, a broken
+//! database) is found before the first task starts.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use bus::{Bus, EmbeddedBus};
+use exports::ExportStage;
+use fraud::FraudDesk;
+use lake::Lake;
+use mediator::Mediator;
+use model::{CallEvent, Control, Directory, Topic};
+use notify::Mailer;
+use rating::{RatingSnapshot, RatingStage};
+use store::{Store, StoreError};
+use switch::Input;
+use switch::net::SwitchStats;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::directory::DirectoryFeed;
+use crate::failure::UserError;
+use crate::ledger_stage::LedgerStage;
+use crate::retention::Keeper;
+use crate::runner::{self, Kind, Progress, Rooms};
+use crate::{control_feed, event_writer, export_files, figures, lake_feed, mail_queue};
+
+/// Events between the switch and the log: ten seconds of a thousand calls a second.
+const EVENTS_WAITING_MAX: usize = 50_000;
+
+/// Inputs waiting for the switch besides its socket.
+const INPUTS_WAITING_MAX: usize = 1_000;
+
+/// How often the event log may forget.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a stop waits for the calls to be hung up.
+const HANG_UP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a stop waits for the calls' last events to be written.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Names of the stages, in the order of the pipeline; in positions, origins and suspense.
+pub(crate) const STAGES: [(&str, Topic); 5] = [
+    ("mediator", Topic::Calls),
+    ("rating", Topic::Cdrs),
+    ("fraud", Topic::Rated),
+    ("exports", Topic::Rated),
+    ("ledger", Topic::Postings),
+];
+
+/// Where the running system can be reached.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    pub(crate) sip: SocketAddr,
+    pub(crate) sftp: SocketAddr,
+    pub(crate) web: SocketAddr,
+}
+
+/// How far the consumer called `name` has come on `topic`.
+pub(crate) struct Consumer {
+    pub(crate) name: &'static str,
+    pub(crate) topic: Topic,
+    pub(crate) progress: watch::Receiver<Progress>,
+}
+
+/// A running house.
+pub(crate) struct System {
+    pub(crate) rooms: Rooms,
+    pub(crate) lake: Arc<Lake>,
+    pub(crate) addresses: Addresses,
+    pub(crate) stats: Arc<SwitchStats>,
+    pub(crate) consumers: Arc<Vec<Consumer>>,
+    pub(crate) sftp_fingerprint: String,
+    config: Config,
+    switch: mpsc::Sender<Input>,
+    stop_switch: CancellationToken,
+    stop_rest: CancellationToken,
+    switch_tasks: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Opens the database and the lake of an installation without starting anything: what commands work on.
+pub(crate) async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    make_dir(&config.data)?;
+    Store::open(&config.store_url()).await.map_err(of_store)
+}
+
+/// What stops the lake from opening or a query from running is the user's to put right, unless the lake says otherwise.
+pub(crate) fn of_lake(why: lake::LakeError) -> anyhow::Error {
+    if why.is_users_input() { UserError::new(why.to_string(), "").into() } else { anyhow::Error::new(why) }
+}
+
+/// What the store says of names, files and surroundings is the user's to put right; the rest is ours.
+pub(crate) fn of_store(why: StoreError) -> anyhow::Error {
+    match why {
+        StoreError::Database(_)
+        | StoreError::LaneMoved { .. }
+        | StoreError::PostingConflict { .. }
+        | StoreError::Amount { .. }
+        | StoreError::TooLarge { .. }
+        | StoreError::Unreadable { .. } => anyhow::Error::new(why),
+        StoreError::UnknownScheme { .. }
+        | StoreError::NotADatabase { .. }
+        | StoreError::Truncated { .. }
+        | StoreError::Empty { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Locked { .. }
+        | StoreError::Unwritable { .. }
+        | StoreError::DiskFull { .. }
+        | StoreError::Connect { .. }
+        | StoreError::NewerSchema { .. }
+        | StoreError::ForeignSchema { .. }
+        | StoreError::Migration { .. }
+        | StoreError::UnknownReference { .. }
+        | StoreError::Invalid { .. }
+        | StoreError::VersionExists { .. }
+        | StoreError::NotFound { .. }
+        | StoreError::Taken { .. } => UserError::new(why.to_string(), "").into(),
+    }
+}
+
+fn make_dir(dir: &std::path::Path) -> Result<(), UserError> {
+    std::fs::create_dir_all(dir).map_err(|why| {
+        UserError::new(
+            format!("{}: the directory cannot be made: {why}", dir.display()),
+            "choose another `data` in the configuration, or give this user the right to write there",
+        )
+    })
+}
+
+/// The event log of an installation; one process at a time.
+pub(crate) fn open_bus(config: &Config) -> anyhow::Result<Arc<dyn Bus>> {
+    make_dir(&config.data)?;
+    // What stops a log from opening is in its surroundings: a directory, another process, a damaged file.
+    let bus = EmbeddedBus::open(&config.bus_dir(), config.bus.embedded.clone())
+        .map_err(|why| UserError::new(why.to_string(), ""))?;
+    Ok(Arc::new(bus))
+}
+
+/// Gives a lane of rating its tariffs. They are compiled once for a snapshot, whichever lane asks first.
+fn rating_refresh() -> impl Fn(&mut RatingStage, &Arc<Directory>) + Send + Sync {
+    let latest: Mutex<Option<Arc<RatingSnapshot>>> = Mutex::new(None);
+    move |stage, directory| {
+        let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.as_ref().is_none_or(|snapshot| snapshot.directory().revision != directory.revision) {
+            match RatingSnapshot::build(directory.clone(), latest.as_deref()) {
+                Ok(fresh) => *latest = Some(Arc::new(fresh)),
+                Err(why) => {
+                    error!(error = %why, "a tariff cannot be used; calls are priced by the snapshot loaded before")
+                }
+            }
+        }
+        if let Some(snapshot) = &*latest {
+            stage.set_snapshot(snapshot.clone());
+        }
+    }
+}
+
+async fn bind_tcp(key: &str, address: SocketAddr) -> Result<TcpListener, UserError> {
+    TcpListener::bind(address).await.map_err(|why| cannot_listen(key, address, &why))
+}
+
+fn cannot_listen(key: &str, address: SocketAddr, why: &dyn std::fmt::Display) -> UserError {
+    UserError::new(
+        format!("{key} = \"{address}\": cannot listen there: {why}"),
+        "stop the program that has the port, or choose another in the configuration",
+    )
+}
+
+impl System {
+    /// Opens everything, then starts everything.
+    ///
+    /// # Errors
+    ///
+    /// A [`UserError`] for what the operator can put right; nothing is running then.
+    pub(crate) async fn start(config: Config, clock: Clock) -> anyhow::Result<System> {
+        let sip_socket = switch::net::bind(config.switch.listen)
+            .map_err(|why| cannot_listen("switch.listen", config.switch.listen, &why))?;
+        let sftp_listener = bind_tcp("sftp.server.listen", config.sftp.server.listen).await?;
+        let web_listener = bind_tcp("web.listen", config.web.listen).await?;
+        let addresses = Addresses {
+            sip: sip_socket.local_addr()?,
+            sftp: sftp_listener.local_addr()?,
+            web: web_listener.local_addr()?,
+        };
+        let bus = open_bus(&config)?;
+        let store = open_store(&config).await?;
+        let lake = Arc::new(Lake::open(config.lake.clone()).map_err(of_lake)?);
+        let mailer = Mailer::new(config.mail.clone()).context("prepare outgoing mail")?;
+        let sftp_fingerprint =
+            exports::sftp::host_key_fingerprint(&config.sftp.server).context("load the SFTP host key")?;
+        let directory = DirectoryFeed::load(store.clone()).await?;
+        let rooms = Rooms { bus: bus.clone(), store: store.clone(), clock: clock.clone(), directory };
+
+        let (switch, switch_inputs) = mpsc::channel(INPUTS_WAITING_MAX);
+        let mut house = System {
+            rooms,
+            lake,
+            addresses,
+            stats: Arc::new(SwitchStats::default()),
+            consumers: Arc::new(Vec::new()),
+            sftp_fingerprint,
+            config,
+            switch,
+            stop_switch: CancellationToken::new(),
+            stop_rest: CancellationToken::new(),
+            switch_tasks: Vec::new(),
+            tasks: Vec::new(),
+        };
+        house.start_stages();
+        house.start_desks(mailer);
+        house.start_switch(sip_socket, switch_inputs).await?;
+        house.start_servers(sftp_listener, web_listener);
+        info!(sip = %addresses.sip, sftp = %addresses.sftp, web = %addresses.web, "running");
+        Ok(house)
+    }
+
+    fn start_stages(&mut self) {
+        let mediator = self.config.mediator.clone();
+        let mut consumers = vec![
+            self.start_stage("mediator", Topic::Calls, move || Mediator::new(mediator.clone()), |_, _| {}),
+            self.start_stage("rating", Topic::Cdrs, RatingStage::new, rating_refresh()),
+            self.start_stage("fraud", Topic::Rated, FraudDesk::new, |stage, directory| {
+                stage.set_directory(directory.clone());
+            }),
+            {
+                let exports = self.config.exports.clone();
+                self.start_stage("exports", Topic::Rated, move || ExportStage::new(&exports), |_, _| {})
+            },
+            self.start_stage("ledger", Topic::Postings, LedgerStage::default, |_, _| {}),
+        ];
+        let (sender, progress) = watch::channel(Progress::default());
+        self.tasks.push(tokio::spawn(lake_feed::run(
+            self.rooms.clone(),
+            self.lake.clone(),
+            self.config.pipeline.lake_commit,
+            self.stop_rest.clone(),
+            sender,
+        )));
+        consumers.push(Consumer { name: "lake", topic: Topic::Rated, progress });
+        self.consumers = Arc::new(consumers);
+    }
+
+    fn start_stage<S: model::Stage + 'static>(
+        &mut self,
+        name: &'static str,
+        topic: Topic,
+        make: impl Fn() -> S + Send + Sync + 'static,
+        refresh: impl Fn(&mut S, &Arc<Directory>) + Send + Sync + 'static,
+    ) -> Consumer {
+        let (sender, progress) = watch::channel(Progress::default());
+        let kind = Kind { name, topic, make: Box::new(make), refresh: Box::new(refresh) };
+        self.tasks.push(tokio::spawn(runner::run(kind, self.rooms.clone(), self.stop_rest.clone(), sender)));
+        Consumer { name, topic, progress }
+    }
+
+    /// Ticks, retention, compaction, export files, mail.
+    fn start_desks(&mut self, mailer: Mailer) {
+        let pipeline = self.config.pipeline.clone();
+        let rooms = self.rooms.clone();
+        self.every(pipeline.tick, "tick", move || {
+            let rooms = rooms.clone();
+            async move {
+                rooms.bus.append(event_writer::ticks(&*rooms.bus, rooms.clock.utc())).await?;
+                Ok(())
+            }
+        });
+        let (rooms, consumers) = (self.rooms.clone(), self.consumers.clone());
+        let retention = self.config.bus.embedded.retention;
+        let keeper = Arc::new(tokio::sync::Mutex::new(Keeper::default()));
+        self.every(RETENTION_INTERVAL, "retention", move || {
+            let (rooms, consumers, keeper) = (rooms.clone(), consumers.clone(), keeper.clone());
+            async move {
+                let now = rooms.clock.utc();
+                keeper.lock().await.expire(&*rooms.bus, &consumers, retention, now).await?;
+                Ok(())
+            }
+        });
+        let lake = self.lake.clone();
+        let clock = self.rooms.clock.clone();
+        self.every(pipeline.lake_compact, "compaction", move || {
+            let (lake, now) = (lake.clone(), clock.utc());
+            async move {
+                lake.compact(now).await?;
+                Ok(())
+            }
+        });
+        let (rooms, exports) = (self.rooms.clone(), self.config.exports.clone());
+        self.every(self.config.exports.every, "export files", move || {
+            let (rooms, exports) = (rooms.clone(), exports.clone());
+            async move {
+                let directory = rooms.directory.current();
+                export_files::close_all(&rooms.store, &directory, &exports, rooms.clock.utc())
+                    .await
+                    .map(|_| ())
+            }
+        });
+        let (rooms, mailer) = (self.rooms.clone(), Arc::new(mailer));
+        self.every(pipeline.mail_poll, "mail", move || {
+            let (rooms, mailer) = (rooms.clone(), mailer.clone());
+            async move {
+                mail_queue::send_waiting(&rooms.store, &mailer, rooms.clock.utc()).await?;
+                Ok(())
+            }
+        });
+    }
+
+    /// Runs `work` every `interval` until the stop; a failure is logged and tried again next time.
+    fn every<F, Work>(&mut self, interval: Duration, what: &'static str, mut work: F)
+    where
+        F: FnMut() -> Work + Send + 'static,
+        Work: Future<Output = anyhow::Result<()>> + Send,
+    {
+        let stop = self.stop_rest.clone();
+        self.tasks.push(tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(interval) => {}
+                    () = stop.cancelled() => return,
+                }
+                if let Err(why) = work().await {
+                    error!(what, error = format!("{why:#}"), "failed; trying again");
+                }
+            }
+        }));
+    }
+
+    async fn start_switch(
+        &mut self,
+        socket: UdpSocket,
+        inputs_waiting: mpsc::Receiver<Input>,
+    ) -> anyhow::Result<()> {
+        let clock = &self.rooms.clock;
+        let (events, events_waiting) = mpsc::channel::<CallEvent>(EVENTS_WAITING_MAX);
+        let inputs = self.switch.clone();
+        // Where `[control]` ends now; what was said before is in the snapshot that is loaded after this.
+        let control_from = control_feed::ends(&*self.rooms.bus).await?;
+        let directory = self.rooms.directory.reload().await?;
+        inputs.send(Input::Directory(directory)).await?;
+
+        let bus = self.rooms.bus.clone();
+        let back = inputs.clone();
+        self.switch_tasks
+            .push(tokio::spawn(async move { event_writer::run(&*bus, events_waiting, back).await }));
+        self.tasks.push(tokio::spawn(control_feed::run(
+            self.rooms.clone(),
+            control_from,
+            inputs,
+            self.stop_rest.clone(),
+        )));
+
+        let running = switch::net::run(
+            self.config.switch.clone(),
+            clock.shared(),
+            rand::random(),
+            socket,
+            inputs_waiting,
+            events,
+            self.stats.clone(),
+            self.stop_switch.clone().cancelled_owned(),
+        );
+        self.switch_tasks.push(tokio::spawn(async move {
+            if let Err(why) = running.await {
+                error!(error = %why, "the switch has stopped");
+            }
+        }));
+        Ok(())
+    }
+
+    fn start_servers(&mut self, sftp_listener: TcpListener, web_listener: TcpListener) {
+        let sftp = self.config.sftp.clone();
+        let root = self.config.exports.dir.clone();
+        let users = move |name: &str| {
+            sftp.users.iter().find(|user| user.name == name).map(|user| exports::sftp::SftpUser {
+                name: user.name.clone(),
+                authorized_keys: user.authorized_keys.clone(),
+                password_hash: None,
+                root: root.join(&user.folder),
+                deletable: user.may_delete,
+            })
+        };
+        let serving = exports::sftp::serve(
+            self.config.sftp.server.clone(),
+            users,
+            sftp_listener,
+            self.stop_rest.clone().cancelled_owned(),
+        );
+        self.tasks.push(tokio::spawn(async move {
+            if let Err(why) = serving.await {
+                error!(error = %why, "the SFTP server has stopped");
+            }
+        }));
+
+        let (figures, current) = watch::channel(web::Figures::default());
+        self.tasks.push(tokio::spawn(figures::run(
+            self.rooms.clone(),
+            self.stats.clone(),
+            self.consumers.clone(),
+            figures,
+            self.stop_rest.clone(),
+        )));
+        let desk =
+            web::Desk { store: self.rooms.store.clone(), figures: current, clock: self.rooms.clock.shared() };
+        let serving = web::serve(desk, web_listener, self.stop_rest.clone().cancelled_owned());
+        self.tasks.push(tokio::spawn(async move {
+            if let Err(why) = serving.await {
+                error!(error = %why, "the console has stopped");
+            }
+        }));
+    }
+
+    /// Waits until every consumer has committed all that its topic holds.
+    pub(crate) async fn drained(&self) -> anyhow::Result<()> {
+        loop {
+            if figures::records_waiting(&*self.rooms.bus, &self.consumers).await?.iter().all(|(_, n)| *n == 0)
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Writes a file for every owner with calls waiting.
+    pub(crate) async fn close_export_files(&self) -> anyhow::Result<Vec<export_files::Written>> {
+        let directory = self.rooms.directory.current();
+        export_files::close_all(&self.rooms.store, &directory, &self.config.exports, self.rooms.clock.utc())
+            .await
+    }
+
+    /// Takes no new calls and hangs up those that are up, so that each has its record with its true length.
+    async fn end_calls(&self) {
+        let patience = tokio::time::sleep(HANG_UP_PATIENCE);
+        tokio::pin!(patience);
+        // The switch may have stopped by itself; then nobody listens, and nothing is up.
+        let _ = self.switch.send(Input::Drain(true)).await;
+        for account in &self.rooms.directory.current().accounts {
+            let _ = self.switch.send(Input::Control(Control::EndCallsOf { account: account.id })).await;
+        }
+        while self.stats.load().calls_active > 0 {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                () = &mut patience => return,
+            }
+        }
+    }
+
+    /// Ends the calls, lets their events be written, then stops the rest. What is still on the bus is worked off at the next
+    /// start.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.end_calls().await;
+        self.stop_switch.cancel();
+        for task in self.switch_tasks {
+            if tokio::time::timeout(STOP_PATIENCE, task).await.is_err() {
+                error!(
+                    "the switch's last events were not written in time; they are closed as partial at the next start"
+                );
+            }
+        }
+        self.stop_rest.cancel();
+        for task in self.tasks {
+            task.await.context("a task ended badly")?;
+        }
+        info!("stopped");
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! What stands before every page: the session, the headers that keep a browser honest, the origin of a form.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+
+use crate::Shared;
+
+/// Name of the session cookie. The prefix makes browsers refuse it from another path or host.
+pub(crate) const COOKIE: &str = "tollbook_session";
+
+/// A session ends so long after its sign-in.
+pub(crate) const SESSION_AGE_MAX: chrono::TimeDelta = chrono::TimeDelta::hours(12);
+
+/// How long open streams may hold up a stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Who signed in; handed to the pages.
+#[derive(Debug, Clone)]
+pub(crate) struct SignedIn {
+    /// User name.
+    pub(crate) name: String,
+    /// Role.
+    pub(crate) role: String,
+}
+
+/// What the database keeps of a session token: whoever reads the table cannot sign in with it.
+pub(crate) fn token_hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token.as_bytes()))
+}
+
+/// The session token a request carries.
+pub(crate) fn token_of(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+/// Lets a request through that carries a live session; others are sent to the sign-in, or told 401 if they ask for data.
+pub(crate) async fn require_session(
+    State(shared): State<Arc<Shared>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let now: DateTime<Utc> = (shared.desk.clock)().wall;
+    let wants_data = request.uri().path().starts_with("/api/") || request.uri().path() == "/figures";
+    let Some(token) = token_of(request.headers()).map(token_hash) else { return refuse(wants_data) };
+    match shared.desk.store.session_get(&token, now).await {
+        Ok(Some(session)) => {
+            request.extensions_mut().insert(SignedIn { name: session.user.name, role: session.user.role });
+            next.run(request).await
+        }
+        Ok(None) => refuse(wants_data),
+        Err(why) => failed(&why),
+    }
+}
+
+fn refuse(wants_data: bool) -> Response {
+    if wants_data {
+        return (StatusCode::UNAUTHORIZED, "sign in first\n").into_response();
+    }
+    Redirect::to("/sign-in").into_response()
+}
+
+/// A page for a failure of ours; the reason is for the log alone.
+pub(crate) fn failed(why: &dyn std::fmt::Display) -> Response {
+    tracing::error!(error = %why, "request failed");
+    (StatusCode::INTERNAL_SERVER_ERROR, "This did not work; the log says why.\n").into_response()
+}
+
+/// Headers for every answer, and the check that a form comes from our own pages.
+pub(crate) async fn harden(request: Request, next: Next) -> Response {
+    if request.method() != Method::GET && request.method() != Method::HEAD && !same_origin(request.headers())
+    {
+        return (StatusCode::FORBIDDEN, "this form was sent from another site\n").into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Whether Origin names the host the request was sent to. Browsers send it with every form; a client without one is no
+/// browser, and carries no cookie it was not given.
+fn same_origin(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let Some(host) = headers.get(header::HOST) else { return false };
+    let (Ok(origin), Ok(host)) = (origin.to_str(), host.to_str()) else { return false };
+    origin.split_once("://").is_some_and(|(_, authority)| authority == host)
+}
+
+/// Resolves when `stop` does. Streams of figures never end by themselves, so the wait for them is cut short by the caller
+/// dropping the server; a moment lets the last answers out.
+pub(crate) async fn soon(stop: impl Future<Output = ()>) {
+    stop.await;
+    tokio::time::sleep(STOP_PATIENCE / 10).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn token_is_found_among_other_cookies() {
+        let found = headers(&[(header::COOKIE, "a=b; tollbook_session=xyz; c=d")]);
+        assert_eq!(token_of(&found), Some("xyz"));
+        assert_eq!(token_of(&headers(&[(header::COOKIE, "tollbook_session_old=1")])), None);
+    }
+
+    #[test]
+    fn form_of_another_site_is_refused() {
+        assert!(same_origin(&headers(&[
+            (header::ORIGIN, "http://127.0.0.1:8080"),
+            (header::HOST, "127.0.0.1:8080")
+        ])));
+        assert!(!same_origin(&headers(&[
+            (header::ORIGIN, "http://evil.example"),
+            (header::HOST, "127.0.0.1:8080")
+        ])));
+        assert!(!same_origin(&headers(&[(header::ORIGIN, "null"), (header::HOST, "127.0.0.1:8080")])));
+    }
+}
