@@ -18,7 +18,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Installation {
     /// Configuration file of the installation.
-    #[arg(long, value_name = "FILE", default_value = "tollbook.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = "tollbook.toml")]
     pub(crate) config: PathBuf,
 }
 

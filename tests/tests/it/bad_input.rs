@@ -104,6 +104,8 @@ fn world_with_an_unknown_reference_changes_nothing() {
 #[test]
 fn sql_names_the_column_that_is_not_there() {
     let made = Installation::new();
+    // The lake is made at the first start.
+    made.start().stop();
     let output =
         tollbook(&["sql", "--config", made.config().to_str().unwrap(), "select customr_cost from calls"]);
     refused(&output, &["customr_cost"]);

@@ -1,7 +1,11 @@
 //! Whole-system tests, one binary. The program under test is the built one, its peers are real: sipp, OpenSSH, pdftotext, a plain
 //! reader of Parquet.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests fail by panicking and talk to whoever runs them")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests fail by panicking and talk to whoever runs them"
+)]
 
 mod bad_input;
 mod crash;

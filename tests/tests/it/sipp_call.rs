@@ -142,7 +142,7 @@ fn calls_of_a_foreign_phone_become_cdrs_money_a_lock_a_file_and_an_invoice() {
     let evidence =
         made.sql("select cdr_id from calls where customer_cost > 0 order by customer_cost desc limit 1");
     let explained = made.run_command(&["explain", &evidence[0]]);
-    assert!(explained.contains("customer out") && explained.contains("init"), "{explained}");
+    assert!(explained.contains("customer out") && explained.contains("first 60 s"), "{explained}");
 
     // The partner's file, over the built-in server, by OpenSSH.
     made.run_command(&["export", "run"]);
