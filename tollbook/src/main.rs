@@ -110,6 +110,7 @@ pub(crate) fn start_log(filter: &str) -> anyhow::Result<()> {
             "write it like \"info\" or \"warn,switch=debug\"",
         )
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
     Ok(())
 }
