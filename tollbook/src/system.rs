@@ -102,31 +102,7 @@ pub(crate) fn of_lake(why: lake::LakeError) -> anyhow::Error {
 
 /// What the store says of names, files and surroundings is the user's to put right; the rest is ours.
 pub(crate) fn of_store(why: StoreError) -> anyhow::Error {
-    match why {
-        StoreError::Database(_)
-        | StoreError::LaneMoved { .. }
-        | StoreError::PostingConflict { .. }
-        | StoreError::Amount { .. }
-        | StoreError::TooLarge { .. }
-        | StoreError::Unreadable { .. } => anyhow::Error::new(why),
-        StoreError::UnknownScheme { .. }
-        | StoreError::NotADatabase { .. }
-        | StoreError::Truncated { .. }
-        | StoreError::Empty { .. }
-        | StoreError::Damaged { .. }
-        | StoreError::Locked { .. }
-        | StoreError::Unwritable { .. }
-        | StoreError::DiskFull { .. }
-        | StoreError::Connect { .. }
-        | StoreError::NewerSchema { .. }
-        | StoreError::ForeignSchema { .. }
-        | StoreError::Migration { .. }
-        | StoreError::UnknownReference { .. }
-        | StoreError::Invalid { .. }
-        | StoreError::VersionExists { .. }
-        | StoreError::NotFound { .. }
-        | StoreError::Taken { .. } => UserError::new(why.to_string(), "").into(),
-    }
+    if why.is_users() { UserError::new(why.to_string(), "").into() } else { anyhow::Error::new(why) }
 }
 
 fn make_dir(dir: &std::path::Path) -> Result<(), UserError> {
