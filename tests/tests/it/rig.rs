@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes longer on a working system, however slow the machine.
@@ -46,14 +47,17 @@ pub(crate) fn printed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A UDP port that is free on `ip` now.
-pub(crate) fn free_udp(ip: &str) -> SocketAddr {
-    UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap()
-}
-
-/// A TCP port that is free now.
-pub(crate) fn free_tcp() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// An address on `ip` whose port is free for UDP and TCP, and handed out to nobody else in this run.
+pub(crate) fn free_address(ip: &str) -> SocketAddr {
+    // Below the range from which the system gives out ports by itself.
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no port is free");
+        if UdpSocket::bind((ip, port)).is_ok() && TcpListener::bind((ip, port)).is_ok() {
+            return SocketAddr::new(ip.parse().unwrap(), port);
+        }
+    }
 }
 
 /// Asks again until it is true.
@@ -116,10 +120,10 @@ impl Installation {
         let home = dir.path().join("tollbook");
         let made = Self {
             dir,
-            sip: free_udp("127.0.0.1"),
-            sftp: free_tcp(),
-            web: free_tcp(),
-            carriers: [free_udp("127.0.0.2"), free_udp("127.0.0.3")],
+            sip: free_address("127.0.0.1"),
+            sftp: free_address("127.0.0.1"),
+            web: free_address("127.0.0.1"),
+            carriers: [free_address("127.0.0.2"), free_address("127.0.0.3")],
         };
         printed(Command::new(tollbook_path()).arg("init").arg(&home));
         printed(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(made.key()));

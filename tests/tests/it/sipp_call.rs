@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::rig::{
-    Installation, Running, eventually, free_udp, have, printed, tollbook, tollbook_path, write_file,
+    Installation, Running, eventually, free_address, have, printed, tollbook, tollbook_path, write_file,
 };
 
 fn scenario(name: &str) -> PathBuf {
@@ -40,7 +40,7 @@ fn calls(
         &format!("{user}-{number}.csv"),
         &format!("SEQUENTIAL\n{user};{number};[authentication username={user} password={password}]\n"),
     );
-    let local = free_udp("127.0.0.1");
+    let local = free_address("127.0.0.1");
     printed(
         Command::new("sipp")
             .arg(made.sip.to_string())
