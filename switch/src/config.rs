@@ -53,7 +53,8 @@ pub struct SwitchConfig {
     /// Seconds a challenge can be answered; then it is renewed with `stale=true`. Default: 300.
     pub nonce_seconds: u32,
     /// Hash algorithms of digest challenges, in the order they are offered; others are refused. A few old phones read only the
-    /// first challenge and know only MD5: for them, put `"MD5"` first. Default: `["SHA-256", "MD5"]`.
+    /// first challenge and know only MD5: for them, put `"MD5"` first. Some give up when any challenge names an algorithm they do
+    /// not know (baresip 1.0): for them, `["MD5"]` alone. Default: `["SHA-256", "MD5"]`.
     pub digest_algorithms: Vec<DigestAlgorithm>,
     /// Seconds a refused peer is asked to wait (`Retry-After`) when we are full, draining or cannot write. Default: 5.
     pub retry_after_seconds: u32,

@@ -128,6 +128,8 @@ pub(super) struct Call {
     pub(super) n_attempts: u16,
     pub(super) route: Option<RouteLeg>,
     pub(super) has_progressed: bool,
+    /// The caller has a session description of a route and may hear its media.
+    pub(super) has_early_media: bool,
     pub(super) is_held: bool,
     pub(super) codec: String,
     pub(super) relayed: Vec<Relayed>,

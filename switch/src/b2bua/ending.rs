@@ -17,7 +17,7 @@ impl Switch {
     /// A party hangs up.
     pub(super) fn bye(&mut self, from: SocketAddr, message: &Message<'_>) {
         let Some((name, mut call, side)) = self.take_call_of(message) else {
-            return self.answer(from, message, 481);
+            return self.answer_stray(from, message);
         };
         self.answer(from, message, 200);
         let reason = message.value_text(HeaderName::Reason);
@@ -42,7 +42,7 @@ impl Switch {
     /// The caller gives up, or takes back a re-INVITE.
     pub(super) fn cancel(&mut self, from: SocketAddr, message: &Message<'_>) {
         let Some(server) = self.transactions.invite_of(message) else {
-            return self.answer(from, message, 481);
+            return self.answer_stray(from, message);
         };
         self.answer(from, message, 200);
         let Some(name) = self.call_of_invite.get(&server).copied() else { return };
@@ -95,7 +95,7 @@ impl Switch {
         }
         if call.ack_due.as_ref().is_some_and(|due| due.from.other() == side) {
             // Its 2xx has not been acknowledged yet; a BYE must not come before (RFC 3261, 15).
-            self.pass_ack(call, None);
+            self.acknowledge(call, None);
         }
         let (branch, address) = (self.transactions.branch(), self.address);
         let Some(dialog) = call.dialog(side) else { return };

@@ -12,6 +12,9 @@ use crate::message::{HeaderName, Message, Method};
 use crate::sdp;
 use crate::transaction::{ClientId, Reply};
 
+/// Requests of one call passed on and not yet answered. A phone has one or two under way; more would let one call fill the memory.
+const RELAYED_MAX: usize = 16;
+
 impl Switch {
     /// The call and leg whose dialog a request belongs to.
     pub(super) fn take_call_of(&mut self, message: &Message<'_>) -> Option<(CallRef, Box<Call>, Side)> {
@@ -51,19 +54,26 @@ impl Switch {
 
     /// Acknowledges the 2xx of the other leg, with the body of the ACK that came, if one did.
     pub(super) fn pass_ack(&mut self, call: &mut Call, ack: Option<&Message<'_>>) {
+        self.acknowledge(call, ack);
         let Some(due) = call.ack_due.take() else { return };
         self.transactions.acked(due.server);
         self.call_of_invite.remove(&due.server);
+    }
+
+    /// The same, while our own 2xx still waits for its ACK.
+    pub(super) fn acknowledge(&mut self, call: &mut Call, ack: Option<&Message<'_>>) {
+        let Some(due) = &call.ack_due else { return };
+        let (side, client, cseq) = (due.from.other(), due.client, due.cseq);
         let (branch, address) = (self.transactions.branch(), self.address);
-        let Some(dialog) = call.dialog(due.from.other()) else { return };
+        let Some(dialog) = call.dialog(side) else { return };
         let to = dialog.peer;
-        let mut writer = dialog.request(b"ACK", Some(due.cseq), branch, address);
+        let mut writer = dialog.request(b"ACK", Some(cseq), branch, address);
         if let Some(ack) = ack {
             writer = writer.copy(ack, HeaderName::describes_body);
         }
         let bytes = writer.finish(ack.map(|ack| ack.body()).unwrap_or_default());
         self.transactions.transmit(to, bytes.clone());
-        call.ack_sent = Some(AckSent { client: due.client, to, bytes });
+        call.ack_sent = Some(AckSent { client, to, bytes });
     }
 
     /// The 2xx came again, so our ACK was lost.
@@ -76,7 +86,7 @@ impl Switch {
     /// A re-INVITE, UPDATE or INFO.
     pub(super) fn relay(&mut self, from: std::net::SocketAddr, method: Method<'_>, message: &Message<'_>) {
         let Some((name, mut call, side)) = self.take_call_of(message) else {
-            return self.answer(from, message, 481);
+            return self.answer_stray(from, message);
         };
         let number = message.cseq().map_or(0, |cseq| cseq.number);
         let is_invite = method == Method::INVITE;
@@ -85,9 +95,10 @@ impl Switch {
         let is_glare =
             is_offer && (call.ack_due.is_some() || call.relayed.iter().any(|relayed| relayed.is_offer));
         let is_old = call.dialog(side).is_none_or(|dialog| number <= dialog.remote_cseq);
-        if is_old || is_glare || !is_answered {
+        let is_too_much = call.relayed.len() >= RELAYED_MAX;
+        if is_old || is_too_much || is_glare || !is_answered {
             self.calls.give_back(name, call, Fate::Lives);
-            return self.answer(from, message, if is_old { 500 } else { 491 });
+            return self.answer(from, message, if is_old || is_too_much { 500 } else { 491 });
         }
         let server = self.transactions.open(message, from);
         if is_invite {

@@ -2,7 +2,7 @@
 //!
 //! In: [`Directory`] snapshots and lock changes. Out: who somebody is, who owns a number, which routes a number has.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,9 @@ use model::{
     Subscriber, SubscriberId, TenantId, Trunk, TrunkId,
 };
 
-/// How long a lock heard on the control topic outweighs snapshots: longer than any snapshot is under way.
-const LOCK_OVERLAY: Duration = Duration::from_secs(60);
+/// How long a lock heard on the control topic outweighs snapshots that do not know it: longer than one is under way from the
+/// database, shorter than a person needs to look at an alert and lift the lock by hand.
+const LOCK_OVERLAY: Duration = Duration::from_secs(10);
 
 /// Look-up tables over one snapshot.
 #[derive(Debug, Default)]
@@ -23,7 +24,8 @@ pub(crate) struct Lookup {
     subscribers: HashMap<SubscriberId, usize>,
     /// `user@domain`, the domain in lower case.
     names: HashMap<String, usize>,
-    domains: HashSet<String>,
+    /// In lower case, and as provisioned: the password hashes are made with that.
+    domains: HashMap<String, String>,
     accounts: HashMap<AccountId, usize>,
     trunks: HashMap<TrunkId, usize>,
     trunk_addresses: HashMap<SocketAddr, usize>,
@@ -71,13 +73,17 @@ impl Network {
 
 impl Lookup {
     /// Takes a new snapshot. Locks heard a moment ago on the control topic outweigh those of a snapshot that may have been
-    /// read before.
+    /// read before, until the first one that knows of them: what comes after that is somebody's later decision.
     pub(crate) fn load(&mut self, directory: Arc<Directory>, now: Moment) {
         let heard = std::mem::take(&mut self.heard);
         *self = Self::of(directory);
         for (account, (at, lock)) in heard {
             let is_fresh = now.mono.saturating_sub(at) < LOCK_OVERLAY;
-            if is_fresh && self.locks.get(&account).is_none_or(|known| known.since <= lock.since) {
+            let is_known = match self.locks.get(&account) {
+                Some(known) => known.since >= lock.since,
+                None => lock.level == LockLevel::None,
+            };
+            if is_fresh && !is_known {
                 self.locks.insert(account, lock.clone());
                 self.heard.insert(account, (at, lock));
             }
@@ -90,7 +96,7 @@ impl Lookup {
             let domain = subscriber.domain.to_ascii_lowercase();
             lookup.subscribers.insert(subscriber.id, idx);
             lookup.names.insert(format!("{}@{domain}", subscriber.username), idx);
-            lookup.domains.insert(domain);
+            lookup.domains.insert(domain, subscriber.domain.clone());
         }
         for (idx, account) in directory.accounts.iter().enumerate() {
             lookup.accounts.insert(account.id, idx);
@@ -155,7 +161,12 @@ impl Lookup {
 
     /// Whether subscribers of this domain are ours.
     pub(crate) fn is_domain(&self, domain: &str) -> bool {
-        self.domains.contains(domain)
+        self.domains.contains_key(domain)
+    }
+
+    /// The realm in which subscribers of this lower-case domain are challenged.
+    pub(crate) fn realm(&self, domain: &str) -> Option<&str> {
+        self.domains.get(domain).map(String::as_str)
     }
 
     /// By user part and lower-case domain.

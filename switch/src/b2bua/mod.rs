@@ -243,6 +243,8 @@ impl Switch {
     pub fn receive(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) {
         self.now = now;
         self.counters.datagrams += 1;
+        // A socket for both families names IPv4 peers in IPv6 form; trunks are provisioned in their own.
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         match Message::scan(bytes) {
             Ok(message) => self.receive_message(from, &message),
             Err(Unreadable::KeepAlive) => {}
@@ -361,7 +363,7 @@ impl Switch {
             Method::CANCEL => self.cancel(from, message),
             Method::REGISTER => self.register(from, message),
             Method::OPTIONS => self.options(from, message),
-            Method::UPDATE | Method::INFO => self.answer(from, message, 481),
+            Method::UPDATE | Method::INFO => self.answer_stray(from, message),
             Method::Known(_) | Method::Other(_) => {
                 let lines = format!("Allow: {ALLOW}\r\n");
                 let tag = self.stateless_tag(message);
@@ -388,6 +390,13 @@ impl Switch {
         let server = self.transactions.open(message, from);
         let tag = self.stateless_tag(message);
         self.transactions.respond(self.now.mono, server, Reply::plain(code, Some(&tag)));
+    }
+
+    /// Answers a request that belongs to no call. Anybody can send one under any name, so nothing is kept for it, and the answer is
+    /// not repeated: a transaction would hold the headers for 32 s, and send its 481 to an INVITE eleven times.
+    fn answer_stray(&mut self, from: SocketAddr, message: &Message<'_>) {
+        let tag = self.stateless_tag(message);
+        self.transactions.respond_without_state(message, from, Reply::plain(481, Some(&tag)));
     }
 
     /// The Retry-After line, if nothing new may begin now.

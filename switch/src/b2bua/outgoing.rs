@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::{Answer, Cause, EventBody, Initiator, Progress, RouteAction, RouteAttempt, RouteResult};
 
 use super::call::{AckDue, Call, CallRef, CallState, Fate, RouteLeg, Side, Target, micros};
+use super::setup::wants_privacy;
 use super::{ALLOW, Purpose, Switch};
 use crate::dialog::Dialog;
 use crate::message::{HeaderName, Message, Writer, phrase_of, text};
@@ -49,17 +50,15 @@ impl Switch {
         let own_host = host_of(self.address);
         let from = match (call.clir, target.trunk) {
             (true, _) => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
-            (false, Some(_)) => format!("<sip:{}@{own_host}>", escaped(&call.caller_out)),
-            (false, None) => {
-                format!("<sip:{}@{}>", escaped(&call.caller_out), bracketed(&call.caller_domain))
-            }
+            (false, Some(_)) => address_of(&call.caller_out, &own_host),
+            (false, None) => address_of(&call.caller_out, &bracketed(&call.caller_domain)),
         };
         let to_host = host_of(target.next_hop);
         let mut writer = Writer::request(b"INVITE", &target.uri)
             .header("Via", client.via(self.address))
             .header("Max-Forwards", hops.to_string())
             .header("From", format!("{from};tag={tag}"))
-            .header("To", format!("<sip:{}@{to_host}>", escaped(&target.callee_out)))
+            .header("To", address_of(&target.callee_out, &to_host))
             .header("Call-ID", &call_id)
             .header("CSeq", "1 INVITE")
             .header("Contact", self.contact())
@@ -67,6 +66,10 @@ impl Switch {
         if let (Some(_), Some(cli)) = (target.trunk, call.cli) {
             // A trunk is trusted with the number even when the callee must not see it (RFC 3325, 7).
             writer = writer.header("P-Asserted-Identity", format!("<sip:{cli}@{own_host}>"));
+            if call.clir && !wants_privacy(&invite) {
+                // Anonymous by From alone: without this the next network would show the number (RFC 3325, 9.3).
+                writer = writer.header("Privacy", "id");
+            }
         }
         let bytes = writer.copy(&invite, HeaderName::crosses_the_switch).finish(invite.body());
 
@@ -126,7 +129,7 @@ impl Switch {
             CallState::SettingUp => {
                 let phrase = message_phrase(message);
                 let reason = message.value_text(HeaderName::Reason);
-                return self.route_refused(name, call, code, &phrase, reason);
+                return self.route_refused(name, call, Initiator::Callee, code, &phrase, reason);
             }
             CallState::Answered { .. } if (200..300).contains(&code) => {
                 let tag = message.to().and_then(|to| to.tag());
@@ -151,6 +154,7 @@ impl Switch {
             route.rang_at.get_or_insert(self.now.mono);
         }
         let with_sdp = !message.body().is_empty();
+        call.has_early_media |= with_sdp;
         if !call.has_progressed {
             call.has_progressed = true;
             self.emit_call(call, EventBody::Progress(Progress { code, with_sdp }));
@@ -250,12 +254,14 @@ impl Switch {
         &mut self,
         name: CallRef,
         call: &mut Call,
+        by: Initiator,
         code: u16,
         phrase: &[u8],
         reason: String,
     ) -> Fate {
         self.timers.disarm(&mut call.short_timer);
-        let hunts_on = goes_on(code, &reason);
+        // The caller cannot be given a second description within one early dialog (RFC 3261, 13.2.1; switch-reference 5.3).
+        let hunts_on = goes_on(code, &reason) && !call.has_early_media;
         let next_has_room = hunts_on && call.n_attempts < self.config.route_attempts_max && {
             let mut targets = call.routes.iter();
             targets.any(|target| target.trunk.is_none_or(|trunk| self.check_trunk(trunk).is_ok()))
@@ -276,7 +282,7 @@ impl Switch {
         let tag = call.caller_leg.local_tag.clone();
         let reply = Reply { code, phrase, tag: Some(&tag), lines: &lines, body: &[] };
         self.transactions.respond(self.now.mono, call.invite_server, reply);
-        self.finish(call, Initiator::Callee, cause_of(code), code, reason);
+        self.finish(call, by, cause_of(code), code, reason);
         Fate::Ended
     }
 
@@ -284,9 +290,7 @@ impl Switch {
     pub(super) fn route_failed_silently(&mut self, name: CallRef) {
         let Some(mut call) = self.calls.take(name) else { return };
         let fate = match call.state {
-            CallState::SettingUp => {
-                self.route_refused(name, &mut call, 408, phrase_of(408).as_bytes(), String::new())
-            }
+            CallState::SettingUp => self.route_timed_out(name, &mut call),
             CallState::Answered { .. } | CallState::Over => Fate::Lives,
         };
         self.calls.give_back(name, call, fate);
@@ -297,7 +301,12 @@ impl Switch {
         if let Some(route) = &call.route {
             self.abandon(route.client);
         }
-        self.route_refused(name, call, 408, phrase_of(408).as_bytes(), String::new())
+        self.route_timed_out(name, call)
+    }
+
+    /// No answer is our own verdict.
+    fn route_timed_out(&mut self, name: CallRef, call: &mut Call) -> Fate {
+        self.route_refused(name, call, Initiator::Switch, 408, phrase_of(408).as_bytes(), String::new())
     }
 
     /// Lets go of the outgoing leg's share of limits.
@@ -394,6 +403,11 @@ fn host_of(address: std::net::SocketAddr) -> String {
 
 fn bracketed(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// A URI in brackets. A user part may be missing, but not empty (RFC 3261, 25.1).
+fn address_of(user: &str, host: &str) -> String {
+    if user.is_empty() { format!("<sip:{host}>") } else { format!("<sip:{}@{host}>", escaped(user)) }
 }
 
 /// A user part that may hold anything (RFC 3261, 25.1: `user`).

@@ -179,7 +179,7 @@ impl Switch {
     pub(super) fn challenge(&mut self, header: HeaderName, domain: &str, stale: bool) -> Vec<u8> {
         self.counters.challenges += 1;
         let salt = self.transactions.random();
-        let realm = if self.lookup.is_domain(domain) { domain } else { &self.config.domain };
+        let realm = self.lookup.realm(domain).unwrap_or(&self.config.domain);
         self.challenger.challenge(header.as_str(), realm, stale, self.now.mono, salt)
     }
 
@@ -243,6 +243,7 @@ impl Switch {
                     n_attempts: 0,
                     route: None,
                     has_progressed: false,
+                    has_early_media: false,
                     is_held: false,
                     codec: String::new(),
                     relayed: Vec::new(),
@@ -482,11 +483,15 @@ fn number_of_caller(message: &Message<'_>) -> Option<E164> {
 
 /// Whether the caller wants to stay anonymous (RFC 3323, RFC 3325).
 fn is_anonymous(message: &Message<'_>) -> bool {
-    let is_private = message.values(HeaderName::Privacy).any(|value| {
+    let from = message.from().and_then(|from| from.parse_uri());
+    wants_privacy(message) || from.is_some_and(|uri| uri.host_text() == "anonymous.invalid")
+}
+
+/// Whether a Privacy header says so.
+pub(super) fn wants_privacy(message: &Message<'_>) -> bool {
+    message.values(HeaderName::Privacy).any(|value| {
         value.split(|byte| b"; ,".contains(byte)).any(|word| {
             [&b"id"[..], b"user", b"header"].iter().any(|private| word.eq_ignore_ascii_case(private))
         })
-    });
-    let from = message.from().and_then(|from| from.parse_uri());
-    is_private || from.is_some_and(|uri| uri.host_text() == "anonymous.invalid")
+    })
 }

@@ -29,10 +29,15 @@ pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// As text for records: what is not UTF-8 becomes U+FFFD, folds become blanks.
+/// As text for records: what is not UTF-8 becomes U+FFFD; folds and other control characters become blanks, for neither a
+/// database column nor a line of a CDR file can hold them.
 pub(crate) fn text(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(trim(bytes));
-    if text.contains(['\r', '\n']) { text.replace(['\r', '\n'], " ") } else { text.into_owned() }
+    if text.contains(char::is_control) {
+        text.replace(char::is_control, " ").trim().to_owned()
+    } else {
+        text.into_owned()
+    }
 }
 
 /// A decimal number, digits alone; `None` above `u64`.

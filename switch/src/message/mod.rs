@@ -360,9 +360,10 @@ impl<'a> Message<'a> {
             {
                 return Err(Fault::bad("Bad Max-Forwards Header"));
             }
-            if self.values(HeaderName::Contact).any(|value| {
-                trim(value) != b"*" && split_commas(value).any(|contact| NameAddr::parse(contact).is_none())
-            }) {
+            if self
+                .values(HeaderName::Contact)
+                .any(|value| trim(value) != b"*" && split_commas(value).any(|contact| !is_usable(contact)))
+            {
                 return Err(Fault::bad("Bad Contact Header"));
             }
         }
@@ -419,6 +420,12 @@ fn start_line(line: &[u8]) -> Result<(StartLine<'_>, Option<Fault>), Unreadable>
         None
     };
     Ok((StartLine::Request { method: Method::of(method), uri }, fault))
+}
+
+/// Whether a Contact can become the Request-URI of ours: a blank or a fold inside would break the request line.
+fn is_usable(contact: &[u8]) -> bool {
+    NameAddr::parse(contact)
+        .is_some_and(|contact| !contact.uri.iter().any(|byte| *byte <= b' ' || *byte == 0x7f))
 }
 
 /// The line at `at` without its end, and where the next one begins.

@@ -208,6 +208,18 @@ fn every_route_failing_is_one_refused_call() {
 }
 
 #[test]
+fn route_that_says_nothing_is_given_up_by_us() {
+    let mut world = World::new();
+    world.behave(GATEWAY_1, Behaviour::Silent);
+    world.behave(GATEWAY_2, Behaviour::Silent);
+    let id = world.dial(ALICE, "49301234", 5);
+    world.run_seconds(10);
+    assert_eq!(world.outcome(id), Some(&refused(408, "Request Timeout")));
+    assert!(world.story().ends_with("8.000 account 1: end 408 timeout by switch after 0.000 s\n"));
+    world.assert_idle();
+}
+
+#[test]
 fn busy_callee_stops_the_hunt() {
     let mut world = World::new();
     world.behave(GATEWAY_1, Behaviour::Refuse { ring: Duration::from_secs(1), code: 486 });
@@ -524,4 +536,85 @@ fn invite(peer: &str, call_id: &str, uri: &str) -> String {
          From: <sip:4930999@example.net>;tag=f1\r\nTo: <{uri}>\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\n\
          Contact: <sip:4930999@{peer}>\r\nX-Kept: as it is\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n"
     )
+}
+
+#[test]
+fn lock_lifted_by_hand_is_lifted_at_once_though_it_was_heard_a_moment_ago() {
+    let mut world = World::new();
+    let heard = lock(1, LockLevel::Outgoing);
+    world.control(heard.clone());
+    let Control::LockChanged(heard) = heard else { unreachable!("it is one") };
+    let mut rows = directory();
+    rows.locks = vec![heard];
+    world.input(Input::Directory(std::sync::Arc::new(rows)));
+    let id = world.dial(ALICE, "49301234", 5);
+    assert_eq!(world.outcome(id), Some(&refused(403, "Caller locked")));
+    // The next snapshot has lost it: somebody lifted it.
+    world.input(Input::Directory(std::sync::Arc::new(directory())));
+    let id = world.dial(ALICE, "49301234", 5);
+    world.run_seconds(10);
+    assert!(matches!(world.outcome(id), Some(PhoneStep::HungUp { .. })), "{}", world.story());
+}
+
+#[test]
+fn lock_lifted_by_hand_is_lifted_though_no_snapshot_ever_showed_it() {
+    let mut world = World::new();
+    world.control(lock(1, LockLevel::Outgoing));
+    world.run_seconds(11);
+    world.input(Input::Directory(std::sync::Arc::new(directory())));
+    let id = world.dial(ALICE, "49301234", 5);
+    world.run_seconds(10);
+    assert!(matches!(world.outcome(id), Some(PhoneStep::HungUp { .. })), "{}", world.story());
+}
+
+#[test]
+fn call_ended_before_its_ack_is_hung_up_after_it_on_both_sides() {
+    let mut world = World::new();
+    world.lose_next_to(HOMES, "SIP/2.0 200 OK");
+    let id = world.dial(ALICE, "49301234", 600);
+    world.run(Duration::from_millis(1_100));
+    world.control(Control::EndCallsOf { account: AccountId(1) });
+    assert_eq!(world.ends(), 1);
+    assert_eq!(world.count(SWITCH, GATEWAY_1, "ACK"), 1, "a BYE must not come before the ACK");
+    assert_eq!(world.count(SWITCH, GATEWAY_1, "BYE"), 1);
+    assert_eq!(world.count(SWITCH, HOMES, "BYE"), 0, "she has not heard of the answer yet");
+    world.run_seconds(1);
+    assert_eq!(world.count(SWITCH, HOMES, "BYE"), 1);
+    assert!(matches!(world.outcome(id), Some(PhoneStep::HungUp { by_us: false, .. })));
+    assert!(world.story().ends_with("1.100 account 1: end 200 killed by operator after 0.100 s\n"));
+    world.assert_idle();
+}
+
+#[test]
+fn route_whose_media_the_caller_heard_is_the_last_one() {
+    let mut world = World::new();
+    let mut rows = directory();
+    let peer = "203.0.113.77:5060";
+    rows.trunks[0].address = peer.parse().unwrap();
+    world.input(Input::Directory(std::sync::Arc::new(rows)));
+    for (sdp, next) in [("", 1), ("v=0\r\nm=audio 4000 RTP/AVP 8\r\n", 1)] {
+        let id = world.dial(ALICE, "49301234", 5);
+        let sent = world.raw.iter().rev().find(|(_, bytes)| bytes.starts_with(b"INVITE")).unwrap();
+        let sent = String::from_utf8(sent.1.clone()).unwrap();
+        let head: String = sent
+            .lines()
+            .filter(|line| ["Via:", "From:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name)))
+            .map(|line| format!("{line}\r\n"))
+            .collect();
+        let answer = |line: &str, body: &str| {
+            format!(
+                "SIP/2.0 {line}\r\n{head}To: <sip:49301234@x>;tag=g\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        };
+        world.inject(peer, answer("183 Session Progress", sdp));
+        world.inject(peer, answer("503 Service Unavailable", ""));
+        assert_eq!(world.count(SWITCH, GATEWAY_2, "INVITE"), next, "{}", world.story());
+        world.run_seconds(20);
+        match sdp {
+            "" => assert!(matches!(world.outcome(id), Some(PhoneStep::HungUp { .. }))),
+            _ => assert_eq!(world.outcome(id), Some(&refused(503, "Service Unavailable"))),
+        }
+    }
+    world.assert_idle();
 }

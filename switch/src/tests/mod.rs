@@ -3,4 +3,5 @@
 mod calls;
 mod messages;
 mod registrations;
+mod strays;
 pub(crate) mod world;

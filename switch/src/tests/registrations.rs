@@ -135,3 +135,19 @@ fn rubbish_is_dropped_or_answered_with_400_and_counted() {
     world.run_seconds(30);
     assert_eq!(security(&world), [(SecurityKind::Malformed, 1), (SecurityKind::Malformed, 2)]);
 }
+
+#[test]
+fn domain_provisioned_in_capitals_is_the_realm_its_passwords_were_hashed_with() {
+    let mut rows = directory();
+    rows.subscribers[CAROL].domain = "Voice.Example.NET".into();
+    rows.subscribers[CAROL].digest = crate::digest::secret_of("carol", "Voice.Example.NET", "carol-secret");
+    let mut world = World::with(SwitchConfig::default(), rows);
+    world.inject(
+        "198.51.100.9:5060",
+        "REGISTER sip:voice.example.net SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.9;branch=z9hG4bK1\r\n\
+         From: <sip:carol@voice.example.net>;tag=1\r\nTo: <sip:carol@voice.example.net>\r\nCall-ID: 1\r\n\
+         CSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n",
+    );
+    let challenge = String::from_utf8(world.raw.pop().unwrap().1).unwrap();
+    assert!(challenge.contains("realm=\"Voice.Example.NET\""), "{challenge}");
+}
