@@ -15,7 +15,7 @@ use model::{
 use rust_decimal::Decimal;
 
 use crate::day::{day_of, end_of};
-use crate::state::{Counted, Held, State};
+use crate::state::{Counted, Held, Period, State};
 use crate::{DAILY_SPEND, FraudError};
 
 /// Calls named in an alert.
@@ -113,7 +113,8 @@ impl FraudDesk {
         self.state.set_call(cdr, Counted { revision, amount: Decimal::ZERO, ..known });
     }
 
-    /// Fires if the day of this call has reached the limit for the first time.
+    /// Fires if the day of this call has reached the limit, and again when it has reached twice, four times, eight times
+    /// the limit: somebody may have lifted the lock, and the next loss must not go unseen.
     fn check_limit(
         &mut self,
         limit: &FraudLimit,
@@ -124,20 +125,23 @@ impl FraudDesk {
     ) {
         let Some(day) = self.state.calls.get(&cdr).map(|counted| counted.day) else { return };
         let Some(period) = self.state.periods.get(&(account.id, day)) else { return };
-        if period.has_fired || period.spent < limit.amount {
+        if threshold(period, limit.amount).is_none_or(|threshold| period.spent < threshold) {
             return;
         }
         let (spent, ends) = (period.spent, period.ends);
+        let n_fired = period.n_fired.max(u32::from(period.has_fired)) + 1;
         let evidence = self.dearest_calls(&period.calls);
-        self.state.period(account.id, day, ends).has_fired = true;
+        let changed = self.state.period(account.id, day, ends);
+        (changed.has_fired, changed.n_fired, changed.fired_at) = (true, n_fired, Some(spent));
 
         let now = self.state.clock.map_or(at, |clock| clock.max(at));
         // A limit of yesterday, found out today, is worth a mail; a lock would lift at once.
         let level = if now < ends { limit.lock } else { LockLevel::None };
-        let in_force = self.strongest_lock(account.id, now);
+        // Our own lock of this day may have been lifted by hand since; only the directory can tell.
+        let in_force = self.strongest_lock(account.id, now, n_fired == 1);
         let in_force_level = in_force.as_ref().map_or(LockLevel::None, |lock| lock.level);
         let is_stronger = level.number() > in_force_level.number();
-        let period = day.to_string();
+        let period = if n_fired == 1 { day.to_string() } else { format!("{day}/{n_fired}") };
         let alert = AlertId::derive(DAILY_SPEND, account.id, &period);
         effects.0.push(Effect::Alert(Box::new(Alert {
             id: alert,
@@ -194,9 +198,9 @@ impl FraudDesk {
         dearest.into_iter().map(|(_, cdr)| cdr).collect()
     }
 
-    /// The strongest lock of an account at `now`, by the directory and by what we set ourselves since.
-    fn strongest_lock(&self, account: AccountId, now: DateTime<Utc>) -> Option<Lock> {
-        let held = self.state.held.get(&account).map(|held| &held.lock);
+    /// The strongest lock of an account at `now`, by the directory and, if wanted, by what we set ourselves since.
+    fn strongest_lock(&self, account: AccountId, now: DateTime<Utc>, with_ours: bool) -> Option<Lock> {
+        let held = self.state.held.get(&account).map(|held| &held.lock).filter(|_| with_ours);
         self.locks_in_directory(account)
             .chain(held)
             .filter(|lock| is_in_force(lock, now))
@@ -316,6 +320,21 @@ fn announce(lock: Lock, effects: &mut Effects) {
 
 fn is_in_force(lock: &Lock, now: DateTime<Utc>) -> bool {
     lock.level != LockLevel::None && lock.until.is_none_or(|until| until > now)
+}
+
+/// What the day may come to before it fires next: the limit, doubled until it is above what was spent at the last time.
+fn threshold(period: &Period, limit: Decimal) -> Option<Decimal> {
+    let fired_at = match period.fired_at {
+        Some(fired_at) => fired_at,
+        None if period.has_fired => limit,
+        None => return Some(limit),
+    };
+    let mut threshold = limit;
+    // A limit of nothing never gets above anything.
+    while threshold <= fired_at && threshold > Decimal::ZERO {
+        threshold = threshold.checked_add(threshold)?;
+    }
+    (threshold > fired_at).then_some(threshold)
 }
 
 /// Whether a day that ended at `ends` is no longer remembered.

@@ -35,11 +35,21 @@ pub(crate) struct Period {
     pub(crate) spent: Decimal,
     /// When the day is over.
     pub(crate) ends: DateTime<Utc>,
-    /// The limit was reached: once is enough.
+    /// The limit was reached.
     pub(crate) has_fired: bool,
+    /// How often it fired, and what was spent at the last time. Entries of earlier programs have only `has_fired`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) n_fired: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fired_at: Option<Decimal>,
     /// Its calls; rebuilt from their own entries.
     #[serde(skip)]
     pub(crate) calls: BTreeSet<CdrId>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// A lock of ours that time will lift.
@@ -116,6 +126,8 @@ impl State {
             spent: Decimal::ZERO,
             ends,
             has_fired: false,
+            n_fired: 0,
+            fired_at: None,
             calls: BTreeSet::new(),
         })
     }

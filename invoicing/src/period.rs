@@ -73,6 +73,21 @@ impl Period {
     pub fn last_day(&self) -> NaiveDate {
         (self.end - TimeDelta::microseconds(1)).with_timezone(&self.timezone).date_naive()
     }
+
+    /// For people: `1 – 31 October 2026`, `28 September – 4 October 2026`, `28 December 2026 – 3 January 2027`.
+    pub fn in_words(&self) -> String {
+        let (first_day, last_day) = (self.first_day(), self.last_day());
+        let first = if first_day == last_day {
+            return last_day.format("%-d %B %Y").to_string();
+        } else if first_day.year() != last_day.year() {
+            first_day.format("%-d %B %Y")
+        } else if first_day.month() != last_day.month() {
+            first_day.format("%-d %B")
+        } else {
+            first_day.format("%-d")
+        };
+        format!("{first} – {}", last_day.format("%-d %B %Y"))
+    }
 }
 
 /// `2026-10` for a calendar month, else `2026-10-05/2026-10-11`: first and last day.
@@ -161,6 +176,17 @@ mod tests {
             assert_eq!(error.code(), "INV001", "{text}");
             assert!(error.to_string().contains("such as \"2026-10\""), "{error}");
         }
+    }
+
+    #[test]
+    fn period_in_words_says_nothing_twice() {
+        let words = |first: &str, end: &str| {
+            Period::days(first.parse().unwrap(), end.parse().unwrap(), Europe::Vienna).unwrap().in_words()
+        };
+        assert_eq!(words("2026-10-01", "2026-11-01"), "1 – 31 October 2026");
+        assert_eq!(words("2026-09-28", "2026-10-05"), "28 September – 4 October 2026");
+        assert_eq!(words("2026-12-28", "2027-01-04"), "28 December 2026 – 3 January 2027");
+        assert_eq!(words("2026-10-05", "2026-10-06"), "5 October 2026");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Printed<'a> {
     due_date: String,
     first_day: String,
     last_day: String,
+    /// Both in few words.
+    period: String,
     timezone: &'static str,
     currency: &'a str,
     lines: Vec<PrintedLine<'a>>,
@@ -77,6 +79,7 @@ pub(crate) fn printed(invoice: &Invoice) -> Printed<'_> {
         due_date: date_text(invoice.due_date),
         first_day: date_text(invoice.period.first_day()),
         last_day: date_text(invoice.period.last_day()),
+        period: invoice.period.in_words(),
         timezone: invoice.period.timezone.name(),
         currency: invoice.currency.as_str(),
         lines: invoice.lines.iter().map(|line| printed_line(line, invoice.currency)).collect(),

@@ -184,7 +184,7 @@ fn page_says_who_owes_whom_how_much_until_when() {
         "Invoice NT-2026-000117",
         "Invoice date 1 November 2026",
         "Customer no. K-10482",
-        "1 October 2026 – 31 October 2026",
+        "1 – 31 October 2026",
         "local time of Europe/Vienna",
         "Business Voice 30 1 20 % 1,049.00",
         "Loyalty discount 1 20 % -49.90",

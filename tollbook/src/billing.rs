@@ -8,10 +8,11 @@ use std::collections::HashMap;
 
 use anyhow::Context;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use invoicing::{Invoice, Period, RecurringFee, UsageLine};
+use invoicing::{Invoice, LineItem, Period, RecurringFee, UsageLine};
 use lake::Lake;
 use model::{
-    Account, AccountId, AccountKind, AccountStatus, Directory, LedgerAccount, Money, TariffVersion, Tenant,
+    Account, AccountId, AccountKind, AccountStatus, Body, Directory, LedgerAccount, Money, TariffVersion,
+    Tenant,
 };
 use rust_decimal::Decimal;
 use store::{InvoiceState, NewInvoice, NewMail, Store};
@@ -67,10 +68,12 @@ pub(crate) struct Run<'a> {
     window: Window,
     /// Number nothing, keep nothing.
     dry_run: bool,
+    /// Also a period that is not over; see [`Run::only_what_is_over`].
+    may_close_early: bool,
     /// Invoices there were when the run began.
     earlier: Vec<store::Invoice>,
-    /// Records in suspense, by account.
-    suspended: HashMap<AccountId, u64>,
+    /// Records in suspense, by account: when their call started, if that can be told.
+    suspended: HashMap<AccountId, Vec<Option<DateTime<Utc>>>>,
 }
 
 impl<'a> Run<'a> {
@@ -84,39 +87,46 @@ impl<'a> Run<'a> {
         dry_run: bool,
     ) -> anyhow::Result<Self> {
         let earlier = store.invoice_list().await?;
-        let mut suspended = HashMap::new();
+        let mut suspended: HashMap<_, Vec<_>> = HashMap::new();
         for record in store.suspense_list(0, u32::MAX).await? {
-            *suspended.entry(record.suspended.account).or_default() += 1;
+            suspended.entry(record.suspended.account).or_default().push(start_of(&record));
         }
-        Ok(Self { store, lake, directory, now, window, dry_run, earlier, suspended })
+        let may_close_early = matches!(window, Window::Through(_));
+        Ok(Self { store, lake, directory, now, window, dry_run, may_close_early, earlier, suspended })
+    }
+
+    /// Holds back every account whose period is still going on: the calls to come in it would be on no invoice.
+    pub(crate) fn only_what_is_over(self) -> Self {
+        Self { may_close_early: false, ..self }
     }
 
     /// Invoices `account`.
     pub(crate) async fn account(&self, account: &Account) -> anyhow::Result<Outcome> {
-        let period = self.window.of(account)?;
-        let of_account = || self.earlier.iter().filter(|invoice| invoice.account == account.id);
-        if let Some(done) = of_account()
-            .find(|invoice| invoice.period_start == period.start && invoice.period_end == period.end)
-        {
-            if !self.dry_run {
-                self.finish(account, done).await?;
+        let whole = self.window.of(account)?;
+        let overlapping: Vec<_> = self
+            .earlier
+            .iter()
+            .filter(|invoice| {
+                invoice.account == account.id
+                    && invoice.period_start < whole.end
+                    && whole.start < invoice.period_end
+            })
+            .collect();
+        let period = match what_remains(whole, overlapping.iter().map(|i| (i.period_start, i.period_end))) {
+            Remains::Nothing => return self.kept(account, &overlapping).await,
+            Remains::Period(period) => period,
+            Remains::Pieces => {
+                let numbers: Vec<_> = overlapping.iter().map(|invoice| invoice.number.as_str()).collect();
+                return Ok(Outcome::Held(format!(
+                    "{} covers a part in the midst of {}; choose a period that begins or ends with it",
+                    numbers.join(", "),
+                    whole.in_words()
+                )));
             }
-            return Ok(Outcome::Kept { number: done.number.clone(), gross: done.gross });
-        }
-        if let Some(other) = of_account()
-            .find(|invoice| invoice.period_start < period.end && period.start < invoice.period_end)
-        {
-            return Ok(Outcome::Held(format!("invoice {} covers part of this period already", other.number)));
-        }
+        };
         if let Some(why) = self.hold(account, period) {
             return Ok(Outcome::Held(why));
         }
-        let tenant = self
-            .directory
-            .tenants
-            .iter()
-            .find(|tenant| tenant.id == account.tenant)
-            .with_context(|| format!("account {} belongs to no tenant", account.handle))?;
         let usage = self.usage(account, period).await?;
         let billed: Decimal = usage.iter().map(|line| line.cost).sum();
         let posted = self.posted(account, period).await?;
@@ -125,9 +135,11 @@ impl<'a> Run<'a> {
                 "the lake says {billed}, the ledger {posted}: the last calls are still on their way, run it again in a minute"
             )));
         }
+        let tenant = self.tenant(account)?;
         let issue_date = self.now.with_timezone(&tenant.timezone).date_naive();
-        let draft =
-            invoicing::assemble(tenant, account, period, self.fees(account, period), usage, issue_date)?;
+        // The fee was on the invoice of the period's first part.
+        let fees = if period.start == whole.start { self.fees(account, period) } else { Vec::new() };
+        let draft = invoicing::assemble(tenant, account, period, fees, usage, issue_date)?;
         if draft.is_empty() {
             return Ok(Outcome::Nothing);
         }
@@ -140,13 +152,64 @@ impl<'a> Run<'a> {
         Ok(Outcome::Made { number: kept.number, gross })
     }
 
+    fn tenant(&self, account: &Account) -> anyhow::Result<&Tenant> {
+        let tenants = &self.directory.tenants;
+        tenants
+            .iter()
+            .find(|tenant| tenant.id == account.tenant)
+            .with_context(|| format!("account {} belongs to no tenant", account.handle))
+    }
+
+    /// The account has its invoices for all of the period. What a crash left undone is done now; calls that came in after one
+    /// of them are told, as they are on no invoice.
+    async fn kept(&self, account: &Account, invoices: &[&store::Invoice]) -> anyhow::Result<Outcome> {
+        for invoice in invoices {
+            if !self.dry_run {
+                self.finish(account, invoice).await?;
+            }
+            let document = Invoice::from_json(&invoice.document)?;
+            let mut stated = Decimal::ZERO;
+            for line in &document.lines {
+                match line.item {
+                    LineItem::Usage { .. } => stated += line.net,
+                    LineItem::Recurring { .. } => {}
+                }
+            }
+            let usage = self.usage(account, document.period).await?;
+            let tenant = self.tenant(account)?;
+            let again = invoicing::assemble(
+                tenant,
+                account,
+                document.period,
+                Vec::new(),
+                usage,
+                document.issue_date,
+            )?;
+            if again.totals.net != stated {
+                let currency = document.currency;
+                return Ok(Outcome::Held(format!(
+                    "{} bills calls for {}, but those of its period have come to {} since: credit or bill the difference by hand",
+                    invoice.number,
+                    Money::new(stated, currency).round_to_minor(),
+                    Money::new(again.totals.net, currency).round_to_minor(),
+                )));
+            }
+        }
+        let Some(last) = invoices.last() else { return Ok(Outcome::Nothing) };
+        Ok(Outcome::Kept { number: last.number.clone(), gross: last.gross.round_to_minor() })
+    }
+
     /// Why the account cannot be billed yet.
     fn hold(&self, account: &Account, period: Period) -> Option<String> {
-        if let Some(n_suspended) = self.suspended.get(&account.id) {
-            return Some(format!("{n_suspended} of its calls are in suspense; see `tollbook suspense`"));
+        let suspended = self.suspended.get(&account.id).map_or(&[][..], Vec::as_slice);
+        let n_suspended = suspended.iter().filter(|at| at.is_none_or(|at| period.contains(at))).count();
+        if n_suspended > 0 {
+            return Some(format!(
+                "{n_suspended} of its records of this period are in suspense; see `tollbook suspense`"
+            ));
         }
-        if matches!(self.window, Window::Month(_)) && period.end > self.now {
-            return Some(format!("{period} is not over"));
+        if !self.may_close_early && period.end > self.now {
+            return Some(format!("{} is not over", period.in_words()));
         }
         None
     }
@@ -245,19 +308,63 @@ impl<'a> Run<'a> {
             to: vec![account.contact.email.clone()],
             subject: format!("Invoice {} from {}", kept.number, invoice.issuer.name),
             text: format!(
-                "Dear {},\n\nplease find attached invoice {} over {} for {}, due on {}.\n\n{}\n",
+                "Dear {},\n\nplease find attached invoice {} for {}: {}, due on {}.\n\n{}\n{}\n",
                 account.contact.name,
                 kept.number,
-                kept.gross,
-                invoice.period,
-                invoice.due_date,
-                invoice.issuer.name
+                invoice.period.in_words(),
+                kept.gross.round_to_minor(),
+                invoice.due_date.format("%-d %B %Y"),
+                invoice.issuer.name,
+                invoice.issuer.email,
             ),
             attachments: vec![(format!("{}.pdf", kept.number), "application/pdf".to_owned(), pdf)],
             about: format!("invoice:{}", kept.id),
         };
         self.store.invoice_queue_mail(kept.id, &mail, self.now).await?;
         Ok(())
+    }
+}
+
+/// When the call of a record in suspense started. `None` holds back every period, because it may belong to any.
+fn start_of(record: &store::SuspendedRecord) -> Option<DateTime<Utc>> {
+    match model::wire::decode(&record.raw).ok()?.body {
+        Body::Cdr(cdr) => Some(cdr.start_at),
+        Body::Rated(rated) => Some(rated.cdr.start_at),
+        Body::Posting(posting) => Some(posting.at),
+        Body::Call(_) | Body::Edr(_) | Body::Control(_) | Body::Tick(_) => None,
+    }
+}
+
+/// What of a period no invoice covers yet.
+#[derive(Debug, PartialEq, Eq)]
+enum Remains {
+    Nothing,
+    Period(Period),
+    /// Before and after what is covered.
+    Pieces,
+}
+
+/// Cuts what is `covered`, spans that overlap it, off the beginning and the end of `period`.
+fn what_remains(period: Period, covered: impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)>) -> Remains {
+    let mut covered: Vec<_> = covered.collect();
+    covered.sort_unstable();
+    let mut rest = period;
+    for &(start, end) in &covered {
+        if start <= rest.start {
+            rest.start = rest.start.max(end);
+        }
+    }
+    for &(start, end) in covered.iter().rev() {
+        if end >= rest.end {
+            rest.end = rest.end.min(start);
+        }
+    }
+    if rest.start >= rest.end {
+        Remains::Nothing
+    } else if covered.iter().any(|&(start, end)| start < rest.end && rest.start < end) {
+        Remains::Pieces
+    } else {
+        Remains::Period(rest)
     }
 }
 
@@ -290,5 +397,38 @@ pub(crate) fn is_billed(account: &Account) -> bool {
         (AccountKind::Customer, AccountStatus::Active | AccountStatus::Suspended) => true,
         (AccountKind::Customer, AccountStatus::Terminated)
         | (AccountKind::Reseller | AccountKind::Carrier, _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(covered: &[(u32, u32)], expected: &str) {
+        let days = |first: u32, end: u32| {
+            let day = |day| NaiveDate::from_ymd_opt(2026, 11, day).unwrap();
+            Period::days(day(first), day(end), chrono_tz::Europe::Vienna).unwrap()
+        };
+        let covered = covered.iter().map(|&(first, end)| days(first, end)).map(|span| (span.start, span.end));
+        let shown = match what_remains(days(1, 30), covered) {
+            Remains::Nothing => "nothing".to_owned(),
+            Remains::Period(period) => period.in_words(),
+            Remains::Pieces => "pieces".to_owned(),
+        };
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn no_day_is_billed_twice_and_none_is_left_out() {
+        check(&[], "1 – 29 November 2026");
+        check(&[(1, 30)], "nothing");
+        check(&[(1, 11)], "11 – 29 November 2026");
+        check(&[(1, 11), (11, 21)], "21 – 29 November 2026");
+        check(&[(11, 21), (1, 11), (21, 30)], "nothing");
+        check(&[(21, 30)], "1 – 20 November 2026");
+        check(&[(1, 5), (21, 30)], "5 – 20 November 2026");
+        check(&[(11, 21)], "pieces");
+        check(&[(1, 5), (11, 21)], "pieces");
     }
 }

@@ -207,23 +207,33 @@ impl Config {
                 "use \"embedded\"",
             );
         }
-        for user in &self.sftp.users {
-            if user.folder.is_absolute()
-                || user.folder.components().any(|part| part == std::path::Component::ParentDir)
-            {
-                return wrong(
-                    &format!("sftp.users {}", user.name),
-                    "the folder must lie below the export directory",
-                    "write it like \"system\" or \"resellers/north\"",
-                );
-            }
-            if user.authorized_keys.is_empty() {
-                return wrong(
-                    &format!("sftp.users {}", user.name),
-                    "nobody could sign in without a key",
-                    "add authorized_keys = [\"ssh-ed25519 ...\"]",
-                );
-            }
+        self.check_sftp(file)?;
+        if let Err(why) = self.mail.check() {
+            return Err(UserError::new(format!("{}: {why}", file.display()), ""));
+        }
+        let schemes = ["sqlite://", "postgres://", "postgresql://"];
+        if self.store.url != "sqlite" && !schemes.iter().any(|scheme| self.store.url.starts_with(scheme)) {
+            // The address may hold a password.
+            let scheme = self.store.url.split_once("://").map_or("this address", |(scheme, _)| scheme);
+            return wrong(
+                "store.url",
+                &format!("{scheme:?} is not a database of this version"),
+                "use \"sqlite\", \"sqlite:///path/to/file\" or \"postgres://user@host/db\"",
+            );
+        }
+        if let Err(why) = tracing_subscriber::EnvFilter::try_new(&self.log) {
+            return wrong(
+                "log",
+                &format!("{:?} is no log filter: {why}", self.log),
+                "write it like \"info\" or \"warn,switch=debug\"",
+            );
+        }
+        if self.web.listen == self.sftp.server.listen && self.web.listen.port() != 0 {
+            return wrong(
+                "web.listen",
+                &format!("{} is also sftp.server.listen", self.web.listen),
+                "give one of them another port",
+            );
         }
         if let Err(rule) = self.switch.check() {
             return Err(UserError::new(format!("{}: {rule}", file.display()), ""));
@@ -231,10 +241,102 @@ impl Config {
         if let Err(rule) = self.exports.check() {
             return Err(UserError::new(format!("{}: {rule}", file.display()), ""));
         }
-        if self.pipeline.tick.is_zero() || self.pipeline.lake_commit.is_zero() {
-            return wrong("pipeline", "intervals must be longer than nothing", "use \"1s\" or more");
+        self.check_times(file)
+    }
+
+    fn check_sftp(&self, file: &Path) -> Result<(), UserError> {
+        let mut names = std::collections::HashSet::new();
+        for user in &self.sftp.users {
+            let wrong = |rule: String, remedy: &str| {
+                let object = format!("{}: sftp.users {:?}", file.display(), user.name);
+                Err(UserError::new(format!("{object}: {rule}"), remedy.to_owned()))
+            };
+            if user.name.is_empty() {
+                return wrong("a user needs a name".to_owned(), "give the login name");
+            }
+            if !names.insert(&user.name) {
+                return wrong("is there twice".to_owned(), "remove one; a user may have several keys");
+            }
+            if user.folder.as_os_str().is_empty() {
+                return wrong(
+                    "an empty folder would show the files of everybody".to_owned(),
+                    "write it like \"system\" or \"resellers/north\", or \".\" if all of them are meant",
+                );
+            }
+            if user.folder.is_absolute()
+                || user.folder.components().any(|part| part == std::path::Component::ParentDir)
+            {
+                return wrong(
+                    "the folder must lie below the export directory".to_owned(),
+                    "write it like \"system\" or \"resellers/north\"",
+                );
+            }
+            if user.authorized_keys.is_empty() {
+                return wrong(
+                    "nobody could sign in without a key".to_owned(),
+                    "add authorized_keys = [\"ssh-ed25519 ...\"]",
+                );
+            }
+            for (idx, line) in user.authorized_keys.iter().enumerate() {
+                if let Err(rule) = exports::sftp::check_key(line) {
+                    return wrong(
+                        format!("line {} of authorized_keys {rule}", idx + 1),
+                        "put in the partner's public key, such as \"ssh-ed25519 AAAA... partner@example\"",
+                    );
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Intervals and limits of nothing: a timer without pause, a call closed as soon as it begins.
+    fn check_times(&self, file: &Path) -> Result<(), UserError> {
+        let (pipeline, mediator) = (&self.pipeline, &self.mediator);
+        let zero = [
+            ("pipeline.tick", pipeline.tick.is_zero(), "\"10s\""),
+            ("pipeline.lake_commit", pipeline.lake_commit.is_zero(), "\"1s\""),
+            ("pipeline.lake_compact", pipeline.lake_compact.is_zero(), "\"5m\""),
+            ("pipeline.mail_poll", pipeline.mail_poll.is_zero(), "\"2s\""),
+            ("mediator.late_for", mediator.late_for.is_zero(), "\"10m\""),
+            ("mediator.partials_for", mediator.partials_for.is_zero(), "\"2d\""),
+            ("mediator.clock_tolerance", mediator.clock_tolerance.is_zero(), "\"10m\""),
+            ("mediator.calls_open_max", mediator.calls_open_max == 0, "50000"),
+            ("mediator.remembered_max", mediator.remembered_max == 0, "100000"),
+            ("lake.target_rows", self.lake.target_rows == 0, "1000000"),
+        ];
+        if let Some((key, _, usual)) = zero.iter().find(|(_, is_zero, _)| *is_zero) {
+            return Err(UserError::new(
+                format!("{}: {key}: must be more than nothing", file.display()),
+                format!("the usual value is {usual}"),
+            ));
+        }
+        let tick = Duration::from_secs(u64::from(self.switch.charge_tick_seconds));
+        if mediator.close_after <= tick {
+            return Err(UserError::new(
+                format!(
+                    "{}: mediator.close_after: calls give a sign of life every {} s (switch.charge_tick_seconds), so \
+                     every call that lasts would be closed as partial",
+                    file.display(),
+                    tick.as_secs()
+                ),
+                "use a longer time; the usual value is \"4h\"",
+            ));
+        }
+        if self.lake.compact_files_min < 2 {
+            return Err(UserError::new(
+                format!("{}: lake.compact_files_min: one file cannot be merged", file.display()),
+                "use 2 or more; the usual value is 8",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the installation's database is there already, as far as that can be told from here.
+    pub(crate) fn has_database(&self) -> bool {
+        match self.store_url().strip_prefix("sqlite://") {
+            Some(file) => Path::new(file.split_once('?').map_or(file, |(file, _)| file)).exists(),
+            None => true,
+        }
     }
 
     /// Address of the database.
@@ -284,14 +386,133 @@ mod tests {
 
     #[test]
     fn wrong_type_names_what_was_expected() {
-        check("[web]\nlisten = 8080\n", expect!["tollbook.toml:2:10: invalid type: integer `8080`, expected socket address; see the comments in the files that `tollbook init` writes"]);
+        check(
+            "[web]\nlisten = 8080\n",
+            expect![[
+                r#"tollbook.toml:2:10: invalid type: integer `8080`, expected socket address; write address and port, such as "127.0.0.1:5060""#
+            ]],
+        );
     }
 
     #[test]
     fn sftp_folder_outside_the_exports_is_refused() {
         check(
             "[[sftp.users]]\nname = \"x\"\nfolder = \"../..\"\nauthorized_keys = [\"ssh-ed25519 AAAA\"]\n",
-            expect![[r#"tollbook.toml: sftp.users x: the folder must lie below the export directory; write it like "system" or "resellers/north""#]],
+            expect![[
+                r#"tollbook.toml: sftp.users "x": the folder must lie below the export directory; write it like "system" or "resellers/north""#
+            ]],
+        );
+    }
+
+    #[test]
+    fn what_would_only_fail_once_it_runs_is_told_by_the_check() {
+        const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+        let user = |name: &str, folder: &str, key: &str| {
+            format!(
+                "[[sftp.users]]\nname = \"{name}\"\nfolder = \"{folder}\"\nauthorized_keys = [\"{key}\"]\n"
+            )
+        };
+        check(
+            &user("x", "system", "garbage"),
+            expect![[
+                r#"tollbook.toml: sftp.users "x": line 1 of authorized_keys is not a plain public key as in id_ed25519.pub (length invalid); put in the partner's public key, such as "ssh-ed25519 AAAA... partner@example""#
+            ]],
+        );
+        check(
+            &user("", "system", KEY),
+            expect![[r#"tollbook.toml: sftp.users "": a user needs a name; give the login name"#]],
+        );
+        check(
+            &user("x", "", KEY),
+            expect![[
+                r#"tollbook.toml: sftp.users "x": an empty folder would show the files of everybody; write it like "system" or "resellers/north", or "." if all of them are meant"#
+            ]],
+        );
+        check(
+            &(user("x", "system", KEY) + &user("x", "resellers/a", KEY)),
+            expect![[
+                r#"tollbook.toml: sftp.users "x": is there twice; remove one; a user may have several keys"#
+            ]],
+        );
+        check(
+            "[mail]\nfrom = \"nobody\"\n",
+            expect![[
+                r#"tollbook.toml: mail.from: "nobody" is not a mail address; write "Name <user@example.com>""#
+            ]],
+        );
+        check(
+            "[store]\nurl = \"mysql://u:secret@h/db\"\n",
+            expect![[
+                r#"tollbook.toml: store.url: "mysql" is not a database of this version; use "sqlite", "sqlite:///path/to/file" or "postgres://user@host/db""#
+            ]],
+        );
+        check(
+            "log = \"switch=loud\"\n",
+            expect![[
+                r#"tollbook.toml: log: "switch=loud" is no log filter: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5; write it like "info" or "warn,switch=debug""#
+            ]],
+        );
+        check(
+            "[web]\nlisten = \"0.0.0.0:2022\"\n",
+            expect![
+                "tollbook.toml: web.listen: 0.0.0.0:2022 is also sftp.server.listen; give one of them another port"
+            ],
+        );
+        check(
+            "[pipeline]\nmail_poll = \"0s\"\n",
+            expect![[
+                r#"tollbook.toml: pipeline.mail_poll: must be more than nothing; the usual value is "2s""#
+            ]],
+        );
+        check(
+            "[mediator]\nclose_after = \"30s\"\n",
+            expect![[
+                r#"tollbook.toml: mediator.close_after: calls give a sign of life every 30 s (switch.charge_tick_seconds), so every call that lasts would be closed as partial; use a longer time; the usual value is "4h""#
+            ]],
+        );
+        check(
+            "[mediator]\ncalls_open_max = 0\n",
+            expect![
+                "tollbook.toml: mediator.calls_open_max: must be more than nothing; the usual value is 50000"
+            ],
+        );
+        check(
+            "[lake]\ncompact_files_min = 1\n",
+            expect![
+                "tollbook.toml: lake.compact_files_min: one file cannot be merged; use 2 or more; the usual value is 8"
+            ],
+        );
+    }
+
+    #[test]
+    fn remedy_shows_how_a_value_of_the_right_kind_is_written() {
+        check(
+            "[pipeline]\ntick = 10\n",
+            expect![[
+                r#"tollbook.toml:2:8: invalid type: integer `10`, expected a duration; write it like "10s", "5m" or "4h""#
+            ]],
+        );
+        check(
+            "[switch]\ncalls_max = \"many\"\n",
+            expect![[
+                r#"tollbook.toml:2:13: invalid type: string "many", expected u32; write a whole number from 0 on, without quotes"#
+            ]],
+        );
+        check(
+            "[exports]\nanswered_only = \"yes\"\n",
+            expect![[
+                r#"tollbook.toml:2:17: invalid type: string "yes", expected a boolean; write true or false, without quotes"#
+            ]],
+        );
+        check(
+            "[exports]\nzone = \"Europe/Wien\"\n",
+            expect![[
+                r#"tollbook.toml:2:8: failed to parse timezone: 'Europe/Wien'; use an IANA name such as "Europe/Vienna""#
+            ]],
+        );
+        check(
+            "log = 3\n",
+            expect!["tollbook.toml:1:7: invalid type: integer `3`, expected a string; put it in quotes"],
         );
     }
 }

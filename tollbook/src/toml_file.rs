@@ -31,11 +31,29 @@ fn place(text: &str, byte: usize) -> (usize, usize) {
     (line, column)
 }
 
+/// How values of a kind are written, by the words that say the kind in a rule.
+const FORMS: &[(&str, &str)] = &[
+    ("socket address", "write address and port, such as \"127.0.0.1:5060\""),
+    ("a duration", "write it like \"10s\", \"5m\" or \"4h\""),
+    ("timezone", "use an IANA name such as \"Europe/Vienna\""),
+    ("Decimal", "write it like \"9.90\""),
+    ("expected a boolean", "write true or false, without quotes"),
+    ("expected a string", "put it in quotes"),
+    ("expected u", "write a whole number from 0 on, without quotes"),
+    ("RFC 3339", "write it like \"2026-12-01T00:00:00+01:00\""),
+    ("expected a sequence", "write a list: [\"...\"], or [[...]] for sections"),
+    ("duplicate key", "remove one of the two"),
+    ("E.164", "write all digits with the country code, such as \"43660555123\""),
+    ("ISO 4217", "name the currency by its code"),
+    ("missing field", "add it to this section"),
+];
+
 /// What to try: the nearest of the words that the parser expected, if one is near.
 fn remedy(rule: &str) -> String {
     let mut quoted = rule.split('`').skip(1).step_by(2);
     let (Some(given), true) = (quoted.next(), rule.starts_with("unknown")) else {
-        return "see the comments in the files that `tollbook init` writes".to_owned();
+        let form = FORMS.iter().find(|(kind, _)| rule.contains(kind)).map(|(_, form)| *form);
+        return form.unwrap_or("see the comments in the files that `tollbook init` writes").to_owned();
     };
     let nearest = quoted
         .map(|known| (strsim::damerau_levenshtein(given, known), known))

@@ -1,11 +1,17 @@
 //! The world file of `tollbook import`: provisioning data as people write it, with passwords, and the tariff directories
 //! beside it.
+//!
+//! In: the file. Out: a [`World`] for the store, checked against itself and against what is provisioned already, so that what
+//! is wrong is told before anything is written, also by a dry run.
+
+mod check;
 
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use md5::{Digest, Md5};
-use model::E164;
-use rating::workbench::{TariffIds, read_tariff};
+use model::{Directory, E164};
+use rating::workbench::{Issue, TariffIds, WorkbenchError, read_tariff};
 use serde::Deserialize;
 use sha2::Sha256;
 use store::{NewAccount, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World};
@@ -18,12 +24,33 @@ use crate::toml_file;
 #[derive(Default)]
 struct WorldFile {
     /// Directories with profile.toml and fees.csv, relative to this file.
-    tariffs: Vec<PathBuf>,
+    tariffs: Vec<TariffInFile>,
     tenants: Vec<NewTenant>,
     accounts: Vec<NewAccount>,
     subscribers: Vec<SubscriberInFile>,
     trunks: Vec<NewTrunk>,
     routes: Vec<NewRoute>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a tariff is \"tariffs/retail\" or { dir = \"tariffs/retail\", valid_from = \"2026-12-01T00:00:00+01:00\" }"
+)]
+enum TariffInFile {
+    /// In force from the import on; of a profile that is new, always.
+    Dir(PathBuf),
+    Dated(DatedTariff),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DatedTariff {
+    dir: PathBuf,
+    #[serde(default)]
+    tenant: String,
+    /// Prices calls that start at or after this.
+    valid_from: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
@@ -59,28 +86,78 @@ pub(crate) fn read(file: &Path) -> Result<World, UserError> {
         subscribers.push(with_hashes(subscriber, file)?);
     }
     let mut tariffs = Vec::new();
-    for dir in &world.tariffs {
-        let wrong =
-            |why: &dyn std::fmt::Display| UserError::new(format!("tariff {}: {why}", dir.display()), "");
-        let version = read_tariff(&base.join(dir), TariffIds::default()).map_err(|why| wrong(&why))?;
+    for tariff in world.tariffs {
+        let DatedTariff { dir, tenant, valid_from } = match tariff {
+            TariffInFile::Dir(dir) => DatedTariff { dir, tenant: String::new(), valid_from: None },
+            TariffInFile::Dated(dated) => dated,
+        };
+        let dir = base.join(dir);
+        let ids = TariffIds { valid_from: valid_from.unwrap_or(ALWAYS), ..TariffIds::default() };
+        let version = read_tariff(&dir, ids).map_err(|why| of_workbench(why, &dir))?;
         // What does not compile would only be found when the first call is priced.
-        rating::Tariff::compile(&version).map_err(|why| wrong(&why))?;
-        tariffs.push(NewTariff { tenant: String::new(), version });
+        rating::Tariff::compile(&version)
+            .map_err(|why| UserError::new(format!("{}: {why}", dir.display()), ""))?;
+        tariffs.push(NewTariff { tenant, version });
     }
-    Ok(World {
+    let world = World {
         tenants: world.tenants,
         accounts: world.accounts,
         subscribers,
         trunks: world.trunks,
         routes: world.routes,
         tariffs,
-    })
+    };
+    check::within(&world).map_err(|wrong| wrong.in_file(file))?;
+    Ok(world)
+}
+
+/// A tariff without a date.
+const ALWAYS: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+/// Fits `world`, read from `file`, to what is provisioned already: a tariff without a date, of a profile that prices calls
+/// already, is a new version from `now` on, so that calls made before keep their price.
+///
+/// # Errors
+///
+/// A [`UserError`] for what does not fit; nothing has been written then.
+pub(crate) fn fit(
+    world: &mut World,
+    directory: &Directory,
+    now: DateTime<Utc>,
+    file: &Path,
+) -> Result<(), UserError> {
+    check::against(world, directory, now).map_err(|wrong| wrong.in_file(file))?;
+    for tariff in &mut world.tariffs {
+        if tariff.version.valid_from == ALWAYS && check::versions(directory, tariff).next().is_some() {
+            tariff.version.valid_from = now;
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong in the files of a tariff in `dir`, each line with the file's whole path.
+pub(crate) fn of_workbench(error: WorkbenchError, dir: &Path) -> UserError {
+    let error = match error {
+        WorkbenchError::Input { issues } => WorkbenchError::Input {
+            issues: issues
+                .into_iter()
+                .map(|issue| Issue { file: dir.join(&issue.file).display().to_string(), ..issue })
+                .collect(),
+        },
+        output @ WorkbenchError::Output { .. } => output,
+    };
+    UserError::new(error.to_string(), "")
 }
 
 fn with_hashes(given: SubscriberInFile, file: &Path) -> Result<NewSubscriber, UserError> {
     let name = format!("{}@{}", given.username, given.domain);
     let (ha1_md5, ha1_sha256) = match (given.password, given.ha1_md5, given.ha1_sha256) {
-        (Some(password), None, None) => ha1(&given.username, &given.domain, &password),
+        (Some(password), None, None) => {
+            check::password(&given.username, &password).map_err(|rule| {
+                UserError::new(format!("{}: subscriber {name}: {rule}", file.display()), "")
+            })?;
+            ha1(&given.username, &given.domain, &password)
+        }
         (None, Some(md5), Some(sha256)) => (md5, sha256),
         _ => {
             return Err(UserError::new(

@@ -81,6 +81,25 @@ fn parse_key(user: &str, line: &str) -> Option<PublicKey> {
     }
 }
 
+/// Whether a line of a user's authorized keys can be used: what [`Logins::by_key`] would leave out is refused here.
+///
+/// # Errors
+///
+/// The rule it breaks, in words.
+pub fn check_key(line: &str) -> Result<(), String> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Err("holds no key".to_owned());
+    }
+    let key = PublicKey::from_openssh(line)
+        .map_err(|error| format!("is not a plain public key as in id_ed25519.pub ({error})"))?;
+    let algorithm = key.algorithm();
+    if !matches!(algorithm, Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::Rsa { .. }) {
+        return Err(format!("is a key of the kind {algorithm}, not Ed25519, ECDSA or RSA"));
+    }
+    Ok(())
+}
+
 fn is_password(password: &str, hash: Option<&str>) -> bool {
     let is_known = hash.is_some();
     let parsed = match PasswordHash::new(hash.unwrap_or(NOBODYS_HASH)) {
@@ -123,6 +142,15 @@ mod tests {
         assert!(accepts(&["# comment", "", KEY], "alice", &Algorithm::Ed25519));
         assert!(!accepts(&[KEY], "bob", &Algorithm::Ed25519));
         assert!(!accepts(&[], "alice", &Algorithm::Ed25519));
+    }
+
+    #[test]
+    fn a_line_that_lets_nobody_in_is_told_beforehand() {
+        check_key(KEY).unwrap();
+        for line in ["", "# comment", "garbage", "ssh-ed25519 AAAA", &format!("from=\"192.0.2.0/24\" {KEY}")]
+        {
+            check_key(line).unwrap_err();
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ use self::login::Logins;
 use crate::ExportsError;
 
 pub use host_key::{host_key_fingerprint, new_client_key};
+pub use login::check_key;
 
 /// Pause before a refused login is answered, the same whatever was wrong with it.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(1);

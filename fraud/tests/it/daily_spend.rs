@@ -56,7 +56,7 @@ fn balance_and_free_cash_count_like_money_to_be_paid() {
 }
 
 #[test]
-fn limit_fires_once_a_day_and_a_later_cheaper_call_unlocks_nothing() {
+fn limit_fires_again_at_its_double_and_a_later_cheaper_call_unlocks_nothing() {
     check(
         "2026-10-05T10:00:00Z call a 60 12
          2026-10-05T10:05:00Z call b 60 0.01
@@ -66,6 +66,10 @@ fn limit_fires_once_a_day_and_a_later_cheaper_call_unlocks_nothing() {
         expect![[r#"
             alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
             lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
+              control: 1 is outgoing
+              control: end calls of 1
+            alert daily_spend 1 2026-10-05/2: 27.01 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by d a b c
+            lock 1 outgoing by fraud since 10-05T10:08:00 until 10-05T22:00:00: spent 27.01 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
               control: end calls of 1
             alert daily_spend 1 2026-10-06: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by e

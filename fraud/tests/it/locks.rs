@@ -145,3 +145,32 @@ fn locks_of(effects: &[model::Effect]) -> Vec<Lock> {
     }
     locks
 }
+
+#[test]
+fn account_unlocked_by_hand_is_locked_again_when_it_spends_as_much_again() {
+    let mut desk = desk(directory());
+    let mut effects = feed(&mut desk, &records("2026-10-05T10:00:00Z call a 60 12"));
+    // Unlocked by hand: the database has no lock of the account any more.
+    desk.set_directory(Directory { revision: 2, ..directory() }.into());
+    effects.extend(feed(
+        &mut desk,
+        &records(
+            "2026-10-05T10:05:00Z call b 60 7.99
+             2026-10-05T10:06:00Z call c 60 0.01
+             2026-10-05T10:07:00Z call d 60 19.99
+             2026-10-05T22:00:00Z tick",
+        ),
+    ));
+    expect![[r#"
+        alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
+        lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
+          control: 1 is outgoing
+          control: end calls of 1
+        alert daily_spend 1 2026-10-05/2: 20.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b c
+        lock 1 outgoing by fraud since 10-05T10:07:00 until 10-05T22:00:00: spent 20 EUR on 2026-10-05, the daily limit is 10 EUR
+          control: 1 is outgoing
+          control: end calls of 1
+        lock 1 none by fraud since 10-05T22:00:00 for good: the day whose limit was reached is over
+          control: 1 is none
+    "#]].assert_eq(&picture(&effects));
+}

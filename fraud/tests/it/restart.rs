@@ -52,12 +52,13 @@ proptest! {
 proptest! {
     /// The plainest description of the rule: after each record, add up the highest revisions.
     #[test]
-    fn limit_fires_when_the_sum_of_highest_revisions_first_reaches_it(
+    fn limit_fires_when_the_sum_of_highest_revisions_reaches_it_and_its_doubles(
         steps in proptest::collection::vec((0_u8..6, 0_u32..4, 0_i64..6_000_000), 0..30),
     ) {
         let mut script = String::new();
         let mut highest: BTreeMap<u8, (u32, i64)> = BTreeMap::new();
-        let mut fired_at = None;
+        let mut fired = Vec::new();
+        let mut next = 10_000_000;
         for (call, revision, micros) in steps {
             let name = char::from(b'a' + call);
             let cost = model::from_micros(micros);
@@ -66,8 +67,11 @@ proptest! {
                 highest.insert(call, (revision, micros));
             }
             let sum: i64 = highest.values().map(|(_, micros)| micros).sum();
-            if fired_at.is_none() && sum >= 10_000_000 {
-                fired_at = Some(model::from_micros(sum));
+            if sum >= next {
+                fired.push(model::from_micros(sum));
+                while next <= sum {
+                    next *= 2;
+                }
             }
         }
         let effects = feed(&mut desk(directory()), &records(&script));
@@ -78,7 +82,7 @@ proptest! {
                 _ => None,
             })
             .collect();
-        prop_assert_eq!(alerts, fired_at.into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(alerts, fired);
     }
 }
 
@@ -91,6 +95,10 @@ fn whole_script_in_one_picture() {
           control: 1 is outgoing
           control: end calls of 1
         alert daily_spend 3 2026-10-05: 6 EUR of 5 EUR, lock none, to desk@example.org, shown by f
+        alert daily_spend 1 2026-10-05/2: 21.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by g c a e d
+        lock 1 outgoing by fraud since 10-05T21:01:00 until 10-05T22:00:00: spent 21 EUR on 2026-10-05, the daily limit is 10 EUR
+          control: 1 is outgoing
+          control: end calls of 1
         lock 1 none by fraud since 10-05T22:00:00 for good: the day whose limit was reached is over
           control: 1 is none
         alert daily_spend 1 2026-10-06: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by h i
@@ -121,10 +129,25 @@ fn state_of_the_first_version_is_still_read() {
             .map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()))
             .collect(),
     );
-    let all = records(SCRIPT);
-    let mut whole = desk(directory());
-    feed(&mut whole, &all[..9]);
-    assert_eq!(feed(&mut saved.load(), &all[9..]), feed(&mut whole, &all[9..]));
+    // It fired once a day; from now on it fires again at the double, which the next call finds passed.
+    let next = records("2026-10-05T21:30:00Z call z 60 1");
+    let mut desk = saved.load();
+    let mut effects = feed(&mut desk, &next);
+    effects.extend(feed(&mut desk, &records(SCRIPT)[9..]));
+    expect![[r#"
+        alert daily_spend 1 2026-10-05/2: 22.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by g c a e z d
+        lock 1 outgoing by fraud since 10-05T21:31:00 until 10-05T22:00:00: spent 22 EUR on 2026-10-05, the daily limit is 10 EUR
+          control: 1 is outgoing
+          control: end calls of 1
+        lock 1 none by fraud since 10-05T22:00:00 for good: the day whose limit was reached is over
+          control: 1 is none
+        alert daily_spend 1 2026-10-06: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by h i
+        lock 1 outgoing by fraud since 10-05T22:32:00 until 10-06T22:00:00: spent 10 EUR on 2026-10-06, the daily limit is 10 EUR
+          control: 1 is outgoing
+          control: end calls of 1
+        lock 1 none by fraud since 10-06T22:00:00 for good: the day whose limit was reached is over
+          control: 1 is none
+    "#]].assert_eq(&picture(&effects));
 }
 
 #[test]

@@ -77,6 +77,40 @@ fn every_mistake_of_every_file_is_named_at_once_with_its_place() {
 }
 
 #[test]
+fn prefix_that_no_number_begins_with_is_refused() {
+    let line = |destination: &str| format!(",{destination},out,X,,1,60,1,60,1,60,1,60\n");
+    let fees = [HEADER, "\n"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(["43 660", "43-660", "(0)43", "1/2", "43\"1", "*21", "alice.b-c@x", "2nd-floor@"].map(line))
+        .collect::<String>();
+    check_issues(
+        &[("profile.toml", PROFILE), ("fees.csv", &fees)],
+        expect![[r#"
+            fees.csv:2:2: destination: "43 660" holds ' ', so it would match no call; write digits without +, the beginning of user@domain, or nothing for any number
+            fees.csv:3:2: destination: "43-660" holds '-', so it would match no call; write digits without +, the beginning of user@domain, or nothing for any number
+            fees.csv:4:2: destination: "(0)43" is not the beginning of a number; write digits without +, the beginning of user@domain, or nothing for any number
+            fees.csv:5:2: destination: "1/2" holds '/', so it would match no call; write digits without +, the beginning of user@domain, or nothing for any number
+            fees.csv:6:2: destination: "43\"1" holds '"', so it would match no call; write digits without +, the beginning of user@domain, or nothing for any number"#]],
+    );
+}
+
+#[test]
+fn file_with_other_separators_is_told_in_one_line() {
+    let fees = format!("{HEADER}\n,49,out,Germany,fixed,0.06,60,0.06,60,0.03,60,0.03,60\n").replace(',', ";");
+    check_issues(
+        &[
+            ("profile.toml", PROFILE),
+            ("fees.csv", &fees),
+            ("accounts.csv", "account\tcash\tfree_seconds\na\t1\t2\n"),
+        ],
+        expect![[r#"
+            fees.csv:1: the columns are separated by semicolons (';'); save it as comma-separated values, with a point in decimals
+            accounts.csv:1: the columns are separated by tabs ('\t'); save it as comma-separated values, with a point in decimals"#]],
+    );
+}
+
+#[test]
 fn broken_syntax_and_missing_files_are_named_too() {
     check_issues(
         &[("profile.toml", "handle = \n")],

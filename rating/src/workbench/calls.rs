@@ -50,6 +50,9 @@ struct Call {
     duration_us: u64,
 }
 
+/// What the file of calls is called in issues about it.
+pub const CALLS: &str = "calls.csv";
+
 const COLUMNS: &[&str] = &["id", "account", "source", "destination", "start", "duration_seconds"];
 
 /// Prices a file of calls in the order of their start, with balances as the tariff's directory gives them.
@@ -70,7 +73,7 @@ pub fn rate_calls(
         issues: vec![Issue::of_file("fees.csv", error.to_string(), "correct the tariff")],
     })?;
     let mut issues = Vec::new();
-    let mut calls = read_calls("calls.csv", calls, &mut issues);
+    let mut calls = read_calls(CALLS, calls, &mut issues);
     if !issues.is_empty() {
         return Err(WorkbenchError::Input { issues });
     }

@@ -301,6 +301,19 @@ fn prefix_of(text: &str, fee_match: FeeMatch) -> Result<String, String> {
     if fee_match == FeeMatch::Prefix && (looks_like_pattern || text.starts_with('+')) {
         return Err(format!("{text:?} is not the beginning of a number"));
     }
+    // "43 660", "43-660" or "43660 (mobile)" would match no call, and its calls would get the price of "43".
+    let is_number = text.starts_with(|first: char| first.is_ascii_digit())
+        && !text.contains(|c: char| c == '@' || c.is_ascii_alphabetic());
+    let stray = |c: char| {
+        c.is_whitespace()
+            || matches!(c, '"' | '\'')
+            || is_number && !c.is_ascii_digit() && !matches!(c, '*' | '#')
+    };
+    if fee_match == FeeMatch::Prefix
+        && let Some(stray) = text.chars().find(|c| stray(*c))
+    {
+        return Err(format!("{text:?} holds {stray:?}, so it would match no call"));
+    }
     Ok(text.to_owned())
 }
 

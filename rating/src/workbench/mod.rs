@@ -23,7 +23,7 @@ use model::{FeeId, FeeMatch, ProfileId, ProfileVersionId, TariffVersion, TenantI
 use crate::tariff::FeeOptions;
 
 pub use accounts::OpeningBalance;
-pub use calls::{RateSummary, RatedCall, rate_calls};
+pub use calls::{CALLS, RateSummary, RatedCall, rate_calls};
 pub use issue::{Issue, WorkbenchError};
 pub use profile::{BillingInterval, IntervalUnit};
 

@@ -114,7 +114,7 @@ fn read_keys(
     keys.require("timezone", "name the zone of the peak times: timezone = \"Europe/Vienna\"", issues);
     let handle = keys.parsed("handle", "such as \"retail_2026\"", issues, handle_of);
     let name = keys.parsed("name", "such as \"Retail\"", issues, |text| Ok(text.to_owned()));
-    let currency = keys.word::<Currency>("currency", "such as \"EUR\"", issues);
+    let currency = keys.word::<Currency>("currency", "give the currency of all prices", issues);
     let timezone = keys.parsed("timezone", "use a name such as \"Europe/Vienna\"", issues, |text| {
         text.parse::<Tz>().map_err(|_| format!("{text:?} is not an IANA time zone"))
     });

@@ -8,6 +8,9 @@ use rust_decimal::Decimal;
 use super::issue::Issue;
 use super::toml_file::suggestion;
 
+/// Separators of other kinds of tables, as spreadsheets of some countries save them.
+const OTHER_SEPARATORS: [(char, &str); 2] = [(';', "semicolons"), ('\t', "tabs")];
+
 /// All records of a file that has been read, with the columns found in its header.
 pub(crate) struct Table<'n> {
     file: &'n str,
@@ -44,7 +47,20 @@ pub(crate) fn records(file: &str, read: impl Read, issues: &mut Vec<Issue>) -> V
             }
         }
     }
+    if let Some((separator, name)) = other_separator(&records) {
+        let line = records.first().and_then(StringRecord::position).map(csv::Position::line);
+        let rule = format!("the columns are separated by {name} ({separator:?})");
+        let remedy = "save it as comma-separated values, with a point in decimals";
+        issues.push(Issue { line, ..Issue::of_file(file, rule, remedy) });
+        // One line is enough; every record would be wrong in the same way.
+        records.clear();
+    }
     records
+}
+
+fn other_separator(records: &[StringRecord]) -> Option<(char, &'static str)> {
+    let first = records.first().filter(|first| first.len() == 1)?.get(0)?;
+    OTHER_SEPARATORS.into_iter().find(|(separator, _)| first.contains(*separator))
 }
 
 impl<'n> Table<'n> {
@@ -58,6 +74,10 @@ impl<'n> Table<'n> {
     ) -> Option<Self> {
         let known: Vec<&str> = required.iter().chain(optional).copied().collect();
         if records.is_empty() {
+            // Unread for a reason that was told.
+            if issues.iter().any(|issue| issue.file == file) {
+                return None;
+            }
             issues.push(Issue::of_file(
                 file,
                 "empty",

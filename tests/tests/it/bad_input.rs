@@ -110,3 +110,164 @@ fn sql_names_the_column_that_is_not_there() {
         tollbook(&["sql", "--config", made.config().to_str().unwrap(), "select customr_cost from calls"]);
     refused(&output, &["customr_cost"]);
 }
+
+/// `tollbook import` of `text` into an installation of the sample world; a dry run must say the same.
+fn refused_world(made: &Installation, text: &str, words: &[&str]) {
+    let world = write_file(made.path(), "more.toml", text);
+    let (config, world) = (made.config(), world.to_str().unwrap().to_owned());
+    let import = ["import", "--config", config.to_str().unwrap(), &world];
+    let output = tollbook(&import);
+    refused(&output, &[&["more.toml: "], words].concat());
+    let dry = tollbook(&[import.as_slice(), &["--dry-run"]].concat());
+    assert_eq!(
+        (dry.status.code(), String::from_utf8_lossy(&dry.stderr)),
+        (output.status.code(), String::from_utf8_lossy(&output.stderr))
+    );
+}
+
+#[test]
+fn world_that_breaks_a_rule_is_refused_and_a_dry_run_says_the_same() {
+    let made = Installation::new();
+    let account = |rest: &str| format!("[[accounts]]\nhandle = \"new\"\n{rest}\n");
+    let subscriber = |account: &str, user: &str, rest: &str| {
+        format!(
+            "[[subscribers]]\naccount = \"{account}\"\nusername = \"{user}\"\ndomain = \"d.example\"\n{rest}\n"
+        )
+    };
+    let password = "password = \"long enough\"";
+    let check = |text: String, words: &[&str]| refused_world(&made, &text, words);
+    check(account("profile = \"retial\""), &["account \"new\"", "no profile \"retial\""]);
+    check(account("reseller = \"nobody\""), &["account \"new\"", "no account \"nobody\""]);
+    check(account("reseller = \"atelier-novak\""), &["is a customer, not a reseller"]);
+    check(account("reseller = \"new\""), &["its own reseller"]);
+    check(account("vat_percent = \"200\""), &["vat_percent", "\"0\" to \"100\""]);
+    check(account("currency = \"USD\"\nprofile = \"retail\""), &["kept in USD", "one currency"]);
+    check(account("fraud.daily = { amount = \"-1\", lock = \"all\", notify = [] }"), &["above 0"]);
+    check(
+        account("fraud.daily = { amount = \"1\", lock = \"all\", notify = [\"x\"] }"),
+        &["not a mail address"],
+    );
+    check(account("") + &account("profile = \"retail\""), &["account \"new\"", "twice"]);
+    check("[[accounts]]\nhandle = \"alpine\"\n".to_owned(), &["cannot become a customer"]);
+    check("[[accounts]]\nhandle = \"../x\"\n".to_owned(), &["letters, digits"]);
+    check(subscriber("atelier-novak", "z", "password = \"short\""), &["fewer than 8"]);
+    check(subscriber("atelier-novak", "z:y", password), &["':'"]);
+    check(subscriber("nobody", "z", password), &["no account \"nobody\""]);
+    check(subscriber("alpine", "z", password), &["is a reseller, not a customer"]);
+    check(subscriber("atelier-novak", "z", "ha1_md5 = \"1\"\nha1_sha256 = \"2\""), &["32 hexadecimal"]);
+    check(
+        subscriber("atelier-novak", "z", &format!("{password}\nnumbers = [\"43512900100\"]")),
+        &["43512900100", "huber@sip.meridian.example"],
+    );
+    check("[[routes]]\nprefix = \"43\"\ntrunk = \"nowhere\"\n".to_owned(), &["no trunk \"nowhere\""]);
+    check("[[routes]]\nprefix = \"+43\"\ntrunk = \"transalp-1\"\n".to_owned(), &["'+' is not a digit"]);
+    check(
+        "[[trunks]]\naccount = \"atelier-novak\"\nname = \"t\"\naddress = \"127.0.0.1:5090\"\n".to_owned(),
+        &["is a customer, not a carrier"],
+    );
+    let output =
+        tollbook(&["fraud", "lock", "--config", made.config().to_str().unwrap(), "new", "--reason", "x"]);
+    refused(&output, &["there is no account \"new\""]);
+}
+
+#[test]
+fn changed_tariff_is_a_new_version_and_an_unchanged_one_is_none() {
+    let made = Installation::new();
+    let (world, fees) = (made.home().join("world.toml"), made.home().join("tariffs/retail/fees.csv"));
+    let import = || {
+        let shown = made.run_command(&["import", world.to_str().unwrap()]);
+        shown.lines().find(|line| line.starts_with("tariff versions")).unwrap().to_owned()
+    };
+    assert_eq!(import(), "tariff versions  0 added, 0 changed, 4 as they were");
+    let text = std::fs::read_to_string(&fees).unwrap();
+    std::fs::write(&fees, text.replacen("0.021", "0.022", 1)).unwrap();
+    assert_eq!(import(), "tariff versions  1 added, 0 changed, 3 as they were");
+    assert_eq!(import(), "tariff versions  0 added, 0 changed, 4 as they were");
+    // What was in force once is priced: it does not change any more.
+    refused_world(
+        &made,
+        "tariffs = [{ dir = \"tollbook/tariffs/reseller\", valid_from = \"2026-01-01T00:00:00Z\" }]\n",
+        &["reseller", "in the past"],
+    );
+}
+
+/// The retail tariff and two calls in a directory of their own.
+fn workbench() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(tollbook(&["init", dir.path().join("home").to_str().unwrap()]).status.success());
+    write_file(
+        dir.path(),
+        "march.csv",
+        "id,account,source,destination,start,duration_seconds\n1,a,1,4930555,2026-03-02T10:00:00Z,60\n",
+    );
+    dir
+}
+
+fn rate(dir: &std::path::Path, calls: &str, out: &str) -> Output {
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let (tariff, calls, out) = (path("home/tariffs/retail"), path(calls), path(out));
+    tollbook(&["rate", "--tariff", &tariff, "--calls", &calls, "--out", &out])
+}
+
+#[test]
+fn workbench_never_writes_over_its_calls_nor_beside_a_directory() {
+    let dir = workbench();
+    refused(&rate(dir.path(), "march.csv", "march.csv"), &["march.csv", "name another file"]);
+    refused(&rate(dir.path(), "march.csv", "home"), &["is a directory"]);
+    assert!(std::fs::read_to_string(dir.path().join("march.csv")).unwrap().starts_with("id,account"));
+    let mut left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["home", "march.csv"]);
+}
+
+#[test]
+fn mistakes_in_a_tariff_and_in_calls_are_told_with_the_files_own_paths() {
+    let dir = workbench();
+    write_file(
+        dir.path(),
+        "bad.csv",
+        "id,account,source,destination,start,duration_seconds\n1,a,1,49,noon,60\n",
+    );
+    refused(&rate(dir.path(), "bad.csv", "out.csv"), &["bad.csv:2:5: start: \"noon\"", "RFC 3339"]);
+    write_file(dir.path(), "semicolons.csv", "id;account;source;destination;start;duration_seconds\n");
+    refused(&rate(dir.path(), "semicolons.csv", "out.csv"), &["semicolons.csv:1: ", "comma-separated"]);
+    let fees = dir.path().join("home/tariffs/retail/fees.csv");
+    let text = std::fs::read_to_string(&fees).unwrap();
+    std::fs::write(&fees, text.replacen("0.021", "O.021", 1)).unwrap();
+    refused(&rate(dir.path(), "march.csv", "out.csv"), &["home/tariffs/retail/fees.csv:", "O.021"]);
+    assert!(!dir.path().join("out.csv").exists() && !dir.path().join("out.csv.part").exists());
+}
+
+#[test]
+fn billing_run_of_what_cannot_be_billed_says_why() {
+    let made = Installation::new();
+    let config = made.config();
+    let invoice =
+        |args: &[&str]| tollbook(&[&["invoice", "run", "--config", config.to_str().unwrap()], args].concat());
+    refused(&invoice(&["--period", "2026-13"]), &["2026-13", "2026-10"]);
+    refused(&invoice(&["--period", "2026-01", "--account", "alpine"]), &["alpine", "reseller"]);
+    refused(
+        &invoice(&["--period", "2026-01", "--account", "atelier-nowak"]),
+        &["did you mean atelier-novak?"],
+    );
+    refused(&invoice(&["--period", "2026-01"]), &["there is no lake", "start tollbook"]);
+    made.start().stop();
+    let shown = made.run_command(&["invoice", "run", "--through", "2999-11-21"]);
+    assert_eq!(shown.matches("held back: 1 – 21 November 2999 is not over").count(), 5, "{shown}");
+    let shown = made.run_command(&["invoice", "list"]);
+    assert!(shown.contains("there are no invoices"), "{shown}");
+}
+
+#[test]
+fn tampered_cdr_file_is_told_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write_file(dir.path(), "x.cdr", "007,0000\n00000000000000000000000000000000\n");
+    let made = Installation::new();
+    let config = made.config();
+    let verify = |file: &std::path::Path| {
+        tollbook(&["export", "verify", "--config", config.to_str().unwrap(), file.to_str().unwrap()])
+    };
+    refused(&verify(&file), &["x.cdr: the contents have the MD5"]);
+    refused(&verify(&dir.path().join("none.cdr")), &["none.cdr", "name a CDR file"]);
+}

@@ -1,27 +1,37 @@
 //! `tollbook audit`: proof that nothing was lost and nothing doubled.
 //!
 //! In: the counters each lane keeps in the transaction of its position, the ledger, the lake, and, when the installation is not
-//! running, the event log itself, record by record. Out: one line for each equation; the difference where one does not
-//! hold.
+//! running, the event log itself, record by record. Out: one line for each equation; what is missing, by name, where one
+//! does not hold. What lies behind a consumer's position must have left its trace; what lies before it is still on its
+//! way, and is told as such.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
-use bus::Bus;
+use bus::{Bus, BusError, EmbeddedBus};
 use lake::Lake;
-use model::{Body, CdrId, Money, PostingId, Topic};
-use store::Store;
+use model::{Body, CdrId, EventBody, Money, PostingId, Record, Topic};
+use store::{AuditFault, Store};
 
 use crate::config::Config;
 use crate::counts::Counts;
-use crate::runner::COUNTS_KEY;
-use crate::system::{STAGES, open_bus, open_store};
+use crate::failure::UserError;
+use crate::runner::{COUNTS_KEY, LAKE, Positions, check_positions, decode, topic_of};
+use crate::system::{STAGES, open_store};
 
 /// Records read at once from a partition.
 const READ_MAX: usize = 4_096;
 
 /// How many of what is missing are named.
 const NAMED_MAX: usize = 5;
+
+/// While the installation runs, its stages commit one after the other: counters that do not fit are read again so often.
+const LOOKS_MAX: u32 = 5;
+
+/// And after so long.
+const LOOK_PAUSE: Duration = Duration::from_millis(300);
 
 /// Equations checked so far.
 #[derive(Default)]
@@ -39,50 +49,82 @@ impl Report {
         }
     }
 
-    /// Every one of `expected` is in `found`.
-    fn covered<Id: Ord + std::fmt::Display>(
-        &mut self,
-        expected: &BTreeSet<Id>,
-        found: &BTreeSet<Id>,
-        text: &str,
-    ) {
-        let missing: Vec<String> =
-            expected.difference(found).take(NAMED_MAX).map(ToString::to_string).collect();
-        let n_missing = expected.difference(found).count();
-        self.line(n_missing == 0, text);
-        if n_missing > 0 {
-            println!("          {n_missing} missing, such as {}", missing.join(", "));
+    /// Nothing is `missing`.
+    fn covered<Id: std::fmt::Display>(&mut self, missing: &[Id], text: &str) {
+        self.line(missing.is_empty(), text);
+        self.named("missing", missing);
+    }
+
+    fn named<Id: std::fmt::Display>(&self, what: &str, ids: &[Id]) {
+        if !ids.is_empty() {
+            let shown: Vec<String> = ids.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+            println!("          {} {what}, such as {}", ids.len(), shown.join(", "));
         }
     }
 }
 
 /// Checks the installation; an equation that does not hold is our failure.
 pub(crate) async fn audit(config: &Config) -> anyhow::Result<()> {
+    let url = config.store_url();
+    if let Some(file) = url.strip_prefix("sqlite://").filter(|file| !Path::new(file).exists()) {
+        // Opening it would make an empty one, and there is nothing wrong with that.
+        let remedy = "restore it from a backup, or name the installation's own configuration with --config";
+        return Err(UserError::new(format!("{file}: there is no database"), remedy).into());
+    }
     let store = open_store(config).await?;
-    let lake = Lake::open_read_only(&config.lake.dir)?;
     let mut report = Report::default();
 
+    println!("event log");
+    let log = open_log(config, &mut report);
+    println!("lake");
+    let lake = open_lake(config, &mut report).await;
+
+    let mut state = At::Unknown;
+    let mut records = None;
+    if let Some(log) = &log {
+        println!("positions");
+        let positions = Positions::load(&store, lake.as_ref().map(|(lake, _)| lake)).await?;
+        let checked = check_positions(log, &positions).await;
+        report.line(checked.is_ok(), "nobody has read further than the event log reaches");
+        if let Err(why) = &checked {
+            println!("          {why}");
+        }
+        let found = Log::read(log).await.context("read the event log")?;
+        let n_waiting = found.waiting(&positions);
+        println!("          {n_waiting} records are still to be worked off");
+        state = if n_waiting == 0 { At::Rest } else { At::Halt };
+        records = Some((found, positions));
+    }
+
     println!("counters (kept in the same transaction as each position)");
-    let stages = Stages::load(&store).await?;
-    stages.check(&mut report, &lake)?;
+    let stages = consistent_stages(&store, lake.as_ref(), state).await?;
+    for (holds, text) in stages.equations(lake.as_ref(), state) {
+        report.line(holds, &text);
+    }
 
     println!("ledger");
     check_ledger(&store, &mut report).await?;
 
-    println!("audit log");
-    let faults = store.audit_verify().await?;
-    report.line(faults.is_none(), "the chain of entries is unbroken");
+    println!("numbers of files and invoices");
+    let faults = store.numbering_check().await?;
+    report.line(faults.is_empty(), "none is left out, and every file has the calls it was made of");
+    report.named("wrong", &faults);
 
-    match open_bus(config) {
-        Ok(bus) => {
-            println!("records (the event log, read from its oldest kept record)");
-            let log = Log::read(&*bus).await?;
-            log.check(&mut report, &stages, &store, &lake).await?;
+    println!("audit log");
+    let fault = store.audit_verify().await?;
+    report.line(fault.is_none(), "the chain of entries is unbroken");
+    if let Some(fault) = fault {
+        println!("          {}", fault_in_words(&fault));
+    }
+
+    println!("records (the event log, read from its oldest kept record)");
+    match records {
+        Some((found, positions)) => {
+            let rows = lake.as_ref().map(|(_, rows)| rows.iter().copied().collect());
+            found.check(&mut report, &stages, &positions, &store, rows.as_ref()).await?;
         }
-        Err(why) => {
-            println!("records");
-            println!("  not read: {why:#}");
-            println!("  stop the installation to have them compared one by one");
+        None => {
+            println!("  not read; stop the installation to have them compared one by one");
         }
     }
     if report.n_wrong > 0 {
@@ -92,75 +134,180 @@ pub(crate) async fn audit(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// In what state the installation is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Running, or its log cannot be read.
+    Unknown,
+    /// Not running, with records to be worked off at the next start.
+    Halt,
+    /// Not running, and all is worked off.
+    Rest,
+}
+
+/// The event log; `None` while the installation runs, or when it cannot be read.
+fn open_log(config: &Config, report: &mut Report) -> Option<EmbeddedBus> {
+    let dir = config.bus_dir();
+    if !dir.is_dir() {
+        // Opening it would make a new one.
+        report.line(false, &format!("there is no event log in {}", dir.display()));
+        return None;
+    }
+    match EmbeddedBus::open(&dir, config.bus.embedded.clone()) {
+        Ok(bus) => {
+            report.line(true, "it can be read");
+            Some(bus)
+        }
+        Err(why @ BusError::InUse { .. }) => {
+            println!("  not read: {why}");
+            None
+        }
+        Err(why) => {
+            report.line(false, &why.to_string());
+            None
+        }
+    }
+}
+
+/// The lake with what is in its files, read from the files themselves.
+async fn open_lake(config: &Config, report: &mut Report) -> Option<(Lake, Vec<Version>)> {
+    let opened = match Lake::open_read_only(&config.lake.dir) {
+        Ok(lake) => lake_rows(&lake).await.map(|rows| (lake, rows)),
+        Err(why) => Err(why.into()),
+    };
+    match opened {
+        Ok((lake, rows)) => {
+            let once: BTreeSet<&Version> = rows.iter().collect();
+            report
+                .line(rows.len() == once.len(), &format!("{} rows in its files: no call twice", rows.len()));
+            Some((lake, rows))
+        }
+        Err(why) => {
+            report.line(false, &format!("its files cannot be read: {why:#}"));
+            None
+        }
+    }
+}
+
+/// Read downstream first, so that nobody seems to have more than he was sent; and read again while the installation runs on.
+async fn consistent_stages(
+    store: &Store,
+    lake: Option<&(Lake, Vec<Version>)>,
+    state: At,
+) -> anyhow::Result<Stages> {
+    let mut stages = Stages::load(store).await?;
+    for _ in 1..LOOKS_MAX {
+        if state != At::Unknown || stages.equations(lake, state).iter().all(|(holds, _)| *holds) {
+            break;
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+        stages = Stages::load(store).await?;
+    }
+    Ok(stages)
+}
+
+fn fault_in_words(fault: &AuditFault) -> String {
+    match fault {
+        AuditFault::Altered { id } => format!("entry {id} is not what was written"),
+        AuditFault::Missing { id } => format!("entry {id} is gone"),
+        AuditFault::CutOff { found, expected } => {
+            format!("entries after {found} are gone; {expected} were written")
+        }
+    }
+}
+
 /// What the lanes say of themselves.
 struct Stages {
     counts: BTreeMap<&'static str, Counts>,
-    open_calls: u64,
+    /// Calls that the mediator holds open, by name.
+    open_calls: BTreeSet<String>,
+    /// Rated calls that the lake could not hold.
+    suspended_by_lake: u64,
 }
 
 impl Stages {
     async fn load(store: &Store) -> anyhow::Result<Self> {
         let mut counts = BTreeMap::new();
-        let mut open_calls = 0;
-        for (stage, _) in STAGES {
+        let mut open_calls = BTreeSet::new();
+        for (stage, _) in STAGES.iter().rev() {
             let mut total = Counts::default();
             for lane in store.load_lanes(stage).await? {
-                for (key, value) in &lane.state {
+                for (key, value) in lane.state {
                     if key == COUNTS_KEY {
-                        total.add(Counts::from_bytes(value).context("read the counters of a lane")?);
-                    } else if stage == "mediator" && mediator::is_open_call_key(key) {
-                        open_calls += 1;
+                        total.add(Counts::from_bytes(&value).context("read the counters of a lane")?);
+                    } else if *stage == "mediator" && mediator::is_open_call_key(&key) {
+                        open_calls.insert(key);
                     }
                 }
             }
-            counts.insert(stage, total);
+            counts.insert(*stage, total);
         }
-        Ok(Self { counts, open_calls })
+        let places = store.suspense_places().await?;
+        let suspended_by_lake = places.iter().filter(|(stage, ..)| stage == LAKE).count() as u64;
+        Ok(Self { counts, open_calls, suspended_by_lake })
     }
 
     fn of(&self, stage: &str) -> Counts {
         self.counts.get(stage).copied().unwrap_or_default()
     }
 
-    fn check(&self, report: &mut Report, lake: &Lake) -> anyhow::Result<()> {
+    /// Whether each holds, and how it reads. Within a stage they hold at any time. What one stage has written and another read
+    /// is equal at rest. Else there are records between the two; and after a crash the reader may be ahead of the writer,
+    /// whose own count comes with the next start.
+    fn equations(&self, lake: Option<&(Lake, Vec<Version>)>, state: At) -> Vec<(bool, String)> {
         let (mediator, rating) = (self.of("mediator"), self.of("rating"));
         let (ledger, exports, fraud) = (self.of("ledger"), self.of("exports"), self.of("fraud"));
-        let ended = mediator.cdrs_out + self.open_calls + mediator.suspended;
-        report.line(
-            mediator.attempts_in <= ended,
-            &format!(
-                "{} calls = {} CDRs + {} open + {} suspended",
-                mediator.attempts_in, mediator.cdrs_out, self.open_calls, mediator.suspended
-            ),
-        );
+        let n_open = self.open_calls.len() as u64;
         let cdrs = rating.cdrs_in + rating.revisions_in;
-        report.line(
-            cdrs == rating.rated_out + rating.suspended,
-            &format!("{cdrs} CDRs = {} rated + {} suspended", rating.rated_out, rating.suspended),
-        );
-        let written = mediator.cdrs_out + mediator.revisions_out;
-        report.line(cdrs <= written, &format!("{cdrs} of {written} CDRs have reached rating"));
-        let rows = lake.count_rows()?;
-        report.line(
-            rows <= rating.rated_out,
-            &format!("{rows} of {} rated calls are in the lake", rating.rated_out),
-        );
-        report.line(
-            exports.rated_in <= rating.rated_out && exports.exports_system <= exports.rated_in,
-            &format!(
-                "{} of {} rated calls have reached the exports; {} queued for the operator's own file",
-                exports.rated_in, rating.rated_out, exports.exports_system
+        let mut all = vec![
+            (
+                mediator.attempts_in <= mediator.cdrs_out + n_open + mediator.suspended,
+                format!(
+                    "{} calls = {} CDRs + {n_open} open + {} suspended",
+                    mediator.attempts_in, mediator.cdrs_out, mediator.suspended
+                ),
             ),
+            (
+                cdrs == rating.rated_out + rating.suspended,
+                format!("{cdrs} CDRs = {} rated + {} suspended", rating.rated_out, rating.suspended),
+            ),
+            (
+                ledger.postings_in == ledger.posted + ledger.suspended,
+                format!(
+                    "{} postings = {} posted + {} suspended",
+                    ledger.postings_in, ledger.posted, ledger.suspended
+                ),
+            ),
+        ];
+        let mut between = |read: u64, written: u64, text: String| {
+            let holds = match state {
+                At::Rest => read == written,
+                At::Halt => true,
+                At::Unknown => read <= written,
+            };
+            all.push((holds, text));
+        };
+        let written = mediator.cdrs_out + mediator.revisions_out;
+        between(cdrs, written, format!("{cdrs} of {written} CDRs have reached rating"));
+        let rated = rating.rated_out;
+        if let Some((_, rows)) = lake {
+            let n_rows = rows.len() as u64;
+            let suspended = self.suspended_by_lake;
+            let text =
+                format!("{n_rows} of {rated} rated calls are in the lake, {suspended} suspended by it");
+            between(n_rows + suspended, rated, text);
+        }
+        let queued = exports.exports_system;
+        let text = format!(
+            "{} of {rated} rated calls have reached the exports; {queued} queued for the operator's own file",
+            exports.rated_in
         );
-        report.line(
-            fraud.rated_in <= rating.rated_out,
-            &format!("{} of {} rated calls have reached the fraud desk", fraud.rated_in, rating.rated_out),
-        );
-        report.line(
-            ledger.postings_in == ledger.posted && ledger.postings_in <= rating.postings_out,
-            &format!("{} of {} postings are in the ledger", ledger.posted, rating.postings_out),
-        );
-        Ok(())
+        between(exports.rated_in, rated, text);
+        let text = format!("{} of {rated} rated calls have reached the fraud desk", fraud.rated_in);
+        between(fraud.rated_in, rated, text);
+        let (read, written) = (ledger.postings_in, rating.postings_out);
+        between(read, written, format!("{read} of {written} postings have reached the ledger"));
+        all
     }
 }
 
@@ -183,13 +330,20 @@ async fn check_ledger(store: &Store, report: &mut Report) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// Where a record lies in its topic: partition and offset, of its first copy.
+type Place = (u32, u64);
+
 /// What lies on the bus, by identity; the same record appended twice by a replay counts once.
 #[derive(Default)]
 struct Log {
-    calls: BTreeSet<CdrId>,
-    cdrs: BTreeSet<Version>,
-    rated: BTreeSet<Version>,
-    postings: BTreeSet<PostingId>,
+    calls: BTreeMap<CdrId, (String, Place)>,
+    cdrs: BTreeMap<Version, Place>,
+    rated: BTreeMap<Version, Place>,
+    postings: BTreeMap<PostingId, Place>,
+    /// Records that cannot be read.
+    unreadable: Vec<(Topic, Place)>,
+    /// Of each lane, the offset behind the last record that is more than a tick.
+    ends: BTreeMap<(Topic, u32), u64>,
 }
 
 /// A CDR in one of its revisions.
@@ -203,18 +357,21 @@ impl std::fmt::Display for Version {
 }
 
 impl Log {
-    async fn read(bus: &dyn Bus) -> anyhow::Result<Self> {
+    async fn read(bus: &dyn Bus) -> Result<Self, BusError> {
         let mut log = Log::default();
         for topic in [Topic::Calls, Topic::Cdrs, Topic::Rated, Topic::Postings] {
             for partition in 0..bus.partitions() {
                 let (mut from, end) = bus.range(topic, partition).await?;
                 while from < end {
                     let batch = bus.read(topic, partition, from, READ_MAX).await?;
-                    for stored in &batch.records {
-                        // What cannot be read is in suspense, and counted there.
-                        if let Ok(record) = model::wire::decode(&stored.payload) {
-                            log.saw(&record.body);
+                    for stored in batch.records {
+                        let place = (partition, stored.offset);
+                        match decode(&stored.payload) {
+                            Ok(Record { body: Body::Tick(_), .. }) => continue,
+                            Ok(record) => log.saw(record.body, place),
+                            Err(_) => log.unreadable.push((topic, place)),
                         }
+                        log.ends.insert((topic, partition), stored.offset + 1);
                     }
                     from = batch.next;
                 }
@@ -223,71 +380,92 @@ impl Log {
         Ok(log)
     }
 
-    fn saw(&mut self, body: &Body) {
+    fn saw(&mut self, body: Body, place: Place) {
         match body {
             Body::Call(event) => {
-                if let (model::EventBody::Attempt(_), Some(call)) = (&event.body, &event.call) {
-                    self.calls.insert(CdrId::derive(call, event.leg));
+                if let (EventBody::Attempt(_), Some(call)) = (&event.body, &event.call) {
+                    let id = CdrId::derive(call, event.leg);
+                    self.calls.entry(id).or_insert_with(|| (call.to_string(), place));
                 }
             }
             Body::Cdr(cdr) => {
-                self.cdrs.insert(Version(cdr.id, cdr.revision));
+                self.cdrs.entry(Version(cdr.id, cdr.revision)).or_insert(place);
             }
             Body::Rated(rated) => {
-                self.rated.insert(Version(rated.cdr.id, rated.cdr.revision));
+                self.rated.entry(Version(rated.cdr.id, rated.cdr.revision)).or_insert(place);
             }
             Body::Posting(posting) => {
-                self.postings.insert(posting.id);
+                self.postings.entry(posting.id).or_insert(place);
             }
             Body::Tick(_) | Body::Edr(_) | Body::Control(_) => {}
         }
+    }
+
+    /// Records that some consumer has yet to read.
+    fn waiting(&self, positions: &Positions) -> u64 {
+        let consumers = STAGES.iter().map(|(name, _)| *name).chain([LAKE]);
+        consumers
+            .flat_map(|consumer| self.ends.iter().map(move |end| (consumer, end)))
+            .filter(|(consumer, ((topic, _), _))| topic_of(consumer) == *topic)
+            .map(|(consumer, ((_, partition), end))| end.saturating_sub(positions.of(consumer, *partition)))
+            .sum()
     }
 
     async fn check(
         &self,
         report: &mut Report,
         stages: &Stages,
+        positions: &Positions,
         store: &Store,
-        lake: &Lake,
+        in_lake: Option<&BTreeSet<Version>>,
     ) -> anyhow::Result<()> {
-        let suspended: BTreeSet<CdrId> = store
-            .suspense_list(0, u32::MAX)
-            .await?
-            .iter()
-            .filter_map(|record| record.suspended.cdr)
-            .collect();
+        let has_passed = |consumer, (partition, offset): &Place| *offset < positions.of(consumer, *partition);
+        // By stage: who put something aside answers for his own step alone.
+        let mut suspended: BTreeMap<String, BTreeSet<CdrId>> = BTreeMap::new();
+        for record in store.suspense_list(0, u32::MAX).await? {
+            if let Some(cdr) = record.suspended.cdr {
+                suspended.entry(record.stage).or_default().insert(cdr);
+            }
+        }
+        let is_suspended =
+            |stage: &str, cdr: &CdrId| suspended.get(stage).is_some_and(|cdrs| cdrs.contains(cdr));
+        let nothing = BTreeSet::new();
+        let rows = in_lake.unwrap_or(&nothing);
 
-        let with_cdr: BTreeSet<CdrId> = self.cdrs.iter().map(|version| version.0).collect();
-        let without: BTreeSet<CdrId> = self.calls.difference(&with_cdr).copied().collect();
-        let n_without = without.difference(&suspended).count() as u64;
-        report.line(
-            n_without <= stages.open_calls,
-            &format!(
-                "{} calls: all but {n_without} have a CDR or are in suspense; {} are open",
-                self.calls.len(),
-                stages.open_calls
-            ),
-        );
-        let rated_or_suspended: BTreeSet<Version> = self
-            .cdrs
+        let with_cdr: BTreeSet<CdrId> =
+            self.cdrs.keys().chain(self.rated.keys()).chain(rows).map(|version| version.0).collect();
+        let lost: Vec<CdrId> = self
+            .calls
             .iter()
-            .filter(|version| self.rated.contains(version) || suspended.contains(&version.0))
-            .copied()
+            .filter(|(id, (uid, place))| {
+                has_passed("mediator", place)
+                    && !with_cdr.contains(id)
+                    && !stages.open_calls.contains(uid)
+                    && !is_suspended("mediator", id)
+            })
+            .map(|(id, _)| *id)
             .collect();
-        report.covered(
-            &self.cdrs,
-            &rated_or_suspended,
-            &format!("{} CDRs: each is rated ({}) or in suspense", self.cdrs.len(), self.rated.len()),
+        let n_open = stages.open_calls.len();
+        let text = format!(
+            "{} calls: each has a CDR ({}), is open or in suspense; {n_open} are open",
+            self.calls.len(),
+            self.cdrs.len()
         );
+        report.covered(&lost, &text);
 
-        let rows = lake_rows(lake).await?;
-        let in_lake: BTreeSet<Version> = rows.iter().copied().collect();
-        report.line(rows.len() == in_lake.len(), &format!("{} rows of the lake: no call twice", rows.len()));
-        report.covered(
-            &self.rated,
-            &in_lake,
-            &format!("{} rated calls: each is in the lake", self.rated.len()),
-        );
+        let unrated = missing(&self.cdrs, |version, place| {
+            !has_passed("rating", place)
+                || self.rated.contains_key(version)
+                || rows.contains(version)
+                || is_suspended("rating", &version.0)
+        });
+        let text = format!("{} CDRs: each is rated ({}) or in suspense", self.cdrs.len(), self.rated.len());
+        report.covered(&unrated, &text);
+
+        let not_in_lake = missing(&self.rated, |version, place| {
+            !has_passed(LAKE, place) || rows.contains(version) || is_suspended(LAKE, &version.0)
+        });
+        report.covered(&not_in_lake, &format!("{} rated calls: each is in the lake", self.rated.len()));
 
         let queued: BTreeSet<Version> = store
             .export_calls("system")
@@ -295,20 +473,47 @@ impl Log {
             .into_iter()
             .map(|(cdr, revision)| Version(cdr, revision))
             .collect();
-        report.covered(
-            &self.rated,
-            &queued,
-            &format!("{} rated calls: each is queued for the operator's file", self.rated.len()),
-        );
+        let not_queued = missing(&self.rated, |version, place| {
+            !has_passed("exports", place) || queued.contains(version) || is_suspended("exports", &version.0)
+        });
+        let text = format!("{} rated calls: each is queued for the operator's file", self.rated.len());
+        report.covered(&not_queued, &text);
 
         let posted: BTreeSet<PostingId> = store.posting_ids().await?.into_iter().collect();
+        let places: BTreeSet<(String, Topic, Place)> = store
+            .suspense_places()
+            .await?
+            .into_iter()
+            .map(|(stage, topic, partition, offset)| (stage, topic, (partition, offset)))
+            .collect();
+        let was_put_aside =
+            |stage: &str, topic, place: &Place| places.contains(&(stage.to_owned(), topic, *place));
+        let not_posted = missing(&self.postings, |id, place| {
+            !has_passed("ledger", place)
+                || posted.contains(id)
+                || was_put_aside("ledger", Topic::Postings, place)
+        });
+        report.covered(&not_posted, &format!("{} postings: each is in the ledger", self.postings.len()));
+
+        let mut forgotten = Vec::new();
+        for (topic, place) in &self.unreadable {
+            for (stage, _) in STAGES.iter().filter(|(_, read)| read == topic) {
+                if has_passed(stage, place) && !was_put_aside(stage, *topic, place) {
+                    forgotten.push(format!("{topic}/{} offset {} at {stage}", place.0, place.1));
+                }
+            }
+        }
         report.covered(
-            &self.postings,
-            &posted,
-            &format!("{} postings: each is in the ledger", self.postings.len()),
+            &forgotten,
+            &format!("{} unreadable records: each is in suspense", self.unreadable.len()),
         );
         Ok(())
     }
+}
+
+/// What is not accounted for.
+fn missing<Id: Copy + Ord>(all: &BTreeMap<Id, Place>, is_there: impl Fn(&Id, &Place) -> bool) -> Vec<Id> {
+    all.iter().filter(|(id, place)| !is_there(id, place)).map(|(id, _)| *id).collect()
 }
 
 async fn lake_rows(lake: &Lake) -> anyhow::Result<Vec<Version>> {

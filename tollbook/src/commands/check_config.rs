@@ -3,10 +3,16 @@
 use std::path::Path;
 
 use crate::config::Config;
+use crate::failure::UserError;
 
 /// Reads and checks the file; says where things would be.
 pub(crate) fn check_config(file: &Path) -> anyhow::Result<()> {
     let config = Config::load(file)?;
+    if config.mail.smtp.is_some() {
+        // Reads the password and the certificates; talks to nobody.
+        notify::Mailer::new(config.mail.clone())
+            .map_err(|why| UserError::new(format!("{}: {why}", file.display()), ""))?;
+    }
     println!("{} is in order", file.display());
     println!("  data      {}", config.data.display());
     println!("  SIP       {}", config.switch.listen);

@@ -1,6 +1,6 @@
 //! `tollbook explain`: how a call got its price, for each party, from the evidence kept with it.
 
-use model::{CdrId, Directory, RatedCdr};
+use model::{CdrId, Directory, Party, RatedCdr};
 
 use crate::config::Config;
 use crate::failure::UserError;
@@ -37,14 +37,45 @@ fn print(rated: &RatedCdr, directory: &Directory) {
     for attempt in &cdr.attempts {
         let pdd =
             attempt.pdd_us.map_or_else(String::new, |us| format!(", first sign after {} ms", us / 1_000));
-        println!("route {}   {:?}: {}{pdd}", attempt.attempt, attempt.party, attempt.code);
+        println!(
+            "route {}   {}: {}{pdd}",
+            attempt.attempt,
+            party_name(&attempt.party, directory),
+            attempt.code
+        );
     }
     for charge in &rated.charges {
         let account = directory.accounts.iter().find(|account| account.id == charge.account);
         println!();
+        if let Some(account) = account {
+            println!("{} {}", account.kind, account.handle);
+        }
         print!("{}", rating::explain(charge, account.map_or(chrono_tz::UTC, |account| account.timezone)));
     }
     if rated.charges.is_empty() {
         println!("nobody pays: the call was not answered");
+    }
+}
+
+/// The party by the names that its operator gave it; one that is gone by its ids.
+fn party_name(party: &Party, directory: &Directory) -> String {
+    match party {
+        Party::Subscriber { subscriber, .. } => {
+            let there = directory.subscribers.iter().find(|there| there.id == *subscriber);
+            there.map_or_else(
+                || format!("subscriber {subscriber}"),
+                |there| format!("subscriber {}@{}", there.username, there.domain),
+            )
+        }
+        Party::Trunk { trunk, account } => {
+            let there = directory.trunks.iter().find(|there| there.id == *trunk);
+            let carrier = directory.accounts.iter().find(|there| there.id == *account);
+            format!(
+                "trunk {} of {}",
+                there.map_or_else(|| trunk.to_string(), |there| there.name.clone()),
+                carrier.map_or_else(|| format!("account {account}"), |carrier| carrier.handle.clone()),
+            )
+        }
+        Party::Unknown => "nobody known".to_owned(),
     }
 }

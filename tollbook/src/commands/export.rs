@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context;
-
 use crate::cli::ExportAction;
 use crate::clock::Clock;
 use crate::commands::print_table;
@@ -62,9 +60,9 @@ pub(crate) async fn export(config: &Config, action: ExportAction) -> anyhow::Res
 }
 
 fn verify(file: &Path) -> anyhow::Result<()> {
-    let bytes = std::fs::read(file)
-        .map_err(|why| UserError::new(format!("{}: {why}", file.display()), "name a file that is there"))
-        .context("read the file to check")?;
+    let bytes = std::fs::read(file).map_err(|why| {
+        UserError::new(format!("{}: {why}", file.display()), "name a CDR file that can be read")
+    })?;
     match exports::verify(&bytes) {
         Ok(verified) => {
             println!("{}: in order, {} calls, md5 {}", file.display(), verified.rows, verified.md5);
@@ -72,7 +70,7 @@ fn verify(file: &Path) -> anyhow::Result<()> {
         }
         Err(why) => Err(UserError::new(
             format!("{}: {why}", file.display()),
-            "fetch it again; if it stays so, ask for it to be written again",
+            "if it stays so, ask its sender for another",
         )
         .into()),
     }

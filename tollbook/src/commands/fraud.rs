@@ -1,5 +1,6 @@
 //! `tollbook fraud`: alerts with their evidence, locks, and the hand that sets or lifts them.
 
+use chrono::{DateTime, Utc};
 use model::{AccountId, Directory, Lock, LockLevel, LockSource};
 
 use crate::cli::FraudAction;
@@ -24,7 +25,7 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
                 &["at", "account", "rule", "period", "limit", "came to", "lock", "dearest call"],
                 alerts.iter().map(|alert| {
                     vec![
-                        alert.at.format("%F %T").to_string(),
+                        local(&directory, alert.account, alert.at),
                         handle_of(&directory, alert.account),
                         alert.rule.clone(),
                         alert.period.clone(),
@@ -45,10 +46,10 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
                         handle_of(&directory, lock.account),
                         lock.level.to_string(),
                         lock.source.to_string(),
-                        lock.since.format("%F %T").to_string(),
+                        local(&directory, lock.account, lock.since),
                         lock.until.map_or_else(
                             || "lifted by hand".to_owned(),
-                            |until| until.format("%F %T").to_string(),
+                            |until| local(&directory, lock.account, until),
                         ),
                         lock.reason.clone(),
                     ]
@@ -98,10 +99,17 @@ async fn set(
     Ok(())
 }
 
-fn handle_of(directory: &Directory, id: AccountId) -> String {
-    directory
-        .accounts
-        .iter()
-        .find(|account| account.id == id)
-        .map_or_else(|| id.to_string(), |account| account.handle.clone())
+/// The name of an account; its id where the name is gone, and nothing for a record of nobody's.
+pub(crate) fn handle_of(directory: &Directory, id: AccountId) -> String {
+    directory.accounts.iter().find(|account| account.id == id).map_or_else(
+        || if id == AccountId::NOBODY { String::new() } else { id.to_string() },
+        |account| account.handle.clone(),
+    )
+}
+
+/// A time as the account's day goes, with its zone.
+fn local(directory: &Directory, id: AccountId, at: DateTime<Utc>) -> String {
+    let account = directory.accounts.iter().find(|account| account.id == id);
+    let zone = account.map_or(chrono_tz::UTC, |account| account.timezone);
+    at.with_timezone(&zone).format("%F %T %Z").to_string()
 }

@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
+use model::Directory;
+use store::StoreError;
+
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::failure::UserError;
 use crate::system::{of_store, open_store};
 use crate::world_file;
 
@@ -12,8 +16,15 @@ pub(crate) const COMMAND_LINE: &str = "command line";
 
 /// Imports `file`, or only checks it.
 pub(crate) async fn import(config: &Config, file: &Path, dry_run: bool) -> anyhow::Result<()> {
-    let world = world_file::read(file)?;
+    let mut world = world_file::read(file)?;
+    let now = Clock::start().utc();
     if dry_run {
+        let directory = if config.has_database() {
+            open_store(config).await?.directory().await?
+        } else {
+            Directory::default()
+        };
+        world_file::fit(&mut world, &directory, now, file)?;
         println!(
             "{}: {} accounts, {} subscribers, {} trunks, {} routes, {} tariffs are in order; nothing was changed",
             file.display(),
@@ -26,7 +37,21 @@ pub(crate) async fn import(config: &Config, file: &Path, dry_run: bool) -> anyho
         return Ok(());
     }
     let store = open_store(config).await?;
-    let report = store.import(&world, Clock::start().utc(), COMMAND_LINE).await.map_err(of_store)?;
+    world_file::fit(&mut world, &store.directory().await?, now, file)?;
+    let report = store.import(&world, now, COMMAND_LINE).await.map_err(|why| {
+        // The rest is about the database, which names itself.
+        let is_about_the_file = matches!(
+            why,
+            StoreError::UnknownReference { .. }
+                | StoreError::Invalid { .. }
+                | StoreError::VersionExists { .. }
+        );
+        if is_about_the_file {
+            UserError::new(format!("{}: {why}", file.display()), "").into()
+        } else {
+            of_store(why)
+        }
+    })?;
     println!("{report}");
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use lake::Lake;
 
@@ -12,7 +11,7 @@ use crate::clock::Clock;
 use crate::commands::{account_named, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
-use crate::system::open_store;
+use crate::system::{of_lake, open_store};
 
 /// Runs, lists or writes.
 pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::Result<()> {
@@ -32,17 +31,31 @@ pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::R
 
 async fn run(config: &Config, window: Window, only: Option<&str>, dry_run: bool) -> anyhow::Result<()> {
     let store = open_store(config).await?;
-    let lake = Lake::open_read_only(&config.lake.dir)?;
     let directory = store.directory().await?;
     if let Window::Month(month) = &window {
         invoicing::Period::month(month, chrono_tz::UTC)
-            .map_err(|why| UserError::new(format!("--period: {why}"), "write it like 2026-10"))?;
+            .map_err(|why| UserError::new(format!("--period: {why}"), ""))?;
     }
     let accounts: Vec<_> = match only {
-        Some(handle) => vec![account_named(&directory, handle)?],
+        Some(handle) => {
+            let account = account_named(&directory, handle)?;
+            if !is_billed(account) {
+                return Err(UserError::new(
+                    format!(
+                        "--account {handle}: gets no invoice from a billing run, it is a {} and {}",
+                        account.kind, account.status
+                    ),
+                    "name a customer that is not terminated",
+                )
+                .into());
+            }
+            vec![account]
+        }
         None => directory.accounts.iter().filter(|account| is_billed(account)).collect(),
     };
-    let run = Run::prepare(&store, &lake, &directory, Clock::start().utc(), window, dry_run).await?;
+    let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
+    let now = Clock::start().utc();
+    let run = Run::prepare(&store, &lake, &directory, now, window, dry_run).await?.only_what_is_over();
     let bar = ProgressBar::new(accounts.len() as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} accounts, {per_sec}, {eta} left")?);
     let mut rows = Vec::new();
@@ -78,17 +91,18 @@ async fn list(config: &Config) -> anyhow::Result<()> {
     let directory = store.directory().await?;
     let invoices = store.invoice_list().await?;
     print_table(
-        &["number", "account", "from", "to (excluded)", "net", "tax", "total", "state"],
+        &["number", "account", "period", "net", "tax", "total", "state"],
         invoices.iter().map(|invoice| {
-            let handle = directory.accounts.iter().find(|account| account.id == invoice.account);
+            let account = directory.accounts.iter().find(|account| account.id == invoice.account);
+            let timezone = account.map_or(chrono_tz::UTC, |account| account.timezone);
+            let period = invoicing::Period { start: invoice.period_start, end: invoice.period_end, timezone };
             vec![
                 invoice.number.clone(),
-                handle.map_or_else(|| invoice.account.to_string(), |account| account.handle.clone()),
-                invoice.period_start.format("%F %T").to_string(),
-                invoice.period_end.format("%F %T").to_string(),
-                invoice.net.amount.to_string(),
-                invoice.tax.amount.to_string(),
-                invoice.gross.to_string(),
+                account.map_or_else(|| invoice.account.to_string(), |account| account.handle.clone()),
+                period.in_words(),
+                invoice.net.round_to_minor().amount.to_string(),
+                invoice.tax.round_to_minor().amount.to_string(),
+                invoice.gross.round_to_minor().to_string(),
                 invoice.state.as_str().to_owned(),
             ]
         }),
@@ -114,7 +128,12 @@ async fn pdf(config: &Config, number: &str, out: &Path) -> anyhow::Result<()> {
         )
         .into());
     };
-    std::fs::write(out, pdf).with_context(|| format!("write {}", out.display()))?;
+    std::fs::write(out, pdf).map_err(|why| {
+        UserError::new(
+            format!("--out {}: {why}", out.display()),
+            "name a file in a directory that can be written",
+        )
+    })?;
     println!("{}", out.display());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `tollbook user`: who may sign in to the console.
 
-use std::io::BufRead;
+use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Context;
 
@@ -27,6 +27,11 @@ pub(crate) async fn user(config: &Config, action: UserAction) -> anyhow::Result<
         .into());
     }
     let mut password = String::new();
+    if std::io::stdin().is_terminal() {
+        // It is seen while it is typed; a pipe keeps it off the screen.
+        print!("password of {name} (at least {PASSWORD_LETTERS_MIN} characters): ");
+        std::io::stdout().flush().context("ask for the password")?;
+    }
     std::io::stdin().lock().read_line(&mut password).context("read the password from standard input")?;
     let password = password.trim_end_matches(['\r', '\n']);
     if password.chars().count() < PASSWORD_LETTERS_MIN {

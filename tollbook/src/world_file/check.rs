@@ -1,0 +1,361 @@
+//! What must hold in a world beyond its syntax: in itself, and beside what is provisioned already.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use model::{AccountKind, Directory, E164, TariffVersion, TenantId};
+use rust_decimal::Decimal;
+use store::{NewAccount, NewSubscriber, NewTariff, World};
+
+use crate::failure::UserError;
+
+/// Shorter passwords are found by trying, and a found one makes calls at somebody's cost.
+const PASSWORD_LETTERS_MIN: usize = 8;
+
+/// A rule that is broken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    /// Such as `account "acme"`.
+    object: String,
+    rule: String,
+    remedy: &'static str,
+}
+
+impl Wrong {
+    pub(super) fn in_file(self, file: &Path) -> UserError {
+        UserError::new(format!("{}: {}: {}", file.display(), self.object, self.rule), self.remedy)
+    }
+}
+
+fn wrong<T>(object: String, rule: impl Into<String>, remedy: &'static str) -> Result<T, Wrong> {
+    Err(Wrong { object, rule: rule.into(), remedy })
+}
+
+/// What can be told from the world alone.
+pub(super) fn within(world: &World) -> Result<(), Wrong> {
+    once(&world.tenants, |tenant| &tenant.handle, |handle| format!("tenant {handle:?}"))?;
+    once(
+        &world.accounts,
+        |account| (&account.tenant, &account.handle),
+        |(_, handle)| format!("account {handle:?}"),
+    )?;
+    once(
+        &world.subscribers,
+        |subscriber| (&subscriber.username, &subscriber.domain),
+        |(user, domain)| format!("subscriber {user}@{domain}"),
+    )?;
+    once(&world.trunks, |trunk| &trunk.name, |name| format!("trunk {name:?}"))?;
+    once(
+        &world.routes,
+        |route| (&route.prefix, &route.trunk),
+        |(prefix, trunk)| format!("route {prefix:?} to {trunk:?}"),
+    )?;
+    once(
+        &world.tariffs,
+        |tariff| (&tariff.tenant, &tariff.version.profile.handle, tariff.version.valid_from),
+        |(_, handle, _)| format!("tariff {handle:?}"),
+    )?;
+    world.tenants.iter().try_for_each(|new| handle("tenant", &new.handle))?;
+    world.accounts.iter().try_for_each(account)?;
+    world.subscribers.iter().try_for_each(subscriber)?;
+    world.trunks.iter().try_for_each(|new| handle("trunk", &new.name))?;
+    for new in &world.routes {
+        if let Some(c) = new.prefix.chars().find(|c| !c.is_ascii_digit()) {
+            let object = format!("route {:?} to {:?}", new.prefix, new.trunk);
+            return wrong(object, format!("{c:?} is not a digit"), "write the prefix in digits, without +");
+        }
+    }
+    numbers(&world.subscribers)
+}
+
+/// Refuses two of the same: the later one would silently win.
+fn once<'a, T, K: Eq + Hash>(
+    all: &'a [T],
+    key: impl Fn(&'a T) -> K,
+    name: impl Fn(K) -> String,
+) -> Result<(), Wrong> {
+    let mut seen = HashSet::new();
+    match all.iter().find(|one| !seen.insert(key(one))) {
+        Some(second) => wrong(name(key(second)), "is in the file twice", "remove or rename one"),
+        None => Ok(()),
+    }
+}
+
+fn handle(kind: &str, name: &str) -> Result<(), Wrong> {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name.is_empty() || !name.chars().all(is_letter) {
+        let rule = "a name has letters, digits, - and _ only, and at least one";
+        return wrong(format!("{kind} {name:?}"), rule, "choose such a name");
+    }
+    Ok(())
+}
+
+fn account(new: &NewAccount) -> Result<(), Wrong> {
+    let object = || format!("account {:?}", new.handle);
+    handle("account", &new.handle)?;
+    if new.vat_percent < Decimal::ZERO || new.vat_percent > Decimal::ONE_HUNDRED {
+        let rule = format!("vat_percent = \"{}\" is no rate of VAT", new.vat_percent);
+        return wrong(object(), rule, "use a percentage from \"0\" to \"100\"");
+    }
+    if let Some(limit) = &new.fraud.daily {
+        if limit.amount <= Decimal::ZERO {
+            let rule =
+                format!("fraud.daily.amount = \"{}\" would be reached by the first call", limit.amount);
+            return wrong(object(), rule, "use an amount above 0, or leave the limit out");
+        }
+        if let Some(address) = limit.notify.iter().find(|address| !is_mail_address(address)) {
+            let rule = format!("fraud.daily.notify: {address:?} is not a mail address");
+            return wrong(object(), rule, "write it like \"fraud@example.com\"");
+        }
+    }
+    if !new.contact.email.is_empty() && !is_mail_address(&new.contact.email) {
+        let rule = format!("contact.email: {:?} is not a mail address", new.contact.email);
+        return wrong(object(), rule, "write it like \"accounts@example.com\"");
+    }
+    if new.reseller.as_ref() == Some(&new.handle) {
+        return wrong(object(), "is its own reseller", "name another account, or leave `reseller` out");
+    }
+    if new.reseller.is_some() && new.kind != AccountKind::Customer {
+        let rule = format!("is a {} below a reseller", new.kind);
+        return wrong(object(), rule, "leave `reseller` out; only customers have one");
+    }
+    Ok(())
+}
+
+/// Enough to catch what was meant to be something else; a server decides the rest.
+fn is_mail_address(text: &str) -> bool {
+    let is_plain =
+        |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control());
+    text.split_once('@').is_some_and(|(user, host)| is_plain(user) && is_plain(host) && !host.contains('@'))
+}
+
+fn subscriber(new: &NewSubscriber) -> Result<(), Wrong> {
+    let object = || format!("subscriber {}@{}", new.username, new.domain);
+    let stray = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '@' | '"' | '<' | '>');
+    if new.username.is_empty() || new.domain.is_empty() {
+        return wrong(object(), "username and domain must not be empty", "give both");
+    }
+    // A colon in the name makes the hashes of two subscribers the same (RFC 7616, 3.4.2).
+    if let Some(c) = new.username.chars().chain(new.domain.chars()).find(|c| stray(*c)) {
+        return wrong(object(), format!("{c:?} cannot be in a username or domain"), "leave it out");
+    }
+    let is_hash = |text: &str, digits: usize| {
+        text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    if !is_hash(&new.ha1_md5, 32) || !is_hash(&new.ha1_sha256, 64) {
+        let remedy =
+            "give hashes of username:domain:password in lower-case hexadecimal, or `password` instead";
+        return wrong(object(), "ha1_md5 must have 32 hexadecimal digits and ha1_sha256 64", remedy);
+    }
+    Ok(())
+}
+
+/// What is wrong with a password, and what to do.
+pub(super) fn password(username: &str, password: &str) -> Result<(), String> {
+    if password.chars().count() < PASSWORD_LETTERS_MIN {
+        return Err(format!(
+            "the password has fewer than {PASSWORD_LETTERS_MIN} characters; choose a longer one, whoever finds it calls at this \
+             account's cost"
+        ));
+    }
+    if password == username {
+        return Err("the password is the username; choose one that cannot be guessed".to_owned());
+    }
+    Ok(())
+}
+
+fn numbers(subscribers: &[NewSubscriber]) -> Result<(), Wrong> {
+    let mut owners: HashMap<E164, &NewSubscriber> = HashMap::new();
+    for subscriber in subscribers {
+        for number in &subscriber.numbers {
+            if let Some(other) = owners.insert(*number, subscriber) {
+                let object = format!("subscriber {}@{}", subscriber.username, subscriber.domain);
+                let rule = format!("number {number} also belongs to {}@{}", other.username, other.domain);
+                return wrong(object, rule, "list it once");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What can be told beside what is provisioned already.
+pub(super) fn against(world: &World, directory: &Directory, now: DateTime<Utc>) -> Result<(), Wrong> {
+    let known = Known { world, directory };
+    world.accounts.iter().try_for_each(|new| known.account(new))?;
+    for new in &world.subscribers {
+        let object = || format!("subscriber {}@{}", new.username, new.domain);
+        known.owner(&new.tenant, &new.account, AccountKind::Customer, object)?;
+        known.numbers_are_free(new)?;
+    }
+    for new in &world.trunks {
+        known.owner(&new.tenant, &new.account, AccountKind::Carrier, || format!("trunk {:?}", new.name))?;
+    }
+    for new in &world.routes {
+        let is_there = world.trunks.iter().any(|trunk| trunk.name == new.trunk)
+            || directory.trunks.iter().any(|trunk| trunk.name == new.trunk);
+        if !is_there {
+            let object = format!("route {:?} to {:?}", new.prefix, new.trunk);
+            return wrong(
+                object,
+                format!("there is no trunk {:?}", new.trunk),
+                "add it, or correct the name",
+            );
+        }
+    }
+    world.tariffs.iter().try_for_each(|new| known.tariff(new, now))
+}
+
+/// The versions there are of the profile that `new` is a version of.
+pub(super) fn versions<'a>(
+    directory: &'a Directory,
+    new: &'a NewTariff,
+) -> impl Iterator<Item = &'a TariffVersion> {
+    let tenant = tenant_id(directory, &new.tenant);
+    directory.tariffs.iter().filter(move |there| {
+        there.profile.handle == new.version.profile.handle && Some(there.profile.tenant) == tenant
+    })
+}
+
+/// The tenant of that handle; the only one, if it is left out.
+fn tenant_id(directory: &Directory, handle: &str) -> Option<TenantId> {
+    match directory.tenants.as_slice() {
+        [only] if handle.is_empty() => Some(only.id),
+        tenants => tenants.iter().find(|tenant| tenant.handle == handle).map(|tenant| tenant.id),
+    }
+}
+
+struct Known<'a> {
+    world: &'a World,
+    directory: &'a Directory,
+}
+
+impl Known<'_> {
+    fn account(&self, new: &NewAccount) -> Result<(), Wrong> {
+        let object = || format!("account {:?}", new.handle);
+        if let Some(there) = self.kind_provisioned(&new.tenant, &new.handle)
+            && there != new.kind
+        {
+            let rule = format!("is a {there} and cannot become a {}", new.kind);
+            return wrong(object(), rule, "give the new account another handle");
+        }
+        if let Some(reseller) = &new.reseller {
+            self.owner(&new.tenant, reseller, AccountKind::Reseller, object)?;
+        }
+        let Some(profile) = &new.profile else { return Ok(()) };
+        let tenant = tenant_id(self.directory, &new.tenant);
+        let of_directory = self
+            .directory
+            .tariffs
+            .iter()
+            .filter(|there| &there.profile.handle == profile && Some(there.profile.tenant) == tenant);
+        let of_world = self
+            .world
+            .tariffs
+            .iter()
+            .filter(|there| &there.version.profile.handle == profile)
+            .map(|there| &there.version);
+        let currencies: HashSet<_> =
+            of_directory.chain(of_world).map(|there| there.profile.currency).collect();
+        if currencies.is_empty() {
+            return wrong(
+                object(),
+                format!("there is no profile {profile:?}"),
+                "add its tariff, or correct the name",
+            );
+        }
+        let currency = new.currency.or_else(|| self.tenants_currency(&new.tenant));
+        match currency.filter(|currency| !currencies.contains(currency)) {
+            Some(currency) => wrong(
+                object(),
+                format!("is kept in {currency}, its profile {profile:?} in another currency"),
+                "use one currency for both",
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn tenants_currency(&self, handle: &str) -> Option<model::Currency> {
+        let of_world = self.world.tenants.iter().map(|tenant| (&tenant.handle, tenant.currency));
+        let of_directory = self.directory.tenants.iter().map(|tenant| (&tenant.handle, tenant.currency));
+        let all: Vec<_> = of_world.chain(of_directory).collect();
+        match all.as_slice() {
+            [(_, only)] if handle.is_empty() => Some(*only),
+            // The file's come first: they replace what is there.
+            all => all.iter().find(|(there, _)| handle.is_empty() || *there == handle).map(|(_, it)| *it),
+        }
+    }
+
+    fn kind_provisioned(&self, tenant: &str, handle: &str) -> Option<AccountKind> {
+        let tenant = tenant_id(self.directory, tenant)?;
+        let accounts = &self.directory.accounts;
+        accounts.iter().find(|there| there.tenant == tenant && there.handle == handle).map(|there| there.kind)
+    }
+
+    /// The account that `object` belongs to, in the file or provisioned, must be of `kind`.
+    fn owner(
+        &self,
+        tenant: &str,
+        handle: &str,
+        kind: AccountKind,
+        object: impl Fn() -> String,
+    ) -> Result<(), Wrong> {
+        let in_world = self.world.accounts.iter().find(|new| new.handle == handle).map(|new| new.kind);
+        match in_world.or_else(|| self.kind_provisioned(tenant, handle)) {
+            Some(found) if found == kind => Ok(()),
+            Some(found) => wrong(
+                object(),
+                format!("account {handle:?} is a {found}, not a {kind}"),
+                "name another account",
+            ),
+            None => wrong(object(), format!("there is no account {handle:?}"), "add it, or correct the name"),
+        }
+    }
+
+    /// A number moves to another account only in a file that also takes it from the one that has it.
+    fn numbers_are_free(&self, new: &NewSubscriber) -> Result<(), Wrong> {
+        for number in &new.numbers {
+            let owner = self
+                .directory
+                .numbers
+                .iter()
+                .find(|there| there.number == *number && there.to.is_none())
+                .and_then(|there| self.directory.subscribers.iter().find(|one| one.id == there.subscriber));
+            let Some(owner) = owner else { continue };
+            let account = self.directory.accounts.iter().find(|there| there.id == owner.account);
+            let is_given_up = self
+                .world
+                .subscribers
+                .iter()
+                .any(|one| (&one.username, &one.domain) == (&owner.username, &owner.domain));
+            if !is_given_up && account.is_none_or(|account| account.handle != new.account) {
+                return wrong(
+                    format!("subscriber {}@{}", new.username, new.domain),
+                    format!("number {number} belongs to {}@{}", owner.username, owner.domain),
+                    "to move it, list that subscriber without it in the same file",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn tariff(&self, new: &NewTariff, now: DateTime<Utc>) -> Result<(), Wrong> {
+        let valid_from = new.version.valid_from;
+        if valid_from == super::ALWAYS || valid_from >= now {
+            return Ok(());
+        }
+        let mut there = versions(self.directory, new).peekable();
+        if there.peek().is_none() || there.any(|version| version.valid_from == valid_from) {
+            return Ok(());
+        }
+        wrong(
+            format!("tariff {:?}", new.version.profile.handle),
+            format!(
+                "valid_from = \"{}\" is in the past, and calls since then have their price",
+                valid_from.to_rfc3339()
+            ),
+            "give a later time, or leave it out for now",
+        )
+    }
+}
