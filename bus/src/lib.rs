@@ -105,11 +105,12 @@ pub trait Bus: Send + Sync {
     /// [`BusError::Closed`] when the log is closed while we wait; [`BusError::Beyond`] as in [`Bus::read`].
     async fn wait(&self, topic: Topic, positions: &[u64]) -> Result<(), BusError>;
 
-    /// Drops what retention no longer asks for, by the age since the append and by size. Dropping is coarse: the
-    /// log may keep more than asked, never less.
+    /// Drops what retention no longer asks for, by the age since the append and by size; but nothing that was appended at
+    /// `seen_before` or later, which some reader may still need. Dropping is coarse: the log may keep more than asked,
+    /// never less.
     ///
     /// # Errors
     ///
     /// When the log cannot be written.
-    async fn expire(&self, now: DateTime<Utc>) -> Result<Expired, BusError>;
+    async fn expire(&self, now: DateTime<Utc>, seen_before: DateTime<Utc>) -> Result<Expired, BusError>;
 }

@@ -268,6 +268,12 @@ impl LakeError {
             LakeError::Config { .. }
                 | LakeError::InUse { .. }
                 | LakeError::NoLake { .. }
+                // What is damaged or of a later version is for the operator to put back; the message says how.
+                | LakeError::ManifestMissing { .. }
+                | LakeError::ManifestUnreadable { .. }
+                | LakeError::ManifestTooNew { .. }
+                | LakeError::FileMissing { .. }
+                | LakeError::FileDamaged { .. }
                 | LakeError::ReadOnlySql { .. }
                 | LakeError::UnknownTable { .. }
                 | LakeError::UnknownColumn { .. }

@@ -18,6 +18,8 @@ pub enum LedgerAccount {
     Payable(AccountId),
     /// What a tenant earns from calls.
     Revenue(TenantId),
+    /// What a reseller earns from the calls of its own customers: not the tenant's money.
+    Sales(AccountId),
     /// What a tenant pays for calls.
     Cost(TenantId),
     /// What reached a tenant's bank.
@@ -30,6 +32,7 @@ impl fmt::Display for LedgerAccount {
             LedgerAccount::Receivable(id) => write!(f, "receivable:{id}"),
             LedgerAccount::Payable(id) => write!(f, "payable:{id}"),
             LedgerAccount::Revenue(id) => write!(f, "revenue:{id}"),
+            LedgerAccount::Sales(id) => write!(f, "sales:{id}"),
             LedgerAccount::Cost(id) => write!(f, "cost:{id}"),
             LedgerAccount::Bank(id) => write!(f, "bank:{id}"),
         }
@@ -42,7 +45,7 @@ impl FromStr for LedgerAccount {
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
         let unknown = || UnknownWord {
             text: text.to_owned(),
-            allowed: &["receivable:ID", "payable:ID", "revenue:ID", "cost:ID", "bank:ID"],
+            allowed: &["receivable:ID", "payable:ID", "revenue:ID", "sales:ID", "cost:ID", "bank:ID"],
         };
         let (kind, id) = text.split_once(':').ok_or_else(unknown)?;
         let id: i64 = id.parse().map_err(|_| unknown())?;
@@ -50,6 +53,7 @@ impl FromStr for LedgerAccount {
             "receivable" => Ok(LedgerAccount::Receivable(AccountId(id))),
             "payable" => Ok(LedgerAccount::Payable(AccountId(id))),
             "revenue" => Ok(LedgerAccount::Revenue(TenantId(id))),
+            "sales" => Ok(LedgerAccount::Sales(AccountId(id))),
             "cost" => Ok(LedgerAccount::Cost(TenantId(id))),
             "bank" => Ok(LedgerAccount::Bank(TenantId(id))),
             _ => Err(unknown()),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    AccountId, Body, Cdr, Charge, Directory, Effects, LedgerAccount, Money, Posting, PostingId,
-    PostingReason, Provider, RatedCdr, Stage, StageInput, StateChange, Suspended, Topic,
+    AccountId, Body, Cdr, Charge, Direction, Directory, Effects, LedgerAccount, Money, Party, Posting,
+    PostingId, PostingReason, Provider, RatedCdr, Stage, StageInput, StateChange, Suspended, Topic,
 };
 
 use crate::error::{RatingError, TariffError};
@@ -199,7 +199,7 @@ fn postings(rated: &RatedCdr, earlier: &[Posting]) -> (Vec<Posting>, Vec<Posting
         .iter()
         .filter(|charge| !charge.cost.is_zero())
         .map(|charge| {
-            let (debit, credit) = sides(charge.provider, charge.account, cdr);
+            let (debit, credit) = sides(charge, cdr);
             Posting {
                 id: next_id(),
                 tenant: cdr.tenant,
@@ -217,12 +217,25 @@ fn postings(rated: &RatedCdr, earlier: &[Posting]) -> (Vec<Posting>, Vec<Posting
     (reversals, postings)
 }
 
-/// Customers and resellers owe us, we owe carriers.
-fn sides(provider: Provider, account: AccountId, cdr: &Cdr) -> (LedgerAccount, LedgerAccount) {
-    match provider {
-        Provider::Customer | Provider::Reseller => {
-            (LedgerAccount::Receivable(account), LedgerAccount::Revenue(cdr.tenant))
+/// Customers and resellers owe, we owe carriers. What a reseller's customer owes is the reseller's money: ours is what the reseller
+/// owes for the same call.
+fn sides(charge: &Charge, cdr: &Cdr) -> (LedgerAccount, LedgerAccount) {
+    let ours = LedgerAccount::Revenue(cdr.tenant);
+    match charge.provider {
+        Provider::Customer => {
+            let party = match charge.direction {
+                Direction::Out => &cdr.source.party,
+                Direction::In => &cdr.destination.party,
+            };
+            let earned = match party {
+                Party::Subscriber { reseller, .. } if *reseller != AccountId::NOBODY => {
+                    LedgerAccount::Sales(*reseller)
+                }
+                Party::Subscriber { .. } | Party::Trunk { .. } | Party::Unknown => ours,
+            };
+            (LedgerAccount::Receivable(charge.account), earned)
         }
-        Provider::Carrier => (LedgerAccount::Cost(cdr.tenant), LedgerAccount::Payable(account)),
+        Provider::Reseller => (LedgerAccount::Receivable(charge.account), ours),
+        Provider::Carrier => (LedgerAccount::Cost(cdr.tenant), LedgerAccount::Payable(charge.account)),
     }
 }

@@ -245,6 +245,41 @@ impl StoreError {
         }
     }
 
+    /// Whether the database refuses what it was handed, now and always, so that trying again is no use: a rule of a table
+    /// broken, an amount or a text it cannot keep. Not so for all that concerns the database itself.
+    pub fn is_of_the_record(&self) -> bool {
+        match self {
+            StoreError::PostingConflict { .. } | StoreError::Amount { .. } | StoreError::TooLarge { .. } => {
+                true
+            }
+            StoreError::Database(sqlx::Error::Database(inner)) => {
+                !matches!(inner.kind(), sqlx::error::ErrorKind::Other)
+                    // Class 22 of PostgreSQL: data exceptions, such as a text with a zero byte.
+                    || inner.code().is_some_and(|code| code.len() == 5 && code.starts_with("22"))
+            }
+            StoreError::UnknownScheme { .. }
+            | StoreError::NotADatabase { .. }
+            | StoreError::Truncated { .. }
+            | StoreError::Empty { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Locked { .. }
+            | StoreError::Unwritable { .. }
+            | StoreError::DiskFull { .. }
+            | StoreError::Connect { .. }
+            | StoreError::NewerSchema { .. }
+            | StoreError::ForeignSchema { .. }
+            | StoreError::Migration { .. }
+            | StoreError::LaneMoved { .. }
+            | StoreError::UnknownReference { .. }
+            | StoreError::Invalid { .. }
+            | StoreError::VersionExists { .. }
+            | StoreError::Unreadable { .. }
+            | StoreError::NotFound { .. }
+            | StoreError::Taken { .. }
+            | StoreError::Database(_) => false,
+        }
+    }
+
     /// Whether it is for the user to mend (exit code 2), not for us.
     pub const fn is_users(&self) -> bool {
         match self {
@@ -277,6 +312,18 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        // In the middle of a transaction too, what SQLite says of a full disk or a damaged file has its remedy
+        // (sqlite.org/rescode.html; PostgreSQL's codes have five characters).
+        if let sqlx::Error::Database(inner) = &error
+            && let Some(code) = inner.code().filter(|code| code.len() < 5)
+        {
+            let place = "the database".to_owned();
+            match code.parse::<u32>().map(|code| code & 0xff) {
+                Ok(11) => return StoreError::Damaged { place, detail: inner.message().to_owned() },
+                Ok(13) => return StoreError::DiskFull { place },
+                Ok(_) | Err(_) => {}
+            }
+        }
         StoreError::Database(error)
     }
 }

@@ -1,6 +1,6 @@
 //! What people and the audit look at: the latest of everything, single calls, and identities by the million.
 
-use model::{CdrId, PostingId};
+use model::{CdrId, PostingId, Topic};
 
 use crate::export_queue::{ExportFile, file_of};
 use crate::invoices::{Invoice, invoice_of};
@@ -50,6 +50,104 @@ impl Store {
         let rows = query("SELECT id FROM postings").fetch_all(&mut *tx).await?;
         tx.commit().await?;
         rows.iter().map(|row| row.id("id", PostingId::from_bytes)).collect()
+    }
+
+    /// How far every lane of every stage is: stage, partition, position.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn lane_positions(&self) -> Result<Vec<(String, u32, u64)>> {
+        let mut tx = self.read().await?;
+        let rows =
+            query("SELECT stage, part, position FROM lanes ORDER BY stage, part").fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        rows.iter()
+            .map(|row| Ok((row.text("stage")?, row.narrow("part")?, row.narrow("position")?)))
+            .collect()
+    }
+
+    /// Every place from which a record was ever put aside: stage, topic, partition, offset.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspense_places(&self) -> Result<Vec<(String, Topic, u32, u64)>> {
+        let mut tx = self.read().await?;
+        let rows =
+            query("SELECT stage, topic, part, record_offset FROM suspense").fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        rows.iter()
+            .map(|row| {
+                let place = (row.narrow("part")?, row.narrow("record_offset")?);
+                Ok((row.text("stage")?, row.word("topic")?, place.0, place.1))
+            })
+            .collect()
+    }
+
+    /// Export files and invoices whose numbers have a gap, or that lack rows they were made with; in words.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn numbering_check(&self) -> Result<Vec<String>> {
+        let mut tx = self.read().await?;
+        let mut faults = Vec::new();
+        let rows = query(
+            "SELECT export_sequences.owner AS owner, last_number, count(export_files.id) AS n_files, \
+             coalesce(max(sequence), 0) AS highest FROM export_sequences LEFT JOIN export_files \
+             ON export_files.owner = export_sequences.owner GROUP BY export_sequences.owner, last_number \
+             ORDER BY export_sequences.owner",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        for row in &rows {
+            let (last, n_files, highest) =
+                (row.int("last_number")?, row.int("n_files")?, row.int("highest")?);
+            if last != n_files || last != highest {
+                let owner = row.text("owner")?;
+                faults.push(format!(
+                    "{owner}: {n_files} files up to number {highest}, where {last} numbers were taken"
+                ));
+            }
+        }
+        let rows = query(
+            "SELECT name, n_rows, count(export_rows.id) AS n_found FROM export_files \
+             LEFT JOIN export_rows ON export_rows.file = export_files.id \
+             GROUP BY export_files.id, name, n_rows HAVING count(export_rows.id) <> n_rows ORDER BY export_files.id",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        for row in &rows {
+            faults.push(format!(
+                "file {} was made of {} calls, {} are there",
+                row.text("name")?,
+                row.int("n_rows")?,
+                row.int("n_found")?
+            ));
+        }
+        let rows = query(
+            "SELECT invoice_sequences.tenant AS tenant, invoice_sequences.year AS year, last_number, \
+             count(invoices.id) AS n_invoices, coalesce(max(sequence), 0) AS highest FROM invoice_sequences \
+             LEFT JOIN invoices ON invoices.tenant = invoice_sequences.tenant \
+             AND invoices.year = invoice_sequences.year \
+             GROUP BY invoice_sequences.tenant, invoice_sequences.year, last_number",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        for row in &rows {
+            let (last, found, highest) =
+                (row.int("last_number")?, row.int("n_invoices")?, row.int("highest")?);
+            if last != found || last != highest {
+                faults.push(format!(
+                    "tenant {}, {}: {found} invoices up to number {highest}, where {last} numbers were taken",
+                    row.int("tenant")?,
+                    row.int("year")?
+                ));
+            }
+        }
+        tx.commit().await?;
+        Ok(faults)
     }
 
     /// Owners that have files, by name.

@@ -234,6 +234,12 @@ fn log_of(file: &Path) -> PathBuf {
 /// Gives SQLite's result codes (sqlite.org/rescode.html) their place and remedy.
 fn sqlite_error(file: &Path, error: StoreError) -> StoreError {
     let place = file.display().to_string();
+    if let StoreError::Damaged { detail, .. } = error {
+        return StoreError::Damaged { place, detail };
+    }
+    if let StoreError::DiskFull { .. } = error {
+        return StoreError::DiskFull { place };
+    }
     let StoreError::Database(sqlx::Error::Database(inner)) = &error else { return error };
     let code = inner.code().and_then(|code| code.parse::<u32>().ok());
     let reason = inner.message().to_owned();
@@ -245,8 +251,6 @@ fn sqlite_error(file: &Path, error: StoreError) -> StoreError {
             directory: file.parent().unwrap_or(Path::new(".")).to_owned(),
             reason,
         },
-        Some(11) => StoreError::Damaged { place, detail: reason },
-        Some(13) => StoreError::DiskFull { place },
         Some(26) => StoreError::NotADatabase { file: file.to_owned() },
         Some(_) | None => error,
     }

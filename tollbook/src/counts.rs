@@ -33,8 +33,10 @@ pub(crate) struct Counts {
     pub(crate) exports: u64,
     /// Calls queued for the operator's own export.
     pub(crate) exports_system: u64,
-    /// Records put aside.
+    /// Records put aside, of those counted above.
     pub(crate) suspended: u64,
+    /// Other records put aside: unreadable ones, and those that no equation counts.
+    pub(crate) strays: u64,
     /// Records dropped because they had been applied before.
     pub(crate) replays: u64,
 }
@@ -48,8 +50,8 @@ impl Counts {
         serde_json::to_vec(&self)
     }
 
-    /// A record was read.
-    pub(crate) fn saw(&mut self, body: &Body) {
+    /// A record was read. Whether it is one of those that an equation of the audit counts.
+    pub(crate) fn saw(&mut self, body: &Body) -> bool {
         match body {
             Body::Call(event) => {
                 self.events_in += 1;
@@ -61,8 +63,9 @@ impl Counts {
             Body::Cdr(_) => self.revisions_in += 1,
             Body::Rated(_) => self.rated_in += 1,
             Body::Posting(_) => self.postings_in += 1,
-            Body::Tick(_) | Body::Edr(_) | Body::Control(_) => {}
+            Body::Tick(_) | Body::Edr(_) | Body::Control(_) => return false,
         }
+        true
     }
 
     /// And this came of it.
@@ -105,6 +108,7 @@ impl Counts {
         self.exports += other.exports;
         self.exports_system += other.exports_system;
         self.suspended += other.suspended;
+        self.strays += other.strays;
         self.replays += other.replays;
     }
 }

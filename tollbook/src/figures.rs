@@ -166,6 +166,7 @@ fn name_of(directory: &Directory, account: LedgerAccount) -> String {
         LedgerAccount::Receivable(id) => format!("owed by {}", handle_of(directory, id)),
         LedgerAccount::Payable(id) => format!("owed to {}", handle_of(directory, id)),
         LedgerAccount::Revenue(_) => "revenue".to_owned(),
+        LedgerAccount::Sales(id) => format!("sales of {}", handle_of(directory, id)),
         LedgerAccount::Cost(_) => "cost of carriers".to_owned(),
         LedgerAccount::Bank(_) => "bank".to_owned(),
     }

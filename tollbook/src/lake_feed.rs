@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::runner::{Progress, Rooms, Watermarks};
+use crate::runner::{LAKE, Progress, Rooms, Watermarks, decode};
 
 /// Rated calls of one lane in one commit.
 const LANE_ROWS_MAX: usize = 4_096;
@@ -72,7 +72,7 @@ async fn commit_waiting(rooms: &Rooms, lake: &Lake) -> anyhow::Result<(u64, Vec<
         for stored in batch.records {
             n_records += 1;
             // What cannot be read is put aside by the stages that read the same topic; the lake only passes over it.
-            let Ok(record) = model::wire::decode(&stored.payload) else { continue };
+            let Ok(record) = decode(&stored.payload) else { continue };
             if !watermarks.admit(record.origin.as_ref()) {
                 continue;
             }
@@ -95,13 +95,13 @@ async fn commit_waiting(rooms: &Rooms, lake: &Lake) -> anyhow::Result<(u64, Vec<
                 }),
             }
         }
-        let watermarks = watermarks.to_vec().into_iter().map(lake_mark).collect();
+        let watermarks = watermarks.take_risen().into_iter().map(lake_mark).collect();
         lanes.push(LaneRows { partition, position: batch.next, watermarks, rows });
     }
     // First what is put aside: after a crash between the two it is put aside again, which changes nothing.
     if !suspended.is_empty() {
         warn!(n_records = suspended.len(), "rated calls that the lake cannot hold are suspended");
-        rooms.store.suspend("lake", suspended).await?;
+        rooms.store.suspend(LAKE, suspended).await?;
     }
     if !lanes.is_empty() {
         lake.commit(lanes, rooms.clock.utc()).await?;

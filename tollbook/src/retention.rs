@@ -25,6 +25,8 @@ pub(crate) struct Keeper {
     targets: Vec<Option<Target>>,
     /// For each consumer, the time before which it has seen everything.
     seen_before: Vec<Option<DateTime<Utc>>>,
+    /// The latest time seen.
+    latest: Option<DateTime<Utc>>,
 }
 
 impl Keeper {
@@ -38,6 +40,12 @@ impl Keeper {
     ) -> Result<(), bus::BusError> {
         self.targets.resize_with(consumers.len(), || None);
         self.seen_before.resize(consumers.len(), None);
+        if self.latest.is_some_and(|latest| now < latest) {
+            // The clock was set back: what was noted says nothing of records that are appended at those times again.
+            self.targets.fill_with(|| None);
+            self.seen_before.fill(None);
+        }
+        self.latest = Some(now);
         for (idx, consumer) in consumers.iter().enumerate() {
             let positions = consumer.progress.borrow().positions.clone();
             if let Some(target) = self.targets[idx].take_if(|target| reached(&positions, &target.ends)) {
@@ -56,8 +64,9 @@ impl Keeper {
         else {
             return Ok(());
         };
-        if self.seen_before.iter().all(|seen| seen.is_some_and(|seen| seen > oldest_needed)) {
-            bus.expire(now).await?;
+        let seen_before = self.seen_before.iter().copied().min().flatten();
+        if let Some(seen_before) = seen_before.filter(|seen| *seen > oldest_needed) {
+            bus.expire(now, seen_before).await?;
         } else if let Some(behind) = self.behind(oldest_needed) {
             warn!(consumer = consumers[behind].name, "far behind; the event log keeps what it has not read");
         }
@@ -115,6 +124,41 @@ mod tests {
         }
         let (start, end) = bus.range(Topic::Cdrs, 0).await.unwrap();
         end - start
+    }
+
+    #[tokio::test]
+    async fn unread_record_outlives_a_limit_of_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EmbeddedConfig {
+            partitions: 1,
+            retain_bytes: Some(1),
+            segment_bytes: 65_536,
+            ..EmbeddedConfig::default()
+        };
+        let bus = EmbeddedBus::open(dir.path(), config).unwrap();
+        let (progress, seen) = watch::channel(Progress::default());
+        let consumers = [Consumer { name: "rating", topic: Topic::Cdrs, progress: seen }];
+        let mut keeper = Keeper::default();
+        let clock = crate::clock::Clock::start();
+        let week = Duration::from_secs(7 * 86_400);
+        // The consumer has seen all there is, nothing; then come more segments than may be kept.
+        progress.send_modify(|progress| progress.positions = vec![0]);
+        for _ in 0..3 {
+            keeper.expire(&bus, &consumers, week, clock.utc()).await.unwrap();
+        }
+        for _ in 0..4 {
+            let entry = Entry { topic: Topic::Cdrs, partition: 0, payload: vec![1; 70_000] };
+            bus.append(vec![entry]).await.unwrap();
+        }
+        keeper.expire(&bus, &consumers, week, clock.utc()).await.unwrap();
+        assert_eq!(bus.range(Topic::Cdrs, 0).await.unwrap(), (0, 4));
+
+        progress.send_modify(|progress| progress.positions = vec![4]);
+        for _ in 0..3 {
+            keeper.expire(&bus, &consumers, week, clock.utc()).await.unwrap();
+        }
+        let (oldest, end) = bus.range(Topic::Cdrs, 0).await.unwrap();
+        assert!(oldest > 0 && end == 4, "{oldest} to {end}");
     }
 
     #[tokio::test]

@@ -5,17 +5,20 @@
 //! consumers drop what they have seen by its origin. What cannot be read or applied goes to suspense; a lane never stops
 //! for one record.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use bus::{Bus, Entry};
+use bus::{Bus, BusError, Entry};
+use lake::Lake;
 use model::{
-    AccountId, Body, Directory, Effect, Effects, Origin, Record, Retry, Stage, StageInput, StateChange,
-    Suspended, Topic, partition_of,
+    AccountId, Body, CdrId, Directory, Effect, Effects, Origin, Record, Retry, Stage, StageInput,
+    StateChange, Suspended, Topic, partition_of,
 };
-use store::{LaneCommit, Store, StoreEffect, Watermark};
+use store::{LaneCommit, Store, StoreEffect, StoreError, Watermark};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -23,6 +26,7 @@ use tracing::{error, warn};
 use crate::clock::Clock;
 use crate::counts::Counts;
 use crate::directory::DirectoryFeed;
+use crate::system::STAGES;
 
 /// Records of one lane in one round: about 150 kB of CDRs, and a transaction of some ten milliseconds.
 const ROUND_RECORDS_MAX: usize = 256;
@@ -72,58 +76,57 @@ struct Lane<S> {
 }
 
 /// Per origin lane, the highest (offset, index) applied.
-pub(crate) struct Watermarks(HashMap<(String, u32), (u64, u32)>);
+pub(crate) struct Watermarks {
+    highest: HashMap<(String, u32), (u64, u32)>,
+    /// Those that rose since they were last taken for a commit.
+    risen: HashSet<(String, u32)>,
+}
 
 impl Watermarks {
     /// As loaded.
     pub(crate) fn new(loaded: Vec<Watermark>) -> Self {
-        Self(
-            loaded
-                .into_iter()
-                .map(|mark| ((mark.stage, mark.partition), (mark.offset, mark.index)))
-                .collect(),
-        )
+        let highest = loaded
+            .into_iter()
+            .map(|mark| ((mark.stage, mark.partition), (mark.offset, mark.index)))
+            .collect();
+        Self { highest, risen: HashSet::new() }
     }
 
     /// Whether a record of this origin is new; if so it is remembered. Records from outside always are.
     pub(crate) fn admit(&mut self, origin: Option<&Origin>) -> bool {
         let Some(origin) = origin else { return true };
+        let lane = (origin.stage.clone(), origin.partition);
         let at = (origin.offset, origin.index);
-        match self.0.get_mut(&(origin.stage.clone(), origin.partition)) {
-            Some(seen) if *seen >= at => false,
-            Some(seen) => {
-                *seen = at;
-                true
-            }
-            None => {
-                self.0.insert((origin.stage.clone(), origin.partition), at);
-                true
-            }
+        if self.highest.get(&lane).is_some_and(|seen| *seen >= at) {
+            return false;
         }
+        self.highest.insert(lane.clone(), at);
+        self.risen.insert(lane);
+        true
     }
 
-    /// For the commit.
-    pub(crate) fn to_vec(&self) -> Vec<Watermark> {
-        let mut all: Vec<Watermark> = self
-            .0
-            .iter()
-            .map(|((stage, partition), (offset, index))| Watermark {
-                stage: stage.clone(),
-                partition: *partition,
-                offset: *offset,
-                index: *index,
+    /// What rose since the last call, for the commit.
+    pub(crate) fn take_risen(&mut self) -> Vec<Watermark> {
+        let mut risen: Vec<Watermark> = self
+            .risen
+            .drain()
+            .filter_map(|lane| {
+                let (offset, index) = *self.highest.get(&lane)?;
+                Some(Watermark { stage: lane.0, partition: lane.1, offset, index })
             })
             .collect();
-        all.sort_by(|a, b| (&a.stage, a.partition).cmp(&(&b.stage, b.partition)));
-        all
+        risen.sort_by(|a, b| (&a.stage, a.partition).cmp(&(&b.stage, b.partition)));
+        risen
     }
 }
 
 /// Why a round did not end well.
 #[derive(Debug)]
 enum RoundError {
-    /// A record made the stage panic; it will be put aside.
-    Poison { partition: u32, offset: u64 },
+    /// A record that nothing can be done with; it will be put aside.
+    Poison { partition: u32, offset: u64, why: Poison },
+    /// Bus or store refuse what came of some record of the round, now and always: its records are taken one by one.
+    Refused(anyhow::Error),
     /// Bus or store; tried again.
     Failed(anyhow::Error),
 }
@@ -132,6 +135,38 @@ impl<E: Into<anyhow::Error>> From<E> for RoundError {
     fn from(error: E) -> Self {
         RoundError::Failed(error.into())
     }
+}
+
+impl RoundError {
+    fn of_append(why: BusError) -> Self {
+        if matches!(why, BusError::TooLarge { .. }) {
+            RoundError::Refused(why.into())
+        } else {
+            RoundError::Failed(why.into())
+        }
+    }
+
+    fn of_commit(why: StoreError) -> Self {
+        if why.is_of_the_record() { RoundError::Refused(why.into()) } else { RoundError::Failed(why.into()) }
+    }
+}
+
+/// What is wrong with a record that is put aside.
+#[derive(Debug, Clone)]
+enum Poison {
+    /// The stage panicked on it.
+    Panicked,
+    /// Bus or store refuse what came of it, in these words.
+    Refused(String),
+}
+
+/// What earlier rounds taught.
+#[derive(Debug, Default)]
+struct Lessons {
+    /// Records to be put aside, by partition and offset.
+    poisoned: HashMap<(u32, u64), Poison>,
+    /// One record a round, until the one is found that bus or store refuse.
+    one_by_one: bool,
 }
 
 /// How far a consumer has come.
@@ -150,27 +185,55 @@ pub(crate) async fn run<S: Stage>(
     stop: CancellationToken,
     progress: watch::Sender<Progress>,
 ) {
-    let mut poisoned = HashSet::new();
+    let mut lessons = Lessons::default();
     while !stop.is_cancelled() {
-        match session(&kind, &rooms, &stop, &progress, &poisoned).await {
-            Ok(()) => return,
-            Err(RoundError::Poison { partition, offset }) => {
-                error!(stage = kind.name, partition, offset, "stage failed on a record; putting it aside");
-                poisoned.insert((partition, offset));
+        let ended = unwound(session(&kind, &rooms, &stop, &progress, &lessons)).await;
+        let cause = match ended {
+            Some(Ok(())) => return,
+            Some(Err(RoundError::Poison { partition, offset, why })) => {
+                error!(
+                    stage = kind.name,
+                    partition,
+                    offset,
+                    ?why,
+                    "stage failed on a record; putting it aside"
+                );
+                lessons.one_by_one = false;
+                if lessons.poisoned.insert((partition, offset), why).is_none() {
+                    continue;
+                }
+                "a record cannot even be put aside".to_owned()
             }
-            Err(RoundError::Failed(cause)) => {
+            Some(Err(RoundError::Refused(cause))) => {
                 error!(
                     stage = kind.name,
                     error = format!("{cause:#}"),
-                    "round failed; trying again from the last commit"
+                    "what came of a record is refused; taking records one by one to find it"
                 );
-                tokio::select! {
-                    () = tokio::time::sleep(FAILURE_PAUSE) => {}
-                    () = stop.cancelled() => {}
-                }
+                lessons.one_by_one = true;
+                continue;
             }
+            Some(Err(RoundError::Failed(cause))) => format!("{cause:#}"),
+            None => "the program failed outside of a record; please report it with the log".to_owned(),
+        };
+        error!(stage = kind.name, error = cause, "round failed; trying again from the last commit");
+        tokio::select! {
+            () = tokio::time::sleep(FAILURE_PAUSE) => {}
+            () = stop.cancelled() => {}
         }
     }
+}
+
+/// The output of `work`; `None` if it panics, which must not end a lane for good.
+async fn unwound<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|context| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(polled) => polled.map(Some),
+            Err(_panic) => Poll::Ready(None),
+        }
+    })
+    .await
 }
 
 async fn session<S: Stage>(
@@ -178,7 +241,7 @@ async fn session<S: Stage>(
     rooms: &Rooms,
     stop: &CancellationToken,
     progress: &watch::Sender<Progress>,
-    poisoned: &HashSet<(u32, u64)>,
+    lessons: &Lessons,
 ) -> Result<(), RoundError> {
     let mut directory = rooms.directory.current();
     let mut lanes = load_lanes(kind, rooms, &directory).await?;
@@ -193,7 +256,7 @@ async fn session<S: Stage>(
                 (kind.refresh)(&mut lane.stage, &directory);
             }
         }
-        let n_records = round(kind, rooms, &mut lanes, &mut directory, poisoned).await?;
+        let n_records = round(kind, rooms, &mut lanes, &mut directory, lessons).await?;
         let positions: Vec<u64> = lanes.iter().map(|lane| lane.position).collect();
         progress.send_modify(|progress| {
             progress.n_records += n_records;
@@ -243,13 +306,14 @@ async fn round<S: Stage>(
     rooms: &Rooms,
     lanes: &mut [Lane<S>],
     directory: &mut Arc<Directory>,
-    poisoned: &HashSet<(u32, u64)>,
+    lessons: &Lessons,
 ) -> Result<u64, RoundError> {
+    let records_max = if lessons.one_by_one { 1 } else { ROUND_RECORDS_MAX };
     let mut entries = Vec::new();
     let mut commits = Vec::new();
     let mut n_records = 0;
     for (partition, lane) in (0_u32..).zip(lanes.iter_mut()) {
-        let batch = rooms.bus.read(kind.topic, partition, lane.position, ROUND_RECORDS_MAX).await?;
+        let batch = rooms.bus.read(kind.topic, partition, lane.position, records_max).await?;
         if batch.records.is_empty() {
             continue;
         }
@@ -257,15 +321,11 @@ async fn round<S: Stage>(
         for stored in batch.records {
             n_records += 1;
             let at = Place { kind_name: kind.name, topic: kind.topic, partition, offset: stored.offset };
-            let record = match model::wire::decode(&stored.payload) {
+            let record = match decode(&stored.payload) {
                 Ok(record) => record,
-                Err(unreadable) => {
-                    kept.push(at.suspend(
-                        unreadable_record(&unreadable.to_string()),
-                        stored.payload,
-                        &rooms.clock,
-                    ));
-                    lane.counts.suspended += 1;
+                Err(why) => {
+                    kept.push(at.suspend(unreadable_record(&why), stored.payload, &rooms.clock));
+                    lane.counts.strays += 1;
                     continue;
                 }
             };
@@ -273,10 +333,14 @@ async fn round<S: Stage>(
                 lane.counts.replays += 1;
                 continue;
             }
-            lane.counts.saw(&record.body);
-            if poisoned.contains(&(partition, stored.offset)) {
-                kept.push(at.suspend(poison(&record.body), stored.payload, &rooms.clock));
-                lane.counts.suspended += 1;
+            let is_counted = lane.counts.saw(&record.body);
+            if let Some(why) = lessons.poisoned.get(&(partition, stored.offset)) {
+                kept.push(at.suspend(poisoned_record(&record.body, why), stored.payload, &rooms.clock));
+                if is_counted {
+                    lane.counts.suspended += 1;
+                } else {
+                    lane.counts.strays += 1;
+                }
                 continue;
             }
             if config_revision(&record.body) > directory.revision {
@@ -289,7 +353,7 @@ async fn round<S: Stage>(
             let applied =
                 std::panic::catch_unwind(AssertUnwindSafe(|| lane.stage.apply(input, &mut effects)));
             if applied.is_err() {
-                return Err(RoundError::Poison { partition, offset: stored.offset });
+                return Err(RoundError::Poison { partition, offset: stored.offset, why: Poison::Panicked });
             }
             lane.counts.did(&effects);
             at.sort_out(effects, stored.payload, rooms, &mut entries, &mut kept);
@@ -300,20 +364,47 @@ async fn round<S: Stage>(
             partition,
             expected: lane.position,
             position: batch.next,
-            watermarks: lane.watermarks.to_vec(),
+            watermarks: lane.watermarks.take_risen(),
             changes,
             effects: kept,
         });
         lane.position = batch.next;
+        if lessons.one_by_one {
+            break;
+        }
     }
-    if commits.is_empty() {
+    let Some(first) = commits.first().map(|commit| (commit.partition, commit.expected)) else {
         return Ok(0);
-    }
-    if !entries.is_empty() {
-        rooms.bus.append(entries).await?;
-    }
-    rooms.store.commit(kind.name, commits).await?;
+    };
+    finish(kind.name, rooms, entries, commits).await.map_err(|error| match error {
+        RoundError::Refused(why) if lessons.one_by_one => {
+            let (partition, offset) = first;
+            RoundError::Poison { partition, offset, why: Poison::Refused(format!("{why:#}")) }
+        }
+        other @ (RoundError::Refused(_) | RoundError::Poison { .. } | RoundError::Failed(_)) => other,
+    })?;
     Ok(n_records)
+}
+
+/// Appends, then commits.
+async fn finish(
+    stage: &str,
+    rooms: &Rooms,
+    entries: Vec<Entry>,
+    commits: Vec<LaneCommit>,
+) -> Result<(), RoundError> {
+    if !entries.is_empty() {
+        rooms.bus.append(entries).await.map_err(RoundError::of_append)?;
+    }
+    rooms.store.commit(stage, commits).await.map_err(RoundError::of_commit)
+}
+
+/// A record of the bus, or why it cannot be read. Bytes that make the decoder fail are unreadable like others.
+pub(crate) fn decode(payload: &[u8]) -> Result<Record, String> {
+    match std::panic::catch_unwind(|| model::wire::decode(payload)) {
+        Ok(decoded) => decoded.map_err(|why| why.to_string()),
+        Err(_panic) => Err("the program failed on it; please report it".to_owned()),
+    }
 }
 
 /// Where the record at hand lies.
@@ -387,6 +478,58 @@ impl Place {
     }
 }
 
+/// Whether the log is the one that the positions were taken from. Of one that was emptied, or restored from an older copy than the
+/// database, new records would lie before the positions, and nobody would ever read them.
+///
+/// # Errors
+///
+/// [`BusError::Beyond`] for a stage or the lake that is ahead of the log.
+pub(crate) async fn check_positions(bus: &dyn Bus, positions: &Positions) -> Result<(), BusError> {
+    for (&(consumer, partition), &from) in &positions.0 {
+        let topic = topic_of(consumer);
+        let (_, end) = bus.range(topic, partition).await?;
+        if from > end {
+            return Err(BusError::Beyond { topic, partition, from, end });
+        }
+    }
+    Ok(())
+}
+
+/// How far every lane of every consumer is, the lake among them.
+#[derive(Debug, Default)]
+pub(crate) struct Positions(BTreeMap<(&'static str, u32), u64>);
+
+impl Positions {
+    /// As committed.
+    pub(crate) async fn load(store: &Store, lake: Option<&Lake>) -> anyhow::Result<Self> {
+        let mut all = BTreeMap::new();
+        for (stage, partition, position) in store.lane_positions().await? {
+            if let Some((name, _)) = STAGES.iter().find(|(name, _)| *name == stage) {
+                all.insert((*name, partition), position);
+            }
+        }
+        if let Some(lake) = lake {
+            for (partition, lane) in lake.positions()?.iter() {
+                all.insert((LAKE, partition), lane.position);
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// The next record that `consumer` reads in a lane.
+    pub(crate) fn of(&self, consumer: &'static str, partition: u32) -> u64 {
+        self.0.get(&(consumer, partition)).copied().unwrap_or_default()
+    }
+}
+
+/// Who carries rated calls into the lake, in suspense and wherever consumers are named.
+pub(crate) const LAKE: &str = "lake";
+
+/// What a consumer reads.
+pub(crate) fn topic_of(consumer: &str) -> Topic {
+    STAGES.iter().find(|(name, _)| *name == consumer).map_or(Topic::Rated, |(_, topic)| *topic)
+}
+
 /// A record ready for the lane of `key`.
 pub(crate) fn entry(topic: Topic, key: AccountId, record: &Record, bus: &dyn Bus) -> Entry {
     Entry { topic, partition: partition_of(key, bus.partitions()), payload: model::wire::encode(record) }
@@ -411,20 +554,27 @@ fn unreadable_record(why: &str) -> Suspended {
     }
 }
 
-fn poison(body: &Body) -> Suspended {
+fn poisoned_record(body: &Body, why: &Poison) -> Suspended {
     let (account, cdr) = match body {
-        Body::Call(event) => (event.payer, None),
+        Body::Call(event) => (event.payer, event.call.as_ref().map(|call| CdrId::derive(call, event.leg))),
         Body::Cdr(cdr) => (cdr.payer, Some(cdr.id)),
         Body::Rated(rated) => (rated.cdr.payer, Some(rated.cdr.id)),
         Body::Edr(edr) => (edr.account, None),
         Body::Posting(posting) => (posting.account, posting.cdr),
         Body::Tick(_) | Body::Control(_) => (AccountId::NOBODY, None),
     };
-    Suspended {
-        code: "RUN002".to_owned(),
-        message: "the program failed on this record; please report it with the log".to_owned(),
-        retry: Retry::AfterUpgrade,
-        account,
-        cdr,
-    }
+    let (code, message, retry) = match why {
+        Poison::Panicked => (
+            "RUN002",
+            "the program failed on this record; please report it with the log".to_owned(),
+            Retry::AfterUpgrade,
+        ),
+        Poison::Refused(why) => {
+            ("RUN003", format!("what came of this record cannot be kept: {why}"), Retry::AfterRepair)
+        }
+    };
+    Suspended { code: code.to_owned(), message, retry, account, cdr }
 }
+
+#[cfg(test)]
+mod tests;

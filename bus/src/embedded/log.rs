@@ -208,11 +208,12 @@ impl Log {
     pub(super) fn expire(
         &mut self,
         now_us: i64,
+        seen_before_us: i64,
         mut on_drop: impl FnMut(&Self),
     ) -> Result<Expired, BusError> {
         let mut expired = Expired::default();
         for idx in 0..self.topics.len() {
-            while self.oldest_has_expired(idx, now_us) {
+            while self.oldest_has_expired(idx, now_us, seen_before_us) {
                 let dropped = self.drop_oldest(idx, now_us).map_err(|error| BusError::WriteFailed {
                     dir: self.dir.clone(),
                     reason: describe(&error),
@@ -225,11 +226,14 @@ impl Log {
         Ok(expired)
     }
 
-    fn oldest_has_expired(&self, idx: usize, now_us: i64) -> bool {
+    fn oldest_has_expired(&self, idx: usize, now_us: i64, seen_before_us: i64) -> bool {
         let stats = &self.topics[idx].stats;
         let Some(oldest) = stats.first().filter(|oldest| oldest.bytes > 0 || stats.len() > 1) else {
             return false;
         };
+        if oldest.last_us >= seen_before_us {
+            return false;
+        }
         let age_us = now_us.saturating_sub(oldest.last_us);
         let is_old = u128::try_from(age_us).is_ok_and(|age_us| age_us > self.config.retention.as_micros());
         let rest: u64 = stats.iter().skip(1).map(|stats| stats.bytes).sum();

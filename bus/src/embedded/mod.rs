@@ -170,9 +170,10 @@ impl Bus for EmbeddedBus {
         Ok(())
     }
 
-    async fn expire(&self, now: DateTime<Utc>) -> Result<Expired, BusError> {
+    async fn expire(&self, now: DateTime<Utc>, seen_before: DateTime<Utc>) -> Result<Expired, BusError> {
+        let (now_us, seen_before_us) = (now.timestamp_micros(), seen_before.timestamp_micros());
         let (reply, expired) = oneshot::channel();
-        self.shared.submit(Job::Expire { now_us: now.timestamp_micros(), reply });
+        self.shared.submit(Job::Expire { now_us, seen_before_us, reply });
         expired.await.map_err(|_| BusError::Closed)?
     }
 }

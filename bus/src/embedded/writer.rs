@@ -35,6 +35,7 @@ pub(super) enum Job {
     },
     Expire {
         now_us: i64,
+        seen_before_us: i64,
         reply: Reply<Expired>,
     },
 }
@@ -168,10 +169,10 @@ pub(super) fn run(shared: &Shared, log: Log) {
                     pace.appends += 1;
                     group.add(entries, reply, room);
                 }
-                Job::Expire { now_us, reply } => {
+                Job::Expire { now_us, seen_before_us, reply } => {
                     writer.append(std::mem::take(&mut group));
                     // The caller may have gone; the work is done all the same.
-                    let _ = reply.send(writer.expire(now_us));
+                    let _ = reply.send(writer.expire(now_us, seen_before_us));
                 }
             }
         }
@@ -223,9 +224,10 @@ impl Writer<'_> {
         }
     }
 
-    fn expire(&mut self, now_us: i64) -> Result<Expired, BusError> {
-        let expired =
-            self.with_log(|log, shared| log.expire(now_us, |log| shared.publish(Ok(log.views()))))?;
+    fn expire(&mut self, now_us: i64, seen_before_us: i64) -> Result<Expired, BusError> {
+        let expired = self.with_log(|log, shared| {
+            log.expire(now_us, seen_before_us, |log| shared.publish(Ok(log.views())))
+        })?;
         if expired.records > 0 {
             info!(records = expired.records, bytes = expired.bytes, "records expired");
             self.shared.tell_readers();

@@ -70,6 +70,20 @@ fn disk_bytes(dir: &Path) -> u64 {
 }
 
 #[tokio::test]
+async fn what_some_reader_may_not_have_seen_stays_beyond_age_and_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = EmbeddedConfig { segment_bytes: 65_536, retain_bytes: Some(1), ..config() };
+    let bus = EmbeddedBus::open(dir.path(), config).unwrap();
+    for batch in 0..4 {
+        bus.append(vec![entry(Topic::Calls, 0, vec![batch; 70_000])]).await.unwrap();
+    }
+    let late = DateTime::<Utc>::MAX_UTC;
+    assert_eq!(bus.expire(late, DateTime::UNIX_EPOCH).await.unwrap().records, 0);
+    assert_eq!(bus.range(Topic::Calls, 0).await.unwrap(), (0, 4));
+    assert_eq!(bus.expire(late, late).await.unwrap().records, 4);
+}
+
+#[tokio::test]
 async fn size_limit_drops_the_oldest_segments_and_keeps_at_least_what_was_asked() {
     let dir = tempfile::tempdir().unwrap();
     let config = EmbeddedConfig { segment_bytes: 65_536, retain_bytes: Some(200_000), ..config() };
@@ -79,14 +93,18 @@ async fn size_limit_drops_the_oldest_segments_and_keeps_at_least_what_was_asked(
         bus.append(entries).await.unwrap();
     }
     bus.append(vec![entry(Topic::Cdrs, 0, "of another topic")]).await.unwrap();
-    let expired = bus.expire(DateTime::UNIX_EPOCH).await.unwrap();
+    let expired = bus.expire(DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC).await.unwrap();
     let (oldest, end) = bus.range(Topic::Calls, 0).await.unwrap();
     assert_eq!((expired.records, end), (oldest, 1000));
     let kept_bytes = (end - oldest) * 1013;
     assert!((200_000..300_000).contains(&kept_bytes), "{kept_bytes}");
     assert_eq!(read_all(&bus, Topic::Calls, 0, oldest).await.len() as u64, end - oldest);
     assert_eq!(bus.range(Topic::Cdrs, 0).await.unwrap(), (0, 1));
-    assert_eq!(bus.expire(DateTime::UNIX_EPOCH).await.unwrap().records, 0, "once is enough");
+    assert_eq!(
+        bus.expire(DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC).await.unwrap().records,
+        0,
+        "once is enough"
+    );
     drop(bus);
     let bus = EmbeddedBus::open(dir.path(), config).unwrap();
     assert_eq!(bus.range(Topic::Calls, 0).await.unwrap(), (oldest, end));
@@ -106,7 +124,7 @@ async fn dropped_segments_give_their_disk_space_back() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let later = DateTime::from_timestamp(4_102_444_800, 0).unwrap();
-    assert_eq!(bus.expire(later).await.unwrap().records, 40);
+    assert_eq!(bus.expire(later, DateTime::<Utc>::MAX_UTC).await.unwrap().records, 40);
     drop(bus);
     let bus = EmbeddedBus::open(dir.path(), config()).unwrap();
     assert!(disk_bytes(&keyspaces) < 1_000_000, "{}", disk_bytes(&keyspaces));
@@ -126,8 +144,14 @@ async fn age_counts_from_the_append() {
     #[expect(clippy::disallowed_methods, reason = "the log stamps appends with the clock")]
     let now = Utc::now();
     bus.append(vec![entry(Topic::Calls, 0, "x")]).await.unwrap();
-    assert_eq!(bus.expire(now + Duration::from_secs(3500)).await.unwrap().records, 0);
-    assert_eq!(bus.expire(now + Duration::from_secs(7200)).await.unwrap().records, 1);
+    assert_eq!(
+        bus.expire(now + Duration::from_secs(3500), DateTime::<Utc>::MAX_UTC).await.unwrap().records,
+        0
+    );
+    assert_eq!(
+        bus.expire(now + Duration::from_secs(7200), DateTime::<Utc>::MAX_UTC).await.unwrap().records,
+        1
+    );
 }
 
 #[test]

@@ -139,6 +139,7 @@ fn from_ledger(account: LedgerAccount) -> proto::LedgerAccount {
         LedgerAccount::Receivable(account) => (proto::LedgerSide::Receivable, account.0),
         LedgerAccount::Payable(account) => (proto::LedgerSide::Payable, account.0),
         LedgerAccount::Revenue(tenant) => (proto::LedgerSide::Revenue, tenant.0),
+        LedgerAccount::Sales(account) => (proto::LedgerSide::Sales, account.0),
         LedgerAccount::Cost(tenant) => (proto::LedgerSide::Cost, tenant.0),
         LedgerAccount::Bank(tenant) => (proto::LedgerSide::Bank, tenant.0),
     };
@@ -151,6 +152,7 @@ fn to_ledger(account: Option<proto::LedgerAccount>, field: &'static str) -> Resu
         Ok(proto::LedgerSide::Receivable) => Ok(LedgerAccount::Receivable(AccountId(account.id))),
         Ok(proto::LedgerSide::Payable) => Ok(LedgerAccount::Payable(AccountId(account.id))),
         Ok(proto::LedgerSide::Revenue) => Ok(LedgerAccount::Revenue(TenantId(account.id))),
+        Ok(proto::LedgerSide::Sales) => Ok(LedgerAccount::Sales(AccountId(account.id))),
         Ok(proto::LedgerSide::Cost) => Ok(LedgerAccount::Cost(TenantId(account.id))),
         Ok(proto::LedgerSide::Bank) => Ok(LedgerAccount::Bank(TenantId(account.id))),
         Ok(proto::LedgerSide::Unspecified) => Err(WireError::Missing { field }),

@@ -359,6 +359,7 @@ fn ledger_account() -> impl Strategy<Value = LedgerAccount> {
         account().prop_map(LedgerAccount::Receivable),
         account().prop_map(LedgerAccount::Payable),
         tenant().prop_map(LedgerAccount::Revenue),
+        account().prop_map(LedgerAccount::Sales),
         tenant().prop_map(LedgerAccount::Cost),
         tenant().prop_map(LedgerAccount::Bank),
     ]

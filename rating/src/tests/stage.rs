@@ -183,11 +183,11 @@ fn outgoing_call_charges_customer_reseller_and_carrier() {
     check(
         cdr(subscriber(ALICE, RESELLER), trunk(CARRIER_A)),
         expect![[r#"
-        rated of 10: revision 0, carrier out 0.02, reseller out 0.04, customer out 0.06
-        postings of 20: call payable:20 -> cost:1 0.02 EUR
-        postings of 2: call revenue:1 -> receivable:2 0.04 EUR
-        postings of 10: call revenue:1 -> receivable:10 0.06 EUR
-    "#]],
+            rated of 10: revision 0, carrier out 0.02, reseller out 0.04, customer out 0.06
+            postings of 20: call payable:20 -> cost:1 0.02 EUR
+            postings of 2: call revenue:1 -> receivable:2 0.04 EUR
+            postings of 10: call sales:2 -> receivable:10 0.06 EUR
+        "#]],
     );
 }
 
@@ -196,11 +196,11 @@ fn call_between_two_customers_charges_both_sides_and_no_carrier() {
     check(
         cdr(subscriber(ALICE, RESELLER), subscriber(BOB, RESELLER)),
         expect![[r#"
-        rated of 10: revision 0, reseller out 0.04, customer out 0.06, reseller in 0, customer in 0.01
-        postings of 2: call revenue:1 -> receivable:2 0.04 EUR
-        postings of 10: call revenue:1 -> receivable:10 0.06 EUR
-        postings of 11: call revenue:1 -> receivable:11 0.01 EUR
-    "#]],
+            rated of 10: revision 0, reseller out 0.04, customer out 0.06, reseller in 0, customer in 0.01
+            postings of 2: call revenue:1 -> receivable:2 0.04 EUR
+            postings of 10: call sales:2 -> receivable:10 0.06 EUR
+            postings of 11: call sales:2 -> receivable:11 0.01 EUR
+        "#]],
     );
 }
 
@@ -274,7 +274,7 @@ fn only_the_customer_who_calls_must_have_a_profile() {
     let from_bob = cdr(subscriber(BOB, RESELLER), trunk(CARRIER_A));
     expect![[r#"
         rated of 11: revision 0, customer out 0.06
-        postings of 11: call revenue:1 -> receivable:11 0.06 EUR
+        postings of 11: call sales:2 -> receivable:11 0.06 EUR
     "#]]
     .assert_eq(&picture(&apply(&mut stage, Body::Cdr(from_bob))));
     let from_alice = cdr(subscriber(ALICE, RESELLER), trunk(CARRIER_A));
@@ -337,10 +337,10 @@ fn late_end_reverses_what_the_partial_record_posted() {
         rated of 10: revision 1, carrier out 0.04, reseller out 0.08, customer out 0.12
         postings of 20: reversal cost:1 -> payable:20 0.02 EUR, taken back
         postings of 2: reversal receivable:2 -> revenue:1 0.04 EUR, taken back
-        postings of 10: reversal receivable:10 -> revenue:1 0.06 EUR, taken back
+        postings of 10: reversal receivable:10 -> sales:2 0.06 EUR, taken back
         postings of 20: call payable:20 -> cost:1 0.04 EUR
         postings of 2: call revenue:1 -> receivable:2 0.08 EUR
-        postings of 10: call revenue:1 -> receivable:10 0.12 EUR
+        postings of 10: call sales:2 -> receivable:10 0.12 EUR
     "#]]
     .assert_eq(&picture(&second));
     let postings: Vec<_> = [first, second]

@@ -1,9 +1,10 @@
 //! Killed without warning in the middle of everything, and started again: nothing lost, nothing twice.
 
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::rig::{Running, eventually, printed, tollbook_path};
+use crate::rig::{Installation, Running, eventually, free_address, printed, tollbook_path};
 
 #[test]
 fn kill_in_the_middle_of_the_demo_loses_and_doubles_nothing() {
@@ -28,11 +29,17 @@ fn kill_in_the_middle_of_the_demo_loses_and_doubles_nothing() {
         shown.lines().nth(1).and_then(|n| n.parse::<u64>().ok()).is_some_and(|n| n >= 100)
     });
     demo.kill();
+    let audit = || Command::new(tollbook_path()).args(["audit", "--config"]).arg(&config).output().unwrap();
+    let shown_by = |proof: &Output| {
+        format!("{}\n{}", String::from_utf8_lossy(&proof.stdout), String::from_utf8_lossy(&proof.stderr))
+    };
+    // What was on its way is told as such, and nothing else is missing.
+    let proof = audit();
+    assert!(proof.status.success(), "{}", shown_by(&proof));
 
     let mut again = Command::new(tollbook_path());
     again.args(["run", "--config"]).arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
     let again = Running::spawn(&mut again);
-    let audit = || Command::new(tollbook_path()).args(["audit", "--config"]).arg(&config).output().unwrap();
     let count = |query: &str| {
         let shown = printed(
             Command::new(tollbook_path()).args(["sql", "--format", "csv", query, "--config"]).arg(&config),
@@ -52,8 +59,71 @@ fn kill_in_the_middle_of_the_demo_loses_and_doubles_nothing() {
     again.stop();
 
     let proof = audit();
-    let shown = String::from_utf8_lossy(&proof.stdout);
-    assert!(proof.status.success(), "{shown}\n{}", String::from_utf8_lossy(&proof.stderr));
+    let shown = shown_by(&proof);
+    assert!(proof.status.success(), "{shown}");
     assert!(shown.contains("all of it holds") && !shown.contains("not read"), "{shown}");
     assert!(shown.contains("0 are open"), "{shown}");
+
+    // A proof says no when something is missing, and what.
+    let rows = find(&home.join("data/lake/cdrs"), ".parquet");
+    let (from, to) = (&rows[0], home.join("taken.parquet"));
+    std::fs::rename(from, &to).unwrap();
+    let proof = audit();
+    let shown = shown_by(&proof);
+    assert_eq!(proof.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("BROKEN") && shown.contains(from.to_str().unwrap()), "{shown}");
+    std::fs::rename(&to, from).unwrap();
+
+    std::fs::rename(home.join("data/bus"), home.join("bus")).unwrap();
+    let proof = audit();
+    let shown = shown_by(&proof);
+    assert_eq!(proof.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("BROKEN  there is no event log"), "{shown}");
+    assert!(!home.join("data/bus").exists(), "looking must not make one");
+    std::fs::rename(home.join("bus"), home.join("data/bus")).unwrap();
+
+    let database = home.join("data/tollbook.db");
+    std::fs::rename(&database, home.join("taken.db")).unwrap();
+    let proof = audit();
+    assert_eq!(proof.status.code(), Some(2), "{}", shown_by(&proof));
+    assert!(!database.exists(), "looking must not make one");
+}
+
+#[test]
+fn second_process_on_one_installation_is_refused_and_the_first_goes_on() {
+    let house = Installation::new();
+    let first = house.start();
+    // On other ports, so that it gets as far as the data.
+    let other = house.home().join("other.toml");
+    let text = format!(
+        "[switch]\nlisten = \"{}\"\n[web]\nlisten = \"{}\"\n[sftp.server]\nlisten = \"{}\"\n",
+        free_address("127.0.0.1"),
+        free_address("127.0.0.1"),
+        free_address("127.0.0.1")
+    );
+    std::fs::write(&other, text).unwrap();
+    for config in [house.config(), other] {
+        let second = Command::new(tollbook_path()).args(["run", "--config"]).arg(&config).output().unwrap();
+        let shown = String::from_utf8_lossy(&second.stderr);
+        assert_eq!(second.status.code(), Some(2), "{shown}");
+        assert!(shown.contains("another process"), "{shown}");
+    }
+    house.run_command(&["audit"]);
+    first.stop();
+    house.run_command(&["audit"]);
+}
+
+/// Files below `dir` whose names end so.
+fn find(dir: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(find(&path, ending));
+        } else if path.to_string_lossy().ends_with(ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
 }

@@ -394,7 +394,10 @@ impl Summary<'_> {
                     println!("revenue       {} {}", -balance.balance.amount, balance.balance.currency);
                 }
                 LedgerAccount::Cost(_) => println!("carriers      {}", balance.balance),
-                LedgerAccount::Receivable(_) | LedgerAccount::Payable(_) | LedgerAccount::Bank(_) => {}
+                LedgerAccount::Sales(_)
+                | LedgerAccount::Receivable(_)
+                | LedgerAccount::Payable(_)
+                | LedgerAccount::Bank(_) => {}
             }
         }
         Ok(())

@@ -1,0 +1,240 @@
+//! The stage protocol on a real log and a real database, with the crashes it is made for.
+
+use bus::{EmbeddedBus, EmbeddedConfig};
+use chrono::DateTime;
+use model::{Currency, LedgerAccount, Money, Posting, PostingId, PostingReason, TenantId};
+
+use super::*;
+use crate::ledger_stage::LedgerStage;
+
+const PARTITIONS: u32 = 2;
+
+/// A log and a database in a directory of their own.
+struct House {
+    dir: tempfile::TempDir,
+    rooms: Rooms,
+}
+
+impl House {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config =
+            EmbeddedConfig { partitions: PARTITIONS, free_bytes_min: 0, ..EmbeddedConfig::default() };
+        let bus = Arc::new(EmbeddedBus::open(&dir.path().join("bus"), config).unwrap());
+        let store = open(&dir).await;
+        let directory = DirectoryFeed::load(store.clone()).await.unwrap();
+        Self { rooms: Rooms { bus, store, clock: Clock::start(), directory }, dir }
+    }
+
+    /// Appends to one lane.
+    async fn append(&self, topic: Topic, partition: u32, payloads: Vec<Vec<u8>>) {
+        let entries = payloads.into_iter().map(|payload| Entry { topic, partition, payload }).collect();
+        self.rooms.bus.append(entries).await.unwrap();
+    }
+
+    /// One round of a freshly loaded stage.
+    async fn round<S: Stage>(&self, kind: &Kind<S>) -> Result<u64, RoundError> {
+        let mut directory = self.rooms.directory.current();
+        let mut lanes = load_lanes(kind, &self.rooms, &directory).await?;
+        round(kind, &self.rooms, &mut lanes, &mut directory, &Lessons::default()).await
+    }
+
+    /// Runs a stage until it has read all of its topic.
+    async fn run_to_the_end<S: Stage + 'static>(&self, kind: Kind<S>) {
+        let mut ends = Vec::new();
+        for partition in 0..PARTITIONS {
+            ends.push(self.rooms.bus.range(kind.topic, partition).await.unwrap().1);
+        }
+        let (stop, (sender, mut progress)) = (CancellationToken::new(), watch::channel(Progress::default()));
+        let running = tokio::spawn(run(kind, self.rooms.clone(), stop.clone(), sender));
+        progress.wait_for(|progress| progress.positions == ends).await.unwrap();
+        stop.cancel();
+        running.await.unwrap();
+    }
+
+    async fn counts(&self, stage: &str) -> Counts {
+        let mut total = Counts::default();
+        for lane in self.rooms.store.load_lanes(stage).await.unwrap() {
+            for (key, value) in lane.state {
+                if key == COUNTS_KEY {
+                    total.add(Counts::from_bytes(&value).unwrap());
+                }
+            }
+        }
+        total
+    }
+
+    /// Code, partition and offset of what is in suspense.
+    async fn suspended(&self) -> Vec<(String, u32, u64)> {
+        let records = self.rooms.store.suspense_list(0, 100).await.unwrap();
+        records.into_iter().map(|record| (record.suspended.code, record.partition, record.offset)).collect()
+    }
+}
+
+async fn open(dir: &tempfile::TempDir) -> Store {
+    Store::open(&format!("sqlite://{}", dir.path().join("tollbook.db").display())).await.unwrap()
+}
+
+fn posting(number: u8, amount: i64) -> Posting {
+    Posting {
+        id: PostingId::from_bytes([number; 16]),
+        tenant: TenantId(1),
+        account: AccountId(7),
+        at: DateTime::UNIX_EPOCH,
+        debit: LedgerAccount::Receivable(AccountId(7)),
+        credit: LedgerAccount::Revenue(TenantId(1)),
+        amount: Money::new(amount.into(), "EUR".parse::<Currency>().unwrap()),
+        reason: PostingReason::Call,
+        cdr: None,
+        reverses: None,
+    }
+}
+
+fn bytes(body: Body) -> Vec<u8> {
+    model::wire::encode(&Record { origin: None, body })
+}
+
+fn ledger() -> Kind<LedgerStage> {
+    Kind {
+        name: "ledger",
+        topic: Topic::Postings,
+        make: Box::new(LedgerStage::default),
+        refresh: Box::new(|_, _| {}),
+    }
+}
+
+/// Passes postings on from one topic to the ledger's, and panics on one over an unlucky amount.
+#[derive(Default)]
+struct Forward;
+
+impl Stage for Forward {
+    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
+        let Body::Posting(posting) = input.body else { return };
+        assert_ne!(posting.amount.amount, 13.into(), "unlucky");
+        effects.append(Topic::Postings, posting.account, Body::Posting(posting.clone()));
+    }
+
+    fn take_changes(&mut self) -> Vec<StateChange> {
+        Vec::new()
+    }
+
+    fn restore(&mut self, _entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn forward() -> Kind<Forward> {
+    Kind {
+        name: "rating",
+        topic: Topic::Cdrs,
+        make: Box::new(Forward::default),
+        refresh: Box::new(|_, _| {}),
+    }
+}
+
+#[tokio::test]
+async fn outputs_appended_again_after_a_crash_are_applied_once() {
+    let mut house = House::new().await;
+    house.append(Topic::Cdrs, 0, (1..=3).map(|n| bytes(Body::Posting(posting(n, 10)))).collect()).await;
+
+    // The database fails between the append and the commit: twice.
+    for _ in 0..2 {
+        house.rooms.store.close().await;
+        let failed = {
+            let mut directory = house.rooms.directory.current();
+            let mut lanes = vec![Lane {
+                stage: Forward,
+                position: 0,
+                watermarks: Watermarks::new(Vec::new()),
+                counts: Counts::default(),
+            }];
+            round(&forward(), &house.rooms, &mut lanes, &mut directory, &Lessons::default()).await
+        };
+        assert!(matches!(failed, Err(RoundError::Failed(_))), "{failed:?}");
+        house.rooms.store = open(&house.dir).await;
+    }
+    assert_eq!(house.round(&forward()).await.unwrap(), 3);
+    // A later record, to see that the lane goes on behind the replays.
+    house.append(Topic::Cdrs, 0, vec![bytes(Body::Posting(posting(4, 10)))]).await;
+    assert_eq!(house.round(&forward()).await.unwrap(), 1);
+    house.run_to_the_end(ledger()).await;
+
+    let counts = house.counts("ledger").await;
+    assert_eq!((counts.postings_in, counts.posted, counts.replays), (4, 4, 6));
+    assert_eq!(house.rooms.store.posting_ids().await.unwrap().len(), 4);
+    assert_eq!(house.rooms.store.balance_check().await.unwrap(), []);
+    assert_eq!(house.suspended().await, []);
+}
+
+#[tokio::test]
+async fn unreadable_record_is_suspended_and_its_lane_goes_on() {
+    let house = House::new().await;
+    let lane = [bytes(Body::Posting(posting(1, 10))), vec![0xff; 40], bytes(Body::Posting(posting(2, 10)))];
+    house.append(Topic::Postings, 1, lane.to_vec()).await;
+    house.run_to_the_end(ledger()).await;
+
+    assert_eq!(house.suspended().await, [("RUN001".to_owned(), 1, 1)]);
+    let counts = house.counts("ledger").await;
+    assert_eq!((counts.postings_in, counts.posted, counts.suspended, counts.strays), (2, 2, 0, 1));
+}
+
+#[tokio::test]
+async fn record_that_makes_a_stage_panic_is_suspended_alone() {
+    let house = House::new().await;
+    house.append(Topic::Cdrs, 0, vec![bytes(Body::Posting(posting(1, 10)))]).await;
+    let lane = [posting(2, 10), posting(3, 13), posting(4, 10), posting(5, 13), posting(6, 10)];
+    house
+        .append(Topic::Cdrs, 1, lane.into_iter().map(|posting| bytes(Body::Posting(posting))).collect())
+        .await;
+    house.run_to_the_end(forward()).await;
+    house.run_to_the_end(ledger()).await;
+
+    assert_eq!(house.suspended().await, [("RUN002".to_owned(), 1, 1), ("RUN002".to_owned(), 1, 3)]);
+    assert_eq!(house.counts("ledger").await.posted, 4);
+}
+
+#[tokio::test]
+async fn record_that_the_database_refuses_is_suspended_alone() {
+    let house = House::new().await;
+    house.append(Topic::Postings, 0, vec![bytes(Body::Posting(posting(1, 10)))]).await;
+    // The second is another posting under a taken id, the fourth more than the ledger can hold.
+    let lane = [posting(2, 10), posting(2, 11), posting(3, 10), posting(4, i64::MAX), posting(5, 10)];
+    house
+        .append(Topic::Postings, 1, lane.into_iter().map(|posting| bytes(Body::Posting(posting))).collect())
+        .await;
+    house.run_to_the_end(ledger()).await;
+
+    assert_eq!(house.suspended().await, [("RUN003".to_owned(), 1, 1), ("RUN003".to_owned(), 1, 3)]);
+    let counts = house.counts("ledger").await;
+    assert_eq!((counts.postings_in, counts.posted, counts.suspended), (6, 4, 2));
+    assert_eq!(house.rooms.store.balance_check().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn log_that_ends_before_a_position_is_not_the_one_it_was_taken_from() {
+    let mut house = House::new().await;
+    house.append(Topic::Postings, 1, vec![bytes(Body::Posting(posting(1, 10)))]).await;
+    house.run_to_the_end(ledger()).await;
+    let positions = Positions::load(&house.rooms.store, None).await.unwrap();
+    check_positions(&*house.rooms.bus, &positions).await.unwrap();
+
+    let config = EmbeddedConfig { partitions: PARTITIONS, free_bytes_min: 0, ..EmbeddedConfig::default() };
+    house.rooms.bus = Arc::new(EmbeddedBus::open(&house.dir.path().join("empty"), config).unwrap());
+    let refused = check_positions(&*house.rooms.bus, &positions).await.unwrap_err();
+    assert_eq!(refused.code(), "BUS002", "{refused}");
+}
+
+#[test]
+fn only_watermarks_that_rose_are_committed() {
+    let origin = |partition, offset, index| Origin { stage: "rating".to_owned(), partition, offset, index };
+    let mark = |partition, offset, index| Watermark { stage: "rating".to_owned(), partition, offset, index };
+    let mut marks = Watermarks::new(vec![mark(0, 5, 1), mark(1, 9, 0)]);
+    assert!(!marks.admit(Some(&origin(0, 5, 1))));
+    assert!(!marks.admit(Some(&origin(1, 8, 3))));
+    assert_eq!(marks.take_risen(), []);
+    assert!(marks.admit(Some(&origin(0, 5, 2))));
+    assert!(marks.admit(Some(&origin(0, 6, 0))));
+    assert!(marks.admit(None));
+    assert_eq!(marks.take_risen(), [mark(0, 6, 0)]);
+    assert_eq!(marks.take_risen(), []);
+}
