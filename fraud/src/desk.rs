@@ -220,7 +220,11 @@ impl FraudDesk {
     }
 
     fn locks_in_directory(&self, account: AccountId) -> impl Iterator<Item = &Lock> {
-        self.directory.locks.iter().filter(move |lock| lock.account == account)
+        // A lifted lock is listed too, with level `none`.
+        self.directory
+            .locks
+            .iter()
+            .filter(move |lock| lock.account == account && lock.level != LockLevel::None)
     }
 
     /// Lifts the locks whose time is up, and forgets days long gone.

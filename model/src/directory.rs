@@ -39,7 +39,7 @@ pub struct Directory {
     pub trunks: Vec<Trunk>,
     /// Outbound routes.
     pub routes: Vec<Route>,
-    /// Locks in force.
+    /// The lock of each account that was ever locked; a lifted one has level `none` and the time of its lifting.
     pub locks: Vec<Lock>,
     /// Tariff versions.
     pub tariffs: Vec<TariffVersion>,

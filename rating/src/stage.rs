@@ -130,12 +130,10 @@ impl RatingStage {
         let PayingParty { provider, direction, account } = party;
         let Some(tariff) = self.snapshot.tariff_of(account, cdr.start_at)? else {
             return match (provider, direction) {
-                (Provider::Customer, model::Direction::Out) => {
+                (Provider::Customer, Direction::Out) => {
                     Err(RatingError::NoProfile { account, at: cdr.start_at })
                 }
-                (Provider::Customer, model::Direction::In) | (Provider::Reseller | Provider::Carrier, _) => {
-                    Ok(None)
-                }
+                (Provider::Customer, Direction::In) | (Provider::Reseller | Provider::Carrier, _) => Ok(None),
             };
         };
         let call = CallToPrice {

@@ -2,10 +2,11 @@
 //! snapshot again. Commands in other processes cannot write to an embedded log, so the database's revision is looked at
 //! twice a second too.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Bus;
-use model::{Body, Control, Topic};
+use model::{AccountId, Body, Control, Directory, Topic};
 use switch::Input;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -32,11 +33,13 @@ pub(crate) async fn ends(bus: &dyn Bus) -> Result<Vec<u64>, bus::BusError> {
 pub(crate) async fn run(
     rooms: Rooms,
     mut positions: Vec<u64>,
+    first: Arc<Directory>,
     switch: mpsc::Sender<Input>,
     stop: CancellationToken,
 ) {
+    let mut handed = first;
     loop {
-        match step(&rooms, &mut positions, &switch).await {
+        match step(&rooms, &mut positions, &mut handed, &switch).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(why) => {
@@ -60,9 +63,13 @@ pub(crate) async fn run(
     }
 }
 
-/// Passes on what has come. `false` when the switch has gone.
-async fn step(rooms: &Rooms, positions: &mut [u64], switch: &mpsc::Sender<Input>) -> anyhow::Result<bool> {
-    let before = rooms.directory.current().revision;
+/// Passes on what has come. `handed` is the snapshot that the switch has. `false` when the switch has gone.
+async fn step(
+    rooms: &Rooms,
+    positions: &mut [u64],
+    handed: &mut Arc<Directory>,
+    switch: &mpsc::Sender<Input>,
+) -> anyhow::Result<bool> {
     for (partition, position) in (0_u32..).zip(positions.iter_mut()) {
         let batch = rooms.bus.read(Topic::Control, partition, *position, READ_MAX).await?;
         for stored in batch.records {
@@ -93,8 +100,65 @@ async fn step(rooms: &Rooms, positions: &mut [u64], switch: &mpsc::Sender<Input>
     }
     rooms.directory.reload_if_newer().await?;
     let directory = rooms.directory.current();
-    if directory.revision != before && switch.send(Input::Directory(directory)).await.is_err() {
-        return Ok(false);
+    if directory.revision == handed.revision {
+        return Ok(true);
+    }
+    let mut news = vec![Input::Directory(directory.clone())];
+    // Somebody locked an account by hand: its calls end as they do when a rule locks it.
+    news.extend(
+        newly_locked(handed, &directory).map(|account| Input::Control(Control::EndCallsOf { account })),
+    );
+    *handed = directory;
+    for input in news {
+        if switch.send(input).await.is_err() {
+            return Ok(false);
+        }
     }
     Ok(true)
+}
+
+/// Accounts that may not call out any more and could before.
+fn newly_locked<'a>(before: &'a Directory, now: &'a Directory) -> impl Iterator<Item = AccountId> + 'a {
+    let was_locked = |account| {
+        before.locks.iter().any(|lock| lock.account == account && lock.level.blocks_outgoing_on_net())
+    };
+    now.locks
+        .iter()
+        .filter(move |lock| lock.level.blocks_outgoing_on_net() && !was_locked(lock.account))
+        .map(|lock| lock.account)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Lock, LockLevel, LockSource, TenantId};
+
+    use super::*;
+
+    fn directory(locks: &[(i64, LockLevel)]) -> Directory {
+        let lock = |&(account, level): &(i64, LockLevel)| Lock {
+            tenant: TenantId(1),
+            account: AccountId(account),
+            level,
+            source: LockSource::Admin,
+            reason: String::new(),
+            alert: None,
+            since: chrono::DateTime::UNIX_EPOCH,
+            until: None,
+        };
+        Directory { locks: locks.iter().map(lock).collect(), ..Directory::default() }
+    }
+
+    #[test]
+    fn calls_end_only_where_a_lock_is_new_and_stops_every_call() {
+        let before = directory(&[(1, LockLevel::Outgoing), (2, LockLevel::None), (3, LockLevel::Foreign)]);
+        let now = directory(&[
+            (1, LockLevel::All),
+            (2, LockLevel::Outgoing),
+            (3, LockLevel::None),
+            (4, LockLevel::Foreign),
+            (5, LockLevel::Global),
+        ]);
+        let ended: Vec<AccountId> = newly_locked(&before, &now).collect();
+        assert_eq!(ended, [AccountId(2), AccountId(5)]);
+    }
 }

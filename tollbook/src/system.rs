@@ -31,7 +31,7 @@ use crate::directory::DirectoryFeed;
 use crate::failure::UserError;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
-use crate::runner::{self, Kind, Progress, Rooms};
+use crate::runner::{self, Kind, Positions, Progress, Rooms};
 use crate::{control_feed, event_writer, export_files, figures, lake_feed, mail_queue};
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -123,6 +123,22 @@ pub(crate) fn open_bus(config: &Config) -> anyhow::Result<Arc<dyn Bus>> {
     Ok(Arc::new(bus))
 }
 
+/// Whether event log, database and lake are of one installation: each alone may have been deleted or restored, and calls would be
+/// lost or doubled if work went on.
+async fn belong_together(bus: &dyn Bus, store: &Store, lake: &Lake, config: &Config) -> anyhow::Result<()> {
+    runner::check_positions(bus, &Positions::load(store, Some(lake)).await?)
+        .await
+        .map_err(|why| UserError::new(format!("{}: {why}", config.bus_dir().display()), ""))?;
+    if lake.count_rows()? > 0 && store.lane_positions().await?.is_empty() {
+        return Err(UserError::new(
+            format!("the database is new, and the lake in {} holds calls already", lake.dir().display()),
+            "restore the database from a backup, or begin with an empty data directory",
+        )
+        .into());
+    }
+    Ok(())
+}
+
 /// Gives a lane of rating its tariffs. They are compiled once for a snapshot, whichever lane asks first.
 fn rating_refresh() -> impl Fn(&mut RatingStage, &Arc<Directory>) + Send + Sync {
     let latest: Mutex<Option<Arc<RatingSnapshot>>> = Mutex::new(None);
@@ -172,6 +188,7 @@ impl System {
         let bus = open_bus(&config)?;
         let store = open_store(&config).await?;
         let lake = Arc::new(Lake::open(config.lake.clone()).map_err(of_lake)?);
+        belong_together(&*bus, &store, &lake, &config).await?;
         let mailer = Mailer::new(config.mail.clone()).context("prepare outgoing mail")?;
         let sftp_fingerprint =
             exports::sftp::host_key_fingerprint(&config.sftp.server).context("load the SFTP host key")?;
@@ -322,7 +339,7 @@ impl System {
         // Where `[control]` ends now; what was said before is in the snapshot that is loaded after this.
         let control_from = control_feed::ends(&*self.rooms.bus).await?;
         let directory = self.rooms.directory.reload().await?;
-        inputs.send(Input::Directory(directory)).await?;
+        inputs.send(Input::Directory(directory.clone())).await?;
 
         let bus = self.rooms.bus.clone();
         let back = inputs.clone();
@@ -331,6 +348,7 @@ impl System {
         self.tasks.push(tokio::spawn(control_feed::run(
             self.rooms.clone(),
             control_from,
+            directory,
             inputs,
             self.stop_rest.clone(),
         )));

@@ -249,6 +249,12 @@ pub(crate) async fn last_lock_counts_and_none_lifts_it(db: Database) {
     lifted.source = LockSource::Admin;
     store.set_lock(&lifted, "eve", second(20)).await.unwrap();
     assert_eq!(store.locks().await.unwrap(), [lock(8, LockLevel::All)]);
+    // The snapshot tells a lifted lock from one it has not heard of.
+    let lifted = store.directory().await.unwrap().locks;
+    assert_eq!(
+        lifted.iter().find(|lock| lock.account == AccountId(7)).map(|lock| lock.level),
+        Some(LockLevel::None)
+    );
     let history: Vec<_> =
         store.lock_history(AccountId(7)).await.unwrap().iter().map(|lock| lock.level).collect();
     assert_eq!(history, [LockLevel::Foreign, LockLevel::Outgoing, LockLevel::None]);

@@ -90,6 +90,27 @@ fn kill_in_the_middle_of_the_demo_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn log_or_database_that_was_deleted_is_noticed_before_a_call_is_taken() {
+    let made = Installation::new();
+    made.start().stop();
+    let run = || {
+        let output =
+            Command::new(tollbook_path()).args(["run", "--config"]).arg(made.config()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let data = made.home().join("data");
+    let aside = made.path().join("aside");
+    // The switch's start has been read from the log that is gone now: new records would lie before every position.
+    std::fs::rename(data.join("bus"), &aside).unwrap();
+    let (code, shown) = run();
+    assert_eq!(code, Some(2), "{shown}");
+    assert!(shown.contains("beyond the end of the log") && shown.contains("backup"), "{shown}");
+    std::fs::remove_dir_all(data.join("bus")).unwrap();
+    std::fs::rename(&aside, data.join("bus")).unwrap();
+    made.start().stop();
+}
+
+#[test]
 fn second_process_on_one_installation_is_refused_and_the_first_goes_on() {
     let house = Installation::new();
     let first = house.start();

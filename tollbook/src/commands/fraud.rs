@@ -39,9 +39,10 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
             );
         }
         FraudAction::Locks => {
+            let locks = store.locks().await?;
             print_table(
                 &["account", "level", "by", "since", "until", "why"],
-                directory.locks.iter().map(|lock| {
+                locks.iter().map(|lock| {
                     vec![
                         handle_of(&directory, lock.account),
                         lock.level.to_string(),
