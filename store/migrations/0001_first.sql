@@ -270,9 +270,13 @@ CREATE TABLE suspense (
     account BIGINT NOT NULL,
     cdr BYTES,
     created_at BIGINT NOT NULL,
-    resolved_at BIGINT
+    resolved_at BIGINT,
+    -- The origin under which it goes in again.
+    resubmit_seq BIGINT,
+    discard_reason TEXT
 );
 CREATE INDEX suspense_open ON suspense (id) WHERE resolved_at IS NULL;
+CREATE UNIQUE INDEX suspense_requested ON suspense (resubmit_seq);
 
 -- The fraud desk.
 
@@ -317,19 +321,22 @@ CREATE TABLE alerts (
 );
 CREATE INDEX alerts_by_time ON alerts (at);
 
--- Invoices. A number is given inside the transaction that writes the invoice, so there are no gaps.
+-- Invoices. A number is given inside the transaction that writes the invoice, so there are no gaps. Each seller counts for
+-- itself: 0 is the tenant, any other the account of a reseller.
 
 CREATE TABLE invoice_sequences (
     tenant BIGINT NOT NULL,
+    seller BIGINT NOT NULL,
     year BIGINT NOT NULL,
     last_number BIGINT NOT NULL,
-    PRIMARY KEY (tenant, year)
+    PRIMARY KEY (tenant, seller, year)
 );
 
 CREATE TABLE invoices (
     id IDENTITY_KEY,
     tenant BIGINT NOT NULL REFERENCES tenants (id),
     account BIGINT NOT NULL REFERENCES accounts (id),
+    seller BIGINT NOT NULL,
     year BIGINT NOT NULL,
     sequence BIGINT NOT NULL,
     number TEXT NOT NULL,
@@ -343,7 +350,7 @@ CREATE TABLE invoices (
     document TEXT NOT NULL,
     state TEXT NOT NULL,
     issued_at BIGINT NOT NULL,
-    UNIQUE (tenant, year, sequence),
+    UNIQUE (tenant, seller, year, sequence),
     UNIQUE (tenant, number)
 );
 CREATE UNIQUE INDEX invoices_once_a_period ON invoices (account, period_start, period_end) WHERE kind = 'invoice';

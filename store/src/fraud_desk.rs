@@ -1,8 +1,7 @@
 //! Alerts and locks: what was crossed, who was told, and who may not call.
 
-use std::fmt::Write as _;
-
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use model::{AccountId, Alert, AlertId, CdrId, Lock, LockLevel, Money, TenantId};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -23,8 +22,9 @@ impl Store {
     /// What the database says.
     pub async fn locks(&self) -> Result<Vec<Lock>> {
         let mut tx = self.read().await?;
-        let locks = load_locks(&mut tx).await?;
+        let mut locks = load_locks(&mut tx).await?;
         tx.commit().await?;
+        locks.retain(|lock| lock.level != LockLevel::None);
         Ok(locks)
     }
 
@@ -90,6 +90,7 @@ impl Store {
     }
 }
 
+/// One row for each account that was ever locked, lifted locks with level `none`.
 pub(crate) async fn load_locks(conn: &mut AnyConnection) -> Result<Vec<Lock>> {
     let rows = query(
         "SELECT tenant, account, level, source, reason, alert, since, until_at FROM locks ORDER BY account",
@@ -99,7 +100,8 @@ pub(crate) async fn load_locks(conn: &mut AnyConnection) -> Result<Vec<Lock>> {
     rows.iter().map(lock_of).collect()
 }
 
-/// Adds `lock` to the history and makes it the account's lock; level `none` leaves the account without one.
+/// Adds `lock` to the history and makes it the account's lock. Level `none` stays as a row too: with its time it tells a switch that
+/// heard of a lock a moment ago, before the snapshot showed it, that the lock is lifted and not merely missing.
 pub(crate) async fn insert_lock(conn: &mut AnyConnection, lock: &Lock) -> Result<()> {
     let row = cells![
         lock.account.0,
@@ -118,19 +120,15 @@ pub(crate) async fn insert_lock(conn: &mut AnyConnection, lock: &Lock) -> Result
     .cells(row.clone())
     .execute(&mut *conn)
     .await?;
-    if lock.level == LockLevel::None {
-        query("DELETE FROM locks WHERE account = $1").cells(cells![lock.account.0]).execute(conn).await?;
-    } else {
-        query(
-            "INSERT INTO locks (account, tenant, level, source, reason, alert, since, until_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (account) DO UPDATE SET tenant = excluded.tenant, \
-             level = excluded.level, source = excluded.source, reason = excluded.reason, alert = excluded.alert, \
-             since = excluded.since, until_at = excluded.until_at",
-        )
-        .cells(row)
-        .execute(conn)
-        .await?;
-    }
+    query(
+        "INSERT INTO locks (account, tenant, level, source, reason, alert, since, until_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (account) DO UPDATE SET tenant = excluded.tenant, \
+         level = excluded.level, source = excluded.source, reason = excluded.reason, alert = excluded.alert, \
+         since = excluded.since, until_at = excluded.until_at",
+    )
+    .cells(row)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -162,40 +160,114 @@ pub(crate) async fn insert_alert(conn: &mut AnyConnection, alert: &Alert) -> Res
     if done.rows_affected() == 0 {
         return Ok(());
     }
-    let account = query("SELECT handle FROM accounts WHERE id = $1")
-        .cells(cells![alert.account.0])
-        .fetch_optional(&mut *conn)
-        .await?
-        .map_or_else(|| Ok(alert.account.to_string()), |row| row.text("handle"))?;
+    if alert.notify.is_empty() {
+        return Ok(());
+    }
+    let party = party_of(conn, alert).await?;
     for address in &alert.notify {
-        enqueue(conn, &mail_of(alert, &account, address), alert.at).await?;
+        enqueue(conn, &mail_of(alert, &party, address), alert.at).await?;
     }
     Ok(())
 }
 
-fn mail_of(alert: &Alert, account: &str, address: &str) -> NewMail {
-    let mut text = format!(
-        "Account {account} crossed the rule {} in the period {}.\n\n\
-         Limit:  {}\nValue:  {}\nLock:   {}\nAt:     {}\nAlert:  {}\n",
-        alert.rule,
-        alert.period,
-        alert.limit,
-        alert.value,
-        alert.lock,
-        alert.at.format("%Y-%m-%d %H:%M:%S UTC"),
-        alert.id,
-    );
-    if !alert.evidence.is_empty() {
-        text.push_str("\nThe dearest calls of the period:\n");
-        for cdr in &alert.evidence {
-            writeln!(text, "  {cdr}").expect("a String takes all");
-        }
-        text.push_str("\n`tollbook explain ID` shows how each was priced.\n");
+/// What the mail of an alert says of its account.
+struct Party {
+    name: String,
+    handle: String,
+    zone: Tz,
+    /// When the lock lifts itself, if that is known.
+    lock_ends: Option<DateTime<Utc>>,
+}
+
+async fn party_of(conn: &mut AnyConnection, alert: &Alert) -> Result<Party> {
+    let row = query(
+        "SELECT accounts.handle AS handle, accounts.timezone AS timezone, contacts.name AS name FROM accounts \
+         JOIN contacts ON contacts.id = accounts.contact WHERE accounts.id = $1",
+    )
+    .cells(cells![alert.account.0])
+    .fetch_optional(&mut *conn)
+    .await?;
+    let (name, handle, zone) = match row {
+        Some(row) => (row.text("name")?, row.text("handle")?, row.word("timezone")?),
+        None => (String::new(), alert.account.to_string(), Tz::UTC),
+    };
+    // The lock of the alert is written after it. What stands now and is as strong is the lock of somebody else, or of an earlier
+    // alert, and stays.
+    let standing = query("SELECT until_at FROM locks WHERE account = $1 AND level = $2")
+        .cells(cells![alert.account.0, alert.lock.as_str()])
+        .fetch_optional(conn)
+        .await?
+        .map(|row| row.opt_time("until_at"))
+        .transpose()?
+        .filter(|until| until.is_none_or(|until| until > alert.at));
+    let lock_ends = match (alert.lock, standing) {
+        (LockLevel::None, _) => None,
+        (_, Some(until)) => until,
+        (_, None) => day_of(alert).parse().ok().and_then(|day| next_day(day, zone)),
+    };
+    Ok(Party { name: visible(&name), handle: visible(&handle), zone, lock_ends })
+}
+
+/// The period without the count of its alerts: `2026-10-05` of `2026-10-05/2`.
+fn day_of(alert: &Alert) -> &str {
+    alert.period.split_once('/').map_or(alert.period.as_str(), |(day, _)| day)
+}
+
+/// The first instant of the day after `day`, at one o'clock or later where the clocks skip midnight.
+fn next_day(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
+    let midnight = day.succ_opt()?.and_time(NaiveTime::MIN);
+    // No zone has ever skipped more than a day.
+    (0..=26 * 4)
+        .filter_map(|n_quarters| midnight.checked_add_signed(TimeDelta::minutes(15 * n_quarters)))
+        .find_map(|local| local.and_local_timezone(zone).earliest())
+        .map(|begins| begins.with_timezone(&Utc))
+}
+
+/// Without line ends and other control characters.
+fn visible(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// What is locked, in words.
+fn in_words(level: LockLevel) -> &'static str {
+    match level {
+        LockLevel::None => "nothing was locked",
+        LockLevel::Foreign => "calls that leave the platform are locked",
+        LockLevel::Outgoing => "outgoing calls are locked",
+        LockLevel::All => "all calls are locked",
+        LockLevel::Global => "all calls and the self-care are locked",
+        LockLevel::Ported => "all calls are locked, the number has moved away",
     }
+}
+
+fn mail_of(alert: &Alert, party: &Party, address: &str) -> NewMail {
+    let Party { name, handle, zone, lock_ends } = party;
+    let who = if name.is_empty() { handle.clone() } else { format!("{name} ({handle})") };
+    let (value, limit) = (alert.value.round_to_minor(), alert.limit.round_to_minor());
+    let (rule, day, lock) = (&alert.rule, day_of(alert), in_words(alert.lock));
+    let local = |at: DateTime<Utc>| at.with_timezone(zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
+    let mut lines = vec![
+        format!("{who} has reached a limit."),
+        String::new(),
+        format!("Limit:    {limit} ({rule})"),
+        format!("Spent:    {value} on {day}"),
+        format!("Lock:     {lock}"),
+        format!("Reached:  {}", local(alert.at)),
+    ];
+    lines.extend(lock_ends.map(|ends| format!("Lock ends by itself: {}", local(ends))));
+    if !alert.evidence.is_empty() {
+        lines.push("\nThe dearest calls, and how each was priced:".to_owned());
+        lines.extend(alert.evidence.iter().map(|cdr| format!("  tollbook explain {cdr}")));
+    }
+    if alert.lock != LockLevel::None {
+        lines.push("\nTo unlock the account:".to_owned());
+        lines.push(format!("  tollbook fraud unlock {handle} --reason \"...\""));
+    }
+    lines.push(format!("\nAlert {}\n", alert.id));
     NewMail {
         to: vec![address.to_owned()],
-        subject: format!("Fraud alert: {account} crossed {} ({})", alert.rule, alert.period),
-        text,
+        subject: visible(&format!("{who}: {value} spent on {day}, limit {limit} - {lock}")),
+        text: lines.join("\n"),
         attachments: Vec::new(),
         about: format!("alert:{}", alert.id),
     }
@@ -228,4 +300,23 @@ fn alert_of(row: &AnyRow) -> Result<Alert> {
         evidence: row.json::<Vec<CdrId>>("evidence")?,
         at: row.time("at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(zone: &str, day: &str, expected: &str) {
+        let begins = next_day(day.parse().unwrap(), zone.parse().unwrap());
+        assert_eq!(begins, Some(expected.parse().unwrap()), "{zone} {day}");
+    }
+
+    #[test]
+    fn next_day_begins_at_local_midnight_or_where_the_clocks_skip_it_after() {
+        check("Europe/Vienna", "2026-10-25", "2026-10-25T23:00:00Z");
+        check("Europe/Vienna", "2026-03-29", "2026-03-29T22:00:00Z");
+        check("Africa/Cairo", "2023-04-27", "2023-04-27T22:00:00Z");
+        check("Pacific/Apia", "2011-12-29", "2011-12-30T10:00:00Z");
+    }
 }

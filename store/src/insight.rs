@@ -127,11 +127,12 @@ impl Store {
             ));
         }
         let rows = query(
-            "SELECT invoice_sequences.tenant AS tenant, invoice_sequences.year AS year, last_number, \
+            "SELECT invoice_sequences.tenant AS tenant, invoice_sequences.seller AS seller, \
+             invoice_sequences.year AS year, last_number, \
              count(invoices.id) AS n_invoices, coalesce(max(sequence), 0) AS highest FROM invoice_sequences \
              LEFT JOIN invoices ON invoices.tenant = invoice_sequences.tenant \
-             AND invoices.year = invoice_sequences.year \
-             GROUP BY invoice_sequences.tenant, invoice_sequences.year, last_number",
+             AND invoices.seller = invoice_sequences.seller AND invoices.year = invoice_sequences.year \
+             GROUP BY invoice_sequences.tenant, invoice_sequences.seller, invoice_sequences.year, last_number",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -140,8 +141,9 @@ impl Store {
                 (row.int("last_number")?, row.int("n_invoices")?, row.int("highest")?);
             if last != found || last != highest {
                 faults.push(format!(
-                    "tenant {}, {}: {found} invoices up to number {highest}, where {last} numbers were taken",
+                    "tenant {}, seller {}, {}: {found} invoices up to number {highest}, where {last} numbers were taken",
                     row.int("tenant")?,
+                    row.int("seller")?,
                     row.int("year")?
                 ));
             }

@@ -1,4 +1,4 @@
-//! Invoices: numbers without gaps, one for each account and period, each with its document and PDF.
+//! Invoices: numbers without gaps for each seller, one for each account and period, each with its document and PDF.
 //!
 //! What an invoice says is `invoicing`'s work. It is handed its number inside the transaction that keeps it.
 
@@ -47,11 +47,16 @@ impl InvoiceState {
     }
 }
 
+/// In place of a reseller's account where the tenant itself sells.
+const TENANT_SELLS: i64 = 0;
+
 /// An invoice to be numbered.
 #[derive(Debug, Clone)]
 pub struct NewInvoice {
-    /// The issuer, whose numbers count.
+    /// Whose platform.
     pub tenant: TenantId,
+    /// The reseller that issues it, whose numbers count; `None` is the tenant itself.
+    pub seller: Option<AccountId>,
     /// Who is to pay.
     pub account: AccountId,
     /// First instant of the period.
@@ -66,7 +71,7 @@ pub struct NewInvoice {
     pub tax: rust_decimal::Decimal,
     /// What is to be paid.
     pub gross: rust_decimal::Decimal,
-    /// In front of the number, such as `R-`.
+    /// In front of the number, such as `R-`. Tells the sellers of a tenant apart: no two invoices of it have one number.
     pub prefix: String,
     /// Year of the number, in the issuer's zone.
     pub year: i32,
@@ -81,7 +86,7 @@ pub struct Invoice {
     pub id: InvoiceId,
     /// Its number, such as `R-2026-000001`.
     pub number: String,
-    /// The issuer.
+    /// Whose platform.
     pub tenant: TenantId,
     /// Who is to pay.
     pub account: AccountId,
@@ -120,12 +125,14 @@ impl Store {
         let object = || format!("invoice of account {}", new.account);
         let sums = cells![micros(new.net, object)?, micros(new.tax, object)?, micros(new.gross, object)?];
         let mut tx = self.write().await?;
-        // First of all: a second run for the same tenant waits here until we are done, and then finds our invoice.
+        let seller = new.seller.map_or(TENANT_SELLS, |reseller| reseller.0);
+        // First of all: a second run for the same seller waits here until we are done, and then finds our invoice.
         let sequence = query(
-            "INSERT INTO invoice_sequences (tenant, year, last_number) VALUES ($1, $2, 1) ON CONFLICT (tenant, year) \
+            "INSERT INTO invoice_sequences (tenant, seller, year, last_number) VALUES ($1, $2, $3, 1) \
+             ON CONFLICT (tenant, seller, year) \
              DO UPDATE SET last_number = invoice_sequences.last_number + 1 RETURNING last_number",
         )
-        .cells(cells![new.tenant.0, i64::from(new.year)])
+        .cells(cells![new.tenant.0, seller, i64::from(new.year)])
         .fetch_one(&mut *tx)
         .await?
         .int("last_number")?;
@@ -146,12 +153,13 @@ impl Store {
             new.currency.as_str(),
             document(&number),
             new.issued_at,
+            seller,
         ];
         row.extend(sums);
         let id = query(
             "INSERT INTO invoices (tenant, account, year, sequence, number, period_start, period_end, currency, \
-             document, issued_at, net_micros, tax_micros, gross_micros, kind, state) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'invoice', 'issued') RETURNING id",
+             document, issued_at, seller, net_micros, tax_micros, gross_micros, kind, state) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'invoice', 'issued') RETURNING id",
         )
         .cells(row)
         .fetch_one(&mut *tx)

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use model::{AccountId, CdrId, Suspended, Topic};
 use sqlx::any::AnyRow;
 
+use crate::audit::append;
 use crate::sql::{Bind, Columns, cells, query};
 use crate::{Result, Store, StoreError};
 
@@ -26,8 +27,12 @@ pub struct SuspendedRecord {
     pub raw: Vec<u8>,
     /// When it was put aside.
     pub created_at: DateTime<Utc>,
-    /// When it was sent in again; `None` is open.
+    /// When it was sent in again, or discarded; `None` is open.
     pub resolved_at: Option<DateTime<Utc>>,
+    /// Asked to be sent in again: its number among all that ever were.
+    pub resubmit_seq: Option<i64>,
+    /// Why it was discarded.
+    pub discard_reason: Option<String>,
 }
 
 impl Store {
@@ -40,7 +45,7 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = query(
             "SELECT id, stage, topic, part, record_offset, raw, code, message, retry, account, cdr, created_at, \
-             resolved_at FROM suspense WHERE resolved_at IS NULL AND id > $1 ORDER BY id LIMIT $2",
+             resolved_at, resubmit_seq, discard_reason FROM suspense WHERE resolved_at IS NULL AND id > $1 ORDER BY id LIMIT $2",
         )
         .cells(cells![after, max])
         .fetch_all(&mut *tx)
@@ -58,7 +63,7 @@ impl Store {
         let mut tx = self.read().await?;
         let row = query(
             "SELECT id, stage, topic, part, record_offset, raw, code, message, retry, account, cdr, created_at, \
-             resolved_at FROM suspense WHERE id = $1",
+             resolved_at, resubmit_seq, discard_reason FROM suspense WHERE id = $1",
         )
         .cells(cells![id])
         .fetch_optional(&mut *tx)
@@ -82,6 +87,147 @@ impl Store {
             .await?;
         tx.commit().await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Asks for records to be sent in again: numbers them in the order of their ids, behind all that ever were. Returns the ids
+    /// of those that were open and not asked for before; the others are left alone.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspense_request(&self, ids: &[i64], actor: &str, now: DateTime<Utc>) -> Result<Vec<i64>> {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut tx = self.write().await?;
+        // One request after the other: a number that became visible after a higher one was sent would pass for a replay.
+        // The head of the audit log is what every request locks.
+        query("UPDATE audit_heads SET last_id = last_id WHERE one = 1").execute(&mut *tx).await?;
+        let row = query("SELECT COALESCE(MAX(resubmit_seq), 0) AS last_seq FROM suspense")
+            .fetch_one(&mut *tx)
+            .await?;
+        let last: i64 = row.int("last_seq")?;
+        let mut next = last + 1;
+        let mut requested = Vec::new();
+        for id in ids {
+            let done = query(
+                "UPDATE suspense SET resubmit_seq = $2 \
+                 WHERE id = $1 AND resolved_at IS NULL AND resubmit_seq IS NULL",
+            )
+            .cells(cells![id, next])
+            .execute(&mut *tx)
+            .await?;
+            if done.rows_affected() == 1 {
+                next += 1;
+                requested.push(id);
+            }
+        }
+        if !requested.is_empty() {
+            let list: Vec<String> = requested.iter().map(ToString::to_string).collect();
+            append(&mut tx, actor, "resubmit", "suspense", "", &list.join(","), now).await?;
+        }
+        tx.commit().await?;
+        Ok(requested)
+    }
+
+    /// Records to be sent in again, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspense_requested(&self, max: u32) -> Result<Vec<SuspendedRecord>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT id, stage, topic, part, record_offset, raw, code, message, retry, account, cdr, created_at, \
+             resolved_at, resubmit_seq, discard_reason FROM suspense \
+             WHERE resubmit_seq IS NOT NULL AND resolved_at IS NULL ORDER BY resubmit_seq LIMIT $1",
+        )
+        .cells(cells![max])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(record_of).collect()
+    }
+
+    /// Marks records as sent in again.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspense_sent(&self, ids: &[i64], at: DateTime<Utc>) -> Result<()> {
+        let mut tx = self.write().await?;
+        for id in ids {
+            query("UPDATE suspense SET resolved_at = $2 WHERE id = $1 AND resolved_at IS NULL")
+                .cells(cells![*id, at])
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes back a request for a record that cannot be sent, and says why. Only for one that was never appended: the next
+    /// request may get its number.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspense_release(&self, id: i64, message: &str) -> Result<()> {
+        let mut tx = self.write().await?;
+        query("UPDATE suspense SET resubmit_seq = NULL, message = $2 WHERE id = $1 AND resolved_at IS NULL")
+            .cells(cells![id, message])
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Gives records up, and keeps why. Returns the ids of those that were open and not asked to be sent in again; the
+    /// others are left alone.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspense_discard(
+        &self,
+        ids: &[i64],
+        reason: &str,
+        actor: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<i64>> {
+        let mut tx = self.write().await?;
+        let mut discarded = Vec::new();
+        for id in ids {
+            let row = query(
+                "UPDATE suspense SET resolved_at = $2, discard_reason = $3 \
+                 WHERE id = $1 AND resolved_at IS NULL AND resubmit_seq IS NULL RETURNING code, message",
+            )
+            .cells(cells![*id, now, reason])
+            .fetch_optional(&mut *tx)
+            .await?;
+            if let Some(row) = row {
+                let before = format!("{} {}", row.text("code")?, row.text("message")?);
+                append(&mut tx, actor, "discard", &format!("suspense:{id}"), &before, reason, now).await?;
+                discarded.push(*id);
+            }
+        }
+        tx.commit().await?;
+        Ok(discarded)
+    }
+
+    /// Stage and call of every record that is nowhere else: open ones, and those discarded.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspense_held(&self) -> Result<Vec<(String, Option<CdrId>)>> {
+        let mut tx = self.read().await?;
+        let rows =
+            query("SELECT stage, cdr FROM suspense WHERE resolved_at IS NULL OR discard_reason IS NOT NULL")
+                .fetch_all(&mut *tx)
+                .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| Ok((row.text("stage")?, row.opt_id("cdr", CdrId::from_bytes)?))).collect()
     }
 
     /// Open records by stage and code, for figures and the audit.
@@ -119,5 +265,7 @@ fn record_of(row: &AnyRow) -> Result<SuspendedRecord> {
         raw: row.bytes("raw")?,
         created_at: row.time("created_at")?,
         resolved_at: row.opt_time("resolved_at")?,
+        resubmit_seq: row.opt_int("resubmit_seq")?,
+        discard_reason: row.opt_text("discard_reason")?,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Per account all or nothing, and again harmless: an account that has its invoice keeps it, and what a crash left undone (the PDF,
 //! the mail) is done by the next run. An account is held back, alone, while a call of it is in suspense or the lake and the
-//! ledger do not yet agree about its period.
+//! ledger do not yet agree about its period, or while its reseller, who is the issuer, has no address.
 
 use std::collections::HashMap;
 
@@ -11,14 +11,17 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use invoicing::{Invoice, LineItem, Period, RecurringFee, UsageLine};
 use lake::Lake;
 use model::{
-    Account, AccountId, AccountKind, AccountStatus, Body, Directory, LedgerAccount, Money, TariffVersion,
-    Tenant,
+    Account, AccountId, AccountKind, AccountStatus, Body, Contact, Directory, LedgerAccount, Money,
+    TariffVersion, Tenant,
 };
 use rust_decimal::Decimal;
 use store::{InvoiceState, NewInvoice, NewMail, Store};
 
-/// In front of every invoice number.
-const NUMBER_PREFIX: &str = "INV-";
+/// In front of the number of every invoice that a tenant itself issues, with a dash.
+const TENANT_PREFIX: &str = "INV";
+
+/// Letters of a reseller's handle in its invoice numbers: a number has forty at most.
+const PREFIX_MAX: usize = 20;
 
 /// Zone of termination fees on an invoice.
 const INCOMING_ZONE: &str = "Incoming calls";
@@ -30,6 +33,8 @@ pub(crate) enum Window {
     Month(String),
     /// From the first of the month through this day.
     Through(NaiveDate),
+    /// Closing early: from the first of the month up to this instant. The rest of the month is billed with the month.
+    UpTo(DateTime<Utc>),
 }
 
 impl Window {
@@ -39,6 +44,10 @@ impl Window {
             Window::Through(day) => {
                 let first = day.with_day(1).unwrap_or(*day);
                 Period::days(first, day.succ_opt().unwrap_or(*day), account.timezone)
+            }
+            Window::UpTo(instant) => {
+                let month = instant.with_timezone(&account.timezone).format("%Y-%m").to_string();
+                Ok(Period { end: *instant, ..Period::month(&month, account.timezone)? })
             }
         }
     }
@@ -68,8 +77,6 @@ pub(crate) struct Run<'a> {
     window: Window,
     /// Number nothing, keep nothing.
     dry_run: bool,
-    /// Also a period that is not over; see [`Run::only_what_is_over`].
-    may_close_early: bool,
     /// Invoices there were when the run began.
     earlier: Vec<store::Invoice>,
     /// Records in suspense, by account: when their call started, if that can be told.
@@ -91,13 +98,7 @@ impl<'a> Run<'a> {
         for record in store.suspense_list(0, u32::MAX).await? {
             suspended.entry(record.suspended.account).or_default().push(start_of(&record));
         }
-        let may_close_early = matches!(window, Window::Through(_));
-        Ok(Self { store, lake, directory, now, window, dry_run, may_close_early, earlier, suspended })
-    }
-
-    /// Holds back every account whose period is still going on: the calls to come in it would be on no invoice.
-    pub(crate) fn only_what_is_over(self) -> Self {
-        Self { may_close_early: false, ..self }
+        Ok(Self { store, lake, directory, now, window, dry_run, earlier, suspended })
     }
 
     /// Invoices `account`.
@@ -135,29 +136,24 @@ impl<'a> Run<'a> {
                 "the lake says {billed}, the ledger {posted}: the last calls are still on their way, run it again in a minute"
             )));
         }
-        let tenant = self.tenant(account)?;
-        let issue_date = self.now.with_timezone(&tenant.timezone).date_naive();
+        let seller = Seller::of(account, self.directory)?;
+        let issue_date = self.now.with_timezone(&seller.issuer.timezone).date_naive();
         // The fee was on the invoice of the period's first part.
         let fees = if period.start == whole.start { self.fees(account, period) } else { Vec::new() };
-        let draft = invoicing::assemble(tenant, account, period, fees, usage, issue_date)?;
+        let draft = invoicing::assemble(&seller.issuer, account, period, fees, usage, issue_date)?;
         if draft.is_empty() {
             return Ok(Outcome::Nothing);
+        }
+        if let Some(why) = seller.hold() {
+            return Ok(Outcome::Held(why));
         }
         let gross = Money::new(draft.totals.gross, draft.currency);
         if self.dry_run {
             return Ok(Outcome::Draft { gross });
         }
-        let kept = self.number(tenant, account, &draft).await?;
+        let kept = self.number(seller, account, &draft).await?;
         self.finish(account, &kept).await?;
         Ok(Outcome::Made { number: kept.number, gross })
-    }
-
-    fn tenant(&self, account: &Account) -> anyhow::Result<&Tenant> {
-        let tenants = &self.directory.tenants;
-        tenants
-            .iter()
-            .find(|tenant| tenant.id == account.tenant)
-            .with_context(|| format!("account {} belongs to no tenant", account.handle))
     }
 
     /// The account has its invoices for all of the period. What a crash left undone is done now; calls that came in after one
@@ -176,7 +172,7 @@ impl<'a> Run<'a> {
                 }
             }
             let usage = self.usage(account, document.period).await?;
-            let tenant = self.tenant(account)?;
+            let tenant = tenant_of(account, self.directory)?;
             let again = invoicing::assemble(
                 tenant,
                 account,
@@ -208,7 +204,8 @@ impl<'a> Run<'a> {
                 "{n_suspended} of its records of this period are in suspense; see `tollbook suspense`"
             ));
         }
-        if !self.may_close_early && period.end > self.now {
+        // The calls to come in it would be on no invoice.
+        if period.end > self.now {
             return Some(format!("{} is not over", period.in_words()));
         }
         None
@@ -248,6 +245,10 @@ impl<'a> Run<'a> {
 
     /// The recurring fee of the profile in force when the period began.
     fn fees(&self, account: &Account, period: Period) -> Vec<RecurringFee> {
+        // What remains of a month after an early invoice has had its fee.
+        if !begins_a_month(period) {
+            return Vec::new();
+        }
         let Some(profile) = account.profile_at(period.start) else { return Vec::new() };
         let version: Option<&TariffVersion> = self
             .directory
@@ -264,12 +265,13 @@ impl<'a> Run<'a> {
 
     async fn number(
         &self,
-        tenant: &Tenant,
+        seller: Seller,
         account: &Account,
         draft: &Invoice,
     ) -> anyhow::Result<store::Invoice> {
         let new = NewInvoice {
-            tenant: tenant.id,
+            tenant: seller.issuer.id,
+            seller: seller.reseller.map(|(id, _)| id),
             account: account.id,
             period_start: draft.period.start,
             period_end: draft.period.end,
@@ -277,12 +279,12 @@ impl<'a> Run<'a> {
             net: draft.totals.net,
             tax: draft.totals.vat,
             gross: draft.totals.gross,
-            prefix: NUMBER_PREFIX.to_owned(),
+            prefix: seller.prefix,
             year: draft.issue_date.year(),
             issued_at: self.now,
         };
         // The number is known only inside the transaction, so a number that makes no valid document is found here first.
-        final_json(draft, &format!("{NUMBER_PREFIX}{}-000000", new.year))?;
+        final_json(draft, &format!("{}{}-000000", new.prefix, new.year))?;
         let document = |number: &str| final_json(draft, number).unwrap_or_default();
         Ok(self.store.invoice_create(&new, document).await?.0)
     }
@@ -323,6 +325,84 @@ impl<'a> Run<'a> {
         self.store.invoice_queue_mail(kept.id, &mail, self.now).await?;
         Ok(())
     }
+}
+
+/// Who issues the invoice of an account: the reseller above it, or the tenant.
+#[derive(Debug)]
+struct Seller {
+    /// The tenant, with the letterhead and the zone of whoever sells.
+    issuer: Tenant,
+    /// Id and handle, if a reseller sells.
+    reseller: Option<(AccountId, String)>,
+    /// In front of its numbers.
+    prefix: String,
+}
+
+impl Seller {
+    fn of(account: &Account, directory: &Directory) -> anyhow::Result<Self> {
+        let mut issuer = tenant_of(account, directory)?.clone();
+        let Some(id) = account.reseller else {
+            return Ok(Self { issuer, reseller: None, prefix: format!("{TENANT_PREFIX}-") });
+        };
+        let reseller =
+            directory.accounts.iter().find(|reseller| reseller.id == id).with_context(|| {
+                format!("account {} is below account {id}, which is gone", account.handle)
+            })?;
+        issuer.contact.clone_from(&reseller.contact);
+        issuer.timezone = reseller.timezone;
+        Ok(Self {
+            issuer,
+            reseller: Some((id, reseller.handle.clone())),
+            prefix: prefix_of(reseller, directory),
+        })
+    }
+
+    /// Why it cannot issue an invoice yet.
+    fn hold(&self) -> Option<String> {
+        let (_, handle) = self.reseller.as_ref()?;
+        let Contact { name, address, .. } = &self.issuer.contact;
+        let needed = [
+            ("name", name),
+            ("street", &address.street),
+            ("city", &address.city),
+            ("country", &address.country),
+        ];
+        let missing: Vec<_> =
+            needed.into_iter().filter(|(_, value)| value.trim().is_empty()).map(|(what, _)| what).collect();
+        (!missing.is_empty()).then(|| {
+            format!(
+                "its reseller {handle} issues the invoice; add {} to the contact of {handle} and import it",
+                missing.join(", ")
+            )
+        })
+    }
+}
+
+/// In front of a reseller's invoice numbers: its handle in capitals. No other seller of the tenant has the same, because handles
+/// have no dot; and it stays the same for ever, because ids only grow.
+fn prefix_of(reseller: &Account, directory: &Directory) -> String {
+    let name = reseller.handle.to_ascii_uppercase();
+    let is_taken = name == TENANT_PREFIX
+        || directory.accounts.iter().any(|other| {
+            other.tenant == reseller.tenant
+                && other.kind == AccountKind::Reseller
+                && other.id.0 < reseller.id.0
+                && other.handle.eq_ignore_ascii_case(&name)
+        });
+    if is_taken || name.len() > PREFIX_MAX {
+        let begin: String = name.chars().take(PREFIX_MAX / 2).collect();
+        format!("{begin}.{}-", reseller.id.0)
+    } else {
+        format!("{name}-")
+    }
+}
+
+fn tenant_of<'a>(account: &Account, directory: &'a Directory) -> anyhow::Result<&'a Tenant> {
+    let tenants = &directory.tenants;
+    tenants
+        .iter()
+        .find(|tenant| tenant.id == account.tenant)
+        .with_context(|| format!("account {} belongs to no tenant", account.handle))
 }
 
 /// When the call of a record in suspense started. `None` holds back every period, because it may belong to any.
@@ -368,6 +448,12 @@ fn what_remains(period: Period, covered: impl Iterator<Item = (DateTime<Utc>, Da
     }
 }
 
+/// Whether the period starts with the first instant of a month in its zone.
+fn begins_a_month(period: Period) -> bool {
+    let month = period.first_day().format("%Y-%m").to_string();
+    Period::month(&month, period.timezone).is_ok_and(|month| month.start == period.start)
+}
+
 fn line_of(account: &Account, used: lake::UsageLine, zone: &str) -> anyhow::Result<UsageLine> {
     anyhow::ensure!(
         used.currency == account.currency,
@@ -403,6 +489,92 @@ pub(crate) fn is_billed(account: &Account) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bills October of the sample world, in which every profile has a fee, after `change`. What comes back is, for each
+    /// customer, its handle, number, issuer and the issuer's IBAN, or why it was held back.
+    async fn bill(change: impl FnOnce(&mut store::World)) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/world.toml");
+        let mut world = crate::world_file::read(&sample).unwrap();
+        for tariff in &mut world.tariffs {
+            tariff.version.interval_charge = Decimal::TEN;
+        }
+        change(&mut world);
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let store =
+            Store::open(&format!("sqlite://{}", dir.path().join("tollbook.db").display())).await.unwrap();
+        store.import(&world, at("2026-09-01T00:00:00Z"), "test").await.unwrap();
+        let directory = store.directory().await.unwrap();
+        let lake = Lake::open(lake::LakeConfig::new(dir.path().join("lake"))).unwrap();
+        let window = Window::Month("2026-10".to_owned());
+        let run = Run::prepare(&store, &lake, &directory, at("2026-11-02T00:00:00Z"), window, false);
+        let run = run.await.unwrap();
+        let mut shown = Vec::new();
+        for account in directory.accounts.iter().filter(|account| is_billed(account)) {
+            shown.push(match run.account(account).await.unwrap() {
+                Outcome::Made { number, .. } => {
+                    let kept = store.invoice_list().await.unwrap();
+                    let kept = kept.into_iter().find(|kept| kept.number == number).unwrap();
+                    let issuer = Invoice::from_json(&kept.document).unwrap().issuer;
+                    format!("{}: {number} from {} {}", account.handle, issuer.name, issuer.iban)
+                }
+                Outcome::Held(why) => format!("{}: {why}", account.handle),
+                other @ (Outcome::Kept { .. } | Outcome::Draft { .. } | Outcome::Nothing) => {
+                    format!("{}: {other:?}", account.handle)
+                }
+            });
+        }
+        shown
+    }
+
+    #[tokio::test]
+    async fn customer_is_billed_by_its_reseller_and_a_direct_one_by_the_tenant() {
+        expect_test::expect![[r#"
+            baeckerei-huber: ALPINE-2026-000001 from Alpine Connect GmbH AT483200000012345864
+            hotel-seeblick: ALPINE-2026-000002 from Alpine Connect GmbH AT483200000012345864
+            kanzlei-brandt: NORDSEE-2026-000001 from Nordsee Telefon GmbH DE89370400440532013000
+            spedition-voss: NORDSEE-2026-000002 from Nordsee Telefon GmbH DE89370400440532013000
+            atelier-novak: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201"#]]
+        .assert_eq(&bill(|_| {}).await.join("\n"));
+    }
+
+    #[tokio::test]
+    async fn reseller_without_an_address_holds_back_its_customers_alone() {
+        let shown = bill(|world| {
+            let alpine = world.accounts.iter_mut().find(|account| account.handle == "alpine").unwrap();
+            alpine.contact.name = " ".to_owned();
+            alpine.contact.address.city = String::new();
+        });
+        expect_test::expect![[r#"
+            baeckerei-huber: its reseller alpine issues the invoice; add name, city to the contact of alpine and import it
+            hotel-seeblick: its reseller alpine issues the invoice; add name, city to the contact of alpine and import it
+            kanzlei-brandt: NORDSEE-2026-000001 from Nordsee Telefon GmbH DE89370400440532013000
+            spedition-voss: NORDSEE-2026-000002 from Nordsee Telefon GmbH DE89370400440532013000
+            atelier-novak: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201"#]].assert_eq(&shown.await.join("\n"));
+    }
+
+    #[tokio::test]
+    async fn resellers_whose_names_look_alike_number_apart() {
+        let shown = bill(|world| {
+            for account in &mut world.accounts {
+                for (from, to) in [("alpine", "inv"), ("nordsee", "north-of-the-north-sea-telephones")] {
+                    if account.handle == from {
+                        account.handle = to.to_owned();
+                    }
+                    if account.reseller.as_deref() == Some(from) {
+                        account.reseller = Some(to.to_owned());
+                    }
+                }
+            }
+        });
+        expect_test::expect![[r#"
+            baeckerei-huber: INV.1-2026-000001 from Alpine Connect GmbH AT483200000012345864
+            hotel-seeblick: INV.1-2026-000002 from Alpine Connect GmbH AT483200000012345864
+            kanzlei-brandt: NORTH-OF-T.2-2026-000001 from Nordsee Telefon GmbH DE89370400440532013000
+            spedition-voss: NORTH-OF-T.2-2026-000002 from Nordsee Telefon GmbH DE89370400440532013000
+            atelier-novak: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201"#]]
+        .assert_eq(&shown.await.join("\n"));
+    }
 
     #[track_caller]
     fn check(covered: &[(u32, u32)], expected: &str) {

@@ -113,9 +113,12 @@ pub(crate) enum Command {
         /// Installation.
         #[command(flatten)]
         installation: Installation,
-        /// How many to show.
-        #[arg(long, default_value_t = 50)]
-        limit: u32,
+        /// How many to show [default: 50].
+        #[arg(long)]
+        limit: Option<u32>,
+        /// What to do; without it they are listed.
+        #[command(subcommand)]
+        action: Option<SuspenseAction>,
     },
     /// Prove that nothing was lost and nothing doubled.
     Audit(Installation),
@@ -182,17 +185,29 @@ pub(crate) enum Format {
     Json,
 }
 
+/// What a billing run covers: one of them.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct BillingTime {
+    /// A month, such as 2026-10, in each account's own zone.
+    #[arg(long, value_name = "YYYY-MM")]
+    pub(crate) period: Option<String>,
+    /// From the first of the month through this day, which must be over in each account's own zone.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) through: Option<chrono::NaiveDate>,
+    /// Close early: from the first of the month up to this moment. The rest is billed with the month.
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
 /// Of `tollbook invoice`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InvoiceAction {
     /// Invoice a period; accounts that have their invoice keep it.
     Run {
-        /// A month, such as 2026-10, in each account's own zone.
-        #[arg(long, value_name = "YYYY-MM", required_unless_present = "through", conflicts_with = "through")]
-        period: Option<String>,
-        /// Close early instead: from the first of the month through this day, in each account's own zone.
-        #[arg(long, value_name = "YYYY-MM-DD")]
-        through: Option<chrono::NaiveDate>,
+        /// Which time.
+        #[command(flatten)]
+        which: BillingTime,
         /// Only this account.
         #[arg(long, value_name = "HANDLE")]
         account: Option<String>,
@@ -248,6 +263,38 @@ pub(crate) enum FraudAction {
     Unlock {
         /// Its handle.
         account: String,
+        /// Why; kept in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// Of `tollbook suspense`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SuspenseAction {
+    /// List the open ones, oldest first.
+    List {
+        /// How many to show [default: 50].
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Send records in again, once what was missing is there; works whether the installation runs or not.
+    Resubmit {
+        /// Their ids, as listed.
+        #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<i64>,
+        /// All that are open.
+        #[arg(long)]
+        all: bool,
+        /// Of these only the ones with this code, such as RAT001.
+        #[arg(long, requires = "all", conflicts_with = "ids")]
+        code: Option<String>,
+    },
+    /// Give records up; nobody will be charged for them.
+    Discard {
+        /// Their ids, as listed.
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<i64>,
         /// Why; kept in the audit log.
         #[arg(long)]
         reason: String,

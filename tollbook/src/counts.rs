@@ -37,6 +37,8 @@ pub(crate) struct Counts {
     pub(crate) suspended: u64,
     /// Other records put aside: unreadable ones, and those that no equation counts.
     pub(crate) strays: u64,
+    /// Records that came again out of suspense; not counted among those read above.
+    pub(crate) resubmitted: u64,
     /// Records dropped because they had been applied before.
     pub(crate) replays: u64,
 }
@@ -66,6 +68,13 @@ impl Counts {
             Body::Tick(_) | Body::Edr(_) | Body::Control(_) => return false,
         }
         true
+    }
+
+    /// A record that was counted before, or could not be read then, has come again out of suspense. As [`Counts::saw`].
+    pub(crate) fn saw_again(&mut self, body: &Body) -> bool {
+        let is_counted = Counts::default().saw(body);
+        self.resubmitted += u64::from(is_counted);
+        is_counted
     }
 
     /// And this came of it.
@@ -109,6 +118,7 @@ impl Counts {
         self.exports_system += other.exports_system;
         self.suspended += other.suspended;
         self.strays += other.strays;
+        self.resubmitted += other.resubmitted;
         self.replays += other.replays;
     }
 }

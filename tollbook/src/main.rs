@@ -17,6 +17,7 @@ mod figures;
 mod lake_feed;
 mod ledger_stage;
 mod mail_queue;
+mod resubmit;
 mod retention;
 mod runner;
 mod system;
@@ -81,8 +82,8 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Fraud { installation, action } => {
             commands::fraud::fraud(&quiet(&installation)?, action).await
         }
-        Command::Suspense { installation, limit } => {
-            commands::suspense::suspense(&quiet(&installation)?, limit).await
+        Command::Suspense { installation, limit, action } => {
+            commands::suspense::suspense(&quiet(&installation)?, limit, action).await
         }
         Command::Audit(installation) => commands::audit::audit(&quiet(&installation)?).await,
         Command::User { installation, action } => commands::user::user(&quiet(&installation)?, action).await,

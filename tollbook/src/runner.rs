@@ -26,6 +26,7 @@ use tracing::{error, warn};
 use crate::clock::Clock;
 use crate::counts::Counts;
 use crate::directory::DirectoryFeed;
+use crate::resubmit;
 use crate::system::STAGES;
 
 /// Records of one lane in one round: about 150 kB of CDRs, and a transaction of some ten milliseconds.
@@ -329,11 +330,18 @@ async fn round<S: Stage>(
                     continue;
                 }
             };
+            if !resubmit::is_for(kind.name, record.origin.as_ref()) {
+                continue;
+            }
             if !lane.watermarks.admit(record.origin.as_ref()) {
                 lane.counts.replays += 1;
                 continue;
             }
-            let is_counted = lane.counts.saw(&record.body);
+            let is_counted = if resubmit::is_resent(record.origin.as_ref()) {
+                lane.counts.saw_again(&record.body)
+            } else {
+                lane.counts.saw(&record.body)
+            };
             if let Some(why) = lessons.poisoned.get(&(partition, stored.offset)) {
                 kept.push(at.suspend(poisoned_record(&record.body, why), stored.payload, &rooms.clock));
                 if is_counted {

@@ -32,7 +32,7 @@ use crate::failure::UserError;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
 use crate::runner::{self, Kind, Positions, Progress, Rooms};
-use crate::{control_feed, event_writer, export_files, figures, lake_feed, mail_queue};
+use crate::{control_feed, event_writer, export_files, figures, lake_feed, mail_queue, resubmit};
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
 const EVENTS_WAITING_MAX: usize = 50_000;
@@ -42,6 +42,9 @@ const INPUTS_WAITING_MAX: usize = 1_000;
 
 /// How often the event log may forget.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether suspended records are to be sent in again.
+const RESUBMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a stop waits for the calls to be hung up.
 const HANG_UP_PATIENCE: Duration = Duration::from_secs(3);
@@ -297,6 +300,11 @@ impl System {
                     .await
                     .map(|_| ())
             }
+        });
+        let rooms = self.rooms.clone();
+        self.every(RESUBMIT_INTERVAL, "resubmission", move || {
+            let rooms = rooms.clone();
+            async move { resubmit::send_waiting(&rooms).await.map(|_| ()) }
         });
         let (rooms, mailer) = (self.rooms.clone(), Arc::new(mailer));
         self.every(pipeline.mail_poll, "mail", move || {

@@ -35,11 +35,12 @@ pub(crate) async fn page(
     State(shared): State<Arc<Shared>>,
     Extension(user): Extension<SignedIn>,
 ) -> Response {
-    let figures = minijinja::Value::from(minijinja::value::Serde(shared.desk.figures.borrow().clone()));
-    let page = shared
-        .pages
-        .get_template("console.html")
-        .and_then(|page| page.render(minijinja::context! { figures, user => user.name, role => user.role }));
+    let figures = shared.desk.figures.borrow().clone().only(user.sees);
+    let figures = minijinja::Value::from(minijinja::value::Serde(figures));
+    let sees = minijinja::Value::from(minijinja::value::Serde(user.sees));
+    let page = shared.pages.get_template("console.html").and_then(|page| {
+        page.render(minijinja::context! { figures, sees, user => user.name, role => user.role })
+    });
     match page {
         Ok(page) => Html(page).into_response(),
         Err(why) => failed(&why),
@@ -47,27 +48,40 @@ pub(crate) async fn page(
 }
 
 /// The figures, now.
-pub(crate) async fn figures_json(State(shared): State<Arc<Shared>>) -> Response {
-    axum::Json(shared.desk.figures.borrow().clone()).into_response()
+pub(crate) async fn figures_json(
+    State(shared): State<Arc<Shared>>,
+    Extension(user): Extension<SignedIn>,
+) -> Response {
+    axum::Json(shared.desk.figures.borrow().clone().only(user.sees)).into_response()
 }
 
 /// The figures, each time they are gathered (server-sent events).
 pub(crate) async fn stream(
     State(shared): State<Arc<Shared>>,
+    Extension(user): Extension<SignedIn>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let mut receiver = shared.desk.figures.clone();
     // The page shows the current ones already; a new listener gets them all the same, it may have been away.
     receiver.mark_changed();
-    let events = stream::unfold(receiver, |mut receiver| async move {
+    let sees = user.sees;
+    let events = stream::unfold(receiver, move |mut receiver| async move {
         receiver.changed().await.ok()?;
-        let event = Event::default().json_data(&*receiver.borrow_and_update()).unwrap_or_default();
+        let figures = receiver.borrow_and_update().clone().only(sees);
+        let event = Event::default().json_data(figures).unwrap_or_default();
         Some((Ok(event), receiver))
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
 /// One invoice as PDF.
-pub(crate) async fn invoice_pdf(State(shared): State<Arc<Shared>>, Path(id): Path<i64>) -> Response {
+pub(crate) async fn invoice_pdf(
+    State(shared): State<Arc<Shared>>,
+    Extension(user): Extension<SignedIn>,
+    Path(id): Path<i64>,
+) -> Response {
+    if !user.sees.money {
+        return (StatusCode::FORBIDDEN, "your role does not see invoices\n").into_response();
+    }
     match shared.desk.store.invoice_pdf(model::InvoiceId(id)).await {
         Ok(Some(pdf)) => {
             let name = format!("inline; filename=\"invoice-{id}.pdf\"");

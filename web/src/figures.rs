@@ -2,6 +2,41 @@
 
 use serde::Serialize;
 
+/// What a role may see. Operations sees everything, and so does an auditor; finance does not see whom the fraud desk watches, and
+/// the fraud desk does not see the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct Sees {
+    /// Balances, invoices, CDR files.
+    pub(crate) money: bool,
+    /// Alerts and locks.
+    pub(crate) fraud: bool,
+}
+
+impl Sees {
+    /// An unknown role sees the traffic alone.
+    pub(crate) fn of_role(role: &str) -> Self {
+        match role {
+            "operator" | "auditor" => Self { money: true, fraud: true },
+            "finance" => Self { money: true, fraud: false },
+            "fraud" => Self { money: false, fraud: true },
+            _ => Self::default(),
+        }
+    }
+}
+
+impl Figures {
+    /// Without what is not for these eyes.
+    pub(crate) fn only(mut self, sees: Sees) -> Self {
+        if !sees.money {
+            (self.balances, self.invoices, self.files) = (Vec::new(), Vec::new(), Vec::new());
+        }
+        if !sees.fraud {
+            (self.alerts, self.locks) = (Vec::new(), Vec::new());
+        }
+        self
+    }
+}
+
 /// Everything on the front page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Figures {

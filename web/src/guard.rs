@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::Shared;
+use crate::figures::Sees;
 
 /// Name of the session cookie. The prefix makes browsers refuse it from another path or host.
 pub(crate) const COOKIE: &str = "tollbook_session";
@@ -28,6 +29,8 @@ pub(crate) struct SignedIn {
     pub(crate) name: String,
     /// Role.
     pub(crate) role: String,
+    /// What the role may see.
+    pub(crate) sees: Sees,
 }
 
 /// What the database keeps of a session token: whoever reads the table cannot sign in with it.
@@ -56,7 +59,12 @@ pub(crate) async fn require_session(
     let Some(token) = token_of(request.headers()).map(token_hash) else { return refuse(wants_data) };
     match shared.desk.store.session_get(&token, now).await {
         Ok(Some(session)) => {
-            request.extensions_mut().insert(SignedIn { name: session.user.name, role: session.user.role });
+            let sees = Sees::of_role(&session.user.role);
+            request.extensions_mut().insert(SignedIn {
+                name: session.user.name,
+                role: session.user.role,
+                sees,
+            });
             next.run(request).await
         }
         Ok(None) => refuse(wants_data),
@@ -91,7 +99,8 @@ pub(crate) async fn harden(request: Request, next: Next) -> Response {
             "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // Not "no-referrer": with it a browser says "Origin: null" even to ourselves.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
@@ -100,20 +109,22 @@ pub(crate) async fn harden(request: Request, next: Next) -> Response {
     response
 }
 
-/// Whether Origin names the host the request was sent to. Browsers send it with every form; a client without one is no
-/// browser, and carries no cookie it was not given.
+/// Whether a form comes from our own pages: by what the browser says of it, and by Origin, which must name the host that the
+/// request was sent to. A client that sends neither is no browser, and carries no cookie it was not given.
 fn same_origin(headers: &HeaderMap) -> bool {
+    if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+        return false;
+    }
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let Some(host) = headers.get(header::HOST) else { return false };
     let (Ok(origin), Ok(host)) = (origin.to_str(), host.to_str()) else { return false };
     origin.split_once("://").is_some_and(|(_, authority)| authority == host)
 }
 
-/// Resolves when `stop` does. Streams of figures never end by themselves, so the wait for them is cut short by the caller
-/// dropping the server; a moment lets the last answers out.
-pub(crate) async fn soon(stop: impl Future<Output = ()>) {
+/// Resolves a moment after `stop` does: streams of figures never end by themselves, and must not hold up the end.
+pub(crate) async fn patience_after(stop: impl Future<Output = ()>) {
     stop.await;
-    tokio::time::sleep(STOP_PATIENCE / 10).await;
+    tokio::time::sleep(STOP_PATIENCE).await;
 }
 
 #[cfg(test)]
@@ -142,5 +153,8 @@ mod tests {
             (header::HOST, "127.0.0.1:8080")
         ])));
         assert!(!same_origin(&headers(&[(header::ORIGIN, "null"), (header::HOST, "127.0.0.1:8080")])));
+        let said = |site| headers(&[(header::HeaderName::from_static("sec-fetch-site"), site)]);
+        assert!(same_origin(&said("same-origin")));
+        assert!(!same_origin(&said("same-site")) && !same_origin(&said("cross-site")));
     }
 }

@@ -8,11 +8,13 @@ mod figures;
 mod guard;
 mod sign_in;
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use futures::FutureExt;
 use model::Moment;
 use store::Store;
 use tokio::net::TcpListener;
@@ -73,6 +75,9 @@ pub async fn serve(
         .route("/assets/console.css", get(console::stylesheet))
         .route("/assets/console.js", get(console::script));
     let app = open.merge(behind_sign_in).layer(from_fn(guard::harden)).with_state(shared);
-    axum::serve(listener, app).with_graceful_shutdown(guard::soon(stop)).await?;
-    Ok(())
+    let stop = stop.shared();
+    tokio::select! {
+        served = axum::serve(listener, app).with_graceful_shutdown(stop.clone()).into_future() => Ok(served?),
+        () = guard::patience_after(stop) => Ok(()),
+    }
 }

@@ -1,12 +1,14 @@
 //! The commit of a stage, and the ledger it writes to.
 
+use expect_test::expect;
 use model::{
-    AccountId, LedgerAccount, LockLevel, LockSource, Retry, StateChange, Suspended, TenantId, Topic,
+    AccountId, Alert, AlertId, LedgerAccount, LockLevel, LockSource, Retry, StateChange, Suspended, TenantId,
+    Topic,
 };
-use store::{Balance, LaneCommit, StoreEffect, StoreError, Watermark};
+use store::{Balance, LaneCommit, Mail, StoreEffect, StoreError, Watermark};
 
 use crate::database::Database;
-use crate::sample::{alert, at, cdr, eur, export, lock, posting, second, step};
+use crate::sample::{alert, at, cdr, eur, export, lock, posting, second, step, world};
 
 fn set(key: &str, value: &str) -> StateChange {
     StateChange { key: key.to_owned(), value: Some(value.as_bytes().to_vec()) }
@@ -219,6 +221,39 @@ pub(crate) async fn suspended_record_comes_back_whole(db: Database) {
     assert!(matches!(store.suspense_get(999).await, Err(StoreError::NotFound { .. })));
 }
 
+pub(crate) async fn suspended_records_are_sent_in_again_in_order_or_discarded_with_a_reason(db: Database) {
+    let store = &db.store;
+    let four = ["RAT001", "RAT002", "RAT001", "RAT003"].map(aside).to_vec();
+    store.commit("rating", vec![step(3, 0, 42, four)]).await.unwrap();
+    let ids: Vec<i64> = store.suspense_list(0, 10).await.unwrap().iter().map(|record| record.id).collect();
+
+    let asked = store.suspense_request(&[ids[2], ids[0], ids[2], 999], "ann", second(2)).await.unwrap();
+    assert_eq!(asked, [ids[0], ids[2]]);
+    assert_eq!(store.suspense_request(&[ids[0], ids[3]], "ann", second(2)).await.unwrap(), [ids[3]]);
+    let numbered = |records: Vec<store::SuspendedRecord>| -> Vec<_> {
+        records.into_iter().map(|record| (record.id, record.resubmit_seq)).collect()
+    };
+    assert_eq!(
+        numbered(store.suspense_requested(10).await.unwrap()),
+        [(ids[0], Some(1)), (ids[2], Some(2)), (ids[3], Some(3))]
+    );
+    let discarded = store.suspense_discard(&[ids[0], ids[1]], "a test call", "ann", second(3)).await.unwrap();
+    assert_eq!(discarded, [ids[1]], "one that is about to be sent in again is not discarded");
+    assert_eq!(store.suspense_get(ids[1]).await.unwrap().discard_reason.as_deref(), Some("a test call"));
+
+    store.suspense_sent(&[ids[0], ids[2]], second(4)).await.unwrap();
+    store.suspense_release(ids[3], "cannot be read").await.unwrap();
+    assert_eq!(store.suspense_requested(10).await.unwrap(), []);
+    let open = store.suspense_list(0, 10).await.unwrap();
+    assert_eq!((open.len(), open[0].id, open[0].suspended.message.as_str()), (1, ids[3], "cannot be read"));
+    assert_eq!(store.suspense_request(&ids, "ann", second(5)).await.unwrap(), [ids[3]]);
+    assert_eq!(numbered(store.suspense_requested(10).await.unwrap()), [(ids[3], Some(3))]);
+    assert_eq!(store.suspense_held().await.unwrap().len(), 2, "the open one and the discarded one");
+    let entries = store.audit_list(10).await.unwrap();
+    assert_eq!(entries.len(), 4);
+    assert_eq!((entries[1].action.as_str(), entries[1].after.as_str()), ("discard", "a test call"));
+}
+
 pub(crate) async fn alert_is_kept_once_and_mailed_to_each_address(db: Database) {
     let store = &db.store;
     let crossed = alert(7, &["fraud@vox.example", "noc@vox.example"]);
@@ -232,6 +267,134 @@ pub(crate) async fn alert_is_kept_once_and_mailed_to_each_address(db: Database) 
         mails[0].mail.text.contains("51.25 EUR") && mails[0].mail.text.contains(&cdr(3).to_string()),
         "{mails:?}"
     );
+}
+
+pub(crate) async fn mail_of_an_alert_says_who_what_until_when_and_how_to_unlock(db: Database) {
+    let store = &db.store;
+    let mut provisioned = world();
+    let acme = provisioned.accounts.iter_mut().find(|account| account.handle == "acme").unwrap();
+    acme.contact.name = "Acme\r\nBcc: thief@example.com".to_owned();
+    acme.timezone = Some("Europe/Vienna".parse().unwrap());
+    store.import(&provisioned, second(0), "test").await.unwrap();
+    let directory = store.directory().await.unwrap();
+    let id = |handle: &str| directory.accounts.iter().find(|account| account.handle == handle).unwrap().id.0;
+    let again = Alert {
+        period: "2026-10-05/2".to_owned(),
+        id: AlertId::from_bytes([1; 16]),
+        ..alert(id("acme"), &["b"])
+    };
+    let untold = Alert { lock: LockLevel::None, evidence: Vec::new(), ..alert(id("globex"), &["c"]) };
+    // Somebody has locked the reseller before, and said no end.
+    let locked = alert(id("north"), &["d"]);
+    let no_day = Alert {
+        id: AlertId::from_bytes([2; 16]),
+        rule: "other".to_owned(),
+        period: "whenever".to_owned(),
+        lock: LockLevel::All,
+        ..alert(id("globex"), &["e"])
+    };
+    let mut effects = vec![StoreEffect::Lock(lock(id("north"), LockLevel::Outgoing))];
+    let alerts = [Alert { value: eur("51.256"), ..alert(id("acme"), &["a"]) }, again, untold, locked, no_day];
+    effects.extend(alerts.into_iter().map(StoreEffect::Alert));
+    store.commit("fraud", vec![step(0, 0, 1, effects)]).await.unwrap();
+    let shown: Vec<_> = store
+        .mail_list()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|Mail { mail, .. }| format!("To: {}\n{}\n\n{}", mail.to[0], mail.subject, mail.text))
+        .collect();
+    expect![[r#"
+        To: a
+        AcmeBcc: thief@example.com (acme): 51.26 EUR spent on 2026-10-05, limit 50.00 EUR - outgoing calls are locked
+
+        AcmeBcc: thief@example.com (acme) has reached a limit.
+
+        Limit:    50.00 EUR (daily_spend)
+        Spent:    51.26 EUR on 2026-10-05
+        Lock:     outgoing calls are locked
+        Reached:  2026-10-05 10:00:09 CEST
+        Lock ends by itself: 2026-10-06 00:00:00 CEST
+
+        The dearest calls, and how each was priced:
+          tollbook explain ad9ae1f30afdf89627cb1e4c6ba89173
+          tollbook explain 22d28bc813382c5ce71598a6eca19e74
+
+        To unlock the account:
+          tollbook fraud unlock acme --reason "..."
+
+        Alert 17d7837fcc3df70c369656bb12f4a89d
+        ---
+        To: b
+        AcmeBcc: thief@example.com (acme): 51.25 EUR spent on 2026-10-05, limit 50.00 EUR - outgoing calls are locked
+
+        AcmeBcc: thief@example.com (acme) has reached a limit.
+
+        Limit:    50.00 EUR (daily_spend)
+        Spent:    51.25 EUR on 2026-10-05
+        Lock:     outgoing calls are locked
+        Reached:  2026-10-05 10:00:09 CEST
+        Lock ends by itself: 2026-10-06 00:00:00 CEST
+
+        The dearest calls, and how each was priced:
+          tollbook explain ad9ae1f30afdf89627cb1e4c6ba89173
+          tollbook explain 22d28bc813382c5ce71598a6eca19e74
+
+        To unlock the account:
+          tollbook fraud unlock acme --reason "..."
+
+        Alert 01010101010101010101010101010101
+        ---
+        To: c
+        globex (globex): 51.25 EUR spent on 2026-10-05, limit 50.00 EUR - nothing was locked
+
+        globex (globex) has reached a limit.
+
+        Limit:    50.00 EUR (daily_spend)
+        Spent:    51.25 EUR on 2026-10-05
+        Lock:     nothing was locked
+        Reached:  2026-10-05 10:00:09 CEST
+
+        Alert f50b94bfc538e0201f0dc114a17e1610
+        ---
+        To: d
+        north (north): 51.25 EUR spent on 2026-10-05, limit 50.00 EUR - outgoing calls are locked
+
+        north (north) has reached a limit.
+
+        Limit:    50.00 EUR (daily_spend)
+        Spent:    51.25 EUR on 2026-10-05
+        Lock:     outgoing calls are locked
+        Reached:  2026-10-05 10:00:09 CEST
+
+        The dearest calls, and how each was priced:
+          tollbook explain ad9ae1f30afdf89627cb1e4c6ba89173
+          tollbook explain 22d28bc813382c5ce71598a6eca19e74
+
+        To unlock the account:
+          tollbook fraud unlock north --reason "..."
+
+        Alert 24d161b49951e05358841ebcafa4e047
+        ---
+        To: e
+        globex (globex): 51.25 EUR spent on whenever, limit 50.00 EUR - all calls are locked
+
+        globex (globex) has reached a limit.
+
+        Limit:    50.00 EUR (other)
+        Spent:    51.25 EUR on whenever
+        Lock:     all calls are locked
+        Reached:  2026-10-05 10:00:09 CEST
+
+        The dearest calls, and how each was priced:
+          tollbook explain ad9ae1f30afdf89627cb1e4c6ba89173
+          tollbook explain 22d28bc813382c5ce71598a6eca19e74
+
+        To unlock the account:
+          tollbook fraud unlock globex --reason "..."
+
+        Alert 02020202020202020202020202020202
+    "#]].assert_eq(&shown.join("---\n"));
 }
 
 pub(crate) async fn last_lock_counts_and_none_lifts_it(db: Database) {

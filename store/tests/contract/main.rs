@@ -46,7 +46,9 @@ on_both! {
         balances_are_the_sums_of_their_postings,
         concurrent_lanes_share_a_balance_without_losing_a_cent,
         suspended_record_comes_back_whole,
+        suspended_records_are_sent_in_again_in_order_or_discarded_with_a_reason,
         alert_is_kept_once_and_mailed_to_each_address,
+        mail_of_an_alert_says_who_what_until_when_and_how_to_unlock,
         last_lock_counts_and_none_lifts_it;
     numbering:
         file_numbers_have_no_gap_when_many_plan_at_once,
@@ -54,6 +56,8 @@ on_both! {
         planned_file_survives_a_crash_with_the_same_calls,
         second_billing_run_finds_the_first_ones_invoice,
         invoice_numbers_have_no_gap_when_many_bill_at_once,
+        sellers_number_apart_and_without_a_gap_when_both_bill_at_once,
+        two_sellers_with_one_prefix_are_refused_and_no_number_is_lost,
         number_of_a_failed_invoice_is_given_back,
         pdf_that_left_the_house_is_never_changed,
         mail_of_an_invoice_is_queued_once;

@@ -13,6 +13,7 @@ fn name(sequence: u64) -> String {
 fn invoice(account: i64) -> NewInvoice {
     NewInvoice {
         tenant: TenantId(1),
+        seller: None,
         account: AccountId(account),
         period_start: at("2026-09-30T22:00:00Z"),
         period_end: at("2026-10-31T23:00:00Z"),
@@ -132,6 +133,53 @@ pub(crate) async fn invoice_numbers_have_no_gap_when_many_bill_at_once(db: Datab
     numbers.sort();
     let expected: Vec<_> = (1..=23).map(|n| format!("R-2026-{n:06}")).collect();
     assert_eq!(numbers, expected);
+}
+
+pub(crate) async fn sellers_number_apart_and_without_a_gap_when_both_bill_at_once(db: Database) {
+    let mut world = world();
+    world.accounts.extend((0..20).map(|n| account(&format!("c{n}"), AccountKind::Customer, None)));
+    db.store.import(&world, second(0), "test").await.unwrap();
+    // Three sell: the tenant and two resellers. Every account is billed by two of the tasks, and one invoice of each seller fails.
+    let of_seller = |n: i64| {
+        let (seller, prefix) = [(None, "R-"), (Some(AccountId(2)), "NORTH-"), (Some(AccountId(9)), "SOUTH-")]
+            [usize::try_from(n % 3).unwrap()];
+        NewInvoice { seller, prefix: prefix.to_owned(), ..invoice(n + 1) }
+    };
+    let tasks: Vec<_> = (0..4_i64)
+        .map(|task| {
+            let store = db.store.clone();
+            tokio::spawn(async move {
+                for n in 0..23 {
+                    if n % 2 == task % 2 {
+                        store.invoice_create(&of_seller(n), |number| number.to_owned()).await.unwrap();
+                    }
+                }
+                let nobody = NewInvoice { account: AccountId(999), ..of_seller(task) };
+                assert!(store.invoice_create(&nobody, |number| number.to_owned()).await.is_err());
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let mut numbers: Vec<_> =
+        db.store.invoice_list().await.unwrap().into_iter().map(|there| there.number).collect();
+    numbers.sort();
+    let run = |prefix: &'static str, last| (1..=last).map(move |n| format!("{prefix}2026-{n:06}"));
+    let expected: Vec<_> = run("NORTH-", 8).chain(run("R-", 8)).chain(run("SOUTH-", 7)).collect();
+    assert_eq!(numbers, expected);
+}
+
+pub(crate) async fn two_sellers_with_one_prefix_are_refused_and_no_number_is_lost(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let document = |number: &str| number.to_owned();
+    store.invoice_create(&invoice(1), document).await.unwrap();
+    let other = NewInvoice { seller: Some(AccountId(2)), ..invoice(3) };
+    let taken = store.invoice_create(&other, document).await;
+    assert!(matches!(taken, Err(StoreError::Database(_))), "{taken:?}");
+    let other = NewInvoice { prefix: "NORTH-".to_owned(), ..other };
+    assert_eq!(store.invoice_create(&other, document).await.unwrap().0.number, "NORTH-2026-000001");
 }
 
 pub(crate) async fn number_of_a_failed_invoice_is_given_back(db: Database) {

@@ -18,6 +18,7 @@ use store::{AuditFault, Store};
 use crate::config::Config;
 use crate::counts::Counts;
 use crate::failure::UserError;
+use crate::resubmit;
 use crate::runner::{COUNTS_KEY, LAKE, Positions, check_positions, decode, topic_of};
 use crate::system::{STAGES, open_store};
 
@@ -90,7 +91,8 @@ pub(crate) async fn audit(config: &Config) -> anyhow::Result<()> {
             println!("          {why}");
         }
         let found = Log::read(log).await.context("read the event log")?;
-        let n_waiting = found.waiting(&positions);
+        let requested = store.suspense_requested(u32::MAX).await?.len() as u64;
+        let n_waiting = found.waiting(&positions) + requested;
         println!("          {n_waiting} records are still to be worked off");
         state = if n_waiting == 0 { At::Rest } else { At::Halt };
         records = Some((found, positions));
@@ -221,7 +223,7 @@ struct Stages {
     counts: BTreeMap<&'static str, Counts>,
     /// Calls that the mediator holds open, by name.
     open_calls: BTreeSet<String>,
-    /// Rated calls that the lake could not hold.
+    /// Rated calls that the lake could not hold, and was not given again.
     suspended_by_lake: u64,
 }
 
@@ -242,8 +244,8 @@ impl Stages {
             }
             counts.insert(*stage, total);
         }
-        let places = store.suspense_places().await?;
-        let suspended_by_lake = places.iter().filter(|(stage, ..)| stage == LAKE).count() as u64;
+        let held = store.suspense_held().await?;
+        let suspended_by_lake = held.iter().filter(|(stage, _)| stage == LAKE).count() as u64;
         Ok(Self { counts, open_calls, suspended_by_lake })
     }
 
@@ -259,6 +261,11 @@ impl Stages {
         let (ledger, exports, fraud) = (self.of("ledger"), self.of("exports"), self.of("fraud"));
         let n_open = self.open_calls.len() as u64;
         let cdrs = rating.cdrs_in + rating.revisions_in;
+        // What came again out of suspense is told where there is any.
+        let again = |counts: Counts| match counts.resubmitted {
+            0 => String::new(),
+            n => format!(" + {n} sent in again"),
+        };
         let mut all = vec![
             (
                 mediator.attempts_in <= mediator.cdrs_out + n_open + mediator.suspended,
@@ -268,14 +275,22 @@ impl Stages {
                 ),
             ),
             (
-                cdrs == rating.rated_out + rating.suspended,
-                format!("{cdrs} CDRs = {} rated + {} suspended", rating.rated_out, rating.suspended),
+                cdrs + rating.resubmitted == rating.rated_out + rating.suspended,
+                format!(
+                    "{cdrs} CDRs{} = {} rated + {} suspended",
+                    again(rating),
+                    rating.rated_out,
+                    rating.suspended
+                ),
             ),
             (
-                ledger.postings_in == ledger.posted + ledger.suspended,
+                ledger.postings_in + ledger.resubmitted == ledger.posted + ledger.suspended,
                 format!(
-                    "{} postings = {} posted + {} suspended",
-                    ledger.postings_in, ledger.posted, ledger.suspended
+                    "{} postings{} = {} posted + {} suspended",
+                    ledger.postings_in,
+                    again(ledger),
+                    ledger.posted,
+                    ledger.suspended
                 ),
             ),
         ];
@@ -342,6 +357,8 @@ struct Log {
     postings: BTreeMap<PostingId, Place>,
     /// Records that cannot be read.
     unreadable: Vec<(Topic, Place)>,
+    /// Where what was sent in again for a stage lies last.
+    resent: BTreeMap<(String, CdrId), Place>,
     /// Of each lane, the offset behind the last record that is more than a tick.
     ends: BTreeMap<(Topic, u32), u64>,
 }
@@ -368,7 +385,14 @@ impl Log {
                         let place = (partition, stored.offset);
                         match decode(&stored.payload) {
                             Ok(Record { body: Body::Tick(_), .. }) => continue,
-                            Ok(record) => log.saw(record.body, place),
+                            Ok(record) => {
+                                if let (Some(stage), Some(cdr)) =
+                                    (resubmit::addressee(record.origin.as_ref()), call_of(&record.body))
+                                {
+                                    log.resent.insert((stage.to_owned(), cdr), place);
+                                }
+                                log.saw(record.body, place);
+                            }
                             Err(_) => log.unreadable.push((topic, place)),
                         }
                         log.ends.insert((topic, partition), stored.offset + 1);
@@ -422,9 +446,18 @@ impl Log {
         let has_passed = |consumer, (partition, offset): &Place| *offset < positions.of(consumer, *partition);
         // By stage: who put something aside answers for his own step alone.
         let mut suspended: BTreeMap<String, BTreeSet<CdrId>> = BTreeMap::new();
-        for record in store.suspense_list(0, u32::MAX).await? {
-            if let Some(cdr) = record.suspended.cdr {
-                suspended.entry(record.stage).or_default().insert(cdr);
+        for (stage, cdr) in store.suspense_held().await? {
+            if let Some(cdr) = cdr {
+                suspended.entry(stage).or_default().insert(cdr);
+            }
+        }
+        // One that was sent in again is on its way until the stage has passed it.
+        for ((stage, cdr), (partition, offset)) in &self.resent {
+            let names = STAGES.iter().map(|(name, _)| *name).chain([LAKE]);
+            for name in names.filter(|name| name == stage) {
+                if *offset >= positions.of(name, *partition) {
+                    suspended.entry(stage.clone()).or_default().insert(*cdr);
+                }
             }
         }
         let is_suspended =
@@ -508,6 +541,16 @@ impl Log {
             &format!("{} unreadable records: each is in suspense", self.unreadable.len()),
         );
         Ok(())
+    }
+}
+
+/// The call that a record is of.
+fn call_of(body: &Body) -> Option<CdrId> {
+    match body {
+        Body::Call(event) => event.call.as_ref().map(|call| CdrId::derive(call, event.leg)),
+        Body::Cdr(cdr) => Some(cdr.id),
+        Body::Rated(rated) => Some(rated.cdr.id),
+        Body::Tick(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use model::{AccountKind, Directory, E164, LedgerAccount, Lock};
 use store::Store;
@@ -302,10 +302,8 @@ async fn close_books(house: &System, clock: &Clock) -> anyhow::Result<Books> {
     let directory = house.rooms.directory.current();
     let accounts: Vec<_> = directory.accounts.iter().filter(|account| is_billed(account)).collect();
     let now = clock.utc();
-    // Through the latest local day there is, so that no zone is cut short.
-    let through = (now + TimeDelta::hours(14)).date_naive();
-    let run = Run::prepare(&house.rooms.store, &house.lake, &directory, now, Window::Through(through), false)
-        .await?;
+    let run =
+        Run::prepare(&house.rooms.store, &house.lake, &directory, now, Window::UpTo(now), false).await?;
     let bar = ProgressBar::new(accounts.len() as u64)
         .with_style(ProgressStyle::with_template("invoices {bar:30} {pos}/{len}  {eta} left")?);
     let mut lines = Vec::new();

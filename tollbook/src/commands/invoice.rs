@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use lake::Lake;
 
@@ -16,20 +17,27 @@ use crate::system::{of_lake, open_store};
 /// Runs, lists or writes.
 pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::Result<()> {
     match action {
-        InvoiceAction::Run { period, through, account, dry_run } => {
-            let window = match (period, through) {
+        InvoiceAction::Run { which, account, dry_run } => {
+            let now = Clock::start().utc();
+            let window = match (which.period, which.through) {
                 (Some(month), _) => Window::Month(month),
                 (None, Some(day)) => Window::Through(day),
-                (None, None) => return Err(UserError::new("no period", "give --period YYYY-MM").into()),
+                (None, None) => Window::UpTo(now),
             };
-            run(config, window, account.as_deref(), dry_run).await
+            run(config, window, now, account.as_deref(), dry_run).await
         }
         InvoiceAction::List => list(config).await,
         InvoiceAction::Pdf { number, out } => pdf(config, &number, &out).await,
     }
 }
 
-async fn run(config: &Config, window: Window, only: Option<&str>, dry_run: bool) -> anyhow::Result<()> {
+async fn run(
+    config: &Config,
+    window: Window,
+    now: DateTime<Utc>,
+    only: Option<&str>,
+    dry_run: bool,
+) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     if let Window::Month(month) = &window {
@@ -54,8 +62,7 @@ async fn run(config: &Config, window: Window, only: Option<&str>, dry_run: bool)
         None => directory.accounts.iter().filter(|account| is_billed(account)).collect(),
     };
     let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
-    let now = Clock::start().utc();
-    let run = Run::prepare(&store, &lake, &directory, now, window, dry_run).await?.only_what_is_over();
+    let run = Run::prepare(&store, &lake, &directory, now, window, dry_run).await?;
     let bar = ProgressBar::new(accounts.len() as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} accounts, {per_sec}, {eta} left")?);
     let mut rows = Vec::new();

@@ -45,12 +45,37 @@ fn print_table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>, if_emp
 /// The account with this handle.
 fn account_named<'a>(directory: &'a Directory, handle: &str) -> Result<&'a Account, UserError> {
     directory.accounts.iter().find(|account| account.handle == handle).ok_or_else(|| {
-        let nearest = directory
-            .accounts
-            .iter()
-            .map(|account| account.handle.as_str())
-            .min_by_key(|known| strsim::damerau_levenshtein(handle, known));
-        let remedy = nearest.map(|known| format!("did you mean {known}?")).unwrap_or_default();
-        UserError::new(format!("there is no account {handle:?}"), remedy)
+        let known = directory.accounts.iter().map(|account| account.handle.as_str());
+        let remedy = nearest(handle, known).map(|known| format!("did you mean {known}?"));
+        UserError::new(format!("there is no account {handle:?}"), remedy.unwrap_or_default())
     })
+}
+
+/// The word most like `given`, if one is like it: at most half of its letters differ.
+fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (strsim::damerau_levenshtein(given, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len() / 2)
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(given: &str, expected: Option<&str>) {
+        assert_eq!(nearest(given, ["alpine", "hotel-seeblick", "kanzlei-brandt"].into_iter()), expected);
+    }
+
+    #[test]
+    fn only_a_handle_that_is_like_the_given_one_is_suggested() {
+        check("hotel-seblick", Some("hotel-seeblick"));
+        check("seeblick", Some("hotel-seeblick"));
+        check("aplien", Some("alpine"));
+        check("zzz", None);
+        check("meridian", None);
+        check("", None);
+    }
 }

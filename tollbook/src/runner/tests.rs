@@ -224,6 +224,95 @@ async fn log_that_ends_before_a_position_is_not_the_one_it_was_taken_from() {
     assert_eq!(refused.code(), "BUS002", "{refused}");
 }
 
+/// Refuses everything until told otherwise, as rating does without a fee.
+struct Picky {
+    has_fee: bool,
+}
+
+impl Stage for Picky {
+    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
+        let Body::Posting(posting) = input.body else { return };
+        if self.has_fee {
+            effects.append(Topic::Postings, posting.account, Body::Posting(posting.clone()));
+        } else {
+            effects.suspend(Suspended {
+                code: "RAT001".to_owned(),
+                message: "no fee".to_owned(),
+                retry: Retry::AfterTariffChange,
+                account: posting.account,
+                cdr: None,
+            });
+        }
+    }
+
+    fn take_changes(&mut self) -> Vec<StateChange> {
+        Vec::new()
+    }
+
+    fn restore(&mut self, _entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn picky(name: &'static str, has_fee: bool) -> Kind<Picky> {
+    Kind { name, topic: Topic::Cdrs, make: Box::new(move || Picky { has_fee }), refresh: Box::new(|_, _| {}) }
+}
+
+#[tokio::test]
+async fn suspended_records_sent_in_again_are_applied_once_and_by_their_stage_alone() {
+    let house = House::new().await;
+    house.append(Topic::Cdrs, 1, (1..=3).map(|n| bytes(Body::Posting(posting(n, 10)))).collect()).await;
+    house.run_to_the_end(picky("rating", false)).await;
+    house.run_to_the_end(picky("bystander", true)).await;
+    let store = &house.rooms.store;
+    let ids: Vec<i64> = store.suspense_list(0, 9).await.unwrap().iter().map(|record| record.id).collect();
+
+    // The fee is still missing: it comes back as another.
+    store.suspense_request(&ids[..1], "test", DateTime::UNIX_EPOCH).await.unwrap();
+    assert_eq!(resubmit::send_waiting(&house.rooms).await.unwrap(), 1);
+    house.run_to_the_end(picky("rating", false)).await;
+    let open = store.suspense_list(0, 9).await.unwrap();
+    assert_eq!(open.iter().map(|record| record.offset).collect::<Vec<_>>(), [1, 2, 3]);
+
+    // Now it is there. The process dies between the append and the mark, and does it all again.
+    let ids: Vec<i64> = open.iter().map(|record| record.id).collect();
+    store.suspense_request(&ids, "test", DateTime::UNIX_EPOCH).await.unwrap();
+    let requested = store.suspense_requested(9).await.unwrap();
+    let lost: Vec<Entry> =
+        requested[..2].iter().map(|record| resubmit::entry_of(record, PARTITIONS).unwrap()).collect();
+    house.rooms.bus.append(lost).await.unwrap();
+    house.run_to_the_end(picky("rating", true)).await;
+    assert_eq!(resubmit::send_waiting(&house.rooms).await.unwrap(), 3);
+    assert_eq!(resubmit::send_waiting(&house.rooms).await.unwrap(), 0);
+    house.run_to_the_end(picky("rating", true)).await;
+    house.run_to_the_end(picky("bystander", true)).await;
+
+    assert_eq!(house.suspended().await, []);
+    let counts = house.counts("rating").await;
+    assert_eq!((counts.postings_in, counts.resubmitted), (3, 4));
+    assert_eq!((counts.postings_out, counts.suspended, counts.replays), (3, 4, 2));
+    let bystander = house.counts("bystander").await;
+    assert_eq!((bystander.postings_in, bystander.resubmitted, bystander.postings_out), (3, 0, 3));
+}
+
+#[tokio::test]
+async fn record_that_cannot_be_sent_in_again_stays_and_keeps_no_other_back() {
+    let house = House::new().await;
+    let lane = [vec![0xff; 40], bytes(Body::Posting(posting(1, 10)))];
+    house.append(Topic::Cdrs, 0, lane.to_vec()).await;
+    house.run_to_the_end(picky("rating", false)).await;
+    let store = &house.rooms.store;
+    let ids: Vec<i64> = store.suspense_list(0, 9).await.unwrap().iter().map(|record| record.id).collect();
+    store.suspense_request(&ids, "test", DateTime::UNIX_EPOCH).await.unwrap();
+
+    assert_eq!(resubmit::send_waiting(&house.rooms).await.unwrap(), 1);
+    house.run_to_the_end(picky("rating", true)).await;
+    let open = store.suspense_list(0, 9).await.unwrap();
+    assert_eq!((open.len(), open[0].id, open[0].resubmit_seq), (1, ids[0], None));
+    assert!(open[0].suspended.message.starts_with("cannot be sent in again: "), "{open:?}");
+    assert_eq!(house.counts("rating").await.postings_out, 1);
+}
+
 #[test]
 fn only_watermarks_that_rose_are_committed() {
     let origin = |partition, offset, index| Origin { stage: "rating".to_owned(), partition, offset, index };

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use model::{AccountKind, Directory, E164, TariffVersion, TenantId};
+use model::{AccountKind, Directory, E164, Fee, FeeId, FeeMatch, TariffVersion, TenantId};
 use rust_decimal::Decimal;
 use store::{NewAccount, NewSubscriber, NewTariff, World};
 
@@ -349,13 +349,67 @@ impl Known<'_> {
         if there.peek().is_none() || there.any(|version| version.valid_from == valid_from) {
             return Ok(());
         }
+        // What a call in suspense waits for: a rate for a number that had none. No call that has its price is touched by it.
+        let in_force = versions(self.directory, new)
+            .filter(|version| version.valid_from <= valid_from)
+            .max_by_key(|version| version.valid_from);
+        let is_latest = versions(self.directory, new).all(|version| version.valid_from < valid_from);
+        if is_latest && in_force.is_some_and(|there| only_adds_uncovered_numbers(there, &new.version)) {
+            return Ok(());
+        }
         wrong(
             format!("tariff {:?}", new.version.profile.handle),
             format!(
                 "valid_from = \"{}\" is in the past, and calls since then have their price",
                 valid_from.to_rfc3339()
             ),
-            "give a later time, or leave it out for now",
+            "give a later time, or leave it out for now; into the past go only fees for numbers that no fee covered",
         )
+    }
+}
+
+/// Whether `new` is `there` and further fees for numbers that none of its fees covers.
+fn only_adds_uncovered_numbers(there: &TariffVersion, new: &TariffVersion) -> bool {
+    let bare = |fee: &Fee| Fee { id: FeeId(0), ..fee.clone() };
+    let old: Vec<Fee> = there.fees.iter().map(bare).collect();
+    let covers = |old: &Fee, added: &Fee| {
+        old.direction == added.direction
+            && (added.destination.starts_with(&old.destination)
+                || old.destination.starts_with(&added.destination))
+    };
+    let (kept, added): (Vec<Fee>, Vec<Fee>) = new.fees.iter().map(bare).partition(|fee| old.contains(fee));
+    kept == old
+        && new.fee_match == FeeMatch::Prefix
+        && added.iter().all(|added| !old.iter().any(|old| covers(old, added)))
+        && TariffVersion {
+            id: there.id,
+            profile: there.profile.clone(),
+            valid_from: there.valid_from,
+            fees: there.fees.clone(),
+            ..new.clone()
+        } == *there
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn into_the_past_go_only_fees_for_numbers_that_had_none() {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/tariffs/retail");
+        let there = rating::workbench::read_tariff(&dir, rating::workbench::TariffIds::default()).unwrap();
+        let with = |prefix: &str, change: fn(&mut TariffVersion)| {
+            let mut new = there.clone();
+            new.fees.push(Fee { destination: prefix.to_owned(), ..there.fees[0].clone() });
+            change(&mut new);
+            only_adds_uncovered_numbers(&there, &new)
+        };
+        assert!(with("9999", |_| {}));
+        // 43 has a fee already, and calls to 436641 have their price.
+        assert!(!with("436641", |_| {}));
+        // Everything: numbers with a fee among it.
+        assert!(!with("", |_| {}));
+        assert!(!with("9999", |new| new.fees[3].connection_fee += Decimal::ONE));
+        assert!(!with("9999", |new| new.rounding.scale = 2));
     }
 }
