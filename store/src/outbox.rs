@@ -100,7 +100,7 @@ impl Store {
         Ok(mails)
     }
 
-    /// Notes that a mail server took the mail.
+    /// Notes that a mail server took the mail. The invoice it is about is sent with it.
     ///
     /// # Errors
     ///
@@ -114,6 +114,13 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound { what: "mail", name: id.to_string() });
         }
+        query(
+            "UPDATE invoices SET state = 'sent' WHERE state = 'queued' AND id IN \
+             (SELECT CAST(substr(about, 9) AS BIGINT) FROM mails WHERE id = $1 AND about LIKE 'invoice:%')",
+        )
+        .cells(cells![id])
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(())
     }

@@ -113,8 +113,8 @@ async fn gather(
                 at: alert.at.format("%F %T").to_string(),
                 account: handle_of(&directory, alert.account),
                 rule: alert.rule,
-                value: alert.value.to_string(),
-                limit: alert.limit.to_string(),
+                value: alert.value.round_to_minor().to_string(),
+                limit: alert.limit.round_to_minor().to_string(),
                 lock: alert.lock.to_string(),
             })
             .collect(),
@@ -135,7 +135,7 @@ async fn gather(
                 id: invoice.id.0,
                 number: invoice.number,
                 account: handle_of(&directory, invoice.account),
-                total: invoice.gross.to_string(),
+                total: invoice.gross.round_to_minor().to_string(),
                 state: invoice.state.as_str().to_owned(),
             })
             .collect(),

@@ -12,6 +12,7 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use futures::FutureExt;
@@ -72,6 +73,7 @@ pub async fn serve(
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))
         .route("/sign-out", post(sign_in::leave))
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
         .route("/assets/console.css", get(console::stylesheet))
         .route("/assets/console.js", get(console::script));
     let app = open.merge(behind_sign_in).layer(from_fn(guard::harden)).with_state(shared);

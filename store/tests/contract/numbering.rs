@@ -220,6 +220,6 @@ pub(crate) async fn mail_of_an_invoice_is_queued_once(db: Database) {
     assert_eq!(mails.len(), 1);
     assert_eq!(mails[0].mail, mail);
     assert_eq!(store.invoice_get(issued.id).await.unwrap().state, InvoiceState::Queued);
-    store.invoice_mark(issued.id, InvoiceState::Sent).await.unwrap();
+    store.mail_sent(mails[0].id, second(8)).await.unwrap();
     assert_eq!(store.invoice_get(issued.id).await.unwrap().state, InvoiceState::Sent);
 }

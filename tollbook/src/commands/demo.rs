@@ -309,8 +309,10 @@ async fn close_books(house: &System, clock: &Clock) -> anyhow::Result<Books> {
     let mut lines = Vec::new();
     for account in accounts {
         let text = match run.account(account).await.with_context(|| format!("invoice {}", account.handle))? {
-            Outcome::Made { number, gross } | Outcome::Kept { number, gross } => format!("{number}  {gross}"),
-            Outcome::Draft { gross } => format!("draft  {gross}"),
+            Outcome::Made { number, gross } | Outcome::Kept { number, gross } => {
+                format!("{number}  {}", gross.round_to_minor())
+            }
+            Outcome::Draft { gross } => format!("draft  {}", gross.round_to_minor()),
             Outcome::Nothing => "nothing to bill".to_owned(),
             Outcome::Held(why) => format!("held back: {why}"),
         };
