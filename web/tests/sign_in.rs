@@ -1,5 +1,7 @@
 //! The console as a browser meets it: a real server on a free port, a real database, plain HTTP.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot do ends it")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
