@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn into_the_past_go_only_fees_for_numbers_that_had_none() {
-        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/tariffs/retail");
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/tariffs/retail");
         let there = rating::workbench::read_tariff(&dir, rating::workbench::TariffIds::default()).unwrap();
         let with = |prefix: &str, change: fn(&mut TariffVersion)| {
             let mut new = there.clone();
