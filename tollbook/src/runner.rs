@@ -170,6 +170,15 @@ struct Lessons {
     one_by_one: bool,
 }
 
+/// How a session ended well.
+#[derive(Debug)]
+enum Ended {
+    /// As asked.
+    Stopped,
+    /// Taking records one by one, all of them were taken: the trouble has passed, and batches may be large again.
+    CaughtUp,
+}
+
 /// How far a consumer has come.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
@@ -190,7 +199,11 @@ pub(crate) async fn run<S: Stage>(
     while !stop.is_cancelled() {
         let ended = unwound(session(&kind, &rooms, &stop, &progress, &lessons)).await;
         let cause = match ended {
-            Some(Ok(())) => return,
+            Some(Ok(Ended::Stopped)) => return,
+            Some(Ok(Ended::CaughtUp)) => {
+                lessons.one_by_one = false;
+                continue;
+            }
             Some(Err(RoundError::Poison { partition, offset, why })) => {
                 error!(
                     stage = kind.name,
@@ -243,12 +256,12 @@ async fn session<S: Stage>(
     stop: &CancellationToken,
     progress: &watch::Sender<Progress>,
     lessons: &Lessons,
-) -> Result<(), RoundError> {
+) -> Result<Ended, RoundError> {
     let mut directory = rooms.directory.current();
     let mut lanes = load_lanes(kind, rooms, &directory).await?;
     loop {
         if stop.is_cancelled() {
-            return Ok(());
+            return Ok(Ended::Stopped);
         }
         let latest = rooms.directory.current();
         if latest.revision != directory.revision || !Arc::ptr_eq(&latest, &directory) {
@@ -266,10 +279,13 @@ async fn session<S: Stage>(
         if n_records > 0 {
             continue;
         }
+        if lessons.one_by_one {
+            return Ok(Ended::CaughtUp);
+        }
         tokio::select! {
             waited = rooms.bus.wait(kind.topic, &positions) => waited?,
             () = tokio::time::sleep(IDLE_WAIT) => {}
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(Ended::Stopped),
         }
     }
 }
