@@ -56,6 +56,8 @@ pub(crate) async fn send_waiting(rooms: &Rooms) -> anyhow::Result<usize> {
         if records.is_empty() {
             return Ok(n_sent);
         }
+        // Before anything is sent: a stage must not meet it with the data that failed it.
+        rooms.directory.reload_if_newer().await?;
         let mut ids = Vec::with_capacity(records.len());
         let mut entries = Vec::with_capacity(records.len());
         for record in records {

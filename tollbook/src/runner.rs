@@ -71,9 +71,21 @@ pub(crate) struct Kind<S> {
 
 struct Lane<S> {
     stage: S,
+    /// The provisioning data that the stage has.
+    directory: Arc<Directory>,
     position: u64,
     watermarks: Watermarks,
     counts: Counts,
+}
+
+impl<S> Lane<S> {
+    /// Hands the stage `directory` if it has another one.
+    fn refresh(&mut self, kind: &Kind<S>, directory: &Arc<Directory>) {
+        if !Arc::ptr_eq(&self.directory, directory) {
+            (kind.refresh)(&mut self.stage, directory);
+            self.directory = directory.clone();
+        }
+    }
 }
 
 /// Per origin lane, the highest (offset, index) applied.
@@ -263,13 +275,7 @@ async fn session<S: Stage>(
         if stop.is_cancelled() {
             return Ok(Ended::Stopped);
         }
-        let latest = rooms.directory.current();
-        if latest.revision != directory.revision || !Arc::ptr_eq(&latest, &directory) {
-            directory = latest;
-            for lane in &mut lanes {
-                (kind.refresh)(&mut lane.stage, &directory);
-            }
-        }
+        directory = rooms.directory.current();
         let n_records = round(kind, rooms, &mut lanes, &mut directory, lessons).await?;
         let positions: Vec<u64> = lanes.iter().map(|lane| lane.position).collect();
         progress.send_modify(|progress| {
@@ -312,7 +318,8 @@ async fn load_lanes<S: Stage>(
         stage.restore(state).map_err(|why| {
             anyhow::anyhow!("the saved state of {} in lane {partition} cannot be read: {why}", kind.name)
         })?;
-        lanes.push(Lane { stage, position, watermarks: Watermarks::new(watermarks), counts });
+        let directory = directory.clone();
+        lanes.push(Lane { stage, directory, position, watermarks: Watermarks::new(watermarks), counts });
     }
     Ok(lanes)
 }
@@ -335,6 +342,7 @@ async fn round<S: Stage>(
             continue;
         }
         let mut kept = Vec::new();
+        lane.refresh(kind, directory);
         for stored in batch.records {
             n_records += 1;
             let at = Place { kind_name: kind.name, topic: kind.topic, partition, offset: stored.offset };
@@ -354,6 +362,12 @@ async fn round<S: Stage>(
                 continue;
             }
             let is_counted = if resubmit::is_resent(record.origin.as_ref()) {
+                // It comes again because something was changed for it: that change must be in force.
+                let latest = rooms.directory.current();
+                if latest.revision > directory.revision {
+                    *directory = latest;
+                    lane.refresh(kind, directory);
+                }
                 lane.counts.saw_again(&record.body)
             } else {
                 lane.counts.saw(&record.body)
@@ -370,7 +384,7 @@ async fn round<S: Stage>(
             if config_revision(&record.body) > directory.revision {
                 // The call was made under data we have not loaded: wait for it rather than price by the old.
                 *directory = rooms.directory.reload().await?;
-                (kind.refresh)(&mut lane.stage, directory);
+                lane.refresh(kind, directory);
             }
             let mut effects = Effects::default();
             let input = StageInput { partition, offset: stored.offset, body: &record.body };

@@ -144,6 +144,7 @@ async fn outputs_appended_again_after_a_crash_are_applied_once() {
             let mut directory = house.rooms.directory.current();
             let mut lanes = vec![Lane {
                 stage: Forward,
+                directory: directory.clone(),
                 position: 0,
                 watermarks: Watermarks::new(Vec::new()),
                 counts: Counts::default(),
@@ -326,4 +327,64 @@ fn only_watermarks_that_rose_are_committed() {
     assert!(marks.admit(None));
     assert_eq!(marks.take_risen(), [mark(0, 6, 0)]);
     assert_eq!(marks.take_risen(), []);
+}
+
+/// Says in suspense which revision it worked with.
+#[derive(Default)]
+struct Witness {
+    revision: i64,
+}
+
+impl Stage for Witness {
+    fn apply(&mut self, _input: StageInput<'_>, effects: &mut Effects) {
+        effects.suspend(Suspended {
+            code: format!("REV{}", self.revision),
+            message: String::new(),
+            retry: Retry::AfterRepair,
+            account: AccountId::NOBODY,
+            cdr: None,
+        });
+    }
+
+    fn take_changes(&mut self) -> Vec<StateChange> {
+        Vec::new()
+    }
+
+    fn restore(&mut self, _entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn data_loaded_for_one_lane_reaches_the_others_too() {
+    let house = House::new().await;
+    let kind = Kind {
+        name: "mediator",
+        topic: Topic::Calls,
+        make: Box::new(Witness::default),
+        refresh: Box::new(|stage: &mut Witness, directory| stage.revision = directory.revision),
+    };
+    let mut directory = house.rooms.directory.current();
+    let mut lanes = load_lanes(&kind, &house.rooms, &directory).await.unwrap();
+    // Somebody changes something, and a call is made under it before this process has heard.
+    let lock = model::Lock {
+        tenant: TenantId(1),
+        account: AccountId(7),
+        level: model::LockLevel::Outgoing,
+        source: model::LockSource::Admin,
+        reason: String::new(),
+        alert: None,
+        since: DateTime::UNIX_EPOCH,
+        until: None,
+    };
+    house.rooms.store.set_lock(&lock, "test", DateTime::UNIX_EPOCH).await.unwrap();
+    let moment = model::Moment { wall: DateTime::UNIX_EPOCH, mono: Duration::ZERO };
+    let mut event = switch::node_started("sw1", 1, 1, moment, AccountId(7));
+    event.config_revision = 1;
+    house.append(Topic::Calls, 0, vec![bytes(Body::Call(event))]).await;
+    round(&kind, &house.rooms, &mut lanes, &mut directory, &Lessons::default()).await.unwrap();
+    house.append(Topic::Calls, 1, vec![bytes(Body::Tick(DateTime::UNIX_EPOCH))]).await;
+    round(&kind, &house.rooms, &mut lanes, &mut directory, &Lessons::default()).await.unwrap();
+    let codes: Vec<String> = house.suspended().await.into_iter().map(|(code, _, _)| code).collect();
+    assert_eq!(codes, ["REV1", "REV1"]);
 }
