@@ -184,11 +184,17 @@ fn changed_tariff_is_a_new_version_and_an_unchanged_one_is_none() {
     assert_eq!(import(), "tariff versions  1 added, 0 changed, 3 as they were");
     assert_eq!(import(), "tariff versions  0 added, 0 changed, 4 as they were");
     // What was in force once is priced: it does not change any more.
-    refused_world(
-        &made,
-        "tariffs = [{ dir = \"tollbook/tariffs/reseller\", valid_from = \"2026-01-01T00:00:00Z\" }]\n",
-        &["reseller", "in the past"],
-    );
+    let past = "tariffs = [{ dir = \"tollbook/tariffs/reseller\", valid_from = \"2026-01-01T00:00:00Z\" }]\n";
+    let fees = made.home().join("tariffs/reseller/fees.csv");
+    let text = std::fs::read_to_string(&fees).unwrap();
+    let fee = text.lines().nth(1).unwrap();
+    std::fs::write(&fees, text.replacen(fee, &fee.replace("0.0083", "0.0084"), 1)).unwrap();
+    refused_world(&made, past, &["reseller", "in the past"]);
+    // But for a number that had no fee: a call in suspense waits for it.
+    let (_, of_a_number) = fee.split_once(",1,").unwrap();
+    std::fs::write(&fees, format!("{}\n,9999,{of_a_number}\n", text.trim_end())).unwrap();
+    let world = write_file(made.path(), "past.toml", past);
+    assert!(made.run_command(&["import", world.to_str().unwrap()]).contains("tariff versions  1 added"));
 }
 
 /// The retail tariff and two calls in a directory of their own.
