@@ -19,7 +19,7 @@ use crate::cli::DemoArgs;
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
 use crate::commands::init::write_installation;
-use crate::commands::run::wait_for_stop;
+use crate::commands::run::StopSignals;
 use crate::config::Config;
 use crate::demo_traffic::{Caller, Phones, gateway_answers, phones_answer, plan};
 use crate::failure::UserError;
@@ -74,8 +74,9 @@ pub(crate) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         Summary { args: &args, house: &house, directory: &directory, traffic, books, files, mails, password };
     summary.print(&store).await?;
     if args.stay {
+        let mut stop = StopSignals::listen()?;
         println!("\nrunning until Ctrl-C");
-        wait_for_stop().await?;
+        stop.wait().await;
     }
     house.stop().await
 }

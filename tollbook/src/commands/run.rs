@@ -1,6 +1,6 @@
 //! `tollbook run`: the installation, until it is told to stop.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -8,21 +8,34 @@ use crate::system::System;
 
 /// Runs until SIGINT or SIGTERM.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    // Before anything starts: a signal that comes meanwhile must stop the house in order too, not kill it.
+    let mut stop = StopSignals::listen()?;
     let house = System::start(config, Clock::start()).await?;
     println!("SIP      {}", house.addresses.sip);
     println!("SFTP     {}  host key {}", house.addresses.sftp, house.sftp_fingerprint);
     println!("console  http://{}/", house.addresses.web);
-    wait_for_stop().await?;
+    stop.wait().await;
     println!("stopping");
     house.stop().await
 }
 
-/// Resolves at SIGINT or SIGTERM.
-pub(crate) async fn wait_for_stop() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
+/// SIGINT and SIGTERM. From [`StopSignals::listen`] on they no longer end the process by themselves.
+pub(crate) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Takes both signals over.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    Ok(())
+
+    /// Resolves at the first of them since [`StopSignals::listen`].
+    pub(crate) async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
