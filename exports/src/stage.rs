@@ -38,7 +38,8 @@ impl Stage for ExportStage {
             | Body::Cdr(_)
             | Body::Edr(_)
             | Body::Posting(_)
-            | Body::Control(_) => {}
+            | Body::Control(_)
+            | Body::Accrual(_) => {}
         }
     }
 

@@ -1,22 +1,25 @@
-//! The fraud desk of one lane: counts rated calls, fires when a limit is reached, lifts its locks when their time is up.
+//! The spend limits of one lane: counts rated calls and calls in progress, warns, fires when a limit is reached, lifts its locks
+//! when their time is up.
 //!
-//! In: rated calls and ticks. Out: alerts, locks, control messages, suspended records. Timers run on ticks alone: the
+//! In: rated calls, accruals and ticks. Out: alerts, locks, control messages, suspended records. Timers run on ticks alone: the
 //! clock of a switch that is ahead lifts no lock early.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use model::{
-    Account, AccountId, Alert, AlertId, Body, CdrId, Control, Direction, Directory, Effect, Effects,
-    FraudLimit, Lock, LockLevel, LockSource, Money, Provider, RatedCdr, Stage, StageInput, StateChange,
-    Topic,
+    Account, AccountId, Accrual, Alert, AlertId, AlertSeverity, Body, CdrId, Charge, Control, Direction,
+    Directory, Effect, Effects, FraudCompat, FraudLimit, FraudPrice, FraudUnlock, Lock, LockLevel,
+    LockSource, Money, ProfileId, Provider, RatedCdr, Stage, StageInput, StateChange, Topic,
 };
 use rust_decimal::Decimal;
 
-use crate::day::{day_of, end_of};
-use crate::state::{Counted, Held, Period, State};
-use crate::{DAILY_SPEND, FraudError};
+use crate::day::day_of;
+use crate::locking;
+use crate::period::PeriodKey;
+use crate::state::{Counted, Period, Running, State, Sums};
+use crate::{DAILY_SPEND, FraudError, INTERVAL_SPEND};
 
 /// Calls named in an alert.
 const EVIDENCE_MAX: usize = 10;
@@ -25,12 +28,17 @@ const EVIDENCE_MAX: usize = 10;
 /// remembers its partial records.
 const PERIODS_KEPT: TimeDelta = TimeDelta::days(3);
 
+/// A call in progress that was not heard of for so long is over: the switch gives a sign of life every 30 s.
+const RUNNING_KEPT: TimeDelta = TimeDelta::minutes(5);
+
 /// The fraud desk of one lane.
 #[derive(Debug, Default)]
 pub struct FraudDesk {
     directory: Arc<Directory>,
     /// Where each account stands in the directory.
     account_idx: HashMap<AccountId, usize>,
+    /// Where the limits of each profile stand.
+    profile_idx: HashMap<ProfileId, usize>,
     state: State,
 }
 
@@ -44,12 +52,15 @@ impl FraudDesk {
     pub fn set_directory(&mut self, directory: Arc<Directory>) {
         self.account_idx =
             directory.accounts.iter().enumerate().map(|(idx, account)| (account.id, idx)).collect();
+        self.profile_idx =
+            directory.profile_limits.iter().enumerate().map(|(idx, limits)| (limits.profile, idx)).collect();
         self.directory = directory;
     }
 
-    /// Adds a rated call to its account's day, or corrects what was added before.
+    /// Adds a rated call to its account's day and billing interval, or corrects what was added before.
     fn count(&mut self, rated: &RatedCdr, effects: &mut Effects) -> Result<(), FraudError> {
         let cdr = &rated.cdr;
+        self.state.end_running(cdr.id);
         let known = self.state.calls.get(&cdr.id).cloned();
         if known.as_ref().is_some_and(|known| known.revision >= cdr.revision) {
             return Ok(());
@@ -58,15 +69,13 @@ impl FraudDesk {
             self.take_back(cdr.id, cdr.revision, known);
             return Ok(());
         };
-        let out_of_range = FraudError::OutOfRange { account: charge.account };
-        let amount = charge.cost.checked_add(charge.free_cash).ok_or_else(|| out_of_range.clone())?;
-        if amount.is_zero() && known.is_none() && cdr.revision == 0 {
+        let sums = sums_of(charge, rated.charge(Provider::Reseller, Direction::Out))
+            .ok_or(FraudError::OutOfRange { account: charge.account })?;
+        if sums.is_zero() && known.is_none() && cdr.revision == 0 {
             return Ok(());
         }
         let directory = Arc::clone(&self.directory);
-        let Some(account) =
-            self.account_idx.get(&charge.account).and_then(|idx| directory.accounts.get(*idx))
-        else {
+        let Some(account) = self.account(&directory, charge.account) else {
             return Err(FraudError::UnknownAccount { account: charge.account });
         };
         if charge.currency != account.currency {
@@ -77,105 +86,235 @@ impl FraudDesk {
             });
         }
         let day = day_of(cdr.end_at(), account.timezone);
-        let ends = end_of(day, account.timezone);
-        if self.state.clock.is_some_and(|clock| is_history(ends, clock)) {
+        if self.is_history(PeriodKey::Day(day), account) {
             self.take_back(cdr.id, cdr.revision, known);
             return Ok(());
         }
-        let spent = self.state.periods.get(&(account.id, day)).map_or(Decimal::ZERO, |period| period.spent);
-        let corrected = match &known {
-            Some(known) if (known.account, known.day) == (account.id, day) => spent.checked_sub(known.amount),
-            Some(_) | None => Some(spent),
-        };
-        let spent = corrected.and_then(|spent| spent.checked_add(amount)).ok_or(out_of_range)?;
+        // All or nothing: nothing is changed before it is known that both sums hold.
+        let counted = Counted::new(cdr.revision, account.id, day, sums);
+        for key in [PeriodKey::Day(day), PeriodKey::month_of(day)] {
+            self.sums_with(account.id, key, known.as_ref(), sums)
+                .ok_or(FraudError::OutOfRange { account: account.id })?;
+        }
         self.take_back(cdr.id, cdr.revision, known.clone());
         if let Some(known) = known
-            && let Some(earlier) = self.state.period_mut(known.account, known.day)
+            && let Some(earlier) = self.state.period_mut(known.account, PeriodKey::Day(known.day))
         {
             earlier.calls.remove(&cdr.id);
         }
-        let period = self.state.period(account.id, day, ends);
-        period.spent = spent;
-        period.calls.insert(cdr.id);
-        self.state.set_call(cdr.id, Counted { revision: cdr.revision, account: account.id, day, amount });
-        if let Some(limit) = &account.fraud.daily {
-            self.check_limit(limit, account, cdr.id, cdr.end_at(), effects);
+        for key in [PeriodKey::Day(day), PeriodKey::month_of(day)] {
+            let period = self.state.period(account.id, key, key.ends(account.timezone));
+            let with = period.sums().checked_add(sums);
+            period.set_sums(with.expect("looked at above"));
+            match key {
+                PeriodKey::Day(_) => {
+                    period.calls.insert(cdr.id);
+                }
+                PeriodKey::Month(_) => {
+                    period.dearest.push((sums.full, cdr.id));
+                    dearest_first(&mut period.dearest);
+                }
+            }
+        }
+        self.state.set_call(cdr.id, counted);
+        self.check_limits(account, day, cdr.start_at, cdr.end_at(), effects);
+        Ok(())
+    }
+
+    /// What the period would come to with the call counted at `sums` in the place of what is known of it.
+    fn sums_with(
+        &self,
+        account: AccountId,
+        key: PeriodKey,
+        known: Option<&Counted>,
+        sums: Sums,
+    ) -> Option<Sums> {
+        let there = self.state.periods.get(&(account, key)).map(Period::sums).unwrap_or_default();
+        let without = match known {
+            Some(known)
+                if known.account == account && [PeriodKey::Day(known.day), PeriodKey::month_of(known.day)].contains(&key) =>
+            {
+                there.checked_sub(known.sums())?
+            }
+            Some(_) | None => there,
+        };
+        without.checked_add(sums)
+    }
+
+    /// A call in progress has cost so much so far.
+    fn accrue(&mut self, accrual: &Accrual, effects: &mut Effects) -> Result<(), FraudError> {
+        let directory = Arc::clone(&self.directory);
+        let Some(account) = self.account(&directory, accrual.account) else {
+            return Err(FraudError::UnknownAccount { account: accrual.account });
+        };
+        // An estimate that came late, or in the currency of a profile that the account has no more, is none.
+        if self.state.calls.contains_key(&accrual.cdr) || accrual.amount.currency != account.currency {
+            return Ok(());
+        }
+        let running = Running { account: account.id, amount: accrual.amount.amount, at: accrual.at };
+        self.state.set_running(accrual.cdr, running);
+        let day = day_of(accrual.at, account.timezone);
+        if !self.is_history(PeriodKey::Day(day), account) {
+            self.check_limits(account, day, accrual.at, accrual.at, effects);
         }
         Ok(())
+    }
+
+    fn account<'a>(&self, directory: &'a Directory, id: AccountId) -> Option<&'a Account> {
+        self.account_idx.get(&id).and_then(|idx| directory.accounts.get(*idx))
+    }
+
+    /// Whether a period is no longer remembered.
+    fn is_history(&self, key: PeriodKey, account: &Account) -> bool {
+        let ends = self
+            .state
+            .periods
+            .get(&(account.id, key))
+            .map_or_else(|| key.ends(account.timezone), |period| period.ends);
+        self.state.clock.is_some_and(|clock| is_history(ends, clock))
     }
 
     /// What an earlier revision added no longer counts. The call stays known, at nothing.
     fn take_back(&mut self, cdr: CdrId, revision: u32, known: Option<Counted>) {
         let Some(known) = known else { return };
-        if let Some(period) = self.state.period_mut(known.account, known.day) {
-            period.spent -= known.amount;
+        for key in [PeriodKey::Day(known.day), PeriodKey::month_of(known.day)] {
+            if let Some(period) = self.state.period_mut(known.account, key) {
+                // It was added once, so that it can be taken away.
+                let less = period.sums().checked_sub(known.sums());
+                period.set_sums(less.unwrap_or_default());
+                period.dearest.retain(|(_, dear)| *dear != cdr);
+            }
         }
-        self.state.set_call(cdr, Counted { revision, amount: Decimal::ZERO, ..known });
+        self.state.set_call(cdr, Counted::new(revision, known.account, known.day, Sums::default()));
     }
 
-    /// Fires if the day of this call has reached the limit, and again when it has reached twice, four times, eight times
-    /// the limit: somebody may have lifted the lock, and the next loss must not go unseen.
+    /// The limit of an account for a period: its own, or that of the profile in force at `at`.
+    fn limit<'a>(
+        &self,
+        directory: &'a Directory,
+        account: &'a Account,
+        key: PeriodKey,
+        at: DateTime<Utc>,
+    ) -> Option<&'a FraudLimit> {
+        let of = |policy: &'a model::FraudPolicy| match key {
+            PeriodKey::Day(_) => policy.daily.as_ref(),
+            PeriodKey::Month(_) => policy.interval.as_ref(),
+        };
+        of(&account.fraud).or_else(|| {
+            let profile = account.profile_at(at)?;
+            let limits = directory.profile_limits.get(*self.profile_idx.get(&profile)?)?;
+            of(&limits.fraud)
+        })
+    }
+
+    /// Looks at both limits after a call of `day` was counted. Both may fire; the stronger lock wins.
+    fn check_limits(
+        &mut self,
+        account: &Account,
+        day: NaiveDate,
+        started_at: DateTime<Utc>,
+        at: DateTime<Utc>,
+        effects: &mut Effects,
+    ) {
+        let directory = Arc::clone(&self.directory);
+        for key in [PeriodKey::Day(day), PeriodKey::month_of(day)] {
+            if let Some(limit) = self.limit(&directory, account, key, started_at) {
+                self.check_limit(limit, account, key, at, effects);
+            }
+        }
+    }
+
+    /// Fires if the period has reached the limit, and again when it has reached twice, four times, eight times the limit:
+    /// somebody may have lifted the lock, and the next loss must not go unseen. Warns of what is short of it.
     fn check_limit(
         &mut self,
         limit: &FraudLimit,
         account: &Account,
-        cdr: CdrId,
+        key: PeriodKey,
         at: DateTime<Utc>,
         effects: &mut Effects,
     ) {
-        let Some(day) = self.state.calls.get(&cdr).map(|counted| counted.day) else { return };
-        let Some(period) = self.state.periods.get(&(account.id, day)) else { return };
-        if threshold(period, limit.amount).is_none_or(|threshold| period.spent < threshold) {
-            return;
+        let counts_running = limit.compat.is_none() && limit.price == FraudPrice::Customer;
+        let mut spent = self
+            .state
+            .periods
+            .get(&(account.id, key))
+            .map_or(Decimal::ZERO, |period| counted(limit, period.sums()));
+        let mut running = Vec::new();
+        if counts_running {
+            running.extend(self.state.running_of(account.id));
+            let Some(with) = running.iter().try_fold(spent, |sum, (amount, _)| sum.checked_add(*amount))
+            else {
+                return;
+            };
+            spent = with;
         }
-        let (spent, ends) = (period.spent, period.ends);
-        let n_fired = period.n_fired.max(u32::from(period.has_fired)) + 1;
-        let evidence = self.dearest_calls(&period.calls);
-        let changed = self.state.period(account.id, day, ends);
+        let period = self.state.periods.get(&(account.id, key));
+        if threshold(period, limit.amount).is_some_and(|threshold| spent >= threshold) {
+            self.fire(limit, account, key, spent, &running, at, effects);
+        } else if period.is_none_or(|period| !period.has_fired) {
+            self.warn(limit, account, key, spent, &running, at, effects);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the facts of one crossing")]
+    fn fire(
+        &mut self,
+        limit: &FraudLimit,
+        account: &Account,
+        key: PeriodKey,
+        spent: Decimal,
+        running: &[(Decimal, CdrId)],
+        at: DateTime<Utc>,
+        effects: &mut Effects,
+    ) {
+        let ends = key.ends(account.timezone);
+        let changed = self.state.period(account.id, key, ends);
+        let n_fired = changed.n_fired.max(u32::from(changed.has_fired)) + 1;
         (changed.has_fired, changed.n_fired, changed.fired_at) = (true, n_fired, Some(spent));
+        let update = changed.n_warned + n_fired - 1;
 
         let now = self.state.clock.map_or(at, |clock| clock.max(at));
+        let until = match limit.unlock {
+            FraudUnlock::PeriodEnd => Some(ends),
+            FraudUnlock::ByHand => None,
+            FraudUnlock::After(span) => now.checked_add_signed(span.delta()),
+        };
         // A limit of yesterday, found out today, is worth a mail; a lock would lift at once.
-        let level = if now < ends { limit.lock } else { LockLevel::None };
-        // Our own lock of this day may have been lifted by hand since; only the directory can tell.
-        let in_force = self.strongest_lock(account.id, now, n_fired == 1);
-        let in_force_level = in_force.as_ref().map_or(LockLevel::None, |lock| lock.level);
-        let is_stronger = level.number() > in_force_level.number();
-        let period = if n_fired == 1 { day.to_string() } else { format!("{day}/{n_fired}") };
-        let alert = AlertId::derive(DAILY_SPEND, account.id, &period);
-        effects.0.push(Effect::Alert(Box::new(Alert {
-            id: alert,
+        let level = if until.is_none_or(|until| now < until) { limit.lock } else { LockLevel::None };
+        let rule = rule_of(key);
+        let alert = AlertId::derive(rule, account.id, &key.to_string());
+        let wanted = Lock {
             tenant: account.tenant,
             account: account.id,
-            rule: DAILY_SPEND.to_owned(),
-            period,
-            limit: Money::new(limit.amount, account.currency),
-            value: Money::new(spent, account.currency),
-            lock: if is_stronger { level } else { in_force_level },
-            notify: limit.notify.clone(),
-            evidence,
-            at,
-        })));
-        if is_stronger {
-            let lock = Lock {
-                tenant: account.tenant,
-                account: account.id,
-                level,
-                source: LockSource::Fraud,
-                reason: format!(
-                    "spent {spent} {currency} on {day}, the daily limit is {limit} {currency}",
-                    spent = spent.normalize(),
-                    limit = limit.amount.normalize(),
-                    currency = account.currency,
-                ),
-                alert: Some(alert),
-                since: at,
-                until: Some(ends),
-            };
-            announce(lock.clone(), effects);
-            let hides = self.hidden_lock(account.id, now);
-            self.state.hold(Held { lock, hides });
+            level,
+            source: LockSource::Fraud,
+            reason: format!(
+                "spent {spent} {currency} {of} {key}, the {kind} limit is {limit} {currency}",
+                spent = spent.normalize(),
+                of = match key {
+                    PeriodKey::Day(_) => "on",
+                    PeriodKey::Month(_) => "in",
+                },
+                kind = key.adjective(),
+                limit = limit.amount.normalize(),
+                currency = account.currency,
+            ),
+            alert: Some(alert),
+            since: at,
+            until,
+        };
+        let place = effects.0.len();
+        let held = self.state.held.get(&account.id);
+        // Our own lock of this period may have been lifted by hand since; only the directory can tell.
+        let outcome = locking::set(wanted, held, n_fired == 1, &self.directory, now, effects);
+        if let Some(held) = outcome.held {
+            self.state.hold(held);
         }
+        let told = Told { severity: AlertSeverity::Breach, update, lock: outcome.level };
+        let alert = self.alert(limit, account, key, spent, running, at, told);
+        // The alert first: its lock names it.
+        effects.0.insert(place, Effect::Alert(Box::new(alert)));
         if level.blocks_outgoing() {
             // Also under a lock of somebody else: that one stops new calls, these are still running up the bill.
             effects.append(
@@ -186,50 +325,75 @@ impl FraudDesk {
         }
     }
 
-    /// Dearest first; among equals by id, so that a replay names the same ones.
-    fn dearest_calls<'a>(&self, calls: impl IntoIterator<Item = &'a CdrId>) -> Vec<CdrId> {
-        let mut dearest: Vec<(Decimal, CdrId)> = calls
-            .into_iter()
-            .filter_map(|cdr| self.state.calls.get(cdr).map(|counted| (counted.amount, *cdr)))
-            .filter(|(amount, _)| !amount.is_zero())
-            .collect();
-        dearest.sort_by(|(amount_a, a), (amount_b, b)| amount_b.cmp(amount_a).then(a.cmp(b)));
-        dearest.truncate(EVIDENCE_MAX);
-        dearest.into_iter().map(|(_, cdr)| cdr).collect()
+    #[expect(clippy::too_many_arguments, reason = "the facts of one crossing")]
+    fn warn(
+        &mut self,
+        limit: &FraudLimit,
+        account: &Account,
+        key: PeriodKey,
+        spent: Decimal,
+        running: &[(Decimal, CdrId)],
+        at: DateTime<Utc>,
+        effects: &mut Effects,
+    ) {
+        let warned = self.state.periods.get(&(account.id, key)).map_or(0, |period| period.warned_percent);
+        let reached = |percent: u32| {
+            let part = limit.amount.checked_mul(Decimal::new(i64::from(percent), 2));
+            part.is_some_and(|part| spent >= part)
+        };
+        let highest = limit.warn_percent.iter().copied().filter(|percent| reached(*percent)).max();
+        let Some(percent) = highest.filter(|percent| *percent > warned) else { return };
+        let period = self.state.period(account.id, key, key.ends(account.timezone));
+        period.warned_percent = percent;
+        let update = period.n_warned;
+        period.n_warned += 1;
+        let told = Told { severity: AlertSeverity::Warning, update, lock: LockLevel::None };
+        let alert = self.alert(limit, account, key, spent, running, at, told);
+        effects.0.push(Effect::Alert(Box::new(alert)));
     }
 
-    /// The strongest lock of an account at `now`, by the directory and, if wanted, by what we set ourselves since.
-    fn strongest_lock(&self, account: AccountId, now: DateTime<Utc>, with_ours: bool) -> Option<Lock> {
-        let held = self.state.held.get(&account).map(|held| &held.lock).filter(|_| with_ours);
-        self.locks_in_directory(account)
-            .chain(held)
-            .filter(|lock| is_in_force(lock, now))
-            .max_by_key(|lock| lock.level.number())
-            .cloned()
+    #[expect(clippy::too_many_arguments, reason = "the facts of one alert")]
+    fn alert(
+        &self,
+        limit: &FraudLimit,
+        account: &Account,
+        key: PeriodKey,
+        spent: Decimal,
+        running: &[(Decimal, CdrId)],
+        at: DateTime<Utc>,
+        told: Told,
+    ) -> Alert {
+        let mut evidence = running.to_vec();
+        if let Some(period) = self.state.periods.get(&(account.id, key)) {
+            evidence.extend(&period.dearest);
+            evidence.extend(period.calls.iter().filter_map(|cdr| {
+                let known = self.state.calls.get(cdr)?;
+                Some((counted(limit, known.sums()), *cdr))
+            }));
+        }
+        dearest_first(&mut evidence);
+        let rule = rule_of(key);
+        Alert {
+            id: AlertId::derive(rule, account.id, &key.to_string()),
+            tenant: account.tenant,
+            account: account.id,
+            rule: rule.to_owned(),
+            period: key.to_string(),
+            limit: Money::new(limit.amount, account.currency),
+            value: Money::new(spent, account.currency),
+            lock: told.lock,
+            notify: limit.notify.clone(),
+            evidence: evidence.into_iter().map(|(_, cdr)| cdr).collect(),
+            at,
+            severity: told.severity,
+            update: told.update,
+            finding: None,
+        }
     }
 
-    /// The strongest lock that is not the work of a rule: what a new lock of ours will stand before.
-    fn hidden_lock(&self, account: AccountId, now: DateTime<Utc>) -> Option<Lock> {
-        let inherited = self.state.held.get(&account).and_then(|held| held.hides.as_ref());
-        self.locks_in_directory(account)
-            .filter(|lock| lock.source != LockSource::Fraud || lock.alert.is_none())
-            .chain(inherited)
-            .filter(|lock| is_in_force(lock, now))
-            .max_by_key(|lock| lock.level.number())
-            .cloned()
-    }
-
-    fn locks_in_directory(&self, account: AccountId) -> impl Iterator<Item = &Lock> {
-        // A lifted lock is listed too, with level `none`.
-        self.directory
-            .locks
-            .iter()
-            .filter(move |lock| lock.account == account && lock.level != LockLevel::None)
-    }
-
-    /// Lifts the locks whose time is up, and forgets days long gone.
+    /// Lifts the locks whose time is up, and forgets what is long gone.
     fn pass_time(&mut self, now: DateTime<Utc>, effects: &mut Effects) {
-        let due: Vec<Held> = self
+        let due: Vec<_> = self
             .state
             .held
             .values()
@@ -238,7 +402,19 @@ impl FraudDesk {
             .collect();
         for held in due {
             self.state.release(held.lock.account);
-            self.lift(held, now, effects);
+            if let Some(next) = locking::lift(held, &self.directory, now, effects) {
+                self.state.hold(next);
+            }
+        }
+        let silent: Vec<CdrId> = self
+            .state
+            .running
+            .iter()
+            .filter(|(_, running)| now.signed_duration_since(running.at) > RUNNING_KEPT)
+            .map(|(cdr, _)| *cdr)
+            .collect();
+        for cdr in silent {
+            self.state.end_running(cdr);
         }
         let history: Vec<_> = self
             .state
@@ -247,40 +423,18 @@ impl FraudDesk {
             .filter(|(_, period)| is_history(period.ends, now))
             .map(|(key, _)| *key)
             .collect();
-        for (account, day) in history {
-            self.state.drop_period(account, day);
+        for (account, key) in history {
+            self.state.drop_period(account, key);
         }
     }
+}
 
-    fn lift(&self, held: Held, now: DateTime<Utc>, effects: &mut Effects) {
-        let Held { lock, hides } = held;
-        let is_ours = |other: &Lock| other.source == LockSource::Fraud && other.alert == lock.alert;
-        let ours_stands = self.locks_in_directory(lock.account).any(is_ours);
-        let other = self
-            .locks_in_directory(lock.account)
-            .filter(|other| !is_ours(other) && is_in_force(other, now))
-            .max_by_key(|other| other.level.number())
-            .cloned();
-        if other.is_some() && !ours_stands {
-            // Somebody has put another lock in the place of ours: it is not for us to lift.
-            return;
-        }
-        announce(
-            Lock {
-                level: LockLevel::None,
-                reason: "the day whose limit was reached is over".to_owned(),
-                since: lock.until.unwrap_or(now),
-                until: None,
-                ..lock.clone()
-            },
-            effects,
-        );
-        // The lock that ours stood before, unless a person has lifted it all in the meantime.
-        let hidden = hides.filter(|hidden| ours_stands && is_in_force(hidden, now));
-        if let Some(back) = other.or(hidden) {
-            announce(back, effects);
-        }
-    }
+/// What an alert says besides the sums.
+#[derive(Clone, Copy)]
+struct Told {
+    severity: AlertSeverity,
+    update: u32,
+    lock: LockLevel,
 }
 
 impl Stage for FraudDesk {
@@ -294,6 +448,12 @@ impl Stage for FraudDesk {
             Body::Rated(rated) => {
                 if let Err(error) = self.count(rated, effects) {
                     effects.suspend(error.suspended(rated.cdr.payer, Some(rated.cdr.id)));
+                }
+                return;
+            }
+            Body::Accrual(accrual) => {
+                if let Err(error) = self.accrue(accrual, effects) {
+                    effects.suspend(error.suspended(accrual.account, Some(accrual.cdr)));
                 }
                 return;
             }
@@ -315,22 +475,44 @@ impl Stage for FraudDesk {
     }
 }
 
-/// Keeps a lock and tells every process.
-fn announce(lock: Lock, effects: &mut Effects) {
-    let account = lock.account;
-    effects.0.push(Effect::Lock(Box::new(lock.clone())));
-    effects.append(Topic::Control, account, Body::Control(Control::LockChanged(lock)));
+/// What one call counts. Without a reseller, or with one that pays in another currency, the customer's price stands for both.
+fn sums_of(customer: &Charge, reseller: Option<&Charge>) -> Option<Sums> {
+    let full = customer.cost.checked_add(customer.free_cash)?;
+    let reseller = match reseller {
+        Some(charge) if charge.currency == customer.currency => charge.cost.checked_add(charge.free_cash)?,
+        Some(_) | None => full,
+    };
+    Some(Sums { full, unpaid: customer.cost, reseller })
 }
 
-fn is_in_force(lock: &Lock, now: DateTime<Utc>) -> bool {
-    lock.level != LockLevel::None && lock.until.is_none_or(|until| until > now)
+/// The figure that a limit is about.
+fn counted(limit: &FraudLimit, sums: Sums) -> Decimal {
+    match (limit.price, limit.compat) {
+        (FraudPrice::Reseller, _) => sums.reseller,
+        (FraudPrice::Customer, Some(FraudCompat::Reference)) => sums.unpaid,
+        (FraudPrice::Customer, None) => sums.full,
+    }
 }
 
-/// What the day may come to before it fires next: the limit, doubled until it is above what was spent at the last time.
-fn threshold(period: &Period, limit: Decimal) -> Option<Decimal> {
-    let fired_at = match period.fired_at {
+const fn rule_of(key: PeriodKey) -> &'static str {
+    match key {
+        PeriodKey::Day(_) => DAILY_SPEND,
+        PeriodKey::Month(_) => INTERVAL_SPEND,
+    }
+}
+
+/// Dearest first; among equals by id, so that a replay names the same ones. What costs nothing shows nothing.
+fn dearest_first(calls: &mut Vec<(Decimal, CdrId)>) {
+    calls.retain(|(amount, _)| !amount.is_zero());
+    calls.sort_by(|(amount_a, a), (amount_b, b)| amount_b.cmp(amount_a).then(a.cmp(b)));
+    calls.truncate(EVIDENCE_MAX);
+}
+
+/// What the period may come to before it fires next: the limit, doubled until it is above what was spent at the last time.
+fn threshold(period: Option<&Period>, limit: Decimal) -> Option<Decimal> {
+    let fired_at = match period.and_then(|period| period.fired_at) {
         Some(fired_at) => fired_at,
-        None if period.has_fired => limit,
+        None if period.is_some_and(|period| period.has_fired) => limit,
         None => return Some(limit),
     };
     let mut threshold = limit;
@@ -341,7 +523,7 @@ fn threshold(period: &Period, limit: Decimal) -> Option<Decimal> {
     (threshold > fired_at).then_some(threshold)
 }
 
-/// Whether a day that ended at `ends` is no longer remembered.
+/// Whether a period that ended at `ends` is no longer remembered.
 fn is_history(ends: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     ends.checked_add_signed(PERIODS_KEPT).is_none_or(|until| until <= now)
 }

@@ -15,6 +15,8 @@
 mod day;
 mod desk;
 mod error;
+mod locking;
+mod period;
 mod state;
 
 pub use desk::FraudDesk;
@@ -23,7 +25,5 @@ pub use error::FraudError;
 /// The limit on what an account spends in one of its days.
 pub const DAILY_SPEND: &str = "daily_spend";
 
-/// The names of all rules, as they stand in alerts.
-pub const fn rules() -> &'static [&'static str] {
-    &[DAILY_SPEND]
-}
+/// The limit on what an account spends in one of its billing intervals.
+pub const INTERVAL_SPEND: &str = "interval_spend";

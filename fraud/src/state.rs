@@ -1,4 +1,5 @@
-//! What a lane knows: the calls counted, their sums by account and day, and the locks it has set.
+//! What a lane knows: the calls counted, their sums by account and period, what calls in progress have cost so far, and the locks
+//! it has set.
 //!
 //! Each entry is JSON under a key of its own, so that a call changes a few hundred bytes and not the history of its
 //! account. Later versions read what earlier ones wrote.
@@ -6,10 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use model::{AccountId, CdrId, Lock, StateChange};
+use model::{AccountId, CdrId, StateChange};
 use rust_decimal::Decimal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::locking::Held;
+use crate::period::PeriodKey;
 
 /// Of the entries.
 const STATE_VERSION: u32 = 1;
@@ -18,6 +22,40 @@ const CLOCK_KEY: &str = "clock";
 const CALL_PREFIX: &str = "call/";
 const PERIOD_PREFIX: &str = "period/";
 const LOCK_PREFIX: &str = "lock/";
+const RUNNING_PREFIX: &str = "running/";
+
+/// What one call, or all calls of a period, come to: each way of counting that a limit may ask for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    /// At the customer's price, whatever paid it.
+    pub(crate) full: Decimal,
+    /// Of this what remains to be paid: the reference's figure.
+    pub(crate) unpaid: Decimal,
+    /// At the reseller's price.
+    pub(crate) reseller: Decimal,
+}
+
+impl Sums {
+    pub(crate) fn checked_add(self, other: Sums) -> Option<Sums> {
+        Some(Sums {
+            full: self.full.checked_add(other.full)?,
+            unpaid: self.unpaid.checked_add(other.unpaid)?,
+            reseller: self.reseller.checked_add(other.reseller)?,
+        })
+    }
+
+    pub(crate) fn checked_sub(self, other: Sums) -> Option<Sums> {
+        Some(Sums {
+            full: self.full.checked_sub(other.full)?,
+            unpaid: self.unpaid.checked_sub(other.unpaid)?,
+            reseller: self.reseller.checked_sub(other.reseller)?,
+        })
+    }
+
+    pub(crate) fn is_zero(&self) -> bool {
+        self.full.is_zero() && self.unpaid.is_zero() && self.reseller.is_zero()
+    }
+}
 
 /// One call as it was last counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,15 +63,45 @@ pub(crate) struct Counted {
     pub(crate) revision: u32,
     pub(crate) account: AccountId,
     pub(crate) day: NaiveDate,
-    pub(crate) amount: Decimal,
+    amount: Decimal,
+    /// Entries of earlier programs have neither; then nothing was paid otherwise, and the reseller's price is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unpaid: Option<Decimal>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reseller: Option<Decimal>,
 }
 
-/// One account on one of its days.
+impl Counted {
+    pub(crate) fn new(revision: u32, account: AccountId, day: NaiveDate, sums: Sums) -> Self {
+        Self {
+            revision,
+            account,
+            day,
+            amount: sums.full,
+            unpaid: (sums.unpaid != sums.full).then_some(sums.unpaid),
+            reseller: (sums.reseller != sums.full).then_some(sums.reseller),
+        }
+    }
+
+    pub(crate) fn sums(&self) -> Sums {
+        Sums {
+            full: self.amount,
+            unpaid: self.unpaid.unwrap_or(self.amount),
+            reseller: self.reseller.unwrap_or(self.amount),
+        }
+    }
+}
+
+/// One account in one of its days or billing intervals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Period {
     /// Sum of its calls.
-    pub(crate) spent: Decimal,
-    /// When the day is over.
+    spent: Decimal,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unpaid: Option<Decimal>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reseller: Option<Decimal>,
+    /// When it is over.
     pub(crate) ends: DateTime<Utc>,
     /// The limit was reached.
     pub(crate) has_fired: bool,
@@ -42,9 +110,34 @@ pub(crate) struct Period {
     pub(crate) n_fired: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fired_at: Option<Decimal>,
-    /// Its calls; rebuilt from their own entries.
+    /// The highest percentage warned of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) warned_percent: u32,
+    /// Warnings given.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) n_warned: u32,
+    /// Of a billing interval: its dearest calls, dearest first; those of a day are all known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dearest: Vec<(Decimal, CdrId)>,
+    /// Of a day: its calls; rebuilt from their own entries.
     #[serde(skip)]
     pub(crate) calls: BTreeSet<CdrId>,
+}
+
+impl Period {
+    pub(crate) fn sums(&self) -> Sums {
+        Sums {
+            full: self.spent,
+            unpaid: self.unpaid.unwrap_or(self.spent),
+            reseller: self.reseller.unwrap_or(self.spent),
+        }
+    }
+
+    pub(crate) fn set_sums(&mut self, sums: Sums) {
+        self.spent = sums.full;
+        self.unpaid = (sums.unpaid != sums.full).then_some(sums.unpaid);
+        self.reseller = (sums.reseller != sums.full).then_some(sums.reseller);
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
@@ -52,12 +145,12 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-/// A lock of ours that time will lift.
+/// A call in progress, as last heard of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Held {
-    pub(crate) lock: Lock,
-    /// The weaker lock of somebody else that it hides, to come back when ours is lifted.
-    pub(crate) hides: Option<Lock>,
+pub(crate) struct Running {
+    pub(crate) account: AccountId,
+    pub(crate) amount: Decimal,
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// Everything a lane knows.
@@ -66,7 +159,10 @@ pub(crate) struct State {
     /// The latest tick.
     pub(crate) clock: Option<DateTime<Utc>>,
     pub(crate) calls: HashMap<CdrId, Counted>,
-    pub(crate) periods: BTreeMap<(AccountId, NaiveDate), Period>,
+    pub(crate) periods: BTreeMap<(AccountId, PeriodKey), Period>,
+    pub(crate) running: BTreeMap<CdrId, Running>,
+    /// The calls in progress of each account; rebuilt from their own entries.
+    running_of: BTreeMap<AccountId, BTreeSet<CdrId>>,
     pub(crate) held: BTreeMap<AccountId, Held>,
     dirty: BTreeSet<Dirty>,
 }
@@ -75,8 +171,9 @@ pub(crate) struct State {
 enum Dirty {
     Clock,
     Call(CdrId),
-    Period(AccountId, NaiveDate),
+    Period(AccountId, PeriodKey),
     Lock(AccountId),
+    Running(CdrId),
 }
 
 impl Dirty {
@@ -84,8 +181,9 @@ impl Dirty {
         match self {
             Dirty::Clock => CLOCK_KEY.to_owned(),
             Dirty::Call(cdr) => format!("{CALL_PREFIX}{cdr}"),
-            Dirty::Period(account, day) => format!("{PERIOD_PREFIX}{account}/{day}"),
+            Dirty::Period(account, period) => format!("{PERIOD_PREFIX}{account}/{period}"),
             Dirty::Lock(account) => format!("{LOCK_PREFIX}{account}"),
+            Dirty::Running(cdr) => format!("{RUNNING_PREFIX}{cdr}"),
         }
     }
 }
@@ -120,31 +218,64 @@ impl State {
     }
 
     /// The period, to be changed; one that begins is empty and ends at `ends`.
-    pub(crate) fn period(&mut self, account: AccountId, day: NaiveDate, ends: DateTime<Utc>) -> &mut Period {
-        self.dirty.insert(Dirty::Period(account, day));
-        self.periods.entry((account, day)).or_insert_with(|| Period {
+    pub(crate) fn period(&mut self, account: AccountId, key: PeriodKey, ends: DateTime<Utc>) -> &mut Period {
+        self.dirty.insert(Dirty::Period(account, key));
+        self.periods.entry((account, key)).or_insert_with(|| Period {
             spent: Decimal::ZERO,
+            unpaid: None,
+            reseller: None,
             ends,
             has_fired: false,
             n_fired: 0,
             fired_at: None,
+            warned_percent: 0,
+            n_warned: 0,
+            dearest: Vec::new(),
             calls: BTreeSet::new(),
         })
     }
 
     /// The period, to be changed, if it is still known.
-    pub(crate) fn period_mut(&mut self, account: AccountId, day: NaiveDate) -> Option<&mut Period> {
-        self.dirty.insert(Dirty::Period(account, day));
-        self.periods.get_mut(&(account, day))
+    pub(crate) fn period_mut(&mut self, account: AccountId, key: PeriodKey) -> Option<&mut Period> {
+        self.dirty.insert(Dirty::Period(account, key));
+        self.periods.get_mut(&(account, key))
     }
 
-    pub(crate) fn drop_period(&mut self, account: AccountId, day: NaiveDate) {
-        let Some(period) = self.periods.remove(&(account, day)) else { return };
-        self.dirty.insert(Dirty::Period(account, day));
+    pub(crate) fn drop_period(&mut self, account: AccountId, key: PeriodKey) {
+        let Some(period) = self.periods.remove(&(account, key)) else { return };
+        self.dirty.insert(Dirty::Period(account, key));
         for cdr in period.calls {
             self.calls.remove(&cdr);
             self.dirty.insert(Dirty::Call(cdr));
         }
+    }
+
+    pub(crate) fn set_running(&mut self, cdr: CdrId, running: Running) {
+        self.end_running(cdr);
+        self.running_of.entry(running.account).or_default().insert(cdr);
+        self.running.insert(cdr, running);
+        self.dirty.insert(Dirty::Running(cdr));
+    }
+
+    /// The call is over or was not heard of for long; what it has cost so far no longer counts as running.
+    pub(crate) fn end_running(&mut self, cdr: CdrId) {
+        let Some(running) = self.running.remove(&cdr) else { return };
+        self.dirty.insert(Dirty::Running(cdr));
+        if let Some(of_account) = self.running_of.get_mut(&running.account) {
+            of_account.remove(&cdr);
+            if of_account.is_empty() {
+                self.running_of.remove(&running.account);
+            }
+        }
+    }
+
+    /// The calls in progress of an account, and what they have cost so far.
+    pub(crate) fn running_of(&self, account: AccountId) -> impl Iterator<Item = (Decimal, CdrId)> {
+        self.running_of
+            .get(&account)
+            .into_iter()
+            .flatten()
+            .filter_map(|cdr| self.running.get(cdr).map(|running| (running.amount, *cdr)))
     }
 
     pub(crate) fn hold(&mut self, held: Held) {
@@ -165,8 +296,9 @@ impl State {
                 let value = match dirty {
                     Dirty::Clock => self.clock.as_ref().map(write),
                     Dirty::Call(cdr) => self.calls.get(&cdr).map(write),
-                    Dirty::Period(account, day) => self.periods.get(&(account, day)).map(write),
+                    Dirty::Period(account, key) => self.periods.get(&(account, key)).map(write),
                     Dirty::Lock(account) => self.held.get(&account).map(write),
+                    Dirty::Running(cdr) => self.running.get(&cdr).map(write),
                 };
                 StateChange { key: dirty.key(), value }
             })
@@ -178,9 +310,12 @@ impl State {
             self.restore_entry(key, value)?;
         }
         for (cdr, counted) in &self.calls {
-            if let Some(period) = self.periods.get_mut(&(counted.account, counted.day)) {
+            if let Some(period) = self.periods.get_mut(&(counted.account, PeriodKey::Day(counted.day))) {
                 period.calls.insert(*cdr);
             }
+        }
+        for (cdr, running) in &self.running {
+            self.running_of.entry(running.account).or_default().insert(*cdr);
         }
         Ok(())
     }
@@ -192,11 +327,13 @@ impl State {
             self.clock = Some(read(key, value)?);
         } else if let Some(cdr) = key.strip_prefix(CALL_PREFIX) {
             self.calls.insert(cdr.parse().map_err(|_| misnamed())?, read(key, value)?);
-        } else if let Some((account, day)) =
+        } else if let Some(cdr) = key.strip_prefix(RUNNING_PREFIX) {
+            self.running.insert(cdr.parse().map_err(|_| misnamed())?, read(key, value)?);
+        } else if let Some((account, period)) =
             key.strip_prefix(PERIOD_PREFIX).and_then(|rest| rest.split_once('/'))
         {
             let account = AccountId(account.parse().map_err(|_| misnamed())?);
-            self.periods.insert((account, day.parse().map_err(|_| misnamed())?), read(key, value)?);
+            self.periods.insert((account, period.parse().map_err(|_| misnamed())?), read(key, value)?);
         } else if key.starts_with(LOCK_PREFIX) {
             let held: Held = read(key, value)?;
             self.held.insert(held.lock.account, held);

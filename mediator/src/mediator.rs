@@ -408,7 +408,12 @@ impl Stage for Mediator {
         match input.body {
             Body::Tick(at) => self.tick(*at),
             Body::Call(event) => self.apply_event(event, effects),
-            Body::Cdr(_) | Body::Edr(_) | Body::Rated(_) | Body::Posting(_) | Body::Control(_) => {
+            Body::Cdr(_)
+            | Body::Edr(_)
+            | Body::Rated(_)
+            | Body::Posting(_)
+            | Body::Control(_)
+            | Body::Accrual(_) => {
                 let error = MediationError::NotAnEvent { kind: kind_of_body(input.body) };
                 effects.suspend(error.suspended(AccountId::NOBODY, None));
             }
@@ -536,6 +541,7 @@ fn kind_of_body(body: &Body) -> &'static str {
         Body::Rated(_) => "rated",
         Body::Posting(_) => "posting",
         Body::Control(_) => "control",
+        Body::Accrual(_) => "accrual",
     }
 }
 

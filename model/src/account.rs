@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{AccountId, Currency, LockLevel, ProfileId, TenantId};
+use crate::{AccountId, Currency, LockLevel, ProfileId, Span, TenantId};
 
 /// The operator, or one of its brands: the issuer of invoices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,15 +128,21 @@ pub struct Address {
     pub country: String,
 }
 
-/// Spend limits of an account.
+/// Spend limits of an account, or of all accounts of a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FraudPolicy {
     /// Of one day in the account's zone.
+    #[serde(default)]
     pub daily: Option<FraudLimit>,
+    /// Of one billing interval, the calendar month in the account's zone.
+    #[serde(default)]
+    pub interval: Option<FraudLimit>,
 }
 
 /// One limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FraudLimit {
     /// Reached when the sum is at or above, in the account's currency.
     pub amount: Decimal,
@@ -144,4 +150,89 @@ pub struct FraudLimit {
     pub lock: LockLevel,
     /// Who is told.
     pub notify: Vec<String>,
+    /// Whose price is added up. Default: `"customer"`.
+    #[serde(default = "customers_price")]
+    pub price: FraudPrice,
+    /// Those to be told are warned at so many percent of the amount, e.g. `[50, 80]`. Default: none.
+    #[serde(default)]
+    pub warn_percent: Vec<u32>,
+    /// When the lock lifts itself: `"period_end"`, `"by_hand"` (never) or after a time, e.g. `"4h"`. Default: `"period_end"`.
+    #[serde(default)]
+    pub unlock: FraudUnlock,
+    /// `"reference"`: counts as the reference does (billing-reference 6.3), that is, what remains to be paid for rated calls and
+    /// neither what balance or free cash paid nor calls in progress. Absent: counts all of it.
+    #[serde(default)]
+    pub compat: Option<FraudCompat>,
+}
+
+named_enum! {
+    /// Whose price a limit adds up.
+    FraudPrice {
+        /// What the customer pays.
+        Customer = "customer",
+        /// What the reseller pays for the customer's calls (`fraud_use_reseller_rates` of the reference).
+        Reseller = "reseller",
+    }
+}
+
+const fn customers_price() -> FraudPrice {
+    FraudPrice::Customer
+}
+
+named_enum! {
+    /// Whose way of counting a limit follows.
+    FraudCompat {
+        /// The reference's.
+        Reference = "reference",
+    }
+}
+
+/// When the lock of a limit lifts itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FraudUnlock {
+    /// With the day or the billing interval whose limit was reached.
+    #[default]
+    PeriodEnd,
+    /// Never; somebody has to.
+    ByHand,
+    /// So long after it was set.
+    After(Span),
+}
+
+impl std::fmt::Display for FraudUnlock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FraudUnlock::PeriodEnd => f.write_str("period_end"),
+            FraudUnlock::ByHand => f.write_str("by_hand"),
+            FraudUnlock::After(span) => span.fmt(f),
+        }
+    }
+}
+
+impl Serialize for FraudUnlock {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FraudUnlock {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "period_end" => Ok(FraudUnlock::PeriodEnd),
+            "by_hand" => Ok(FraudUnlock::ByHand),
+            other => other.parse().map(FraudUnlock::After).map_err(|why| {
+                serde::de::Error::custom(format!("{why}, nor \"period_end\" nor \"by_hand\""))
+            }),
+        }
+    }
+}
+
+/// The limits of every account whose calls a profile prices; a limit of the account itself stands in their place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileLimits {
+    /// The profile.
+    pub profile: ProfileId,
+    /// Its limits.
+    pub fraud: FraudPolicy,
 }

@@ -3,9 +3,21 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::cause::named_enum;
 use crate::{AccountId, AlertId, CdrId, LockLevel, Money, TenantId};
 
-/// One crossing of one rule in one period.
+named_enum! {
+    /// How bad it is.
+    AlertSeverity {
+        /// Still below what is allowed.
+        Warning = "warning",
+        /// What is allowed was crossed.
+        Breach = "breach",
+    }
+}
+
+/// One incident: a rule crossed by one party in one period, as known at `at`. What is learned later is told as an update under
+/// the same id, not as another alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// Derived from rule, account and period.
@@ -20,7 +32,7 @@ pub struct Alert {
     pub period: String,
     /// What was allowed.
     pub limit: Money,
-    /// What it came to.
+    /// What it came to. For a rule that counts something else than money: the money spent inside its window.
     pub value: Money,
     /// The lock that followed.
     pub lock: LockLevel,
@@ -30,4 +42,61 @@ pub struct Alert {
     pub evidence: Vec<CdrId>,
     /// When the call that crossed it ended.
     pub at: DateTime<Utc>,
+    /// Warned of or crossed.
+    #[serde(default = "breach")]
+    pub severity: AlertSeverity,
+    /// 0 for the first word of this incident, counting up with its updates.
+    #[serde(default)]
+    pub update: u32,
+    /// What a rule of the watch saw; a spend limit has said it all in `limit` and `value`.
+    #[serde(default)]
+    pub finding: Option<Finding>,
+}
+
+const fn breach() -> AlertSeverity {
+    AlertSeverity::Breach
+}
+
+/// What convinced a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Version of the rule.
+    pub version: u32,
+    /// The rule in a sentence.
+    pub title: String,
+    /// Whom or what it counted, such as `source 192.0.2.7` or `account 12 to country 371`.
+    pub subject: String,
+    /// Every condition that was met.
+    pub measures: Vec<Measured>,
+    /// Calls inside the window.
+    pub n_calls: u32,
+    /// What an hour more would have cost at the price of the calls then in progress.
+    pub at_risk: Money,
+    /// Attempts per part of the window, oldest first.
+    pub sparkline: Vec<u32>,
+    /// Seconds of one such part.
+    pub sparkline_step_seconds: u32,
+}
+
+/// A measured value against its limit, as people read them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// What was measured, such as `distinct_callees`.
+    pub measure: String,
+    /// What it came to.
+    pub value: String,
+    /// What it may be, such as `below 40`.
+    pub limit: String,
+}
+
+named_enum! {
+    /// What a person found an alert to be.
+    Verdict {
+        /// Fraud.
+        Fraud = "fraud",
+        /// Ordinary traffic: a false alarm.
+        Clean = "clean",
+        /// Cannot be told.
+        Unsure = "unsure",
+    }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
 use crate::{
-    Account, AccountId, E164, Lock, RouteId, SubscriberId, TariffVersion, Tenant, TenantId, TrunkId,
+    Account, AccountId, E164, Lock, ProfileLimits, RouteId, SubscriberId, TariffVersion, Tenant, TenantId,
+    TrunkId,
 };
 
 named_enum! {
@@ -43,6 +44,9 @@ pub struct Directory {
     pub locks: Vec<Lock>,
     /// Tariff versions.
     pub tariffs: Vec<TariffVersion>,
+    /// Spend limits by profile, for accounts without their own.
+    #[serde(default)]
+    pub profile_limits: Vec<ProfileLimits>,
 }
 
 /// A SIP identity.

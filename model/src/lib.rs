@@ -4,6 +4,7 @@
 //! memory: protobuf on the bus ([`wire`], published in `model/proto`) and readable JSON (their `serde` form).
 
 mod account;
+mod accrual;
 mod alert;
 mod cause;
 mod cdr;
@@ -20,15 +21,18 @@ mod money;
 mod partition;
 mod rated;
 mod record;
+mod span;
 mod stage;
 mod suspense;
 mod tariff;
 pub mod wire;
 
 pub use account::{
-    Account, AccountKind, AccountStatus, Address, Contact, FraudLimit, FraudPolicy, ProfileMapping, Tenant,
+    Account, AccountKind, AccountStatus, Address, Contact, FraudCompat, FraudLimit, FraudPolicy, FraudPrice,
+    FraudUnlock, ProfileLimits, ProfileMapping, Tenant,
 };
-pub use alert::Alert;
+pub use accrual::Accrual;
+pub use alert::{Alert, AlertSeverity, Finding, Measured, Verdict};
 pub use cause::{Cause, Initiator, UnknownWord};
 pub use cdr::{CallStatus, CallType, Cdr, CdrDestination, CdrSource, RouteTry};
 pub use control::Control;
@@ -51,6 +55,7 @@ pub use money::{Currency, InvalidCurrency, MICROS_PER_UNIT, Money, MoneyError, f
 pub use partition::{PARTITIONS_DEFAULT, partition_of};
 pub use rated::{Charge, Direction, Peak, Piece, Provider, RatedCdr};
 pub use record::{Body, Origin, Record, Topic};
+pub use span::{InvalidSpan, Span};
 pub use stage::{Effect, Effects, Stage, StageInput, StateChange};
 pub use suspense::{Retry, Suspended};
 pub use tariff::{

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{CallEvent, Cdr, Control, Edr, Posting, RatedCdr};
+use crate::{Accrual, CallEvent, Cdr, Control, Edr, Posting, RatedCdr};
 
 named_enum! {
     /// The topics of the bus. Each has the same number of partitions; `control` is read whole by every process.
@@ -63,4 +63,6 @@ pub enum Body {
     Posting(Posting),
     /// To everybody.
     Control(Control),
+    /// From the watch to the spend limits, among the rated calls.
+    Accrual(Accrual),
 }

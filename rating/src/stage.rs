@@ -159,7 +159,12 @@ impl Stage for RatingStage {
         match input.body {
             Body::Cdr(cdr) => self.apply_cdr(cdr, effects),
             Body::Tick(now) => self.tick(*now),
-            Body::Call(_) | Body::Edr(_) | Body::Rated(_) | Body::Posting(_) | Body::Control(_) => {}
+            Body::Call(_)
+            | Body::Edr(_)
+            | Body::Rated(_)
+            | Body::Posting(_)
+            | Body::Control(_)
+            | Body::Accrual(_) => {}
         }
     }
 

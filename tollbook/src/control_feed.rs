@@ -81,7 +81,8 @@ async fn step(
                     | Body::Cdr(_)
                     | Body::Edr(_)
                     | Body::Rated(_)
-                    | Body::Posting(_) => continue,
+                    | Body::Posting(_)
+                    | Body::Accrual(_) => continue,
                 },
                 Err(why) => {
                     warn!(partition, offset = stored.offset, error = %why, "control message cannot be read");

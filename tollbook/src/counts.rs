@@ -65,7 +65,7 @@ impl Counts {
             Body::Cdr(_) => self.revisions_in += 1,
             Body::Rated(_) => self.rated_in += 1,
             Body::Posting(_) => self.postings_in += 1,
-            Body::Tick(_) | Body::Edr(_) | Body::Control(_) => return false,
+            Body::Tick(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) => return false,
         }
         true
     }
@@ -86,7 +86,7 @@ impl Counts {
                     Body::Cdr(_) => self.revisions_out += 1,
                     Body::Rated(_) => self.rated_out += 1,
                     Body::Posting(_) => self.postings_out += 1,
-                    Body::Tick(_) | Body::Call(_) | Body::Edr(_) | Body::Control(_) => {}
+                    Body::Tick(_) | Body::Call(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) => {}
                 },
                 Effect::Post(_) => self.posted += 1,
                 Effect::Suspend(_) => self.suspended += 1,

@@ -578,7 +578,7 @@ fn config_revision(body: &Body) -> i64 {
         Body::Call(event) => event.config_revision,
         Body::Cdr(cdr) => cdr.config_revision,
         Body::Rated(rated) => rated.cdr.config_revision,
-        Body::Tick(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) => 0,
+        Body::Tick(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) | Body::Accrual(_) => 0,
     }
 }
 
@@ -599,6 +599,7 @@ fn poisoned_record(body: &Body, why: &Poison) -> Suspended {
         Body::Rated(rated) => (rated.cdr.payer, Some(rated.cdr.id)),
         Body::Edr(edr) => (edr.account, None),
         Body::Posting(posting) => (posting.account, posting.cdr),
+        Body::Accrual(accrual) => (accrual.account, Some(accrual.cdr)),
         Body::Tick(_) | Body::Control(_) => (AccountId::NOBODY, None),
     };
     let (code, message, retry) = match why {

@@ -68,7 +68,7 @@ fn limit_fires_again_at_its_double_and_a_later_cheaper_call_unlocks_nothing() {
             lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
               control: end calls of 1
-            alert daily_spend 1 2026-10-05/2: 27.01 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by d a b c
+            alert update 1 daily_spend 1 2026-10-05: 27.01 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by d a b c
             lock 1 outgoing by fraud since 10-05T10:08:00 until 10-05T22:00:00: spent 27.01 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
               control: end calls of 1
@@ -198,7 +198,7 @@ fn day_of_twenty_three_hours_ends_an_hour_early() {
             lock 1 outgoing by fraud since 03-29T21:51:00 until 03-29T22:00:00: spent 10 EUR on 2026-03-29, the daily limit is 10 EUR
               control: 1 is outgoing
               control: end calls of 1
-            lock 1 none by fraud since 03-29T22:00:00 for good: the day whose limit was reached is over
+            lock 1 none by fraud since 03-29T22:00:00 for good: its time is over (spent 10 EUR on 2026-03-29, the daily limit is 10 EUR)
               control: 1 is none
         "#]],
     );
@@ -218,7 +218,7 @@ fn day_of_twenty_five_hours_ends_an_hour_late() {
             lock 1 outgoing by fraud since 10-25T22:51:00 until 10-25T23:00:00: spent 10 EUR on 2026-10-25, the daily limit is 10 EUR
               control: 1 is outgoing
               control: end calls of 1
-            lock 1 none by fraud since 10-25T23:00:00 for good: the day whose limit was reached is over
+            lock 1 none by fraud since 10-25T23:00:00 for good: its time is over (spent 10 EUR on 2026-10-25, the daily limit is 10 EUR)
               control: 1 is none
         "#]],
     );

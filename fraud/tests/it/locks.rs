@@ -22,7 +22,7 @@ fn lock_is_lifted_at_local_midnight_and_once() {
             lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
               control: end calls of 1
-            lock 1 none by fraud since 10-05T22:00:00 for good: the day whose limit was reached is over
+            lock 1 none by fraud since 10-05T22:00:00 for good: its time is over (spent 12 EUR on 2026-10-05, the daily limit is 10 EUR)
               control: 1 is none
         "#]],
     );
@@ -44,7 +44,7 @@ fn account_is_locked_again_when_the_next_day_reaches_the_limit_too() {
             lock 1 outgoing by fraud since 10-05T22:31:00 until 10-06T22:00:00: spent 12 EUR on 2026-10-06, the daily limit is 10 EUR
               control: 1 is outgoing
               control: end calls of 1
-            lock 1 none by fraud since 10-06T22:00:00 for good: the day whose limit was reached is over
+            lock 1 none by fraud since 10-06T22:00:00 for good: its time is over (spent 12 EUR on 2026-10-06, the daily limit is 10 EUR)
               control: 1 is none
         "#]],
     );
@@ -104,7 +104,7 @@ fn weaker_lock_of_a_person_comes_back_when_ours_is_lifted() {
         lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
           control: end calls of 1
-        lock 1 none by fraud since 10-05T22:00:00 for good: the day whose limit was reached is over
+        lock 1 none by fraud since 10-05T22:00:00 for good: its time is over (spent 12 EUR on 2026-10-05, the daily limit is 10 EUR)
           control: 1 is none
         lock 1 foreign by admin since 10-01T00:00:00 for good: by hand
           control: 1 is foreign
@@ -120,7 +120,7 @@ fn weaker_lock_beside_ours_is_told_again_when_ours_is_lifted() {
     desk.set_directory(Directory { locks, ..directory() }.into());
     effects = feed(&mut desk, &records("2026-10-05T22:00:00Z tick"));
     expect![[r#"
-        lock 1 none by fraud since 10-05T22:00:00 for good: the day whose limit was reached is over
+        lock 1 none by fraud since 10-05T22:00:00 for good: its time is over (spent 12 EUR on 2026-10-05, the daily limit is 10 EUR)
           control: 1 is none
         lock 1 foreign by admin since 10-01T00:00:00 for good: by hand
           control: 1 is foreign
@@ -166,11 +166,11 @@ fn account_unlocked_by_hand_is_locked_again_when_it_spends_as_much_again() {
         lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
           control: end calls of 1
-        alert daily_spend 1 2026-10-05/2: 20.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b c
+        alert update 1 daily_spend 1 2026-10-05: 20.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b c
         lock 1 outgoing by fraud since 10-05T10:07:00 until 10-05T22:00:00: spent 20 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
           control: end calls of 1
-        lock 1 none by fraud since 10-05T22:00:00 for good: the day whose limit was reached is over
+        lock 1 none by fraud since 10-05T22:00:00 for good: its time is over (spent 20 EUR on 2026-10-05, the daily limit is 10 EUR)
           control: 1 is none
     "#]].assert_eq(&picture(&effects));
 }

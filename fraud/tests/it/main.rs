@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "whatever a test does not expect fails it")]
 
 mod daily_spend;
+mod limits;
 mod locks;
 mod restart;
 mod script;

@@ -21,6 +21,7 @@ const SCRIPT: &str = "2026-10-05T10:00:00Z call a 60 4
     2026-10-05T21:00:00Z call g 60 8 rev=1
     2026-10-05T22:00:00Z tick
     2026-10-05T22:30:00Z call h 60 9.99
+    2026-10-05T22:30:30Z running j 5
     2026-10-05T22:31:00Z call i 60 0.01
     2026-10-06T22:00:00Z tick
     2026-10-12T22:00:00Z tick";
@@ -28,7 +29,7 @@ const SCRIPT: &str = "2026-10-05T10:00:00Z call a 60 4
 proptest! {
     /// A batch is applied, the process dies before the commit, and the batch comes again.
     #[test]
-    fn replay_after_a_crash_gives_the_same_outputs(cuts in proptest::collection::vec(0_usize..14, 0..6)) {
+    fn replay_after_a_crash_gives_the_same_outputs(cuts in proptest::collection::vec(0_usize..15, 0..6)) {
         let all = records(SCRIPT);
         let whole = feed(&mut desk(directory()), &all);
         let mut cuts = cuts;
@@ -95,26 +96,29 @@ fn whole_script_in_one_picture() {
           control: 1 is outgoing
           control: end calls of 1
         alert daily_spend 3 2026-10-05: 6 EUR of 5 EUR, lock none, to desk@example.org, shown by f
-        alert daily_spend 1 2026-10-05/2: 21.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by g c a e d
+        alert update 1 daily_spend 1 2026-10-05: 21.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by g c a e d
         lock 1 outgoing by fraud since 10-05T21:01:00 until 10-05T22:00:00: spent 21 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
           control: end calls of 1
-        lock 1 none by fraud since 10-05T22:00:00 for good: the day whose limit was reached is over
+        lock 1 none by fraud since 10-05T22:00:00 for good: its time is over (spent 21 EUR on 2026-10-05, the daily limit is 10 EUR)
           control: 1 is none
-        alert daily_spend 1 2026-10-06: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by h i
-        lock 1 outgoing by fraud since 10-05T22:32:00 until 10-06T22:00:00: spent 10 EUR on 2026-10-06, the daily limit is 10 EUR
+        alert daily_spend 1 2026-10-06: 14.99 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by h j
+        lock 1 outgoing by fraud since 10-05T22:30:30 until 10-06T22:00:00: spent 14.99 EUR on 2026-10-06, the daily limit is 10 EUR
           control: 1 is outgoing
           control: end calls of 1
-        lock 1 none by fraud since 10-06T22:00:00 for good: the day whose limit was reached is over
+        lock 1 none by fraud since 10-06T22:00:00 for good: its time is over (spent 14.99 EUR on 2026-10-06, the daily limit is 10 EUR)
           control: 1 is none
     "#]].assert_eq(&picture(&feed(&mut desk(directory()), &records(SCRIPT))));
 }
 
 #[test]
-fn days_long_gone_leave_nothing_but_the_clock() {
+fn days_and_months_long_gone_leave_nothing_but_the_clock() {
     let mut saved = Saved::default();
     let mut desk = desk(directory());
     feed(&mut desk, &records(SCRIPT));
+    saved.commit(desk.take_changes());
+    assert_eq!(saved.0.keys().collect::<Vec<_>>(), ["clock", "period/1/2026-10", "period/3/2026-10"]);
+    feed(&mut desk, &records("2026-11-03T23:00:00Z tick"));
     saved.commit(desk.take_changes());
     assert_eq!(saved.0.keys().collect::<Vec<_>>(), ["clock"]);
 }
@@ -135,17 +139,17 @@ fn state_of_the_first_version_is_still_read() {
     let mut effects = feed(&mut desk, &next);
     effects.extend(feed(&mut desk, &records(SCRIPT)[9..]));
     expect![[r#"
-        alert daily_spend 1 2026-10-05/2: 22.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by g c a e z d
+        alert update 1 daily_spend 1 2026-10-05: 22.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by g c a e z d
         lock 1 outgoing by fraud since 10-05T21:31:00 until 10-05T22:00:00: spent 22 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
           control: end calls of 1
-        lock 1 none by fraud since 10-05T22:00:00 for good: the day whose limit was reached is over
+        lock 1 none by fraud since 10-05T22:00:00 for good: its time is over (spent 22 EUR on 2026-10-05, the daily limit is 10 EUR)
           control: 1 is none
-        alert daily_spend 1 2026-10-06: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by h i
-        lock 1 outgoing by fraud since 10-05T22:32:00 until 10-06T22:00:00: spent 10 EUR on 2026-10-06, the daily limit is 10 EUR
+        alert daily_spend 1 2026-10-06: 14.99 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by h j
+        lock 1 outgoing by fraud since 10-05T22:30:30 until 10-06T22:00:00: spent 14.99 EUR on 2026-10-06, the daily limit is 10 EUR
           control: 1 is outgoing
           control: end calls of 1
-        lock 1 none by fraud since 10-06T22:00:00 for good: the day whose limit was reached is over
+        lock 1 none by fraud since 10-06T22:00:00 for good: its time is over (spent 14.99 EUR on 2026-10-06, the daily limit is 10 EUR)
           control: 1 is none
     "#]].assert_eq(&picture(&effects));
 }

@@ -1,26 +1,34 @@
 //! Rated calls as lines of text, and what the desk does as lines of text.
 //!
-//! `START call NAME SECONDS COST`, with `free=`, `rev=`, `account=` or `currency=` anywhere in it; `TIME tick`. Account 1 is
-//! in Vienna and may spend 10 EUR a day, account 2 has no limit, account 3 is warned at 5, account 4 is in USD.
+//! `START call NAME SECONDS COST`, with `free=`, `reseller=`, `rev=`, `account=` or `currency=` anywhere in it; `TIME running NAME
+//! COST`; `TIME tick`. Account 1 is in Vienna and may spend 10 EUR a day, account 2 has no limit, account 3 is warned at 5, account 4 is in USD.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fraud::FraudDesk;
 use model::{
-    Account, AccountId, AccountKind, AccountStatus, Body, CallStatus, CallType, CallUid, Cause, Cdr,
+    Account, AccountId, AccountKind, Accrual, AlertSeverity, AccountStatus, Body, CallStatus, CallType, CallUid, Cause, Cdr,
     CdrDestination, CdrId, CdrSource, Charge, Contact, Control, Currency, Direction, Directory, Effect,
-    Effects, FraudLimit, FraudPolicy, Initiator, Lock, LockLevel, LockSource, Party, ProfileVersionId,
+    Effects, FraudLimit, FraudPolicy, FraudPrice, FraudUnlock, Initiator, Lock, LockLevel, LockSource, Money, Party, ProfileVersionId,
     Provider, RatedCdr, Stage, StageInput, StateChange, TenantId, Topic,
 };
 use rust_decimal::Decimal;
 
-fn account(id: i64, timezone: &str, currency: &str, limit: Option<(i64, LockLevel)>) -> Account {
-    let daily = limit.map(|(amount, lock)| FraudLimit {
+pub(crate) fn limit(amount: i64, lock: LockLevel) -> FraudLimit {
+    FraudLimit {
         amount: amount.into(),
         lock,
         notify: vec!["desk@example.org".to_owned()],
-    });
+        price: FraudPrice::Customer,
+        warn_percent: Vec::new(),
+        unlock: FraudUnlock::PeriodEnd,
+        compat: None,
+    }
+}
+
+fn account(id: i64, timezone: &str, currency: &str, daily: Option<(i64, LockLevel)>) -> Account {
+    let daily = daily.map(|(amount, lock)| limit(amount, lock));
     Account {
         id: AccountId(id),
         tenant: TenantId(1),
@@ -33,7 +41,7 @@ fn account(id: i64, timezone: &str, currency: &str, limit: Option<(i64, LockLeve
         contact: Contact::default(),
         vat_percent: Decimal::from(20),
         calls_max: None,
-        fraud: FraudPolicy { daily },
+        fraud: FraudPolicy { daily, interval: None },
         profiles: Vec::new(),
     }
 }
@@ -80,10 +88,12 @@ pub(crate) fn records(script: &str) -> Vec<Body> {
 
 fn record(line: &str) -> Body {
     let (mut free, mut revision, mut payer, mut currency) = (Decimal::ZERO, 0, 1, Currency::EUR);
+    let mut reseller: Option<Decimal> = None;
     let mut words = Vec::new();
     for word in line.split_whitespace() {
         match word.split_once('=') {
             Some(("free", value)) => free = value.parse().unwrap(),
+            Some(("reseller", value)) => reseller = Some(value.parse().unwrap()),
             Some(("rev", value)) => revision = value.parse().unwrap(),
             Some(("account", value)) => payer = value.parse().unwrap(),
             Some(("currency", value)) => currency = value.parse().unwrap(),
@@ -91,6 +101,14 @@ fn record(line: &str) -> Body {
         }
     }
     let start_at: DateTime<Utc> = words[0].parse().unwrap();
+    if let ["running", name, amount] = words[1..] {
+        return Body::Accrual(Accrual {
+            account: AccountId(payer),
+            cdr: cdr_id(name),
+            at: start_at,
+            amount: Money::new(amount.parse().unwrap(), currency),
+        });
+    }
     let ["call", name, seconds, cost] = words[1..] else { return Body::Tick(start_at) };
     let duration: Decimal = seconds.parse().unwrap();
     let payer = AccountId(payer);
@@ -166,7 +184,15 @@ fn record(line: &str) -> Body {
         partial: false,
     };
     // `-` as the price: the call has no charges at all, like one that was never answered.
-    let charges = if cost == "-" { Vec::new() } else { vec![incoming, carrier, charge] };
+    let above = reseller.map(|cost| Charge {
+        provider: Provider::Reseller,
+        account: AccountId(8),
+        cost,
+        free_cash: Decimal::ZERO,
+        ..charge.clone()
+    });
+    let mut charges = if cost == "-" { Vec::new() } else { vec![incoming, carrier, charge] };
+    charges.extend(above);
     Body::Rated(RatedCdr { cdr, charges })
 }
 
@@ -206,8 +232,13 @@ fn line_of(effect: &Effect) -> String {
                 .iter()
                 .map(|cdr| ('a'..='z').map(String::from).find(|name| cdr_id(name) == *cdr).unwrap())
                 .collect();
+            let update = if alert.update == 0 { String::new() } else { format!(" update {}", alert.update) };
             format!(
-                "alert {} {} {}: {} of {}, lock {}, to {}, shown by {}",
+                "{}{update} {} {} {}: {} of {}, lock {}, to {}, shown by {}",
+                match alert.severity {
+                    AlertSeverity::Warning => "warning",
+                    AlertSeverity::Breach => "alert",
+                },
                 alert.rule,
                 alert.account,
                 alert.period,

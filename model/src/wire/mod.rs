@@ -141,6 +141,7 @@ impl From<&Record> for proto::Record {
             Body::Rated(rated) => Wire::Rated(rated.into()),
             Body::Posting(posting) => Wire::Posting(posting.into()),
             Body::Control(control) => Wire::Control(control.into()),
+            Body::Accrual(accrual) => Wire::Accrual(accrual.into()),
         };
         proto::Record { origin: record.origin.as_ref().map(Into::into), body: Some(body) }
     }
@@ -160,6 +161,7 @@ impl TryFrom<proto::Record> for Record {
             Some(Wire::Rated(rated)) => Body::Rated(rated.try_into()?),
             Some(Wire::Posting(posting)) => Body::Posting(posting.try_into()?),
             Some(Wire::Control(control)) => Body::Control(control.try_into()?),
+            Some(Wire::Accrual(accrual)) => Body::Accrual(accrual.try_into()?),
         };
         Ok(Record { origin: record.origin.map(Into::into), body })
     }

@@ -6,7 +6,7 @@ use super::scalar::{
 use super::words::Word as _;
 use super::{WireError, proto};
 use crate::{
-    AccountId, CdrId, Charge, Direction, FeeId, LedgerAccount, Peak, Piece, Posting, PostingId,
+    AccountId, Accrual, CdrId, Charge, Direction, FeeId, LedgerAccount, Peak, Piece, Posting, PostingId,
     PostingReason, ProfileVersionId, Provider, TenantId,
 };
 
@@ -92,6 +92,30 @@ impl TryFrom<proto::Piece> for Piece {
             per_seconds: piece.per_seconds,
             interval_seconds: piece.interval_seconds,
             price: to_decimal(piece.price, "Piece.price")?,
+        })
+    }
+}
+
+impl From<&Accrual> for proto::Accrual {
+    fn from(accrual: &Accrual) -> Self {
+        proto::Accrual {
+            account_id: accrual.account.0,
+            cdr_id: accrual.cdr.as_bytes().to_vec(),
+            at_us: from_time(accrual.at),
+            amount: Some(from_money(accrual.amount)),
+        }
+    }
+}
+
+impl TryFrom<proto::Accrual> for Accrual {
+    type Error = WireError;
+
+    fn try_from(accrual: proto::Accrual) -> Result<Self, WireError> {
+        Ok(Accrual {
+            account: AccountId(accrual.account_id),
+            cdr: CdrId::from_bytes(to_id(&accrual.cdr_id, "Accrual.cdr_id")?),
+            at: to_time(accrual.at_us, "Accrual.at_us")?,
+            amount: to_money(accrual.amount, "Accrual.amount")?,
         })
     }
 }

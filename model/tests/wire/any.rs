@@ -434,6 +434,14 @@ pub(crate) fn record() -> BoxedStrategy<Record> {
         4 => rated().prop_map(Body::Rated),
         2 => posting().prop_map(Body::Posting),
         2 => control().prop_map(Body::Control),
+        1 => (any::<i64>(), any::<[u8; 16]>(), time(), decimal(), currency()).prop_map(
+            |(account, cdr, at, amount, currency)| Body::Accrual(Accrual {
+                account: AccountId(account),
+                cdr: CdrId::from_bytes(cdr),
+                at,
+                amount: Money::new(amount, currency),
+            }),
+        ),
     ];
     (option::of(origin()), body).prop_map(|(origin, body)| Record { origin, body }).boxed()
 }

@@ -348,6 +348,15 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("control-config", Body::Control(Control::ConfigChanged { revision: 89 })),
         ("control-end-calls", Body::Control(Control::EndCallsOf { account: AccountId(203) })),
         ("control-end-call", Body::Control(Control::EndCall { call: call() })),
+        (
+            "accrual",
+            Body::Accrual(Accrual {
+                account: AccountId(203),
+                cdr: CdrId::derive(&call(), 0),
+                at: at("2026-03-02T17:00:30Z"),
+                amount: Money::new("0.025000".parse().unwrap(), Currency::EUR),
+            }),
+        ),
     ];
     bodies
         .into_iter()

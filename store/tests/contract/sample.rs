@@ -77,6 +77,9 @@ pub(crate) fn alert(account: i64, notify: &[&str]) -> Alert {
         notify: notify.iter().map(|&address| address.to_owned()).collect(),
         evidence: vec![cdr(3), cdr(1)],
         at: second(9),
+        severity: AlertSeverity::Breach,
+        update: 0,
+        finding: None,
     }
 }
 
@@ -126,7 +129,12 @@ pub(crate) fn account(handle: &str, kind: AccountKind, reseller: Option<&str>) -
                 amount: decimal("50.5"),
                 lock: LockLevel::Outgoing,
                 notify: vec!["fraud@vox.example".to_owned()],
+                price: FraudPrice::Customer,
+                warn_percent: vec![50, 80],
+                unlock: FraudUnlock::PeriodEnd,
+                compat: None,
             }),
+            interval: None,
         },
         profile: Some("retail".to_owned()),
         valid_from: None,

@@ -421,7 +421,7 @@ impl Log {
             Body::Posting(posting) => {
                 self.postings.entry(posting.id).or_insert(place);
             }
-            Body::Tick(_) | Body::Edr(_) | Body::Control(_) => {}
+            Body::Tick(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) => {}
         }
     }
 
@@ -550,7 +550,7 @@ fn call_of(body: &Body) -> Option<CdrId> {
         Body::Call(event) => event.call.as_ref().map(|call| CdrId::derive(call, event.leg)),
         Body::Cdr(cdr) => Some(cdr.id),
         Body::Rated(rated) => Some(rated.cdr.id),
-        Body::Tick(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) => None,
+        Body::Tick(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) | Body::Accrual(_) => None,
     }
 }
 
