@@ -132,7 +132,8 @@ impl FraudDesk {
         let there = self.state.periods.get(&(account, key)).map(Period::sums).unwrap_or_default();
         let without = match known {
             Some(known)
-                if known.account == account && [PeriodKey::Day(known.day), PeriodKey::month_of(known.day)].contains(&key) =>
+                if known.account == account
+                    && [PeriodKey::Day(known.day), PeriodKey::month_of(known.day)].contains(&key) =>
             {
                 there.checked_sub(known.sums())?
             }
@@ -142,14 +143,13 @@ impl FraudDesk {
     }
 
     /// A call in progress has cost so much so far.
-    fn accrue(&mut self, accrual: &Accrual, effects: &mut Effects) -> Result<(), FraudError> {
+    fn accrue(&mut self, accrual: &Accrual, effects: &mut Effects) {
         let directory = Arc::clone(&self.directory);
-        let Some(account) = self.account(&directory, accrual.account) else {
-            return Err(FraudError::UnknownAccount { account: accrual.account });
-        };
+        // Its rated call will be put aside; an estimate alone is not worth that.
+        let Some(account) = self.account(&directory, accrual.account) else { return };
         // An estimate that came late, or in the currency of a profile that the account has no more, is none.
         if self.state.calls.contains_key(&accrual.cdr) || accrual.amount.currency != account.currency {
-            return Ok(());
+            return;
         }
         let running = Running { account: account.id, amount: accrual.amount.amount, at: accrual.at };
         self.state.set_running(accrual.cdr, running);
@@ -157,7 +157,6 @@ impl FraudDesk {
         if !self.is_history(PeriodKey::Day(day), account) {
             self.check_limits(account, day, accrual.at, accrual.at, effects);
         }
-        Ok(())
     }
 
     fn account<'a>(&self, directory: &'a Directory, id: AccountId) -> Option<&'a Account> {
@@ -304,7 +303,6 @@ impl FraudDesk {
             since: at,
             until,
         };
-        let place = effects.0.len();
         let held = self.state.held.get(&account.id);
         // Our own lock of this period may have been lifted by hand since; only the directory can tell.
         let outcome = locking::set(wanted, held, n_fired == 1, &self.directory, now, effects);
@@ -313,8 +311,8 @@ impl FraudDesk {
         }
         let told = Told { severity: AlertSeverity::Breach, update, lock: outcome.level };
         let alert = self.alert(limit, account, key, spent, running, at, told);
-        // The alert first: its lock names it.
-        effects.0.insert(place, Effect::Alert(Box::new(alert)));
+        // After the lock: its mail says until when it stands.
+        effects.0.push(Effect::Alert(Box::new(alert)));
         if level.blocks_outgoing() {
             // Also under a lock of somebody else: that one stops new calls, these are still running up the bill.
             effects.append(
@@ -452,9 +450,7 @@ impl Stage for FraudDesk {
                 return;
             }
             Body::Accrual(accrual) => {
-                if let Err(error) = self.accrue(accrual, effects) {
-                    effects.suspend(error.suspended(accrual.account, Some(accrual.cdr)));
-                }
+                self.accrue(accrual, effects);
                 return;
             }
             Body::Call(_) => "call",

@@ -73,7 +73,12 @@ pub(crate) fn set(
 }
 
 /// Lifts a lock of ours whose time is up, unless somebody put another in its place. What is to be remembered then.
-pub(crate) fn lift(held: Held, directory: &Directory, now: DateTime<Utc>, effects: &mut Effects) -> Option<Held> {
+pub(crate) fn lift(
+    held: Held,
+    directory: &Directory,
+    now: DateTime<Utc>,
+    effects: &mut Effects,
+) -> Option<Held> {
     let Held { lock, hides, mut behind } = held;
     let is_ours = |other: &Lock| other.source == LockSource::Fraud && other.alert == lock.alert;
     let ours_stands = locks_of(directory, lock.account).any(is_ours);

@@ -52,8 +52,9 @@ pub enum AuditFault {
 }
 
 /// Every table, for counting.
-const TABLES: [&str; 37] = [
+const TABLES: [&str; 39] = [
     "accounts",
+    "alert_notes",
     "alerts",
     "audit_heads",
     "audit_log",
@@ -77,6 +78,7 @@ const TABLES: [&str; 37] = [
     "offpeak_specials",
     "offpeak_weekdays",
     "postings",
+    "profile_fraud_limits",
     "profile_mappings",
     "profile_versions",
     "revisions",

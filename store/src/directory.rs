@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use model::{
-    Account, AccountId, Address, Contact, Digest, Directory, E164, FraudLimit, FraudPolicy, NumberOwner,
-    ProfileId, ProfileMapping, Route, RouteId, Subscriber, SubscriberId, Tenant, TenantId, Trunk, TrunkId,
+    Account, AccountId, Address, Contact, Digest, Directory, E164, NumberOwner, ProfileId, ProfileMapping,
+    Route, RouteId, Subscriber, SubscriberId, Tenant, TenantId, Trunk, TrunkId,
 };
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::fraud_desk::load_locks;
+use crate::limits::{load_account_limits, load_profile_limits};
 use crate::sql::{Bind, Columns, cells, query, unreadable};
 use crate::tariffs::load_versions;
 use crate::{Result, Store};
@@ -77,6 +78,7 @@ pub(crate) async fn load_directory(conn: &mut AnyConnection) -> Result<Directory
         routes: load_routes(conn).await?,
         locks: load_locks(conn).await?,
         tariffs: load_versions(conn).await?,
+        profile_limits: load_profile_limits(conn).await?,
     })
 }
 
@@ -111,22 +113,7 @@ async fn load_accounts(conn: &mut AnyConnection) -> Result<Vec<Account>> {
             ProfileMapping { from: row.time("valid_from")?, profile: ProfileId(row.int("profile")?) };
         profiles.entry(row.int("account")?).or_default().push(mapping);
     }
-    let rows = query("SELECT account, period, amount_micros, lock_level, notify FROM fraud_limits")
-        .fetch_all(&mut *conn)
-        .await?;
-    let mut policies: HashMap<i64, FraudPolicy> = HashMap::new();
-    for row in &rows {
-        let limit = FraudLimit {
-            amount: row.amount("amount_micros")?,
-            lock: row.word("lock_level")?,
-            notify: row.json("notify")?,
-        };
-        let policy = policies.entry(row.int("account")?).or_default();
-        match row.text("period")?.as_str() {
-            "daily" => policy.daily = Some(limit),
-            other => return Err(unreadable("period", other)),
-        }
-    }
+    let mut policies = load_account_limits(conn).await?;
     let rows = query(
         "SELECT a.id, a.tenant, a.handle, a.kind, a.reseller, a.status, a.currency, a.timezone, a.vat_percent, \
          a.calls_max, c.name, c.street, c.postcode, c.city, c.country, c.email, c.vat_id, c.registration, c.iban \

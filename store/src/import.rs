@@ -8,8 +8,8 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use model::{
-    Account, AccountId, Contact, Digest, Directory, E164, FraudPolicy, ProfileId, ProfileMapping, Route,
-    RouteId, Subscriber, SubscriberId, Tenant, TenantId, Trunk, TrunkId,
+    Account, AccountId, Contact, Digest, Directory, E164, FraudPolicy, ProfileId, ProfileLimits,
+    ProfileMapping, Route, RouteId, Subscriber, SubscriberId, Tenant, TenantId, Trunk, TrunkId,
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -17,9 +17,12 @@ use sqlx::{Any, Transaction};
 
 use crate::audit::append;
 use crate::directory::load_directory;
-use crate::sql::{Bind, Cell, Columns, cells, json, micros, query};
+use crate::limits::{Owner, write_limits};
+use crate::sql::{Bind, Cell, Columns, cells, json, query};
 use crate::tariffs::{insert_version, is_same_tariff};
-use crate::world::{NewAccount, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World};
+use crate::world::{
+    NewAccount, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World,
+};
 use crate::{Result, Store, StoreError};
 
 /// What became of the objects of one kind.
@@ -52,6 +55,8 @@ pub struct ImportReport {
     pub profiles: ImportCount,
     /// Tariff versions: added or unchanged.
     pub tariff_versions: ImportCount,
+    /// Limits of profiles.
+    pub profile_limits: ImportCount,
     /// The revision now in force.
     pub revision: i64,
     /// Whether anything changed.
@@ -69,6 +74,7 @@ impl fmt::Display for ImportReport {
             ("routes", self.routes),
             ("profiles", self.profiles),
             ("tariff versions", self.tariff_versions),
+            ("profile limits", self.profile_limits),
         ] {
             let ImportCount { added, changed, unchanged } = count;
             writeln!(f, "{kind:<16} {added} added, {changed} changed, {unchanged} as they were")?;
@@ -106,6 +112,9 @@ impl Store {
         }
         for new in &world.tariffs {
             import.tariff(new).await?;
+        }
+        for new in &world.profile_limits {
+            import.profile_limits(new).await?;
         }
         import.accounts(&world.accounts).await?;
         for new in &world.subscribers {
@@ -149,6 +158,7 @@ impl Import {
             report.routes,
             report.profiles,
             report.tariff_versions,
+            report.profile_limits,
         ];
         report.is_changed = counts.iter().any(|count| count.added + count.changed > 0);
         report.revision = if report.is_changed { self.revision } else { self.there.revision };
@@ -464,22 +474,32 @@ impl Import {
     }
 
     async fn write_limits(&mut self, account: AccountId, policy: &FraudPolicy, handle: &str) -> Result<()> {
-        query("DELETE FROM fraud_limits WHERE account = $1")
-            .cells(cells![account.0])
-            .execute(&mut *self.tx)
-            .await?;
-        let FraudPolicy { daily } = policy;
-        if let Some(limit) = daily {
-            let amount = micros(limit.amount, || format!("daily fraud limit of account {handle:?}"))?;
-            query(
-                "INSERT INTO fraud_limits (account, period, amount_micros, lock_level, notify) \
-                 VALUES ($1, 'daily', $2, $3, $4)",
-            )
-            .cells(cells![account.0, amount, limit.lock.as_str(), json(&limit.notify)])
-            .execute(&mut *self.tx)
-            .await?;
+        let named = format!("account {handle:?}");
+        write_limits(&mut self.tx, Owner::Account(account.0), policy, &named).await
+    }
+
+    async fn profile_limits(&mut self, new: &NewProfileLimits) -> Result<()> {
+        let object = || format!("limits of profile {:?}", new.profile);
+        let tenant = self.tenant_id(&new.tenant, object)?;
+        let named = self.profiles.get(&(tenant, new.profile.clone()));
+        let profile = named.ok_or_else(|| unknown(object(), "profile", &new.profile))?.0;
+        let fraud = FraudPolicy { daily: new.daily.clone(), interval: new.interval.clone() };
+        let there = self.there.profile_limits.iter().position(|limits| limits.profile == profile);
+        match there {
+            Some(place) if self.there.profile_limits[place].fraud == fraud => {
+                self.report.profile_limits.unchanged += 1;
+                return Ok(());
+            }
+            Some(place) => {
+                self.there.profile_limits[place].fraud = fraud.clone();
+                self.report.profile_limits.changed += 1;
+            }
+            None => {
+                self.there.profile_limits.push(ProfileLimits { profile, fraud: fraud.clone() });
+                self.report.profile_limits.added += 1;
+            }
         }
-        Ok(())
+        write_limits(&mut self.tx, Owner::Profile(profile.0), &fraud, &object()).await
     }
 
     /// The mapping that `new` asks for, unless its profile is in force at that time already.

@@ -7,6 +7,8 @@
 //!
 //! Start with [`Store`]; [`Store::commit`] is the transaction behind the stage protocol.
 
+mod alert_cases;
+mod alert_mail;
 mod audit;
 mod directory;
 mod error;
@@ -17,6 +19,7 @@ mod insight;
 mod invoices;
 mod lanes;
 mod ledger;
+mod limits;
 mod outbox;
 mod people;
 mod schema;
@@ -25,6 +28,7 @@ mod suspense;
 mod tariffs;
 mod world;
 
+pub use alert_cases::{AlertCase, AlertNote, RuleRecord};
 pub use audit::{AuditEntry, AuditFault};
 pub use error::StoreError;
 pub use export_queue::{ExportFile, ExportState};
@@ -37,7 +41,9 @@ pub use outbox::{Mail, MailState, NewMail};
 pub use people::{Session, User};
 pub use schema::Store;
 pub use suspense::SuspendedRecord;
-pub use world::{NewAccount, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World};
+pub use world::{
+    NewAccount, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World,
+};
 
 /// What a call to the store comes to.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

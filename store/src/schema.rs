@@ -15,7 +15,10 @@ use tracing::info;
 use crate::{Result, StoreError};
 
 /// Every schema change ever shipped, in order. One that was shipped is never edited.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (50, "fraud_desk", include_str!("../migrations/0050_fraud_desk.sql")),
+];
 
 /// Connections that read while one writes (SQLite).
 const SQLITE_READERS_MAX: u32 = 4;

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use model::{
-    AccountKind, AccountStatus, Address, Contact, Currency, E164, FraudPolicy, TariffVersion, Transport,
+    AccountKind, AccountStatus, Address, Contact, Currency, E164, FraudLimit, FraudPolicy, TariffVersion,
+    Transport,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
@@ -27,6 +28,8 @@ pub struct World {
     pub trunks: Vec<NewTrunk>,
     /// Routes; key: tenant, prefix and trunk.
     pub routes: Vec<NewRoute>,
+    /// Spend limits of profiles; key: tenant and profile handle.
+    pub profile_limits: Vec<NewProfileLimits>,
     /// Tariff versions; key: tenant and profile handle. They come from their own files, not from this one.
     #[serde(skip)]
     pub tariffs: Vec<NewTariff>,
@@ -91,6 +94,23 @@ pub struct NewAccount {
     /// From when. `None`: for an account without any profile always, else from the time of the import.
     #[serde(default)]
     pub valid_from: Option<DateTime<Utc>>,
+}
+
+/// Spend limits of every account that a profile prices; a limit of the account itself stands in their place.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewProfileLimits {
+    /// Handle of the tenant; may be empty where there is only one.
+    #[serde(default)]
+    pub tenant: String,
+    /// Handle of the profile.
+    pub profile: String,
+    /// Of one day.
+    #[serde(default)]
+    pub daily: Option<FraudLimit>,
+    /// Of one billing interval, the calendar month.
+    #[serde(default)]
+    pub interval: Option<FraudLimit>,
 }
 
 /// A subscriber.

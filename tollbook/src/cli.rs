@@ -244,8 +244,41 @@ pub(crate) enum ExportAction {
 /// Of `tollbook fraud`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum FraudAction {
-    /// List alerts.
-    Alerts,
+    /// List alerts that nobody has given a verdict on, newest first.
+    Alerts {
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show an alert with all that convinced its rule.
+    Show {
+        /// Its id, or the beginning of it.
+        alert: String,
+    },
+    /// Take an alert on, so that others know.
+    Ack {
+        /// Its id, or the beginning of it.
+        alert: String,
+    },
+    /// Say what an alert was found to be.
+    Verdict {
+        /// Its id, or the beginning of it.
+        alert: String,
+        /// fraud, clean or unsure.
+        verdict: String,
+        /// Why; kept with the alert.
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Add a note to an alert.
+    Note {
+        /// Its id, or the beginning of it.
+        alert: String,
+        /// The note.
+        text: String,
+    },
+    /// How often each rule was right, by the verdicts.
+    Record,
     /// List locks in force.
     Locks,
     /// Lock an account.

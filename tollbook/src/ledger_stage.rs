@@ -15,7 +15,8 @@ impl Stage for LedgerStage {
             | Body::Cdr(_)
             | Body::Edr(_)
             | Body::Rated(_)
-            | Body::Control(_) => {}
+            | Body::Control(_)
+            | Body::Accrual(_) => {}
         }
     }
 

@@ -14,7 +14,7 @@ use model::{Directory, E164};
 use rating::workbench::{Issue, TariffIds, WorkbenchError, read_tariff};
 use serde::Deserialize;
 use sha2::Sha256;
-use store::{NewAccount, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World};
+use store::{NewAccount, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World};
 
 use crate::failure::UserError;
 use crate::toml_file;
@@ -30,6 +30,7 @@ struct WorldFile {
     subscribers: Vec<SubscriberInFile>,
     trunks: Vec<NewTrunk>,
     routes: Vec<NewRoute>,
+    profile_limits: Vec<NewProfileLimits>,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +106,7 @@ pub(crate) fn read(file: &Path) -> Result<World, UserError> {
         subscribers,
         trunks: world.trunks,
         routes: world.routes,
+        profile_limits: world.profile_limits,
         tariffs,
     };
     check::within(&world).map_err(|wrong| wrong.in_file(file))?;

@@ -10,9 +10,9 @@ fn second_call_reaches_the_limit_and_locks_the_account_out() {
         "2026-10-05T10:00:00Z call a 60 4.50
          2026-10-05T10:05:00Z call b 60.5 5.75",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 10.25 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b a
             lock 1 outgoing by fraud since 10-05T10:06:00 until 10-05T22:00:00: spent 10.25 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 10.25 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b a
               control: end calls of 1
         "#]],
     );
@@ -24,9 +24,9 @@ fn limit_reached_to_the_last_digit_is_reached() {
         "2026-10-05T10:00:00Z call a 60 9.999999
          2026-10-05T10:05:00Z call b 60 0.000001",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 10.000000 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b
             lock 1 outgoing by fraud since 10-05T10:06:00 until 10-05T22:00:00: spent 10 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 10.000000 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b
               control: end calls of 1
         "#]],
     );
@@ -47,9 +47,9 @@ fn balance_and_free_cash_count_like_money_to_be_paid() {
         "2026-10-05T10:00:00Z call a 60 1 free=4
          2026-10-05T10:05:00Z call b 60 0 free=5",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b a
             lock 1 outgoing by fraud since 10-05T10:06:00 until 10-05T22:00:00: spent 10 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b a
               control: end calls of 1
         "#]],
     );
@@ -64,17 +64,17 @@ fn limit_fires_again_at_its_double_and_a_later_cheaper_call_unlocks_nothing() {
          2026-10-05T10:07:00Z call d 60 20
          2026-10-06T10:00:00Z call e 60 12",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
             lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
               control: end calls of 1
-            alert update 1 daily_spend 1 2026-10-05: 27.01 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by d a b c
             lock 1 outgoing by fraud since 10-05T10:08:00 until 10-05T22:00:00: spent 27.01 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert update 1 daily_spend 1 2026-10-05: 27.01 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by d a b c
               control: end calls of 1
-            alert daily_spend 1 2026-10-06: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by e
             lock 1 outgoing by fraud since 10-06T10:01:00 until 10-06T22:00:00: spent 12 EUR on 2026-10-06, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-06: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by e
               control: end calls of 1
         "#]],
     );
@@ -111,9 +111,9 @@ fn evidence_names_the_ten_dearest_calls() {
          2026-10-05T10:00:00Z call k 60 0.60
          2026-10-05T10:00:00Z call l 60 5.00",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 11.60 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by l e h g d b k j i f
             lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 11.6 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 11.60 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by l e h g d b k j i f
               control: end calls of 1
         "#]],
     );
@@ -128,9 +128,9 @@ fn superseding_record_adds_the_difference() {
          2026-10-05T10:05:00Z call b 60 3.99
          2026-10-05T10:06:00Z call c 60 0.01",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b c
             lock 1 outgoing by fraud since 10-05T10:07:00 until 10-05T22:00:00: spent 10 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b c
               control: end calls of 1
         "#]],
     );
@@ -146,9 +146,9 @@ fn superseding_record_that_costs_nothing_takes_all_of_it_back() {
          2026-10-05T10:06:00Z call c 60 9
          2026-10-05T10:07:00Z call d 60 1",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by c d
             lock 1 outgoing by fraud since 10-05T10:08:00 until 10-05T22:00:00: spent 10 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by c d
               control: end calls of 1
         "#]],
     );
@@ -162,9 +162,9 @@ fn superseding_record_moves_a_call_to_the_day_of_its_true_end() {
          2026-10-05T21:30:00Z call b 60 9
          2026-10-05T22:30:00Z call c 60 0.50",
         expect![[r#"
-            alert daily_spend 1 2026-10-06: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a c
             lock 1 outgoing by fraud since 10-05T22:31:00 until 10-06T22:00:00: spent 10 EUR on 2026-10-06, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-06: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a c
               control: end calls of 1
         "#]],
     );
@@ -177,9 +177,9 @@ fn call_counts_on_the_local_day_of_its_end() {
          2026-10-05T21:50:00Z call b 599.2 9
          2026-10-05T22:10:00Z call c 60 1",
         expect![[r#"
-            alert daily_spend 1 2026-10-06: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b c
             lock 1 outgoing by fraud since 10-05T22:11:00 until 10-06T22:00:00: spent 10 EUR on 2026-10-06, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-06: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b c
               control: end calls of 1
         "#]],
     );
@@ -194,9 +194,9 @@ fn day_of_twenty_three_hours_ends_an_hour_early() {
          2026-03-29T22:00:00Z tick
          2026-03-29T22:01:00Z call c 60 9",
         expect![[r#"
-            alert daily_spend 1 2026-03-29: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b a
             lock 1 outgoing by fraud since 03-29T21:51:00 until 03-29T22:00:00: spent 10 EUR on 2026-03-29, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-03-29: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b a
               control: end calls of 1
             lock 1 none by fraud since 03-29T22:00:00 for good: its time is over (spent 10 EUR on 2026-03-29, the daily limit is 10 EUR)
               control: 1 is none
@@ -214,9 +214,9 @@ fn day_of_twenty_five_hours_ends_an_hour_late() {
          2026-10-25T23:00:00Z tick
          2026-10-25T23:01:00Z call c 60 9",
         expect![[r#"
-            alert daily_spend 1 2026-10-25: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b a
             lock 1 outgoing by fraud since 10-25T22:51:00 until 10-25T23:00:00: spent 10 EUR on 2026-10-25, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-25: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b a
               control: end calls of 1
             lock 1 none by fraud since 10-25T23:00:00 for good: its time is over (spent 10 EUR on 2026-10-25, the daily limit is 10 EUR)
               control: 1 is none
@@ -234,13 +234,13 @@ fn dollars_are_not_added_to_euros() {
          2026-10-05T10:04:00Z call e 60 10 currency=USD account=4",
         expect![[r#"
             FRD001 of 1 after_provisioning: account 1 has its limits in EUR and this call is charged in USD: map the account to a profile in EUR, rate the call again and resubmit
-            alert daily_spend 1 2026-10-05: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a d
             lock 1 outgoing by fraud since 10-05T10:04:00 until 10-05T22:00:00: spent 10 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a d
               control: end calls of 1
-            alert daily_spend 4 2026-10-05: 10 USD of 10 USD, lock all, to desk@example.org, shown by e
             lock 4 all by fraud since 10-05T10:05:00 until 10-06T04:00:00: spent 10 USD on 2026-10-05, the daily limit is 10 USD
               control: 4 is all
+            alert daily_spend 4 2026-10-05: 10 USD of 10 USD, lock all, to desk@example.org, shown by e
               control: end calls of 4
         "#]],
     );

@@ -32,9 +32,9 @@ fn interval_limit_adds_up_the_days_of_a_month_and_begins_anew_with_the_next() {
          2026-10-31T23:00:00Z tick
          2026-11-01T10:00:00Z call d 60 9.99",
         expect![[r#"
-            alert interval_spend 1 2026-10: 10.00 EUR of 10 EUR, lock foreign, to desk@example.org, shown by b a c
             lock 1 foreign by fraud since 10-31T22:59:30 until 10-31T23:00:00: spent 10 EUR in 2026-10, the interval limit is 10 EUR
               control: 1 is foreign
+            alert interval_spend 1 2026-10: 10.00 EUR of 10 EUR, lock foreign, to desk@example.org, shown by b a c
               control: end calls of 1
             lock 1 none by fraud since 10-31T23:00:00 for good: its time is over (spent 10 EUR in 2026-10, the interval limit is 10 EUR)
               control: 1 is none
@@ -63,9 +63,9 @@ fn stronger_of_two_locks_wins_and_the_other_comes_back_when_it_ends() {
          2026-10-05T22:00:00Z tick
          2026-10-31T23:00:00Z tick",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock all, to desk@example.org, shown by a
             lock 1 all by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is all
+            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock all, to desk@example.org, shown by a
               control: end calls of 1
             alert interval_spend 1 2026-10: 16 EUR of 15 EUR, lock all, to desk@example.org, shown by a b
               control: end calls of 1
@@ -89,13 +89,13 @@ fn longer_of_two_equal_locks_wins() {
          2026-10-05T22:00:00Z tick
          2026-10-31T23:00:00Z tick",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
             lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
               control: end calls of 1
-            alert interval_spend 1 2026-10: 16 EUR of 15 EUR, lock outgoing, to desk@example.org, shown by a b
             lock 1 outgoing by fraud since 10-05T10:06:00 until 10-31T23:00:00: spent 16 EUR in 2026-10, the interval limit is 15 EUR
               control: 1 is outgoing
+            alert interval_spend 1 2026-10: 16 EUR of 15 EUR, lock outgoing, to desk@example.org, shown by a b
               control: end calls of 1
             lock 1 none by fraud since 10-31T23:00:00 for good: its time is over (spent 16 EUR in 2026-10, the interval limit is 15 EUR)
               control: 1 is none
@@ -117,9 +117,9 @@ fn warnings_come_once_each_and_are_updates_of_one_incident() {
         expect![[r#"
             warning daily_spend 1 2026-10-05: 5.00 EUR of 10 EUR, lock none, to desk@example.org, shown by a b
             warning update 1 daily_spend 1 2026-10-05: 9.00 EUR of 10 EUR, lock none, to desk@example.org, shown by a d c b
-            alert update 2 daily_spend 1 2026-10-05: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a d c e b
             lock 1 outgoing by fraud since 10-05T10:05:00 until 10-05T22:00:00: spent 10 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert update 2 daily_spend 1 2026-10-05: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a d c e b
               control: end calls of 1
         "#]],
     );
@@ -128,9 +128,14 @@ fn warnings_come_once_each_and_are_updates_of_one_incident() {
 #[test]
 fn one_dear_call_warns_of_the_highest_mark_alone() {
     let daily = FraudLimit { warn_percent: vec![50, 80], ..limit(10, LockLevel::Outgoing) };
-    check_with(Some(daily), None, "2026-10-05T10:00:00Z call a 60 9", expect![[r#"
+    check_with(
+        Some(daily),
+        None,
+        "2026-10-05T10:00:00Z call a 60 9",
+        expect![[r#"
         warning daily_spend 1 2026-10-05: 9 EUR of 10 EUR, lock none, to desk@example.org, shown by a
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -146,9 +151,9 @@ fn calls_in_progress_lock_before_they_end_and_are_counted_once() {
          2026-10-05T10:03:00Z running b 3.5
          2026-10-05T10:03:00Z running c 3",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 10.49 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b c
             lock 1 outgoing by fraud since 10-05T10:03:00 until 10-05T22:00:00: spent 10.49 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 10.49 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b c
               control: end calls of 1
         "#]],
     );
@@ -176,9 +181,9 @@ fn reference_counts_neither_what_the_balance_paid_nor_calls_in_progress() {
          2026-10-05T10:02:00Z running b 50
          2026-10-05T10:02:00Z call c 60 6",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by c a
             lock 1 outgoing by fraud since 10-05T10:03:00 until 10-05T22:00:00: spent 10 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 10 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by c a
               control: end calls of 1
         "#]],
     );
@@ -194,9 +199,9 @@ fn limit_at_the_resellers_price_adds_up_what_the_reseller_pays() {
          2026-10-05T10:01:00Z call b 60 400 reseller=5.99
          2026-10-05T10:02:00Z call b 60 400 reseller=6 rev=1",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b a
             lock 1 outgoing by fraud since 10-05T10:03:00 until 10-05T22:00:00: spent 10 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b a
               control: end calls of 1
         "#]],
     );
@@ -204,29 +209,37 @@ fn limit_at_the_resellers_price_adds_up_what_the_reseller_pays() {
 
 #[test]
 fn lock_ends_after_its_time_or_by_hand_as_configured() {
-    let after = FraudLimit {
-        unlock: FraudUnlock::After("2h".parse().unwrap()),
-        ..limit(10, LockLevel::Outgoing)
-    };
+    let after =
+        FraudLimit { unlock: FraudUnlock::After("2h".parse().unwrap()), ..limit(10, LockLevel::Outgoing) };
     let script = "2026-10-05T10:00:00Z call a 60 12
          2026-10-05T11:59:00Z tick
          2026-10-05T12:01:00Z tick
          2026-10-05T22:00:00Z tick";
-    check_with(Some(after), None, script, expect![[r#"
-        alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
+    check_with(
+        Some(after),
+        None,
+        script,
+        expect![[r#"
         lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T12:01:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
+        alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
           control: end calls of 1
         lock 1 none by fraud since 10-05T12:01:00 for good: its time is over (spent 12 EUR on 2026-10-05, the daily limit is 10 EUR)
           control: 1 is none
-    "#]]);
+    "#]],
+    );
     let by_hand = FraudLimit { unlock: FraudUnlock::ByHand, ..limit(10, LockLevel::Outgoing) };
-    check_with(Some(by_hand), None, script, expect![[r#"
-        alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
+    check_with(
+        Some(by_hand),
+        None,
+        script,
+        expect![[r#"
         lock 1 outgoing by fraud since 10-05T10:01:00 for good: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
+        alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
           control: end calls of 1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -234,15 +247,13 @@ fn account_unlocked_by_hand_is_locked_again_by_the_next_days_limit() {
     let by_hand = FraudLimit { unlock: FraudUnlock::ByHand, ..limit(10, LockLevel::Outgoing) };
     let mut desk = desk(with(Some(by_hand.clone()), None));
     feed(&mut desk, &records("2026-10-05T10:00:00Z call a 60 12"));
-    let lifted = Lock {
-        since: "2026-10-05T11:00:00Z".parse().unwrap(),
-        ..lock(LockLevel::None, LockSource::Admin)
-    };
+    let lifted =
+        Lock { since: "2026-10-05T11:00:00Z".parse().unwrap(), ..lock(LockLevel::None, LockSource::Admin) };
     desk.set_directory(Directory { locks: vec![lifted], ..with(Some(by_hand), None) }.into());
     expect![[r#"
-        alert daily_spend 1 2026-10-06: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b
         lock 1 outgoing by fraud since 10-06T10:01:00 for good: spent 12 EUR on 2026-10-06, the daily limit is 10 EUR
           control: 1 is outgoing
+        alert daily_spend 1 2026-10-06: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b
           control: end calls of 1
     "#]].assert_eq(&picture(&feed(&mut desk, &records("2026-10-06T10:00:00Z call b 60 12"))));
 }
@@ -250,10 +261,8 @@ fn account_unlocked_by_hand_is_locked_again_by_the_next_days_limit() {
 #[test]
 fn limit_of_the_profile_holds_where_the_account_has_none_of_its_own() {
     let mut directory = with(None, Some(limit(1_000, LockLevel::None)));
-    let mapped = vec![ProfileMapping {
-        from: "2026-01-01T00:00:00Z".parse().unwrap(),
-        profile: ProfileId(3),
-    }];
+    let mapped =
+        vec![ProfileMapping { from: "2026-01-01T00:00:00Z".parse().unwrap(), profile: ProfileId(3) }];
     directory.accounts[0].profiles.clone_from(&mapped);
     directory.accounts[2].profiles = mapped;
     assert_eq!(directory.accounts[2].id, AccountId(3));
@@ -270,13 +279,13 @@ fn limit_of_the_profile_holds_where_the_account_has_none_of_its_own() {
          2026-10-05T10:00:00Z call b 60 2 account=2
          2026-10-05T10:00:00Z call c 60 2 account=3",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 2 EUR of 2 EUR, lock all, to desk@example.org, shown by a
             lock 1 all by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 2 EUR on 2026-10-05, the daily limit is 2 EUR
               control: 1 is all
+            alert daily_spend 1 2026-10-05: 2 EUR of 2 EUR, lock all, to desk@example.org, shown by a
               control: end calls of 1
-            alert interval_spend 3 2026-10: 2 EUR of 2 EUR, lock all, to desk@example.org, shown by c
             lock 3 all by fraud since 10-05T10:01:00 until 10-31T23:00:00: spent 2 EUR in 2026-10, the interval limit is 2 EUR
               control: 3 is all
+            alert interval_spend 3 2026-10: 2 EUR of 2 EUR, lock all, to desk@example.org, shown by c
               control: end calls of 3
         "#]],
     );

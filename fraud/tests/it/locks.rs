@@ -18,9 +18,9 @@ fn lock_is_lifted_at_local_midnight_and_once() {
          2026-10-05T22:00:10Z tick
          2026-10-09T22:00:10Z tick",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
             lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
               control: end calls of 1
             lock 1 none by fraud since 10-05T22:00:00 for good: its time is over (spent 12 EUR on 2026-10-05, the daily limit is 10 EUR)
               control: 1 is none
@@ -36,13 +36,13 @@ fn account_is_locked_again_when_the_next_day_reaches_the_limit_too() {
          2026-10-05T22:30:00Z tick
          2026-10-06T22:00:00Z tick",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
             lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
               control: end calls of 1
-            alert daily_spend 1 2026-10-06: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b
             lock 1 outgoing by fraud since 10-05T22:31:00 until 10-06T22:00:00: spent 12 EUR on 2026-10-06, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-06: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by b
               control: end calls of 1
             lock 1 none by fraud since 10-06T22:00:00 for good: its time is over (spent 12 EUR on 2026-10-06, the daily limit is 10 EUR)
               control: 1 is none
@@ -83,9 +83,9 @@ fn lock_that_has_run_out_does_not_count() {
         with_lock(Lock { until: past, ..lock(LockLevel::All, LockSource::Admin) }),
         "2026-10-05T10:00:00Z call a 60 12",
         expect![[r#"
-            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
             lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
               control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
               control: end calls of 1
         "#]],
     );
@@ -100,9 +100,9 @@ fn weaker_lock_of_a_person_comes_back_when_ours_is_lifted() {
     desk.set_directory(Directory { locks: ours, ..directory() }.into());
     effects.extend(feed(&mut desk, &records("2026-10-05T22:00:00Z tick")));
     expect![[r#"
-        alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
         lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
+        alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
           control: end calls of 1
         lock 1 none by fraud since 10-05T22:00:00 for good: its time is over (spent 12 EUR on 2026-10-05, the daily limit is 10 EUR)
           control: 1 is none
@@ -162,13 +162,13 @@ fn account_unlocked_by_hand_is_locked_again_when_it_spends_as_much_again() {
         ),
     ));
     expect![[r#"
-        alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
         lock 1 outgoing by fraud since 10-05T10:01:00 until 10-05T22:00:00: spent 12 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
+        alert daily_spend 1 2026-10-05: 12 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a
           control: end calls of 1
-        alert update 1 daily_spend 1 2026-10-05: 20.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b c
         lock 1 outgoing by fraud since 10-05T10:07:00 until 10-05T22:00:00: spent 20 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
+        alert update 1 daily_spend 1 2026-10-05: 20.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b c
           control: end calls of 1
         lock 1 none by fraud since 10-05T22:00:00 for good: its time is over (spent 20 EUR on 2026-10-05, the daily limit is 10 EUR)
           control: 1 is none

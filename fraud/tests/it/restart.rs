@@ -91,20 +91,20 @@ proptest! {
 fn whole_script_in_one_picture() {
     expect![[r#"
         FRD001 of 1 after_provisioning: account 1 has its limits in EUR and this call is charged in USD: map the account to a profile in EUR, rate the call again and resubmit
-        alert daily_spend 1 2026-10-05: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by c a d
         lock 1 outgoing by fraud since 10-05T10:09:00 until 10-05T22:00:00: spent 10 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
+        alert daily_spend 1 2026-10-05: 10.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by c a d
           control: end calls of 1
         alert daily_spend 3 2026-10-05: 6 EUR of 5 EUR, lock none, to desk@example.org, shown by f
-        alert update 1 daily_spend 1 2026-10-05: 21.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by g c a e d
         lock 1 outgoing by fraud since 10-05T21:01:00 until 10-05T22:00:00: spent 21 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
+        alert update 1 daily_spend 1 2026-10-05: 21.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by g c a e d
           control: end calls of 1
         lock 1 none by fraud since 10-05T22:00:00 for good: its time is over (spent 21 EUR on 2026-10-05, the daily limit is 10 EUR)
           control: 1 is none
-        alert daily_spend 1 2026-10-06: 14.99 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by h j
         lock 1 outgoing by fraud since 10-05T22:30:30 until 10-06T22:00:00: spent 14.99 EUR on 2026-10-06, the daily limit is 10 EUR
           control: 1 is outgoing
+        alert daily_spend 1 2026-10-06: 14.99 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by h j
           control: end calls of 1
         lock 1 none by fraud since 10-06T22:00:00 for good: its time is over (spent 14.99 EUR on 2026-10-06, the daily limit is 10 EUR)
           control: 1 is none
@@ -139,15 +139,15 @@ fn state_of_the_first_version_is_still_read() {
     let mut effects = feed(&mut desk, &next);
     effects.extend(feed(&mut desk, &records(SCRIPT)[9..]));
     expect![[r#"
-        alert update 1 daily_spend 1 2026-10-05: 22.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by g c a e z d
         lock 1 outgoing by fraud since 10-05T21:31:00 until 10-05T22:00:00: spent 22 EUR on 2026-10-05, the daily limit is 10 EUR
           control: 1 is outgoing
+        alert update 1 daily_spend 1 2026-10-05: 22.00 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by g c a e z d
           control: end calls of 1
         lock 1 none by fraud since 10-05T22:00:00 for good: its time is over (spent 22 EUR on 2026-10-05, the daily limit is 10 EUR)
           control: 1 is none
-        alert daily_spend 1 2026-10-06: 14.99 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by h j
         lock 1 outgoing by fraud since 10-05T22:30:30 until 10-06T22:00:00: spent 14.99 EUR on 2026-10-06, the daily limit is 10 EUR
           control: 1 is outgoing
+        alert daily_spend 1 2026-10-06: 14.99 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by h j
           control: end calls of 1
         lock 1 none by fraud since 10-06T22:00:00 for good: its time is over (spent 14.99 EUR on 2026-10-06, the daily limit is 10 EUR)
           control: 1 is none

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use fraud::FraudDesk;
 use model::{
-    Account, AccountId, AccountKind, Accrual, AlertSeverity, AccountStatus, Body, CallStatus, CallType, CallUid, Cause, Cdr,
-    CdrDestination, CdrId, CdrSource, Charge, Contact, Control, Currency, Direction, Directory, Effect,
-    Effects, FraudLimit, FraudPolicy, FraudPrice, FraudUnlock, Initiator, Lock, LockLevel, LockSource, Money, Party, ProfileVersionId,
-    Provider, RatedCdr, Stage, StageInput, StateChange, TenantId, Topic,
+    Account, AccountId, AccountKind, AccountStatus, Accrual, AlertSeverity, Body, CallStatus, CallType,
+    CallUid, Cause, Cdr, CdrDestination, CdrId, CdrSource, Charge, Contact, Control, Currency, Direction,
+    Directory, Effect, Effects, FraudLimit, FraudPolicy, FraudPrice, FraudUnlock, Initiator, Lock, LockLevel,
+    LockSource, Money, Party, ProfileVersionId, Provider, RatedCdr, Stage, StageInput, StateChange, TenantId,
+    Topic,
 };
 use rust_decimal::Decimal;
 

@@ -323,6 +323,9 @@ pub(crate) async fn mail_of_an_alert_says_who_what_until_when_and_how_to_unlock(
         To unlock the account:
           tollbook fraud unlock acme --reason "..."
 
+        What was it? The answer makes the rules better:
+          tollbook fraud verdict 17d7837fcc3d fraud|clean|unsure --note "..."
+
         Alert 17d7837fcc3df70c369656bb12f4a89d
         ---
         To: b
@@ -343,6 +346,9 @@ pub(crate) async fn mail_of_an_alert_says_who_what_until_when_and_how_to_unlock(
         To unlock the account:
           tollbook fraud unlock acme --reason "..."
 
+        What was it? The answer makes the rules better:
+          tollbook fraud verdict 010101010101 fraud|clean|unsure --note "..."
+
         Alert 01010101010101010101010101010101
         ---
         To: c
@@ -354,6 +360,9 @@ pub(crate) async fn mail_of_an_alert_says_who_what_until_when_and_how_to_unlock(
         Spent:    51.25 EUR on 2026-10-05
         Lock:     nothing was locked
         Reached:  2026-10-05 10:00:09 CEST
+
+        What was it? The answer makes the rules better:
+          tollbook fraud verdict f50b94bfc538 fraud|clean|unsure --note "..."
 
         Alert f50b94bfc538e0201f0dc114a17e1610
         ---
@@ -374,15 +383,18 @@ pub(crate) async fn mail_of_an_alert_says_who_what_until_when_and_how_to_unlock(
         To unlock the account:
           tollbook fraud unlock north --reason "..."
 
+        What was it? The answer makes the rules better:
+          tollbook fraud verdict 24d161b49951 fraud|clean|unsure --note "..."
+
         Alert 24d161b49951e05358841ebcafa4e047
         ---
         To: e
-        globex (globex): 51.25 EUR spent on whenever, limit 50.00 EUR - all calls are locked
+        globex (globex): 51.25 EUR spent in whenever, limit 50.00 EUR - all calls are locked
 
         globex (globex) has reached a limit.
 
         Limit:    50.00 EUR (other)
-        Spent:    51.25 EUR on whenever
+        Spent:    51.25 EUR in whenever
         Lock:     all calls are locked
         Reached:  2026-10-05 10:00:09 CEST
 
@@ -392,6 +404,9 @@ pub(crate) async fn mail_of_an_alert_says_who_what_until_when_and_how_to_unlock(
 
         To unlock the account:
           tollbook fraud unlock globex --reason "..."
+
+        What was it? The answer makes the rules better:
+          tollbook fraud verdict 020202020202 fraud|clean|unsure --note "..."
 
         Alert 02020202020202020202020202020202
     "#]].assert_eq(&shown.join("---\n"));

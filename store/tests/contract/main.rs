@@ -7,6 +7,7 @@
     reason = "the cases are functions of their own, called by the tests of both databases"
 )]
 
+mod cases;
 mod database;
 mod lanes_and_ledger;
 mod numbering;
@@ -37,6 +38,10 @@ macro_rules! on_both {
 }
 
 on_both! {
+    cases:
+        later_word_of_an_incident_updates_its_alert_and_an_earlier_one_does_not,
+        alert_is_taken_on_noted_and_judged,
+        limits_of_a_profile_come_back_and_change;
     lanes_and_ledger:
         one_refused_posting_undoes_its_whole_batch,
         former_owner_of_a_lane_is_refused,

@@ -2,14 +2,16 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    AccountId, AccountKind, AccountStatus, Address, Alert, AlertId, BillingProfile, CallUid, CdrId, Contact,
-    Currency, Direction, Fee, FeeId, FeeMatch, FraudLimit, FraudPolicy, LedgerAccount, Lock, LockLevel,
-    LockSource, MatchMode, Money, OffPeakSpecial, OffPeakWeekday, PeakSplit, Posting, PostingId,
-    PostingReason, ProfileId, ProfileVersionId, Rate, Rounding, TariffVersion, TenantId, Transport,
+    AccountId, AccountKind, AccountStatus, Address, Alert, AlertId, AlertSeverity, BillingProfile, CallUid,
+    CdrId, Contact, Currency, Direction, Fee, FeeId, FeeMatch, FraudCompat, FraudLimit, FraudPolicy,
+    FraudPrice, FraudUnlock, LedgerAccount, Lock, LockLevel, LockSource, MatchMode, Money, OffPeakSpecial,
+    OffPeakWeekday, PeakSplit, Posting, PostingId, PostingReason, ProfileId, ProfileVersionId, Rate,
+    Rounding, TariffVersion, TenantId, Transport,
 };
 use rust_decimal::Decimal;
 use store::{
-    LaneCommit, NewAccount, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, StoreEffect, World,
+    LaneCommit, NewAccount, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk,
+    StoreEffect, World,
 };
 
 pub(crate) const T0: &str = "2026-10-05T08:00:00Z";
@@ -219,6 +221,20 @@ pub(crate) fn tariff(handle: &str, valid_from: &str, fees: Vec<Fee>) -> NewTarif
 /// One tenant, a reseller with a customer, a carrier with a trunk. The customer stands before its reseller.
 pub(crate) fn world() -> World {
     World {
+        profile_limits: vec![NewProfileLimits {
+            tenant: String::new(),
+            profile: "retail".to_owned(),
+            daily: None,
+            interval: Some(FraudLimit {
+                amount: decimal("500"),
+                lock: LockLevel::Foreign,
+                notify: Vec::new(),
+                price: FraudPrice::Reseller,
+                warn_percent: Vec::new(),
+                unlock: FraudUnlock::After("12h".parse().unwrap()),
+                compat: Some(FraudCompat::Reference),
+            }),
+        }],
         tenants: vec![NewTenant {
             handle: "vox".to_owned(),
             contact: contact("Vox"),

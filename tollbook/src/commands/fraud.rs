@@ -1,4 +1,4 @@
-//! `tollbook fraud`: alerts with their evidence, locks, and the hand that sets or lifts them.
+//! `tollbook fraud`: alerts as cases, locks, and the hand that sets or lifts them.
 
 use chrono::{DateTime, Utc};
 use model::{AccountId, Directory, Lock, LockLevel, LockSource};
@@ -6,38 +6,24 @@ use model::{AccountId, Directory, Lock, LockLevel, LockSource};
 use crate::cli::FraudAction;
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
-use crate::commands::{account_named, print_table};
+use crate::commands::{account_named, fraud_cases, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::system::open_store;
-
-/// Alerts shown at once.
-const ALERTS_MAX: u32 = 100;
 
 /// Lists or changes.
 pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     match action {
-        FraudAction::Alerts => {
-            let alerts = store.alerts(ALERTS_MAX).await?;
-            print_table(
-                &["at", "account", "rule", "period", "limit", "came to", "lock", "dearest call"],
-                alerts.iter().map(|alert| {
-                    vec![
-                        local(&directory, alert.account, alert.at),
-                        handle_of(&directory, alert.account),
-                        alert.rule.clone(),
-                        alert.period.clone(),
-                        alert.limit.to_string(),
-                        alert.value.to_string(),
-                        alert.lock.to_string(),
-                        alert.evidence.first().map(ToString::to_string).unwrap_or_default(),
-                    ]
-                }),
-                "no alerts",
-            );
+        FraudAction::Alerts { all } => fraud_cases::list(&store, &directory, !all).await?,
+        FraudAction::Show { alert } => fraud_cases::show(&store, &directory, &alert).await?,
+        FraudAction::Ack { alert } => fraud_cases::acknowledge(&store, &alert).await?,
+        FraudAction::Verdict { alert, verdict, note } => {
+            fraud_cases::judge(&store, &alert, &verdict, note.as_deref()).await?;
         }
+        FraudAction::Note { alert, text } => fraud_cases::note(&store, &alert, &text).await?,
+        FraudAction::Record => fraud_cases::record(&store).await?,
         FraudAction::Locks => {
             let locks = store.locks().await?;
             print_table(
@@ -109,7 +95,7 @@ pub(crate) fn handle_of(directory: &Directory, id: AccountId) -> String {
 }
 
 /// A time as the account's day goes, with its zone.
-fn local(directory: &Directory, id: AccountId, at: DateTime<Utc>) -> String {
+pub(super) fn local(directory: &Directory, id: AccountId, at: DateTime<Utc>) -> String {
     let account = directory.accounts.iter().find(|account| account.id == id);
     let zone = account.map_or(chrono_tz::UTC, |account| account.timezone);
     at.with_timezone(&zone).format("%F %T %Z").to_string()

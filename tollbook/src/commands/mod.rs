@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod fraud;
+mod fraud_cases;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod invoice;

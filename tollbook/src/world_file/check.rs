@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use model::{AccountKind, Directory, E164, Fee, FeeId, FeeMatch, TariffVersion, TenantId};
+use model::{AccountKind, Directory, E164, Fee, FeeId, FeeMatch, FraudLimit, TariffVersion, TenantId};
 use rust_decimal::Decimal;
 use store::{NewAccount, NewSubscriber, NewTariff, World};
 
@@ -57,6 +57,14 @@ pub(super) fn within(world: &World) -> Result<(), Wrong> {
         |tariff| (&tariff.tenant, &tariff.version.profile.handle, tariff.version.valid_from),
         |(_, handle, _)| format!("tariff {handle:?}"),
     )?;
+    once(
+        &world.profile_limits,
+        |limits| (&limits.tenant, &limits.profile),
+        |(_, profile)| format!("limits of profile {profile:?}"),
+    )?;
+    world.profile_limits.iter().try_for_each(|new| {
+        limits(&new.daily, &new.interval, "", || format!("limits of profile {:?}", new.profile))
+    })?;
     world.tenants.iter().try_for_each(|new| handle("tenant", &new.handle))?;
     world.accounts.iter().try_for_each(account)?;
     world.subscribers.iter().try_for_each(subscriber)?;
@@ -92,6 +100,36 @@ fn handle(kind: &str, name: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// Spend limits, of an account or a profile; `section` is in front of their names.
+fn limits(
+    daily: &Option<FraudLimit>,
+    interval: &Option<FraudLimit>,
+    section: &str,
+    object: impl Fn() -> String,
+) -> Result<(), Wrong> {
+    for (period, limit) in [("daily", daily), ("interval", interval)] {
+        let Some(limit) = limit else { continue };
+        if limit.amount <= Decimal::ZERO {
+            let rule =
+                format!("{section}{period}.amount = \"{}\" would be reached by the first call", limit.amount);
+            return wrong(object(), rule, "use an amount above 0, or leave the limit out");
+        }
+        if let Some(address) = limit.notify.iter().find(|address| !is_mail_address(address)) {
+            let rule = format!("{section}{period}.notify: {address:?} is not a mail address");
+            return wrong(object(), rule, "write it like \"fraud@example.com\"");
+        }
+        if let Some(percent) = limit.warn_percent.iter().find(|percent| !(1..100).contains(*percent)) {
+            let rule = format!("{section}{period}.warn_percent: {percent} is not below the limit");
+            return wrong(object(), rule, "use percentages from 1 to 99; reaching the limit is told anyway");
+        }
+        if !limit.warn_percent.is_empty() && limit.notify.is_empty() {
+            let rule = format!("{section}{period}.warn_percent warns nobody");
+            return wrong(object(), rule, "name somebody in `notify`, or leave it out");
+        }
+    }
+    Ok(())
+}
+
 fn account(new: &NewAccount) -> Result<(), Wrong> {
     let object = || format!("account {:?}", new.handle);
     handle("account", &new.handle)?;
@@ -99,17 +137,7 @@ fn account(new: &NewAccount) -> Result<(), Wrong> {
         let rule = format!("vat_percent = \"{}\" is no rate of VAT", new.vat_percent);
         return wrong(object(), rule, "use a percentage from \"0\" to \"100\"");
     }
-    if let Some(limit) = &new.fraud.daily {
-        if limit.amount <= Decimal::ZERO {
-            let rule =
-                format!("fraud.daily.amount = \"{}\" would be reached by the first call", limit.amount);
-            return wrong(object(), rule, "use an amount above 0, or leave the limit out");
-        }
-        if let Some(address) = limit.notify.iter().find(|address| !is_mail_address(address)) {
-            let rule = format!("fraud.daily.notify: {address:?} is not a mail address");
-            return wrong(object(), rule, "write it like \"fraud@example.com\"");
-        }
-    }
+    limits(&new.fraud.daily, &new.fraud.interval, "fraud.", object)?;
     if !new.contact.email.is_empty() && !is_mail_address(&new.contact.email) {
         let rule = format!("contact.email: {:?} is not a mail address", new.contact.email);
         return wrong(object(), rule, "write it like \"accounts@example.com\"");

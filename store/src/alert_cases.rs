@@ -1,0 +1,242 @@
+//! What people make of alerts: who has taken one on, what was noted, what it was found to be.
+
+use chrono::{DateTime, Utc};
+use model::{Alert, AlertId, Verdict};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::audit::append;
+use crate::fraud_desk::{ALERT_COLUMNS, alert_of};
+use crate::sql::{Bind, Columns, cells, query, query_of};
+use crate::{Result, Store};
+
+/// An alert as a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertCase {
+    /// As last updated.
+    pub alert: Alert,
+    /// When its first word came.
+    pub begun_at: DateTime<Utc>,
+    /// Who took it on, and when.
+    pub acknowledged: Option<(String, DateTime<Utc>)>,
+    /// What it was found to be, by whom and when.
+    pub verdict: Option<(Verdict, String, DateTime<Utc>)>,
+    /// Oldest first.
+    pub notes: Vec<AlertNote>,
+}
+
+/// One note.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertNote {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub author: String,
+    /// What.
+    pub note: String,
+}
+
+/// How often a rule was right, by the verdicts of people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleRecord {
+    /// The rule.
+    pub rule: String,
+    /// Its alerts.
+    pub n_alerts: u64,
+    /// Of these found to be fraud.
+    pub n_fraud: u64,
+    /// Found to be ordinary traffic.
+    pub n_clean: u64,
+    /// Looked at without a result.
+    pub n_unsure: u64,
+}
+
+impl RuleRecord {
+    /// Fraud in the alerts that were judged one way or the other, in percent; `None` where none was.
+    pub fn precision_percent(&self) -> Option<u64> {
+        (self.n_fraud * 100).checked_div(self.n_fraud + self.n_clean)
+    }
+}
+
+impl Store {
+    /// The latest cases, newest first; only those without a verdict if `only_open`.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn alert_cases(&self, only_open: bool, max: u32) -> Result<Vec<AlertCase>> {
+        let mut tx = self.read().await?;
+        let chosen = if only_open { "WHERE verdict IS NULL" } else { "" };
+        let rows = query_of(format!(
+            "SELECT {ALERT_COLUMNS}, {CASE_COLUMNS} FROM alerts {chosen} ORDER BY at DESC, id LIMIT $1"
+        ))
+        .cells(cells![max])
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut cases = Vec::new();
+        for row in &rows {
+            cases.push(case_of(&mut tx, row).await?);
+        }
+        tx.commit().await?;
+        Ok(cases)
+    }
+
+    /// The cases whose id begins with these hexadecimal digits, as people copy them.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn alert_cases_named(&self, prefix: &str) -> Result<Vec<AlertCase>> {
+        let mut tx = self.read().await?;
+        let rows =
+            query_of(format!("SELECT {ALERT_COLUMNS}, {CASE_COLUMNS} FROM alerts ORDER BY at DESC, id"))
+                .fetch_all(&mut *tx)
+                .await?;
+        let mut cases = Vec::new();
+        for row in &rows {
+            if alert_of(row)?.id.to_string().starts_with(prefix) {
+                cases.push(case_of(&mut tx, row).await?);
+            }
+        }
+        tx.commit().await?;
+        Ok(cases)
+    }
+
+    /// `actor` takes an alert on; the first to do so stays.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn alert_acknowledge(&self, id: AlertId, actor: &str, now: DateTime<Utc>) -> Result<()> {
+        let mut tx = self.write().await?;
+        query(
+            "UPDATE alerts SET acknowledged_by = $2, acknowledged_at = $3 WHERE id = $1 AND acknowledged_by IS NULL",
+        )
+        .cells(cells![id.as_bytes(), actor, now])
+        .execute(&mut *tx)
+        .await?;
+        append(&mut tx, actor, "acknowledge", &format!("alert:{id}"), "", "", now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Says what an alert was found to be; a later verdict takes the place of an earlier one, and the audit log keeps both.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn alert_judge(
+        &self,
+        id: AlertId,
+        verdict: Verdict,
+        note: Option<&str>,
+        actor: &str,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut tx = self.write().await?;
+        let before = query("SELECT verdict FROM alerts WHERE id = $1")
+            .cells(cells![id.as_bytes()])
+            .fetch_optional(&mut *tx)
+            .await?
+            .and_then(|row| row.opt_text("verdict").transpose())
+            .transpose()?
+            .unwrap_or_default();
+        query("UPDATE alerts SET verdict = $2, verdict_by = $3, verdict_at = $4 WHERE id = $1")
+            .cells(cells![id.as_bytes(), verdict.as_str(), actor, now])
+            .execute(&mut *tx)
+            .await?;
+        append(&mut tx, actor, "judge", &format!("alert:{id}"), &before, verdict.as_str(), now).await?;
+        if let Some(note) = note {
+            insert_note(&mut tx, id, note, actor, now).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Adds a note to an alert.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn alert_note(&self, id: AlertId, note: &str, actor: &str, now: DateTime<Utc>) -> Result<()> {
+        let mut tx = self.write().await?;
+        insert_note(&mut tx, id, note, actor, now).await?;
+        append(&mut tx, actor, "note", &format!("alert:{id}"), "", note, now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Alerts and verdicts of each rule, by name. A warning is no alert of a rule that was right or wrong.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn alert_record(&self) -> Result<Vec<RuleRecord>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT rule, COUNT(*) AS n, \
+             COALESCE(SUM(CASE WHEN verdict = 'fraud' THEN 1 ELSE 0 END), 0) AS fraud, \
+             COALESCE(SUM(CASE WHEN verdict = 'clean' THEN 1 ELSE 0 END), 0) AS clean, \
+             COALESCE(SUM(CASE WHEN verdict = 'unsure' THEN 1 ELSE 0 END), 0) AS unsure \
+             FROM alerts WHERE severity = 'breach' GROUP BY rule ORDER BY rule",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter()
+            .map(|row| {
+                Ok(RuleRecord {
+                    rule: row.text("rule")?,
+                    n_alerts: row.narrow("n")?,
+                    n_fraud: row.narrow("fraud")?,
+                    n_clean: row.narrow("clean")?,
+                    n_unsure: row.narrow("unsure")?,
+                })
+            })
+            .collect()
+    }
+}
+
+const CASE_COLUMNS: &str = "begun_at, acknowledged_by, acknowledged_at, verdict, verdict_by, verdict_at";
+
+async fn insert_note(
+    conn: &mut AnyConnection,
+    id: AlertId,
+    note: &str,
+    author: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    query("INSERT INTO alert_notes (alert, at, author, note) VALUES ($1, $2, $3, $4)")
+        .cells(cells![id.as_bytes(), now, author, note])
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn case_of(conn: &mut AnyConnection, row: &AnyRow) -> Result<AlertCase> {
+    let alert = alert_of(row)?;
+    let notes = query("SELECT at, author, note FROM alert_notes WHERE alert = $1 ORDER BY id")
+        .cells(cells![alert.id.as_bytes()])
+        .fetch_all(conn)
+        .await?;
+    let notes = notes
+        .iter()
+        .map(|row| {
+            Ok(AlertNote { at: row.time("at")?, author: row.text("author")?, note: row.text("note")? })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let by = |who: &'static str, when: &'static str| -> Result<Option<(String, DateTime<Utc>)>> {
+        Ok(row.opt_text(who)?.zip(row.opt_time(when)?))
+    };
+    let verdict = match (row.opt_text("verdict")?, by("verdict_by", "verdict_at")?) {
+        (Some(_), Some((who, when))) => Some((row.word("verdict")?, who, when)),
+        _ => None,
+    };
+    Ok(AlertCase {
+        begun_at: row.opt_time("begun_at")?.unwrap_or(alert.at),
+        acknowledged: by("acknowledged_by", "acknowledged_at")?,
+        verdict,
+        notes,
+        alert,
+    })
+}

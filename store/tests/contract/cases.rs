@@ -1,0 +1,115 @@
+//! Alerts as cases, and the limits of profiles.
+
+use expect_test::expect;
+use model::{Alert, AlertSeverity, Finding, LockLevel, Measured, Verdict};
+use store::StoreEffect;
+
+use crate::database::Database;
+use crate::sample::{alert, eur, second, step, world};
+
+fn finding() -> Finding {
+    Finding {
+        version: 3,
+        title: "Many calls at once to dear numbers never called before".to_owned(),
+        subject: "account 7".to_owned(),
+        measures: vec![Measured {
+            measure: "cost_rate".to_owned(),
+            value: "6.00 EUR/min".to_owned(),
+            limit: "3.00 EUR/min".to_owned(),
+        }],
+        n_calls: 6,
+        at_risk: eur("360"),
+        sparkline: vec![0, 1, 5],
+        sparkline_step_seconds: 600,
+    }
+}
+
+pub(crate) async fn later_word_of_an_incident_updates_its_alert_and_an_earlier_one_does_not(db: Database) {
+    let store = &db.store;
+    let told = ["desk@vox.example"];
+    let warned = Alert {
+        severity: AlertSeverity::Warning,
+        lock: LockLevel::None,
+        value: eur("40"),
+        ..alert(7, &told)
+    };
+    let crossed = Alert { update: 1, at: second(20), finding: Some(finding()), ..alert(7, &told) };
+    let effects = [&warned, &crossed, &warned, &crossed].map(|alert| StoreEffect::Alert(alert.clone()));
+    store.commit("fraud", vec![step(0, 0, 1, effects.into())]).await.unwrap();
+    let cases = store.alert_cases(true, 10).await.unwrap();
+    assert_eq!(cases.len(), 1, "{cases:?}");
+    assert_eq!((&cases[0].alert, cases[0].begun_at), (&crossed, warned.at));
+    let mails = store.mail_list().await.unwrap();
+    assert_eq!(mails.len(), 2, "one mail for each word, none for a word said again");
+    expect![[r#"
+        7: 40.00 EUR spent on 2026-10-05, limit 50.00 EUR - nothing was locked yet
+
+        Update 1: 7: Many calls at once to dear numbers never called before - outgoing calls are locked
+        7: Many calls at once to dear numbers never called before
+
+        Rule:     daily_spend, version 3
+        Seen at:  account 7
+        Measured: cost_rate 6.00 EUR/min (fires at 3.00 EUR/min)
+        Calls:    6 in the window
+        Spent:    51.25 EUR in the window, estimated
+        At risk:  360.00 EUR in the next hour
+        Lock:     outgoing calls are locked
+        Reached:  2026-10-05 08:00:20 UTC
+        Lock ends by itself: 2026-10-06 00:00:00 UTC
+
+        The dearest calls, and how each was priced:
+          tollbook explain ad9ae1f30afdf89627cb1e4c6ba89173
+          tollbook explain 22d28bc813382c5ce71598a6eca19e74
+
+        To unlock the account:
+          tollbook fraud unlock 7 --reason "..."
+
+        What was it? The answer makes the rules better:
+          tollbook fraud verdict 1e865cf63a48 fraud|clean|unsure --note "..."
+
+        Alert 1e865cf63a483b6a8956bbee4606b5d5
+    "#]]
+    .assert_eq(&format!("{}\n\n{}\n{}", mails[0].mail.subject, mails[1].mail.subject, mails[1].mail.text));
+}
+
+pub(crate) async fn alert_is_taken_on_noted_and_judged(db: Database) {
+    let store = &db.store;
+    let other = Alert { id: model::AlertId::from_bytes([9; 16]), ..alert(8, &[]) };
+    let both = [alert(7, &[]), other.clone()].map(StoreEffect::Alert);
+    store.commit("fraud", vec![step(0, 0, 1, both.into())]).await.unwrap();
+    let id = alert(7, &[]).id;
+    store.alert_acknowledge(id, "ann", second(11)).await.unwrap();
+    store.alert_acknowledge(id, "bob", second(12)).await.unwrap();
+    store.alert_note(id, "called the customer", "ann", second(13)).await.unwrap();
+    store.alert_judge(id, Verdict::Unsure, None, "ann", second(14)).await.unwrap();
+    store.alert_judge(id, Verdict::Fraud, Some("PBX was open"), "bob", second(15)).await.unwrap();
+    store.alert_judge(other.id, Verdict::Clean, None, "bob", second(16)).await.unwrap();
+
+    assert_eq!(store.alert_cases(true, 10).await.unwrap(), []);
+    let case = store.alert_cases_named(&id.to_string()[..8]).await.unwrap().pop().unwrap();
+    assert_eq!(case.acknowledged, Some(("ann".to_owned(), second(11))));
+    assert_eq!(case.verdict, Some((Verdict::Fraud, "bob".to_owned(), second(15))));
+    let notes: Vec<_> = case.notes.iter().map(|note| (note.author.as_str(), note.note.as_str())).collect();
+    assert_eq!(notes, [("ann", "called the customer"), ("bob", "PBX was open")]);
+    let record = store.alert_record().await.unwrap();
+    assert_eq!((record.len(), record[0].n_alerts, record[0].n_fraud, record[0].n_clean), (1, 2, 1, 1));
+    assert_eq!(record[0].precision_percent(), Some(50));
+    assert_eq!(store.audit_list(10).await.unwrap().len(), 6);
+}
+
+pub(crate) async fn limits_of_a_profile_come_back_and_change(db: Database) {
+    let store = &db.store;
+    let mut wanted = world();
+    let first = store.import(&wanted, second(0), "test").await.unwrap();
+    assert_eq!(first.profile_limits.added, 1);
+    let limits = store.directory().await.unwrap().profile_limits;
+    assert_eq!(limits.len(), 1);
+    assert_eq!(limits[0].fraud.interval, wanted.profile_limits[0].interval);
+    assert_eq!(store.import(&wanted, second(1), "test").await.unwrap().profile_limits.unchanged, 1);
+    wanted.profile_limits[0].interval = None;
+    assert_eq!(store.import(&wanted, second(2), "test").await.unwrap().profile_limits.changed, 1);
+    assert_eq!(store.directory().await.unwrap().profile_limits, []);
+    wanted.profile_limits[0].profile = "nobody".to_owned();
+    let refused = store.import(&wanted, second(3), "test").await.unwrap_err().to_string();
+    assert!(refused.contains("nobody"), "{refused}");
+}
