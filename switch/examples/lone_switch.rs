@@ -129,5 +129,6 @@ fn directory(trunk: SocketAddr, source: Option<String>) -> Directory {
         }],
         locks: Vec::new(),
         tariffs: Vec::new(),
+        profile_limits: Vec::new(),
     }
 }

@@ -104,6 +104,7 @@ pub(crate) fn directory() -> Directory {
         routes: vec![route(1, "49", 1, 1), route(2, "49", 2, 2)],
         locks: Vec::new(),
         tariffs: Vec::new(),
+        profile_limits: Vec::new(),
     }
 }
 
