@@ -72,6 +72,19 @@ pub enum RatingError {
         /// Handle of the profile.
         profile: String,
     },
+    /// A regular expression of the tariff was given up on.
+    #[error(
+        "a pattern of profile {profile}, version {version}, takes too long on {destination}; write it without nested \
+         repetitions or look-around, then resubmit the call"
+    )]
+    PatternTooSlow {
+        /// The number called, its middle hidden.
+        destination: String,
+        /// Handle of the profile.
+        profile: String,
+        /// The version.
+        version: ProfileVersionId,
+    },
     /// A later revision was priced before this one came (back from suspense).
     #[error(
         "cdr {cdr} revision {revision} was superseded by revision {known}, which is already priced; discard it"
@@ -97,13 +110,16 @@ impl RatingError {
             RatingError::OutOfRange { .. } => "RAT005",
             RatingError::TwoCurrencies { .. } => "RAT006",
             RatingError::Superseded { .. } => "RAT007",
+            RatingError::PatternTooSlow { .. } => "RAT008",
         }
     }
 
     /// What would have to change for the same call to be priced.
     pub const fn retry(&self) -> Retry {
         match self {
-            RatingError::NoRate { .. } | RatingError::NoVersion { .. } => Retry::AfterTariffChange,
+            RatingError::NoRate { .. }
+            | RatingError::NoVersion { .. }
+            | RatingError::PatternTooSlow { .. } => Retry::AfterTariffChange,
             RatingError::NoProfile { .. } | RatingError::TwoCurrencies { .. } => Retry::AfterProvisioning,
             RatingError::UnknownPredecessor { .. }
             | RatingError::OutOfRange { .. }
@@ -121,6 +137,7 @@ impl RatingError {
             RatingError::OutOfRange { .. } => "out_of_range",
             RatingError::TwoCurrencies { .. } => "two_currencies",
             RatingError::Superseded { .. } => "superseded",
+            RatingError::PatternTooSlow { .. } => "pattern_too_slow",
         }
     }
 }
@@ -164,6 +181,14 @@ pub enum TariffFault {
         source_prefix: String,
         /// Of both.
         destination: String,
+    },
+    /// A destination or source that is no regular expression.
+    #[error("{pattern:?} is not a regular expression: {why}")]
+    BadPattern {
+        /// As given.
+        pattern: String,
+        /// As the library says it.
+        why: String,
     },
     /// A fee whose values make no sense.
     #[error("fee {fee} for {destination:?}: {rule}")]

@@ -8,11 +8,16 @@
 
 mod error;
 mod explain;
+mod fee_index;
+mod meter;
 mod parties;
 mod peak_calendar;
 mod posted;
 mod prefix_tree;
 mod price;
+mod reference_loop;
+mod reference_match;
+mod settle;
 mod snapshot;
 mod stage;
 mod tariff;
@@ -20,7 +25,7 @@ pub mod workbench;
 
 pub use error::{RatingError, TariffError, TariffFault};
 pub use explain::explain;
-pub use price::{CALL_SECONDS_MAX, CallToPrice, Priced, price};
+pub use price::{CALL_SECONDS_MAX, CallToPrice, Priced, Quote, price, quote};
 pub use snapshot::RatingSnapshot;
 pub use stage::{PARTIAL_KEPT_DAYS, RatingStage};
 pub use tariff::Tariff;

@@ -60,6 +60,18 @@ pub(crate) fn destination_key(cdr: &Cdr) -> String {
     }
 }
 
+/// The two keys with their domains, which the reference's order looks at first (billing-reference 3.4).
+pub(crate) fn keys_with_domains(cdr: &Cdr) -> (String, String) {
+    let with_domain = |key: String, domain: &str| match domain {
+        "" => key,
+        domain => format!("{key}@{domain}"),
+    };
+    (
+        with_domain(source_key(cdr), &cdr.source.domain),
+        with_domain(destination_key(cdr), &cdr.destination.domain),
+    )
+}
+
 fn without_plus(user: &str) -> &str {
     user.strip_prefix('+').unwrap_or(user)
 }

@@ -13,11 +13,29 @@ use model::{OffPeakSpecial, OffPeakWeekday, Peak};
 #[derive(Debug, Clone)]
 pub(crate) struct PeakCalendar {
     zone: Tz,
-    /// By days from Monday: spans of seconds of the day, half open, ordered, not touching.
-    weekdays: [Vec<(u32, u32)>; 7],
+    /// By days from Monday: spans of time since midnight, half open, ordered, not touching.
+    weekdays: [Vec<(TimeDelta, TimeDelta)>; 7],
     /// Local time, half open, ordered, not touching.
     specials: Vec<(NaiveDateTime, NaiveDateTime)>,
     always_on: bool,
+}
+
+/// Where a span ends that is said to end at a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SpanEnd {
+    /// After that second, all of it.
+    WholeSecond,
+    /// At that instant, itself included: the reference's rule, which leaves the fraction of the second on-peak.
+    Inclusive,
+}
+
+impl SpanEnd {
+    fn after(self) -> TimeDelta {
+        match self {
+            SpanEnd::WholeSecond => TimeDelta::seconds(1),
+            SpanEnd::Inclusive => TimeDelta::nanoseconds(1),
+        }
+    }
 }
 
 /// What the calendar says of an instant.
@@ -31,14 +49,19 @@ pub(crate) struct PeakState {
 impl PeakCalendar {
     /// Spans may overlap: they are united. The caller has checked that no span ends
     /// before it starts.
-    pub(crate) fn new(zone: Tz, weekdays: &[OffPeakWeekday], specials: &[OffPeakSpecial]) -> Self {
-        let mut by_day: [Vec<(u32, u32)>; 7] = Default::default();
+    pub(crate) fn new(
+        zone: Tz,
+        weekdays: &[OffPeakWeekday],
+        specials: &[OffPeakSpecial],
+        end: SpanEnd,
+    ) -> Self {
+        let mut by_day: [Vec<(TimeDelta, TimeDelta)>; 7] = Default::default();
         for span in weekdays {
             let day = span.day.num_days_from_monday() as usize;
-            by_day[day].push((second_of_day(span.start), second_of_day(span.end) + 1));
+            by_day[day].push((since_midnight(span.start), since_midnight(span.end) + end.after()));
         }
         let always_on = weekdays.is_empty() && specials.is_empty();
-        let after = |end: NaiveDateTime| end.with_nanosecond(0).unwrap_or(end) + TimeDelta::seconds(1);
+        let after = |last: NaiveDateTime| last.with_nanosecond(0).unwrap_or(last) + end.after();
         let specials = specials.iter().map(|span| (span.start, after(span.end))).collect();
         Self { zone, weekdays: by_day.map(united), specials: united(specials), always_on }
     }
@@ -65,10 +88,7 @@ impl PeakCalendar {
             }
         };
         for &(start, end) in &self.weekdays[local.weekday().num_days_from_monday() as usize] {
-            see(
-                day_start + TimeDelta::seconds(i64::from(start)),
-                day_start + TimeDelta::seconds(i64::from(end)),
-            );
+            see(day_start + start, day_start + end);
         }
         let next_special = self.specials.partition_point(|&(_, end)| end <= local);
         if let Some(&(start, end)) = self.specials.get(next_special) {
@@ -102,8 +122,9 @@ impl PeakCalendar {
     }
 }
 
-fn second_of_day(time: NaiveTime) -> u32 {
-    time.num_seconds_from_midnight()
+/// In whole seconds.
+fn since_midnight(time: NaiveTime) -> TimeDelta {
+    TimeDelta::seconds(i64::from(time.num_seconds_from_midnight()))
 }
 
 /// Sorted, overlapping and touching spans made one.
@@ -140,7 +161,7 @@ mod tests {
         lines: usize,
         expected: Expect,
     ) {
-        let calendar = PeakCalendar::new(zone, weekdays, specials);
+        let calendar = PeakCalendar::new(zone, weekdays, specials, SpanEnd::WholeSecond);
         let mut at: DateTime<Utc> = from.parse().unwrap();
         let mut picture = String::new();
         for _ in 0..lines {
@@ -226,10 +247,20 @@ mod tests {
             chrono_tz::Europe::Vienna,
             &[weekday(Weekday::Mon, "00:00:00", "07:59:59")],
             &[],
+            SpanEnd::WholeSecond,
         );
         let state = |at: &str| calendar.state_at(at.parse().unwrap()).peak;
         assert_eq!(state("2026-03-02T06:59:59.999999Z"), Peak::Off);
         assert_eq!(state("2026-03-02T07:00:00Z"), Peak::On);
+    }
+
+    #[test]
+    fn the_reference_leaves_the_fraction_of_the_last_second_on_peak() {
+        let day = [weekday(Weekday::Mon, "00:00:00", "07:59:59")];
+        let calendar = PeakCalendar::new(chrono_tz::Europe::Vienna, &day, &[], SpanEnd::Inclusive);
+        let state = |at: &str| calendar.state_at(at.parse().unwrap()).peak;
+        assert_eq!(state("2026-03-02T06:59:59Z"), Peak::Off);
+        assert_eq!(state("2026-03-02T06:59:59.000001Z"), Peak::On);
     }
 
     #[test]
@@ -277,7 +308,7 @@ mod tests {
                     end: time((start + length).min(86_399)),
                 }
             }).collect();
-            let calendar = PeakCalendar::new(zone, &weekdays, &[]);
+            let calendar = PeakCalendar::new(zone, &weekdays, &[], SpanEnd::WholeSecond);
             let in_span = |at: DateTime<Utc>| {
                 let local = at.with_timezone(&zone);
                 weekdays.iter().any(|span| {

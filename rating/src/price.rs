@@ -1,23 +1,24 @@
 //! The price of one call for one party.
 //!
-//! In: a compiled [`Tariff`] and a call. Out: a [`Priced`] that shows its workings. The length is rounded up to whole charging
-//! intervals, each is charged by the peak state it begins in (or second by second across a border, if the
-//! profile says so), and the sum, bounded by the fee's flat amounts, is rounded once. Who pays is decided
+//! In: a compiled [`Tariff`] and a call. Out: a [`Priced`] that shows its workings, or with [`quote`] the price alone. The length is
+//! rounded up to whole charging intervals, each is charged by the peak state it begins in (or second by second across a
+//! border, if the profile says so), and the sum, bounded by the fee's flat amounts, is rounded once. Who pays is decided
 //! in [`crate::parties`]; balances are kept by the workbench.
 
-use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use model::{
-    AccountId, Charge, Currency, Direction, FeeId, Peak, Piece, ProfileVersionId, Provider, RoundingMode,
+    AccountId, Charge, Currency, Direction, FeeId, MICROS_PER_UNIT, Piece, ProfileVersionId, Provider,
 };
 use rust_decimal::Decimal;
 
 use crate::error::{RatingError, masked};
-use crate::tariff::{PeakTerms, SecondRate, Tariff, Terms, gcd};
+use crate::meter::{Cursor, FreeTime, MICROS, Metered, meter, price_pieces};
+use crate::reference_match::PatternTooSlow;
+use crate::settle::{Settled, settle, settle_steps};
+use crate::tariff::{Match, Matched, Tariff, Terms};
 
 /// The longest call that is priced: a leap year. Longer ones are a broken record.
 pub const CALL_SECONDS_MAX: u64 = 366 * 86_400;
-
-const MICROS: u64 = 1_000_000;
 
 /// What a price depends on.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +33,6 @@ pub struct CallToPrice<'a> {
     pub start: DateTime<Utc>,
     /// For how long, microseconds.
     pub duration_us: u64,
-    /// Free seconds at hand. Only fees that say so use them.
-    pub free_seconds: u64,
 }
 
 /// A price, and how it came about.
@@ -45,7 +44,7 @@ pub struct Priced {
     pub profile: String,
     /// The fee that matched; `None` when an incoming call has none and costs nothing.
     pub fee: Option<FeeId>,
-    /// Destination prefix of that fee.
+    /// Destination prefix or pattern of that fee.
     pub matched: String,
     /// Zone.
     pub zone: String,
@@ -98,6 +97,42 @@ impl Priced {
     }
 }
 
+/// The price of a call without its workings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote<'t> {
+    /// The fee that matched; `None` when an incoming call has none and costs nothing.
+    pub fee: Option<FeeId>,
+    /// Zone.
+    pub zone: &'t str,
+    /// Zone detail.
+    pub zone_detail: &'t str,
+    /// Rounded once, in millionths of a currency unit.
+    pub cost_micros: i64,
+    /// Of the charging intervals begun, those on-peak.
+    pub onpeak_seconds: u64,
+    /// And off-peak.
+    pub offpeak_seconds: u64,
+}
+
+/// One fragment of a call, and how its cost falls on the billing intervals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fragment {
+    pub(crate) priced: Priced,
+    /// Place of the billing interval, its part of the cost, free time used in it. At least one.
+    pub(crate) shares: Vec<Share>,
+}
+
+/// What a fragment costs in one billing interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) span: usize,
+    pub(crate) cost: Decimal,
+    pub(crate) free_seconds: u64,
+}
+
+/// Nothing is free.
+pub(crate) const NO_FREE_TIME: [FreeTime; 1] = [FreeTime { until: None, seconds: 0 }];
+
 /// Prices one answered call for one party.
 ///
 /// The duration is rounded up to whole charging intervals: the init interval once, then follow intervals. A call of zero
@@ -111,54 +146,185 @@ impl Priced {
 ///
 /// Source: ARCHITECTURE.md, "Money, prices, time, numbers"; billing-reference 5.4 without its quirks.
 pub fn price(tariff: &Tariff, call: &CallToPrice<'_>) -> Result<Priced, RatingError> {
+    let mut fragments = price_whole(tariff, call, &mut NO_FREE_TIME.clone(), false)?;
+    let only = fragments.pop().filter(|_| fragments.is_empty());
+    Ok(only.expect("a call that is not cut has one fragment").priced)
+}
+
+/// As [`price`], without free time and without the workings: for many calls, and for those who only compare.
+///
+/// # Errors
+///
+/// As [`price`].
+pub fn quote<'t>(tariff: &'t Tariff, call: &CallToPrice<'_>) -> Result<Quote<'t>, RatingError> {
+    let mut quote =
+        Quote { fee: None, zone: "", zone_detail: "", cost_micros: 0, onpeak_seconds: 0, offpeak_seconds: 0 };
+    let Some((start, found)) = find(tariff, call)? else { return Ok(quote) };
+    quote.fee = Some(found.fee);
+    quote.zone = found.zone;
+    quote.zone_detail = found.zone_detail;
+    if call.duration_us == 0 {
+        return Ok(quote);
+    }
+    let options = found.terms.options(tariff.calendar.state_at(start).peak);
+    let mut free = NO_FREE_TIME;
+    let mut cursor =
+        Cursor { at: start, remaining_us: call.duration_us, is_init: true, free: &mut free, span: 0 };
+    let metered = meter(tariff, found.terms, &mut cursor, false, &mut ()).ok_or(TOO_BIG)?;
+    let steps = settle_steps(tariff, found.terms, options, call.duration_us, &metered).ok_or(TOO_BIG)?;
+    quote.cost_micros = micros(steps, tariff.rounding.scale).ok_or(TOO_BIG)?;
+    quote.onpeak_seconds = metered.onpeak_seconds;
+    quote.offpeak_seconds = metered.offpeak_seconds;
+    Ok(quote)
+}
+
+/// As [`price`], with free time by billing interval, which is used up; `cut` at peak borders on the interval grid
+/// (billing-reference 4.1).
+pub(crate) fn price_whole(
+    tariff: &Tariff,
+    call: &CallToPrice<'_>,
+    free: &mut [FreeTime],
+    cut: bool,
+) -> Result<Vec<Fragment>, RatingError> {
+    let Some((start, found)) = find(tariff, call)? else {
+        return Ok(vec![Fragment::free_of_charge(unpriced(tariff))]);
+    };
+    let described = described(tariff, call, &found);
+    if call.duration_us == 0 {
+        return Ok(vec![Fragment::free_of_charge(described)]);
+    }
+    let options = found.terms.options(tariff.calendar.state_at(start).peak);
+    if !options.use_free_time {
+        free.iter_mut().for_each(|span| span.seconds = 0);
+    }
+    let mut cursor = Cursor { at: start, remaining_us: call.duration_us, is_init: true, free, span: 0 };
+    let mut walked = Vec::with_capacity(1);
+    let mut pieces = Vec::with_capacity(1);
+    while cursor.remaining_us > 0 {
+        let mut of_fragment: Vec<Piece> = Vec::new();
+        let metered = meter(tariff, found.terms, &mut cursor, cut, &mut of_fragment).ok_or(TOO_BIG)?;
+        check_sums(&metered, found.terms, &of_fragment);
+        price_pieces(&mut of_fragment).ok_or(TOO_BIG)?;
+        walked.push(metered);
+        pieces.push(of_fragment);
+    }
+    let settled = settle(tariff, found.terms, options, call.duration_us, &walked).ok_or(TOO_BIG)?;
+    let parts = settled.into_iter().zip(walked).zip(pieces);
+    parts
+        .map(|((settled, metered), pieces)| fragment(tariff, &described, &settled, &metered, pieces))
+        .collect()
+}
+
+const TOO_BIG: RatingError = RatingError::OutOfRange { what: "the price of the call" };
+
+/// The fee, and the start in microseconds, which is what records keep; `None` for an incoming call that has no fee.
+pub(crate) fn find<'t>(
+    tariff: &'t Tariff,
+    call: &CallToPrice<'_>,
+) -> Result<Option<(DateTime<Utc>, Match<'t>)>, RatingError> {
     if !(1900..10_000).contains(&call.start.year()) {
         return Err(RatingError::OutOfRange { what: "the start of the call" });
     }
     if call.duration_us > CALL_SECONDS_MAX * MICROS {
         return Err(RatingError::OutOfRange { what: "the length of the call" });
     }
-    let mut priced = unpriced(tariff);
-    let Some(found) = tariff.find(call.direction, call.source, call.destination, call.start) else {
-        return match call.direction {
-            Direction::In => Ok(priced),
+    let start = DateTime::from_timestamp_micros(call.start.timestamp_micros())
+        .ok_or(RatingError::OutOfRange { what: "the start of the call" })?;
+    match tariff.find(call.direction, call.source, call.destination, start) {
+        Ok(Some(found)) => Ok(Some((start, found))),
+        Ok(None) => match call.direction {
+            Direction::In => Ok(None),
             Direction::Out => Err(RatingError::NoRate {
                 destination: masked(call.destination),
                 profile: tariff.profile().handle.clone(),
                 version: tariff.version(),
                 at: call.start,
             }),
-        };
-    };
-    priced.fee = Some(found.fee);
-    priced.matched = call.destination[..found.destination_len].to_owned();
-    priced.zone = found.zone.to_owned();
-    priced.zone_detail = found.zone_detail.to_owned();
-    if call.duration_us == 0 {
-        return Ok(priced);
+        },
+        Err(PatternTooSlow) => Err(RatingError::PatternTooSlow {
+            destination: masked(call.destination),
+            profile: tariff.profile().handle.clone(),
+            version: tariff.version(),
+        }),
     }
+}
 
-    let too_big = RatingError::OutOfRange { what: "the price of the call" };
-    let options = found.terms.options(tariff.calendar.state_at(call.start).peak);
-    let metered = meter(tariff, found.terms, options, call).ok_or(too_big.clone())?;
-    let total = metered.bounded(found.terms, options, call.duration_us).ok_or(too_big.clone())?;
-    let step = found.terms.rounding_step.checked_mul(total.parts).ok_or(too_big.clone())?;
-    let steps = rounded_quotient(total.amount, step, tariff.rounding.mode);
-    priced.cost = Decimal::try_from_i128_with_scale(steps, tariff.rounding.scale)
-        .ok()
-        .filter(|cost| model::to_micros(*cost).is_ok())
-        .ok_or(too_big.clone())?
-        .normalize();
-    priced.flat = total.flat(found.terms).ok_or(too_big)?;
-    priced.free_seconds = metered.free_seconds;
-    priced.billed_seconds = metered.onpeak_seconds + metered.offpeak_seconds;
-    priced.onpeak_seconds = metered.onpeak_seconds;
-    priced.offpeak_seconds = metered.offpeak_seconds;
-    priced.pieces = metered.pieces;
-    Ok(priced)
+/// The pieces must be what was charged, to the last part.
+fn check_sums(metered: &Metered, terms: &Terms, pieces: &[Piece]) {
+    let charged: i128 = metered.cells().map(|cell| cell.amount).sum();
+    let recount: i128 = pieces
+        .iter()
+        .map(|piece| terms.rate(piece.is_init, piece.peak).per_second * i128::from(piece.seconds))
+        .sum();
+    assert_eq!(recount, charged, "the pieces do not add up");
+    let free: u64 = metered.cells().map(|cell| cell.free_seconds).sum();
+    let paid: u64 = pieces.iter().map(|piece| piece.seconds).sum();
+    let is_discounted = metered.cells().any(|cell| cell.discount.is_some());
+    assert!(is_discounted || paid + free == metered.billed_seconds(), "the clock lost or invented time");
+}
+
+fn fragment(
+    tariff: &Tariff,
+    described: &Priced,
+    settled: &Settled,
+    metered: &Metered,
+    pieces: Vec<Piece>,
+) -> Result<Fragment, RatingError> {
+    let scale = tariff.rounding.scale;
+    let cost = cost(settled.steps, scale).ok_or(TOO_BIG)?;
+    let shares = settled.shares.iter().zip(metered.cells()).map(|((span, steps), cell)| {
+        let cost = self::cost(*steps, scale).ok_or(TOO_BIG)?;
+        Ok(Share { span: *span, cost, free_seconds: cell.free_seconds })
+    });
+    let shares: Vec<Share> = shares.collect::<Result<_, RatingError>>()?;
+    let priced = Priced {
+        cost,
+        free_seconds: shares.iter().map(|share| share.free_seconds).sum(),
+        billed_seconds: metered.billed_seconds(),
+        onpeak_seconds: metered.onpeak_seconds,
+        offpeak_seconds: metered.offpeak_seconds,
+        flat: settled.flat,
+        pieces,
+        ..described.clone()
+    };
+    Ok(Fragment { priced, shares })
+}
+
+impl Fragment {
+    /// A call that has no length or no incoming fee.
+    pub(crate) fn free_of_charge(priced: Priced) -> Self {
+        Fragment { priced, shares: vec![Share { span: 0, cost: Decimal::ZERO, free_seconds: 0 }] }
+    }
+}
+
+/// So many steps of a rounding to `scale` decimals, if the ledger can keep them.
+pub(crate) fn cost(steps: i128, scale: u32) -> Option<Decimal> {
+    micros(steps, scale)?;
+    Some(Decimal::try_from_i128_with_scale(steps, scale).ok()?.normalize())
+}
+
+fn micros(steps: i128, scale: u32) -> Option<i64> {
+    let steps_per_unit = 10i64.checked_pow(scale)?;
+    i64::try_from(steps.checked_mul(i128::from(MICROS_PER_UNIT / steps_per_unit))?).ok()
+}
+
+/// A price of 0 by the fee that was found.
+pub(crate) fn described(tariff: &Tariff, call: &CallToPrice<'_>, found: &Match<'_>) -> Priced {
+    let matched = match found.matched {
+        Matched::Prefix(len) => &call.destination[..len],
+        Matched::Pattern(text) => text,
+    };
+    Priced {
+        fee: Some(found.fee),
+        matched: matched.to_owned(),
+        zone: found.zone.to_owned(),
+        zone_detail: found.zone_detail.to_owned(),
+        ..unpriced(tariff)
+    }
 }
 
 /// A price of 0, before anything is known of the call.
-fn unpriced(tariff: &Tariff) -> Priced {
+pub(crate) fn unpriced(tariff: &Tariff) -> Priced {
     Priced {
         version: tariff.version(),
         profile: tariff.profile().handle.clone(),
@@ -176,224 +342,4 @@ fn unpriced(tariff: &Tariff) -> Priced {
         rounding: format!("{} {}", tariff.rounding.mode, tariff.rounding.scale),
         pieces: Vec::new(),
     }
-}
-
-/// What the clock made of a call.
-#[derive(Default)]
-struct Metered {
-    /// Sum of the pieces, in parts of the unit of the terms.
-    amount: i128,
-    /// Taken off one interval across a peak border that free time covered in part: an amount to be divided by seconds.
-    discount: Option<(i128, i128)>,
-    pieces: Vec<Piece>,
-    free_seconds: u64,
-    onpeak_seconds: u64,
-    offpeak_seconds: u64,
-}
-
-/// An amount in `parts`-ths of a part of the unit: exact even where a discount does not divide.
-struct Total {
-    amount: i128,
-    parts: i128,
-    /// Of it, what no piece shows.
-    flat: i128,
-}
-
-/// Walks the call interval by interval, as many at once as are alike. `None` when a sum leaves 127 bits.
-fn meter(tariff: &Tariff, terms: &Terms, options: &PeakTerms, call: &CallToPrice<'_>) -> Option<Metered> {
-    let mut metered = Metered::default();
-    let mut free = if options.use_free_time { call.free_seconds } else { 0 };
-    let mut remaining_us = call.duration_us;
-    let mut at = call.start;
-    let mut is_init = true;
-    let mut state = tariff.calendar.state_at(at);
-    while remaining_us > 0 {
-        if state.until.is_some_and(|until| until <= at) {
-            state = tariff.calendar.state_at(at);
-        }
-        let rate = terms.rate(is_init, state.peak);
-        let interval = u64::from(rate.rate.interval_seconds);
-        let left_in_state_us = state.until.map_or(u64::MAX, |until| micros_between(at, until));
-        let alike = if tariff.split_at_border {
-            left_in_state_us / (interval * MICROS)
-        } else {
-            left_in_state_us.div_ceil(interval * MICROS)
-        };
-        let wanted = if is_init { 1 } else { remaining_us.div_ceil(interval * MICROS) };
-        let mut count = alike.min(wanted);
-        if count == 0 {
-            let covered = free.min(interval);
-            across_border(&mut metered, tariff, terms, at, is_init, interval, covered)?;
-            free -= covered;
-            count = 1;
-        } else if free >= interval {
-            // Free time moves the clock like paid time.
-            count = count.min(free / interval);
-            let seconds = count * interval;
-            *metered.seconds_mut(state.peak) += seconds;
-            metered.free_seconds += seconds;
-            free -= seconds;
-        } else {
-            // The rest of the free time covers a part of one interval, and lowers its price in proportion.
-            if free > 0 {
-                count = 1;
-            }
-            *metered.seconds_mut(state.peak) += count * interval;
-            metered.free_seconds += free;
-            metered.charge(at, count * interval - free, state.peak, is_init, rate, interval)?;
-            free = 0;
-        }
-        let seconds = count * interval;
-        at = at.checked_add_signed(TimeDelta::seconds(i64::try_from(seconds).ok()?))?;
-        remaining_us = remaining_us.saturating_sub(seconds * MICROS);
-        is_init = false;
-    }
-    for piece in &mut metered.pieces {
-        piece.price = piece
-            .rate
-            .checked_mul(Decimal::from(piece.seconds))?
-            .checked_div(Decimal::from(piece.per_seconds))?;
-    }
-    Some(metered)
-}
-
-/// One interval that runs across a peak border: each second is charged by the state it begins in.
-fn across_border(
-    metered: &mut Metered,
-    tariff: &Tariff,
-    terms: &Terms,
-    start: DateTime<Utc>,
-    is_init: bool,
-    interval: u64,
-    covered: u64,
-) -> Option<()> {
-    let mut price = 0i128;
-    let mut done = 0;
-    while done < interval {
-        let at = start.checked_add_signed(TimeDelta::seconds(i64::try_from(done).ok()?))?;
-        let state = tariff.calendar.state_at(at);
-        let left_in_state = state.until.map_or(u64::MAX, |until| micros_between(at, until).div_ceil(MICROS));
-        let seconds = left_in_state.min(interval - done);
-        let rate = terms.rate(is_init, state.peak);
-        *metered.seconds_mut(state.peak) += seconds;
-        if covered < interval {
-            metered.charge(at, seconds, state.peak, is_init, rate, interval)?;
-            price = price.checked_add(rate.per_second.checked_mul(i128::from(seconds))?)?;
-        }
-        done += seconds;
-    }
-    metered.free_seconds += covered;
-    if covered > 0 && covered < interval {
-        metered.discount = Some((price.checked_mul(i128::from(covered))?, i128::from(interval)));
-    }
-    Some(())
-}
-
-impl Metered {
-    fn seconds_mut(&mut self, peak: Peak) -> &mut u64 {
-        match peak {
-            Peak::On => &mut self.onpeak_seconds,
-            Peak::Off => &mut self.offpeak_seconds,
-        }
-    }
-
-    /// Adds to the sum, and to the last piece where it goes on alike. The pieces' prices are filled in at the end.
-    fn charge(
-        &mut self,
-        start: DateTime<Utc>,
-        seconds: u64,
-        peak: Peak,
-        is_init: bool,
-        rate: &SecondRate,
-        interval: u64,
-    ) -> Option<()> {
-        self.amount = self.amount.checked_add(rate.per_second.checked_mul(i128::from(seconds))?)?;
-        let interval_seconds = u32::try_from(interval).ok()?;
-        let alike = |last: &Piece| {
-            !last.is_init
-                && !is_init
-                && last.peak == peak
-                && (last.rate, last.per_seconds) == (rate.rate.price, rate.rate.per_seconds)
-                && last.interval_seconds == interval_seconds
-        };
-        match self.pieces.last_mut() {
-            Some(last) if alike(last) => last.seconds += seconds,
-            Some(_) | None => self.pieces.push(Piece {
-                start,
-                seconds,
-                peak,
-                is_init,
-                rate: rate.rate.price,
-                per_seconds: rate.rate.per_seconds,
-                interval_seconds,
-                price: Decimal::ZERO,
-            }),
-        }
-        Some(())
-    }
-
-    /// The sum with the flat amounts, within the bounds of the fee.
-    fn bounded(&self, terms: &Terms, options: &PeakTerms, duration_us: u64) -> Option<Total> {
-        let paid: u64 = self.pieces.iter().map(|piece| piece.seconds).sum();
-        let free_in_pieces = self.onpeak_seconds + self.offpeak_seconds - paid;
-        assert!(
-            free_in_pieces == self.free_seconds || self.discount.is_some(),
-            "the clock lost or invented time"
-        );
-        let recount = self.pieces.iter().try_fold(0i128, |sum, piece| {
-            let rate = terms.rate(piece.is_init, piece.peak);
-            sum.checked_add(rate.per_second.checked_mul(i128::from(piece.seconds))?)
-        })?;
-        assert_eq!(recount, self.amount, "the pieces do not add up");
-
-        let (taken, parts) = self.discount.unwrap_or((0, 1));
-        let by_time = self.amount.checked_mul(parts)?;
-        let mut amount = by_time.checked_sub(taken)?.checked_add(terms.connection_fee.checked_mul(parts)?)?;
-        if let Some((second, extra)) = options.extra
-            && u128::from(duration_us) > u128::from(second) * u128::from(MICROS)
-        {
-            amount = amount.checked_add(extra.checked_mul(parts)?)?;
-        }
-        if let Some(minimum) = terms.minimum {
-            amount = amount.max(minimum.checked_mul(parts)?);
-        }
-        if let Some(maximum) = terms.maximum {
-            amount = amount.min(maximum.checked_mul(parts)?);
-        }
-        Some(Total { amount, parts, flat: amount.checked_sub(by_time)? })
-    }
-}
-
-impl Total {
-    /// What the pieces do not show, as a decimal of at most 28 digits.
-    fn flat(&self, terms: &Terms) -> Option<Decimal> {
-        if self.flat == 0 {
-            return Some(Decimal::ZERO);
-        }
-        let unit = terms.unit.checked_mul(self.parts)?;
-        let common = gcd(self.flat, unit);
-        let flat = Decimal::try_from_i128_with_scale(self.flat / common, 0).ok()?;
-        let unit = Decimal::try_from_i128_with_scale(unit / common, 0).ok()?;
-        Some(flat.checked_div(unit)?.normalize())
-    }
-}
-
-/// `amount / step`, a whole number, rounded once. `step` is above 0.
-fn rounded_quotient(amount: i128, step: i128, mode: RoundingMode) -> i128 {
-    let quotient = amount / step;
-    let rest = (amount % step).abs();
-    // Compared without doubling, which could overflow.
-    let half = rest.cmp(&(step - rest));
-    let away = match mode {
-        RoundingMode::HalfUp => half.is_ge(),
-        RoundingMode::HalfEven => half.is_gt() || (half.is_eq() && quotient % 2 != 0),
-        RoundingMode::Up => rest != 0,
-        RoundingMode::Down => false,
-    };
-    if away { quotient + amount.signum() } else { quotient }
-}
-
-/// From `at` to a later instant.
-fn micros_between(at: DateTime<Utc>, later: DateTime<Utc>) -> u64 {
-    (later - at).num_microseconds().and_then(|micros| u64::try_from(micros).ok()).unwrap_or(u64::MAX)
 }

@@ -13,7 +13,7 @@ use model::{
 };
 
 use crate::error::{RatingError, TariffError};
-use crate::parties::{PayingParty, destination_key, paying_parties, source_key};
+use crate::parties::{PayingParty, destination_key, keys_with_domains, paying_parties, source_key};
 use crate::posted::{Posted, PostedCalls};
 use crate::price::{CallToPrice, price};
 use crate::snapshot::RatingSnapshot;
@@ -136,14 +136,13 @@ impl RatingStage {
                 (Provider::Customer, Direction::In) | (Provider::Reseller | Provider::Carrier, _) => Ok(None),
             };
         };
-        let call = CallToPrice {
-            source,
-            destination,
-            direction,
-            start: cdr.start_at,
-            duration_us: cdr.duration_us,
-            free_seconds: 0,
+        let with_domains = tariff.matches_domains().then(|| keys_with_domains(cdr));
+        let (source, destination) = match &with_domains {
+            Some((source, destination)) => (source.as_str(), destination.as_str()),
+            None => (source, destination),
         };
+        let call =
+            CallToPrice { source, destination, direction, start: cdr.start_at, duration_us: cdr.duration_us };
         Ok(Some(price(tariff, &call)?.into_charge(provider, direction, account)))
     }
 

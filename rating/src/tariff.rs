@@ -9,14 +9,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::{
-    Direction, Fee, FeeId, FeeMatch, Peak, PeakSplit, ProfileVersionId, Rate, Rounding, TariffVersion,
+    Direction, Fee, FeeId, FeeMatch, MatchMode, Peak, PeakSplit, ProfileVersionId, Rate, Rounding,
+    TariffVersion,
 };
 use rust_decimal::Decimal;
 
 use crate::error::{TariffError, TariffFault};
-use crate::peak_calendar::PeakCalendar;
+use crate::fee_index::{Entries, FeeIndex, Side, Sources};
+use crate::peak_calendar::{PeakCalendar, SpanEnd};
 use crate::prefix_tree::PrefixTree;
 use crate::price::CALL_SECONDS_MAX;
+use crate::reference_match::{BadPattern, PatternTooSlow, ReferenceIndex, SameKey};
 
 /// One version of a billing profile, ready to price calls.
 #[derive(Debug, Clone)]
@@ -25,30 +28,18 @@ pub struct Tariff {
     profile: model::BillingProfile,
     valid_from: DateTime<Utc>,
     pub(crate) rounding: Rounding,
-    pub(crate) split_at_border: bool,
+    pub(crate) peak_split: PeakSplit,
+    /// Price like the reference, quirks included.
+    pub(crate) compat: bool,
     pub(crate) calendar: PeakCalendar,
-    outgoing: PrefixTree<Sources>,
-    incoming: PrefixTree<Sources>,
+    index: FeeIndex,
     entries: Vec<Entry>,
     terms: Vec<Terms>,
     zones: Vec<(Arc<str>, Arc<str>)>,
+    /// Destinations of the fees as they were written, where `index` holds patterns; else empty.
+    patterns: Vec<Box<str>>,
     gives_free_cash: bool,
     uses_free_time: bool,
-}
-
-/// The fees of one destination prefix, by source.
-#[derive(Debug, Clone)]
-enum Sources {
-    /// All of them take any source.
-    Any(Entries),
-    ByPrefix(Box<PrefixTree<Entries>>),
-}
-
-/// Fees of one destination and source, one after the other in time.
-#[derive(Debug, Clone, Copy)]
-struct Entries {
-    first: u32,
-    count: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -56,7 +47,17 @@ struct Entry {
     fee: FeeId,
     terms: u32,
     zone: u32,
-    destination_len: u32,
+    /// Length of the destination prefix, or place of the pattern.
+    matched: u32,
+}
+
+/// What of a workbench tariff the shared data model does not have.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extras {
+    /// By fee.
+    pub(crate) options: HashMap<FeeId, FeeOptions>,
+    /// `compat = "reference"`.
+    pub(crate) compat: bool,
 }
 
 /// What a fee says beside [`model::Fee`]: columns of the workbench that the shared data model does not have.
@@ -135,8 +136,15 @@ pub(crate) struct Match<'a> {
     pub(crate) terms: &'a Terms,
     pub(crate) zone: &'a str,
     pub(crate) zone_detail: &'a str,
-    /// How much of the number called its prefix covers.
-    pub(crate) destination_len: usize,
+    pub(crate) matched: Matched<'a>,
+}
+
+/// What of a fee's destination matched.
+pub(crate) enum Matched<'a> {
+    /// So much of the number called.
+    Prefix(usize),
+    /// A pattern, or a whole destination.
+    Pattern(&'a str),
 }
 
 impl Tariff {
@@ -146,14 +154,11 @@ impl Tariff {
     ///
     /// [`TariffError`] with the first fee or setting that makes no sense or cannot be priced.
     pub fn compile(version: &TariffVersion) -> Result<Tariff, TariffError> {
-        Self::compile_with(version, &HashMap::new())
+        Self::compile_with(version, &Extras::default())
     }
 
-    pub(crate) fn compile_with(
-        version: &TariffVersion,
-        options: &HashMap<FeeId, FeeOptions>,
-    ) -> Result<Tariff, TariffError> {
-        compile(version, options).map_err(|fault| TariffError {
+    pub(crate) fn compile_with(version: &TariffVersion, extras: &Extras) -> Result<Tariff, TariffError> {
+        compile(version, extras).map_err(|fault| TariffError {
             version: version.id,
             profile: version.profile.handle.clone(),
             fault,
@@ -175,45 +180,56 @@ impl Tariff {
         self.valid_from
     }
 
-    /// Whether pricing call by call needs no balance beside the tariff. The workbench keeps one; the pipeline does not.
+    /// Whether a call has one price and needs no balance beside the tariff. The workbench keeps balances and prints fragments;
+    /// the pipeline does neither.
     ///
     /// # Errors
     ///
-    /// [`TariffFault::NotOffered`] naming the setting that asks for a balance.
+    /// [`TariffFault::NotOffered`] naming the setting that asks for more.
     pub fn without_balance(&self) -> Result<(), TariffError> {
-        let what = match (self.gives_free_cash, self.uses_free_time) {
-            (true, _) => "interval_free_cash above 0",
-            (false, true) => "use_free_time on a fee",
-            (false, false) => return Ok(()),
+        let what = if self.gives_free_cash {
+            "interval_free_cash above 0"
+        } else if self.uses_free_time {
+            "use_free_time on a fee"
+        } else if self.peak_split == PeakSplit::ReferenceFragments {
+            "split_at_peak = \"reference_fragments\""
+        } else {
+            return Ok(());
         };
         Err(TariffError {
             version: self.version,
             profile: self.profile.handle.clone(),
             fault: TariffFault::NotOffered {
                 what: format!("{what} in live rating"),
-                remedy: "set it to 0, or price the calls with tollbook rate",
+                remedy: "remove it, or price the calls with tollbook rate",
             },
         })
     }
 
-    /// The fee for a call: longest destination prefix, then longest source prefix, in force at `at`.
+    /// Whether fees are chosen in the reference's order, which looks at domains too.
+    pub(crate) fn matches_domains(&self) -> bool {
+        matches!(self.index.outgoing, Side::Reference(_))
+    }
+
+    /// Bytes that the look-up tables take, compiled regular expressions left out.
+    pub fn bytes(&self) -> usize {
+        let patterns = self.patterns.iter().map(|text| text.len()).sum::<usize>();
+        self.index.bytes()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.terms.capacity() * size_of::<Terms>()
+            + self.patterns.capacity() * size_of::<Box<str>>()
+            + patterns
+    }
+
+    /// The fee for a call, in force at `at`.
     pub(crate) fn find(
         &self,
         direction: Direction,
         source: &str,
         destination: &str,
         at: DateTime<Utc>,
-    ) -> Option<Match<'_>> {
-        let tree = match direction {
-            Direction::Out => &self.outgoing,
-            Direction::In => &self.incoming,
-        };
-        tree.longest_first(destination).find_map(|sources| match sources {
-            Sources::Any(entries) => self.in_force(*entries, at),
-            Sources::ByPrefix(tree) => {
-                tree.longest_first(source).find_map(|entries| self.in_force(*entries, at))
-            }
-        })
+    ) -> Result<Option<Match<'_>>, PatternTooSlow> {
+        self.index.find(direction, source, destination, |entries| self.in_force(entries, at))
     }
 
     fn in_force(&self, entries: Entries, at: DateTime<Utc>) -> Option<Match<'_>> {
@@ -221,79 +237,109 @@ impl Tariff {
         self.entries[first..first + entries.count as usize].iter().find_map(|entry| {
             let terms = &self.terms[entry.terms as usize];
             let (zone, zone_detail) = &self.zones[entry.zone as usize];
-            terms.is_in_force(at).then_some(Match {
-                fee: entry.fee,
-                terms,
-                zone,
-                zone_detail,
-                destination_len: entry.destination_len as usize,
-            })
+            let matched = match self.patterns.get(entry.matched as usize) {
+                Some(pattern) => Matched::Pattern(pattern),
+                None => Matched::Prefix(entry.matched as usize),
+            };
+            terms.is_in_force(at).then_some(Match { fee: entry.fee, terms, zone, zone_detail, matched })
         })
     }
 }
 
-fn compile(version: &TariffVersion, options: &HashMap<FeeId, FeeOptions>) -> Result<Tariff, TariffFault> {
-    match version.fee_match {
-        FeeMatch::Prefix => {}
-        FeeMatch::Reference => {
-            return Err(TariffFault::NotOffered {
-                what: "fee_match = \"reference\"".to_owned(),
-                remedy: "write the fees as prefixes and set fee_match = \"prefix\"",
-            });
-        }
-    }
-    let split_at_border = match version.peak_split {
-        PeakSplit::IntervalStart => false,
-        PeakSplit::Boundary => true,
-        PeakSplit::ReferenceFragments => {
-            return Err(TariffFault::NotOffered {
-                what: "split_at_peak = \"reference_fragments\"".to_owned(),
-                remedy: "use \"boundary\" or \"interval_start\"",
-            });
-        }
-    };
+fn compile(version: &TariffVersion, extras: &Extras) -> Result<Tariff, TariffFault> {
     if version.rounding.scale > 6 {
         return Err(TariffFault::BadRounding { scale: version.rounding.scale });
     }
     check_spans(version)?;
+    let mut builder = Builder::new(version.rounding, &extras.options);
+    let index = match version.fee_match {
+        FeeMatch::Prefix => by_prefix(version, &mut builder)?,
+        FeeMatch::Reference => by_reference(version, &mut builder)?,
+    };
+    let uses_free_time = builder.terms.iter().any(|t| t.onpeak.use_free_time || t.offpeak.use_free_time);
+    let Builder { mut entries, terms, zones, patterns, .. } = builder;
+    entries.shrink_to_fit();
+    Ok(Tariff {
+        version: version.id,
+        profile: version.profile.clone(),
+        valid_from: version.valid_from,
+        rounding: version.rounding,
+        peak_split: version.peak_split,
+        compat: extras.compat,
+        calendar: PeakCalendar::new(
+            version.profile.timezone,
+            &version.weekdays,
+            &version.specials,
+            if extras.compat { SpanEnd::Inclusive } else { SpanEnd::WholeSecond },
+        ),
+        index,
+        entries,
+        terms,
+        zones,
+        patterns,
+        gives_free_cash: !version.interval_free_cash.is_zero(),
+        uses_free_time: uses_free_time && version.interval_free_seconds > 0,
+    })
+}
 
+fn by_prefix<'v>(version: &'v TariffVersion, builder: &mut Builder<'v>) -> Result<FeeIndex, TariffFault> {
     let mut fees: Vec<&Fee> = version.fees.iter().collect();
     fees.sort_by(|a, b| key(a).cmp(&key(b)));
-    let mut builder = Builder::new(version.rounding);
     let mut outgoing = Vec::new();
     let mut incoming = Vec::new();
     for of_destination in fees.chunk_by(|a, b| (a.direction, &a.destination) == (b.direction, &b.destination))
     {
         let mut by_source = Vec::new();
         for of_source in of_destination.chunk_by(|a, b| a.source == b.source) {
-            by_source.push((of_source[0].source.clone(), builder.entries(of_source, options)?));
+            let matched = index(of_source[0].destination.len());
+            by_source.push((of_source[0].source.clone(), builder.entries(of_source, matched)?));
         }
-        let sources = match by_source.as_slice() {
-            [(source, entries)] if source.is_empty() => Sources::Any(*entries),
-            _ => Sources::ByPrefix(Box::new(PrefixTree::build(by_source))),
-        };
         let pairs = match of_destination[0].direction {
             Direction::Out => &mut outgoing,
             Direction::In => &mut incoming,
         };
-        pairs.push((of_destination[0].destination.clone(), sources));
+        pairs.push((of_destination[0].destination.clone(), Sources::new(by_source)));
     }
-    let uses_free_time = builder.terms.iter().any(|t| t.onpeak.use_free_time || t.offpeak.use_free_time);
-    Ok(Tariff {
-        version: version.id,
-        profile: version.profile.clone(),
-        valid_from: version.valid_from,
-        rounding: version.rounding,
-        split_at_border,
-        calendar: PeakCalendar::new(version.profile.timezone, &version.weekdays, &version.specials),
-        outgoing: PrefixTree::build(outgoing),
-        incoming: PrefixTree::build(incoming),
-        entries: builder.entries,
-        terms: builder.terms,
-        zones: builder.zones,
-        gives_free_cash: !version.interval_free_cash.is_zero(),
-        uses_free_time: uses_free_time && version.interval_free_seconds > 0,
+    Ok(FeeIndex {
+        outgoing: Side::Prefix(PrefixTree::build(outgoing)),
+        incoming: Side::Prefix(PrefixTree::build(incoming)),
     })
+}
+
+fn by_reference<'v>(version: &'v TariffVersion, builder: &mut Builder<'v>) -> Result<FeeIndex, TariffFault> {
+    let mut places: HashMap<(Direction, MatchMode, &str, &str), usize> = HashMap::new();
+    let mut same_key: Vec<Vec<&Fee>> = Vec::new();
+    for fee in &version.fees {
+        let place = *places
+            .entry((fee.direction, fee.match_mode, &fee.destination, &fee.source))
+            .or_insert(same_key.len());
+        match same_key.get_mut(place) {
+            Some(fees) => fees.push(fee),
+            None => same_key.push(vec![fee]),
+        }
+    }
+    let (mut outgoing, mut incoming) = (Vec::new(), Vec::new());
+    for mut fees in same_key {
+        fees.sort_by_key(|fee| fee.valid_from);
+        let first = fees[0];
+        let matched = index(builder.patterns.len());
+        builder.patterns.push(first.destination.as_str().into());
+        let same = SameKey {
+            mode: first.match_mode,
+            destination: first.destination.clone(),
+            source: first.source.clone(),
+            entries: builder.entries(&fees, matched)?,
+        };
+        match first.direction {
+            Direction::Out => outgoing.push(same),
+            Direction::In => incoming.push(same),
+        }
+    }
+    let side = |fees| match ReferenceIndex::build(fees) {
+        Ok(index) => Ok(Side::Reference(Box::new(index))),
+        Err(BadPattern { pattern, why }) => Err(TariffFault::BadPattern { pattern, why }),
+    };
+    Ok(FeeIndex { outgoing: side(outgoing)?, incoming: side(incoming)? })
 }
 
 /// Puts fees for the same calls beside each other, in order of time.
@@ -329,33 +375,33 @@ struct TermsKey {
 }
 
 /// Collects entries, each distinct [`Terms`] and zone once.
-struct Builder {
+struct Builder<'v> {
     rounding: Rounding,
+    options: &'v HashMap<FeeId, FeeOptions>,
     entries: Vec<Entry>,
     terms: Vec<Terms>,
     terms_seen: HashMap<TermsKey, u32>,
     zones: Vec<(Arc<str>, Arc<str>)>,
-    zones_seen: HashMap<(String, String), u32>,
+    zones_seen: HashMap<(&'v str, &'v str), u32>,
+    patterns: Vec<Box<str>>,
 }
 
-impl Builder {
-    fn new(rounding: Rounding) -> Self {
+impl<'v> Builder<'v> {
+    fn new(rounding: Rounding, options: &'v HashMap<FeeId, FeeOptions>) -> Self {
         Self {
             rounding,
+            options,
             entries: Vec::new(),
             terms: Vec::new(),
             terms_seen: HashMap::new(),
             zones: Vec::new(),
             zones_seen: HashMap::new(),
+            patterns: Vec::new(),
         }
     }
 
     /// Fees of one direction, destination and source, ordered by the time they come into force.
-    fn entries(
-        &mut self,
-        fees: &[&Fee],
-        options: &HashMap<FeeId, FeeOptions>,
-    ) -> Result<Entries, TariffFault> {
+    fn entries(&mut self, fees: &[&'v Fee], matched: u32) -> Result<Entries, TariffFault> {
         for pair in fees.windows(2) {
             let overlap = match (pair[0].valid_to, pair[1].valid_from) {
                 (Some(to), Some(from)) => from < to,
@@ -373,13 +419,9 @@ impl Builder {
         }
         let first = index(self.entries.len());
         for fee in fees {
-            let options = options.get(&fee.id).copied().unwrap_or_default();
-            let entry = Entry {
-                fee: fee.id,
-                terms: self.terms(fee, options)?,
-                zone: self.zone(fee),
-                destination_len: index(fee.destination.len()),
-            };
+            let options = self.options.get(&fee.id).copied().unwrap_or_default();
+            let entry =
+                Entry { fee: fee.id, terms: self.terms(fee, options)?, zone: self.zone(fee), matched };
             self.entries.push(entry);
         }
         Ok(Entries { first, count: index(fees.len()) })
@@ -443,11 +485,11 @@ impl Builder {
             .ok_or_else(|| "its amounts have too many digits together; use fewer decimals".to_owned())
     }
 
-    fn zone(&mut self, fee: &Fee) -> u32 {
-        let key = (fee.zone.clone(), fee.zone_detail.clone());
+    fn zone(&mut self, fee: &'v Fee) -> u32 {
+        let key = (fee.zone.as_str(), fee.zone_detail.as_str());
         let zones = &mut self.zones;
         *self.zones_seen.entry(key).or_insert_with_key(|(zone, detail)| {
-            zones.push((zone.as_str().into(), detail.as_str().into()));
+            zones.push(((*zone).into(), (*detail).into()));
             index(zones.len() - 1)
         })
     }

@@ -1,5 +1,6 @@
 //! Tests over the whole room, and what they share: a tariff in a few words, a call in one line, the evidence as a picture.
 
+mod hard_cases;
 mod prices;
 mod properties;
 mod sample;
@@ -101,7 +102,6 @@ fn priced(version: &TariffVersion, call: &str) -> Result<Charge, RatingError> {
         direction: Direction::Out,
         start: start.parse().unwrap(),
         duration_us: micros.try_into().unwrap(),
-        free_seconds: 0,
     };
     let tariff = Tariff::compile(version).unwrap();
     price(&tariff, &call).map(|priced| priced.into_charge(Provider::Customer, Direction::Out, AccountId(7)))

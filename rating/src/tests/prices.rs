@@ -264,7 +264,6 @@ fn missing_incoming_fee_costs_nothing() {
         direction: Direction::In,
         start: MONDAY_NOON.parse().unwrap(),
         duration_us: 60_000_000,
-        free_seconds: 0,
     };
     let priced = price(&tariff, &call).unwrap();
     assert_eq!((priced.fee, priced.cost), (None, Decimal::ZERO));
@@ -289,9 +288,10 @@ fn a_tariff_that_makes_no_sense_is_refused_with_its_fee() {
     let mut bounds = vienna(&["49 0.06 0.03 1/1"]);
     (bounds.fees[0].minimum_charge, bounds.fees[0].maximum_charge) = (Some(dec("2")), Some(dec("1")));
     assert!(matches!(fault(bounds), TariffFault::BadFee { .. }));
-    let mut reference = vienna(&[]);
-    reference.fee_match = model::FeeMatch::Reference;
-    assert!(matches!(fault(reference), TariffFault::NotOffered { .. }));
+    let mut pattern = vienna(&["4( 0.06 0.03 1/1"]);
+    pattern.fee_match = model::FeeMatch::Reference;
+    pattern.fees[0].match_mode = model::MatchMode::RegexLongestPattern;
+    assert!(matches!(fault(pattern), TariffFault::BadPattern { .. }));
     let mut backwards = vienna(&[]);
     backwards.weekdays = spans(&["mon 18:00:00 07:59:59"]);
     assert!(matches!(fault(backwards), TariffFault::SpanEndsBeforeStart { .. }));

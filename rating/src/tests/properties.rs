@@ -1,5 +1,7 @@
 //! What must hold for every call and tariff.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc, Weekday};
 use model::{
     Direction, Fee, FeeId, OffPeakWeekday, Peak, PeakSplit, Rate, Rounding, RoundingMode, TariffVersion,
@@ -8,7 +10,11 @@ use proptest::prelude::*;
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::{fee, version};
-use crate::{CallToPrice, Priced, Tariff, price};
+use crate::meter::FreeTime;
+use crate::price::{NO_FREE_TIME, price_whole};
+use crate::reference_loop::{BalanceRow, price_like_reference};
+use crate::tariff::{Extras, FeeOptions, PeakOptions};
+use crate::{CallToPrice, Priced, Tariff, price, quote};
 
 fn rates() -> impl Strategy<Value = Rate> {
     (-50i64..5000, 0u32..5, prop::sample::select(vec![1u32, 7, 60, 60, 60, 3600]), 1u32..200).prop_map(
@@ -61,14 +67,7 @@ fn starts() -> impl Strategy<Value = DateTime<Utc>> {
 }
 
 fn priced(version: &TariffVersion, start: DateTime<Utc>, duration_us: u64) -> Priced {
-    let call = CallToPrice {
-        source: "",
-        destination: "43",
-        direction: Direction::Out,
-        start,
-        duration_us,
-        free_seconds: 0,
-    };
+    let call = CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
     price(&Tariff::compile(version).unwrap(), &call).unwrap()
 }
 
@@ -204,8 +203,184 @@ proptest! {
             direction: Direction::Out,
             start: DateTime::UNIX_EPOCH,
             duration_us: 1,
-            free_seconds: 0,
+            };
+        prop_assert_eq!(price(&tariff, &call).ok().and_then(|priced| priced.fee), expected);
+    }
+
+    /// The price alone is the price with its workings; the pieces and flat amounts add up to it.
+    #[test]
+    fn quote_agrees_with_the_price_and_the_price_with_its_pieces(
+        mut version in tariffs(),
+        start in starts(),
+        duration_us in 0u64..5_400_000_000,
+        connection in -200i64..200,
+        minimum in prop::option::of(-100i64..5_000),
+        above in prop::option::of(0i64..5_000),
+    ) {
+        let fee = &mut version.fees[0];
+        fee.connection_fee = Decimal::new(connection, 3);
+        fee.minimum_charge = minimum.map(|minimum| Decimal::new(minimum, 2));
+        fee.maximum_charge = above.map(|above| fee.minimum_charge.unwrap_or_default() + Decimal::new(above, 2));
+        let whole = priced(&version, start, duration_us);
+        let tariff = Tariff::compile(&version).unwrap();
+        let call =
+            CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
+        let quote = quote(&tariff, &call).unwrap();
+        prop_assert_eq!(model::from_micros(quote.cost_micros), whole.cost);
+        prop_assert_eq!((quote.onpeak_seconds, quote.offpeak_seconds), (whole.onpeak_seconds, whole.offpeak_seconds));
+        prop_assert_eq!(quote.fee, whole.fee);
+        // The pieces are shown with 28 digits, so their sum may miss a repeating fraction by the last of them.
+        let sum = whole.pieces.iter().map(|piece| piece.price).sum::<Decimal>() + whole.flat;
+        let step = Decimal::new(1, version.rounding.scale);
+        prop_assert!((sum - whole.cost).abs() <= step, "{} {}", sum, whole.cost);
+    }
+
+    /// Fragments are the same walk, cut: in any rounding their seconds and pieces add up to those of the call, and with none lost
+    /// to rounding their costs too.
+    #[test]
+    fn fragments_add_up_to_the_call(
+        mut version in tariffs(),
+        start in starts(),
+        duration_us in 1u64..5_400_000_000,
+    ) {
+        version.peak_split = PeakSplit::IntervalStart;
+        let whole = priced(&version, start, duration_us);
+        let tariff = Tariff::compile(&version).unwrap();
+        let call =
+            CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
+        let fragments = price_whole(&tariff, &call, &mut NO_FREE_TIME.clone(), true).unwrap();
+        let sum = |of: fn(&Priced) -> u64| fragments.iter().map(|fragment| of(&fragment.priced)).sum::<u64>();
+        prop_assert_eq!(sum(|priced| priced.onpeak_seconds), whole.onpeak_seconds);
+        prop_assert_eq!(sum(|priced| priced.offpeak_seconds), whole.offpeak_seconds);
+        let cost: Decimal = fragments.iter().map(|fragment| fragment.priced.cost).sum();
+        let n_fragments = Decimal::from(fragments.len());
+        prop_assert!((cost - whole.cost).abs() <= Decimal::new(1, version.rounding.scale) * n_fragments);
+        for fragment in &fragments {
+            let is_one_state = fragment.priced.onpeak_seconds == 0 || fragment.priced.offpeak_seconds == 0;
+            prop_assert!(is_one_state);
+        }
+    }
+
+    /// Where no balance and no fraction of a second is in play, the reference's loop comes to the same.
+    #[test]
+    fn the_references_loop_agrees_where_it_has_no_quirk(
+        version in tariffs(),
+        start in starts(),
+        duration_us in 0u64..5_400_000_000,
+    ) {
+        let start = DateTime::from_timestamp(start.timestamp(), 0).unwrap();
+        let whole = priced(&version, start, duration_us);
+        let compat = Extras { compat: true, ..Extras::default() };
+        let tariff = Tariff::compile_with(&version, &compat).unwrap();
+        let call =
+            CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
+        let mut rows = [BalanceRow { until: None, cash_micros: 0, debit_micros: 0, free_seconds: 0 }];
+        let fragments = price_like_reference(&tariff, &call, &mut rows, false).unwrap();
+        prop_assert_eq!(fragments.len(), 1);
+        let like = &fragments[0].priced;
+        prop_assert_eq!(like.cost + fragments[0].free_cash, whole.cost);
+        prop_assert_eq!((like.onpeak_seconds, like.offpeak_seconds), (whole.onpeak_seconds, whole.offpeak_seconds));
+    }
+
+    /// Free time by billing interval never covers more than there is, and what it covers is not paid.
+    #[test]
+    fn free_time_is_spent_in_its_own_interval(
+        mut version in tariffs(),
+        start in starts(),
+        duration_us in 1u64..5_400_000_000,
+        first in 0u64..2_000,
+        second in 0u64..2_000,
+        border_s in 0i64..5_400,
+    ) {
+        let fee = &mut version.fees[0];
+        for rate in [&mut fee.onpeak_init, &mut fee.onpeak_follow, &mut fee.offpeak_init, &mut fee.offpeak_follow] {
+            rate.price = rate.price.abs();
+        }
+        let flag = PeakOptions { use_free_time: true, extra: None };
+        let options = HashMap::from([(version.fees[0].id, FeeOptions { onpeak: flag, offpeak: flag })]);
+        let tariff = Tariff::compile_with(&version, &Extras { options, compat: false }).unwrap();
+        let call =
+            CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
+        let mut free = [
+            FreeTime { until: Some(start + TimeDelta::seconds(border_s)), seconds: first },
+            FreeTime { until: None, seconds: second },
+        ];
+        let fragments = price_whole(&tariff, &call, &mut free, false).unwrap();
+        let used: u64 = fragments[0].shares.iter().map(|share| share.free_seconds).sum();
+        prop_assert_eq!(used, first + second - free[0].seconds - free[1].seconds);
+        prop_assert_eq!(used, fragments[0].priced.free_seconds);
+        let cost: Decimal = fragments[0].shares.iter().map(|share| share.cost).sum();
+        prop_assert_eq!(cost, fragments[0].priced.cost);
+        let without = priced(&version, start, duration_us);
+        prop_assert_eq!(fragments[0].priced.billed_seconds, without.billed_seconds);
+        prop_assert!(cost <= without.cost);
+    }
+
+    /// The reference's order, tried fee by fee.
+    #[test]
+    fn the_references_choice_is_that_of_a_linear_search(
+        fees in prop::collection::btree_set(
+            (0usize..4, "[1-3]{0,3}", "[1-3]{0,2}", prop::sample::select(vec!["", ".*", ".*$", "$", "[12]"])),
+            0..30,
+        ),
+        source in "[1-3]{1,3}",
+        destination in "[1-3]{1,4}",
+    ) {
+        let fees: Vec<Fee> = fees.iter().zip(1..).map(|((mode, destination, source, tail), id)| {
+            let match_mode = model::MatchMode::ALL[*mode];
+            let pattern = |text: &str, tail: &str| match match_mode {
+                model::MatchMode::ExactDestination | model::MatchMode::Prefix => text.to_owned(),
+                model::MatchMode::RegexLongestMatch | model::MatchMode::RegexLongestPattern => format!("^{text}{tail}"),
+            };
+            Fee { id: FeeId(id), destination: pattern(destination, tail), source: pattern(source, ""), match_mode, ..fee("* 1 1 60/60") }
+        }).collect();
+        // Of fees with the same key there may be one.
+        let mut seen = std::collections::HashSet::new();
+        let fees: Vec<Fee> = fees
+            .into_iter()
+            .filter(|fee| seen.insert((fee.match_mode, fee.destination.clone(), fee.source.clone())))
+            .collect();
+        let expected = linear_reference(&fees, &source, &destination);
+        let mut version = version(chrono_tz::UTC, Vec::new());
+        version.fee_match = model::FeeMatch::Reference;
+        version.fees = fees;
+        let tariff = Tariff::compile(&version).unwrap();
+        let call = CallToPrice {
+            source: &source,
+            destination: &destination,
+            direction: Direction::Out,
+            start: DateTime::UNIX_EPOCH,
+            duration_us: 1,
         };
         prop_assert_eq!(price(&tariff, &call).ok().and_then(|priced| priced.fee), expected);
     }
+}
+
+/// The modes in their order; within one the heaviest, of equal ones the first.
+fn linear_reference(fees: &[Fee], source: &str, destination: &str) -> Option<FeeId> {
+    use model::MatchMode::{ExactDestination, Prefix, RegexLongestMatch, RegexLongestPattern};
+    let matched = |pattern: &str, text: &str| {
+        let regex = fancy_regex::Regex::new(pattern).unwrap();
+        regex.find(text).unwrap().map(|found| found.as_str().len())
+    };
+    [ExactDestination, Prefix, RegexLongestMatch, RegexLongestPattern].into_iter().find_map(|mode| {
+        let weight = |fee: &&Fee| -> Option<(usize, usize)> {
+            match mode {
+                ExactDestination => (fee.destination == destination).then_some((0, 0)),
+                Prefix => (destination.starts_with(&fee.destination) && source.starts_with(&fee.source))
+                    .then_some((fee.destination.len(), fee.source.len())),
+                RegexLongestMatch => {
+                    Some((matched(&fee.destination, destination)?, matched(&fee.source, source)?))
+                }
+                RegexLongestPattern => {
+                    matched(&fee.destination, destination)?;
+                    matched(&fee.source, source)?;
+                    Some((fee.destination.len(), fee.source.len()))
+                }
+            }
+        };
+        let of_mode = fees.iter().filter(|fee| fee.match_mode == mode);
+        let weighed = of_mode.filter_map(|fee| Some((weight(&fee)?, std::cmp::Reverse(fee.id), fee.id)));
+        weighed.max().map(|(_, _, id)| id)
+    })
 }

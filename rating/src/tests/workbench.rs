@@ -47,7 +47,7 @@ fn every_mistake_of_every_file_is_named_at_once_with_its_place() {
             (
                 "profile.toml",
                 "handle = \"retail-2026\"\nname = \"Retail\"\ncurency = \"EUR\"\ntimezone = \"Vienna\"\n\
-                 interval_free_cash = 50.0\nrounding = { mode = \"half_up\", scale = 8 }\ncompat = \"reference\"\n",
+                 interval_free_cash = 50.0\nrounding = { mode = \"half_up\", scale = 8 }\ncompat = \"yes\"\n",
             ),
             ("fees.csv", &fees),
             (
@@ -62,7 +62,7 @@ fn every_mistake_of_every_file_is_named_at_once_with_its_place() {
             profile.toml:4:12: timezone: "Vienna" is not an IANA time zone; use a name such as "Europe/Vienna"
             profile.toml:6:40: scale: the ledger keeps 6 decimals, not 8; use 0 to 6
             profile.toml:5:22: interval_free_cash: a quoted text is expected here, not a float; write a quoted decimal such as "9.90"
-            profile.toml:7:10: compat: the reference's quirks are not reproduced by this version; remove the key to price exactly
+            profile.toml:7:10: compat: "yes" is nothing to be compatible with; write compat = "reference", or remove the key to price exactly
             fees.csv:3:2: destination: "+43" is not the beginning of a number; write digits without +, the beginning of user@domain, or nothing for any number
             fees.csv:3:3: direction: "up" is not one of out, in; use out or in
             fees.csv:3:6: onpeak_init_rate: "six" is not a decimal number of at most 28 digits; write a price per minute such as 0.05
@@ -121,16 +121,20 @@ fn broken_syntax_and_missing_files_are_named_too() {
 }
 
 #[test]
-fn what_is_not_priced_yet_is_refused_by_its_key() {
+fn pattern_that_is_none_is_named_with_its_line() {
     let fees = format!(
-        "{HEADER},match_mode\n,^49,out,Germany,fixed,0.06,60,0.06,60,0.03,60,0.03,60,regex_longest_match\n"
+        "{HEADER},match_mode\n\
+         ^4[,^49,out,Germany,fixed,0.06,60,0.06,60,0.03,60,0.03,60,regex_longest_match\n\
+         ,4(,out,Germany,fixed,0.06,60,0.06,60,0.03,60,0.03,60,\n\
+         ,4(,out,Germany,fixed,0.06,60,0.06,60,0.03,60,0.03,60,prefix\n"
     );
-    let profile = format!("{PROFILE}fee_match = \"reference\"\nsplit_at_peak = \"reference_fragments\"\n");
+    let profile = format!("{PROFILE}fee_match = \"reference\"\ncompat = \"other\"\n");
     check_issues(
         &[("profile.toml", &profile), ("fees.csv", &fees)],
         expect![[r#"
-        profile.toml:5:13: fee_match: "reference" is not priced by this version; write the fees as prefixes and use "prefix"
-        profile.toml:6:17: split_at_peak: "reference_fragments" is not priced by this version; use "interval_start" or "boundary""#]],
+        profile.toml:6:10: compat: "other" is nothing to be compatible with; write compat = "reference", or remove the key to price exactly
+        fees.csv:2:1: source: Parsing error at position 3: Invalid character class; write a regular expression such as ^4366
+        fees.csv:3:2: destination: Parsing error at position 2: Opening parenthesis without closing parenthesis; write a regular expression such as ^4366"#]],
     );
 }
 
@@ -138,10 +142,14 @@ fn what_is_not_priced_yet_is_refused_by_its_key() {
 fn import_refuses_what_live_rating_does_not_keep() {
     let fees =
         format!("{HEADER},onpeak_use_free_time\n,49,out,Germany,fixed,0.06,60,0.06,60,0.03,60,0.03,60,1\n");
-    let profile = format!("{PROFILE}interval_free_cash = \"5.00\"\n");
+    let profile = format!(
+        "{PROFILE}interval_free_cash = \"5.00\"\nsplit_at_peak = \"reference_fragments\"\ncompat = \"reference\"\n"
+    );
     let dir = dir(&[("profile.toml", &profile), ("fees.csv", &fees)]);
     expect![[r#"
         profile.toml:5:22: interval_free_cash: free cash is not kept live so far; set it to "0"
+        profile.toml:6:17: split_at_peak: a call has one record live; use "interval_start" or "boundary"
+        profile.toml:7:10: compat: the reference's quirks are not reproduced live; remove the key to price exactly
         fees.csv:2: free time and extra rates are not priced live so far; leave these columns empty"#]]
     .assert_eq(&read_tariff(dir.path(), TariffIds::default()).unwrap_err().to_string());
 }
@@ -289,8 +297,12 @@ fn evidence_of_a_call_is_handed_out_for_explain() {
     let calls = "id,account,source,destination,start,duration_seconds\n1,a,1,49,2026-03-30T12:00:00Z,61\n";
     let mut text = String::new();
     let summary = rate_calls(&tariff, calls.as_bytes(), Vec::new(), |call| {
-        text +=
-            &format!("{} of {}: {}", call.done, call.total, explain(call.outcome.unwrap(), chrono_tz::UTC));
+        text += &format!(
+            "{} of {}: {}",
+            call.done,
+            call.total,
+            explain(&call.outcome.unwrap()[0], chrono_tz::UTC)
+        );
     })
     .unwrap();
     expect![[r#"

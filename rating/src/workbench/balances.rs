@@ -1,87 +1,177 @@
 //! Free time and cash of the workbench's accounts, from one billing interval to the next.
 //!
-//! In: grants, opening balances, calls in the order of their start. Out: the free time and cash a call may use. A call belongs
-//! to the interval it starts in. At a new interval, unused grants expire and own money stays.
+//! In: grants, opening balances, calls in the order of their start. Out: the free time and cash a call may use. A call uses of each
+//! billing interval that it touches what was granted for it: free time for the charging intervals that begin in it, cash for
+//! their price. At a new interval, unused grants expire and own money stays.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::accounts::OpeningBalance;
-use super::profile::{BillingInterval, IntervalUnit};
+use super::billing_intervals::BillingIntervals;
+use crate::meter::FreeTime;
+use crate::price::Share;
+use crate::reference_loop::BalanceRow;
 
-/// One account in its current billing interval.
-#[derive(Debug, Clone)]
-pub(crate) struct Balance {
-    /// Weeks or months since the first interval's, in whole intervals.
-    interval: i64,
-    /// Number of the week or month the first interval began with.
-    first_unit: i64,
+/// What an account gets anew for each billing interval.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grant {
     pub(crate) free_seconds: u64,
-    /// Of the grant, what is left.
-    free_cash: Decimal,
-    own_cash: Decimal,
-}
-
-impl Balance {
-    /// Takes as much of `price` as there is; a price below 0 takes nothing.
-    pub(crate) fn pay(&mut self, price: Decimal) -> Decimal {
-        let at_hand = (self.free_cash + self.own_cash).max(Decimal::ZERO);
-        let paid = price.min(at_hand).max(Decimal::ZERO);
-        let from_grant = paid.min(self.free_cash);
-        self.free_cash -= from_grant;
-        self.own_cash -= paid - from_grant;
-        paid
-    }
+    pub(crate) free_cash: Decimal,
 }
 
 /// All accounts of one run.
 pub(crate) struct Balances<'a> {
-    pub(crate) zone: Tz,
-    pub(crate) interval: BillingInterval,
-    pub(crate) grant_seconds: u64,
-    pub(crate) grant_cash: Decimal,
+    pub(crate) intervals: BillingIntervals,
+    pub(crate) grant: Grant,
     pub(crate) opening: &'a HashMap<String, OpeningBalance>,
     pub(crate) accounts: HashMap<String, Balance>,
 }
 
+/// One account.
+#[derive(Debug, Clone)]
+pub(crate) struct Balance {
+    /// Number of the week or month of its first call.
+    first_unit: i64,
+    /// Without the grants; below 0 where the opening balance is below the first grant.
+    own_cash: Decimal,
+    /// What is left of them, by interval counted from the first.
+    grants: BTreeMap<i64, Grant>,
+    /// The same as the reference keeps it.
+    pub(crate) rows: BTreeMap<i64, BalanceRow>,
+}
+
+/// The billing intervals of one call, and the free time there is in each.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    first: i64,
+    pub(crate) free: Vec<FreeTime>,
+}
+
 impl Balances<'_> {
-    /// The balance of `account` in the billing interval of `at`. Calls come in the order of their start.
-    pub(crate) fn at(&mut self, account: &str, at: DateTime<Utc>) -> &mut Balance {
-        let unit = unit_number(self.interval.unit, at.with_timezone(&self.zone).date_naive());
-        let balance = self.accounts.entry(account.to_owned()).or_insert_with(|| {
-            let opening = self
-                .opening
-                .get(account)
-                .copied()
-                .unwrap_or(OpeningBalance { cash: self.grant_cash, free_seconds: self.grant_seconds });
-            Balance {
-                interval: 0,
-                first_unit: unit,
-                free_seconds: opening.free_seconds,
-                free_cash: self.grant_cash,
-                own_cash: opening.cash - self.grant_cash,
-            }
-        });
-        let interval = (unit - balance.first_unit).div_euclid(i64::from(self.interval.count));
-        if interval > balance.interval {
-            balance.interval = interval;
-            balance.free_seconds = self.grant_seconds;
-            balance.free_cash = self.grant_cash;
+    /// Opens the billing intervals that a call touches. Calls come in the order of their start.
+    pub(crate) fn touch(&mut self, account: &str, start: DateTime<Utc>, end: DateTime<Utc>) -> Touched {
+        let (first, last) = self.reach(account, start, end);
+        let (intervals, grant) = (self.intervals, self.grant);
+        let balance = self.balance(account);
+        // No later call begins before this one, so what was granted for earlier intervals is gone.
+        balance.grants = balance.grants.split_off(&first);
+        let (first_unit, grants) = (balance.first_unit, &mut balance.grants);
+        let free = (first..=last)
+            .map(|interval| FreeTime {
+                until: (interval < last).then(|| intervals.end(first_unit, interval)),
+                seconds: grants.entry(interval).or_insert(grant).free_seconds,
+            })
+            .collect();
+        Touched { first, free }
+    }
+
+    /// Takes what a call used, and pays as much of it as there is cash: returns how much that is.
+    pub(crate) fn take(&mut self, account: &str, touched: &Touched, shares: &[Share]) -> Decimal {
+        let balance = self.balance(account);
+        let mut paid = Decimal::ZERO;
+        for (share, interval) in
+            shares.iter().map(|share| (share, touched.first + i64::try_from(share.span).unwrap_or_default()))
+        {
+            let grant =
+                balance.grants.entry(interval).or_insert(Grant { free_seconds: 0, free_cash: Decimal::ZERO });
+            grant.free_seconds = grant.free_seconds.saturating_sub(share.free_seconds);
+            let at_hand = (grant.free_cash + balance.own_cash).max(Decimal::ZERO);
+            // A price below 0 stays in the cost and leaves the cash alone.
+            let part = share.cost.min(at_hand).max(Decimal::ZERO);
+            let from_grant = part.min(grant.free_cash);
+            grant.free_cash -= from_grant;
+            balance.own_cash -= part - from_grant;
+            paid += part;
         }
-        balance
+        paid
+    }
+
+    /// The reference's balance rows from the start of a call on: those it touches, caught up, and later ones that exist.
+    pub(crate) fn rows(
+        &mut self,
+        account: &str,
+        start: DateTime<Utc>,
+        end: DateTime<Utc>,
+    ) -> Vec<BalanceRow> {
+        let (first, last) = self.reach(account, start, end);
+        let (grant_seconds, grant_micros) = (self.grant.free_seconds, micros(self.grant.free_cash));
+        let until = |balance: &Balance, intervals: &BillingIntervals, interval| {
+            Some(intervals.end(balance.first_unit, interval))
+        };
+        let intervals = self.intervals;
+        let opening = self.opening_of(account);
+        let balance = self.balance(account);
+        let mut next = match balance.rows.last_key_value() {
+            Some((interval, _)) => interval + 1,
+            None => {
+                let row = BalanceRow {
+                    until: until(balance, &intervals, 0),
+                    cash_micros: micros(opening.cash),
+                    debit_micros: 0,
+                    free_seconds: opening.free_seconds,
+                };
+                balance.rows.insert(0, row);
+                1
+            }
+        };
+        while next <= last {
+            let before = balance.rows[&(next - 1)];
+            // Free cash that was not used up expires (billing-reference 5.8). The counter also counts what was not paid from it.
+            let unused = (grant_micros - before.debit_micros).max(0);
+            let row = BalanceRow {
+                until: until(balance, &intervals, next),
+                cash_micros: before.cash_micros - unused + grant_micros,
+                debit_micros: 0,
+                free_seconds: grant_seconds,
+            };
+            balance.rows.insert(next, row);
+            next += 1;
+        }
+        balance.rows.range(first..).map(|(_, row)| *row).collect()
+    }
+
+    /// Keeps the rows that [`Self::rows`] handed out.
+    pub(crate) fn keep_rows(&mut self, account: &str, rows: &[BalanceRow]) {
+        let balance = self.balance(account);
+        for (kept, row) in balance.rows.values_mut().rev().zip(rows.iter().rev()) {
+            *kept = *row;
+        }
+    }
+
+    /// The first and last interval that a call touches, counted from the account's first.
+    fn reach(&mut self, account: &str, start: DateTime<Utc>, end: DateTime<Utc>) -> (i64, i64) {
+        let unit = self.intervals.unit_of(start);
+        let opening = self.opening_of(account);
+        let grant = self.grant;
+        let balance = self.accounts.entry(account.to_owned()).or_insert_with(|| Balance {
+            first_unit: unit,
+            own_cash: opening.cash - grant.free_cash,
+            grants: BTreeMap::from([(0, Grant { free_seconds: opening.free_seconds, ..grant })]),
+            rows: BTreeMap::new(),
+        });
+        let first = self.intervals.interval_of(balance.first_unit, start);
+        let last = if end > start { self.intervals.interval_of(balance.first_unit, end) } else { first };
+        (first, last)
+    }
+
+    fn opening_of(&self, account: &str) -> OpeningBalance {
+        let granted = OpeningBalance { cash: self.grant.free_cash, free_seconds: self.grant.free_seconds };
+        self.opening.get(account).copied().unwrap_or(granted)
+    }
+
+    fn balance(&mut self, account: &str) -> &mut Balance {
+        self.accounts.get_mut(account).expect("an account is opened before it is used")
     }
 }
 
-/// Counts weeks or months, from anywhere.
-fn unit_number(unit: IntervalUnit, day: NaiveDate) -> i64 {
-    match unit {
-        IntervalUnit::Month => i64::from(day.year()) * 12 + i64::from(day.month0()),
-        IntervalUnit::Week => {
-            let monday = day - TimeDelta::days(i64::from(day.weekday().num_days_from_monday()));
-            i64::from(monday.num_days_from_ce()).div_euclid(7)
-        }
-    }
+/// To the ledger's resolution; balances of the reference have no more digits.
+fn micros(amount: Decimal) -> i64 {
+    model::to_micros(amount.round_dp(6)).unwrap_or(if amount.is_sign_negative() {
+        i64::MIN
+    } else {
+        i64::MAX
+    })
 }

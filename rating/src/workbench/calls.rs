@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 
-use chrono::{DateTime, Datelike, Utc};
-use model::{AccountId, Charge, Direction, Provider};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use model::{AccountId, Charge, Direction, PeakSplit, Provider};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use super::TariffDir;
-use super::balances::Balances;
+use super::balances::{Balances, Grant};
+use super::billing_intervals::BillingIntervals;
 use super::issue::{Issue, WorkbenchError};
 use super::table::{Row, Table, decimal, records};
 use crate::error::RatingError;
-use crate::price::{CallToPrice, price};
+use crate::price::{CALL_SECONDS_MAX, CallToPrice, Priced, price_whole};
+use crate::reference_loop::price_like_reference;
 use crate::tariff::Tariff;
 
 /// What became of one call: for a progress bar, or to print its evidence with [`crate::explain()`].
@@ -25,8 +27,9 @@ pub struct RatedCall<'a> {
     pub total: usize,
     /// Its id in the file.
     pub id: &'a str,
-    /// Its price, or why it has none. The account is numbered 0: the file names it.
-    pub outcome: Result<&'a Charge, &'a RatingError>,
+    /// Its price, of a call that is cut in fragments the price of each, or why it has none. The account is numbered 0: the file
+    /// names it.
+    pub outcome: Result<&'a [Charge], &'a RatingError>,
 }
 
 /// What became of a file of calls.
@@ -69,7 +72,7 @@ pub fn rate_calls(
     rated: impl Write,
     mut watch: impl FnMut(RatedCall<'_>),
 ) -> Result<RateSummary, WorkbenchError> {
-    let tariff = Tariff::compile_with(&dir.version, &dir.options).map_err(|error| WorkbenchError::Input {
+    let tariff = Tariff::compile_with(&dir.version, &dir.extras).map_err(|error| WorkbenchError::Input {
         issues: vec![Issue::of_file("fees.csv", error.to_string(), "correct the tariff")],
     })?;
     let mut issues = Vec::new();
@@ -80,10 +83,11 @@ pub fn rate_calls(
     calls.sort_by_key(|call| call.start);
 
     let mut balances = Balances {
-        zone: dir.version.profile.timezone,
-        interval: dir.interval,
-        grant_seconds: dir.version.interval_free_seconds,
-        grant_cash: dir.version.interval_free_cash,
+        intervals: BillingIntervals { zone: dir.version.profile.timezone, length: dir.interval },
+        grant: Grant {
+            free_seconds: dir.version.interval_free_seconds,
+            free_cash: dir.version.interval_free_cash,
+        },
         opening: &dir.accounts,
         accounts: HashMap::new(),
     };
@@ -106,22 +110,24 @@ pub fn rate_calls(
     for (idx, call) in calls.iter().enumerate() {
         let outcome = rate_call(&tariff, &mut balances, call);
         match &outcome {
-            Ok(charge) => {
-                out.write_record([
-                    &call.id,
-                    &charge.cost.to_string(),
-                    charge.currency.as_str(),
-                    &charge.zone,
-                    &charge.zone_detail,
-                    &charge.free_seconds.to_string(),
-                    &charge.free_cash.to_string(),
-                    &charge.onpeak_seconds.to_string(),
-                    &charge.offpeak_seconds.to_string(),
-                    &charge.billed_seconds.to_string(),
-                    "",
-                ])
-                .map_err(output_error)?;
-                summary.cost = summary.cost.saturating_add(charge.cost);
+            Ok(charges) => {
+                for charge in charges {
+                    out.write_record([
+                        &call.id,
+                        &charge.cost.to_string(),
+                        charge.currency.as_str(),
+                        &charge.zone,
+                        &charge.zone_detail,
+                        &charge.free_seconds.to_string(),
+                        &charge.free_cash.to_string(),
+                        &charge.onpeak_seconds.to_string(),
+                        &charge.offpeak_seconds.to_string(),
+                        &charge.billed_seconds.to_string(),
+                        "",
+                    ])
+                    .map_err(output_error)?;
+                    summary.cost = summary.cost.saturating_add(charge.cost);
+                }
             }
             Err(error) => {
                 out.write_record([&call.id, "", "", "", "", "", "", "", "", "", error.word()])
@@ -129,32 +135,52 @@ pub fn rate_calls(
                 summary.failed += 1;
             }
         }
-        watch(RatedCall { done: idx + 1, total: calls.len(), id: &call.id, outcome: outcome.as_ref() });
+        watch(RatedCall { done: idx + 1, total: calls.len(), id: &call.id, outcome: outcome.as_deref() });
     }
     out.flush()?;
     Ok(summary)
 }
 
-fn rate_call(tariff: &Tariff, balances: &mut Balances<'_>, call: &Call) -> Result<Charge, RatingError> {
-    let balance = balances.at(&call.account, call.start);
-    let priced = price(
-        tariff,
-        &CallToPrice {
-            source: &call.source,
-            destination: &call.destination,
-            direction: call.direction,
-            start: call.start,
-            duration_us: call.duration_us,
-            free_seconds: balance.free_seconds,
-        },
-    )?;
-    balance.free_seconds -= priced.free_seconds;
-    let mut charge = priced.into_charge(Provider::Customer, call.direction, AccountId::NOBODY);
-    charge.free_cash = balance.pay(charge.cost).normalize();
-    if !tariff.profile().prepaid {
-        charge.cost = (charge.cost - charge.free_cash).normalize();
+/// Prices one call for the account that pays: one charge, or one for each fragment.
+fn rate_call(tariff: &Tariff, balances: &mut Balances<'_>, call: &Call) -> Result<Vec<Charge>, RatingError> {
+    let to_price = CallToPrice {
+        source: &call.source,
+        destination: &call.destination,
+        direction: call.direction,
+        start: call.start,
+        duration_us: call.duration_us,
+    };
+    let end = i64::try_from(call.duration_us)
+        .ok()
+        .filter(|_| call.duration_us <= CALL_SECONDS_MAX * 1_000_000)
+        .and_then(|micros| call.start.checked_add_signed(TimeDelta::microseconds(micros)))
+        .ok_or(RatingError::OutOfRange { what: "the length of the call" })?;
+    let cut = match tariff.peak_split {
+        PeakSplit::ReferenceFragments => true,
+        PeakSplit::IntervalStart | PeakSplit::Boundary => false,
+    };
+    let charge = |priced: Priced| priced.into_charge(Provider::Customer, call.direction, AccountId::NOBODY);
+    if tariff.compat {
+        let mut rows = balances.rows(&call.account, call.start, end);
+        let fragments = price_like_reference(tariff, &to_price, &mut rows, cut)?;
+        balances.keep_rows(&call.account, &rows);
+        return Ok(fragments
+            .into_iter()
+            .map(|fragment| Charge { free_cash: fragment.free_cash, ..charge(fragment.priced) })
+            .collect());
     }
-    Ok(charge)
+    let mut touched = balances.touch(&call.account, call.start, end);
+    let fragments = price_whole(tariff, &to_price, &mut touched.free, cut)?;
+    let mut charges = Vec::with_capacity(fragments.len());
+    for fragment in fragments {
+        let mut charge = charge(fragment.priced);
+        charge.free_cash = balances.take(&call.account, &touched, &fragment.shares).normalize();
+        if !tariff.profile().prepaid {
+            charge.cost = (charge.cost - charge.free_cash).normalize();
+        }
+        charges.push(charge);
+    }
+    Ok(charges)
 }
 
 fn read_calls(file: &str, read: impl Read, issues: &mut Vec<Issue>) -> Vec<Call> {
@@ -174,7 +200,8 @@ fn call(row: &Row<'_>, issues: &mut Vec<Issue>) -> Option<Call> {
     let start = row.required("start", "write RFC 3339, such as 2026-03-02T17:59:30+01:00", issues, |text| {
         DateTime::parse_from_rfc3339(text)
             .ok()
-            .map(|at| at.to_utc())
+            // Records keep microseconds.
+            .and_then(|at| DateTime::from_timestamp_micros(at.timestamp_micros()))
             .filter(|at| (1900..10_000).contains(&at.year()))
             .ok_or_else(|| format!("{text:?} is not a time with its offset in the years 1900 to 9999"))
     });

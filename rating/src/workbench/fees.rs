@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 use super::issue::Issue;
 use super::table::{Row, Table, decimal, records, whole};
 use crate::price::CALL_SECONDS_MAX;
+use crate::reference_match::check_pattern;
 use crate::tariff::{FeeOptions, PeakOptions};
 
 /// The file, checked.
@@ -156,22 +157,37 @@ fn fee(
     fee_match: FeeMatch,
     issues: &mut Vec<Issue>,
 ) -> Option<Fee> {
-    let match_mode = row.parsed("match_mode", "use prefix, or leave it empty", issues, |text| {
+    let remedy =
+        "use exact_destination, prefix, regex_longest_match, regex_longest_pattern, or leave it empty";
+    let match_mode = row.parsed("match_mode", remedy, issues, |text| {
         text.parse::<MatchMode>().map_err(|error| error.to_string())
     });
     if fee_match == FeeMatch::Prefix && !matches!(match_mode, None | Some(MatchMode::Prefix)) {
         issues.push(row.issue(
             "match_mode",
             "the profile matches by prefix, so this fee would mean something else",
-            "write the fee as a prefix",
+            "write the fee as a prefix, or set fee_match = \"reference\" in profile.toml",
         ));
     }
-    let prefix = |name, issues: &mut Vec<Issue>| {
-        let remedy = "write digits without +, the beginning of user@domain, or nothing for any number";
-        row.parsed(name, remedy, issues, |text| prefix_of(text, fee_match)).unwrap_or_default()
+    let match_mode = match_mode.unwrap_or(match fee_match {
+        FeeMatch::Prefix => MatchMode::Prefix,
+        // Where the reference's file says nothing (billing-reference 3.5).
+        FeeMatch::Reference => MatchMode::RegexLongestPattern,
+    });
+    let numbers = |name, issues: &mut Vec<Issue>| match (fee_match, match_mode) {
+        (FeeMatch::Prefix, _) => {
+            let remedy = "write digits without +, the beginning of user@domain, or nothing for any number";
+            row.parsed(name, remedy, issues, prefix_of).unwrap_or_default()
+        }
+        (FeeMatch::Reference, MatchMode::RegexLongestMatch | MatchMode::RegexLongestPattern) => {
+            let remedy = "write a regular expression such as ^4366";
+            row.parsed(name, remedy, issues, |text| check_pattern(text).map(|()| text.to_owned()))
+                .unwrap_or_default()
+        }
+        (FeeMatch::Reference, MatchMode::ExactDestination | MatchMode::Prefix) => row.cell(name).to_owned(),
     };
-    let source = prefix("source", issues);
-    let destination = prefix("destination", issues);
+    let source = numbers("source", issues);
+    let destination = numbers("destination", issues);
     let direction = row
         .parsed("direction", "use out or in", issues, |text| {
             text.parse().map_err(|e: model::UnknownWord| e.to_string())
@@ -208,7 +224,7 @@ fn fee(
         source,
         destination,
         direction,
-        match_mode: match_mode.unwrap_or(MatchMode::Prefix),
+        match_mode,
         zone: row.cell("zone").to_owned(),
         zone_detail: row.cell("zone_detail").to_owned(),
         onpeak_init: onpeak_init?,
@@ -275,8 +291,10 @@ fn options(row: &Row<'_>, is_headed: bool, issues: &mut Vec<Issue>) -> FeeOption
 /// Two fees for the same calls would make the price depend on the order of the lines.
 fn report_duplicates(file: &str, fees: &[Fee], lines: &[u64], issues: &mut Vec<Issue>) {
     let mut order: Vec<usize> = (0..fees.len()).collect();
-    let same = |fee: &Fee| (fee.direction, fee.destination.clone(), fee.source.clone());
-    order.sort_by_cached_key(|&idx| (same(&fees[idx]), fees[idx].valid_from, idx));
+    fn same(fee: &Fee) -> (Direction, MatchMode, &str, &str) {
+        (fee.direction, fee.match_mode, &fee.destination, &fee.source)
+    }
+    order.sort_by_key(|&idx| (same(&fees[idx]), fees[idx].valid_from, idx));
     for pair in order.windows(2) {
         let (first, second) = (&fees[pair[0]], &fees[pair[1]]);
         let follows = matches!((first.valid_to, second.valid_from), (Some(to), Some(from)) if to <= from);
@@ -295,10 +313,10 @@ fn report_duplicates(file: &str, fees: &[Fee], lines: &[u64], issues: &mut Vec<I
     }
 }
 
-fn prefix_of(text: &str, fee_match: FeeMatch) -> Result<String, String> {
+fn prefix_of(text: &str) -> Result<String, String> {
     let looks_like_pattern =
         text == "." || text.contains(".*") || text.contains(['^', '$', '[', '(', '|', '\\', '?', '{']);
-    if fee_match == FeeMatch::Prefix && (looks_like_pattern || text.starts_with('+')) {
+    if looks_like_pattern || text.starts_with('+') {
         return Err(format!("{text:?} is not the beginning of a number"));
     }
     // "43 660", "43-660" or "43660 (mobile)" would match no call, and its calls would get the price of "43".
@@ -309,9 +327,7 @@ fn prefix_of(text: &str, fee_match: FeeMatch) -> Result<String, String> {
             || matches!(c, '"' | '\'')
             || is_number && !c.is_ascii_digit() && !matches!(c, '*' | '#')
     };
-    if fee_match == FeeMatch::Prefix
-        && let Some(stray) = text.chars().find(|c| stray(*c))
-    {
+    if let Some(stray) = text.chars().find(|c| stray(*c)) {
         return Err(format!("{text:?} holds {stray:?}, so it would match no call"));
     }
     Ok(text.to_owned())

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod balances;
+mod billing_intervals;
 mod calls;
 mod fees;
 mod issue;
@@ -20,7 +21,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use model::{FeeId, FeeMatch, ProfileId, ProfileVersionId, TariffVersion, TenantId};
 
-use crate::tariff::FeeOptions;
+use crate::tariff::Extras;
 
 pub use accounts::OpeningBalance;
 pub use calls::{CALLS, RateSummary, RatedCall, rate_calls};
@@ -64,8 +65,8 @@ pub struct TariffDir {
     pub interval: BillingInterval,
     /// Balances at the first interval's start, by account; an account that is missing has the grants alone.
     pub accounts: HashMap<String, OpeningBalance>,
-    /// Columns that [`model::Fee`] does not have.
-    pub(crate) options: HashMap<FeeId, FeeOptions>,
+    /// What [`TariffVersion`] does not have.
+    pub(crate) extras: Extras,
     /// What the workbench prices and live rating does not yet.
     workbench_only: Vec<Issue>,
 }
@@ -104,9 +105,9 @@ impl TariffDir {
         };
         Ok(TariffDir {
             interval: profile.interval,
+            extras: Extras { options: fees.options, compat: profile.compat },
             version: profile.into_version(ids, fees.fees, off_peak),
             accounts,
-            options: fees.options,
             workbench_only,
         })
     }

@@ -48,6 +48,8 @@ pub(crate) struct ProfileFile {
     interval_free_cash: Decimal,
     pub(crate) fee_match: FeeMatch,
     peak_split: PeakSplit,
+    /// `compat = "reference"`.
+    pub(crate) compat: bool,
 }
 
 impl ProfileFile {
@@ -143,28 +145,27 @@ fn read_keys(
         ));
     }
     let interval_free_seconds = keys.number("interval_free_seconds", 0, issues).unwrap_or(0);
-    let fee_match = keys.word("fee_match", "use \"prefix\"", issues).unwrap_or(FeeMatch::Prefix);
-    if fee_match == FeeMatch::Reference {
-        issues.push(keys.issue(
-            "fee_match",
-            "\"reference\" is not priced by this version",
-            "write the fees as prefixes and use \"prefix\"",
-        ));
-    }
+    let fee_match =
+        keys.word("fee_match", "use \"prefix\" or \"reference\"", issues).unwrap_or(FeeMatch::Prefix);
     let peak_split = keys
-        .word("split_at_peak", "use \"interval_start\" or \"boundary\"", issues)
+        .word("split_at_peak", "use \"interval_start\", \"boundary\" or \"reference_fragments\"", issues)
         .unwrap_or(PeakSplit::IntervalStart);
     if peak_split == PeakSplit::ReferenceFragments {
-        issues.push(keys.issue(
+        workbench_only.push(keys.issue(
             "split_at_peak",
-            "\"reference_fragments\" is not priced by this version",
+            "a call has one record live",
             "use \"interval_start\" or \"boundary\"",
         ));
     }
-    if keys.has("compat") {
-        issues.push(keys.issue(
+    let remove = "write compat = \"reference\", or remove the key to price exactly";
+    let compat = keys.parsed("compat", remove, issues, |text| match text {
+        "reference" => Ok(()),
+        other => Err(format!("{other:?} is nothing to be compatible with")),
+    });
+    if compat.is_some() {
+        workbench_only.push(keys.issue(
             "compat",
-            "the reference's quirks are not reproduced by this version",
+            "the reference's quirks are not reproduced live",
             "remove the key to price exactly",
         ));
     }
@@ -182,6 +183,7 @@ fn read_keys(
         interval_free_cash,
         fee_match,
         peak_split,
+        compat: compat.is_some(),
     })
 }
 

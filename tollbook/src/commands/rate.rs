@@ -44,7 +44,10 @@ pub(crate) fn rate(tariff: &Path, calls: &Path, out: &Path, explain: bool) -> an
         bar.set_position(call.done as u64);
         if explain {
             bar.suspend(|| match call.outcome {
-                Ok(charge) => print!("call {}\n{}", call.id, rating::explain(charge, zone)),
+                Ok(charges) => {
+                    println!("call {}", call.id);
+                    charges.iter().for_each(|charge| print!("{}", rating::explain(charge, zone)));
+                }
                 Err(why) => println!("call {}\n  {why}", call.id),
             });
         }
