@@ -3,10 +3,11 @@
 //! In: the terms of a fee, a call, the free time at hand. Out: seconds by peak state, free time used, and the sum of what the rest
 //! costs as an exact integer. Flat amounts, bounds and rounding are [`crate::settle`]'s.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::DateTime;
 use model::{Peak, PeakSplit, Piece};
 use rust_decimal::Decimal;
 
+use crate::peak_calendar::PeakState;
 use crate::tariff::{SecondRate, Tariff, Terms};
 
 pub(crate) const MICROS: u64 = 1_000_000;
@@ -14,15 +15,17 @@ pub(crate) const MICROS: u64 = 1_000_000;
 /// Free time at hand from the end of the one before, until another billing interval gives anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FreeTime {
-    /// Charging intervals that begin before this may use it; `None` is for ever. The last of a list has `None`.
-    pub(crate) until: Option<DateTime<Utc>>,
+    /// Charging intervals that begin before this, in microseconds since 1970 UTC, may use it. The last of a list has
+    /// [`i64::MAX`].
+    pub(crate) until: i64,
     pub(crate) seconds: u64,
 }
 
 /// How far a call has been walked.
 #[derive(Debug)]
 pub(crate) struct Cursor<'f> {
-    pub(crate) at: DateTime<Utc>,
+    /// Microseconds since 1970 UTC.
+    pub(crate) at: i64,
     pub(crate) remaining_us: u64,
     pub(crate) is_init: bool,
     /// What is left of it, by billing interval; never empty.
@@ -54,17 +57,17 @@ pub(crate) struct Metered {
 
 /// Takes down what was charged, or does not.
 pub(crate) trait Evidence {
-    fn charge(&mut self, start: DateTime<Utc>, seconds: u64, peak: Peak, is_init: bool, rate: &SecondRate);
+    fn charge(&mut self, start: i64, seconds: u64, peak: Peak, is_init: bool, rate: &SecondRate);
 }
 
 /// The price alone is wanted.
 impl Evidence for () {
-    fn charge(&mut self, _: DateTime<Utc>, _: u64, _: Peak, _: bool, _: &SecondRate) {}
+    fn charge(&mut self, _: i64, _: u64, _: Peak, _: bool, _: &SecondRate) {}
 }
 
 impl Evidence for Vec<Piece> {
     /// Adds to the last piece where it goes on alike. The prices are filled in by [`price_pieces`].
-    fn charge(&mut self, start: DateTime<Utc>, seconds: u64, peak: Peak, is_init: bool, rate: &SecondRate) {
+    fn charge(&mut self, start: i64, seconds: u64, peak: Peak, is_init: bool, rate: &SecondRate) {
         let SecondRate { rate, .. } = rate;
         let alike = |last: &Piece| {
             !last.is_init
@@ -76,7 +79,8 @@ impl Evidence for Vec<Piece> {
         match self.last_mut() {
             Some(last) if alike(last) => last.seconds += seconds,
             Some(_) | None => self.push(Piece {
-                start,
+                // In the years that a price may be asked for, and a call is at most one longer.
+                start: DateTime::from_timestamp_micros(start).unwrap_or_default(),
                 seconds,
                 peak,
                 is_init,
@@ -100,27 +104,28 @@ pub(crate) fn price_pieces(pieces: &mut [Piece]) -> Option<()> {
     Some(())
 }
 
-/// Walks on from `cursor` to the end of the call, or with `one_state` until an interval begins in another peak state than the
+/// Walks on from `cursor`, where the calendar says `state`, to the end of the call, or with `one_state` until an interval begins in another peak state than the
 /// first. `None` when a sum leaves 127 bits.
 pub(crate) fn meter<E: Evidence>(
     tariff: &Tariff,
     terms: &Terms,
     cursor: &mut Cursor<'_>,
+    state: PeakState,
     one_state: bool,
     evidence: &mut E,
 ) -> Option<Metered> {
     let mut metered = Metered { cell: Cell { span: cursor.span, ..Cell::default() }, ..Metered::default() };
-    let mut state = tariff.calendar.state_at(cursor.at);
+    let mut state = state;
     let first_state = state.peak;
     while cursor.remaining_us > 0 {
         let at = cursor.at;
-        if state.until.is_some_and(|until| until <= at) {
+        if state.until <= at {
             state = tariff.calendar.state_at(at);
         }
         if one_state && state.peak != first_state {
             break;
         }
-        while cursor.free[cursor.span].until.is_some_and(|until| until <= at) {
+        while cursor.free[cursor.span].until <= at {
             cursor.span += 1;
             let cell = Cell { span: cursor.span, ..Cell::default() };
             metered.earlier.push(std::mem::replace(&mut metered.cell, cell));
@@ -129,16 +134,21 @@ pub(crate) fn meter<E: Evidence>(
         let rate = terms.rate(cursor.is_init, state.peak);
         let interval = u64::from(rate.rate.interval_seconds);
         let interval_us = interval * MICROS;
-        let left_in_state_us = state.until.map_or(u64::MAX, |until| micros_between(at, until));
-        let alike = match tariff.peak_split {
-            PeakSplit::Boundary => left_in_state_us / interval_us,
-            PeakSplit::IntervalStart | PeakSplit::ReferenceFragments => {
-                left_in_state_us.div_ceil(interval_us)
-            }
-        };
-        let in_span = free.until.map_or(u64::MAX, |until| micros_between(at, until).div_ceil(interval_us));
         let wanted = if cursor.is_init { 1 } else { cursor.remaining_us.div_ceil(interval_us) };
-        let mut count = alike.min(wanted).min(in_span);
+        let mut count = wanted;
+        // Divisions are what takes the time, and most calls end before any border.
+        let left_in_state_us = left(at, state.until);
+        if wanted.saturating_mul(interval_us) > left_in_state_us {
+            count = count.min(match tariff.peak_split {
+                PeakSplit::Boundary => left_in_state_us / interval_us,
+                PeakSplit::IntervalStart | PeakSplit::ReferenceFragments => {
+                    left_in_state_us.div_ceil(interval_us)
+                }
+            });
+        }
+        if free.until != i64::MAX {
+            count = count.min(left(at, free.until).div_ceil(interval_us));
+        }
         if count == 0 {
             let covered = free.seconds.min(interval);
             free.seconds -= covered;
@@ -164,7 +174,7 @@ pub(crate) fn meter<E: Evidence>(
             evidence.charge(at, paid, state.peak, cursor.is_init, rate);
         }
         let seconds = count * interval;
-        cursor.at = at.checked_add_signed(TimeDelta::seconds(i64::try_from(seconds).ok()?))?;
+        cursor.at = later(at, seconds)?;
         cursor.remaining_us = cursor.remaining_us.saturating_sub(seconds * MICROS);
         cursor.is_init = false;
     }
@@ -177,7 +187,7 @@ fn across_border<E: Evidence>(
     metered: &mut Metered,
     tariff: &Tariff,
     terms: &Terms,
-    start: DateTime<Utc>,
+    start: i64,
     is_init: bool,
     interval: u64,
     covered: u64,
@@ -186,10 +196,9 @@ fn across_border<E: Evidence>(
     let before = metered.cell.amount;
     let mut done = 0;
     while done < interval {
-        let at = start.checked_add_signed(TimeDelta::seconds(i64::try_from(done).ok()?))?;
+        let at = later(start, done)?;
         let state = tariff.calendar.state_at(at);
-        let left_in_state = state.until.map_or(u64::MAX, |until| micros_between(at, until).div_ceil(MICROS));
-        let seconds = left_in_state.min(interval - done);
+        let seconds = left(at, state.until).div_ceil(MICROS).min(interval - done);
         *metered.seconds_mut(state.peak) += seconds;
         if covered < interval {
             let rate = terms.rate(is_init, state.peak);
@@ -231,7 +240,11 @@ impl Metered {
     }
 }
 
-/// From `at` to a later instant.
-fn micros_between(at: DateTime<Utc>, later: DateTime<Utc>) -> u64 {
-    (later - at).num_microseconds().and_then(|micros| u64::try_from(micros).ok()).unwrap_or(u64::MAX)
+/// Microseconds from `at` to a later instant.
+fn left(at: i64, until: i64) -> u64 {
+    until.saturating_sub(at).unsigned_abs()
+}
+
+fn later(at: i64, seconds: u64) -> Option<i64> {
+    at.checked_add(i64::try_from(seconds.checked_mul(MICROS)?).ok()?)
 }

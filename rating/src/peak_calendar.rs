@@ -5,19 +5,32 @@
 //! one that is skipped is not there. The last second of a span is off-peak to its end; the reference leaves its
 //! fraction on-peak (billing-reference 4).
 
-use chrono::{DateTime, Datelike, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use model::{OffPeakSpecial, OffPeakWeekday, Peak};
 
-/// The off-peak spans of one tariff version, ready for lookup.
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+const QUARTER: i64 = 91 * DAY;
+
+/// Years whose clock changes are kept ready; others are looked up in the zone's own table.
+const READY_YEARS: std::ops::Range<i32> = 2000..2060;
+
+/// The off-peak spans of one tariff version, ready for lookup. Times are microseconds, local ones since 1970 on the wall clock.
 #[derive(Debug, Clone)]
 pub(crate) struct PeakCalendar {
     zone: Tz,
     /// By days from Monday: spans of time since midnight, half open, ordered, not touching.
-    weekdays: [Vec<(TimeDelta, TimeDelta)>; 7],
+    weekdays: [Vec<(i64, i64)>; 7],
     /// Local time, half open, ordered, not touching.
-    specials: Vec<(NaiveDateTime, NaiveDateTime)>,
+    specials: Vec<(i64, i64)>,
     always_on: bool,
+    /// Since when (UTC) the zone is so far ahead of UTC; over [`READY_YEARS`].
+    offsets: Vec<(i64, i64)>,
+    /// For each quarter of a year since the first of `offsets`, the place behind the one that holds at its beginning.
+    offsets_by_quarter: Vec<u16>,
+    /// Where `offsets` end to be certain.
+    ready_until: i64,
 }
 
 /// Where a span ends that is said to end at a second.
@@ -30,10 +43,10 @@ pub(crate) enum SpanEnd {
 }
 
 impl SpanEnd {
-    fn after(self) -> TimeDelta {
+    fn after(self) -> i64 {
         match self {
-            SpanEnd::WholeSecond => TimeDelta::seconds(1),
-            SpanEnd::Inclusive => TimeDelta::nanoseconds(1),
+            SpanEnd::WholeSecond => SECOND,
+            SpanEnd::Inclusive => 1,
         }
     }
 }
@@ -42,8 +55,9 @@ impl SpanEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PeakState {
     pub(crate) peak: Peak,
-    /// The state is certain before this instant and may be another one from it on; `None` is for ever.
-    pub(crate) until: Option<DateTime<Utc>>,
+    /// The state is certain before this instant, in microseconds since 1970 UTC, and may be another one from it on;
+    /// [`i64::MAX`] is for ever.
+    pub(crate) until: i64,
 }
 
 impl PeakCalendar {
@@ -55,29 +69,42 @@ impl PeakCalendar {
         specials: &[OffPeakSpecial],
         end: SpanEnd,
     ) -> Self {
-        let mut by_day: [Vec<(TimeDelta, TimeDelta)>; 7] = Default::default();
+        let mut by_day: [Vec<(i64, i64)>; 7] = Default::default();
         for span in weekdays {
             let day = span.day.num_days_from_monday() as usize;
             by_day[day].push((since_midnight(span.start), since_midnight(span.end) + end.after()));
         }
         let always_on = weekdays.is_empty() && specials.is_empty();
-        let after = |last: NaiveDateTime| last.with_nanosecond(0).unwrap_or(last) + end.after();
-        let specials = specials.iter().map(|span| (span.start, after(span.end))).collect();
-        Self { zone, weekdays: by_day.map(united), specials: united(specials), always_on }
+        let local = |at: NaiveDateTime| at.and_utc().timestamp() * SECOND;
+        let specials =
+            specials.iter().map(|span| (local(span.start), local(span.end) + end.after())).collect();
+        let (offsets, ready_until) = if always_on { (Vec::new(), i64::MIN) } else { offsets(zone) };
+        let offsets_by_quarter = by_quarter(&offsets, ready_until);
+        Self {
+            zone,
+            weekdays: by_day.map(united),
+            specials: united(specials),
+            always_on,
+            offsets,
+            offsets_by_quarter,
+            ready_until,
+        }
     }
 
-    /// The state at `at`, which lies in the years that a price may be asked for (see [`crate::price()`]).
-    pub(crate) fn state_at(&self, at: DateTime<Utc>) -> PeakState {
+    /// The state at `at`, microseconds since 1970 UTC, which lies in the years that a price may be asked for (see
+    /// [`crate::price()`]).
+    pub(crate) fn state_at(&self, at: i64) -> PeakState {
         if self.always_on {
-            return PeakState { peak: Peak::On, until: None };
+            return PeakState { peak: Peak::On, until: i64::MAX };
         }
-        let offset = self.offset_at(at);
-        let local = at.naive_utc() + TimeDelta::seconds(offset);
-        let day_start = local.date().and_time(NaiveTime::MIN);
+        let (offset, offset_until) = self.offset_at(at);
+        let local = at + offset;
+        let day = local.div_euclid(DAY);
+        let day_start = day * DAY;
         // The border that the wall clock meets first, midnight at the latest.
-        let mut border = day_start + TimeDelta::days(1);
+        let mut border = day_start + DAY;
         let mut peak = Peak::On;
-        let mut see = |start: NaiveDateTime, end: NaiveDateTime| {
+        let mut see = |start: i64, end: i64| {
             if start <= local && local < end {
                 peak = Peak::Off;
             }
@@ -87,50 +114,116 @@ impl PeakCalendar {
                 }
             }
         };
-        for &(start, end) in &self.weekdays[local.weekday().num_days_from_monday() as usize] {
+        // 1970 began on a Thursday.
+        let weekday = usize::try_from((day + 3).rem_euclid(7)).unwrap_or_default();
+        for &(start, end) in &self.weekdays[weekday] {
             see(day_start + start, day_start + end);
         }
-        let next_special = self.specials.partition_point(|&(_, end)| end <= local);
-        if let Some(&(start, end)) = self.specials.get(next_special) {
-            see(start, end);
-        }
-        let border = (border - TimeDelta::seconds(offset)).and_utc();
-        PeakState { peak, until: Some(self.before_clock_change(at, border, offset)) }
-    }
-
-    /// `border`, or the clock change before it, where the wall clock jumps and the state must be looked up anew.
-    /// Two changes within a day that cancel out do not occur.
-    fn before_clock_change(&self, at: DateTime<Utc>, border: DateTime<Utc>, offset: i64) -> DateTime<Utc> {
-        if self.offset_at(border) == offset {
-            return border;
-        }
-        // Clock changes fall on whole seconds.
-        let (mut same, mut changed) = (at.timestamp(), border.timestamp());
-        while changed - same > 1 {
-            let middle = same + (changed - same) / 2;
-            match DateTime::from_timestamp(middle, 0) {
-                Some(instant) if self.offset_at(instant) == offset => same = middle,
-                Some(_) | None => changed = middle,
+        if !self.specials.is_empty() {
+            let next_special = self.specials.partition_point(|&(_, end)| end <= local);
+            if let Some(&(start, end)) = self.specials.get(next_special) {
+                see(start, end);
             }
         }
-        DateTime::from_timestamp(changed, 0).unwrap_or(border)
+        // A clock change before it, where the wall clock jumps and the state must be looked up anew, comes first.
+        PeakState { peak, until: (border - offset).min(offset_until) }
     }
 
-    /// Seconds that the zone is ahead of UTC.
-    fn offset_at(&self, at: DateTime<Utc>) -> i64 {
-        i64::from(self.zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc())
+    /// How far the zone is ahead of UTC, and until when it surely is.
+    fn offset_at(&self, at: i64) -> (i64, i64) {
+        if let Some(&(first, _)) = self.offsets.first()
+            && (first..self.ready_until).contains(&at)
+        {
+            // Where the search begins, by steps of a quarter of a year; two changes at most lie within one.
+            let step = usize::try_from((at - first) / QUARTER).unwrap_or_default();
+            let mut next = self.offsets_by_quarter.get(step).map_or(1, |&next| usize::from(next));
+            while self.offsets.get(next).is_some_and(|&(from, _)| from <= at) {
+                next += 1;
+            }
+            let until = self.offsets.get(next).map_or(self.ready_until, |&(from, _)| from);
+            return (self.offsets[next - 1].1, until);
+        }
+        let second = at.div_euclid(SECOND);
+        let offset = zone_offset(self.zone, second);
+        // Two changes within a day that cancel out do not occur.
+        let tomorrow = second + 86_400;
+        let until = if zone_offset(self.zone, tomorrow) == offset {
+            tomorrow
+        } else {
+            change_between(self.zone, second, tomorrow)
+        };
+        (offset * SECOND, until * SECOND)
     }
+}
+
+/// Every change of the zone's offset in [`READY_YEARS`], the state at their beginning first, and their end.
+fn offsets(zone: Tz) -> (Vec<(i64, i64)>, i64) {
+    let new_year = |year| {
+        let day = NaiveDate::from_ymd_opt(year, 1, 1).unwrap_or_default();
+        day.and_time(NaiveTime::MIN).and_utc().timestamp()
+    };
+    let (first, end) = (new_year(READY_YEARS.start), new_year(READY_YEARS.end));
+    let mut at = first;
+    let mut offset = zone_offset(zone, at);
+    let mut all = vec![(first * SECOND, offset * SECOND)];
+    while at < end {
+        // Shorter than any two changes that cancel out are apart.
+        let next = (at + 7 * 86_400).min(end);
+        if zone_offset(zone, next) == offset {
+            at = next;
+            continue;
+        }
+        at = change_between(zone, at, next);
+        offset = zone_offset(zone, at);
+        all.push((at * SECOND, offset * SECOND));
+    }
+    (all, end * SECOND)
+}
+
+fn by_quarter(offsets: &[(i64, i64)], until: i64) -> Vec<u16> {
+    let Some(&(first, _)) = offsets.first() else { return Vec::new() };
+    let mut next = 0;
+    let mut all = Vec::new();
+    let mut at = first;
+    while at < until {
+        while offsets.get(next).is_some_and(|&(from, _)| from <= at) {
+            next += 1;
+        }
+        all.push(u16::try_from(next).unwrap_or(u16::MAX));
+        at += QUARTER;
+    }
+    all
+}
+
+/// The first second with another offset than at `same`; at `changed` it is another one.
+fn change_between(zone: Tz, mut same: i64, mut changed: i64) -> i64 {
+    let offset = zone_offset(zone, same);
+    while changed - same > 1 {
+        let middle = same + (changed - same) / 2;
+        if zone_offset(zone, middle) == offset {
+            same = middle;
+        } else {
+            changed = middle;
+        }
+    }
+    changed
+}
+
+/// Seconds that the zone is ahead of UTC. Clock changes fall on whole seconds.
+fn zone_offset(zone: Tz, second: i64) -> i64 {
+    let at = DateTime::<Utc>::from_timestamp(second, 0).unwrap_or_default();
+    i64::from(zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc())
 }
 
 /// In whole seconds.
-fn since_midnight(time: NaiveTime) -> TimeDelta {
-    TimeDelta::seconds(i64::from(time.num_seconds_from_midnight()))
+fn since_midnight(time: NaiveTime) -> i64 {
+    i64::from(time.num_seconds_from_midnight()) * SECOND
 }
 
 /// Sorted, overlapping and touching spans made one.
-fn united<T: Ord + Copy>(mut spans: Vec<(T, T)>) -> Vec<(T, T)> {
+fn united(mut spans: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
     spans.sort_unstable();
-    let mut out: Vec<(T, T)> = Vec::with_capacity(spans.len());
+    let mut out: Vec<(i64, i64)> = Vec::with_capacity(spans.len());
     for (start, end) in spans {
         match out.last_mut() {
             Some(last) if start <= last.1 => last.1 = last.1.max(end),
@@ -142,7 +235,7 @@ fn united<T: Ord + Copy>(mut spans: Vec<(T, T)>) -> Vec<(T, T)> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Weekday;
+    use chrono::{Datelike, TimeDelta, Weekday};
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
 
@@ -165,10 +258,10 @@ mod tests {
         let mut at: DateTime<Utc> = from.parse().unwrap();
         let mut picture = String::new();
         for _ in 0..lines {
-            let state = calendar.state_at(at);
+            let state = calendar.state_at(at.timestamp_micros());
             let local = at.with_timezone(&zone).format("%a %m-%d %H:%M:%S %Z");
             picture += &format!("{local}  {}\n", state.peak);
-            at = state.until.unwrap();
+            at = DateTime::from_timestamp_micros(state.until).unwrap();
         }
         expected.assert_eq(&picture);
     }
@@ -249,7 +342,8 @@ mod tests {
             &[],
             SpanEnd::WholeSecond,
         );
-        let state = |at: &str| calendar.state_at(at.parse().unwrap()).peak;
+        let state =
+            |at: &str| calendar.state_at(at.parse::<DateTime<Utc>>().unwrap().timestamp_micros()).peak;
         assert_eq!(state("2026-03-02T06:59:59.999999Z"), Peak::Off);
         assert_eq!(state("2026-03-02T07:00:00Z"), Peak::On);
     }
@@ -258,7 +352,8 @@ mod tests {
     fn the_reference_leaves_the_fraction_of_the_last_second_on_peak() {
         let day = [weekday(Weekday::Mon, "00:00:00", "07:59:59")];
         let calendar = PeakCalendar::new(chrono_tz::Europe::Vienna, &day, &[], SpanEnd::Inclusive);
-        let state = |at: &str| calendar.state_at(at.parse().unwrap()).peak;
+        let state =
+            |at: &str| calendar.state_at(at.parse::<DateTime<Utc>>().unwrap().timestamp_micros()).peak;
         assert_eq!(state("2026-03-02T06:59:59Z"), Peak::Off);
         assert_eq!(state("2026-03-02T06:59:59.000001Z"), Peak::On);
     }
@@ -284,6 +379,24 @@ mod tests {
                 Sat 12-26 00:00:00 CET  onpeak
             "#]],
         );
+    }
+
+    #[test]
+    fn years_that_are_not_kept_ready_are_the_same() {
+        // 2061 and 1999: the rules of the European Union, by the zone's own table.
+        let nights = [weekday(Weekday::Sun, "01:00:00", "03:29:59")];
+        let calendar = PeakCalendar::new(chrono_tz::Europe::Vienna, &nights, &[], SpanEnd::WholeSecond);
+        for (summer, until) in [
+            ("2061-03-27T00:30:00Z", "2061-03-27T01:00:00Z"),
+            ("1999-03-28T00:30:00Z", "1999-03-28T01:00:00Z"),
+        ] {
+            let micros = |text: &str| text.parse::<DateTime<Utc>>().unwrap().timestamp_micros();
+            // Off-peak from 01:30 CET to the change at 02:00, and on from 03:00 CEST to 03:29:59.
+            let before = calendar.state_at(micros(summer));
+            assert_eq!(before, PeakState { peak: Peak::Off, until: micros(until) });
+            let after = calendar.state_at(before.until);
+            assert_eq!(after, PeakState { peak: Peak::Off, until: micros(until) + 1_800 * SECOND });
+        }
     }
 
     proptest! {
@@ -317,8 +430,8 @@ mod tests {
             };
             let begin: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
             let at = begin + TimeDelta::seconds(hour * 3600 + second);
-            let state = calendar.state_at(at);
-            let until = state.until.unwrap_or(at + TimeDelta::hours(1));
+            let state = calendar.state_at(at.timestamp_micros());
+            let until = DateTime::from_timestamp_micros(state.until).unwrap_or(at + TimeDelta::hours(1));
             prop_assert!(until > at);
             let mut probe = at;
             while probe < until {

@@ -5,7 +5,7 @@
 //! border, if the profile says so), and the sum, bounded by the fee's flat amounts, is rounded once. Who pays is decided
 //! in [`crate::parties`]; balances are kept by the workbench.
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use model::{
     AccountId, Charge, Currency, Direction, FeeId, MICROS_PER_UNIT, Piece, ProfileVersionId, Provider,
 };
@@ -19,6 +19,9 @@ use crate::tariff::{Match, Matched, Tariff, Terms};
 
 /// The longest call that is priced: a leap year. Longer ones are a broken record.
 pub const CALL_SECONDS_MAX: u64 = 366 * 86_400;
+
+/// Starts that are priced, seconds since 1970: the years 1900 to 9999. Others are a broken record.
+const STARTS: std::ops::Range<i64> = -2_208_988_800..253_402_300_800;
 
 /// What a price depends on.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +134,7 @@ pub(crate) struct Share {
 }
 
 /// Nothing is free.
-pub(crate) const NO_FREE_TIME: [FreeTime; 1] = [FreeTime { until: None, seconds: 0 }];
+pub(crate) const NO_FREE_TIME: [FreeTime; 1] = [FreeTime { until: i64::MAX, seconds: 0 }];
 
 /// Prices one answered call for one party.
 ///
@@ -166,11 +169,12 @@ pub fn quote<'t>(tariff: &'t Tariff, call: &CallToPrice<'_>) -> Result<Quote<'t>
     if call.duration_us == 0 {
         return Ok(quote);
     }
-    let options = found.terms.options(tariff.calendar.state_at(start).peak);
+    let state = tariff.calendar.state_at(start);
+    let options = found.terms.options(state.peak);
     let mut free = NO_FREE_TIME;
     let mut cursor =
         Cursor { at: start, remaining_us: call.duration_us, is_init: true, free: &mut free, span: 0 };
-    let metered = meter(tariff, found.terms, &mut cursor, false, &mut ()).ok_or(TOO_BIG)?;
+    let metered = meter(tariff, found.terms, &mut cursor, state, false, &mut ()).ok_or(TOO_BIG)?;
     let steps = settle_steps(tariff, found.terms, options, call.duration_us, &metered).ok_or(TOO_BIG)?;
     quote.cost_micros = micros(steps, tariff.rounding.scale).ok_or(TOO_BIG)?;
     quote.onpeak_seconds = metered.onpeak_seconds;
@@ -202,7 +206,8 @@ pub(crate) fn price_whole(
     let mut pieces = Vec::with_capacity(1);
     while cursor.remaining_us > 0 {
         let mut of_fragment: Vec<Piece> = Vec::new();
-        let metered = meter(tariff, found.terms, &mut cursor, cut, &mut of_fragment).ok_or(TOO_BIG)?;
+        let state = tariff.calendar.state_at(cursor.at);
+        let metered = meter(tariff, found.terms, &mut cursor, state, cut, &mut of_fragment).ok_or(TOO_BIG)?;
         check_sums(&metered, found.terms, &of_fragment);
         price_pieces(&mut of_fragment).ok_or(TOO_BIG)?;
         walked.push(metered);
@@ -217,21 +222,19 @@ pub(crate) fn price_whole(
 
 const TOO_BIG: RatingError = RatingError::OutOfRange { what: "the price of the call" };
 
-/// The fee, and the start in microseconds, which is what records keep; `None` for an incoming call that has no fee.
+/// The fee, and the start in microseconds since 1970 UTC, which is what records keep; `None` for an incoming call that has no fee.
 pub(crate) fn find<'t>(
     tariff: &'t Tariff,
     call: &CallToPrice<'_>,
-) -> Result<Option<(DateTime<Utc>, Match<'t>)>, RatingError> {
-    if !(1900..10_000).contains(&call.start.year()) {
+) -> Result<Option<(i64, Match<'t>)>, RatingError> {
+    if !STARTS.contains(&call.start.timestamp()) {
         return Err(RatingError::OutOfRange { what: "the start of the call" });
     }
     if call.duration_us > CALL_SECONDS_MAX * MICROS {
         return Err(RatingError::OutOfRange { what: "the length of the call" });
     }
-    let start = DateTime::from_timestamp_micros(call.start.timestamp_micros())
-        .ok_or(RatingError::OutOfRange { what: "the start of the call" })?;
-    match tariff.find(call.direction, call.source, call.destination, start) {
-        Ok(Some(found)) => Ok(Some((start, found))),
+    match tariff.find(call.direction, call.source, call.destination, call.start) {
+        Ok(Some(found)) => Ok(Some((call.start.timestamp_micros(), found))),
         Ok(None) => match call.direction {
             Direction::In => Ok(None),
             Direction::Out => Err(RatingError::NoRate {

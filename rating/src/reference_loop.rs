@@ -8,7 +8,6 @@
 //! Source: billing-reference 5.4, 4.1 and 5.8. What the reference does not have (connection fee, minimum and maximum charge) is
 //! added so: the connection fee is one more amount at the start, the bounds change what remains to be paid.
 
-use chrono::{DateTime, TimeDelta, Utc};
 use model::{MICROS_PER_UNIT, Peak, PeakSplit, Piece, RoundingMode};
 use rust_decimal::Decimal;
 
@@ -21,8 +20,8 @@ use crate::tariff::{PeakTerms, Tariff, Terms, gcd};
 /// The balance of an account in one billing interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BalanceRow {
-    /// Charging intervals that begin before this belong to it, by whole seconds; `None` is for ever.
-    pub(crate) until: Option<DateTime<Utc>>,
+    /// Charging intervals that begin before this, in microseconds since 1970 UTC, belong to it, by whole seconds.
+    pub(crate) until: i64,
     /// Cash, in millionths of a currency unit.
     pub(crate) cash_micros: i64,
     /// What calls have cost, paid or not: what the unused free cash is told by at the end of the interval.
@@ -65,7 +64,7 @@ pub(crate) fn price_like_reference(
 
 /// A row at work: amounts in the loop's own resolution.
 struct Row {
-    until: Option<DateTime<Utc>>,
+    until: i64,
     cash: i128,
     debit: i128,
     free_seconds: u64,
@@ -75,8 +74,8 @@ struct Loop<'t, 'r> {
     tariff: &'t Tariff,
     terms: &'t Terms,
     options: &'t PeakTerms,
-    /// Of the call.
-    start: DateTime<Utc>,
+    /// Of the call, in microseconds since 1970 UTC, as all instants here.
+    start: i64,
     remaining_us: u64,
     /// Parts of the terms' unit, times this, are the loop's resolution: every share of every interval is whole in it.
     finer: i128,
@@ -109,7 +108,7 @@ impl<'t, 'r> Loop<'t, 'r> {
     fn new(
         tariff: &'t Tariff,
         terms: &'t Terms,
-        start: DateTime<Utc>,
+        start: i64,
         duration_us: u64,
         kept: &'r mut [BalanceRow],
     ) -> Option<Self> {
@@ -180,26 +179,20 @@ impl<'t, 'r> Loop<'t, 'r> {
     }
 
     /// Prices from `start` on, to the end of the call or, with `cut`, to the first interval in another state.
-    fn fragment(
-        &mut self,
-        start: DateTime<Utc>,
-        mut is_init: bool,
-        cut: bool,
-        sums: &mut Sums,
-    ) -> Option<()> {
+    fn fragment(&mut self, start: i64, mut is_init: bool, cut: bool, sums: &mut Sums) -> Option<()> {
         let mut offset = 0u64;
         let mut state = self.tariff.calendar.state_at(start);
         let first_state = state.peak;
         while self.remaining_us > 0 {
             let at = after(start, offset)?;
-            if state.until.is_some_and(|until| until <= at) {
+            if state.until <= at {
                 state = self.tariff.calendar.state_at(at);
             }
             if cut && state.peak != first_state {
                 break;
             }
             let mut interval = u64::from(self.terms.rate(is_init, state.peak).rate.interval_seconds);
-            self.enter_row(floor(at))?;
+            self.enter_row(second_of(at) * 1_000_000)?;
             let free = self.rows[self.row].free_seconds;
             let covered = if self.options.use_free_time { free.min(interval) } else { 0 };
             let mut amount = 0;
@@ -243,10 +236,10 @@ impl<'t, 'r> Loop<'t, 'r> {
     /// Calls `charge` for the interval that begins at `at`: once, or of a tariff that splits at the border for each state in it.
     fn each_state(
         &self,
-        at: DateTime<Utc>,
+        at: i64,
         interval: u64,
         peak: Peak,
-        mut charge: impl FnMut(&Self, DateTime<Utc>, u64, Peak) -> Option<()>,
+        mut charge: impl FnMut(&Self, i64, u64, Peak) -> Option<()>,
     ) -> Option<()> {
         match self.tariff.peak_split {
             PeakSplit::IntervalStart | PeakSplit::ReferenceFragments => charge(self, at, interval, peak),
@@ -261,8 +254,8 @@ impl<'t, 'r> Loop<'t, 'r> {
     }
 
     /// Step 4: the balance of the interval that holds `at`. One that is entered also bears what was taken before.
-    fn enter_row(&mut self, at: DateTime<Utc>) -> Option<()> {
-        while self.rows[self.row].until.is_some_and(|until| until <= at) && self.row + 1 < self.rows.len() {
+    fn enter_row(&mut self, at: i64) -> Option<()> {
+        while self.rows[self.row].until <= at && self.row + 1 < self.rows.len() {
             self.row += 1;
             self.rows[self.row].bear(&self.taken)?;
         }
@@ -270,13 +263,13 @@ impl<'t, 'r> Loop<'t, 'r> {
     }
 
     /// Step 7: the extra rate, if it falls due in the charging interval at `at`.
-    fn extra_in(&mut self, fragment: DateTime<Utc>, at: DateTime<Utc>, interval: u64) -> Option<i128> {
+    fn extra_in(&mut self, fragment: i64, at: i64, interval: u64) -> Option<i128> {
         let (second, amount) = self.options.extra?;
-        let due = floor(self.start).timestamp().checked_add(i64::try_from(second).ok()?)?;
-        let begin = at.timestamp();
+        let due = second_of(self.start).checked_add(i64::try_from(second).ok()?)?;
+        let begin = second_of(at);
         let is_in = begin <= due && due < begin.checked_add(i64::try_from(interval).ok()?)?;
         let is_reached = begin.checked_add(i64::try_from(self.remaining_us / MICROS).ok()?)? >= due;
-        if is_in && is_reached && fragment.timestamp() <= due && self.is_extra_due {
+        if is_in && is_reached && second_of(fragment) <= due && self.is_extra_due {
             self.is_extra_due = false;
             return Some(amount);
         }
@@ -349,11 +342,11 @@ impl Row {
     }
 }
 
-fn after(at: DateTime<Utc>, seconds: u64) -> Option<DateTime<Utc>> {
-    at.checked_add_signed(TimeDelta::seconds(i64::try_from(seconds).ok()?))
+fn after(at: i64, seconds: u64) -> Option<i64> {
+    at.checked_add(i64::try_from(seconds.checked_mul(MICROS)?).ok()?)
 }
 
-/// The whole second that holds `at`.
-fn floor(at: DateTime<Utc>) -> DateTime<Utc> {
-    DateTime::from_timestamp(at.timestamp(), 0).unwrap_or(at)
+/// The whole second that holds `at`, counted from 1970.
+fn second_of(at: i64) -> i64 {
+    at.div_euclid(1_000_000)
 }

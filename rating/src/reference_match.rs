@@ -141,10 +141,13 @@ fn without_domain(text: &str) -> &str {
     text.rsplit_once('@').map_or(text, |(user, _)| user)
 }
 
+/// Of the destination, of the source, and of two that weigh the same the first in the tariff.
+type Weight = (usize, usize, std::cmp::Reverse<usize>);
+
 /// The patterns of one mode.
 #[derive(Debug, Clone)]
 struct PatternTable {
-    /// By destination pattern, longest text first, then in the order of the tariff.
+    /// By destination pattern, longest text first.
     groups: Vec<Group>,
     /// Places in `groups` of those that ask for a beginning.
     starts: PrefixTree<Vec<u32>>,
@@ -156,8 +159,16 @@ struct PatternTable {
 struct Group {
     destination: Pattern,
     destination_len: usize,
-    /// With the length of the pattern.
-    sources: Vec<(Pattern, usize, Entries)>,
+    sources: Vec<SourcePattern>,
+}
+
+#[derive(Debug, Clone)]
+struct SourcePattern {
+    pattern: Pattern,
+    len: usize,
+    /// Place in the tariff.
+    place: usize,
+    entries: Entries,
 }
 
 impl PatternTable {
@@ -165,10 +176,10 @@ impl PatternTable {
         let mut compiled = HashMap::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut groups: Vec<Group> = Vec::new();
-        for (destination, source, entries) in fees {
-            let source_len = source.chars().count();
-            let source = pattern(&source, &mut compiled)?;
-            let place = match places.get(&destination) {
+        for (place, (destination, source, entries)) in fees.into_iter().enumerate() {
+            let len = source.chars().count();
+            let source = SourcePattern { pattern: pattern(&source, &mut compiled)?, len, place, entries };
+            let group = match places.get(&destination) {
                 Some(place) => *place,
                 None => {
                     groups.push(Group {
@@ -180,7 +191,7 @@ impl PatternTable {
                     groups.len() - 1
                 }
             };
-            groups[place].sources.push((source, source_len, entries));
+            groups[group].sources.push(source);
         }
         groups.sort_by_key(|group| std::cmp::Reverse(group.destination_len));
         let mut starts: BTreeMap<String, Vec<u32>> = BTreeMap::new();
@@ -203,7 +214,7 @@ impl PatternTable {
         pick: &impl Fn(Entries) -> Option<T>,
         weight: impl Fn(usize, usize) -> usize,
     ) -> Result<Option<T>, PatternTooSlow> {
-        let mut best: Option<((usize, usize), T)> = None;
+        let mut best: Option<(Weight, T)> = None;
         let mut places: Vec<u32> = self.starts.longest_first(destination).flatten().copied().collect();
         places.extend(&self.others);
         places.sort_unstable();
@@ -214,9 +225,9 @@ impl PatternTable {
             if best.as_ref().is_some_and(|(best, _)| by_destination < best.0) {
                 continue;
             }
-            for (pattern, len, entries) in &group.sources {
+            for SourcePattern { pattern, len, place, entries } in &group.sources {
                 let Some(matched) = pattern.matched(source)? else { continue };
-                let weight = (by_destination, weight(*len, matched));
+                let weight = (by_destination, weight(*len, matched), std::cmp::Reverse(*place));
                 if best.as_ref().is_some_and(|(best, _)| weight <= *best) {
                     continue;
                 }

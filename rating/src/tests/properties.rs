@@ -274,7 +274,7 @@ proptest! {
         let tariff = Tariff::compile_with(&version, &compat).unwrap();
         let call =
             CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
-        let mut rows = [BalanceRow { until: None, cash_micros: 0, debit_micros: 0, free_seconds: 0 }];
+        let mut rows = [BalanceRow { until: i64::MAX, cash_micros: 0, debit_micros: 0, free_seconds: 0 }];
         let fragments = price_like_reference(&tariff, &call, &mut rows, false).unwrap();
         prop_assert_eq!(fragments.len(), 1);
         let like = &fragments[0].priced;
@@ -302,8 +302,8 @@ proptest! {
         let call =
             CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
         let mut free = [
-            FreeTime { until: Some(start + TimeDelta::seconds(border_s)), seconds: first },
-            FreeTime { until: None, seconds: second },
+            FreeTime { until: (start + TimeDelta::seconds(border_s)).timestamp_micros(), seconds: first },
+            FreeTime { until: i64::MAX, seconds: second },
         ];
         let fragments = price_whole(&tariff, &call, &mut free, false).unwrap();
         let used: u64 = fragments[0].shares.iter().map(|share| share.free_seconds).sum();

@@ -61,7 +61,11 @@ impl Balances<'_> {
         let (first_unit, grants) = (balance.first_unit, &mut balance.grants);
         let free = (first..=last)
             .map(|interval| FreeTime {
-                until: (interval < last).then(|| intervals.end(first_unit, interval)),
+                until: if interval < last {
+                    intervals.end(first_unit, interval).timestamp_micros()
+                } else {
+                    i64::MAX
+                },
                 seconds: grants.entry(interval).or_insert(grant).free_seconds,
             })
             .collect();
@@ -99,7 +103,7 @@ impl Balances<'_> {
         let (first, last) = self.reach(account, start, end);
         let (grant_seconds, grant_micros) = (self.grant.free_seconds, micros(self.grant.free_cash));
         let until = |balance: &Balance, intervals: &BillingIntervals, interval| {
-            Some(intervals.end(balance.first_unit, interval))
+            intervals.end(balance.first_unit, interval).timestamp_micros()
         };
         let intervals = self.intervals;
         let opening = self.opening_of(account);

@@ -1,6 +1,6 @@
 //! `fees.csv`: our headed columns, or the reference's without a header.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use model::{Direction, Fee, FeeId, FeeMatch, MatchMode, Rate};
@@ -290,24 +290,29 @@ fn options(row: &Row<'_>, is_headed: bool, issues: &mut Vec<Issue>) -> FeeOption
 
 /// Two fees for the same calls would make the price depend on the order of the lines.
 fn report_duplicates(file: &str, fees: &[Fee], lines: &[u64], issues: &mut Vec<Issue>) {
-    let mut order: Vec<usize> = (0..fees.len()).collect();
-    fn same(fee: &Fee) -> (Direction, MatchMode, &str, &str) {
-        (fee.direction, fee.match_mode, &fee.destination, &fee.source)
+    type Key<'f> = (Direction, MatchMode, &'f str, &'f str);
+    let mut first_of: HashMap<Key<'_>, usize> = HashMap::with_capacity(fees.len());
+    let mut more: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (idx, fee) in fees.iter().enumerate() {
+        let key = (fee.direction, fee.match_mode, fee.destination.as_str(), fee.source.as_str());
+        let first = *first_of.entry(key).or_insert(idx);
+        if first != idx {
+            more.entry(first).or_insert_with(|| vec![first]).push(idx);
+        }
     }
-    order.sort_by_key(|&idx| (same(&fees[idx]), fees[idx].valid_from, idx));
-    for pair in order.windows(2) {
-        let (first, second) = (&fees[pair[0]], &fees[pair[1]]);
-        let follows = matches!((first.valid_to, second.valid_from), (Some(to), Some(from)) if to <= from);
-        if same(first) == same(second) && !follows {
+    for mut same in more.into_values() {
+        same.sort_by_key(|&idx| (fees[idx].valid_from, idx));
+        for pair in same.windows(2) {
+            let (first, second) = (&fees[pair[0]], &fees[pair[1]]);
+            if matches!((first.valid_to, second.valid_from), (Some(to), Some(from)) if to <= from) {
+                continue;
+            }
             let rule = format!("the fee of line {} prices the same calls at the same time", lines[pair[0]]);
+            let remedy = "remove one, or let the first end (valid_to) where the second begins";
             issues.push(Issue {
                 line: Some(lines[pair[1]]),
                 field: "destination".to_owned(),
-                ..Issue::of_file(
-                    file,
-                    rule,
-                    "remove one, or let the first end (valid_to) where the second begins",
-                )
+                ..Issue::of_file(file, rule, remedy)
             });
         }
     }

@@ -1,0 +1,202 @@
+//! How fast calls are priced, and what a deck costs to load and to hold. Prints figures; decides nothing.
+//!
+//! `cargo bench -p rating` runs all of it; `cargo bench -p rating -- 5` repeats each measurement five times and prints the best.
+
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::float_arithmetic, reason = "figures for people, not money")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people, not money")]
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use model::{Direction, TariffVersion};
+use rating::workbench::{TariffIds, read_tariff};
+use rating::{CallToPrice, Tariff, price, quote};
+
+const PROFILE: &str = "handle = \"deck\"\ncurrency = \"EUR\"\ntimezone = \"Europe/Vienna\"\n";
+
+const HEADER: &str = "source,destination,direction,zone,zone_detail,onpeak_init_rate,onpeak_init_interval,\
+    onpeak_follow_rate,onpeak_follow_interval,offpeak_init_rate,offpeak_init_interval,offpeak_follow_rate,\
+    offpeak_follow_interval\n";
+
+/// Numbers that look drawn and are the same each time (a linear congruential generator, Knuth's constants).
+struct Drawn(u64);
+
+impl Drawn {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// A deck of `n` prefixes of 2 to 9 digits below some 200 country codes, nights and weekends off-peak.
+fn deck(dir: &Path, n: usize) -> Vec<String> {
+    let mut drawn = Drawn(7);
+    let mut prefixes = HashSet::new();
+    let mut text = HEADER.to_owned();
+    let mut listed = Vec::with_capacity(n);
+    while listed.len() < n {
+        let country = 20 + drawn.below(200);
+        let prefix = match drawn.below(8) {
+            0 => country.to_string(),
+            1..=3 => format!("{country}{}", drawn.below(10_000)),
+            _ => format!("{country}{}", drawn.below(1_000_000)),
+        };
+        if !prefixes.insert(prefix.clone()) {
+            continue;
+        }
+        // A price and its intervals are those of a zone, as carriers publish them, and now and then a prefix's own.
+        let zone = drawn.below(6);
+        let of_zone = if drawn.below(50) == 0 { drawn.below(1_000_000) } else { country * 6 + zone };
+        let (on, off) = (1 + of_zone * 7_919 % 900, 1 + of_zone * 104_729 % 500);
+        let intervals = ["60,60", "1,1", "30,6"][usize::try_from(of_zone % 3).unwrap_or(0)];
+        let (init, follow) = intervals.split_once(',').unwrap_or_default();
+        writeln!(
+            text,
+            ",{prefix},out,Country {country},zone {zone},0.{on:04},{init},0.{on:04},{follow},0.{off:04},{init},0.{off:04},{follow}"
+        )
+        .expect("writing to a string cannot fail");
+        listed.push(prefix);
+    }
+    let mut off_peak = String::new();
+    for day in ["mon", "tue", "wed", "thu", "fri"] {
+        off_peak += &format!("[[weekday]]\nday = \"{day}\"\nstart = \"00:00:00\"\nend = \"07:59:59\"\n");
+        off_peak += &format!("[[weekday]]\nday = \"{day}\"\nstart = \"18:00:00\"\nend = \"23:59:59\"\n");
+    }
+    for day in ["sat", "sun"] {
+        off_peak += &format!("[[weekday]]\nday = \"{day}\"\nstart = \"00:00:00\"\nend = \"23:59:59\"\n");
+    }
+    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).expect("write the deck");
+    write("profile.toml", PROFILE);
+    write("fees.csv", &text);
+    write("offpeak.toml", &off_peak);
+    listed
+}
+
+struct Call {
+    destination: String,
+    start: DateTime<Utc>,
+    duration_us: u64,
+}
+
+/// A week of calls to numbers of the deck, 1 to 600 s long.
+fn calls(prefixes: &[String], n: usize) -> Vec<Call> {
+    let mut drawn = Drawn(11);
+    let monday = DateTime::from_timestamp(1_772_406_000, 0).expect("a time of 2026");
+    let mut one = || {
+        let prefix = &prefixes[usize::try_from(drawn.below(prefixes.len() as u64)).unwrap_or(0)];
+        let second = i64::try_from(drawn.below(7 * 86_400)).unwrap_or(0);
+        Call {
+            destination: format!("{prefix}{:07}", drawn.below(10_000_000)),
+            start: monday + TimeDelta::seconds(second) + TimeDelta::microseconds(137),
+            duration_us: 1_000_000 + drawn.below(600_000_000),
+        }
+    };
+    (0..n).map(|_| one()).collect()
+}
+
+fn to_price(call: &Call) -> CallToPrice<'_> {
+    CallToPrice {
+        source: "43660555123",
+        destination: &call.destination,
+        direction: Direction::Out,
+        start: call.start,
+        duration_us: call.duration_us,
+    }
+}
+
+/// Time on a core that the process has had (schedstat); on a machine with other work the clock on the wall says little.
+fn on_core() -> Duration {
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_default())
+}
+
+/// The best of `n` runs, in time on a core.
+fn best(n: u32, mut run: impl FnMut()) -> Duration {
+    let mut once = || {
+        let begun = on_core();
+        run();
+        on_core().saturating_sub(begun)
+    };
+    (0..n).map(|_| once()).min().unwrap_or_default()
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+fn compiled(version: &TariffVersion) -> Tariff {
+    Tariff::compile(version).expect("the deck is in order")
+}
+
+fn main() {
+    let n_runs = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(3);
+    let dir = tempfile::tempdir().expect("a place for the deck");
+    println!("best of {n_runs} runs, one core, time on the core");
+
+    let prefixes = deck(dir.path(), 200_000);
+    let version = read_tariff(dir.path(), TariffIds::default()).expect("the deck is in order");
+    // Customer and carrier: two tariffs of the same deck, so that neither finds the other's nodes in the cache.
+    let (customer, carrier) = (compiled(&version), compiled(&version));
+    let calls = calls(&prefixes, 1_000_000);
+    let per_second = |took: Duration| calls.len() as f64 / took.as_secs_f64() / 1e6;
+    let took = best(n_runs, || {
+        for call in &calls {
+            let call = to_price(call);
+            black_box(quote(&customer, &call).expect("every number has a fee"));
+            black_box(quote(&carrier, &call).expect("every number has a fee"));
+        }
+    });
+    println!("pricing, two lookups of 200000 prefixes, on- and off-peak: {:.2} M calls/s", per_second(took));
+    let took = best(n_runs, || {
+        for call in &calls {
+            black_box(quote(&customer, &to_price(call)).expect("every number has a fee"));
+        }
+    });
+    println!("pricing, one lookup:                                       {:.2} M calls/s", per_second(took));
+    let took = best(n_runs, || {
+        for call in &calls {
+            black_box(price(&customer, &to_price(call)).expect("every number has a fee"));
+        }
+    });
+    println!("pricing with evidence, one lookup:                         {:.2} M calls/s", per_second(took));
+    drop((customer, carrier, version));
+
+    for n in [1_000, 20_000, 400_000] {
+        let prefixes = deck(dir.path(), n);
+        let read = || read_tariff(dir.path(), TariffIds::default()).expect("the deck is in order");
+        let took_reading = best(n_runs, || {
+            black_box(read());
+        });
+        let version = read();
+        let took_compiling = best(n_runs, || {
+            black_box(compiled(&version));
+        });
+        let before = resident();
+        let tariff = compiled(&version);
+        let grown = resident().saturating_sub(before);
+        let calls = self::calls(&prefixes, 200_000);
+        let took = best(n_runs, || {
+            for call in &calls {
+                black_box(quote(&tariff, &to_price(call)).expect("every number has a fee"));
+            }
+        });
+        println!(
+            "deck of {n:>6}: read and checked in {:>4} ms, compiled in {:>4} ms, {:>5.1} MB of tables (process +{:.1} MB), \
+             {:.0} ns a price",
+            took_reading.as_millis(),
+            took_compiling.as_millis(),
+            tariff.bytes() as f64 / 1e6,
+            grown as f64 / 1e6,
+            took.as_secs_f64() * 1e9 / calls.len() as f64,
+        );
+    }
+}
