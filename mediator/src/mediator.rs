@@ -228,6 +228,7 @@ impl Mediator {
             .map(|(number, partial)| (number, judge(uid, call, number, partial, tolerance)))
             .collect();
         if !call.learn(event) {
+            effects.repeated();
             return;
         }
         self.dirty.insert(Dirty::Call(uid.clone()));
@@ -284,6 +285,7 @@ impl Mediator {
     fn node_started(&mut self, event: &CallEvent, now: DateTime<Utc>, effects: &mut Effects) {
         let latest = self.boots.entry(event.node.clone()).or_insert(0);
         if event.boot <= *latest {
+            effects.repeated();
             return;
         }
         *latest = event.boot;
@@ -303,6 +305,7 @@ impl Mediator {
     fn write_edr(&mut self, event: &CallEvent, now: DateTime<Utc>, effects: &mut Effects) {
         let id = edr_id(event);
         if self.edrs.contains_key(&id) {
+            effects.repeated();
             return;
         }
         if let Some(edr) = edr_of(event) {

@@ -36,6 +36,8 @@ pub enum Effect {
     Lock(Box<Lock>),
     /// Put the input aside. In the commit.
     Suspend(Box<Suspended>),
+    /// The input said nothing that was not known already: whoever wrote it appended it twice. Counted, no more.
+    Repeated,
     /// Queue a call for an export stream's owner. In the commit.
     Export {
         /// `system`, or `reseller:ID` or `carrier:ID`.
@@ -53,6 +55,11 @@ impl Effects {
     /// Appends `body` to `topic` in the lane of `key`.
     pub fn append(&mut self, topic: Topic, key: AccountId, body: Body) {
         self.0.push(Effect::Append { topic, key, body: Box::new(body) });
+    }
+
+    /// Says that the input told nothing new.
+    pub fn repeated(&mut self) {
+        self.0.push(Effect::Repeated);
     }
 
     /// Puts the input aside.

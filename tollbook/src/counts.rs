@@ -77,6 +77,19 @@ impl Counts {
         is_counted
     }
 
+    /// A record just counted said nothing that was not known: whoever wrote it appended it twice.
+    pub(crate) fn knew(&mut self, body: &Body) {
+        let mut this = Counts::default();
+        this.saw(body);
+        self.events_in = self.events_in.saturating_sub(this.events_in);
+        self.attempts_in = self.attempts_in.saturating_sub(this.attempts_in);
+        self.cdrs_in = self.cdrs_in.saturating_sub(this.cdrs_in);
+        self.revisions_in = self.revisions_in.saturating_sub(this.revisions_in);
+        self.rated_in = self.rated_in.saturating_sub(this.rated_in);
+        self.postings_in = self.postings_in.saturating_sub(this.postings_in);
+        self.replays += 1;
+    }
+
     /// And this came of it.
     pub(crate) fn did(&mut self, effects: &Effects) {
         for effect in &effects.0 {
@@ -96,7 +109,7 @@ impl Counts {
                         self.exports_system += 1;
                     }
                 }
-                Effect::Alert(_) | Effect::Lock(_) => {}
+                Effect::Alert(_) | Effect::Lock(_) | Effect::Repeated => {}
             }
         }
     }

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 /// Hands out the current snapshot and loads new ones.
 #[derive(Clone)]
 pub(crate) struct DirectoryFeed {
-    store: Store,
+    /// `None` where one snapshot is all there is: in the simulation.
+    store: Option<Store>,
     latest: Arc<watch::Sender<Arc<Directory>>>,
 }
 
@@ -17,7 +18,13 @@ impl DirectoryFeed {
     /// Loads the first snapshot.
     pub(crate) async fn load(store: Store) -> Result<Self, StoreError> {
         let first = Arc::new(store.directory().await?);
-        Ok(Self { store, latest: Arc::new(watch::Sender::new(first)) })
+        Ok(Self { store: Some(store), latest: Arc::new(watch::Sender::new(first)) })
+    }
+
+    /// A snapshot that never changes.
+    #[cfg(test)]
+    pub(crate) fn fixed(directory: Directory) -> Self {
+        Self { store: None, latest: Arc::new(watch::Sender::new(Arc::new(directory))) }
     }
 
     /// The snapshot in force.
@@ -27,14 +34,17 @@ impl DirectoryFeed {
 
     /// Loads the snapshot again and hands it to everybody.
     pub(crate) async fn reload(&self) -> Result<Arc<Directory>, StoreError> {
-        let fresh = Arc::new(self.store.directory().await?);
+        let Some(store) = &self.store else { return Ok(self.current()) };
+        let fresh = Arc::new(store.directory().await?);
         self.latest.send_replace(fresh.clone());
         Ok(fresh)
     }
 
     /// Loads it again if the database holds a newer one.
     pub(crate) async fn reload_if_newer(&self) -> Result<(), StoreError> {
-        if self.store.revision().await? > self.current().revision {
+        if let Some(store) = &self.store
+            && store.revision().await? > self.current().revision
+        {
             self.reload().await?;
         }
         Ok(())

@@ -28,7 +28,7 @@ pub(crate) async fn run(bus: &dyn Bus, mut events: mpsc::Receiver<CallEvent>, sw
 }
 
 /// In the lane of the paying party; the start of a switch is news for every lane, each may hold open calls of its last life.
-fn entries_of(bus: &dyn Bus, event: CallEvent) -> Vec<Entry> {
+pub(crate) fn entries_of(bus: &dyn Bus, event: CallEvent) -> Vec<Entry> {
     let (payer, is_start) = (event.payer, matches!(event.body, EventBody::NodeStarted(_)));
     let record = Record { origin: None, body: Body::Call(event) };
     if is_start {

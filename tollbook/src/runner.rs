@@ -5,7 +5,16 @@
 //! consumers drop what they have seen by its origin. What cannot be read or applied goes to suspense; a lane never stops
 //! for one record.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod lane_store;
+mod place;
+mod positions;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+mod watermarks;
+
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,21 +22,21 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bus::{Bus, BusError, Entry};
-use lake::Lake;
-use model::{
-    AccountId, Body, CdrId, Directory, Effect, Effects, Origin, Record, Retry, Stage, StageInput,
-    StateChange, Suspended, Topic, partition_of,
-};
-use store::{LaneCommit, Store, StoreEffect, StoreError, Watermark};
+use model::{Body, Directory, Effect, Effects, Stage, StageInput, StateChange, Topic};
+use store::{LaneCommit, Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::error;
 
+pub(crate) use self::lane_store::LaneStore;
+use self::place::{Place, Poison, poisoned_record, unreadable_record};
+pub(crate) use self::place::{decode, entry};
+pub(crate) use self::positions::{LAKE, Positions, check_positions, topic_of};
+pub(crate) use self::watermarks::Watermarks;
 use crate::clock::Clock;
 use crate::counts::Counts;
 use crate::directory::DirectoryFeed;
 use crate::resubmit;
-use crate::system::STAGES;
 
 /// Records of one lane in one round: about 150 kB of CDRs, and a transaction of some ten milliseconds.
 const ROUND_RECORDS_MAX: usize = 256;
@@ -43,11 +52,11 @@ pub(crate) const COUNTS_KEY: &str = "\u{1}counts";
 
 /// What a runner needs of the house.
 #[derive(Clone)]
-pub(crate) struct Rooms {
+pub(crate) struct Rooms<L = Store> {
     /// The event log.
     pub(crate) bus: Arc<dyn Bus>,
-    /// The database.
-    pub(crate) store: Store,
+    /// The database; for a runner alone, whatever keeps its lanes.
+    pub(crate) store: L,
     /// The clock: for the time a record was put aside, never for a decision.
     pub(crate) clock: Clock,
     /// Provisioning data.
@@ -88,51 +97,6 @@ impl<S> Lane<S> {
     }
 }
 
-/// Per origin lane, the highest (offset, index) applied.
-pub(crate) struct Watermarks {
-    highest: HashMap<(String, u32), (u64, u32)>,
-    /// Those that rose since they were last taken for a commit.
-    risen: HashSet<(String, u32)>,
-}
-
-impl Watermarks {
-    /// As loaded.
-    pub(crate) fn new(loaded: Vec<Watermark>) -> Self {
-        let highest = loaded
-            .into_iter()
-            .map(|mark| ((mark.stage, mark.partition), (mark.offset, mark.index)))
-            .collect();
-        Self { highest, risen: HashSet::new() }
-    }
-
-    /// Whether a record of this origin is new; if so it is remembered. Records from outside always are.
-    pub(crate) fn admit(&mut self, origin: Option<&Origin>) -> bool {
-        let Some(origin) = origin else { return true };
-        let lane = (origin.stage.clone(), origin.partition);
-        let at = (origin.offset, origin.index);
-        if self.highest.get(&lane).is_some_and(|seen| *seen >= at) {
-            return false;
-        }
-        self.highest.insert(lane.clone(), at);
-        self.risen.insert(lane);
-        true
-    }
-
-    /// What rose since the last call, for the commit.
-    pub(crate) fn take_risen(&mut self) -> Vec<Watermark> {
-        let mut risen: Vec<Watermark> = self
-            .risen
-            .drain()
-            .filter_map(|lane| {
-                let (offset, index) = *self.highest.get(&lane)?;
-                Some(Watermark { stage: lane.0, partition: lane.1, offset, index })
-            })
-            .collect();
-        risen.sort_by(|a, b| (&a.stage, a.partition).cmp(&(&b.stage, b.partition)));
-        risen
-    }
-}
-
 /// Why a round did not end well.
 #[derive(Debug)]
 enum RoundError {
@@ -164,15 +128,6 @@ impl RoundError {
     }
 }
 
-/// What is wrong with a record that is put aside.
-#[derive(Debug, Clone)]
-enum Poison {
-    /// The stage panicked on it.
-    Panicked,
-    /// Bus or store refuse what came of it, in these words.
-    Refused(String),
-}
-
 /// What earlier rounds taught.
 #[derive(Debug, Default)]
 struct Lessons {
@@ -201,9 +156,9 @@ pub(crate) struct Progress {
 }
 
 /// Runs a stage until `stop`. Failures of bus or store are logged and tried again from the last commit.
-pub(crate) async fn run<S: Stage>(
+pub(crate) async fn run<S: Stage, L: LaneStore>(
     kind: Kind<S>,
-    rooms: Rooms,
+    rooms: Rooms<L>,
     stop: CancellationToken,
     progress: watch::Sender<Progress>,
 ) {
@@ -262,9 +217,9 @@ async fn unwound<T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-async fn session<S: Stage>(
+async fn session<S: Stage, L: LaneStore>(
     kind: &Kind<S>,
-    rooms: &Rooms,
+    rooms: &Rooms<L>,
     stop: &CancellationToken,
     progress: &watch::Sender<Progress>,
     lessons: &Lessons,
@@ -296,9 +251,9 @@ async fn session<S: Stage>(
     }
 }
 
-async fn load_lanes<S: Stage>(
+async fn load_lanes<S: Stage, L: LaneStore>(
     kind: &Kind<S>,
-    rooms: &Rooms,
+    rooms: &Rooms<L>,
     directory: &Arc<Directory>,
 ) -> Result<Vec<Lane<S>>, RoundError> {
     let mut saved: HashMap<u32, store::Lane> =
@@ -325,9 +280,9 @@ async fn load_lanes<S: Stage>(
 }
 
 /// One round over all lanes: one group append, one transaction. Returns how many records it consumed.
-async fn round<S: Stage>(
+async fn round<S: Stage, L: LaneStore>(
     kind: &Kind<S>,
-    rooms: &Rooms,
+    rooms: &Rooms<L>,
     lanes: &mut [Lane<S>],
     directory: &mut Arc<Directory>,
     lessons: &Lessons,
@@ -394,7 +349,12 @@ async fn round<S: Stage>(
                 return Err(RoundError::Poison { partition, offset: stored.offset, why: Poison::Panicked });
             }
             lane.counts.did(&effects);
-            at.sort_out(effects, stored.payload, rooms, &mut entries, &mut kept);
+            let repeated = effects.0.iter().any(|effect| matches!(effect, Effect::Repeated));
+            if repeated && is_counted && !resubmit::is_resent(record.origin.as_ref()) {
+                lane.counts.knew(&record.body);
+            }
+            let to = (&*rooms.bus, &rooms.clock);
+            at.sort_out(effects, stored.payload, to, &mut entries, &mut kept);
         }
         let mut changes = lane.stage.take_changes();
         changes.push(StateChange { key: COUNTS_KEY.to_owned(), value: Some(lane.counts.to_bytes()?) });
@@ -425,9 +385,9 @@ async fn round<S: Stage>(
 }
 
 /// Appends, then commits.
-async fn finish(
+async fn finish<L: LaneStore>(
     stage: &str,
-    rooms: &Rooms,
+    rooms: &Rooms<L>,
     entries: Vec<Entry>,
     commits: Vec<LaneCommit>,
 ) -> Result<(), RoundError> {
@@ -435,142 +395,6 @@ async fn finish(
         rooms.bus.append(entries).await.map_err(RoundError::of_append)?;
     }
     rooms.store.commit(stage, commits).await.map_err(RoundError::of_commit)
-}
-
-/// A record of the bus, or why it cannot be read. Bytes that make the decoder fail are unreadable like others.
-pub(crate) fn decode(payload: &[u8]) -> Result<Record, String> {
-    match std::panic::catch_unwind(|| model::wire::decode(payload)) {
-        Ok(decoded) => decoded.map_err(|why| why.to_string()),
-        Err(_panic) => Err("the program failed on it; please report it".to_owned()),
-    }
-}
-
-/// Where the record at hand lies.
-#[derive(Clone, Copy)]
-struct Place {
-    kind_name: &'static str,
-    topic: Topic,
-    partition: u32,
-    offset: u64,
-}
-
-impl Place {
-    fn suspend(self, suspended: Suspended, raw: Vec<u8>, clock: &Clock) -> StoreEffect {
-        warn!(
-            stage = self.kind_name,
-            partition = self.partition,
-            offset = self.offset,
-            code = suspended.code,
-            message = suspended.message,
-            "record suspended"
-        );
-        StoreEffect::Suspend {
-            suspended,
-            topic: self.topic,
-            partition: self.partition,
-            offset: self.offset,
-            raw,
-            at: clock.utc(),
-        }
-    }
-
-    /// Appends go to the bus with their origin, the rest into the commit.
-    fn sort_out(
-        self,
-        effects: Effects,
-        raw: Vec<u8>,
-        rooms: &Rooms,
-        entries: &mut Vec<Entry>,
-        kept: &mut Vec<StoreEffect>,
-    ) {
-        let mut index = 0;
-        for effect in effects.0 {
-            match effect {
-                Effect::Append { topic, key, body } => {
-                    let origin = Origin {
-                        stage: self.kind_name.to_owned(),
-                        partition: self.partition,
-                        offset: self.offset,
-                        index,
-                    };
-                    index += 1;
-                    entries.push(entry(
-                        topic,
-                        key,
-                        &Record { origin: Some(origin), body: *body },
-                        &*rooms.bus,
-                    ));
-                }
-                Effect::Post(posting) => kept.push(StoreEffect::Post(*posting)),
-                Effect::Alert(alert) => kept.push(StoreEffect::Alert(*alert)),
-                Effect::Lock(lock) => kept.push(StoreEffect::Lock(*lock)),
-                Effect::Suspend(suspended) => kept.push(self.suspend(*suspended, raw.clone(), &rooms.clock)),
-                Effect::Export { owner, rated } => kept.push(StoreEffect::Export {
-                    owner,
-                    cdr: rated.cdr.id,
-                    revision: rated.cdr.revision,
-                    payload: model::wire::encode_rated(&rated),
-                }),
-            }
-        }
-    }
-}
-
-/// Whether the log is the one that the positions were taken from. Of one that was emptied, or restored from an older copy than the
-/// database, new records would lie before the positions, and nobody would ever read them.
-///
-/// # Errors
-///
-/// [`BusError::Beyond`] for a stage or the lake that is ahead of the log.
-pub(crate) async fn check_positions(bus: &dyn Bus, positions: &Positions) -> Result<(), BusError> {
-    for (&(consumer, partition), &from) in &positions.0 {
-        let topic = topic_of(consumer);
-        let (_, end) = bus.range(topic, partition).await?;
-        if from > end {
-            return Err(BusError::Beyond { topic, partition, from, end });
-        }
-    }
-    Ok(())
-}
-
-/// How far every lane of every consumer is, the lake among them.
-#[derive(Debug, Default)]
-pub(crate) struct Positions(BTreeMap<(&'static str, u32), u64>);
-
-impl Positions {
-    /// As committed.
-    pub(crate) async fn load(store: &Store, lake: Option<&Lake>) -> anyhow::Result<Self> {
-        let mut all = BTreeMap::new();
-        for (stage, partition, position) in store.lane_positions().await? {
-            if let Some((name, _)) = STAGES.iter().find(|(name, _)| *name == stage) {
-                all.insert((*name, partition), position);
-            }
-        }
-        if let Some(lake) = lake {
-            for (partition, lane) in lake.positions()?.iter() {
-                all.insert((LAKE, partition), lane.position);
-            }
-        }
-        Ok(Self(all))
-    }
-
-    /// The next record that `consumer` reads in a lane.
-    pub(crate) fn of(&self, consumer: &'static str, partition: u32) -> u64 {
-        self.0.get(&(consumer, partition)).copied().unwrap_or_default()
-    }
-}
-
-/// Who carries rated calls into the lake, in suspense and wherever consumers are named.
-pub(crate) const LAKE: &str = "lake";
-
-/// What a consumer reads.
-pub(crate) fn topic_of(consumer: &str) -> Topic {
-    STAGES.iter().find(|(name, _)| *name == consumer).map_or(Topic::Rated, |(_, topic)| *topic)
-}
-
-/// A record ready for the lane of `key`.
-pub(crate) fn entry(topic: Topic, key: AccountId, record: &Record, bus: &dyn Bus) -> Entry {
-    Entry { topic, partition: partition_of(key, bus.partitions()), payload: model::wire::encode(record) }
 }
 
 fn config_revision(body: &Body) -> i64 {
@@ -581,39 +405,3 @@ fn config_revision(body: &Body) -> i64 {
         Body::Tick(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) | Body::Accrual(_) => 0,
     }
 }
-
-fn unreadable_record(why: &str) -> Suspended {
-    Suspended {
-        code: "RUN001".to_owned(),
-        message: format!("the record cannot be read: {why}"),
-        retry: Retry::AfterUpgrade,
-        account: AccountId::NOBODY,
-        cdr: None,
-    }
-}
-
-fn poisoned_record(body: &Body, why: &Poison) -> Suspended {
-    let (account, cdr) = match body {
-        Body::Call(event) => (event.payer, event.call.as_ref().map(|call| CdrId::derive(call, event.leg))),
-        Body::Cdr(cdr) => (cdr.payer, Some(cdr.id)),
-        Body::Rated(rated) => (rated.cdr.payer, Some(rated.cdr.id)),
-        Body::Edr(edr) => (edr.account, None),
-        Body::Posting(posting) => (posting.account, posting.cdr),
-        Body::Accrual(accrual) => (accrual.account, Some(accrual.cdr)),
-        Body::Tick(_) | Body::Control(_) => (AccountId::NOBODY, None),
-    };
-    let (code, message, retry) = match why {
-        Poison::Panicked => (
-            "RUN002",
-            "the program failed on this record; please report it with the log".to_owned(),
-            Retry::AfterUpgrade,
-        ),
-        Poison::Refused(why) => {
-            ("RUN003", format!("what came of this record cannot be kept: {why}"), Retry::AfterRepair)
-        }
-    };
-    Suspended { code: code.to_owned(), message, retry, account, cdr }
-}
-
-#[cfg(test)]
-mod tests;

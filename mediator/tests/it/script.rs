@@ -183,7 +183,9 @@ pub(crate) fn feed(mediator: &mut Mediator, bodies: &[Body]) -> Vec<Effect> {
 /// The picture of what a script leads to.
 pub(crate) fn picture(config: MediatorConfig, script: &str) -> String {
     let mut mediator = Mediator::new(config);
-    let mut lines: Vec<String> = feed(&mut mediator, &events(script)).iter().map(line_of).collect();
+    let effects = feed(&mut mediator, &events(script));
+    let mut lines: Vec<String> =
+        effects.iter().filter(|effect| **effect != Effect::Repeated).map(line_of).collect();
     if mediator.open_calls() > 0 {
         lines.push(format!("{} open", mediator.open_calls()));
     }

@@ -2,7 +2,11 @@
 
 use bus::{EmbeddedBus, EmbeddedConfig};
 use chrono::DateTime;
-use model::{Currency, LedgerAccount, Money, Posting, PostingId, PostingReason, TenantId};
+use model::{
+    AccountId, Currency, LedgerAccount, Money, Origin, Posting, PostingId, PostingReason, Record, Retry,
+    Suspended, TenantId,
+};
+use store::Watermark;
 
 use super::*;
 use crate::ledger_stage::LedgerStage;

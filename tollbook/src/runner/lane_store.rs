@@ -1,0 +1,26 @@
+//! Where lanes are kept between rounds.
+
+use store::{Lane, LaneCommit, Store, StoreError};
+
+/// The part of the database that a runner needs; the simulation has another one, in memory and with faults.
+pub(crate) trait LaneStore: Send + Sync {
+    /// As [`Store::load_lanes`].
+    fn load_lanes(&self, stage: &str) -> impl Future<Output = Result<Vec<Lane>, StoreError>> + Send;
+
+    /// As [`Store::commit`]: all of it or nothing, and nothing for whoever holds an outdated position.
+    fn commit(
+        &self,
+        stage: &str,
+        lanes: Vec<LaneCommit>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+impl LaneStore for Store {
+    async fn load_lanes(&self, stage: &str) -> Result<Vec<Lane>, StoreError> {
+        Store::load_lanes(self, stage).await
+    }
+
+    async fn commit(&self, stage: &str, lanes: Vec<LaneCommit>) -> Result<(), StoreError> {
+        Store::commit(self, stage, lanes).await
+    }
+}

@@ -1,0 +1,301 @@
+//! Ten thousand days of the pipeline, each with crashes between all steps of the protocol, and each equal to the same day
+//! without them.
+//!
+//! The stages are the real ones, driven by the real rounds; log and database are in memory and fail by seed. A stage that fails is
+//! dropped with all it knew and begins again from its last commit; now and then the old one lives on beside the new one.
+
+mod machines;
+mod world;
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use exports::{ExportConfig, ExportStage};
+use fraud::FraudDesk;
+use mediator::{Mediator, MediatorConfig};
+use model::{CdrId, RatedCdr, Record, Topic};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rating::{RatingSnapshot, RatingStage};
+
+use self::machines::{Chaos, MemoryBus, MemoryStore, Tables};
+use super::*;
+use crate::event_writer;
+use crate::ledger_stage::LedgerStage;
+
+const PARTITIONS: u32 = 2;
+
+/// Days simulated with `RUN_SLOW_TESTS=1`.
+const SEEDS: u64 = 10_000;
+
+/// Days simulated otherwise.
+const SEEDS_QUICK: u64 = 1_000;
+
+/// What runs on machines without real waiting is ready when it is asked.
+fn ready<T>(work: impl Future<Output = T>) -> T {
+    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("the simulated machines never wait"),
+    }
+}
+
+/// A stage under its runner.
+trait Driven {
+    /// One round, or a crash, or a round by a former owner of the lanes. Whether there was anything to do.
+    fn turn(&mut self, house: &House, rng: &mut StdRng) -> bool;
+    /// Rounds in good weather until all is worked off.
+    fn finish(&mut self, house: &House);
+}
+
+struct Runner<S> {
+    kind: Kind<S>,
+    lanes: Option<Vec<Lane<S>>>,
+    /// Lanes as an earlier process has them, which does not know that it was replaced.
+    former: Option<Vec<Lane<S>>>,
+}
+
+impl<S: Stage> Runner<S> {
+    fn round(&mut self, house: &House) -> Result<u64, RoundError> {
+        let mut directory = house.rooms.directory.current();
+        let lanes = match &mut self.lanes {
+            Some(lanes) => lanes,
+            gone @ None => gone.insert(ready(load_lanes(&self.kind, &house.rooms, &directory))?),
+        };
+        ready(round(&self.kind, &house.rooms, lanes, &mut directory, &Lessons::default()))
+    }
+
+    fn must_have_been_the_machines(&self, error: &RoundError) {
+        assert!(matches!(error, RoundError::Failed(_)), "{}: {error:?}", self.kind.name);
+    }
+}
+
+impl<S: Stage> Driven for Runner<S> {
+    fn turn(&mut self, house: &House, rng: &mut StdRng) -> bool {
+        match rng.random_range(0..20) {
+            0 => self.lanes = None,
+            1 => self.former = self.lanes.take(),
+            2 | 3 => {
+                if let Some(former) = &mut self.former {
+                    let mut directory = house.rooms.directory.current();
+                    let ended =
+                        ready(round(&self.kind, &house.rooms, former, &mut directory, &Lessons::default()));
+                    if let Err(error) = &ended {
+                        self.must_have_been_the_machines(error);
+                        self.former = None;
+                    }
+                }
+            }
+            _ => {}
+        }
+        match self.round(house) {
+            Ok(n_records) => n_records > 0,
+            Err(error) => {
+                self.must_have_been_the_machines(&error);
+                self.lanes = None;
+                true
+            }
+        }
+    }
+
+    fn finish(&mut self, house: &House) {
+        self.lanes = None;
+        loop {
+            match self.round(house) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => panic!("{}: {error:?}", self.kind.name),
+            }
+        }
+    }
+}
+
+fn runner<S: Stage>(
+    name: &'static str,
+    topic: Topic,
+    make: impl Fn() -> S + Send + Sync + 'static,
+    refresh: impl Fn(&mut S, &Arc<Directory>) + Send + Sync + 'static,
+) -> Runner<S> {
+    let kind = Kind { name, topic, make: Box::new(make), refresh: Box::new(refresh) };
+    Runner { kind, lanes: None, former: None }
+}
+
+/// Log, database, and the stages between them.
+struct House {
+    rooms: Rooms<MemoryStore>,
+    log: Arc<MemoryBus>,
+}
+
+/// What a day has come to.
+#[derive(Debug)]
+struct Outcome {
+    rated: BTreeMap<(CdrId, u32), RatedCdr>,
+    tables: Tables,
+    counts: Vec<(&'static str, Counts)>,
+}
+
+/// Writes `day` into the log while the stages work, then lets them finish.
+fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, is_stormy: bool) -> Outcome {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let weather = Chaos::with_seed(seed, is_stormy);
+    let log = Arc::new(MemoryBus::new(PARTITIONS, weather.clone()));
+    let store = MemoryStore::new(weather.clone());
+    let rooms = Rooms {
+        bus: log.clone() as Arc<dyn Bus>,
+        store: store.clone(),
+        clock: Clock::start(),
+        directory: DirectoryFeed::fixed(snapshot.directory().clone()),
+    };
+    let house = House { rooms, log };
+    let snapshot = snapshot.clone();
+    let mut stages: Vec<Box<dyn Driven>> = vec![
+        Box::new(runner("mediator", Topic::Calls, || Mediator::new(MediatorConfig::default()), |_, _| {})),
+        Box::new(runner("rating", Topic::Cdrs, RatingStage::new, move |stage, _| {
+            stage.set_snapshot(snapshot.clone());
+        })),
+        Box::new(runner("fraud", Topic::Rated, FraudDesk::new, |stage, directory| {
+            stage.set_directory(directory.clone());
+        })),
+        Box::new(runner("exports", Topic::Rated, || ExportStage::new(&ExportConfig::default()), |_, _| {})),
+        Box::new(runner("ledger", Topic::Postings, LedgerStage::default, |_, _| {})),
+    ];
+    let mut left = day;
+    while !left.is_empty() {
+        // Events and ticks have writers of their own: no append holds both.
+        let n_events = left.iter().take_while(|body| matches!(body, Body::Call(_))).count();
+        let n_records = if is_stormy { rng.random_range(1..=n_events.clamp(1, 6)) } else { n_events.max(1) };
+        let (now, later) = left.split_at(n_records);
+        let entries: Vec<Entry> = now.iter().flat_map(|body| entries_of(&*house.log, body)).collect();
+        // As the switch's writer does: again, until it is confirmed.
+        while ready(house.log.append(entries.clone())).is_err() {}
+        left = later;
+        if is_stormy {
+            for _ in 0..rng.random_range(0..8) {
+                let idx = rng.random_range(0..stages.len());
+                stages[idx].turn(&house, &mut rng);
+            }
+        }
+    }
+    for _ in 0..if is_stormy { 40 } else { 0 } {
+        let idx = rng.random_range(0..stages.len());
+        stages[idx].turn(&house, &mut rng);
+    }
+    Chaos::clear_up(&weather);
+    for stage in &mut stages {
+        stage.finish(&house);
+    }
+    outcome(&house)
+}
+
+fn entries_of(bus: &dyn Bus, body: &Body) -> Vec<Entry> {
+    match body {
+        Body::Call(event) => event_writer::entries_of(bus, event.clone()),
+        other => {
+            let record = Record { origin: None, body: other.clone() };
+            [Topic::Calls, Topic::Cdrs, Topic::Rated]
+                .into_iter()
+                .flat_map(|topic| event_writer::to_every_partition(bus, topic, &record))
+                .collect()
+        }
+    }
+}
+
+fn outcome(house: &House) -> Outcome {
+    let mut rated = BTreeMap::new();
+    for partition in 0..PARTITIONS {
+        let mut seen = Watermarks::new(Vec::new());
+        for payload in house.log.all(Topic::Rated, partition) {
+            let record = decode(&payload).unwrap();
+            if let Body::Rated(call) = record.body
+                && seen.admit(record.origin.as_ref())
+            {
+                let key = (call.cdr.id, call.cdr.revision);
+                assert!(rated.insert(key, call).is_none(), "{key:?} was rated twice");
+            }
+        }
+    }
+    let mut tables = house.rooms.store.tables();
+    tables.suspended.sort();
+    tables.alerts.sort_by_key(|alert| alert.id);
+    tables.locks.sort_by_key(|lock| (lock.account, lock.since));
+    let counts = crate::system::STAGES
+        .iter()
+        .map(|(name, _)| {
+            let mut sum = Counts::default();
+            for lane in house.rooms.store.entries(name, COUNTS_KEY) {
+                sum.add(Counts::from_bytes(&lane).unwrap());
+            }
+            // The one figure that crashes may change.
+            (*name, Counts { replays: 0, ..sum })
+        })
+        .collect();
+    Outcome { rated, tables, counts }
+}
+
+/// What `tollbook audit` says of the counters.
+fn check_conservation(outcome: &Outcome) {
+    let of = |stage: &str| outcome.counts.iter().find(|(name, _)| *name == stage).unwrap().1;
+    let (mediator, rating, ledger) = (of("mediator"), of("rating"), of("ledger"));
+    assert!(mediator.attempts_in <= mediator.cdrs_out + mediator.suspended, "{mediator:?}");
+    assert_eq!(rating.cdrs_in, mediator.cdrs_out);
+    assert_eq!(rating.revisions_in, mediator.revisions_out);
+    assert_eq!(rating.cdrs_in + rating.revisions_in, rating.rated_out + rating.suspended);
+    assert_eq!(rating.rated_out, outcome.rated.len() as u64);
+    for reader in ["fraud", "exports"] {
+        assert_eq!(of(reader).rated_in, rating.rated_out, "{reader}");
+    }
+    assert_eq!((ledger.postings_in, ledger.posted), (rating.postings_out, rating.postings_out));
+    assert_eq!(outcome.tables.postings.len() as u64, rating.postings_out);
+    let n_queued = outcome.tables.exports.keys().filter(|(owner, ..)| owner == "system").count();
+    assert_eq!(n_queued, outcome.rated.len());
+}
+
+/// Part by part, so that a failure can be read.
+fn assert_same(stormy: &Outcome, calm: &Outcome, seed: u64) {
+    let again = format!("seed {seed}: again with SIMULATION_SEED={seed}");
+    for ((stage, stormy), (_, calm)) in stormy.counts.iter().zip(&calm.counts) {
+        assert_eq!(stormy, calm, "{again}: counters of {stage}");
+    }
+    let (stormy_tables, calm_tables) = (&stormy.tables, &calm.tables);
+    assert_eq!(stormy_tables.postings, calm_tables.postings, "{again}: postings");
+    assert!(stormy_tables.exports == calm_tables.exports, "{again}: calls queued for export");
+    assert_eq!(stormy_tables.suspended, calm_tables.suspended, "{again}: suspense");
+    assert_eq!(stormy_tables.alerts, calm_tables.alerts, "{again}: alerts");
+    assert_eq!(stormy_tables.locks, calm_tables.locks, "{again}: locks");
+    assert_eq!(stormy.rated, calm.rated, "{again}: rated calls");
+}
+
+/// One day, calm and stormy.
+fn compare(seed: u64, snapshot: &Arc<RatingSnapshot>) {
+    let day = world::day(&mut StdRng::seed_from_u64(seed));
+    let calm = live(&day, seed, snapshot, false);
+    check_conservation(&calm);
+    let stormy = live(&day, seed, snapshot, true);
+    assert_same(&stormy, &calm, seed);
+    check_conservation(&stormy);
+}
+
+#[test]
+fn day_with_crashes_between_all_steps_equals_the_day_without() {
+    let snapshot = Arc::new(RatingSnapshot::build(Arc::new(world::directory()), None).unwrap());
+    if let Ok(seed) = std::env::var("SIMULATION_SEED") {
+        return compare(seed.parse().unwrap(), &snapshot);
+    }
+    let n_seeds = if std::env::var_os("RUN_SLOW_TESTS").is_some() { SEEDS } else { SEEDS_QUICK };
+    // Side by side: each seed is a world of its own.
+    let next = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if seed >= n_seeds {
+                        return;
+                    }
+                    compare(seed, &snapshot);
+                }
+            });
+        }
+    });
+}
