@@ -24,7 +24,8 @@ impl Stage for ExportStage {
     fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
         match input.body {
             Body::Rated(rated) => {
-                if self.answered_only && !rated.cdr.is_answered() {
+                // The last word on a call that is up comes later, and a file goes out once.
+                if rated.cdr.is_in_progress() || self.answered_only && !rated.cdr.is_answered() {
                     return;
                 }
                 for owner in owners(rated) {

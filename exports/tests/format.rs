@@ -31,7 +31,7 @@ fn calls_of(owner: Owner, config: &ExportConfig) -> Vec<RatedCdr> {
     for effect in effects.0 {
         match effect {
             Effect::Export { owner: whose, rated } if whose.parse() == Ok(owner) => rows.push(*rated),
-            Effect::Export { .. } => {}
+            Effect::Export { .. } | Effect::Repeated => {}
             other @ (Effect::Append { .. }
             | Effect::Post(_)
             | Effect::Alert(_)

@@ -443,6 +443,13 @@ impl Stage for FraudDesk {
                 self.pass_time(now, effects);
                 return;
             }
+            // Counted like any other word of a call that is up; the end replaces it.
+            Body::Rated(rated) if rated.cdr.is_in_progress() => {
+                if let Some(accrual) = so_far(rated) {
+                    self.accrue(&accrual, effects);
+                }
+                return;
+            }
             Body::Rated(rated) => {
                 if let Err(error) = self.count(rated, effects) {
                     effects.suspend(error.suspended(rated.cdr.payer, Some(rated.cdr.id)));
@@ -469,6 +476,18 @@ impl Stage for FraudDesk {
     fn restore(&mut self, entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
         self.state.restore(entries)
     }
+}
+
+/// What the customer of a call that is up would pay for it by now.
+fn so_far(rated: &RatedCdr) -> Option<Accrual> {
+    let charge = rated.charge(Provider::Customer, Direction::Out)?;
+    let amount = charge.cost.checked_add(charge.free_cash)?;
+    Some(Accrual {
+        account: charge.account,
+        cdr: rated.cdr.id,
+        at: rated.cdr.end_at(),
+        amount: Money::new(amount, charge.currency),
+    })
 }
 
 /// What one call counts. Without a reseller, or with one that pays in another currency, the customer's price stands for both.

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, Charge, Direction, Party, Provider, RatedCdr};
+use model::{AccountId, Charge, Direction, Party, Provider, RatedCdr, RouteTry};
 use rust_decimal::Decimal;
 
 use Value::{Amount, Count, Flag, Instant, Integer, Seconds, Text};
@@ -127,6 +127,21 @@ fn trunk_of(party: &Party) -> Option<i64> {
         Party::Trunk { trunk, .. } => Some(trunk.0),
         Party::Subscriber { .. } | Party::Unknown => None,
     }
+}
+
+/// The routes tried, on one line.
+fn routes(call: &RatedCdr) -> Option<Cow<'_, str>> {
+    let one = |route: &RouteTry| {
+        let party = match &route.party {
+            Party::Trunk { trunk, .. } => format!("t{trunk}"),
+            Party::Subscriber { subscriber, .. } => format!("s{subscriber}"),
+            Party::Unknown => "-".to_owned(),
+        };
+        let pdd_ms = route.pdd_us.map_or_else(|| "-".to_owned(), |us| (us / 1000).to_string());
+        format!("{}:{party}:{}:{}:{pdd_ms}", route.attempt, route.code, route.class().as_str())
+    };
+    let routes: Vec<String> = call.cdr.attempts.iter().map(one).collect();
+    (!routes.is_empty()).then(|| routes.join(" ").into())
 }
 
 fn text(value: &str) -> Option<Cow<'_, str>> {
@@ -264,7 +279,16 @@ pub(crate) const COLUMNS: &[Column] = columns! {
     "carrier_in_currency" nullable Text(|c| currency(carrier_in(c))), "ISO 4217", "Currency of carrier_in_cost.", "EUR";
     "carrier_in_tariff_version" nullable Integer(|c| carrier_in(c).map(|x| x.version.0)), "version id", "The tariff version that priced it.", "4";
     "config_revision" always Integer(|c| Some(c.cdr.config_revision)), "count", "Revision of the provisioning data in force at the call.", "17";
-    "partial" always Flag(|c| c.cdr.partial), "", "Closed without its end having been seen; a later revision may correct it.", "false";
+    "partial" always Flag(|c| c.cdr.partial), "", "Closed without its end having been seen, or still up (cause in_progress); a later revision may correct it.", "false";
+    "reason" nullable Text(|c| filled(&c.cdr.detail.reason)), "RFC 3326", "Reason header of whoever ended the call, as received.", "Q.850;cause=16";
+    "refused_by" nullable Text(|c| filled(&c.cdr.detail.refused_by)), "", "What in our own data refused the call; NULL unless the switch did.", "account 12 lock 2";
+    "setup_ms" nullable Count(|c| c.cdr.detail.setup_us.map(|us| us / 1000)), "milliseconds", "INVITE in to the 2xx, begun milliseconds cut off; NULL if never answered.", "5240";
+    "transport" nullable Text(|c| c.cdr.detail.transport.and_then(|transport| text(transport.as_str()))), "udp, tcp, tls", "How the INVITE came in; NULL for records made elsewhere.", "udp";
+    "auth" nullable Text(|c| c.cdr.detail.auth.and_then(|auth| text(auth.as_str()))), "digest, ip, none", "How the caller proved who he is; NULL for forwarded legs and records made elsewhere.", "digest";
+    "asserted_identity" nullable Text(|c| filled(&c.cdr.detail.asserted_identity)), "", "P-Asserted-Identity, as sent.", "<sip:+43660555123@sip.example.org>";
+    "diversion" nullable Text(|c| filled(&c.cdr.detail.diversion)), "", "Diversion, as sent.", "<sip:4312345@sip.example.org>;reason=user-busy";
+    "routes" nullable Text(routes), "attempt:party:code:class:pdd_ms", "Every route tried, in order, separated by blanks: whom (trunk or subscriber id), with which final code (0 is none), whose doing that was, and the post-dial delay. NULL if none was tried.", "1:t3:503:network:120 2:t4:200:answered:1240";
+    "foreign_key" nullable Text(|c| filled(&c.cdr.detail.foreign_key)), "source/key", "Of a record imported from another system, its key there.", "pbx-west/9f3c2a90";
 };
 
 /// Columns that carry a bloom filter, so that one call is found without reading every file.

@@ -138,6 +138,31 @@ impl Lake {
         Ok(IncomingUsage { calls, billed_seconds, cost, currency: Some(currency) })
     }
 
+    /// Calls started at or after `from` and before `to` that `account` pays for, on either side, and that are still up: what they
+    /// cost is not known yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Lake::query`].
+    pub async fn in_progress(
+        &self,
+        account: AccountId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<u64, LakeError> {
+        let sql = format!(
+            "SELECT count(*) AS calls FROM calls WHERE partial AND cause = 'in_progress' \
+             AND (customer_account = {account} OR customer_in_account = {account}) AND {}",
+            started(from, to)
+        );
+        let result = self.query(&sql).await?;
+        let mut n_calls = 0;
+        for row in result.rows() {
+            n_calls = Cells::new(&result, row).parsed()?;
+        }
+        Ok(n_calls)
+    }
+
     /// Calls that `account` makes, pays for or receives, started at or after `from` and before `to`, newest first, at
     /// most `limit`.
     ///

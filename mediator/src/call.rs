@@ -100,6 +100,16 @@ pub(crate) struct Leg {
     pub(crate) refused: Option<String>,
 }
 
+impl Leg {
+    /// When it was answered, if it was and has not ended.
+    pub(crate) fn up_since(&self) -> Option<DateTime<Utc>> {
+        if self.end.is_some() || self.rejected.is_some() {
+            return None;
+        }
+        self.answer.as_ref().map(|answer| answer.at)
+    }
+}
+
 /// Who opened a leg by forwarding another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Forward {
@@ -121,6 +131,9 @@ pub(crate) struct Call {
     /// Log time of its closing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) closed_at: Option<DateTime<Utc>>,
+    /// Log time of its next record while it is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) interim_at: Option<DateTime<Utc>>,
     /// Under which key the last commit has it.
     #[serde(skip)]
     pub(crate) stored: Option<StoredAs>,
@@ -146,6 +159,7 @@ impl Call {
             forwards: BTreeMap::new(),
             quiet_since: event.at,
             closed_at: None,
+            interim_at: None,
             stored: None,
             due: None,
         }
@@ -217,6 +231,11 @@ impl Call {
             | EventBody::NodeStarted(_) => false,
         };
         is_new
+    }
+
+    /// When the first of the legs that are up was answered.
+    pub(crate) fn up_since(&self) -> Option<DateTime<Utc>> {
+        self.legs.values().filter_map(Leg::up_since).min()
     }
 
     /// Whether the last record of some leg is partial, or missing because it was suspended.

@@ -12,6 +12,11 @@ pub struct MediatorConfig {
     /// switch's charge ticks, which are signs of life. Default: `"4h"`.
     #[serde(with = "humantime_serde")]
     pub close_after: Duration,
+    /// How often a call that is up gets a record of what it has come to so far, e.g. `"15m"`; `"0s"` is never. Each supersedes
+    /// the one before, and the end supersedes them all. They are priced and count towards limits; files wait for the end.
+    /// Default: `"15m"`.
+    #[serde(with = "humantime_serde")]
+    pub interim_every: Duration,
     /// How long a complete call is remembered, so that a late event still corrects it and a repeated one is
     /// recognised, e.g. `"10m"`. At 100 calls a second, ten minutes are 60 000 calls of about 2 kB. Default: `"10m"`.
     #[serde(with = "humantime_serde")]
@@ -35,6 +40,7 @@ impl Default for MediatorConfig {
     fn default() -> Self {
         Self {
             close_after: Duration::from_secs(4 * 3600),
+            interim_every: Duration::from_secs(900),
             late_for: Duration::from_secs(600),
             partials_for: Duration::from_secs(2 * 86_400),
             clock_tolerance: Duration::from_secs(600),

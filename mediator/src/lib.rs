@@ -19,4 +19,4 @@ mod record;
 
 pub use config::MediatorConfig;
 pub use error::MediationError;
-pub use mediator::{Mediator, is_open_call_key};
+pub use mediator::{Mediator, is_open_call_key, legs_without_record};

@@ -15,7 +15,7 @@ use model::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, Issued, StoredAs};
+use crate::call::{Call, Issued, Leg, StoredAs};
 use crate::edr::{edr_id, edr_of};
 use crate::record::{Verdict, is_complete, judge};
 use crate::{MediationError, MediatorConfig};
@@ -36,6 +36,22 @@ pub fn is_open_call_key(key: &str) -> bool {
     !key.starts_with(|first: char| first == RESERVED || first.is_control())
 }
 
+/// The legs of an open call, kept under `key`, that began and of which there is neither a record nor anything in suspense. Empty
+/// for entries of other kinds.
+///
+/// # Errors
+///
+/// A sentence naming the entry that cannot be read.
+pub fn legs_without_record(key: &str, value: &[u8]) -> Result<Vec<(CallUid, u16)>, String> {
+    if !is_open_call_key(key) {
+        return Ok(Vec::new());
+    }
+    let call: Call = read(key, value)?;
+    let waits = |leg: &Leg| leg.attempt.is_some() && leg.issued.is_none() && leg.refused.is_none();
+    let legs = call.legs.iter().filter(|(_, leg)| waits(leg));
+    Ok(legs.map(|(number, _)| (CallUid::new(key), *number)).collect())
+}
+
 /// The mediator of one lane.
 #[derive(Debug)]
 pub struct Mediator {
@@ -46,6 +62,8 @@ pub struct Mediator {
     calls: HashMap<CallUid, Call>,
     /// EDRs written lately, and when they are forgotten.
     edrs: HashMap<String, DateTime<Utc>>,
+    /// When each call that is up gets its next record.
+    interim: BTreeSet<(DateTime<Utc>, CallUid)>,
     /// When each open call is given up.
     give_up: BTreeSet<(DateTime<Utc>, CallUid)>,
     /// When each closed call and EDR is forgotten.
@@ -100,6 +118,7 @@ impl Mediator {
             boots: BTreeMap::new(),
             calls: HashMap::new(),
             edrs: HashMap::new(),
+            interim: BTreeSet::new(),
             give_up: BTreeSet::new(),
             forget: BTreeSet::new(),
             dirty: BTreeSet::new(),
@@ -317,9 +336,40 @@ impl Mediator {
         self.dirty.insert(Dirty::Edr(id));
     }
 
-    /// Gives up open calls that have been silent for too long, and forgets what was remembered for long enough.
+    /// Writes what each leg of a call that is up has come to so far. The call stays open.
+    fn write_interim(&mut self, uid: &CallUid, now: DateTime<Utc>, effects: &mut Effects) {
+        let Some(mut call) = self.calls.remove(uid) else { return };
+        self.unschedule(uid, &mut call);
+        let up: Vec<u16> = call
+            .legs
+            .iter()
+            .filter(|(_, leg)| {
+                leg.up_since().is_some_and(|since| later(since, self.config.interim_every) <= now)
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        for number in up {
+            let tolerance = delta(self.config.clock_tolerance);
+            settle(uid, &mut call, number, Some(Cause::InProgress), tolerance, effects);
+        }
+        call.interim_at = Some(later(now, self.config.interim_every));
+        self.dirty.insert(Dirty::Call(uid.clone()));
+        self.schedule(uid, &mut call);
+        self.calls.insert(uid.clone(), call);
+    }
+
+    /// Writes the records of calls that are up, gives up open calls that have been silent for too long, and forgets what was remembered for long enough.
     fn pass_time(&mut self, effects: &mut Effects) {
         let Some(LogClock { now, .. }) = self.clock else { return };
+        while let Some((due, _)) = self.interim.first()
+            && *due <= now
+            && let Some((_, uid)) = self.interim.pop_first()
+        {
+            // Hours of the log may pass at once, after an outage: one that is given up next needs no record before.
+            if self.calls.get(&uid).and_then(|call| call.due).is_some_and(|give_up| give_up > now) {
+                self.write_interim(&uid, now, effects);
+            }
+        }
         while let Some((due, _)) = self.give_up.first()
             && *due <= now
             && let Some((_, uid)) = self.give_up.pop_first()
@@ -370,8 +420,17 @@ impl Mediator {
         call.due = Some(due);
         if call.closed_at.is_some() {
             self.forget.insert((due, Memory::Call(uid.clone())));
-        } else {
-            self.give_up.insert((due, uid.clone()));
+            call.interim_at = None;
+            return;
+        }
+        self.give_up.insert((due, uid.clone()));
+        if let Some(since) = call.up_since()
+            && !self.config.interim_every.is_zero()
+        {
+            // Events of an outage come hours late: what they tell of is counted from their arrival.
+            let from = since.max(call.quiet_since);
+            let at = *call.interim_at.get_or_insert_with(|| later(from, self.config.interim_every));
+            self.interim.insert((at, uid.clone()));
         }
     }
 
@@ -381,6 +440,9 @@ impl Mediator {
             self.forget.remove(&(due, Memory::Call(uid.clone())));
         } else {
             self.give_up.remove(&(due, uid.clone()));
+        }
+        if let Some(at) = call.interim_at {
+            self.interim.remove(&(at, uid.clone()));
         }
     }
 

@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrId, CdrSource, E164, Initiator, Party,
-    RouteAction, RouteTry,
+    CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId, CdrSource, E164, Initiator,
+    Party, RouteAction, RouteTry,
 };
 
 use crate::MediationError;
@@ -32,6 +32,7 @@ struct Opening {
     dialed: String,
     domain: String,
     number: Option<E164>,
+    detail: CdrDetail,
 }
 
 impl Opening {
@@ -117,6 +118,13 @@ fn opening_of(call: &Call, leg_number: u16) -> Option<Opening> {
             dialed: is.dialed.clone(),
             domain: is.dialed_domain.clone(),
             number: is.callee,
+            detail: CdrDetail {
+                transport: Some(is.transport),
+                auth: Some(is.auth),
+                asserted_identity: is.asserted_identity.clone(),
+                diversion: is.diversion.clone(),
+                ..CdrDetail::default()
+            },
         });
     }
     // The forwarder calls on, from the number that was called (billing-reference 1.4).
@@ -137,6 +145,8 @@ fn opening_of(call: &Call, leg_number: u16) -> Option<Opening> {
         dialed: forward.forwarded.target.clone(),
         domain: parent.domain,
         number: forward.forwarded.callee,
+        // Who called the forwarder proved himself for his own leg, not for this one.
+        detail: CdrDetail { transport: parent.detail.transport, ..CdrDetail::default() },
     })
 }
 
@@ -233,8 +243,10 @@ fn given_up_ending(leg: &Leg, cause: Cause) -> Ending {
     } else {
         0
     };
+    // The reference keeps `failed` for calls whose end is lost; one that is up is not.
+    let status = if cause == Cause::InProgress { CallStatus::Ok } else { CallStatus::Failed };
     Ending {
-        status: CallStatus::Failed,
+        status,
         code: leg.answer.as_ref().map_or(200, |answer| answer.is.code),
         cause,
         ended_by: Initiator::Switch,
@@ -289,7 +301,20 @@ fn cdr_of(uid: &CallUid, call: &Call, leg_number: u16, leg: &Leg, opening: Openi
         attempts: leg.routes.iter().map(|(attempt, route)| route_try(*attempt, route, leg)).collect(),
         config_revision: leg.first.is.config_revision,
         partial: ending.is_partial,
+        detail: CdrDetail {
+            reason: reason_of(leg, used),
+            refused_by: leg.rejected.as_ref().map(|rejected| rejected.is.object.clone()).unwrap_or_default(),
+            setup_us: leg.answer.as_ref().map(|answer| answer.is.setup_us),
+            ..opening.detail
+        },
     }
+}
+
+/// As the end gave it; else as the route that was used did, for calls that never came about.
+fn reason_of(leg: &Leg, used: Option<&RouteFacts>) -> String {
+    let of_end = leg.end.as_ref().map(|end| end.is.reason.as_str()).filter(|reason| !reason.is_empty());
+    let of_route = || used.and_then(|route| route.result.as_ref()).map(|result| result.is.reason.as_str());
+    of_end.or_else(of_route).unwrap_or_default().to_owned()
 }
 
 fn route_try(attempt: u16, route: &RouteFacts, leg: &Leg) -> RouteTry {

@@ -108,6 +108,8 @@ named_enum! {
         SwitchRestart = "switch_restart",
         /// No end was ever seen; closed by the mediator at its last sign of life.
         LostEnd = "lost_end",
+        /// Still up when the record was written; a later revision follows.
+        InProgress = "in_progress",
         /// Ended by an operator or by the fraud desk.
         Killed = "killed",
         /// Anything else; the SIP code says more.

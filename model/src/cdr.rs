@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{AccountId, CallUid, Cause, CdrId, E164, Initiator, Party, RouteAction, TenantId};
+use crate::{
+    AccountId, AuthMethod, CallUid, Cause, CdrId, E164, Initiator, Party, RouteAction, TenantId, Transport,
+};
 
 named_enum! {
     /// How a leg came to be (billing-reference 2.1, `call_type`).
@@ -112,14 +114,44 @@ pub struct Cdr {
     pub attempts: Vec<RouteTry>,
     /// Revision of the provisioning data in force.
     pub config_revision: i64,
-    /// Closed without its end having been seen.
+    /// Closed without its end having been seen, or not closed yet.
     pub partial: bool,
+    /// Beyond what it is billed by.
+    #[serde(default)]
+    pub detail: CdrDetail,
+}
+
+/// What is known of a leg beyond what it is billed by.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CdrDetail {
+    /// Reason header (RFC 3326) of whoever ended it, as received; empty if there was none.
+    pub reason: String,
+    /// What refused it, such as `account 12 lock 2`; empty unless the switch did.
+    pub refused_by: String,
+    /// INVITE in to 2xx out, microseconds; `None` if never answered.
+    pub setup_us: Option<u64>,
+    /// How the INVITE came in; `None` for records from elsewhere.
+    pub transport: Option<Transport>,
+    /// How the caller proved who he is; `None` for records from elsewhere.
+    pub auth: Option<AuthMethod>,
+    /// P-Asserted-Identity, as sent.
+    pub asserted_identity: String,
+    /// Diversion, as sent.
+    pub diversion: String,
+    /// Of a record made elsewhere, its key there: `source/key`; empty for our own.
+    pub foreign_key: String,
 }
 
 impl Cdr {
     /// Whether somebody picked up; only such a call costs anything (billing-reference 5.1).
     pub fn is_answered(&self) -> bool {
         matches!(self.status, CallStatus::Ok | CallStatus::Failed) && self.code == 200
+    }
+
+    /// Whether the call was still up when the record was written; another revision follows, so it is nothing to hand on yet.
+    pub fn is_in_progress(&self) -> bool {
+        self.partial && self.cause == Cause::InProgress
     }
 
     /// When the answered part ended; the start for a call that was never answered.
@@ -167,6 +199,60 @@ pub struct CdrDestination {
     pub user_out: String,
     /// User-Agent of the answering side.
     pub user_agent: String,
+}
+
+/// What the final answer of a route says of who is at fault (RFC 3261, 21).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteClass {
+    /// None came.
+    Pending,
+    /// 2xx.
+    Answered,
+    /// 3xx: the called side sends the call elsewhere.
+    Redirected,
+    /// The called party is busy, away or will not: the route did its work.
+    Callee,
+    /// There is no such number.
+    NoSuchNumber,
+    /// We gave it up, because the caller did or another route had answered.
+    Cancelled,
+    /// Nothing came back, or too late.
+    Timeout,
+    /// The route or its peer failed.
+    Network,
+}
+
+impl RouteClass {
+    /// The stable word in SQL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RouteClass::Pending => "pending",
+            RouteClass::Answered => "answered",
+            RouteClass::Redirected => "redirected",
+            RouteClass::Callee => "callee",
+            RouteClass::NoSuchNumber => "no_such_number",
+            RouteClass::Cancelled => "cancelled",
+            RouteClass::Timeout => "timeout",
+            RouteClass::Network => "network",
+        }
+    }
+}
+
+impl RouteTry {
+    /// Whose doing the outcome of this route was.
+    pub const fn class(&self) -> RouteClass {
+        match self.code {
+            0 => RouteClass::Pending,
+            200..=299 => RouteClass::Answered,
+            300..=399 => RouteClass::Redirected,
+            // 603 and 606 speak for the person called, as 480 does where nobody is there to pick up.
+            480 | 486 | 600 | 603 | 606 => RouteClass::Callee,
+            404 | 410 | 484 | 604 => RouteClass::NoSuchNumber,
+            487 => RouteClass::Cancelled,
+            408 | 504 => RouteClass::Timeout,
+            _ => RouteClass::Network,
+        }
+    }
 }
 
 /// One route that was tried.

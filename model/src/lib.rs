@@ -34,7 +34,7 @@ pub use account::{
 pub use accrual::Accrual;
 pub use alert::{Alert, AlertSeverity, Finding, Measured, Verdict};
 pub use cause::{Cause, Initiator, UnknownWord};
-pub use cdr::{CallStatus, CallType, Cdr, CdrDestination, CdrSource, RouteTry};
+pub use cdr::{CallStatus, CallType, Cdr, CdrDestination, CdrDetail, CdrSource, RouteClass, RouteTry};
 pub use control::Control;
 pub use directory::{Digest, Directory, NumberOwner, Route, Subscriber, Transport, Trunk};
 pub use e164::{E164, InvalidE164};

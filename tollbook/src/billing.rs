@@ -128,6 +128,12 @@ impl<'a> Run<'a> {
         if let Some(why) = self.hold(account, period) {
             return Ok(Outcome::Held(why));
         }
+        let n_up = self.lake.in_progress(account.id, period.start, period.end).await?;
+        if n_up > 0 {
+            return Ok(Outcome::Held(format!(
+                "{n_up} of its calls of this period are still up: run it again when they have ended"
+            )));
+        }
         let usage = self.usage(account, period).await?;
         let billed: Decimal = usage.iter().map(|line| line.cost).sum();
         let posted = self.posted(account, period).await?;

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use model::{
     Account, AccountId, AccountKind, AccountStatus, CallStatus, CallType, CallUid, Cause, Cdr,
-    CdrDestination, CdrId, CdrSource, Charge, Contact, Currency, Direction, Directory, FeeId, FraudPolicy,
-    Initiator, Party, ProfileVersionId, Provider, RatedCdr, SubscriberId, Tenant, TenantId, TrunkId,
+    CdrDestination, CdrDetail, CdrId, CdrSource, Charge, Contact, Currency, Direction, Directory, FeeId,
+    FraudPolicy, Initiator, Party, ProfileVersionId, Provider, RatedCdr, SubscriberId, Tenant, TenantId,
+    TrunkId,
 };
 use rust_decimal::Decimal;
 
@@ -140,6 +141,7 @@ pub(crate) fn answered(name: &str, source: Party, destination: Party, charges: V
         attempts: Vec::new(),
         config_revision: 7,
         partial: false,
+        detail: CdrDetail::default(),
     };
     RatedCdr { cdr, charges }
 }

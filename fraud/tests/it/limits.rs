@@ -159,6 +159,28 @@ fn calls_in_progress_lock_before_they_end_and_are_counted_once() {
     );
 }
 
+/// The record of a call that is up says less often what an estimate says: neither hides the other, and the end counts once.
+#[test]
+fn record_of_a_call_that_is_up_is_one_more_estimate() {
+    check_with(
+        Some(limit(10, LockLevel::Outgoing)),
+        None,
+        "2026-10-05T10:00:00Z call a 900 4 up=true
+         2026-10-05T10:15:30Z running a 4.5
+         2026-10-05T10:00:00Z call a 1800 8 rev=1 up=true
+         2026-10-05T10:30:10Z running b 1.99
+         2026-10-05T10:30:30Z running a 8.1
+         2026-10-05T10:00:00Z call a 1860 8.2 rev=2
+         2026-10-05T10:33:00Z call c 60 1.7",
+        expect![[r#"
+            lock 1 outgoing by fraud since 10-05T10:30:30 until 10-05T22:00:00: spent 10.09 EUR on 2026-10-05, the daily limit is 10 EUR
+              control: 1 is outgoing
+            alert daily_spend 1 2026-10-05: 10.09 EUR of 10 EUR, lock outgoing, to desk@example.org, shown by a b
+              control: end calls of 1
+        "#]],
+    );
+}
+
 #[test]
 fn call_in_progress_that_falls_silent_no_longer_counts() {
     check_with(

@@ -1,6 +1,6 @@
 //! Rated calls as lines of text, and what the desk does as lines of text.
 //!
-//! `START call NAME SECONDS COST`, with `free=`, `reseller=`, `rev=`, `account=` or `currency=` anywhere in it; `TIME running NAME
+//! `START call NAME SECONDS COST`, with `free=`, `reseller=`, `rev=`, `up=true`, `account=` or `currency=` anywhere in it; `TIME running NAME
 //! COST`; `TIME tick`. Account 1 is in Vienna and may spend 10 EUR a day, account 2 has no limit, account 3 is warned at 5, account 4 is in USD.
 
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fraud::FraudDesk;
 use model::{
     Account, AccountId, AccountKind, AccountStatus, Accrual, AlertSeverity, Body, CallStatus, CallType,
-    CallUid, Cause, Cdr, CdrDestination, CdrId, CdrSource, Charge, Contact, Control, Currency, Direction,
-    Directory, Effect, Effects, FraudLimit, FraudPolicy, FraudPrice, FraudUnlock, Initiator, Lock, LockLevel,
-    LockSource, Money, Party, ProfileVersionId, Provider, RatedCdr, Stage, StageInput, StateChange, TenantId,
-    Topic,
+    CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId, CdrSource, Charge, Contact, Control, Currency,
+    Direction, Directory, Effect, Effects, FraudLimit, FraudPolicy, FraudPrice, FraudUnlock, Initiator, Lock,
+    LockLevel, LockSource, Money, Party, ProfileVersionId, Provider, RatedCdr, Stage, StageInput,
+    StateChange, TenantId, Topic,
 };
 use rust_decimal::Decimal;
 
@@ -90,11 +90,13 @@ pub(crate) fn records(script: &str) -> Vec<Body> {
 fn record(line: &str) -> Body {
     let (mut free, mut revision, mut payer, mut currency) = (Decimal::ZERO, 0, 1, Currency::EUR);
     let mut reseller: Option<Decimal> = None;
+    let mut is_up = false;
     let mut words = Vec::new();
     for word in line.split_whitespace() {
         match word.split_once('=') {
             Some(("free", value)) => free = value.parse().unwrap(),
             Some(("reseller", value)) => reseller = Some(value.parse().unwrap()),
+            Some(("up", value)) => is_up = value.parse().unwrap(),
             Some(("rev", value)) => revision = value.parse().unwrap(),
             Some(("account", value)) => payer = value.parse().unwrap(),
             Some(("currency", value)) => currency = value.parse().unwrap(),
@@ -170,7 +172,7 @@ fn record(line: &str) -> Body {
         call_type: CallType::Call,
         status: CallStatus::Ok,
         code: 200,
-        cause: Cause::Normal,
+        cause: if is_up { Cause::InProgress } else { Cause::Normal },
         ended_by: Initiator::Caller,
         init_at: start_at - TimeDelta::seconds(5),
         start_at,
@@ -182,7 +184,8 @@ fn record(line: &str) -> Body {
         codec: String::new(),
         attempts: Vec::new(),
         config_revision: 1,
-        partial: false,
+        partial: is_up,
+        detail: CdrDetail::default(),
     };
     // `-` as the price: the call has no charges at all, like one that was never answered.
     let above = reseller.map(|cost| Charge {

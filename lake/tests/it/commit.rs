@@ -106,6 +106,15 @@ async fn every_column_of_a_call_is_read_back() {
         "carrier_in_tariff_version":7,
         "config_revision":17,
         "partial":false,
+        "reason":null,
+        "refused_by":null,
+        "setup_ms":null,
+        "transport":null,
+        "auth":null,
+        "asserted_identity":null,
+        "diversion":null,
+        "routes":"1:t3:200:answered:1240",
+        "foreign_key":null,
         "day":"2026-10-05"}
         ]
     "#]]

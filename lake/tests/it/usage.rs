@@ -1,7 +1,7 @@
 //! What invoices are made of.
 
 use lake::{IncomingUsage, Lake, UsageLine};
-use model::{AccountId, Currency, Direction, Provider};
+use model::{AccountId, Cause, Currency, Direction, Provider};
 
 use crate::world::{World, at, call, charge, dec, rows, unanswered};
 
@@ -134,4 +134,20 @@ async fn calls_of_an_account_come_newest_first_up_to_the_limit() {
     assert_eq!(calls[2].cost, Some((dec("0.109708"), Currency::EUR)));
     assert_eq!((calls[2].duration_seconds, calls[2].destination.as_str()), (dec("131.65"), "4930555123"));
     assert_eq!(lake.calls_of(CUSTOMER, from, to, 1).await.unwrap(), calls[..1]);
+}
+
+#[tokio::test]
+async fn call_that_is_still_up_is_told_until_its_end_has_come() {
+    let world = World::new();
+    let lake = world.open();
+    let up = || lake.in_progress(CUSTOMER, at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z"));
+    let mut interim = call("a", "2026-10-31T23:50:00Z");
+    interim.cdr.partial = true;
+    interim.cdr.cause = Cause::InProgress;
+    lake.commit(rows(1, vec![call("b", "2026-10-05T08:00:00Z"), interim]), world.now).await.unwrap();
+    assert_eq!(up().await.unwrap(), 1);
+    let mut ended = call("a", "2026-10-31T23:50:00Z");
+    ended.cdr.revision = 1;
+    lake.commit(rows(2, vec![ended]), world.now).await.unwrap();
+    assert_eq!(up().await.unwrap(), 0);
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, TimeDelta, Utc};
 use lake::{Lake, LakeConfig, LaneRows, Watermark};
 use model::{
-    AccountId, CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrId, CdrSource, Charge, Currency,
-    Direction, FeeId, Initiator, Party, ProfileVersionId, Provider, RatedCdr, RouteAction, RouteTry,
-    SubscriberId, TenantId, TrunkId,
+    AccountId, CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId, CdrSource,
+    Charge, Currency, Direction, FeeId, Initiator, Party, ProfileVersionId, Provider, RatedCdr, RouteAction,
+    RouteTry, SubscriberId, TenantId, TrunkId,
 };
 use rust_decimal::Decimal;
 use tempfile::TempDir;
@@ -76,6 +76,7 @@ pub(crate) fn call(uid: &str, start_at: &str) -> RatedCdr {
         }],
         config_revision: 17,
         partial: false,
+        detail: CdrDetail::default(),
     };
     let charges = vec![
         charge(Provider::Customer, 1001, "0.109708"),

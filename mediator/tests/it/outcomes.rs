@@ -2,7 +2,10 @@
 
 use expect_test::expect;
 
-use crate::script::check;
+use mediator::{Mediator, MediatorConfig};
+use model::{AuthMethod, Body, CdrDetail, EventBody, Transport};
+
+use crate::script::{cdrs, check, events, feed};
 
 #[test]
 fn answered_call_is_billed_from_its_answer_by_the_monotonic_clock() {
@@ -167,4 +170,71 @@ fn what_belongs_to_no_call_becomes_an_edr() {
             edr sw1-1-5 security "" -> "auth_failed" of 0: 192.0.2.10:5060 user admin, 3 times: wrong password
         "#]],
     );
+}
+
+#[test]
+fn phones_that_ring_side_by_side_are_one_record_of_the_one_that_answered() {
+    check(
+        "0 attempt
+         0.1 route 1
+         0.1 route 2
+         0.1 route 3
+         3 result 3 486 next
+         4 result 2 200 stop
+         4 answer 2
+         4.1 result 1 487 stop
+         9 end 5 200 normal callee",
+        expect![[r#"
+            a/0 r0 call ok 200 normal by callee | in 12:00:00 start 12:00:04 for 5000000 us, pdd Some(2000000) PCMA/8000 [1:487:stop 2:200:stop 3:486:next] | 11 pays: anna -> 43660555123 as 243660555123
+        "#]],
+    );
+}
+
+#[test]
+fn record_says_what_refused_the_call_and_how_it_came_in() {
+    let mut records = events("0 attempt\n0.01 reject 403 locked_out");
+    for body in &mut records {
+        if let Body::Call(event) = body {
+            if let EventBody::Attempt(attempt) = &mut event.body {
+                attempt.asserted_identity = "<sip:+431234567@example.org>".to_owned();
+                attempt.diversion = "<sip:+439999@example.org>".to_owned();
+            }
+            if let EventBody::Rejected(rejected) = &mut event.body {
+                rejected.object = "account 12 lock 2".to_owned();
+            }
+        }
+    }
+    let effects = feed(&mut Mediator::new(MediatorConfig::default()), &records);
+    let expected = CdrDetail {
+        refused_by: "account 12 lock 2".to_owned(),
+        transport: Some(Transport::Udp),
+        auth: Some(AuthMethod::Digest),
+        asserted_identity: "<sip:+431234567@example.org>".to_owned(),
+        diversion: "<sip:+439999@example.org>".to_owned(),
+        ..CdrDetail::default()
+    };
+    assert_eq!(cdrs(&effects)[0].detail, expected);
+}
+
+/// The end's own Reason goes before the one of the route that failed (RFC 3326).
+#[test]
+fn reason_is_that_of_whoever_had_the_last_word() {
+    let reason_with = |of_end: &str| {
+        let mut records =
+            events("0 attempt\n0.1 route 1\n1 result 1 503 stop\n1 end 0 503 peering_unavailable callee");
+        for body in &mut records {
+            if let Body::Call(event) = body {
+                if let EventBody::RouteResult(result) = &mut event.body {
+                    result.reason = "Q.850;cause=41".to_owned();
+                }
+                if let EventBody::End(end) = &mut event.body {
+                    end.reason = of_end.to_owned();
+                }
+            }
+        }
+        let effects = feed(&mut Mediator::new(MediatorConfig::default()), &records);
+        cdrs(&effects)[0].detail.reason.clone()
+    };
+    assert_eq!(reason_with(""), "Q.850;cause=41");
+    assert_eq!(reason_with("SIP;cause=503"), "SIP;cause=503");
 }

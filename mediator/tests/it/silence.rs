@@ -18,7 +18,9 @@ fn lost_end_closes_the_call_at_its_last_sign_of_life() {
          16300 log
          99999 log",
         expect![[r#"
-            a/0 r0 partial call failed 200 lost_end by switch | in 12:00:00 start 12:00:05 for 1895000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            a/0 r0 partial call ok 200 in_progress by switch | in 12:00:00 start 12:00:05 for 1800000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            a/0 r1 partial call ok 200 in_progress by switch | in 12:00:00 start 12:00:05 for 1895000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            a/0 r2 partial call failed 200 lost_end by switch | in 12:00:00 start 12:00:05 for 1895000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
         "#]],
     );
 }
@@ -55,6 +57,7 @@ fn charge_tick_keeps_a_call_open() {
          14000 tick 13995
          14405 log",
         expect![[r#"
+            a/0 r0 partial call ok 200 in_progress by switch | in 12:00:00 start 12:00:05 for 13995000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
             1 open
         "#]],
     );
@@ -188,6 +191,79 @@ fn call_that_opens_and_closes_within_a_commit_is_written_once() {
     assert_eq!(mediator.take_changes_keys(), ["@clock", "@closed/b", "a"]);
     feed(&mut mediator, &events("3 end 0 486 busy callee seq=9"));
     assert_eq!(mediator.take_changes_keys(), ["@clock", "@closed/a", "-a"]);
+}
+
+#[test]
+fn long_call_has_a_record_every_quarter_of_an_hour_and_its_end_supersedes_them() {
+    check(
+        "0 attempt
+         5 answer 1
+         875 tick 870
+         904 log
+         905 log
+         1775 tick 1770
+         1820 log
+         1900 end 1895 200 normal caller",
+        expect![[r#"
+            a/0 r0 partial call ok 200 in_progress by switch | in 12:00:00 start 12:00:05 for 870000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            a/0 r1 partial call ok 200 in_progress by switch | in 12:00:00 start 12:00:05 for 1770000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            a/0 r2 call ok 200 normal by caller | in 12:00:00 start 12:00:05 for 1895000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn call_that_said_nothing_since_its_last_record_gets_no_other() {
+    check(
+        "0 attempt
+         5 answer 1
+         905 log
+         1805 log
+         2000 hold
+         2705 log",
+        expect![[r#"
+            a/0 r0 partial call ok 200 in_progress by switch | in 12:00:00 start 12:00:05 for 0 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            a/0 r1 partial call ok 200 in_progress by switch | in 12:00:00 start 12:00:05 for 1995000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            1 open
+        "#]],
+    );
+}
+
+#[test]
+fn ringing_call_has_no_record_before_its_answer() {
+    check(
+        "0 attempt
+         1 progress 180
+         2000 log
+         2005 answer 1
+         2900 log
+         2905 log",
+        expect![[r#"
+            a/0 r0 partial call ok 200 in_progress by switch | in 12:00:00 start 12:33:25 for 0 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            1 open
+        "#]],
+    );
+}
+
+#[test]
+fn call_without_an_end_is_closed_after_its_records() {
+    check(
+        "0 attempt
+         5 answer 1
+         905 tick 900
+         20000 log",
+        expect![[r#"
+            a/0 r0 partial call ok 200 in_progress by switch | in 12:00:00 start 12:00:05 for 900000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+            a/0 r1 partial call failed 200 lost_end by switch | in 12:00:00 start 12:00:05 for 900000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+        "#]],
+    );
+}
+
+#[test]
+fn records_of_calls_that_are_up_can_be_switched_off() {
+    let config = MediatorConfig { interim_every: Duration::ZERO, ..MediatorConfig::default() };
+    let shown = crate::script::picture(config, "0 attempt\n5 answer 1\n905 tick 900\n5000 log");
+    assert_eq!(shown, "1 open\n");
 }
 
 /// The keys of the changes; a removal begins with `-`.

@@ -2,11 +2,11 @@
 
 use super::call::{from_party, to_party};
 use super::scalar::{from_number, from_time, required, to_id, to_number, to_time, to_u16};
-use super::words::Word as _;
+use super::words::Word;
 use super::{WireError, proto};
 use crate::{
-    AccountId, CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrId, CdrSource, Edr, EdrKind,
-    Initiator, RouteAction, RouteTry, SubscriberId, TenantId,
+    AccountId, AuthMethod, CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId,
+    CdrSource, Edr, EdrKind, Initiator, RouteAction, RouteTry, SubscriberId, TenantId, Transport,
 };
 
 impl From<&Cdr> for proto::Cdr {
@@ -35,6 +35,7 @@ impl From<&Cdr> for proto::Cdr {
             attempts: cdr.attempts.iter().map(Into::into).collect(),
             config_revision: cdr.config_revision,
             partial: cdr.partial,
+            detail: (cdr.detail != CdrDetail::default()).then(|| (&cdr.detail).into()),
         }
     }
 }
@@ -67,6 +68,41 @@ impl TryFrom<proto::Cdr> for Cdr {
             attempts: cdr.attempts.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             config_revision: cdr.config_revision,
             partial: cdr.partial,
+            detail: cdr.detail.map(TryInto::try_into).transpose()?.unwrap_or_default(),
+        })
+    }
+}
+
+impl From<&CdrDetail> for proto::CdrDetail {
+    fn from(detail: &CdrDetail) -> Self {
+        proto::CdrDetail {
+            reason: detail.reason.clone(),
+            refused_by: detail.refused_by.clone(),
+            setup_us: detail.setup_us,
+            transport: detail.transport.map(Word::to_wire),
+            auth: detail.auth.map(Word::to_wire),
+            asserted_identity: detail.asserted_identity.clone(),
+            diversion: detail.diversion.clone(),
+            foreign_key: detail.foreign_key.clone(),
+        }
+    }
+}
+
+impl TryFrom<proto::CdrDetail> for CdrDetail {
+    type Error = WireError;
+
+    fn try_from(detail: proto::CdrDetail) -> Result<Self, WireError> {
+        let transport = detail.transport.map(|word| Transport::of(word, "CdrDetail.transport"));
+        let auth = detail.auth.map(|word| AuthMethod::of(word, "CdrDetail.auth"));
+        Ok(CdrDetail {
+            reason: detail.reason,
+            refused_by: detail.refused_by,
+            setup_us: detail.setup_us,
+            transport: transport.transpose()?,
+            auth: auth.transpose()?,
+            asserted_identity: detail.asserted_identity,
+            diversion: detail.diversion,
+            foreign_key: detail.foreign_key,
         })
     }
 }

@@ -38,6 +38,7 @@ words! {
         Normal, Busy, NoAnswer, Cancelled, Declined, CalleeUnknown, CalleeOffline, Timeout, PeeringUnavailable,
         NoRoute, LockedOut, LockedIn, MaxCallsOut, MaxCallsIn, MaxCallsPeer, Unauthorised, RelayingDenied, NoCredit,
         Loop, BadRequest, NotAcceptable, Overload, MaxDuration, SessionExpired, RtpTimeout, SwitchRestart, LostEnd,
+        InProgress,
         Killed, Other,
     } unknown: Some(crate::Cause::Other);
     Initiator { Caller, Callee, Switch, Operator } unknown: None;

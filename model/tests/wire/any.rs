@@ -244,14 +244,14 @@ fn cdr() -> BoxedStrategy<Cdr> {
     let outcome =
         (word(CallType::ALL), word(CallStatus::ALL), any::<u16>(), word(Cause::ALL), word(Initiator::ALL));
     let times = (time(), time(), any::<u64>(), any::<Option<u64>>());
-    let rest = (text(), vec(route_try(), 0..3), any::<i64>(), any::<bool>());
+    let rest = (text(), vec(route_try(), 0..3), any::<i64>(), any::<bool>(), cdr_detail());
     (names, sides, outcome, times, rest)
         .prop_map(|(names, sides, outcome, times, rest)| {
             let (id, revision, call, leg, sip_call_id, node, tenant, payer) = names;
             let (source, destination) = sides;
             let (call_type, status, code, cause, ended_by) = outcome;
             let (init_at, start_at, duration_us, pdd_us) = times;
-            let (codec, attempts, config_revision, partial) = rest;
+            let (codec, attempts, config_revision, partial, detail) = rest;
             Cdr {
                 id,
                 revision,
@@ -276,9 +276,28 @@ fn cdr() -> BoxedStrategy<Cdr> {
                 attempts,
                 config_revision,
                 partial,
+                detail,
             }
         })
         .boxed()
+}
+
+fn cdr_detail() -> impl Strategy<Value = CdrDetail> {
+    let how = (option::of(word(Transport::ALL)), option::of(word(AuthMethod::ALL)));
+    (text(), text(), any::<Option<u64>>(), how, text(), text(), text()).prop_map(
+        |(reason, refused_by, setup_us, (transport, auth), asserted_identity, diversion, foreign_key)| {
+            CdrDetail {
+                reason,
+                refused_by,
+                setup_us,
+                transport,
+                auth,
+                asserted_identity,
+                diversion,
+                foreign_key,
+            }
+        },
+    )
 }
 
 fn edr() -> impl Strategy<Value = Edr> {

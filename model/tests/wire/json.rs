@@ -84,7 +84,17 @@ fn rated_call_is_readable() {
                   }
                 ],
                 "config_revision": 88,
-                "partial": false
+                "partial": false,
+                "detail": {
+                  "reason": "",
+                  "refused_by": "",
+                  "setup_us": null,
+                  "transport": null,
+                  "auth": null,
+                  "asserted_identity": "",
+                  "diversion": "",
+                  "foreign_key": ""
+                }
               },
               "charges": [
                 {

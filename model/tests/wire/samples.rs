@@ -81,6 +81,7 @@ pub(crate) fn cdr() -> Cdr {
         }],
         config_revision: 88,
         partial: false,
+        detail: CdrDetail::default(),
     }
 }
 

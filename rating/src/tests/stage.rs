@@ -8,9 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use expect_test::{Expect, expect};
 use model::{
     Account, AccountId, AccountKind, AccountStatus, Body, CallStatus, CallType, CallUid, Cause, Cdr,
-    CdrDestination, CdrId, CdrSource, Contact, Currency, Direction, Directory, Effect, Effects, FraudPolicy,
-    Initiator, Party, ProfileId, ProfileMapping, ProfileVersionId, Stage, StageInput, SubscriberId,
-    TariffVersion, TenantId, TrunkId,
+    CdrDestination, CdrDetail, CdrId, CdrSource, Contact, Currency, Direction, Directory, Effect, Effects,
+    FraudPolicy, Initiator, Party, ProfileId, ProfileMapping, ProfileVersionId, Stage, StageInput,
+    SubscriberId, TariffVersion, TenantId, TrunkId,
 };
 use rust_decimal::Decimal;
 
@@ -76,6 +76,7 @@ fn cdr(source: Party, destination: Party) -> Cdr {
         attempts: Vec::new(),
         config_revision: 1,
         partial: false,
+        detail: CdrDetail::default(),
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) async fn audit(config: &Config) -> anyhow::Result<()> {
         if let Err(why) = &checked {
             println!("          {why}");
         }
-        let found = Log::read(log).await.context("read the event log")?;
+        let found = Log::read(log, config.exports.answered_only).await.context("read the event log")?;
         let requested = store.suspense_requested(u32::MAX).await?.len() as u64;
         let n_waiting = found.waiting(&positions) + requested;
         println!("          {n_waiting} records are still to be worked off");
@@ -221,8 +221,8 @@ fn fault_in_words(fault: &AuditFault) -> String {
 /// What the lanes say of themselves.
 struct Stages {
     counts: BTreeMap<&'static str, Counts>,
-    /// Calls that the mediator holds open, by name.
-    open_calls: BTreeSet<String>,
+    /// Legs that the mediator holds open, which have no record yet.
+    open_legs: BTreeSet<CdrId>,
     /// Rated calls that the lake could not hold, and was not given again.
     suspended_by_lake: u64,
 }
@@ -230,15 +230,17 @@ struct Stages {
 impl Stages {
     async fn load(store: &Store) -> anyhow::Result<Self> {
         let mut counts = BTreeMap::new();
-        let mut open_calls = BTreeSet::new();
+        let mut open_legs = BTreeSet::new();
         for (stage, _) in STAGES.iter().rev() {
             let mut total = Counts::default();
             for lane in store.load_lanes(stage).await? {
                 for (key, value) in lane.state {
                     if key == COUNTS_KEY {
                         total.add(Counts::from_bytes(&value).context("read the counters of a lane")?);
-                    } else if *stage == "mediator" && mediator::is_open_call_key(&key) {
-                        open_calls.insert(key);
+                    } else if *stage == "mediator" {
+                        let legs = mediator::legs_without_record(&key, &value)
+                            .map_err(|why| anyhow::anyhow!("read the open calls of a lane: {why}"))?;
+                        open_legs.extend(legs.iter().map(|(call, leg)| CdrId::derive(call, *leg)));
                     }
                 }
             }
@@ -246,7 +248,7 @@ impl Stages {
         }
         let held = store.suspense_held().await?;
         let suspended_by_lake = held.iter().filter(|(stage, _)| stage == LAKE).count() as u64;
-        Ok(Self { counts, open_calls, suspended_by_lake })
+        Ok(Self { counts, open_legs, suspended_by_lake })
     }
 
     fn of(&self, stage: &str) -> Counts {
@@ -259,7 +261,7 @@ impl Stages {
     fn equations(&self, lake: Option<&(Lake, Vec<Version>)>, state: At) -> Vec<(bool, String)> {
         let (mediator, rating) = (self.of("mediator"), self.of("rating"));
         let (ledger, exports, fraud) = (self.of("ledger"), self.of("exports"), self.of("fraud"));
-        let n_open = self.open_calls.len() as u64;
+        let n_open = self.open_legs.len() as u64;
         let cdrs = rating.cdrs_in + rating.revisions_in;
         // What came again out of suspense is told where there is any.
         let again = |counts: Counts| match counts.resubmitted {
@@ -351,9 +353,11 @@ type Place = (u32, u64);
 /// What lies on the bus, by identity; the same record appended twice by a replay counts once.
 #[derive(Default)]
 struct Log {
-    calls: BTreeMap<CdrId, (String, Place)>,
+    calls: BTreeMap<CdrId, Place>,
     cdrs: BTreeMap<Version, Place>,
     rated: BTreeMap<Version, Place>,
+    /// Of these, the ones that no file is to have: written while the call was up, or left out by the configuration.
+    not_for_files: BTreeSet<Version>,
     postings: BTreeMap<PostingId, Place>,
     /// Records that cannot be read.
     unreadable: Vec<(Topic, Place)>,
@@ -374,7 +378,7 @@ impl std::fmt::Display for Version {
 }
 
 impl Log {
-    async fn read(bus: &dyn Bus) -> Result<Self, BusError> {
+    async fn read(bus: &dyn Bus, answered_only: bool) -> Result<Self, BusError> {
         let mut log = Log::default();
         for topic in [Topic::Calls, Topic::Cdrs, Topic::Rated, Topic::Postings] {
             for partition in 0..bus.partitions() {
@@ -391,7 +395,7 @@ impl Log {
                                 {
                                     log.resent.insert((stage.to_owned(), cdr), place);
                                 }
-                                log.saw(record.body, place);
+                                log.saw(record.body, place, answered_only);
                             }
                             Err(_) => log.unreadable.push((topic, place)),
                         }
@@ -404,19 +408,23 @@ impl Log {
         Ok(log)
     }
 
-    fn saw(&mut self, body: Body, place: Place) {
+    fn saw(&mut self, body: Body, place: Place, answered_only: bool) {
         match body {
             Body::Call(event) => {
                 if let (EventBody::Attempt(_), Some(call)) = (&event.body, &event.call) {
                     let id = CdrId::derive(call, event.leg);
-                    self.calls.entry(id).or_insert_with(|| (call.to_string(), place));
+                    self.calls.entry(id).or_insert(place);
                 }
             }
             Body::Cdr(cdr) => {
                 self.cdrs.entry(Version(cdr.id, cdr.revision)).or_insert(place);
             }
             Body::Rated(rated) => {
-                self.rated.entry(Version(rated.cdr.id, rated.cdr.revision)).or_insert(place);
+                let version = Version(rated.cdr.id, rated.cdr.revision);
+                self.rated.entry(version).or_insert(place);
+                if rated.cdr.is_in_progress() || answered_only && !rated.cdr.is_answered() {
+                    self.not_for_files.insert(version);
+                }
             }
             Body::Posting(posting) => {
                 self.postings.entry(posting.id).or_insert(place);
@@ -470,15 +478,15 @@ impl Log {
         let lost: Vec<CdrId> = self
             .calls
             .iter()
-            .filter(|(id, (uid, place))| {
+            .filter(|(id, place)| {
                 has_passed("mediator", place)
                     && !with_cdr.contains(id)
-                    && !stages.open_calls.contains(uid)
+                    && !stages.open_legs.contains(id)
                     && !is_suspended("mediator", id)
             })
             .map(|(id, _)| *id)
             .collect();
-        let n_open = stages.open_calls.len();
+        let n_open = stages.open_legs.len();
         let text = format!(
             "{} calls: each has a CDR ({}), is open or in suspense; {n_open} are open",
             self.calls.len(),
@@ -507,9 +515,15 @@ impl Log {
             .map(|(cdr, revision)| Version(cdr, revision))
             .collect();
         let not_queued = missing(&self.rated, |version, place| {
-            !has_passed("exports", place) || queued.contains(version) || is_suspended("exports", &version.0)
+            !has_passed("exports", place)
+                || self.not_for_files.contains(version)
+                || queued.contains(version)
+                || is_suspended("exports", &version.0)
         });
-        let text = format!("{} rated calls: each is queued for the operator's file", self.rated.len());
+        let text = format!(
+            "{} rated calls: each is queued for the operator's file",
+            self.rated.len() - self.not_for_files.len()
+        );
         report.covered(&not_queued, &text);
 
         let posted: BTreeSet<PostingId> = store.posting_ids().await?.into_iter().collect();
