@@ -10,5 +10,6 @@
 mod bad_input;
 mod crash;
 mod floor_plan;
+mod kills;
 mod rig;
 mod sipp_call;

@@ -29,6 +29,11 @@ pub(crate) fn tollbook_path() -> PathBuf {
     path
 }
 
+/// A scenario of sipp's.
+pub(crate) fn scenario(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sipp").join(name)
+}
+
 /// Runs the program to its end.
 pub(crate) fn tollbook(args: &[&str]) -> Output {
     Command::new(tollbook_path()).args(args).stdin(Stdio::null()).output().unwrap()

@@ -8,12 +8,9 @@ use std::process::{Command, Stdio};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::rig::{
-    Installation, Running, eventually, free_address, have, printed, tollbook, tollbook_path, write_file,
+    Installation, Running, eventually, free_address, have, printed, scenario, tollbook, tollbook_path,
+    write_file,
 };
-
-fn scenario(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("sipp").join(name)
-}
 
 /// A carrier's gateway that answers everything.
 fn gateway(at: SocketAddr) -> Running {

@@ -199,16 +199,14 @@ fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, is_stormy: bool
 }
 
 fn entries_of(bus: &dyn Bus, body: &Body) -> Vec<Entry> {
-    match body {
-        Body::Call(event) => event_writer::entries_of(bus, event.clone()),
-        other => {
-            let record = Record { origin: None, body: other.clone() };
-            [Topic::Calls, Topic::Cdrs, Topic::Rated]
-                .into_iter()
-                .flat_map(|topic| event_writer::to_every_partition(bus, topic, &record))
-                .collect()
-        }
+    if let Body::Call(event) = body {
+        return event_writer::entries_of(bus, event.clone());
     }
+    let record = Record { origin: None, body: body.clone() };
+    [Topic::Calls, Topic::Cdrs, Topic::Rated]
+        .into_iter()
+        .flat_map(|topic| event_writer::to_every_partition(bus, topic, &record))
+        .collect()
 }
 
 fn outcome(house: &House) -> Outcome {

@@ -59,10 +59,13 @@ impl Chaos {
     }
 }
 
+/// What lies in one lane, in its order.
+type Payloads = Vec<Vec<u8>>;
+
 /// The log: durable, so it outlives every crash.
 pub(super) struct MemoryBus {
     partitions: u32,
-    lanes: Mutex<HashMap<(Topic, u32), Vec<Vec<u8>>>>,
+    lanes: Mutex<HashMap<(Topic, u32), Payloads>>,
     weather: Weather,
 }
 
@@ -71,7 +74,7 @@ impl MemoryBus {
         Self { partitions, lanes: Mutex::default(), weather }
     }
 
-    pub(super) fn all(&self, topic: Topic, partition: u32) -> Vec<Vec<u8>> {
+    pub(super) fn all(&self, topic: Topic, partition: u32) -> Payloads {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.get(&(topic, partition)).cloned().unwrap_or_default()
     }
