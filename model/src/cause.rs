@@ -112,6 +112,22 @@ named_enum! {
         InProgress = "in_progress",
         /// Ended by an operator or by the fraud desk.
         Killed = "killed",
+        /// The number called is on a list of the caller or of its account.
+        BlockedOut = "block_out",
+        /// The caller is on a list of the callee, or hides its number from one who does not want that.
+        BlockedIn = "block_in",
+        /// The caller's NCOS level does not allow the number.
+        Ncos = "block_ncos",
+        /// The subscriber may not call from that address.
+        SourceRefused = "unauth_caller_ip",
+        /// The caller may not use the calling number it gave.
+        CliRefused = "cli_refused",
+        /// The device is of a kind that is refused.
+        UserAgentRefused = "ua_refused",
+        /// More new calls a second than allowed.
+        RateLimited = "rate_limited",
+        /// A forward led back to somebody the call has been at.
+        ForwardLoop = "cf_loop",
         /// Anything else; the SIP code says more.
         Other = "other",
     }

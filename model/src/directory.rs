@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
 use crate::{
-    Account, AccountId, E164, Lock, ProfileLimits, RouteId, SubscriberId, TariffVersion, Tenant, TenantId,
-    TrunkId,
+    Account, AccountId, CallingRules, E164, Lock, ProfileLimits, RouteId, SubscriberId, TariffVersion,
+    Tenant, TenantId, TrunkId,
 };
 
 named_enum! {
@@ -47,6 +47,9 @@ pub struct Directory {
     /// Spend limits by profile, for accounts without their own.
     #[serde(default)]
     pub profile_limits: Vec<ProfileLimits>,
+    /// What the switch alone asks about all of these.
+    #[serde(default)]
+    pub calling: CallingRules,
 }
 
 /// A SIP identity.

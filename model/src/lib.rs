@@ -6,6 +6,7 @@
 mod account;
 mod accrual;
 mod alert;
+mod calling;
 mod cause;
 mod cdr;
 mod control;
@@ -33,6 +34,11 @@ pub use account::{
 };
 pub use accrual::Accrual;
 pub use alert::{Alert, AlertSeverity, Finding, Measured, Verdict};
+pub use calling::{
+    AccountCalling, BlockList, CallForward, CallingRules, CliPolicy, CountryDialling, ForwardKind, ListMode,
+    NcosLevel, NumberSource, OutForm, RewriteRule, RewriteSet, RouteCalling, SubscriberCalling,
+    TenantCalling, TrunkCalling, TrunkLogin,
+};
 pub use cause::{Cause, Initiator, UnknownWord};
 pub use cdr::{CallStatus, CallType, Cdr, CdrDestination, CdrDetail, CdrSource, RouteClass, RouteTry};
 pub use control::Control;

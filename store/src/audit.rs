@@ -52,7 +52,7 @@ pub enum AuditFault {
 }
 
 /// Every table, for counting.
-const TABLES: [&str; 39] = [
+const TABLES: [&str; 40] = [
     "accounts",
     "alert_notes",
     "alerts",
@@ -60,6 +60,7 @@ const TABLES: [&str; 39] = [
     "audit_log",
     "balances",
     "billing_profiles",
+    "calling_rules",
     "contacts",
     "export_files",
     "export_rows",

@@ -9,6 +9,7 @@ use model::{
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use crate::calling::load_calling;
 use crate::fraud_desk::load_locks;
 use crate::limits::{load_account_limits, load_profile_limits};
 use crate::sql::{Bind, Columns, cells, query, unreadable};
@@ -79,6 +80,7 @@ pub(crate) async fn load_directory(conn: &mut AnyConnection) -> Result<Directory
         locks: load_locks(conn).await?,
         tariffs: load_versions(conn).await?,
         profile_limits: load_profile_limits(conn).await?,
+        calling: load_calling(conn).await?,
     })
 }
 

@@ -3,6 +3,8 @@
 //! Objects are found by their natural key. What is alike is left alone; if all of it is, the revision stays. Nothing is
 //! deleted: an account is terminated, a trunk disabled, a number's ownership closed.
 
+mod calling;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
@@ -108,7 +110,9 @@ impl Store {
             Import { tx, there, revision, now, report, profiles, account_places, subscriber_places };
         import.load_profiles().await?;
         for new in &world.tenants {
+            let before = import.report.tenants;
             import.tenant(new).await?;
+            import.tenant_calling(new, before).await?;
         }
         for new in &world.tariffs {
             import.tariff(new).await?;
@@ -117,15 +121,24 @@ impl Store {
             import.profile_limits(new).await?;
         }
         import.accounts(&world.accounts).await?;
+        for new in &world.accounts {
+            import.account_calling(new).await?;
+        }
         for new in &world.subscribers {
+            let before = import.report.subscribers;
             import.subscriber(new).await?;
+            import.subscriber_calling(new, before).await?;
         }
         import.numbers(&world.subscribers).await?;
         for new in &world.trunks {
+            let before = import.report.trunks;
             import.trunk(new).await?;
+            import.trunk_calling(new, before).await?;
         }
         for new in &world.routes {
+            let before = import.report.routes;
             import.route(new).await?;
+            import.route_calling(new, before).await?;
         }
         import.finish(actor).await
     }

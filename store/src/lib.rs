@@ -10,6 +10,7 @@
 mod alert_cases;
 mod alert_mail;
 mod audit;
+mod calling;
 mod directory;
 mod error;
 mod export_queue;

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use model::{
-    AccountKind, AccountStatus, Address, Contact, Currency, E164, FraudLimit, FraudPolicy, TariffVersion,
-    Transport,
+    AccountCalling, AccountKind, AccountStatus, Address, Contact, Currency, E164, FraudLimit, FraudPolicy,
+    RouteCalling, SubscriberCalling, TariffVersion, TenantCalling, Transport, TrunkCalling,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
@@ -50,6 +50,9 @@ pub struct NewTenant {
     /// Of its periods.
     #[serde(default = "utc")]
     pub timezone: Tz,
+    /// What the switch alone asks about it.
+    #[serde(default)]
+    pub calling: TenantCalling,
 }
 
 /// An account.
@@ -94,6 +97,9 @@ pub struct NewAccount {
     /// From when. `None`: for an account without any profile always, else from the time of the import.
     #[serde(default)]
     pub valid_from: Option<DateTime<Utc>>,
+    /// What the switch alone asks about it.
+    #[serde(default)]
+    pub calling: AccountCalling,
 }
 
 /// Spend limits of every account that a profile prices; a limit of the account itself stands in their place.
@@ -142,6 +148,9 @@ pub struct NewSubscriber {
     /// `None`: derived from username and domain.
     #[serde(default)]
     pub uuid: Option<String>,
+    /// What the switch alone asks about it.
+    #[serde(default)]
+    pub calling: SubscriberCalling,
 }
 
 impl std::fmt::Debug for NewSubscriber {
@@ -178,6 +187,9 @@ pub struct NewTrunk {
     /// In use.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// What the switch alone asks about it.
+    #[serde(default)]
+    pub calling: TrunkCalling,
 }
 
 /// A route.
@@ -195,6 +207,9 @@ pub struct NewRoute {
     /// Share among equals.
     #[serde(default = "one")]
     pub weight: u32,
+    /// What the switch alone asks about it.
+    #[serde(default)]
+    pub calling: RouteCalling,
 }
 
 /// One tariff version.

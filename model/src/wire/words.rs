@@ -39,7 +39,7 @@ words! {
         NoRoute, LockedOut, LockedIn, MaxCallsOut, MaxCallsIn, MaxCallsPeer, Unauthorised, RelayingDenied, NoCredit,
         Loop, BadRequest, NotAcceptable, Overload, MaxDuration, SessionExpired, RtpTimeout, SwitchRestart, LostEnd,
         InProgress,
-        Killed, Other,
+        Killed, BlockedOut, BlockedIn, Ncos, SourceRefused, CliRefused, UserAgentRefused, RateLimited, ForwardLoop, Other,
     } unknown: Some(crate::Cause::Other);
     Initiator { Caller, Callee, Switch, Operator } unknown: None;
     CallType { Call, Cfu, Cfb, Cft, Cfna, Cfr, Cfo, Xfer } unknown: None;

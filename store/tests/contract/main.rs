@@ -77,6 +77,7 @@ on_both! {
         console_and_audit_see_the_latest_first;
     provisioning:
         imported_world_is_read_back,
+        calling_rules_are_read_back_and_a_change_of_them_alone_is_a_change,
         same_world_again_changes_nothing,
         changed_price_becomes_a_version_and_the_old_one_stays,
         version_is_never_replaced,

@@ -1,6 +1,6 @@
 //! Import, and the snapshot that comes out.
 
-use model::{Account, AccountKind, Directory, E164, SubscriberId};
+use model::{Account, AccountKind, CallForward, Directory, E164, ForwardKind, RouteCalling, SubscriberId};
 use store::{ImportCount, StoreError};
 
 use crate::database::Database;
@@ -229,4 +229,37 @@ pub(crate) async fn profile_changes_from_its_date_on(db: Database) {
     assert_eq!(profile_of(&directory, "acme", "2026-12-01T00:00:00Z"), "gold");
     assert_eq!(profile_of(&directory, "north", "2026-12-01T00:00:00Z"), "retail");
     assert!(!db.store.import(&moved, second(200), "eve").await.unwrap().is_changed);
+}
+
+pub(crate) async fn calling_rules_are_read_back_and_a_change_of_them_alone_is_a_change(db: Database) {
+    let mut world = world();
+    world.tenants[0].calling.emergency = vec!["112".parse().unwrap()];
+    world.subscribers[0].calling.country_code = "43".to_owned();
+    world.subscribers[0].calling.forwards = vec![CallForward {
+        when: ForwardKind::Busy,
+        to: "0512900200".to_owned(),
+        after_seconds: 20,
+        enabled: true,
+    }];
+    world.accounts[0].calling.calls_per_second = Some(3);
+    world.routes[0].calling.stopper = true;
+    db.store.import(&world, second(0), "eve").await.unwrap();
+    let directory = db.store.directory().await.unwrap();
+    let calling = &directory.calling;
+    assert_eq!(calling.tenants.values().collect::<Vec<_>>(), [&world.tenants[0].calling]);
+    assert_eq!(calling.subscribers.values().collect::<Vec<_>>(), [&world.subscribers[0].calling]);
+    assert_eq!(calling.trunks[&directory.trunks[0].id], world.trunks[0].calling);
+    assert_eq!(calling.routes[&directory.routes[0].id], world.routes[0].calling);
+    let acme = account_of(&directory, "acme").id;
+    assert_eq!(calling.accounts[&acme].calls_per_second, Some(3));
+
+    let again = db.store.import(&world, second(1), "eve").await.unwrap();
+    assert!(!again.is_changed);
+    world.subscribers[0].calling.forwards.clear();
+    world.routes[0].calling = RouteCalling::default();
+    let changed = db.store.import(&world, second(2), "eve").await.unwrap();
+    assert_eq!((changed.subscribers.changed, changed.routes.changed, changed.trunks.changed), (1, 1, 0));
+    let calling = db.store.directory().await.unwrap().calling;
+    assert!(calling.routes.is_empty(), "rules that say nothing are not kept");
+    assert!(calling.subscribers.values().all(|rules| rules.forwards.is_empty()));
 }

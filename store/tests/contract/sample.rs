@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    AccountId, AccountKind, AccountStatus, Address, Alert, AlertId, AlertSeverity, BillingProfile, CallUid,
-    CdrId, Contact, Currency, Direction, Fee, FeeId, FeeMatch, FraudCompat, FraudLimit, FraudPolicy,
-    FraudPrice, FraudUnlock, LedgerAccount, Lock, LockLevel, LockSource, MatchMode, Money, OffPeakSpecial,
-    OffPeakWeekday, PeakSplit, Posting, PostingId, PostingReason, ProfileId, ProfileVersionId, Rate,
-    Rounding, TariffVersion, TenantId, Transport,
+    AccountCalling, AccountId, AccountKind, AccountStatus, Address, Alert, AlertId, AlertSeverity,
+    BillingProfile, CallUid, CdrId, Contact, Currency, Direction, Fee, FeeId, FeeMatch, FraudCompat,
+    FraudLimit, FraudPolicy, FraudPrice, FraudUnlock, LedgerAccount, Lock, LockLevel, LockSource, MatchMode,
+    Money, OffPeakSpecial, OffPeakWeekday, PeakSplit, Posting, PostingId, PostingReason, ProfileId,
+    ProfileVersionId, Rate, Rounding, RouteCalling, SubscriberCalling, TariffVersion, TenantCalling,
+    TenantId, Transport, TrunkCalling,
 };
 use rust_decimal::Decimal;
 use store::{
@@ -140,6 +141,7 @@ pub(crate) fn account(handle: &str, kind: AccountKind, reseller: Option<&str>) -
         },
         profile: Some("retail".to_owned()),
         valid_from: None,
+        calling: AccountCalling::default(),
     }
 }
 
@@ -155,6 +157,7 @@ pub(crate) fn subscriber(username: &str, account: &str, numbers: &[&str]) -> New
         cli: numbers.first().map(|number| number.parse().unwrap()),
         calls_max: None,
         uuid: None,
+        calling: SubscriberCalling::default(),
     }
 }
 
@@ -240,6 +243,7 @@ pub(crate) fn world() -> World {
             contact: contact("Vox"),
             currency: Currency::EUR,
             timezone: "Europe/Vienna".parse().unwrap(),
+            calling: TenantCalling::default(),
         }],
         accounts: vec![
             account("acme", AccountKind::Customer, Some("north")),
@@ -260,12 +264,14 @@ pub(crate) fn world() -> World {
             tech_prefix: "99".to_owned(),
             calls_max: Some(0),
             enabled: true,
+            calling: TrunkCalling { register: true, ..TrunkCalling::default() },
         }],
         routes: vec![NewRoute {
             prefix: "49".to_owned(),
             trunk: "globex-1".to_owned(),
             priority: 1,
             weight: 3,
+            calling: RouteCalling::default(),
         }],
         tariffs: vec![tariff("retail", "2026-01-01T00:00:00Z", vec![fee("49", "0.05"), fee("43", "0.03")])],
     }
