@@ -130,5 +130,6 @@ fn directory(trunk: SocketAddr, source: Option<String>) -> Directory {
         locks: Vec::new(),
         tariffs: Vec::new(),
         profile_limits: Vec::new(),
+        calling: model::CallingRules::default(),
     }
 }

@@ -1,8 +1,12 @@
 //! Configuration of the switch: the doc comments are its manual.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::b2bua::Network;
+use crate::rules::ShellList;
 
 /// Calls in progress at most, unless configured otherwise. At 6 kB of state a call this is 120 MB, half of what our
 /// smallest machine has to spare.
@@ -19,6 +23,43 @@ pub enum DigestAlgorithm {
     Md5,
 }
 
+/// Section `[switch.tls]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Address and port of the TLS socket, such as `"0.0.0.0:5061"`.
+    pub listen: SocketAddr,
+    /// File with our certificate and those that lead to the root, PEM. It is read again when it changes.
+    pub certificate: PathBuf,
+    /// File with its private key, PEM.
+    pub key: PathBuf,
+    /// File with the roots we trust, PEM: for the certificates of trunks, and of peers that connect to us where `clients` asks for one.
+    pub roots: Option<PathBuf>,
+    /// Whether those who connect must show a certificate. Default: `"none"`.
+    #[serde(default)]
+    pub clients: ClientCertificates,
+    /// Whether the certificates of trunks are checked. Default: true.
+    #[serde(default = "yes")]
+    pub verify_trunks: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Whether those who connect by TLS must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificates {
+    /// They are not asked.
+    #[default]
+    None,
+    /// One that is shown must be good.
+    Optional,
+    /// Without a good one there is no connection.
+    Required,
+}
+
 /// Section `[switch]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -27,6 +68,10 @@ pub struct SwitchConfig {
     pub node: String,
     /// Address and port of the UDP socket. Default: `"0.0.0.0:5060"`.
     pub listen: SocketAddr,
+    /// Whether TCP is served too, on the same address and port. Default: true.
+    pub tcp: bool,
+    /// TLS, if it is served: section `[switch.tls]`. Default: not.
+    pub tls: Option<TlsConfig>,
     /// Address that peers are told to answer to (Via, Contact), where it differs from `listen`: behind a NAT, or when
     /// listening on all interfaces of a machine with several. Default: the address of the interface that leads out.
     pub advertise: Option<SocketAddr>,
@@ -42,6 +87,15 @@ pub struct SwitchConfig {
     pub route_seconds_max: u32,
     /// Routes tried for one call at most. Default: 5.
     pub route_attempts_max: u16,
+    /// Seconds within which a next route may be begun; later a failing call ends. Default: 60.
+    pub setup_seconds_max: u32,
+    /// Session interval that we ask for (RFC 4028), seconds; 0 asks for none. Default: 1800.
+    pub session_seconds: u32,
+    /// Shortest session interval that is accepted; a shorter wish gets 422. Default: 90.
+    pub session_seconds_min: u32,
+    /// Seconds after which a side without session timer is asked whether the call is still there, so that a lost BYE is not
+    /// billed for hours; rounded up to a multiple of `charge_tick_seconds`; 0 does not ask. Default: 60.
+    pub alive_seconds: u32,
     /// Seconds between two signs of life (`charge_tick` events) of an answered call. Default: 30.
     pub charge_tick_seconds: u32,
     /// Shortest registration accepted, seconds; a shorter wish gets 423. Default: 60.
@@ -56,6 +110,19 @@ pub struct SwitchConfig {
     /// first challenge and know only MD5: for them, put `"MD5"` first. Some give up when any challenge names an algorithm they do
     /// not know (baresip 1.0): for them, `["MD5"]` alone. Default: `["SHA-256", "MD5"]`.
     pub digest_algorithms: Vec<DigestAlgorithm>,
+    /// Requests a second that may come from one address without leading anywhere (challenged, refused, malformed); 0 never bans. Those
+    /// whose credentials turn out right are not counted. Default: 50.
+    pub flood_per_second: u32,
+    /// And so many at once. Default: 200.
+    pub flood_burst: u32,
+    /// Wrong passwords from one address before it is shut out; two a minute are forgiven; 0 never bans. Default: 10.
+    pub auth_failures_max: u32,
+    /// Seconds an address is shut out the first time; each further time twice as long, up to a day. Default: 300.
+    pub ban_seconds: u32,
+    /// Addresses and networks that are never shut out, besides those of trunks, such as `"192.0.2.0/28"`. Default: none.
+    pub never_banned: Vec<String>,
+    /// User-Agents whose requests are dropped without an answer, as shell patterns. Default: the scanners everybody knows.
+    pub scanners: Vec<String>,
     /// Seconds a refused peer is asked to wait (`Retry-After`) when we are full, draining or cannot write. Default: 5.
     pub retry_after_seconds: u32,
 }
@@ -66,18 +133,32 @@ impl Default for SwitchConfig {
             node: "sw1".to_owned(),
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)),
             advertise: None,
+            tcp: true,
+            tls: None,
             domain: "localhost".to_owned(),
             calls_max: CALLS_ACTIVE_MAX,
             call_seconds_max: 14_400,
             ring_seconds_max: 180,
             route_seconds_max: 4,
             route_attempts_max: 5,
+            setup_seconds_max: 60,
+            session_seconds: 1_800,
+            session_seconds_min: 90,
+            alive_seconds: 60,
             charge_tick_seconds: 30,
             register_seconds_min: 60,
             register_seconds_max: 3_600,
             contacts_max: 5,
             nonce_seconds: 300,
             digest_algorithms: vec![DigestAlgorithm::Sha256, DigestAlgorithm::Md5],
+            flood_per_second: 50,
+            flood_burst: 200,
+            auth_failures_max: 10,
+            ban_seconds: 300,
+            never_banned: Vec::new(),
+            scanners: ["friendly-scanner*", "sipvicious*", "sipcli*", "sip-scan*", "sundayddr*", "pplsip*"]
+                .map(str::to_owned)
+                .to_vec(),
             retry_after_seconds: 5,
         }
     }
@@ -118,6 +199,7 @@ impl SwitchConfig {
             ("route_seconds_max", self.route_seconds_max),
             ("route_attempts_max", u32::from(self.route_attempts_max)),
             ("charge_tick_seconds", self.charge_tick_seconds),
+            ("setup_seconds_max", self.setup_seconds_max),
             ("register_seconds_min", self.register_seconds_min),
             ("contacts_max", self.contacts_max),
             ("nonce_seconds", self.nonce_seconds),
@@ -125,6 +207,35 @@ impl SwitchConfig {
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("switch.{key} must be at least 1"));
         }
+        if self.session_seconds > 0 && self.session_seconds < self.session_seconds_min {
+            return Err(format!(
+                "switch.session_seconds = {} must be 0 or at least switch.session_seconds_min = {}",
+                self.session_seconds, self.session_seconds_min
+            ));
+        }
+        if self.session_seconds_min < 90 {
+            return Err("switch.session_seconds_min must be at least 90 (RFC 4028, 4)".to_owned());
+        }
+        if let Some(tls) = &self.tls
+            && tls.listen.port() == self.listen.port()
+            && self.tcp
+        {
+            return Err(
+                "switch.tls.listen must have another port than switch.listen; 5061 is usual".to_owned()
+            );
+        }
+        if let Some(tls) = &self.tls
+            && tls.clients != ClientCertificates::None
+            && tls.roots.is_none()
+        {
+            return Err("switch.tls.roots must name the roots that client certificates lead to".to_owned());
+        }
+        if let Some(bad) = self.never_banned.iter().find(|text| Network::parse(text).is_none()) {
+            return Err(format!(
+                "switch.never_banned: {bad:?} is no address or network; write it like \"192.0.2.0/28\""
+            ));
+        }
+        ShellList::compile(&self.scanners, true).map_err(|why| format!("switch.scanners: {why}"))?;
         if self.digest_algorithms.is_empty() {
             return Err(
                 "switch.digest_algorithms must name at least one, such as [\"SHA-256\", \"MD5\"]".to_owned()

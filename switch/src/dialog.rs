@@ -3,8 +3,9 @@
 //! In: the message that set it up. Out: requests ready to be sent, but for the transaction. Where they are sent to is the
 //! caller's business: a phone behind a NAT is reached where it came from, whatever its Contact says.
 
-use std::net::SocketAddr;
+use model::Transport;
 
+use crate::hop::{Addresses, Hop};
 use crate::message::{HeaderName, Message, NameAddr, Uri, Writer, route_set};
 use crate::transaction::ClientId;
 
@@ -25,12 +26,12 @@ pub(crate) struct Dialog {
     /// Highest of theirs.
     pub(crate) remote_cseq: u32,
     /// Where our requests go.
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Hop,
 }
 
 impl Dialog {
     /// As the called side, from the INVITE that came from `peer`.
-    pub(crate) fn of_invite(invite: &Message<'_>, local_tag: &str, peer: SocketAddr) -> Option<Self> {
+    pub(crate) fn of_invite(invite: &Message<'_>, local_tag: &str, peer: Hop) -> Option<Self> {
         let from = invite.from()?;
         Some(Self {
             call_id: invite.call_id()?.into(),
@@ -47,7 +48,7 @@ impl Dialog {
     }
 
     /// As the calling side, from our `invite` and an answer of `peer` that carries a tag.
-    pub(crate) fn of_answer(invite: &Message<'_>, answer: &Message<'_>, peer: SocketAddr) -> Option<Self> {
+    pub(crate) fn of_answer(invite: &Message<'_>, answer: &Message<'_>, peer: Hop) -> Option<Self> {
         let from = invite.from()?;
         let local = invite.value(HeaderName::From)?;
         // The tag is the last thing we write into From.
@@ -79,10 +80,12 @@ impl Dialog {
             Some(route) => NameAddr::parse(route).and_then(|route| route.parse_uri()),
             None => Uri::parse(&self.target),
         };
-        if let Some(address) =
-            first.and_then(|uri| uri.socket_address()).filter(|address| address.port() != 0)
-        {
-            self.peer = address;
+        // A connection that is up is kept: the Contact behind it may be out of reach.
+        if self.peer.is_reliable() {
+            return;
+        }
+        if let Some(hop) = first.and_then(|uri| Hop::of_uri(&uri, Transport::Udp)) {
+            self.peer = hop;
         }
     }
 
@@ -97,7 +100,7 @@ impl Dialog {
         method: &[u8],
         cseq: Option<u32>,
         branch: ClientId,
-        local_address: SocketAddr,
+        addresses: Addresses,
     ) -> Writer {
         let number = cseq.unwrap_or_else(|| {
             self.local_cseq += 1;
@@ -110,7 +113,7 @@ impl Dialog {
         cseq.push(b' ');
         cseq.extend_from_slice(method);
         let mut writer = Writer::request(method, &self.target)
-            .header("Via", branch.via(local_address))
+            .header("Via", branch.via(addresses, self.peer.transport))
             .header("Max-Forwards", "70")
             .header("From", from)
             .header("To", &self.remote)

@@ -286,6 +286,11 @@ impl Challenge {
         })
     }
 
+    /// Whether it asks for this realm.
+    pub(crate) fn is_of_realm(&self, realm: &str) -> bool {
+        self.realm == realm.as_bytes()
+    }
+
     /// The value of the header that answers it.
     pub(crate) fn answer(
         &self,

@@ -15,20 +15,27 @@ mod config;
 mod dialog;
 mod digest;
 mod error;
+mod hop;
 mod message;
 pub mod net;
 pub mod phone;
+mod rules;
 mod sdp;
 mod timer;
 mod transaction;
 
-pub use crate::b2bua::{Counters, EventLog, Input, Output, Switch, node_started};
-pub use crate::config::{CALLS_ACTIVE_MAX, DigestAlgorithm, SwitchConfig};
+pub use crate::b2bua::{
+    Counters, EventLog, Input, Output, PlannedAttempt, PlannedRefusal, RouteFrom, RoutePlan, Switch,
+    node_started,
+};
+pub use crate::config::{CALLS_ACTIVE_MAX, ClientCertificates, DigestAlgorithm, SwitchConfig, TlsConfig};
 pub use crate::error::SwitchError;
+pub use crate::hop::{Addresses, Hop};
 pub use crate::message::{
     CSeq, Fault, HEADER_BYTES_MAX, HEADERS_MAX, HeaderName, MESSAGE_BYTES_MAX, Message, Method, NameAddr,
     Params, Scheme, StartLine, Unreadable, Uri, Via,
 };
+pub use crate::rules::{CallingOf, Rewritten, check_calling, rewrite};
 pub use crate::timer::Timer;
 
 #[cfg(test)]

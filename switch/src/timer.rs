@@ -47,6 +47,16 @@ pub enum Timer {
     ChargeTick,
     /// Ours: the call has lasted as long as a call may.
     CallSecondsMax,
+    /// Ours: the callee's phones have rung for as long as its forward waits.
+    ForwardNoAnswer,
+    /// RFC 4028: a side has not refreshed its session in time, or it is on us to do so.
+    SessionExpires,
+    /// Ours: ask a trunk whether it is there.
+    TrunkProbe,
+    /// Ours: register at a trunk, again or for the first time.
+    TrunkRegister,
+    /// Ours: a ban ran out.
+    BanEnds,
     /// Ours: a registration ran out.
     RegistrationExpired,
     /// Ours: report what the guard has counted since.

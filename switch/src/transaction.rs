@@ -1,4 +1,4 @@
-//! Transactions of RFC 3261, section 17, with the accepted states of RFC 6026, over UDP.
+//! Transactions of RFC 3261, section 17, with the accepted states of RFC 6026, over any transport.
 //!
 //! In: scanned messages and the monotonic time. Out: datagrams to send, and for the layer above what is new: a request, a
 //! response, a timeout. Retransmissions, in both directions, end here. Each client transaction carries a token `T` of the
@@ -6,15 +6,18 @@
 //! although the RFC gives that to the layer above: it is the same timer. Dialogs and calls are not known here.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use model::Transport;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use crate::hop::{Addresses, Hop, via_word};
 use crate::message::{HeaderName, Message, Method, ReplyHead, StartLine, Writer};
 use crate::timer::{T1, T1_64, T2, T4, Timer, TimerKey, TimerQueue};
 
+/// A longer request may be cut on its way: it goes to TCP where that is possible (RFC 3261, 18.1.1).
+const DATAGRAM_BYTES_MAX: usize = 1_300;
 /// What every branch of RFC 3261 begins with.
 const MAGIC: &[u8] = b"z9hG4bK";
 
@@ -104,7 +107,9 @@ struct ClientTx<T> {
     is_invite: bool,
     state: ClientState,
     request: Vec<u8>,
-    destination: SocketAddr,
+    destination: Hop,
+    /// The same request for UDP, if it went to TCP for its length alone (RFC 3261, 18.1.1).
+    fallback: Option<(Hop, Vec<u8>)>,
     ack: Vec<u8>,
     token: T,
     cancel_wanted: bool,
@@ -135,7 +140,7 @@ pub(crate) struct Transactions<T> {
     n_servers: u64,
     clients: HashMap<ClientKey, ClientTx<T>>,
     timers: TimerQueue<Due>,
-    outbox: VecDeque<(SocketAddr, Vec<u8>)>,
+    outbox: VecDeque<(Hop, Vec<u8>)>,
 }
 
 impl<T: Clone> Transactions<T> {
@@ -157,12 +162,12 @@ impl<T: Clone> Transactions<T> {
     }
 
     /// The next datagram to send.
-    pub(crate) fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<(Hop, Vec<u8>)> {
         self.outbox.pop_front()
     }
 
     /// Sends bytes that belong to no transaction: ACK for a 2xx.
-    pub(crate) fn transmit(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+    pub(crate) fn transmit(&mut self, to: Hop, bytes: Vec<u8>) {
         self.outbox.push_back((to, bytes));
     }
 
@@ -201,7 +206,9 @@ impl<T: Clone> Transactions<T> {
                 tx.last = Vec::new();
                 self.timers.disarm(&mut tx.resend);
                 self.timers.disarm(&mut tx.end);
-                tx.end = Some(self.timers.arm(now + T4, Due::Server(id, Timer::AckLinger)));
+                // Timer I is zero on a stream: nothing comes twice there.
+                let linger = if tx.head.destination.is_reliable() { Duration::ZERO } else { T4 };
+                tx.end = Some(self.timers.arm(now + linger, Due::Server(id, Timer::AckLinger)));
                 Received::Absorbed
             }
             // Some phones give the ACK of a 2xx the branch of the INVITE.
@@ -248,8 +255,12 @@ impl<T: Clone> Transactions<T> {
                     tx.state = ClientState::Completed;
                     tx.ack = ack_of_refusal(&tx.request, message);
                     self.outbox.push_back((tx.destination, tx.ack.clone()));
-                    tx.request = Vec::new();
-                    self.timers.arm(now + T1_64, Due::Client(key, Timer::InviteLinger))
+                    // A challenged request is sent again with credentials.
+                    if !matches!(code, 401 | 407) {
+                        tx.request = Vec::new();
+                    }
+                    let linger = if tx.destination.is_reliable() { Duration::ZERO } else { T1_64 };
+                    self.timers.arm(now + linger, Due::Client(key, Timer::InviteLinger))
                 };
                 tx.end = Some(timer);
                 answer
@@ -271,8 +282,11 @@ impl<T: Clone> Transactions<T> {
                 self.timers.disarm(&mut tx.resend);
                 self.timers.disarm(&mut tx.end);
                 tx.state = ClientState::Completed;
-                tx.request = Vec::new();
-                tx.end = Some(self.timers.arm(now + T4, Due::Client(key, Timer::RequestLinger)));
+                if !matches!(code, 401 | 407) {
+                    tx.request = Vec::new();
+                }
+                let linger = if tx.destination.is_reliable() { Duration::ZERO } else { T4 };
+                tx.end = Some(self.timers.arm(now + linger, Due::Client(key, Timer::RequestLinger)));
                 answer
             }
         }
@@ -281,7 +295,7 @@ impl<T: Clone> Transactions<T> {
     // Answering.
 
     /// Opens the transaction of a request that [`Self::receive`] called new.
-    pub(crate) fn open(&mut self, message: &Message<'_>, source: SocketAddr) -> ServerId {
+    pub(crate) fn open(&mut self, message: &Message<'_>, source: Hop) -> ServerId {
         self.n_servers += 1;
         let id = ServerId(self.n_servers);
         let method = message.method().unwrap_or(Method::Other(b""));
@@ -320,22 +334,20 @@ impl<T: Clone> Transactions<T> {
         }
         if !tx.is_invite {
             tx.state = ServerState::Completed;
-            tx.end = Some(self.timers.arm(now + T1_64, Due::Server(id, Timer::AnswerLinger)));
+            let linger = if tx.head.destination.is_reliable() { Duration::ZERO } else { T1_64 };
+            tx.end = Some(self.timers.arm(now + linger, Due::Server(id, Timer::AnswerLinger)));
             return;
         }
         tx.state = if reply.code < 300 { ServerState::Accepted } else { ServerState::Completed };
         tx.interval = T1;
-        tx.resend = Some(self.timers.arm(now + T1, Due::Server(id, Timer::AnswerRetransmit)));
+        // A refusal arrives on a stream; a 2xx is repeated there too, for a proxy may have lost it further on (RFC 3261, 13.3.1.4).
+        let is_repeated = reply.code < 300 || !tx.head.destination.is_reliable();
+        tx.resend = is_repeated.then(|| self.timers.arm(now + T1, Due::Server(id, Timer::AnswerRetransmit)));
         tx.end = Some(self.timers.arm(now + T1_64, Due::Server(id, Timer::AckTimeout)));
     }
 
     /// Answers without keeping anything: challenges and refusals under load (RFC 3261, 8.2.7).
-    pub(crate) fn respond_without_state(
-        &mut self,
-        message: &Message<'_>,
-        source: SocketAddr,
-        reply: Reply<'_>,
-    ) {
+    pub(crate) fn respond_without_state(&mut self, message: &Message<'_>, source: Hop, reply: Reply<'_>) {
         let head = ReplyHead::of(message, source);
         let bytes = head.reply(reply.code, reply.phrase, reply.tag).lines(reply.lines).finish(reply.body);
         self.outbox.push_back((head.destination, bytes));
@@ -357,9 +369,57 @@ impl<T: Clone> Transactions<T> {
     }
 
     /// Sends a request that was written with the branch `id`.
-    pub(crate) fn send(&mut self, now: Duration, id: ClientId, to: SocketAddr, request: Vec<u8>, token: T) {
+    pub(crate) fn send(&mut self, now: Duration, id: ClientId, to: Hop, request: Vec<u8>, token: T) {
         let is_invite = request.starts_with(b"INVITE ");
         self.send_as(now, ClientKey { branch: id.0, is_cancel: false }, is_invite, to, request, token);
+    }
+
+    /// The same to a peer that can be expected to take TCP: a request too long for a datagram goes there, and comes back to UDP
+    /// when nobody listens (RFC 3261, 18.1.1).
+    pub(crate) fn send_by_length(
+        &mut self,
+        now: Duration,
+        id: ClientId,
+        to: Hop,
+        request: Vec<u8>,
+        token: T,
+    ) {
+        if to.is_reliable() || request.len() <= DATAGRAM_BYTES_MAX {
+            return self.send(now, id, to, request, token);
+        }
+        let over_tcp = Hop { transport: Transport::Tcp, ..to };
+        let rewritten = with_via_transport(&request, Transport::Tcp);
+        self.send(now, id, over_tcp, rewritten, token);
+        if let Some(tx) = self.clients.get_mut(&ClientKey { branch: id.0, is_cancel: false }) {
+            tx.fallback = Some((to, request));
+        }
+    }
+
+    /// Nothing can be sent to `hop`: what went there and has no answer yet has failed, or goes another way. Out: what has failed.
+    pub(crate) fn unreachable(&mut self, now: Duration, hop: Hop) -> Vec<T> {
+        let concerned: Vec<ClientKey> = self
+            .clients
+            .iter()
+            .filter(|(_, tx)| tx.destination == hop && tx.state == ClientState::Calling)
+            .map(|(key, _)| *key)
+            .collect();
+        let mut failed = Vec::new();
+        for key in concerned {
+            let Some(mut tx) = self.clients.remove(&key) else { continue };
+            self.timers.disarm(&mut tx.resend);
+            self.timers.disarm(&mut tx.end);
+            match tx.fallback.take() {
+                Some((to, request)) => {
+                    self.send_as(now, key, tx.is_invite, to, request, tx.token);
+                    if let Some(again) = self.clients.get_mut(&key) {
+                        again.cancel_wanted = tx.cancel_wanted;
+                    }
+                }
+                None if key.is_cancel => {}
+                None => failed.push(tx.token),
+            }
+        }
+        failed
     }
 
     fn send_as(
@@ -367,7 +427,7 @@ impl<T: Clone> Transactions<T> {
         now: Duration,
         key: ClientKey,
         is_invite: bool,
-        to: SocketAddr,
+        to: Hop,
         request: Vec<u8>,
         token: T,
     ) {
@@ -382,11 +442,12 @@ impl<T: Clone> Transactions<T> {
             state: ClientState::Calling,
             request,
             destination: to,
+            fallback: None,
             ack: Vec::new(),
             token,
             cancel_wanted: false,
             interval: T1,
-            resend: Some(self.timers.arm(now + T1, Due::Client(key, resend))),
+            resend: (!to.is_reliable()).then(|| self.timers.arm(now + T1, Due::Client(key, resend))),
             end: Some(self.timers.arm(now + T1_64, Due::Client(key, end))),
         };
         self.clients.insert(key, tx);
@@ -426,8 +487,16 @@ impl<T: Clone> Transactions<T> {
         }
     }
 
+    /// Stops asking: nobody waits for the answer, and what comes is a stray.
+    pub(crate) fn forget(&mut self, id: ClientId) {
+        if let Some(mut tx) = self.clients.remove(&ClientKey { branch: id.0, is_cancel: false }) {
+            self.timers.disarm(&mut tx.resend);
+            self.timers.disarm(&mut tx.end);
+        }
+    }
+
     /// The request as sent, and where to, while the transaction needs it.
-    pub(crate) fn request_of(&self, id: ClientId) -> Option<(&[u8], SocketAddr)> {
+    pub(crate) fn request_of(&self, id: ClientId) -> Option<(&[u8], Hop)> {
         let tx = self.clients.get(&ClientKey { branch: id.0, is_cancel: false })?;
         Some((&tx.request, tx.destination))
     }
@@ -479,9 +548,10 @@ impl<T: Clone> Transactions<T> {
 }
 
 impl ClientId {
-    /// The value of the Via of a request, from us at `address`.
-    pub(crate) fn via(self, address: SocketAddr) -> String {
-        format!("SIP/2.0/UDP {address};branch=z9hG4bK{:016x};rport", self.0)
+    /// The value of the Via of a request of ours.
+    pub(crate) fn via(self, addresses: Addresses, transport: Transport) -> String {
+        let (word, address) = (via_word(transport), addresses.of(transport));
+        format!("SIP/2.0/{word} {address};branch=z9hG4bK{:016x};rport", self.0)
     }
 }
 
@@ -491,6 +561,14 @@ fn branch_number(branch: &[u8]) -> Option<u64> {
         return None;
     }
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// The same request with another transport in its topmost Via, which is its first header.
+fn with_via_transport(request: &[u8], transport: Transport) -> Vec<u8> {
+    const WORDS: &[u8] = b"\r\nVia: SIP/2.0/UDP ";
+    let Some(at) = memchr::memmem::find(request, WORDS) else { return request.to_vec() };
+    let word_at = at + WORDS.len() - 4;
+    [&request[..word_at], via_word(transport).as_bytes(), &request[word_at + 3..]].concat()
 }
 
 /// What tells server transactions apart (RFC 3261, 17.2.3). An ACK belongs to its INVITE.

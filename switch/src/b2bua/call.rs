@@ -1,14 +1,16 @@
 //! One call: two legs and what connects them, and the table of all calls.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use model::{AccountId, CallUid, E164, EventBody, Moment, Party, TenantId, TrunkId};
+use model::{AccountId, CallUid, E164, EventBody, Moment, Party, SubscriberId, TenantId, TrunkId};
 
 use super::limits::Holder;
+use super::sessions::Session;
 use super::{Due, Switch};
 use crate::dialog::Dialog;
+use crate::hop::Hop;
+use crate::rules::{NumberPlan, Places};
 use crate::timer::{Timer, TimerKey};
 use crate::transaction::{ClientId, ServerId};
 
@@ -29,6 +31,13 @@ pub(super) enum Side {
 }
 
 impl Side {
+    pub(super) const fn index(self) -> usize {
+        match self {
+            Side::Caller => 0,
+            Side::Callee => 1,
+        }
+    }
+
     pub(super) fn other(self) -> Self {
         match self {
             Side::Caller => Side::Callee,
@@ -52,25 +61,45 @@ pub(super) enum CallState {
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) party: Party,
-    pub(super) next_hop: SocketAddr,
+    pub(super) hop: Hop,
     /// Request-URI.
     pub(super) uri: Vec<u8>,
-    /// Its user part, for records.
+    /// User and host of To; the user is what records call the number sent out.
     pub(super) callee_out: String,
+    pub(super) to_host: String,
     /// `None` for a registered contact.
     pub(super) trunk: Option<TrunkId>,
+    /// Route headers: the path that a registration came by (RFC 3327).
+    pub(super) path: Vec<Box<[u8]>>,
+    /// How numbers are written there.
+    pub(super) plan: NumberPlan,
 }
 
-/// The outgoing leg: one INVITE and what came of it.
+/// One INVITE on its way out, and what came of it.
 #[derive(Debug)]
-pub(super) struct RouteLeg {
+pub(super) struct Fork {
     pub(super) client: ClientId,
-    pub(super) to_trunk: bool,
+    /// Counts within the leg.
+    pub(super) attempt: u16,
+    pub(super) trunk: Option<TrunkId>,
     pub(super) holder: Option<Holder>,
     pub(super) sent_at: Duration,
     pub(super) rang_at: Option<Duration>,
+    /// Anything at all has come back.
+    pub(super) is_alive: bool,
+    /// A challenge has been answered.
+    pub(super) has_logged_in: bool,
     /// Since the 2xx.
     pub(super) dialog: Option<Dialog>,
+}
+
+/// What one record is made of: the call as dialled, or one of its forwards.
+#[derive(Debug, Clone)]
+pub(super) struct Leg {
+    pub(super) number: u16,
+    pub(super) tenant: TenantId,
+    pub(super) payer: AccountId,
+    pub(super) n_attempts: u16,
 }
 
 /// A request passed from one leg to the other, waiting for its answer.
@@ -101,7 +130,7 @@ pub(super) struct AckDue {
 #[derive(Debug)]
 pub(super) struct AckSent {
     pub(super) client: ClientId,
-    pub(super) to: SocketAddr,
+    pub(super) to: Hop,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -109,8 +138,8 @@ pub(super) struct AckSent {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) uid: CallUid,
-    pub(super) tenant: TenantId,
-    pub(super) payer: AccountId,
+    /// The call as dialled, then its forwards; the last one is where it rings now.
+    pub(super) legs: Vec<Leg>,
     pub(super) config_revision: i64,
     pub(super) began: Moment,
     pub(super) state: CallState,
@@ -118,15 +147,33 @@ pub(super) struct Call {
     pub(super) invite: Vec<u8>,
     pub(super) invite_server: ServerId,
     pub(super) caller_leg: Dialog,
+    /// What is billed, and vouched for towards trunks.
     pub(super) cli: Option<E164>,
     pub(super) clir: bool,
-    /// User part of From on the way out.
+    /// User part of From on the way out, in canonical form.
     pub(super) caller_out: String,
     /// Host part of From on the way out to subscribers.
     pub(super) caller_domain: String,
-    pub(super) routes: VecDeque<Target>,
-    pub(super) n_attempts: u16,
-    pub(super) route: Option<RouteLeg>,
+    /// Where the caller is at home, for rewrite rules.
+    pub(super) caller_places: Places,
+    pub(super) is_emergency: bool,
+    /// What loop detection counts it under while it is set up.
+    pub(super) loop_key: Option<u64>,
+    /// Each set is tried at once; the next one when all of it has failed.
+    pub(super) groups: VecDeque<Vec<Target>>,
+    /// Under way; after the answer the one that answered.
+    pub(super) forks: Vec<Fork>,
+    /// The best refusal so far of the set that is tried now.
+    pub(super) refusal: Option<RouteRefusal>,
+    /// Whose phones ring.
+    pub(super) ringing: Option<SubscriberId>,
+    /// Subscribers the call has been at.
+    pub(super) visited: Vec<SubscriberId>,
+    /// Numbers it was for, latest last.
+    pub(super) called: Vec<Option<E164>>,
+    /// Who sent it on and why, latest last: for Diversion.
+    pub(super) diversions: Vec<(String, &'static str)>,
+    pub(super) seconds_max: u32,
     pub(super) has_progressed: bool,
     /// The caller has a session description of a route and may hear its media.
     pub(super) has_early_media: bool,
@@ -137,12 +184,27 @@ pub(super) struct Call {
     pub(super) ack_sent: Option<AckSent>,
     /// The leg whose BYE waits for its ACK.
     pub(super) bye_due: Option<Side>,
-    /// Held by the caller's side.
+    /// Held by the caller's side and by forwarders.
     pub(super) holders: Vec<Holder>,
     /// A silent route, then signs of life.
     pub(super) short_timer: Option<TimerKey>,
     /// Ringing too long, then lasting too long.
     pub(super) long_timer: Option<TimerKey>,
+    /// Session timers of the two legs.
+    pub(super) sessions: [Option<Session>; 2],
+    /// Signs of life given.
+    pub(super) n_ticks: u32,
+    /// Ringing long enough to be forwarded.
+    pub(super) forward_timer: Option<TimerKey>,
+}
+
+/// How a route refused.
+#[derive(Debug, Clone)]
+pub(super) struct RouteRefusal {
+    pub(super) by: model::Initiator,
+    pub(super) code: u16,
+    pub(super) phrase: Vec<u8>,
+    pub(super) reason: String,
 }
 
 impl Call {
@@ -150,8 +212,23 @@ impl Call {
     pub(super) fn dialog(&mut self, side: Side) -> Option<&mut Dialog> {
         match side {
             Side::Caller => Some(&mut self.caller_leg),
-            Side::Callee => self.route.as_mut()?.dialog.as_mut(),
+            Side::Callee => self.forks.first_mut()?.dialog.as_mut(),
         }
+    }
+
+    /// The leg where it rings now.
+    pub(super) fn leg(&self) -> &Leg {
+        self.legs.last().expect("a call begins with a leg and loses none")
+    }
+
+    /// The number that was called at the phones where it rings.
+    pub(super) fn leg_number(&self) -> Option<E164> {
+        self.called.last().copied().flatten()
+    }
+
+    /// Whether this account pays for any part of it.
+    pub(super) fn is_paid_by(&self, account: AccountId) -> bool {
+        self.legs.iter().any(|leg| leg.payer == account)
     }
 
     /// Microseconds it has been answered for, by the monotonic clock.
@@ -222,6 +299,13 @@ impl CallTable {
         }
     }
 
+    /// Whether that call is in progress.
+    pub(super) fn holds(&self, name: CallRef) -> bool {
+        self.places
+            .get(name.slot as usize)
+            .is_some_and(|(generation, call)| *generation == name.generation && call.is_some())
+    }
+
     /// Names of the calls that `wanted` picks.
     pub(super) fn select(&self, wanted: impl Fn(&Call) -> bool) -> Vec<CallRef> {
         let places = self.places.iter().enumerate();
@@ -257,9 +341,21 @@ impl Switch {
         Some((CallRef { slot, generation }, side))
     }
 
-    /// Appends an event of a call.
+    /// Appends an event of the leg where a call rings now.
     pub(super) fn emit_call(&mut self, call: &Call, body: EventBody) {
-        self.emit_for(call.tenant, call.payer, Some(call.uid.clone()), call.config_revision, body);
+        self.emit_leg(call, call.leg(), body);
+    }
+
+    /// Appends an event of one leg.
+    pub(super) fn emit_leg(&mut self, call: &Call, leg: &Leg, body: EventBody) {
+        self.emit_for(leg.tenant, leg.payer, Some(call.uid.clone()), leg.number, call.config_revision, body);
+    }
+
+    /// Appends an event that happens to the whole call: each of its records needs it.
+    pub(super) fn emit_all_legs(&mut self, call: &Call, body: &EventBody) {
+        for leg in &call.legs {
+            self.emit_leg(call, leg, body.clone());
+        }
     }
 
     /// Arms the short timer of a call anew.

@@ -2,20 +2,20 @@
 //!
 //! Whatever the way, [`Switch::finish`] is called once: it reports the end, hangs up what is still up and gives back limits.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use model::{Cause, ChargeTick, End, EventBody, Initiator, RouteAction, RouteResult};
+use model::{Cause, ChargeTick, End, EventBody, Initiator};
 
-use super::call::{Call, CallRef, CallState, Fate, Side, micros};
+use super::call::{Call, CallRef, CallState, Fate, Side};
 use super::{Purpose, Switch};
+use crate::hop::Hop;
 use crate::message::{HeaderName, Message};
 use crate::timer::Timer;
 use crate::transaction::{Reply, ServerId};
 
 impl Switch {
     /// A party hangs up.
-    pub(super) fn bye(&mut self, from: SocketAddr, message: &Message<'_>) {
+    pub(super) fn bye(&mut self, from: Hop, message: &Message<'_>) {
         let Some((name, mut call, side)) = self.take_call_of(message) else {
             return self.answer_stray(from, message);
         };
@@ -40,7 +40,7 @@ impl Switch {
     }
 
     /// The caller gives up, or takes back a re-INVITE.
-    pub(super) fn cancel(&mut self, from: SocketAddr, message: &Message<'_>) {
+    pub(super) fn cancel(&mut self, from: Hop, message: &Message<'_>) {
         let Some(server) = self.transactions.invite_of(message) else {
             return self.answer_stray(from, message);
         };
@@ -68,20 +68,7 @@ impl Switch {
 
     /// Ends a call that nobody has answered: the caller gets `code`, the route is cancelled.
     fn give_up(&mut self, call: &mut Call, by: Initiator, cause: Cause, code: u16, reason: String) {
-        if let Some(route) = &call.route {
-            let (client, sent_at, rang_at) = (route.client, route.sent_at, route.rang_at);
-            self.abandon(client);
-            // The route will answer 487 to our CANCEL, but nobody waits for it.
-            let result = RouteResult {
-                attempt: call.n_attempts,
-                code: 487,
-                phrase: "Request Terminated".to_owned(),
-                reason: String::new(),
-                pdd_us: rang_at.map(|at| micros(at.saturating_sub(sent_at))),
-                action: RouteAction::Stop,
-            };
-            self.emit_call(call, EventBody::RouteResult(result));
-        }
+        self.give_up_forks(call, 0);
         let tag = call.caller_leg.local_tag.clone();
         self.transactions.respond(self.now.mono, call.invite_server, Reply::plain(code, Some(&tag)));
         self.finish(call, by, cause, code, reason);
@@ -97,10 +84,10 @@ impl Switch {
             // Its 2xx has not been acknowledged yet; a BYE must not come before (RFC 3261, 15).
             self.acknowledge(call, None);
         }
-        let (branch, address) = (self.transactions.branch(), self.address);
+        let (branch, addresses) = (self.transactions.branch(), self.addresses);
         let Some(dialog) = call.dialog(side) else { return };
         let to = dialog.peer;
-        let mut writer = dialog.request(b"BYE", None, branch, address);
+        let mut writer = dialog.request(b"BYE", None, branch, addresses);
         if !reason.is_empty() {
             writer = writer.header("Reason", reason);
         }
@@ -109,7 +96,7 @@ impl Switch {
     }
 
     /// Hangs up both legs of an answered call.
-    fn hang_up_both(&mut self, call: &mut Call, by: Initiator, cause: Cause) {
+    pub(super) fn hang_up_both(&mut self, call: &mut Call, by: Initiator, cause: Cause) {
         let reason = format!("SIP;cause=200;text=\"{cause}\"");
         self.hang_up(call, Side::Callee, &reason);
         self.hang_up(call, Side::Caller, &reason);
@@ -119,27 +106,17 @@ impl Switch {
     /// Reports the end and lets go of everything. The place in the table is the caller's to free.
     pub(super) fn finish(&mut self, call: &mut Call, by: Initiator, cause: Cause, code: u16, reason: String) {
         let end = End { answered_us: call.answered_us(self.now), by, cause, code, reason };
-        self.emit_call(call, EventBody::End(end));
-        self.timers.disarm(&mut call.short_timer);
-        self.timers.disarm(&mut call.long_timer);
-        if call.bye_due.is_none() {
-            self.call_of_invite.remove(&call.invite_server);
-        }
+        self.emit_all_legs(call, &EventBody::End(end));
         for relayed in std::mem::take(&mut call.relayed) {
             self.call_of_invite.remove(&relayed.server);
             self.transactions.respond(self.now.mono, relayed.server, Reply::plain(487, None));
             self.transactions.set_token(relayed.client, Purpose::Nothing);
         }
-        if let (Some(route), CallState::Answered { .. }) = (&call.route, call.state) {
+        if let (Some(fork), CallState::Answered { .. }) = (call.forks.first(), call.state) {
             // A repeated 2xx of a call that is over needs no answer: the BYE says it.
-            self.transactions.set_token(route.client, Purpose::Nothing);
+            self.transactions.set_token(fork.client, Purpose::Nothing);
         }
-        if let Some(holder) = call.route.as_mut().and_then(|route| route.holder.take()) {
-            self.limits.release(holder);
-        }
-        for holder in std::mem::take(&mut call.holders) {
-            self.limits.release(holder);
-        }
+        self.let_go(call);
         match (call.bye_due, &call.ack_due) {
             // Still found by the tag of the ACK, or by the transaction when none comes.
             (Some(_), Some(_)) => call.state = CallState::Over,
@@ -188,6 +165,10 @@ impl Switch {
                 call.short_timer = None;
                 self.route_silent(name, &mut call)
             }
+            (Timer::ForwardNoAnswer, CallState::SettingUp) => {
+                call.forward_timer = None;
+                self.forward_unanswered(name, &mut call)
+            }
             (Timer::RingTimeout, CallState::SettingUp) => {
                 call.long_timer = None;
                 self.give_up(&mut call, Initiator::Switch, Cause::NoAnswer, 480, String::new());
@@ -196,7 +177,8 @@ impl Switch {
             (Timer::ChargeTick, CallState::Answered { .. }) => {
                 call.short_timer = None;
                 let answered_us = call.answered_us(self.now);
-                self.emit_call(&call, EventBody::ChargeTick(ChargeTick { answered_us }));
+                self.emit_all_legs(&call, &EventBody::ChargeTick(ChargeTick { answered_us }));
+                self.tick_alive(name, &mut call);
                 let tick = Duration::from_secs(self.config.charge_tick_seconds.into());
                 self.arm_short(name, &mut call, tick, Timer::ChargeTick);
                 Fate::Lives
@@ -231,7 +213,7 @@ impl Switch {
 }
 
 /// A call whose last BYE waits for an ACK stays in the table.
-fn fate_of(call: &Call) -> Fate {
+pub(super) fn fate_of(call: &Call) -> Fate {
     match (call.state, call.bye_due) {
         (CallState::Over, Some(_)) => Fate::Lives,
         (CallState::Over | CallState::SettingUp | CallState::Answered { .. }, _) => Fate::Ended,

@@ -8,6 +8,7 @@ use model::{CallUpdate, EventBody, UpdateKind};
 use super::call::{AckDue, AckSent, Call, CallRef, CallState, Fate, Relayed, Side};
 use super::outgoing::message_phrase;
 use super::{ALLOW, Purpose, Switch};
+use crate::hop::Hop;
 use crate::message::{HeaderName, Message, Method};
 use crate::sdp;
 use crate::transaction::{ClientId, Reply};
@@ -64,10 +65,10 @@ impl Switch {
     pub(super) fn acknowledge(&mut self, call: &mut Call, ack: Option<&Message<'_>>) {
         let Some(due) = &call.ack_due else { return };
         let (side, client, cseq) = (due.from.other(), due.client, due.cseq);
-        let (branch, address) = (self.transactions.branch(), self.address);
+        let (branch, addresses) = (self.transactions.branch(), self.addresses);
         let Some(dialog) = call.dialog(side) else { return };
         let to = dialog.peer;
-        let mut writer = dialog.request(b"ACK", Some(cseq), branch, address);
+        let mut writer = dialog.request(b"ACK", Some(cseq), branch, addresses);
         if let Some(ack) = ack {
             writer = writer.copy(ack, HeaderName::describes_body);
         }
@@ -84,7 +85,7 @@ impl Switch {
     }
 
     /// A re-INVITE, UPDATE or INFO.
-    pub(super) fn relay(&mut self, from: std::net::SocketAddr, method: Method<'_>, message: &Message<'_>) {
+    pub(super) fn relay(&mut self, from: Hop, method: Method<'_>, message: &Message<'_>) {
         let Some((name, mut call, side)) = self.take_call_of(message) else {
             return self.answer_stray(from, message);
         };
@@ -107,19 +108,23 @@ impl Switch {
         }
         if let Some(dialog) = call.dialog(side) {
             dialog.remote_cseq = number;
-            if is_offer && self.lookup.trunk_of_source(dialog.peer).is_some() {
+            if is_offer && self.lookup.is_trunk(dialog.peer) {
                 dialog.refresh_target(message);
             } else if is_offer {
                 dialog.refresh_target(message);
                 dialog.peer = from;
             }
         }
-        let (client, address, contact) = (self.transactions.branch(), self.address, self.contact());
+        let (client, addresses) = (self.transactions.branch(), self.addresses);
+        let wish = Self::session_wish(&call, side.other());
         if let Some(dialog) = call.dialog(side.other()) {
             let to = dialog.peer;
-            let mut writer = dialog.request(method.as_bytes(), None, client, address);
+            let mut writer = dialog.request(method.as_bytes(), None, client, addresses);
             if is_offer {
-                writer = writer.header("Contact", contact).header("Allow", ALLOW);
+                writer = writer.header("Contact", addresses.contact(to.transport)).header("Allow", ALLOW);
+                if let Some(wish) = wish {
+                    writer = writer.header("Supported", "timer").header("Session-Expires", wish);
+                }
             }
             let bytes = writer.copy(message, HeaderName::crosses_the_switch).finish(message.body());
             self.transactions.send(self.now.mono, client, to, bytes, Purpose::Relay(name));
@@ -138,11 +143,18 @@ impl Switch {
         message: &Message<'_>,
     ) {
         let Some(mut call) = self.calls.take(name) else { return };
-        self.relay_answer(&mut call, client, code, message);
+        self.relay_answer(name, &mut call, client, code, message);
         self.calls.give_back(name, call, Fate::Lives);
     }
 
-    fn relay_answer(&mut self, call: &mut Call, client: ClientId, code: u16, message: &Message<'_>) {
+    fn relay_answer(
+        &mut self,
+        name: CallRef,
+        call: &mut Call,
+        client: ClientId,
+        code: u16,
+        message: &Message<'_>,
+    ) {
         let Some(idx) = call.relayed.iter().position(|relayed| relayed.client == client) else {
             return self.repeat_ack(call, client);
         };
@@ -151,7 +163,16 @@ impl Switch {
             return;
         }
         let is_offer = call.relayed[idx].is_offer;
-        let lines = self.answer_lines(message, is_offer && code < 300);
+        let is_change = is_offer && (200..300).contains(&code);
+        let caller = call.caller_leg.peer;
+        let peer = call.dialog(from).map_or(caller, |dialog| dialog.peer);
+        let mut lines = self.lines_for(peer, message, is_offer && code < 300);
+        if is_change {
+            lines.extend(self.session_lines(call, from));
+            // Who changes the session, and who agrees, is there.
+            self.arm_session(name, call, from);
+            self.arm_session(name, call, from.other());
+        }
         let reply =
             Reply { code, phrase: &message_phrase(message), tag: None, lines: &lines, body: message.body() };
         self.transactions.respond(self.now.mono, server, reply);
@@ -189,7 +210,7 @@ impl Switch {
         if has_new_codec {
             call.codec = codec;
         }
-        self.emit_call(call, EventBody::Update(CallUpdate { change, codec: reported }));
+        self.emit_all_legs(call, &EventBody::Update(CallUpdate { change, codec: reported }));
     }
 
     /// A request passed on was never answered.

@@ -1,20 +1,28 @@
-//! Concurrent-call limits: who holds how many calls now.
+//! Limits of calls at once and of new calls a second: who holds how many now.
 //!
-//! In: holds and releases. Out: whether one more is allowed. `None` is unlimited and 0 is none (switch-reference 7.6).
+//! In: holds, releases and the time. Out: whether one more is allowed. `None` is unlimited and 0 is none (switch-reference 7.6, 7.7).
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use model::{AccountId, SubscriberId, TrunkId};
+
+use crate::rules::{Bucket, Rate};
+
+/// Buckets kept at once; beyond, those that have filled up are dropped.
+const BUCKETS_MAX: usize = 10_000;
 
 /// Whose calls are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Holder {
     /// In and out.
     Subscriber(SubscriberId),
-    /// Those it pays for.
+    /// Those it pays for; of a reseller, those its customers pay for.
     Account(AccountId),
     /// Both ways.
     Trunk(TrunkId),
+    /// A trunk on the way out: its own count of calls a second.
+    Out(TrunkId),
 }
 
 impl std::fmt::Display for Holder {
@@ -22,15 +30,16 @@ impl std::fmt::Display for Holder {
         match self {
             Holder::Subscriber(id) => write!(f, "subscriber {id}"),
             Holder::Account(id) => write!(f, "account {id}"),
-            Holder::Trunk(id) => write!(f, "trunk {id}"),
+            Holder::Trunk(id) | Holder::Out(id) => write!(f, "trunk {id}"),
         }
     }
 }
 
-/// Calls held now, by holder.
+/// Calls held now, and tokens taken lately, by holder.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     held: HashMap<Holder, u32>,
+    buckets: HashMap<Holder, Bucket>,
 }
 
 impl Limits {
@@ -59,6 +68,20 @@ impl Limits {
         if *held == 0 {
             self.held.remove(&holder);
         }
+    }
+
+    /// Begins one more call of `holder`; `false` when that is too fast.
+    pub(crate) fn take(&mut self, holder: Holder, rate: Rate, now: Duration) -> bool {
+        if self.buckets.len() >= BUCKETS_MAX {
+            self.buckets.retain(|_, bucket| !bucket.is_full(now));
+        }
+        self.buckets.entry(holder).or_insert_with(|| Bucket::full(now)).take(rate, now)
+    }
+
+    /// Whether [`Self::take`] would succeed.
+    pub(crate) fn has_token(&self, holder: Holder, rate: Rate, now: Duration) -> bool {
+        let mut bucket = self.buckets.get(&holder).copied().unwrap_or(Bucket::full(now));
+        bucket.take(rate, now)
     }
 
     #[cfg(test)]

@@ -10,8 +10,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use model::{
     Account, AccountId, AccountStatus, Directory, E164, Lock, LockLevel, Moment, NumberOwner, Party, Route,
-    Subscriber, SubscriberId, TenantId, Trunk, TrunkId,
+    RouteId, Subscriber, SubscriberId, TenantId, Transport, Trunk, TrunkId,
 };
+
+use super::party_rules::{AccountRules, RouteRules, Rules, SubscriberRules, TenantRules, TrunkRules};
+use crate::hop::Hop;
 
 /// How long a lock heard on the control topic outweighs snapshots that do not know it: longer than one is under way from the
 /// database, shorter than a person needs to look at an alert and lift the lock by hand.
@@ -28,25 +31,29 @@ pub(crate) struct Lookup {
     domains: HashMap<String, String>,
     accounts: HashMap<AccountId, usize>,
     trunks: HashMap<TrunkId, usize>,
-    trunk_addresses: HashMap<SocketAddr, usize>,
+    trunk_addresses: HashMap<SocketAddr, Vec<usize>>,
+    /// Of those that connect to us, whose port says nothing.
+    trunk_hosts: HashMap<IpAddr, Vec<usize>>,
     /// Longest mask first.
     trunk_networks: Vec<(Network, usize)>,
     numbers: HashMap<E164, Vec<usize>>,
     numbers_of: HashMap<SubscriberId, Vec<usize>>,
     routes: HashMap<TenantId, HashMap<String, Vec<usize>>>,
+    rules: Rules,
     locks: HashMap<AccountId, Lock>,
     heard: HashMap<AccountId, (Duration, Lock)>,
 }
 
 /// An address and a prefix length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
+pub(crate) struct Network {
     address: IpAddr,
     bits: u8,
 }
 
 impl Network {
-    fn parse(text: &str) -> Option<Self> {
+    /// `192.0.2.0/28`, or an address alone.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits.trim().parse().ok()?)),
             None => (text, None),
@@ -57,7 +64,7 @@ impl Network {
         (bits <= most).then_some(Network { address, bits })
     }
 
-    fn contains(&self, other: IpAddr) -> bool {
+    pub(crate) fn contains(&self, other: IpAddr) -> bool {
         let bits = u32::from(self.bits);
         match (self.address, other.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -106,7 +113,14 @@ impl Lookup {
             if !trunk.enabled {
                 continue;
             }
-            lookup.trunk_addresses.insert(trunk.address, idx);
+            let proxy = directory.calling.trunks.get(&trunk.id).and_then(|rules| rules.outbound_proxy);
+            for address in [Some(trunk.address), proxy.filter(|proxy| *proxy != trunk.address)] {
+                let Some(address) = address else { continue };
+                lookup.trunk_addresses.entry(address).or_default().push(idx);
+                if trunk.transport != Transport::Udp {
+                    lookup.trunk_hosts.entry(address.ip()).or_default().push(idx);
+                }
+            }
             lookup.trunk_networks.extend(
                 trunk
                     .sources
@@ -131,8 +145,41 @@ impl Lookup {
                 lookup.locks.insert(lock.account, lock.clone());
             }
         }
+        lookup.rules = Rules::compile(&directory);
         lookup.directory = directory;
         lookup
+    }
+
+    /// Whom a subscriber may call, and how it writes numbers.
+    pub(crate) fn subscriber_rules(&self, id: SubscriberId) -> Arc<SubscriberRules> {
+        self.rules.subscriber(id)
+    }
+
+    /// How a trunk is spoken to.
+    pub(crate) fn trunk_rules(&self, id: TrunkId) -> Arc<TrunkRules> {
+        self.rules.trunk(id)
+    }
+
+    pub(crate) fn account_rules(&self, id: AccountId) -> Option<&AccountRules> {
+        self.rules.accounts.get(&id)
+    }
+
+    pub(crate) fn tenant_rules(&self, id: TenantId) -> Option<&TenantRules> {
+        self.rules.tenants.get(&id)
+    }
+
+    /// Whether it is an emergency number of that tenant.
+    pub(crate) fn is_emergency(&self, tenant: TenantId, number: E164) -> bool {
+        self.tenant_rules(tenant).is_some_and(|rules| rules.emergency.contains(&number))
+    }
+
+    fn route_rules(&self, id: RouteId) -> Option<&RouteRules> {
+        self.rules.routes.get(&id)
+    }
+
+    /// All trunks in use.
+    pub(crate) fn trunks(&self) -> impl Iterator<Item = &Trunk> {
+        self.directory.trunks.iter().filter(|trunk| trunk.enabled)
     }
 
     /// A lock was set or lifted just now.
@@ -191,13 +238,34 @@ impl Lookup {
         self.trunks.get(&id).map(|idx| &self.directory.trunks[*idx])
     }
 
-    /// The trunk a message comes from: its own address and port, or the longest of the networks that contain the address.
-    pub(crate) fn trunk_of_source(&self, source: SocketAddr) -> Option<&Trunk> {
-        let by_address = self.trunk_addresses.get(&source).copied();
-        let idx = by_address.or_else(|| {
-            self.trunk_networks.iter().find(|(network, _)| network.contains(source.ip())).map(|(_, idx)| *idx)
-        })?;
-        Some(&self.directory.trunks[idx])
+    /// The trunks a message may come from: those with its own address and port, else those with the longest network that
+    /// contains the address. More than one when several share an address.
+    pub(crate) fn trunks_of_source(&self, source: Hop) -> Vec<&Trunk> {
+        let trunks = |places: &[usize]| places.iter().map(|idx| &self.directory.trunks[*idx]).collect();
+        if let Some(places) = self.trunk_addresses.get(&source.address) {
+            return trunks(places);
+        }
+        if source.is_reliable()
+            && let Some(places) = self.trunk_hosts.get(&source.address.ip())
+        {
+            return trunks(places);
+        }
+        let containing = |network: &Network| network.contains(source.address.ip());
+        let Some((longest, _)) = self.trunk_networks.iter().find(|(network, _)| containing(network)) else {
+            return Vec::new();
+        };
+        let alike = self
+            .trunk_networks
+            .iter()
+            .filter(|(network, _)| network.bits == longest.bits && containing(network));
+        let mut places: Vec<usize> = alike.map(|(_, idx)| *idx).collect();
+        places.dedup();
+        trunks(&places)
+    }
+
+    /// Whether a message comes from any trunk.
+    pub(crate) fn is_trunk(&self, source: Hop) -> bool {
+        !self.trunks_of_source(source).is_empty()
     }
 
     /// Who a subscriber is, for records.
@@ -228,12 +296,26 @@ impl Lookup {
         })
     }
 
+    /// The route by which a trunk stands where it does among [`Self::routes`].
+    pub(crate) fn route_of(
+        &self,
+        tenant: TenantId,
+        number: E164,
+        caller: &str,
+        trunk: TrunkId,
+    ) -> Option<&Route> {
+        let routes = self.routes(tenant, number, caller, |_| 0);
+        routes.into_iter().find(|(_, there)| there.id == trunk).map(|(route, _)| route)
+    }
+
     /// Routes of a number: longest prefix first, then priority; equals drawn by weight without replacement, with `draw`
-    /// giving a number below its argument. Each trunk once, where it stands first.
+    /// giving a number below its argument. Each trunk once, where it stands first. `caller` is what caller patterns look at.
+    /// A stopper that matches is the last that is looked at.
     pub(crate) fn routes(
         &self,
         tenant: TenantId,
         number: E164,
+        caller: &str,
         mut draw: impl FnMut(u64) -> u64,
     ) -> Vec<(&Route, &Trunk)> {
         let Some(of_tenant) = self.routes.get(&tenant) else { return Vec::new() };
@@ -241,7 +323,11 @@ impl Lookup {
         let mut chosen: Vec<(&Route, &Trunk)> = Vec::new();
         for length in (0..=digits.len()).rev() {
             let Some(rows) = of_tenant.get(&digits[..length]) else { continue };
-            let mut rows: Vec<&Route> = rows.iter().map(|idx| &self.directory.routes[*idx]).collect();
+            let matches = |route: &&Route| {
+                self.route_rules(route.id).is_none_or(|rules| rules.matches(&digits, caller))
+            };
+            let mut rows: Vec<&Route> =
+                rows.iter().map(|idx| &self.directory.routes[*idx]).filter(matches).collect();
             rows.sort_by_key(|route| (route.priority, route.id));
             while let Some(first) = rows.first() {
                 let n_equal = rows.iter().take_while(|route| route.priority == first.priority).count();
@@ -259,6 +345,9 @@ impl Lookup {
                     && chosen.iter().all(|(_, known)| known.id != trunk.id)
                 {
                     chosen.push((route, trunk));
+                }
+                if self.route_rules(route.id).is_some_and(|rules| rules.stopper) {
+                    return chosen;
                 }
             }
         }

@@ -4,15 +4,26 @@
 //! is one [`call::Call`] with two legs that have nothing in common but what is copied on purpose. Attempts and refusals are in
 //! `setup`, answers of routes in `outgoing`, everything after the answer in `inside`, ends of all kinds in `ending`.
 
+mod bans;
 mod call;
+mod classify;
+mod destination;
 mod ending;
+mod explain;
+mod forward;
+mod gates;
 mod guard;
+mod identify;
 mod inside;
 mod limits;
+mod login;
 mod lookup;
 mod outgoing;
+mod party_rules;
 mod registrar;
+mod sessions;
 mod setup;
+mod trunks;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -21,21 +32,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AccountId, CallEvent, CallUid, Control, Directory, EventBody, Moment, NodeStarted, SecurityKind, TenantId,
+    AccountId, CallEvent, CallUid, Control, Directory, EventBody, Moment, NodeStarted, SecurityKind,
+    TenantId, TrunkId,
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::config::SwitchConfig;
 use crate::digest::Challenger;
+use crate::hop::{Addresses, Hop};
 use crate::message::{Message, Method, StartLine, Unreadable};
 use crate::timer::{Timer, TimerQueue};
 use crate::transaction::{Expired, Received, Reply, ServerId, Transactions};
-use call::{CallRef, CallTable};
+use bans::Bans;
+use call::{CallRef, CallTable, Side};
+pub use explain::{PlannedAttempt, PlannedRefusal, RouteFrom, RoutePlan};
+use gates::Loops;
 use guard::Guard;
 use limits::Limits;
 use lookup::Lookup;
+pub(crate) use lookup::Network;
 use registrar::Registrar;
+use trunks::TrunkTable;
 
 /// Methods the switch serves.
 const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, INFO, UPDATE";
@@ -50,6 +68,15 @@ pub enum Input {
         /// What.
         bytes: Vec<u8>,
     },
+    /// A whole message came in by a stream.
+    Message {
+        /// The far end of the connection.
+        from: Hop,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Nothing can be sent there: no connection can be made, or it broke.
+    Unreachable(Hop),
     /// The time that [`Switch::poll_timeout`] named has come.
     Timeout,
     /// A new provisioning snapshot, in force for the next message.
@@ -74,10 +101,10 @@ pub enum EventLog {
 /// What the switch wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Send a datagram.
+    /// Send a message.
     Transmit {
-        /// Where to.
-        to: SocketAddr,
+        /// Where to, and how; a stream over the connection that is up, else over a new one.
+        to: Hop,
         /// What.
         bytes: Vec<u8>,
     },
@@ -85,7 +112,7 @@ pub enum Output {
     Event(Box<CallEvent>),
 }
 
-/// Figures for people. All but the first two count up from the start.
+/// Figures for people. Those named `active` are of now; the others count up from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Calls in progress.
@@ -108,8 +135,12 @@ pub struct Counters {
     pub auth_failed: u64,
     /// Datagrams that were no SIP, or broken SIP.
     pub malformed: u64,
-    /// Datagrams received.
+    /// Datagrams received, and messages by streams.
     pub datagrams: u64,
+    /// Requests dropped without an answer: of banned sources and scanners.
+    pub dropped: u64,
+    /// Sources shut out now.
+    pub bans_active: u64,
 }
 
 /// What a request of ours is about.
@@ -119,6 +150,12 @@ enum Purpose {
     Route(CallRef),
     /// A request passed on inside a call.
     Relay(CallRef),
+    /// Asks a side of a call whether it is still there.
+    Alive(CallRef, Side),
+    /// Asks a trunk whether it is there.
+    Probe(TrunkId),
+    /// Registers at a trunk.
+    Outward(TrunkId),
     /// The INVITE of a route that was given up: a 2xx is acknowledged and hung up.
     Abandoned,
     /// Nothing hangs on its answer.
@@ -129,8 +166,11 @@ enum Purpose {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
     Call(CallRef, Timer),
+    Session(CallRef, Side),
+    Trunk(TrunkId, Timer),
     Registration(model::SubscriberId),
     SecurityReport,
+    Ban(std::net::IpAddr),
 }
 
 /// One SIP switch.
@@ -138,7 +178,7 @@ enum Due {
 pub struct Switch {
     config: SwitchConfig,
     /// What Via and Contact say.
-    address: SocketAddr,
+    addresses: Addresses,
     boot: u64,
     now: Moment,
     rng: StdRng,
@@ -151,6 +191,9 @@ pub struct Switch {
     /// Calls by the INVITE transactions we answer in, for CANCEL and missing ACKs.
     call_of_invite: HashMap<ServerId, CallRef>,
     limits: Limits,
+    loops: Loops,
+    trunks: TrunkTable,
+    bans: Bans,
     guard: Guard,
     event_log: EventLog,
     is_draining: bool,
@@ -190,8 +233,12 @@ impl Switch {
         let nonce_life = Duration::from_secs(config.nonce_seconds.into());
         let challenger = Challenger::new(secret, nonce_life, config.digest_algorithms.clone());
         let started = node_started(&config.node, boot, 1, now, AccountId::NOBODY);
+        let mut addresses = Addresses::at(address);
+        if let Some(tls) = &config.tls {
+            addresses.tls.set_port(tls.listen.port());
+        }
         Self {
-            address,
+            addresses,
             boot,
             now,
             transactions,
@@ -202,6 +249,9 @@ impl Switch {
             calls: CallTable::default(),
             call_of_invite: HashMap::new(),
             limits: Limits::default(),
+            loops: Loops::default(),
+            trunks: TrunkTable::default(),
+            bans: Bans::new(&config.never_banned, &config.scanners),
             guard: Guard::default(),
             event_log: EventLog::Writable,
             is_draining: false,
@@ -218,11 +268,19 @@ impl Switch {
     /// Takes one input. Drain [`Self::poll_output`] before the next.
     pub fn handle(&mut self, now: Moment, input: Input) {
         match input {
-            Input::Datagram { from, bytes } => self.receive(now, from, &bytes),
+            Input::Datagram { from, bytes } => self.receive(now, Hop::udp(from), &bytes),
+            Input::Message { from, bytes } => self.receive(now, from, &bytes),
+            Input::Unreachable(hop) => {
+                self.now = now;
+                for purpose in self.transactions.unreachable(now.mono, hop) {
+                    self.no_response(purpose);
+                }
+            }
             Input::Timeout => self.expire(now),
             Input::Directory(directory) => {
                 self.now = now;
                 self.lookup.load(directory, now);
+                self.tend_trunks();
             }
             Input::Control(control) => {
                 self.now = now;
@@ -239,12 +297,13 @@ impl Switch {
         }
     }
 
-    /// [`Input::Datagram`] without a copy.
-    pub fn receive(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) {
+    /// [`Input::Datagram`] and [`Input::Message`] without a copy.
+    pub fn receive(&mut self, now: Moment, from: Hop, bytes: &[u8]) {
         self.now = now;
         self.counters.datagrams += 1;
         // A socket for both families names IPv4 peers in IPv6 form; trunks are provisioned in their own.
-        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let address = SocketAddr::new(from.address.ip().to_canonical(), from.address.port());
+        let from = Hop { address, ..from };
         match Message::scan(bytes) {
             Ok(message) => self.receive_message(from, &message),
             Err(Unreadable::KeepAlive) => {}
@@ -266,7 +325,9 @@ impl Switch {
     pub fn poll_timeout(&self) -> Option<(Duration, Timer)> {
         let own = self.timers.peek().map(|(at, due)| {
             let timer = match due {
-                Due::Call(_, timer) => *timer,
+                Due::Call(_, timer) | Due::Trunk(_, timer) => *timer,
+                Due::Session(..) => Timer::SessionExpires,
+                Due::Ban(_) => Timer::BanEnds,
                 Due::Registration(_) => Timer::RegistrationExpired,
                 Due::SecurityReport => Timer::SecurityReport,
             };
@@ -282,6 +343,7 @@ impl Switch {
     pub fn counters(&self) -> Counters {
         let mut counters = self.counters;
         counters.calls_active = u64::try_from(self.calls.len()).unwrap_or(u64::MAX);
+        counters.bans_active = u64::try_from(self.bans.len()).unwrap_or(u64::MAX);
         counters.contacts_active = u64::try_from(self.registrar.len()).unwrap_or(u64::MAX);
         counters
     }
@@ -292,6 +354,7 @@ impl Switch {
         assert_eq!(self.calls.len(), 0);
         assert!(self.limits.is_empty(), "{:?}", self.limits);
         assert!(self.call_of_invite.is_empty(), "{:?}", self.call_of_invite);
+        assert!(self.loops.is_empty(), "{:?}", self.loops);
         assert_eq!(self.transactions.len(), 0);
     }
 
@@ -299,18 +362,32 @@ impl Switch {
         self.now = now;
         while let Some(expired) = self.transactions.expire(now.mono) {
             match expired {
-                Some(Expired::NoResponse(Purpose::Route(call))) => self.route_failed_silently(call),
-                Some(Expired::NoResponse(Purpose::Relay(call))) => self.relay_timed_out(call),
-                Some(Expired::NoResponse(Purpose::Abandoned | Purpose::Nothing)) | None => {}
+                Some(Expired::NoResponse(purpose)) => self.no_response(purpose),
                 Some(Expired::NoAck(server)) => self.ack_missing(server),
+                None => {}
             }
         }
         while let Some(due) = self.timers.pop_due(now.mono) {
             match due {
                 Due::Call(call, timer) => self.call_timer(call, timer),
+                Due::Session(call, side) => self.session_due(call, side),
+                Due::Trunk(trunk, timer) => self.trunk_due(trunk, timer),
+                Due::Ban(source) => self.end_ban(source),
                 Due::Registration(subscriber) => self.expire_registrations(subscriber),
                 Due::SecurityReport => self.report_security(),
             }
+        }
+    }
+
+    /// A request of ours was never answered, or could not be sent.
+    fn no_response(&mut self, purpose: Purpose) {
+        match purpose {
+            Purpose::Route(call) => self.route_failed_silently(call),
+            Purpose::Relay(call) => self.relay_timed_out(call),
+            Purpose::Alive(call, side) => self.alive_answered(call, side, 408),
+            Purpose::Probe(trunk) => self.probe_answered(trunk, 408),
+            Purpose::Outward(trunk) => self.registration_answered(trunk, 408, None),
+            Purpose::Abandoned | Purpose::Nothing => {}
         }
     }
 
@@ -319,14 +396,18 @@ impl Switch {
             Control::LockChanged(lock) => self.lookup.lock(lock, self.now),
             // The shell loads the snapshot and hands it in.
             Control::ConfigChanged { .. } => {}
-            Control::EndCallsOf { account } => self.kill(|call| call.payer == account),
+            Control::EndCallsOf { account } => self.kill(|call| call.is_paid_by(account)),
             Control::EndCall { call: uid } => self.kill(|call| call.uid == uid),
         }
     }
 
-    fn receive_message(&mut self, from: SocketAddr, message: &Message<'_>) {
+    fn receive_message(&mut self, from: Hop, message: &Message<'_>) {
+        if message.method().is_some() && self.is_shut_out(from, message) {
+            return;
+        }
         if let Err(fault) = message.check() {
             self.note_malformed(from, fault.phrase);
+            self.count_request(from);
             if message.is_answerable() {
                 let tag = self.stateless_tag(message);
                 let reply = Reply { phrase: fault.phrase.as_bytes(), ..Reply::plain(fault.code, Some(&tag)) };
@@ -346,6 +427,10 @@ impl Switch {
                 match purpose {
                     Purpose::Route(call) => self.route_answered(call, client, code, message),
                     Purpose::Relay(call) => self.relay_answered(call, client, code, message),
+                    Purpose::Alive(call, side) => self.alive_answered(call, side, code),
+                    Purpose::Probe(trunk) if code >= 200 => self.probe_answered(trunk, code),
+                    Purpose::Outward(trunk) => self.registration_answered(trunk, code, Some(message)),
+                    Purpose::Probe(_) => {}
                     Purpose::Abandoned => self.abandoned_answered(client, code, message),
                     Purpose::Nothing => {}
                 }
@@ -353,7 +438,7 @@ impl Switch {
         }
     }
 
-    fn request(&mut self, from: SocketAddr, message: &Message<'_>) {
+    fn request(&mut self, from: Hop, message: &Message<'_>) {
         let Some(method) = message.method() else { return };
         let is_inside = message.to().is_some_and(|to| to.tag().is_some());
         match method {
@@ -365,6 +450,7 @@ impl Switch {
             Method::OPTIONS => self.options(from, message),
             Method::UPDATE | Method::INFO => self.answer_stray(from, message),
             Method::Known(_) | Method::Other(_) => {
+                self.count_request(from);
                 let lines = format!("Allow: {ALLOW}\r\n");
                 let tag = self.stateless_tag(message);
                 let reply = Reply { lines: lines.as_bytes(), ..Reply::plain(405, Some(&tag)) };
@@ -373,7 +459,7 @@ impl Switch {
         }
     }
 
-    fn options(&mut self, from: SocketAddr, message: &Message<'_>) {
+    fn options(&mut self, from: Hop, message: &Message<'_>) {
         let tag = self.stateless_tag(message);
         if let Some(retry_after) = self.refusal_lines() {
             let reply = Reply { lines: &retry_after, ..Reply::plain(503, Some(&tag)) };
@@ -386,7 +472,7 @@ impl Switch {
     }
 
     /// Opens a transaction and answers at once.
-    fn answer(&mut self, from: SocketAddr, message: &Message<'_>, code: u16) {
+    fn answer(&mut self, from: Hop, message: &Message<'_>, code: u16) {
         let server = self.transactions.open(message, from);
         let tag = self.stateless_tag(message);
         self.transactions.respond(self.now.mono, server, Reply::plain(code, Some(&tag)));
@@ -394,7 +480,8 @@ impl Switch {
 
     /// Answers a request that belongs to no call. Anybody can send one under any name, so nothing is kept for it, and the answer is
     /// not repeated: a transaction would hold the headers for 32 s, and send its 481 to an INVITE eleven times.
-    fn answer_stray(&mut self, from: SocketAddr, message: &Message<'_>) {
+    fn answer_stray(&mut self, from: Hop, message: &Message<'_>) {
+        self.count_request(from);
         let tag = self.stateless_tag(message);
         self.transactions.respond_without_state(message, from, Reply::plain(481, Some(&tag)));
     }
@@ -418,14 +505,14 @@ impl Switch {
         format!("{:016x}", hasher.finish())
     }
 
-    fn note_malformed(&mut self, from: SocketAddr, detail: &str) {
+    fn note_malformed(&mut self, from: Hop, detail: &str) {
         self.counters.malformed += 1;
-        self.note_security(SecurityKind::Malformed, from, "", detail);
+        self.note_security(SecurityKind::Malformed, from.address, "", detail);
     }
 
     /// Appends an event that belongs to no call.
     fn emit(&mut self, tenant: TenantId, payer: AccountId, body: EventBody) {
-        self.emit_for(tenant, payer, None, self.lookup.revision(), body);
+        self.emit_for(tenant, payer, None, 0, self.lookup.revision(), body);
     }
 
     fn emit_for(
@@ -433,6 +520,7 @@ impl Switch {
         tenant: TenantId,
         payer: AccountId,
         call: Option<CallUid>,
+        leg: u16,
         config_revision: i64,
         body: EventBody,
     ) {
@@ -446,7 +534,7 @@ impl Switch {
             tenant,
             payer,
             call,
-            leg: 0,
+            leg,
             body,
         });
     }

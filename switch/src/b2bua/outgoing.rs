@@ -1,102 +1,157 @@
-//! Towards the callee: the INVITE of each route, its answers, and the next route when one fails.
+//! Towards the callee: the INVITEs of each set of targets, their answers, and the next set when all have failed.
 //!
 //! In: calls from `setup`, answers and silence of routes. Out: INVITEs, what the caller hears of their answers, and the events
-//! `route_attempt`, `progress`, `route_result` and `answer`.
+//! `route_attempt`, `progress`, `route_result` and `answer`. The phones of a subscriber are tried at once and the first to answer has
+//! the call (parallel forking); trunks are tried one after the other (switch-reference 5.3).
 
 use std::time::Duration;
 
-use model::{Answer, Cause, EventBody, Initiator, Progress, RouteAction, RouteAttempt, RouteResult};
+use model::{Answer, EventBody, ForwardKind, Initiator, Progress, RouteAction, RouteAttempt, RouteResult};
 
-use super::call::{AckDue, Call, CallRef, CallState, Fate, RouteLeg, Side, Target, micros};
-use super::setup::wants_privacy;
+use super::call::{AckDue, Call, CallRef, CallState, Fate, Fork, RouteRefusal, Side, Target, micros};
+use super::classify::{cause_of, forward_kind, goes_on, rank};
+use super::destination::{bracketed, escaped};
+use super::identify::wants_privacy;
+use super::limits::Holder;
 use super::{ALLOW, Purpose, Switch};
 use crate::dialog::Dialog;
-use crate::message::{HeaderName, Message, Writer, phrase_of, text};
+use crate::hop::Hop;
+use crate::message::{HeaderName, Message, NameAddr, Writer, phrase_of, text};
+use crate::rules::Crossing;
 use crate::sdp;
 use crate::timer::Timer;
 use crate::transaction::{ClientId, Reply};
 
-/// What Reason says of a Q.850 cause that speaks of the network and not of the callee (switch-reference 5.3).
-const CAUSES_OF_CONGESTION: &[u64] = &[34, 38, 41, 42];
-
 impl Switch {
-    /// Sends the INVITE to the next route that has room. `false`: there is none.
-    pub(super) fn try_next_route(&mut self, name: CallRef, call: &mut Call) -> bool {
-        while call.n_attempts < self.config.route_attempts_max {
-            let Some(target) = call.routes.pop_front() else { return false };
-            let holder = match target.trunk.map(|trunk| self.check_trunk(trunk)) {
-                Some(Ok(holder)) => Some(holder),
-                Some(Err(_full)) => continue,
-                None => None,
-            };
-            self.send_invite(name, call, target, holder);
-            return true;
+    /// Sends the INVITEs of the next set that has room. `false`: there is none.
+    pub(super) fn try_next_group(&mut self, name: CallRef, call: &mut Call) -> bool {
+        while call.leg().n_attempts < self.config.route_attempts_max {
+            let Some(group) = call.groups.pop_front() else { return false };
+            call.refusal = None;
+            for target in group {
+                let holder = match target.trunk.map(|trunk| self.trunk_takes(trunk)) {
+                    Some(Ok(holder)) => Some(holder),
+                    Some(Err(_full_or_down)) => continue,
+                    None => None,
+                };
+                self.send_invite(name, call, &target, holder);
+            }
+            if !call.forks.is_empty() {
+                let silence_max = Duration::from_secs(self.config.route_seconds_max.into());
+                self.arm_short(name, call, silence_max, Timer::RouteSilent);
+                return true;
+            }
         }
         false
     }
 
-    fn send_invite(
-        &mut self,
-        name: CallRef,
-        call: &mut Call,
-        target: Target,
-        holder: Option<super::limits::Holder>,
-    ) {
-        let invite = Message::scan(&call.invite).expect("the INVITE was read before");
+    fn send_invite(&mut self, name: CallRef, call: &mut Call, target: &Target, holder: Option<Holder>) {
         let client = self.transactions.branch();
         let tag = self.tag(name, Side::Callee);
         let call_id = format!("{:016x}@{}", self.transactions.random(), self.config.node);
+        let caller_out = target.plan.cross(Crossing::OutCaller, &call.caller_out, &call.caller_places);
+        let bytes = self.invite_bytes(call, target, client, &tag, &call_id, &caller_out);
+
+        let leg = call.legs.last_mut().expect("a call begins with a leg and loses none");
+        leg.n_attempts += 1;
+        let attempt = leg.n_attempts;
+        if let Some(holder) = holder {
+            self.limits.hold(holder);
+        }
+        if let Some(trunk) = target.trunk
+            && let Some(rate) = self.lookup.trunk_rules(trunk).rate_out
+        {
+            self.limits.take(Holder::Out(trunk), rate, self.now.mono);
+        }
+        let event = RouteAttempt {
+            attempt,
+            callee: target.party.clone(),
+            next_hop: target.hop.address,
+            caller_out: if call.clir { "anonymous".to_owned() } else { caller_out },
+            callee_out: target.callee_out.clone(),
+            sip_call_id: call_id,
+        };
+        call.forks.push(Fork {
+            client,
+            attempt,
+            trunk: target.trunk,
+            holder,
+            sent_at: self.now.mono,
+            rang_at: None,
+            is_alive: false,
+            has_logged_in: false,
+            dialog: None,
+        });
+        self.emit_call(call, EventBody::RouteAttempt(event));
+        let (now, purpose) = (self.now.mono, Purpose::Route(name));
+        if target.trunk.is_some() {
+            self.transactions.send_by_length(now, client, target.hop, bytes, purpose);
+        } else {
+            self.transactions.send(now, client, target.hop, bytes, purpose);
+        }
+    }
+
+    fn invite_bytes(
+        &self,
+        call: &Call,
+        target: &Target,
+        client: ClientId,
+        tag: &str,
+        call_id: &str,
+        caller_out: &str,
+    ) -> Vec<u8> {
+        let invite = Message::scan(&call.invite).expect("the INVITE was read before");
         let hops = invite.number(HeaderName::MaxForwards).unwrap_or(70).saturating_sub(1);
-        let own_host = host_of(self.address);
+        let own_host = bracketed(&self.addresses.of(target.hop.transport).ip().to_string());
+        let rules = target.trunk.map(|trunk| self.lookup.trunk_rules(trunk));
+        let own_domain = rules.as_ref().and_then(|rules| rules.is.domain.clone()).unwrap_or(own_host);
         let from = match (call.clir, target.trunk) {
             (true, _) => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
-            (false, Some(_)) => address_of(&call.caller_out, &own_host),
-            (false, None) => address_of(&call.caller_out, &bracketed(&call.caller_domain)),
+            (false, Some(_)) => {
+                let fixed = rules.as_ref().and_then(|rules| rules.is.from_user.as_deref());
+                address_of(fixed.unwrap_or(caller_out), &own_domain)
+            }
+            (false, None) => address_of(caller_out, &bracketed(&call.caller_domain)),
         };
-        let to_host = host_of(target.next_hop);
         let mut writer = Writer::request(b"INVITE", &target.uri)
-            .header("Via", client.via(self.address))
+            .header("Via", client.via(self.addresses, target.hop.transport))
             .header("Max-Forwards", hops.to_string())
             .header("From", format!("{from};tag={tag}"))
-            .header("To", address_of(&target.callee_out, &to_host))
-            .header("Call-ID", &call_id)
+            .header("To", address_of(&target.callee_out, &target.to_host))
+            .header("Call-ID", call_id)
             .header("CSeq", "1 INVITE")
-            .header("Contact", self.contact())
+            .header("Contact", self.addresses.contact(target.hop.transport))
             .header("Allow", ALLOW);
+        for route in &target.path {
+            writer.push_header(b"Route", route);
+        }
+        if self.config.session_seconds > 0 {
+            // Whoever answers refreshes: it alone knows whether it is still there (RFC 4028, 7.1).
+            let wish = format!("{};refresher=uas", self.config.session_seconds);
+            writer = writer.header("Supported", "timer").header("Session-Expires", wish);
+        }
         if let (Some(_), Some(cli)) = (target.trunk, call.cli) {
             // A trunk is trusted with the number even when the callee must not see it (RFC 3325, 7).
-            writer = writer.header("P-Asserted-Identity", format!("<sip:{cli}@{own_host}>"));
+            let number = target.plan.cross(Crossing::OutCaller, &cli.to_string(), &call.caller_places);
+            writer = writer.header("P-Asserted-Identity", address_of(&number, &own_domain));
             if call.clir && !wants_privacy(&invite) {
                 // Anonymous by From alone: without this the next network would show the number (RFC 3325, 9.3).
                 writer = writer.header("Privacy", "id");
             }
         }
-        let bytes = writer.copy(&invite, HeaderName::crosses_the_switch).finish(invite.body());
-
-        call.n_attempts += 1;
-        if let Some(holder) = holder {
-            self.limits.hold(holder);
+        // The latest forward stands on top (RFC 5806, 4).
+        for (number, reason) in call.diversions.iter().rev() {
+            let number = target.plan.cross(Crossing::OutCaller, number, &call.caller_places);
+            writer = writer.header(
+                "Diversion",
+                format!("{};reason={reason};counter=1", address_of(&number, &own_domain)),
+            );
         }
-        let attempt = RouteAttempt {
-            attempt: call.n_attempts,
-            callee: target.party.clone(),
-            next_hop: target.next_hop,
-            caller_out: if call.clir { "anonymous".to_owned() } else { call.caller_out.clone() },
-            callee_out: target.callee_out.clone(),
-            sip_call_id: call_id,
+        let crosses = |name: HeaderName| {
+            // An emergency call never hides who needs help.
+            name.crosses_the_switch() && !(call.is_emergency && name == HeaderName::Privacy)
         };
-        call.route = Some(RouteLeg {
-            client,
-            to_trunk: target.trunk.is_some(),
-            holder,
-            sent_at: self.now.mono,
-            rang_at: None,
-            dialog: None,
-        });
-        self.emit_call(call, EventBody::RouteAttempt(attempt));
-        self.transactions.send(self.now.mono, client, target.next_hop, bytes, Purpose::Route(name));
-        let silence_max = Duration::from_secs(self.config.route_seconds_max.into());
-        self.arm_short(name, call, silence_max, Timer::RouteSilent);
+        writer.copy(&invite, crosses).finish(invite.body())
     }
 
     /// An answer to the INVITE of a route.
@@ -124,16 +179,28 @@ impl Switch {
         message: &Message<'_>,
     ) -> Fate {
         match call.state {
-            CallState::SettingUp if code < 200 => self.route_progress(call, code, message),
+            CallState::SettingUp if code < 200 => self.route_progress(call, client, code, message),
             CallState::SettingUp if code < 300 => self.route_accepted(name, call, client, code, message),
             CallState::SettingUp => {
-                let phrase = message_phrase(message);
-                let reason = message.value_text(HeaderName::Reason);
-                return self.route_refused(name, call, Initiator::Callee, code, &phrase, reason);
+                if matches!(code, 401 | 407) && self.answer_challenge(name, call, client, code, message) {
+                    return Fate::Lives;
+                }
+                if matches!(code, 301 | 302)
+                    && let Some(fate) = self.follow_redirect(name, call, client, code, message)
+                {
+                    return fate;
+                }
+                let refusal = RouteRefusal {
+                    by: Initiator::Callee,
+                    code,
+                    phrase: message_phrase(message),
+                    reason: message.value_text(HeaderName::Reason),
+                };
+                return self.fork_refused(name, call, client, refusal);
             }
             CallState::Answered { .. } if (200..300).contains(&code) => {
                 let tag = message.to().and_then(|to| to.tag());
-                let dialog = call.route.as_ref().and_then(|route| route.dialog.as_ref());
+                let dialog = call.forks.first().and_then(|fork| fork.dialog.as_ref());
                 if dialog.is_some_and(|dialog| dialog.is_remote(message.call_id(), tag)) {
                     self.repeat_ack(call, client);
                 } else {
@@ -145,13 +212,17 @@ impl Switch {
         Fate::Lives
     }
 
-    fn route_progress(&mut self, call: &mut Call, code: u16, message: &Message<'_>) {
+    fn route_progress(&mut self, call: &mut Call, client: ClientId, code: u16, message: &Message<'_>) {
         self.timers.disarm(&mut call.short_timer);
+        let now = self.now.mono;
+        if let Some(fork) = call.forks.iter_mut().find(|fork| fork.client == client) {
+            fork.is_alive = true;
+            if code > 100 {
+                fork.rang_at.get_or_insert(now);
+            }
+        }
         if code == 100 {
             return;
-        }
-        if let Some(route) = call.route.as_mut() {
-            route.rang_at.get_or_insert(self.now.mono);
         }
         let with_sdp = !message.body().is_empty();
         call.has_early_media |= with_sdp;
@@ -159,7 +230,7 @@ impl Switch {
             call.has_progressed = true;
             self.emit_call(call, EventBody::Progress(Progress { code, with_sdp }));
         }
-        let lines = self.answer_lines(message, true);
+        let lines = self.answer_lines(call, message, true);
         let reply = Reply {
             code,
             phrase: &message_phrase(message),
@@ -184,136 +255,318 @@ impl Switch {
         else {
             return;
         };
+        let Some(idx) = call.forks.iter().position(|fork| fork.client == client) else { return };
+        call.forks.swap(0, idx);
         let cseq = dialog.last_cseq();
-        self.route_result(
-            call,
-            code,
-            &message_phrase(message),
-            message.value_text(HeaderName::Reason),
-            RouteAction::Stop,
-        );
-        if let Some(route) = call.route.as_mut() {
-            if route.to_trunk {
-                dialog.follow_contact();
-            }
-            route.dialog = Some(dialog);
+        let (phrase, reason) = (message_phrase(message), message.value_text(HeaderName::Reason));
+        self.fork_result(call, 0, code, &phrase, reason, RouteAction::Stop);
+        self.give_up_forks(call, 1);
+        let fork = &mut call.forks[0];
+        if fork.trunk.is_some() {
+            dialog.follow_contact();
         }
+        fork.dialog = Some(dialog);
+        let attempt = fork.attempt;
         call.codec = sdp::first_audio_codec(message.body());
         call.state = CallState::Answered { at: self.now };
-        call.invite = Vec::new();
-        call.routes.clear();
+        call.groups.clear();
+        self.disarm_forward(call);
+        self.leave_loop(call);
         self.counters.calls_answered += 1;
         let user_agent = match message.value_text(HeaderName::UserAgent) {
             agent if agent.is_empty() => message.value_text(HeaderName::Server),
             agent => agent,
         };
         let answer = Answer {
-            attempt: call.n_attempts,
+            attempt,
             code,
             setup_us: micros(self.now.mono.saturating_sub(call.began.mono)),
             codec: call.codec.clone(),
             user_agent,
         };
-        self.emit_call(call, EventBody::Answer(answer));
+        let n_legs = call.legs.len();
+        for (idx, leg) in call.legs.iter().enumerate() {
+            // A record that was sent on was answered by none of its own routes.
+            let attempt = if idx + 1 == n_legs { attempt } else { 0 };
+            let answer = Answer { attempt, ..answer.clone() };
+            self.emit_leg(call, leg, EventBody::Answer(answer));
+        }
 
-        let lines = self.answer_lines(message, true);
+        let mut lines = self.answer_lines(call, message, true);
+        lines.extend(self.begin_sessions(name, call, message));
         let reply = Reply {
             code,
-            phrase: &message_phrase(message),
+            phrase: &phrase,
             tag: Some(&call.caller_leg.local_tag),
             lines: &lines,
             body: message.body(),
         };
         self.transactions.respond(self.now.mono, call.invite_server, reply);
+        call.invite = Vec::new();
         call.ack_due = Some(AckDue { from: Side::Caller, server: call.invite_server, client, cseq });
         let tick = Duration::from_secs(self.config.charge_tick_seconds.into());
         self.arm_short(name, call, tick, Timer::ChargeTick);
-        let longest = Duration::from_secs(self.config.call_seconds_max.into());
+        let longest = Duration::from_secs(call.seconds_max.into());
         self.arm_long(name, call, longest, Timer::CallSecondsMax);
     }
 
-    fn route_result(
+    /// Reports the final answer of one fork.
+    fn fork_result(
         &mut self,
-        call: &mut Call,
+        call: &Call,
+        idx: usize,
         code: u16,
         phrase: &[u8],
         reason: String,
         action: RouteAction,
     ) {
-        let pdd_us = call
-            .route
-            .as_ref()
-            .map(|route| micros(route.rang_at.unwrap_or(self.now.mono).saturating_sub(route.sent_at)));
-        let result =
-            RouteResult { attempt: call.n_attempts, code, phrase: text(phrase), reason, pdd_us, action };
+        let fork = &call.forks[idx];
+        let first_sign = fork.rang_at.unwrap_or(self.now.mono);
+        let pdd_us = Some(micros(first_sign.saturating_sub(fork.sent_at)));
+        let attempt = fork.attempt;
+        let result = RouteResult { attempt, code, phrase: text(phrase), reason, pdd_us, action };
         self.emit_call(call, EventBody::RouteResult(result));
     }
 
-    /// A route failed: the next one, or the end.
-    fn route_refused(
+    /// Cancels all forks from `first` on. They will answer 487 to our CANCEL, but nobody waits for it.
+    pub(super) fn give_up_forks(&mut self, call: &mut Call, first: usize) {
+        for idx in first..call.forks.len() {
+            let (client, sent_at, rang_at) =
+                (call.forks[idx].client, call.forks[idx].sent_at, call.forks[idx].rang_at);
+            self.abandon(client);
+            let result = RouteResult {
+                attempt: call.forks[idx].attempt,
+                code: 487,
+                phrase: "Request Terminated".to_owned(),
+                reason: String::new(),
+                pdd_us: rang_at.map(|at| micros(at.saturating_sub(sent_at))),
+                action: RouteAction::Stop,
+            };
+            self.emit_call(call, EventBody::RouteResult(result));
+        }
+        for fork in call.forks.drain(first..) {
+            if let Some(holder) = fork.holder {
+                self.limits.release(holder);
+            }
+        }
+    }
+
+    /// One fork failed. When it was the last of its set: the next set, a forward, or the end.
+    fn fork_refused(
         &mut self,
         name: CallRef,
         call: &mut Call,
-        by: Initiator,
-        code: u16,
-        phrase: &[u8],
-        reason: String,
+        client: ClientId,
+        refusal: RouteRefusal,
     ) -> Fate {
-        self.timers.disarm(&mut call.short_timer);
-        // The caller cannot be given a second description within one early dialog (RFC 3261, 13.2.1; switch-reference 5.3).
-        let hunts_on = goes_on(code, &reason) && !call.has_early_media;
-        let next_has_room = hunts_on && call.n_attempts < self.config.route_attempts_max && {
-            let mut targets = call.routes.iter();
-            targets.any(|target| target.trunk.is_none_or(|trunk| self.check_trunk(trunk).is_ok()))
+        let Some(idx) = call.forks.iter().position(|fork| fork.client == client) else { return Fate::Lives };
+        let is_last = call.forks.len() == 1;
+        // 6xx speaks for the callee, wherever it rings (RFC 3261, 16.7, step 5).
+        let is_decisive = refusal.code >= 600;
+        let best = match call.refusal.take() {
+            Some(before) if rank(before.code) <= rank(refusal.code) => before,
+            Some(_) | None => refusal.clone(),
         };
-        let action = if next_has_room { RouteAction::Next } else { RouteAction::Stop };
-        self.route_result(call, code, phrase, reason.clone(), action);
-        self.release_route(call);
-        if next_has_room && self.try_next_route(name, call) {
+        let is_over = is_last || is_decisive;
+        let hunts_on = is_over && self.hunts_on(call, idx, &best);
+        let action = if hunts_on { RouteAction::Next } else { RouteAction::Stop };
+        self.fork_result(call, idx, refusal.code, &refusal.phrase, refusal.reason.clone(), action);
+        let trunk = call.forks[idx].trunk;
+        if let Some(holder) = call.forks.remove(idx).holder {
+            self.limits.release(holder);
+        }
+        if !is_over {
+            call.refusal = Some(best);
             return Fate::Lives;
         }
-        // A challenge or a redirection of a carrier means nothing to the caller.
-        let (code, phrase) = match code {
-            300..=399 => (480, phrase_of(480).as_bytes()),
-            401 | 407 => (500, phrase_of(500).as_bytes()),
-            _ => (code, phrase),
+        self.timers.disarm(&mut call.short_timer);
+        self.give_up_forks(call, 0);
+        if hunts_on && self.try_next_group(name, call) {
+            return Fate::Lives;
+        }
+        let forwarded = forward_kind(best.code)
+            .and_then(|kind| self.forward_of(call, kind).map(|(whose, forward)| (kind, whose, forward)));
+        if let Some((kind, whose, forward)) = forwarded {
+            let outcome = self.forward_on(name, call, &whose, kind, &forward);
+            return self.after_forward(name, call, outcome);
+        }
+        self.tell_refusal(call, trunk, best)
+    }
+
+    /// A forward has found targets, or may not.
+    pub(super) fn after_forward(
+        &mut self,
+        name: CallRef,
+        call: &mut Call,
+        outcome: Result<(), super::gates::Refusal>,
+    ) -> Fate {
+        let refusal = match outcome {
+            Ok(()) if self.try_next_group(name, call) => return Fate::Lives,
+            Ok(()) => super::setup::no_room(),
+            Err(refusal) => refusal,
         };
-        let lines = if reason.is_empty() { Vec::new() } else { format!("Reason: {reason}\r\n").into_bytes() };
-        let tag = call.caller_leg.local_tag.clone();
-        let reply = Reply { code, phrase, tag: Some(&tag), lines: &lines, body: &[] };
-        self.transactions.respond(self.now.mono, call.invite_server, reply);
-        self.finish(call, by, cause_of(code), code, reason);
+        let server = call.invite_server;
+        self.reject(call, server, refusal);
         Fate::Ended
     }
 
-    /// Timer B: the transaction of the INVITE died.
+    /// Whether the next set is tried after the last of this one failed.
+    fn hunts_on(&self, call: &Call, idx: usize, refusal: &RouteRefusal) -> bool {
+        // The caller cannot be given a second description within one early dialog (RFC 3261, 13.2.1; switch-reference 5.3).
+        if call.has_early_media || call.leg().n_attempts >= self.config.route_attempts_max {
+            return false;
+        }
+        let setup_max = Duration::from_secs(self.config.setup_seconds_max.into());
+        if self.now.mono.saturating_sub(call.began.mono) >= setup_max {
+            return false;
+        }
+        let own_table = call.forks[idx]
+            .trunk
+            .and_then(|trunk| self.lookup.trunk_rules(trunk).is.failover.get(&refusal.code).copied());
+        let goes_on = match own_table {
+            // Whoever needs help is tried everywhere.
+            _ if call.is_emergency => true,
+            Some(RouteAction::Next) => true,
+            Some(RouteAction::Stop) => false,
+            None => goes_on(refusal.code, &refusal.reason),
+        };
+        goes_on
+            && call
+                .groups
+                .iter()
+                .flatten()
+                .any(|target| target.trunk.is_none_or(|trunk| self.trunk_takes(trunk).is_ok()))
+    }
+
+    /// Ends a call with the refusal of its last route.
+    fn tell_refusal(
+        &mut self,
+        call: &mut Call,
+        trunk: Option<model::TrunkId>,
+        refusal: RouteRefusal,
+    ) -> Fate {
+        let RouteRefusal { by, code, phrase, reason } = refusal;
+        // A challenge or a redirection of a carrier means nothing to the caller.
+        let (told, told_phrase) = match code {
+            300..=399 => (480, phrase_of(480).as_bytes().to_vec()),
+            401 | 407 => (500, phrase_of(500).as_bytes().to_vec()),
+            _ => (code, phrase),
+        };
+        let changed = trunk.and_then(|trunk| self.lookup.trunk_rules(trunk).is.answer_as.get(&told).copied());
+        let (told, told_phrase) = match changed {
+            Some(other) => (other, phrase_of(other).as_bytes().to_vec()),
+            None => (told, told_phrase),
+        };
+        let lines = if reason.is_empty() { Vec::new() } else { format!("Reason: {reason}\r\n").into_bytes() };
+        let tag = call.caller_leg.local_tag.clone();
+        let reply = Reply { code: told, phrase: &told_phrase, tag: Some(&tag), lines: &lines, body: &[] };
+        self.transactions.respond(self.now.mono, call.invite_server, reply);
+        self.finish(call, by, cause_of(told), told, reason);
+        Fate::Ended
+    }
+
+    /// Answers a trunk's challenge, once, if we have a name and password there.
+    fn answer_challenge(
+        &mut self,
+        name: CallRef,
+        call: &mut Call,
+        client: ClientId,
+        code: u16,
+        message: &Message<'_>,
+    ) -> bool {
+        let Some(fork) = call.forks.iter_mut().find(|fork| fork.client == client) else { return false };
+        let Some(trunk) = fork.trunk.filter(|_| !fork.has_logged_in) else { return false };
+        let rules = self.lookup.trunk_rules(trunk);
+        let Some(login) = &rules.is.login else { return false };
+        let Some((request, hop)) = self.transactions.request_of(client) else { return false };
+        let request = request.to_vec();
+        let again = self.transactions.branch();
+        let cnonce = self.transactions.random();
+        let via = again.via(self.addresses, hop.transport);
+        let Some(bytes) = super::login::with_credentials(&request, message, code, login, &via, cnonce) else {
+            return false;
+        };
+        fork.client = again;
+        fork.has_logged_in = true;
+        self.transactions.set_token(client, Purpose::Nothing);
+        self.transactions.send_by_length(self.now.mono, again, hop, bytes, Purpose::Route(name));
+        true
+    }
+
+    /// A phone of ours sends the call elsewhere: a forward that the phone decides (switch-reference 2.3). `None`: not followed.
+    fn follow_redirect(
+        &mut self,
+        name: CallRef,
+        call: &mut Call,
+        client: ClientId,
+        code: u16,
+        message: &Message<'_>,
+    ) -> Option<Fate> {
+        let idx = call.forks.iter().position(|fork| fork.client == client && fork.trunk.is_none())?;
+        if call.has_early_media {
+            return None;
+        }
+        let whose = self.lookup.subscriber(call.ringing?)?.clone();
+        let to = message.list(HeaderName::Contact).filter_map(NameAddr::parse).find_map(|contact| {
+            let user = contact.parse_uri()?.user_text();
+            (!user.is_empty()).then_some(user)
+        })?;
+        let phrase = message_phrase(message);
+        self.fork_result(call, idx, code, &phrase, String::new(), RouteAction::Stop);
+        call.forks.remove(idx);
+        self.timers.disarm(&mut call.short_timer);
+        self.give_up_forks(call, 0);
+        let forward = model::CallForward { when: ForwardKind::Busy, to, after_seconds: 0, enabled: true };
+        let outcome = self.forward_on(name, call, &whose, ForwardKind::Busy, &forward);
+        Some(self.after_forward(name, call, outcome))
+    }
+
+    /// Nobody has picked up for as long as the callee waits before it forwards.
+    pub(super) fn forward_unanswered(&mut self, name: CallRef, call: &mut Call) -> Fate {
+        let Some((whose, forward)) = self.forward_of(call, ForwardKind::NoAnswer) else { return Fate::Lives };
+        self.timers.disarm(&mut call.short_timer);
+        self.give_up_forks(call, 0);
+        let outcome = self.forward_on(name, call, &whose, ForwardKind::NoAnswer, &forward);
+        self.after_forward(name, call, outcome)
+    }
+
+    /// Timer B, or nothing can be sent there: the transaction of an INVITE died.
     pub(super) fn route_failed_silently(&mut self, name: CallRef) {
         let Some(mut call) = self.calls.take(name) else { return };
-        let fate = match call.state {
-            CallState::SettingUp => self.route_timed_out(name, &mut call),
-            CallState::Answered { .. } | CallState::Over => Fate::Lives,
-        };
+        let mut fate = Fate::Lives;
+        while let CallState::SettingUp = call.state
+            && fate == Fate::Lives
+        {
+            let dead = call.forks.iter().map(|fork| fork.client);
+            let mut dead = dead.filter(|client| self.transactions.request_of(*client).is_none());
+            let Some(client) = dead.next() else { break };
+            fate = self.fork_timed_out(name, &mut call, client);
+        }
         self.calls.give_back(name, call, fate);
     }
 
-    /// A route did not even say 100: it is given up and the next one tried.
+    /// Routes that did not even say 100 are given up.
     pub(super) fn route_silent(&mut self, name: CallRef, call: &mut Call) -> Fate {
-        if let Some(route) = &call.route {
-            self.abandon(route.client);
+        let silent: Vec<ClientId> =
+            call.forks.iter().filter(|fork| !fork.is_alive).map(|fork| fork.client).collect();
+        for client in silent {
+            self.abandon(client);
+            if self.fork_timed_out(name, call, client) == Fate::Ended {
+                return Fate::Ended;
+            }
         }
-        self.route_timed_out(name, call)
+        Fate::Lives
     }
 
     /// No answer is our own verdict.
-    fn route_timed_out(&mut self, name: CallRef, call: &mut Call) -> Fate {
-        self.route_refused(name, call, Initiator::Switch, 408, phrase_of(408).as_bytes(), String::new())
-    }
-
-    /// Lets go of the outgoing leg's share of limits.
-    pub(super) fn release_route(&mut self, call: &mut Call) {
-        if let Some(holder) = call.route.take().and_then(|route| route.holder) {
-            self.limits.release(holder);
-        }
+    fn fork_timed_out(&mut self, name: CallRef, call: &mut Call, client: ClientId) -> Fate {
+        let refusal = RouteRefusal {
+            by: Initiator::Switch,
+            code: 408,
+            phrase: phrase_of(408).as_bytes().to_vec(),
+            reason: String::new(),
+        };
+        self.fork_refused(name, call, client, refusal)
     }
 
     /// Cancels an INVITE nobody waits for any more; if it is answered all the same, it is hung up.
@@ -336,25 +589,25 @@ impl Switch {
         let Some(mut dialog) = dialog else { return };
         let branch = self.transactions.branch();
         let cseq = dialog.last_cseq();
-        let ack = dialog.request(b"ACK", Some(cseq), branch, self.address).finish(&[]);
+        let ack = dialog.request(b"ACK", Some(cseq), branch, self.addresses).finish(&[]);
         self.transactions.transmit(peer, ack);
         let branch = self.transactions.branch();
-        let bye = dialog.request(b"BYE", None, branch, self.address).finish(&[]);
+        let bye = dialog.request(b"BYE", None, branch, self.addresses).finish(&[]);
         self.transactions.send(self.now.mono, branch, peer, bye, Purpose::Nothing);
     }
 
-    /// Headers of an answer that is passed on.
-    pub(super) fn answer_lines(&self, message: &Message<'_>, with_contact: bool) -> Vec<u8> {
-        let mut writer = Writer::lines_only();
-        if with_contact {
-            writer = writer.header("Contact", self.contact()).header("Allow", ALLOW);
-        }
-        writer.copy(message, HeaderName::crosses_the_switch).into_lines()
+    /// Headers of an answer that is passed on to the caller's leg.
+    pub(super) fn answer_lines(&self, call: &Call, message: &Message<'_>, with_contact: bool) -> Vec<u8> {
+        self.lines_for(call.caller_leg.peer, message, with_contact)
     }
 
-    /// Where we want requests inside dialogs.
-    pub(super) fn contact(&self) -> String {
-        format!("<sip:{}>", self.address)
+    /// Headers of an answer that is passed on to `peer`.
+    pub(super) fn lines_for(&self, peer: Hop, message: &Message<'_>, with_contact: bool) -> Vec<u8> {
+        let mut writer = Writer::lines_only();
+        if with_contact {
+            writer = writer.header("Contact", self.addresses.contact(peer.transport)).header("Allow", ALLOW);
+        }
+        writer.copy(message, HeaderName::crosses_the_switch).into_lines()
     }
 }
 
@@ -366,80 +619,7 @@ pub(super) fn message_phrase(message: &Message<'_>) -> Vec<u8> {
     }
 }
 
-/// Whether the next route is tried after this answer (switch-reference 5.3).
-fn goes_on(code: u16, reason: &str) -> bool {
-    match code {
-        300..=399 | 401 | 403 | 407 | 408 | 437 | 488 | 500 | 502 | 503 | 504 | 513 | 580 => true,
-        480 => q850_cause(reason).is_some_and(|cause| CAUSES_OF_CONGESTION.contains(&cause)),
-        _ => false,
-    }
-}
-
-/// `Q.850;cause=34` in a Reason header.
-fn q850_cause(reason: &str) -> Option<u64> {
-    let q850 = reason.split(',').find(|one| one.trim_start().to_ascii_uppercase().starts_with("Q.850"))?;
-    q850.split(';').find_map(|param| param.trim().strip_prefix("cause=")?.trim().parse().ok())
-}
-
-/// What a final code of the called side means.
-fn cause_of(code: u16) -> Cause {
-    match code {
-        486 | 600 => Cause::Busy,
-        480 => Cause::NoAnswer,
-        487 => Cause::Cancelled,
-        404 | 410 | 484 | 604 => Cause::CalleeUnknown,
-        408 => Cause::Timeout,
-        488 => Cause::NotAcceptable,
-        403 | 603 | 606 | 607 | 608 => Cause::Declined,
-        500..=599 => Cause::PeeringUnavailable,
-        _ => Cause::Other,
-    }
-}
-
-/// Host part of a URI for an address.
-fn host_of(address: std::net::SocketAddr) -> String {
-    bracketed(&address.ip().to_string())
-}
-
-fn bracketed(host: &str) -> String {
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
-}
-
 /// A URI in brackets. A user part may be missing, but not empty (RFC 3261, 25.1).
 fn address_of(user: &str, host: &str) -> String {
     if user.is_empty() { format!("<sip:{host}>") } else { format!("<sip:{}@{host}>", escaped(user)) }
-}
-
-/// A user part that may hold anything (RFC 3261, 25.1: `user`).
-fn escaped(user: &str) -> String {
-    let mut out = String::with_capacity(user.len());
-    for byte in user.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,?/#".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn congestion_goes_on_and_a_busy_callee_stops() {
-        assert!(goes_on(503, ""));
-        assert!(goes_on(480, "SIP;cause=480, Q.850;cause=34;text=\"no circuit\""));
-        assert!(!goes_on(480, "Q.850;cause=19"));
-        for code in [404, 410, 480, 484, 486, 487, 600, 603, 604, 606] {
-            assert!(!goes_on(code, ""), "{code}");
-        }
-    }
-
-    #[test]
-    fn user_part_cannot_break_out_of_its_uri() {
-        assert_eq!(escaped("bob>;x@y"), "bob%3E%3Bx%40y");
-        assert_eq!(escaped("john.doe"), "john.doe");
-    }
 }

@@ -4,13 +4,13 @@
 //! live in memory: after a restart the phones renew them. A contact is reached where its REGISTER came from, NAT or not.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use model::{EventBody, Registration, RegistrationChange, SecurityKind, Subscriber, SubscriberId};
 
-use super::setup::Presented;
+use super::identify::Presented;
 use super::{Due, Switch};
+use crate::hop::Hop;
 use crate::message::{HeaderName, Message, NameAddr, parse_number, text, trim};
 use crate::timer::TimerKey;
 use crate::transaction::Reply;
@@ -19,11 +19,23 @@ use crate::transaction::Reply;
 #[derive(Debug, Clone)]
 struct Binding {
     uri: Box<[u8]>,
-    source: SocketAddr,
+    source: Hop,
+    /// The proxies it came by, as Route values (RFC 3327).
+    path: Vec<Box<[u8]>>,
     expires_at: Duration,
     call_id: Box<[u8]>,
     cseq: u32,
     user_agent: String,
+}
+
+/// Where a subscriber can be reached.
+#[derive(Debug, Clone)]
+pub(super) struct Reach {
+    /// Request-URI.
+    pub(super) uri: Vec<u8>,
+    pub(super) hop: Hop,
+    /// Route values.
+    pub(super) path: Vec<Box<[u8]>>,
 }
 
 /// All registered contacts.
@@ -39,11 +51,16 @@ impl Registrar {
         self.n_contacts
     }
 
-    /// Request-URI and next hop of each contact, latest first.
-    pub(super) fn contacts(&self, subscriber: SubscriberId, now: Duration) -> Vec<(Vec<u8>, SocketAddr)> {
+    /// Each contact, latest first.
+    pub(super) fn contacts(&self, subscriber: SubscriberId, now: Duration) -> Vec<Reach> {
         let Some((bindings, _)) = self.bindings.get(&subscriber) else { return Vec::new() };
         let alive = bindings.iter().rev().filter(|binding| binding.expires_at > now);
-        alive.map(|binding| (binding.uri.to_vec(), binding.source)).collect()
+        let reach = |binding: &Binding| Reach {
+            uri: binding.uri.to_vec(),
+            hop: binding.source,
+            path: binding.path.clone(),
+        };
+        alive.map(reach).collect()
     }
 }
 
@@ -54,7 +71,7 @@ struct Wish<'a> {
 }
 
 impl Switch {
-    pub(super) fn register(&mut self, from: SocketAddr, message: &Message<'_>) {
+    pub(super) fn register(&mut self, from: Hop, message: &Message<'_>) {
         let tag = self.stateless_tag(message);
         if let Some(lines) = self.refusal_lines() {
             let reply = Reply { lines: &lines, ..Reply::plain(503, Some(&tag)) };
@@ -66,6 +83,7 @@ impl Switch {
         let subscriber = match self.present(HeaderName::Authorization, message) {
             Presented::Known(subscriber) => subscriber,
             Presented::Challenge { stale } => {
+                self.count_request(from);
                 let lines = self.challenge(HeaderName::WwwAuthenticate, &domain, stale);
                 let reply = Reply { lines: &lines, ..Reply::plain(401, Some(&tag)) };
                 self.transactions.respond_without_state(message, from, reply);
@@ -79,6 +97,14 @@ impl Switch {
             }
         };
         let server = self.transactions.open(message, from);
+        self.note_good_login(from, &subscriber);
+        if !self.lookup.subscriber_rules(subscriber.id).allows_source(from) {
+            let reply = Reply { phrase: b"Unauthorized IP detected", ..Reply::plain(403, Some(&tag)) };
+            self.transactions.respond(self.now.mono, server, reply);
+            let detail = format!("subscriber {} registers from there", subscriber.id);
+            self.note_security(SecurityKind::UnknownSource, from.address, &subscriber.username, &detail);
+            return;
+        }
         let is_own = subscriber.username == username && subscriber.domain.eq_ignore_ascii_case(&domain);
         let outcome = if is_own { self.bind(from, message, &subscriber) } else { Err((403, Vec::new())) };
         let (code, lines) = match outcome {
@@ -89,9 +115,9 @@ impl Switch {
         self.transactions.respond(self.now.mono, server, reply);
     }
 
-    fn registration_failed(&mut self, from: SocketAddr, message: &Message<'_>, tried: &str, aor: &str) {
+    fn registration_failed(&mut self, from: Hop, message: &Message<'_>, tried: &str, aor: &str) {
         // Somebody who guesses passwords gets one record in a while, with a count.
-        if !self.is_followed(SecurityKind::AuthFailed, from)
+        if !self.is_followed(SecurityKind::AuthFailed, from.address)
             && let Some((username, domain)) = aor.split_once('@')
             && let Some(subscriber) = self.lookup.subscriber_by_name(username, domain).cloned()
         {
@@ -105,7 +131,8 @@ impl Switch {
                 0,
             );
         }
-        self.note_security(SecurityKind::AuthFailed, from, tried, "REGISTER");
+        self.note_security(SecurityKind::AuthFailed, from.address, tried, "REGISTER");
+        self.note_bad_login(from, tried);
     }
 
     fn registration_event(
@@ -113,7 +140,7 @@ impl Switch {
         change: RegistrationChange,
         subscriber: &Subscriber,
         contact: String,
-        source: SocketAddr,
+        source: Hop,
         user_agent: String,
         expires_seconds: u32,
     ) {
@@ -122,7 +149,7 @@ impl Switch {
             subscriber: Some(subscriber.id),
             aor: format!("{}@{}", subscriber.username, subscriber.domain),
             contact,
-            source,
+            source: source.address,
             user_agent,
             expires_seconds,
         };
@@ -132,7 +159,7 @@ impl Switch {
     /// Does what an authenticated REGISTER asks for. Out: the Contact lines of the answer.
     fn bind(
         &mut self,
-        from: SocketAddr,
+        from: Hop,
         message: &Message<'_>,
         subscriber: &Subscriber,
     ) -> Result<Vec<u8>, (u16, Vec<u8>)> {
@@ -140,6 +167,7 @@ impl Switch {
         let call_id: Box<[u8]> = message.call_id().unwrap_or_default().into();
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
         let user_agent = message.value_text(HeaderName::UserAgent);
+        let path: Vec<Box<[u8]>> = message.list(HeaderName::Path).map(Box::from).collect();
         let (mut bindings, mut timer) = self.registrar.bindings.remove(&subscriber.id).unwrap_or_default();
         self.timers.disarm(&mut timer);
         let n_before = bindings.len();
@@ -176,6 +204,7 @@ impl Switch {
                         bindings.push(Binding {
                             uri: wish.uri.into(),
                             source: from,
+                            path: path.clone(),
                             expires_at: now + Duration::from_secs(wish.seconds.into()),
                             call_id: call_id.clone(),
                             cseq,
@@ -217,6 +246,13 @@ impl Switch {
             lines.extend_from_slice(b"Contact: <");
             lines.extend_from_slice(&binding.uri);
             lines.extend_from_slice(format!(">;expires={seconds}\r\n").as_bytes());
+        }
+        if !path.is_empty() {
+            // Whoever registered through proxies learns which (RFC 3327, 5.3).
+            let supported = path.join(&b", "[..]);
+            lines.extend_from_slice(b"Path: ");
+            lines.extend_from_slice(&supported);
+            lines.extend_from_slice(b"\r\n");
         }
         self.registrar.n_contacts = self.registrar.n_contacts + bindings.len() - n_before;
         self.keep_bindings(subscriber.id, bindings);

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 
 use super::{HeaderName, Message, NameAddr, Via, split_commas};
+use crate::hop::Hop;
 
 /// A message being written.
 pub(crate) struct Writer {
@@ -90,12 +91,12 @@ pub(crate) struct ReplyHead {
     to: Box<[u8]>,
     to_has_tag: bool,
     /// Where responses go (RFC 3261, 18.2.2; RFC 3581, 4).
-    pub(crate) destination: SocketAddr,
+    pub(crate) destination: Hop,
 }
 
 impl ReplyHead {
     /// Of `request`, which came from `source`. The topmost Via learns where it came from.
-    pub(crate) fn of(request: &Message<'_>, source: SocketAddr) -> Self {
+    pub(crate) fn of(request: &Message<'_>, source: Hop) -> Self {
         let mut lines = Vec::with_capacity(512);
         let mut line = |name: &str, value: &[u8]| {
             lines.extend_from_slice(name.as_bytes());
@@ -108,10 +109,11 @@ impl ReplyHead {
         for value in request.list(HeaderName::Via) {
             match Via::parse(value).filter(|_| is_top) {
                 Some(via) => {
-                    if via.params.find("rport").is_none() {
-                        destination.set_port(via.port.unwrap_or(5060));
+                    // On a stream the answer goes back the way the request came (RFC 3261, 18.2.2).
+                    if via.params.find("rport").is_none() && !source.is_reliable() {
+                        destination.address.set_port(via.port.unwrap_or(5060));
                     }
-                    line("Via", &via_with_source(&via, source));
+                    line("Via", &via_with_source(&via, source.address));
                 }
                 None => line("Via", value),
             }
@@ -197,8 +199,10 @@ pub(crate) fn phrase_of(code: u16) -> &'static str {
         407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         410 => "Gone",
+        413 => "Request Entity Too Large",
         416 => "Unsupported URI Scheme",
         420 => "Bad Extension",
+        422 => "Session Interval Too Small",
         423 => "Interval Too Brief",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",

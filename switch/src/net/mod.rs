@@ -17,7 +17,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::{EventLog, Input, Output, Switch, SwitchConfig, SwitchError};
+use crate::{EventLog, Hop, Input, Output, Switch, SwitchConfig, SwitchError};
 
 pub use phones::run_phones;
 pub use stats::SwitchStats;
@@ -86,7 +86,7 @@ pub async fn run(
     loop {
         while let Some(output) = switch.poll_output() {
             match output {
-                Output::Transmit { to, bytes } => send(&socket, to, &bytes).await,
+                Output::Transmit { to, bytes } => send(&socket, to.address, &bytes).await,
                 Output::Event(event) => shell.waiting.push_back(*event),
             }
         }
@@ -115,7 +115,7 @@ pub async fn run(
                 let mut received = received;
                 for _ in 0..DATAGRAMS_AT_ONCE {
                     match received {
-                        Ok((length, from)) => switch.receive(clock(), from, &buffer[..length]),
+                        Ok((length, from)) => switch.receive(clock(), Hop::udp(from), &buffer[..length]),
                         Err(error) if is_harmless(&error) => {}
                         Err(error) => return Err(failed(error)),
                     }

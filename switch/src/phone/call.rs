@@ -1,6 +1,5 @@
 //! Calls of the phones: placed and taken.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
@@ -9,6 +8,7 @@ use super::{
 };
 use crate::dialog::Dialog;
 use crate::digest::Challenge;
+use crate::hop::{Addresses, Hop};
 use crate::message::{Message, Uri, Writer, phrase_of, text};
 use crate::timer::TimerKey;
 use crate::transaction::{ClientId, Reply, ServerId};
@@ -72,7 +72,7 @@ impl Phones {
         call.client = self.transactions.branch();
         let uri = format!("sip:{}@{host}", call.plan.to);
         let mut writer = Writer::request(b"INVITE", uri.as_bytes())
-            .header("Via", call.client.via(self.address))
+            .header("Via", call.client.via(Addresses::at(self.address), model::Transport::Udp))
             .header("Max-Forwards", "70")
             .header("From", format!("<sip:{}@{domain}>;tag={}", call.plan.from, call.tag))
             .header("To", format!("<{uri}>"))
@@ -87,7 +87,7 @@ impl Phones {
         }
         let (client, server) = (call.client, call.plan.server);
         let bytes = writer.finish(sdp.as_bytes());
-        self.transactions.send(self.now.mono, client, server, bytes, Purpose::Invite(id));
+        self.transactions.send(self.now.mono, client, Hop::udp(server), bytes, Purpose::Invite(id));
     }
 
     pub(super) fn invite_answered(
@@ -129,7 +129,7 @@ impl Phones {
         let dialog = Message::scan(request).ok().and_then(|invite| Dialog::of_answer(&invite, message, peer));
         let (Some(mut dialog), Some(call)) = (dialog, self.outgoing.get_mut(&id)) else { return };
         let branch = self.transactions.branch();
-        let ack = dialog.request(b"ACK", Some(call.cseq), branch, self.address).finish(&[]);
+        let ack = dialog.request(b"ACK", Some(call.cseq), branch, Addresses::at(self.address)).finish(&[]);
         self.transactions.transmit(dialog.peer, ack.clone());
         call.ack = ack;
         call.dialog = Some(dialog);
@@ -168,12 +168,12 @@ impl Phones {
 
     // Taken.
 
-    pub(super) fn ring(&mut self, from: SocketAddr, message: &Message<'_>) {
+    pub(super) fn ring(&mut self, from: Hop, message: &Message<'_>) {
         let user = |uri: Option<Uri<'_>>| uri.map(|uri| uri.user_text()).unwrap_or_default();
         let call = IncomingCall {
             to: user(Uri::parse(message.request_uri())),
             from: user(message.from().and_then(|from| from.parse_uri())),
-            source: from,
+            source: from.address,
         };
         let behaviour = (self.answering)(&call);
         if behaviour == Behaviour::Silent {
@@ -237,7 +237,7 @@ impl Phones {
     }
 
     /// The caller gave up.
-    pub(super) fn cancelled(&mut self, from: SocketAddr, message: &Message<'_>) {
+    pub(super) fn cancelled(&mut self, from: Hop, message: &Message<'_>) {
         let Some(server) = self.transactions.invite_of(message) else {
             return self.answer(from, message, 481);
         };
@@ -278,7 +278,7 @@ impl Phones {
     }
 
     /// The other side hangs up.
-    pub(super) fn bye(&mut self, from: SocketAddr, message: &Message<'_>) {
+    pub(super) fn bye(&mut self, from: Hop, message: &Message<'_>) {
         let (tag, call_id) = (message.to().and_then(|to| to.tag()).unwrap_or_default(), message.call_id());
         let ours = |dialog: &Dialog| dialog.local_tag.as_bytes() == tag && call_id == Some(&*dialog.call_id);
         let (incoming, outgoing) = match subject_of(message) {

@@ -16,6 +16,7 @@ use model::Moment;
 
 use crate::dialog::Dialog;
 use crate::digest::Challenge;
+use crate::hop::{Addresses, Hop};
 use crate::message::{HeaderName, Message, Method, StartLine, Writer, parse_number, text};
 use crate::timer::{Timer, TimerKey, TimerQueue};
 use crate::transaction::{Expired, Received, Reply, ServerId, Transactions};
@@ -333,6 +334,7 @@ impl Phones {
         if message.check().is_err() {
             return;
         }
+        let from = Hop::udp(from);
         match self.transactions.receive(now.mono, &message) {
             Received::Absorbed | Received::Stray | Received::Ack => {
                 if message.method() == Some(Method::ACK) {
@@ -359,7 +361,7 @@ impl Phones {
         if let Some(report) = self.reports.pop_front() {
             return Some(PhoneOutput::Report(report));
         }
-        let (to, bytes) = self.transactions.poll_transmit()?;
+        let (Hop { address: to, .. }, bytes) = self.transactions.poll_transmit()?;
         Some(PhoneOutput::Transmit { to, bytes })
     }
 
@@ -411,7 +413,7 @@ impl Phones {
         self.reports.push_back(PhoneReport { at: self.now, subject, step });
     }
 
-    fn request(&mut self, from: SocketAddr, message: &Message<'_>) {
+    fn request(&mut self, from: Hop, message: &Message<'_>) {
         let is_inside = message.to().is_some_and(|to| to.tag().is_some());
         match message.method() {
             Some(Method::INVITE) if !is_inside => self.ring(from, message),
@@ -429,7 +431,7 @@ impl Phones {
         }
     }
 
-    fn answer(&mut self, from: SocketAddr, message: &Message<'_>, code: u16) {
+    fn answer(&mut self, from: Hop, message: &Message<'_>, code: u16) {
         let server = self.transactions.open(message, from);
         let tag = format!("{:016x}", self.transactions.random());
         self.transactions.respond(self.now.mono, server, Reply::plain(code, Some(&tag)));
@@ -470,7 +472,7 @@ impl Phones {
         let aor = format!("<sip:{}@{}>", account.username, account.domain);
         let contact = format!("<sip:{}@{}>;expires={}", account.username, self.address, registering.seconds);
         let mut writer = Writer::request(b"REGISTER", uri.as_bytes())
-            .header("Via", branch.via(self.address))
+            .header("Via", branch.via(Addresses::at(self.address), model::Transport::Udp))
             .header("Max-Forwards", "70")
             .header("From", format!("{aor};tag={}", registering.tag))
             .header("To", &aor)
@@ -485,7 +487,13 @@ impl Phones {
             writer = writer.header(header, answer);
         }
         let server = account.server;
-        self.transactions.send(self.now.mono, branch, server, writer.finish(&[]), Purpose::Register(line));
+        self.transactions.send(
+            self.now.mono,
+            branch,
+            Hop::udp(server),
+            writer.finish(&[]),
+            Purpose::Register(line),
+        );
     }
 
     fn register_answered(&mut self, line: usize, code: u16, phrase: &[u8], message: &Message<'_>) {
@@ -542,8 +550,10 @@ impl Phones {
 
     fn send_bye(&mut self, dialog: &mut Dialog) {
         let branch = self.transactions.branch();
-        let bye =
-            dialog.request(b"BYE", None, branch, self.address).header("User-Agent", USER_AGENT).finish(&[]);
+        let bye = dialog
+            .request(b"BYE", None, branch, Addresses::at(self.address))
+            .header("User-Agent", USER_AGENT)
+            .finish(&[]);
         self.transactions.send(self.now.mono, branch, dialog.peer, bye, Purpose::Nothing);
     }
 }

@@ -1,7 +1,17 @@
 //! The core under a virtual clock: phones, gateways and a switch in one thread, on a network that loses what it is told to.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at the events that it is about")]
+
 mod calls;
+mod forks;
+mod forwards;
 mod messages;
+mod numbers;
+mod permissions;
 mod registrations;
+mod sessions;
 mod strays;
+mod streams;
+mod trunk_peers;
+mod under_attack;
 pub(crate) mod world;

@@ -105,6 +105,7 @@ pub(crate) fn directory() -> Directory {
         locks: Vec::new(),
         tariffs: Vec::new(),
         profile_limits: Vec::new(),
+        calling: model::CallingRules::default(),
     }
 }
 
@@ -126,6 +127,9 @@ pub(super) struct World {
     pub(super) raw: Vec<(SocketAddr, Vec<u8>)>,
     pub(super) events: Vec<CallEvent>,
     pub(super) reports: Vec<PhoneReport>,
+    /// What the switch was told of calling rules at the start.
+    pub(super) calling: model::CallingRules,
+    rewriting: Option<(String, String, String)>,
     n_plans: u64,
 }
 
@@ -157,8 +161,11 @@ impl World {
             phones.push((address(place), Phones::new(address(place), lines, answering, now, seed)));
         }
         let mut switch = Switch::new(config, address(SWITCH), now, 7);
+        let calling = directory.calling.clone();
         switch.handle(now, Input::Directory(Arc::new(directory)));
         Self {
+            calling,
+            rewriting: None,
             mono: Duration::ZERO,
             switch,
             phones,
@@ -197,6 +204,11 @@ impl World {
     /// The next datagram with this in it waits until [`Self::let_go`].
     pub(super) fn hold_back_next(&mut self, text: &str) {
         self.holding_back = Some(text.to_owned());
+    }
+
+    /// In every datagram to the switch that begins like this, `what` becomes `with`: phones that say more than ours.
+    pub(super) fn rewrite_next(&mut self, start: &str, what: &str, with: &str) {
+        self.rewriting = Some((start.to_owned(), what.to_owned(), with.to_owned()));
     }
 
     pub(super) fn let_go(&mut self) {
@@ -259,12 +271,38 @@ impl World {
         self.settle();
     }
 
+    /// The last message that went to an address where nobody of ours lives, and begins like this.
+    pub(super) fn last_to(&self, place: &str, start: &str) -> Option<String> {
+        let place = address(place);
+        let all = self.raw.iter().rev().filter(|(to, _)| *to == place);
+        all.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).find(|text| text.starts_with(start))
+    }
+
+    /// Answers a request as a foreign peer would; `lines` are further headers.
+    pub(super) fn answer_from(&mut self, place: &str, request: &str, status: &str, lines: &str, body: &str) {
+        let kept = ["Via:", "From:", "Call-ID:", "CSeq:", "Record-Route:"];
+        let head: String = request
+            .lines()
+            .filter(|line| kept.iter().any(|name| line.starts_with(name)))
+            .map(|line| format!("{line}\r\n"))
+            .collect();
+        let to = header_of(request, "To");
+        let tag = if to.contains(";tag=") { "" } else { ";tag=far" };
+        let length = body.len();
+        let answer = format!(
+            "SIP/2.0 {status}\r\n{head}To: {to}{tag}\r\n{lines}Content-Length: {length}\r\n\r\n{body}"
+        );
+        self.inject(place, answer);
+    }
+
     /// Carries everything to where it goes, until nobody has anything to say at this instant.
     pub(super) fn settle(&mut self) {
         loop {
             while let Some(output) = self.switch.poll_output() {
                 match output {
-                    Output::Transmit { to, bytes } => self.wire.push_back((address(SWITCH), to, bytes)),
+                    Output::Transmit { to, bytes } => {
+                        self.wire.push_back((address(SWITCH), to.address, bytes))
+                    }
                     Output::Event(event) => self.events.push(*event),
                 }
             }
@@ -294,6 +332,12 @@ impl World {
                 continue;
             }
             let now = self.now();
+            let bytes = match &self.rewriting {
+                Some((start, what, with)) if to == address(SWITCH) && text.starts_with(start) => {
+                    text.replacen(what, with, 1).into_bytes()
+                }
+                Some(_) | None => bytes,
+            };
             if to == address(SWITCH) {
                 self.switch.handle(now, Input::Datagram { from, bytes });
             } else if let Some((_, phones)) = self.phones.iter_mut().find(|(at, _)| *at == to) {
@@ -384,15 +428,18 @@ impl World {
                     end.answered_us / 1_000_000,
                     end.answered_us / 1_000 % 1_000
                 ),
-                other @ (EventBody::Forwarded(_)
-                | EventBody::Registration(_)
+                EventBody::Forwarded(forwarded) => {
+                    format!("{} to {} as leg {}", forwarded.call_type, forwarded.target, forwarded.new_leg)
+                }
+                other @ (EventBody::Registration(_)
                 | EventBody::TrunkState(_)
                 | EventBody::Security(_)
                 | EventBody::NodeStarted(_)) => format!("{other:?}"),
             };
+            let leg = if event.leg == 0 { String::new() } else { format!(" leg {}", event.leg) };
             let _ = writeln!(
                 story,
-                "{}.{:03} account {}: {line}",
+                "{}.{:03} account {}{leg}: {line}",
                 at.num_seconds(),
                 at.subsec_millis(),
                 event.payer
@@ -418,6 +465,12 @@ impl World {
         let seqs: Vec<u64> = self.events.iter().map(|event| event.seq).collect();
         assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
     }
+}
+
+/// The value of the first header of that name.
+pub(super) fn header_of<'a>(message: &'a str, name: &str) -> &'a str {
+    let found = message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    found.unwrap_or_default()
 }
 
 pub(super) fn lock(account: i64, level: LockLevel) -> Control {
