@@ -131,6 +131,36 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: UserAction,
     },
+    /// Say where a call would go, and why, without dialling.
+    Route {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Who calls: a subscriber (user@domain, or one of its numbers) or the name of a trunk.
+        #[arg(long, value_name = "WHO")]
+        from: String,
+        /// What is dialled.
+        #[arg(long, value_name = "NUMBER")]
+        to: String,
+    },
+    /// Show what a rewrite rule set makes of a number at each of the four crossings.
+    Rewrite {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Name of the set.
+        #[arg(long)]
+        set: String,
+        /// Country code of the party that uses it.
+        #[arg(long, default_value = "")]
+        country: String,
+        /// Area code of the party that uses it.
+        #[arg(long, default_value = "")]
+        area: String,
+        /// Numbers to try.
+        #[arg(required = true)]
+        numbers: Vec<String>,
+    },
     /// Place a test call with the built-in phone and report each step.
     Call(CallArgs),
 }

@@ -87,6 +87,12 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         }
         Command::Audit(installation) => commands::audit::audit(&quiet(&installation)?).await,
         Command::User { installation, action } => commands::user::user(&quiet(&installation)?, action).await,
+        Command::Route { installation, from, to } => {
+            commands::route::route(&quiet(&installation)?, &from, &to).await
+        }
+        Command::Rewrite { installation, set, country, area, numbers } => {
+            commands::route::rewrite(&quiet(&installation)?, &set, &country, &area, &numbers).await
+        }
         Command::Call(args) => commands::call::call(args).await,
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use md5::{Digest, Md5};
-use model::{Directory, E164};
+use model::{Directory, E164, SubscriberCalling};
 use rating::workbench::{Issue, TariffIds, WorkbenchError, read_tariff};
 use serde::Deserialize;
 use sha2::Sha256;
@@ -71,6 +71,8 @@ struct SubscriberInFile {
     cli: Option<E164>,
     calls_max: Option<u32>,
     uuid: Option<String>,
+    #[serde(default)]
+    calling: SubscriberCalling,
 }
 
 /// Reads a world and its tariffs.
@@ -182,6 +184,7 @@ fn with_hashes(given: SubscriberInFile, file: &Path) -> Result<NewSubscriber, Us
         cli: given.cli,
         calls_max: given.calls_max,
         uuid: given.uuid,
+        calling: given.calling,
     })
 }
 

@@ -12,4 +12,5 @@ mod crash;
 mod floor_plan;
 mod kills;
 mod rig;
+mod routes;
 mod sipp_call;

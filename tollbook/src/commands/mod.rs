@@ -14,6 +14,7 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod invoice;
 pub(crate) mod rate;
+pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod sql;
 pub(crate) mod suspense;

@@ -5,9 +5,12 @@ use std::hash::Hash;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use model::{AccountKind, Directory, E164, Fee, FeeId, FeeMatch, FraudLimit, TariffVersion, TenantId};
+use model::{
+    AccountKind, Directory, E164, Fee, FeeId, FeeMatch, FraudLimit, TariffVersion, TenantCalling, TenantId,
+};
 use rust_decimal::Decimal;
 use store::{NewAccount, NewSubscriber, NewTariff, World};
+use switch::CallingOf;
 
 use crate::failure::UserError;
 
@@ -232,6 +235,7 @@ pub(super) fn against(world: &World, directory: &Directory, now: DateTime<Utc>) 
             );
         }
     }
+    known.calling_rules()?;
     world.tariffs.iter().try_for_each(|new| known.tariff(new, now))
 }
 
@@ -319,6 +323,50 @@ impl Known<'_> {
         let tenant = tenant_id(self.directory, tenant)?;
         let accounts = &self.directory.accounts;
         accounts.iter().find(|there| there.tenant == tenant && there.handle == handle).map(|there| there.kind)
+    }
+
+    /// Rules that the switch could not use. They name sets and levels of their tenant, which may be in the file or provisioned.
+    fn calling_rules(&self) -> Result<(), Wrong> {
+        const REMEDY: &str = "correct it; `calling` is explained in docs/calling.md";
+        let check = |object: String, rules: CallingOf<'_>, tenant: &TenantCalling| {
+            switch::check_calling(rules, tenant)
+                .or_else(|rule| wrong(object, format!("calling.{rule}"), REMEDY))
+        };
+        for new in &self.world.tenants {
+            check(format!("tenant {:?}", new.handle), CallingOf::Tenant, &new.calling)?;
+        }
+        for new in &self.world.accounts {
+            let tenant = self.tenant_calling(&new.tenant);
+            check(format!("account {:?}", new.handle), CallingOf::Account(&new.calling), &tenant)?;
+        }
+        for new in &self.world.subscribers {
+            let tenant = self.tenant_calling(&new.tenant);
+            let object = format!("subscriber {}@{}", new.username, new.domain);
+            check(object, CallingOf::Subscriber(&new.calling), &tenant)?;
+        }
+        for new in &self.world.trunks {
+            let tenant = self.tenant_calling(&new.tenant);
+            check(format!("trunk {:?}", new.name), CallingOf::Trunk(&new.calling), &tenant)?;
+        }
+        for new in &self.world.routes {
+            let object = format!("route {:?} to {:?}", new.prefix, new.trunk);
+            check(object, CallingOf::Route(&new.calling), &TenantCalling::default())?;
+        }
+        Ok(())
+    }
+
+    /// The rules of the tenant of that handle, those of the file before those provisioned.
+    fn tenant_calling(&self, handle: &str) -> TenantCalling {
+        let in_world = match self.world.tenants.as_slice() {
+            [only] if handle.is_empty() => Some(only),
+            tenants => tenants.iter().find(|tenant| tenant.handle == handle),
+        };
+        match in_world {
+            Some(tenant) => tenant.calling.clone(),
+            None => tenant_id(self.directory, handle)
+                .and_then(|id| self.directory.calling.tenants.get(&id).cloned())
+                .unwrap_or_default(),
+        }
     }
 
     /// The account that `object` belongs to, in the file or provisioned, must be of `kind`.
