@@ -14,6 +14,9 @@ use crate::ExportsError;
 pub struct ExportConfig {
     /// Directory under which `system/`, `resellers/` and `carriers/` are. Default: `"exports"`.
     pub dir: PathBuf,
+    /// Directory where every file is kept as it was published, whatever partners do with theirs. On the same file
+    /// system it takes no further room. Default: `"export-archive"`.
+    pub archive: PathBuf,
     /// First part of every file name. Default: `"tollbook"`.
     pub prefix: String,
     /// Format version, in the file name and the header line. Default: `"007"`.
@@ -41,13 +44,75 @@ pub struct ExportConfig {
     pub record_id: RecordId,
     /// A file is closed when it has so many calls. Default: 5000.
     pub max_rows_per_file: u32,
-    /// And when its first call has waited so long, e.g. `"30m"`. Default: `"30m"`.
+    /// And so often, counted from midnight UTC (once a day: from midnight in `zone`), e.g. `"30m"`. At most `"24h"`.
+    /// Default: `"30m"`.
     #[serde(with = "humantime_serde")]
     pub every: Duration,
+    /// How long after the full interval: `every = "30m"` and `offset = "25m"` is minutes 25 and 55. Default: `"0s"`.
+    #[serde(with = "humantime_serde")]
+    pub offset: Duration,
     /// Write a file without calls for an owner who had none, as a sign of life. Default: `true`.
     pub write_empty: bool,
     /// Leave out calls that nobody answered. Default: `false`.
     pub answered_only: bool,
+    /// Further streams of files beside these, each with its own format, schedule and sequences. Default: none.
+    pub streams: Vec<StreamConfig>,
+}
+
+/// One export stream: a section `[[exports.streams]]`. It has the calls that are rated once it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamConfig {
+    /// Its name: lowercase letters, digits and dashes. A stream that is renamed is a new one.
+    pub name: String,
+    /// How its files are written: a delivered format (`tollbook export formats` lists them), `"reference"`, or a
+    /// description of your own, such as `"formats/acme.toml"`.
+    pub format: String,
+    /// Who has files: `"system"`, `"resellers"`, `"carriers"`, and handles of single accounts.
+    pub owners: Vec<String>,
+    /// Path of a file below its owner's directory, with `${sequence:010}`, `${created:%Y%m%d%H%M%S}`, `${day:%Y%m%d}`,
+    /// `${owner}`, `${way}`, `${stream}`, `${prefix}`, `${version}` and `${suffix}`. Default:
+    /// `"${stream}/${created:%Y%m%d}/${prefix}_${stream}_${created:%Y%m%d%H%M%S}_${sequence:010}.${suffix}"`.
+    #[serde(default = "file_name_default")]
+    pub file_name: String,
+    /// As in `[exports]`. Default: `"30m"`.
+    #[serde(default = "every_default", with = "humantime_serde")]
+    pub every: Duration,
+    /// As in `[exports]`. Default: `"0s"`.
+    #[serde(default, with = "humantime_serde")]
+    pub offset: Duration,
+    /// As in `[exports]`. Default: 5000.
+    #[serde(default = "max_rows_default")]
+    pub max_rows_per_file: u32,
+    /// As in `[exports]`. Default: `false`.
+    #[serde(default)]
+    pub write_empty: bool,
+    /// As in `[exports]`. Default: `false`.
+    #[serde(default)]
+    pub answered_only: bool,
+    /// A row of files for each direction, as the owner sees it. Calls between two customers of one owner are in
+    /// neither; the operator's calls are all in some. Default: `false`.
+    #[serde(default)]
+    pub by_direction: bool,
+    /// No file has calls of two days, by the local day of their start. Default: `false`.
+    #[serde(default)]
+    pub by_day: bool,
+    /// Zone of times and days. Default: the format's, else the tenant's.
+    #[serde(default)]
+    pub zone: Option<Tz>,
+}
+
+fn file_name_default() -> String {
+    "${stream}/${created:%Y%m%d}/${prefix}_${stream}_${created:%Y%m%d%H%M%S}_${sequence:010}.${suffix}"
+        .to_owned()
+}
+
+const fn every_default() -> Duration {
+    Duration::from_secs(30 * 60)
+}
+
+const fn max_rows_default() -> u32 {
+    5000
 }
 
 /// How a CDR is named in the first column of a file.
@@ -65,6 +130,7 @@ impl Default for ExportConfig {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("exports"),
+            archive: PathBuf::from("export-archive"),
             prefix: "tollbook".to_owned(),
             version: "007".to_owned(),
             suffix: "cdr".to_owned(),
@@ -76,10 +142,12 @@ impl Default for ExportConfig {
             monthly_dir: true,
             daily_dir: true,
             record_id: RecordId::Number,
-            max_rows_per_file: 5000,
-            every: Duration::from_secs(30 * 60),
+            max_rows_per_file: max_rows_default(),
+            every: every_default(),
+            offset: Duration::ZERO,
             write_empty: true,
             answered_only: false,
+            streams: Vec::new(),
         }
     }
 }
@@ -105,13 +173,21 @@ impl ExportConfig {
             ));
         }
         if !is_mark(&self.separator) || self.separator.is_empty() {
-            return Err(refused("separator", &self.separator, "one character"));
+            return Err(refused("separator", &self.separator, "one ASCII character"));
         }
         if !is_mark(&self.quotes) || self.quotes == self.separator {
-            return Err(refused("quotes", &self.quotes, "one character other than the separator, or empty"));
+            return Err(refused(
+                "quotes",
+                &self.quotes,
+                "one ASCII character other than the separator, or empty",
+            ));
         }
         if !is_mark(&self.escape) || self.escape == self.separator {
-            return Err(refused("escape", &self.escape, "one character other than the separator, or empty"));
+            return Err(refused(
+                "escape",
+                &self.escape,
+                "one ASCII character other than the separator, or empty",
+            ));
         }
         if self.max_rows_per_file == 0 {
             return Err(refused("max_rows_per_file", "0", "1 or more"));
@@ -119,12 +195,19 @@ impl ExportConfig {
         if self.every.is_zero() {
             return Err(refused("every", "0s", "at least \"1s\""));
         }
+        if self.dir == self.archive {
+            return Err(refused(
+                "archive",
+                &self.archive.display().to_string(),
+                "another directory than exports.dir, which partners see",
+            ));
+        }
         Ok(())
     }
 }
 
 fn is_mark(text: &str) -> bool {
-    text.chars().count() <= 1 && !text.contains(|c: char| c.is_control() || c.is_alphanumeric())
+    text.len() <= 1 && text.is_ascii() && !text.contains(|c: char| c.is_control() || c.is_alphanumeric())
 }
 
 fn refused(key: &'static str, value: &str, allowed: &'static str) -> ExportsError {

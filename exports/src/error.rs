@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::format::{DescriptionError, Misfit};
+
 /// What can go wrong while files are written or served.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportsError {
@@ -16,6 +18,32 @@ pub enum ExportsError {
         /// What it may be.
         allowed: &'static str,
     },
+    /// A key of a stream.
+    #[error("exports.streams {stream:?}: {key}: {rule}")]
+    Stream {
+        /// Its name.
+        stream: String,
+        /// The key.
+        key: &'static str,
+        /// What is wrong, and what to use.
+        rule: String,
+    },
+    /// A format's description.
+    #[error("format {0}")]
+    Format(#[from] DescriptionError),
+    /// No such format.
+    #[error(
+        "there is no format {name:?}; use one of {known}, or the path of a description that ends in .toml"
+    )]
+    NoFormat {
+        /// As given.
+        name: String,
+        /// Those delivered.
+        known: String,
+    },
+    /// A call that a format cannot hold.
+    #[error("a call cannot be written: {0}; change the format, or take the stream out of the configuration")]
+    Misfit(#[from] Misfit),
     /// The file system.
     #[error("cannot {doing} {}: {source}; check that the directory exists, is writable and has room", path.display())]
     Io {
@@ -54,6 +82,10 @@ impl ExportsError {
             ExportsError::Io { .. } => "EXP002",
             ExportsError::Differs { .. } => "EXP003",
             ExportsError::HostKey { .. } => "EXP004",
+            ExportsError::Stream { .. } => "EXP005",
+            ExportsError::Format(_) => "EXP006",
+            ExportsError::NoFormat { .. } => "EXP007",
+            ExportsError::Misfit(_) => "EXP008",
         }
     }
 

@@ -1,26 +1,58 @@
-//! Publishes a rendered file: whole or not at all, once, and never changed.
+//! Publishes a rendered file: whole or not at all, once, and never changed; and keeps it.
 //!
-//! Written beside as `NAME.part`, synced, renamed, and the directory synced, so that neither a reader nor a crash
-//! ever finds half a file under its name. One process closes the files of one export directory.
+//! Written into the archive as `NAME.part`, synced, renamed, the directory synced, and only then linked to where
+//! partners see it, so that neither a reader nor a crash ever finds half a file under its name. One process closes
+//! the files of one export directory.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{ExportsError, Rendered};
+use crate::ExportsError;
 
 /// The ending of a file that is still being written. The SFTP server does not show such a file.
 pub(crate) const PART_SUFFIX: &str = ".part";
 
-/// Writes `rendered` below `dir`, making its directories, and answers where it is. Doing it again is harmless: a
-/// file that is there with the same bytes is left as it is.
+/// Keeps `bytes` as `name` in the archive, then shows the same file under the same name below `dir`, and answers where
+/// it is there. Doing it again is harmless: a file that is there with the same bytes is left as it is, and one that a
+/// partner has deleted is shown once more.
 ///
 /// # Errors
 ///
 /// [`ExportsError::Differs`] when another file has that name, and [`ExportsError::Io`].
-pub fn write_file(dir: &Path, rendered: &Rendered) -> Result<PathBuf, ExportsError> {
-    let path = dir.join(&rendered.name);
-    if is_published(&path, rendered)? {
+pub fn publish(dir: &Path, archive: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, ExportsError> {
+    let path = dir.join(name);
+    // Asked first: the archive must not get what can never be shown.
+    let is_shown = is_published(&path, bytes)?;
+    let kept = write_whole(archive, name, bytes)?;
+    if is_shown {
+        return Ok(path);
+    }
+    let parent = path.parent().unwrap_or(dir);
+    create_dirs(parent)?;
+    match fs::hard_link(&kept, &path) {
+        Ok(()) => sync_dir(parent)?,
+        // The archive is on another file system, or on one without links.
+        Err(error) if is_unlinkable(&error) => return write_whole(dir, name, bytes),
+        Err(error) => return Err(ExportsError::io("link", &path)(error)),
+    }
+    Ok(path)
+}
+
+fn is_unlinkable(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::CrossesDevices
+            | io::ErrorKind::Unsupported
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::TooManyLinks
+    )
+}
+
+/// Written beside, synced, renamed.
+fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, ExportsError> {
+    let path = dir.join(name);
+    if is_published(&path, bytes)? {
         return Ok(path);
     }
     let parent = path.parent().unwrap_or(dir);
@@ -35,15 +67,15 @@ pub fn write_file(dir: &Path, rendered: &Rendered) -> Result<PathBuf, ExportsErr
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(ExportsError::io("remove", &part)(error)),
     }
-    write_synced(&part, &rendered.bytes).map_err(ExportsError::io("write", &part))?;
+    write_synced(&part, bytes).map_err(ExportsError::io("write", &part))?;
     fs::rename(&part, &path).map_err(ExportsError::io("rename", &part))?;
     sync_dir(parent)?;
     Ok(path)
 }
 
-fn is_published(path: &Path, rendered: &Rendered) -> Result<bool, ExportsError> {
+fn is_published(path: &Path, expected: &[u8]) -> Result<bool, ExportsError> {
     match fs::read(path) {
-        Ok(bytes) if bytes == rendered.bytes => {
+        Ok(bytes) if bytes == expected => {
             // The crash may have come between the rename and the sync of the directory.
             sync_dir(path.parent().unwrap_or(path))?;
             Ok(true)
@@ -90,40 +122,56 @@ fn sync_dir(dir: &Path) -> Result<(), ExportsError> {
 mod tests {
     use super::*;
 
-    fn rendered(bytes: &[u8]) -> Rendered {
-        Rendered {
-            name: "system/202611/21/a.cdr".to_owned(),
-            bytes: bytes.to_vec(),
-            rows: 0,
-            md5: String::new(),
-        }
+    const NAME: &str = "system/202611/21/a.cdr";
+
+    /// The export directory and the archive.
+    fn dirs(dir: &tempfile::TempDir) -> (PathBuf, PathBuf) {
+        (dir.path().join("exports"), dir.path().join("archive"))
     }
 
     #[test]
     fn a_published_file_is_never_overwritten() {
         let dir = tempfile::tempdir().unwrap();
-        let path = write_file(dir.path(), &rendered(b"one")).unwrap();
-        let error = write_file(dir.path(), &rendered(b"two")).unwrap_err();
+        let (shown, kept) = dirs(&dir);
+        let path = publish(&shown, &kept, NAME, b"one").unwrap();
+        let error = publish(&shown, &kept, NAME, b"two").unwrap_err();
         assert_eq!(error.code(), "EXP003", "{error}");
+        // Nor is one that only the partner's directory has.
+        fs::remove_file(kept.join(NAME)).unwrap();
+        assert_eq!(publish(&shown, &kept, NAME, b"two").unwrap_err().code(), "EXP003");
+        assert!(!kept.join(NAME).exists());
         assert_eq!(fs::read(path).unwrap(), b"one");
     }
 
     #[test]
     fn publishing_the_same_file_again_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let path = write_file(dir.path(), &rendered(b"one")).unwrap();
+        let (shown, kept) = dirs(&dir);
+        let path = publish(&shown, &kept, NAME, b"one").unwrap();
         let before = fs::metadata(&path).unwrap().modified().unwrap();
-        assert_eq!(write_file(dir.path(), &rendered(b"one")).unwrap(), path);
+        assert_eq!(publish(&shown, &kept, NAME, b"one").unwrap(), path);
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+    }
+
+    #[test]
+    fn what_a_partner_deletes_is_still_in_the_archive_and_can_be_shown_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shown, kept) = dirs(&dir);
+        let path = publish(&shown, &kept, NAME, b"one").unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(fs::read(kept.join(NAME)).unwrap(), b"one");
+        publish(&shown, &kept, NAME, b"one").unwrap();
+        assert_eq!(fs::read(path).unwrap(), b"one");
     }
 
     #[test]
     fn what_a_crash_left_half_written_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        let parent = dir.path().join("system/202611/21");
+        let (shown, kept) = dirs(&dir);
+        let parent = kept.join("system/202611/21");
         fs::create_dir_all(&parent).unwrap();
         fs::write(parent.join("a.cdr.part"), b"o").unwrap();
-        let path = write_file(dir.path(), &rendered(b"one")).unwrap();
+        let path = publish(&shown, &kept, NAME, b"one").unwrap();
         assert_eq!(fs::read(path).unwrap(), b"one");
         assert_eq!(fs::read_dir(parent).unwrap().count(), 1, "nothing but the file is left");
     }
@@ -131,8 +179,10 @@ mod tests {
     #[test]
     fn an_unwritable_place_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("system"), b"a file where a directory should be").unwrap();
-        let error = write_file(dir.path(), &rendered(b"one")).unwrap_err();
+        let (shown, kept) = dirs(&dir);
+        fs::create_dir_all(&shown).unwrap();
+        fs::write(shown.join("system"), b"a file where a directory should be").unwrap();
+        let error = publish(&shown, &kept, NAME, b"one").unwrap_err();
         assert!(error.to_string().contains("system"), "{error}");
     }
 }

@@ -1,30 +1,39 @@
 //! CDR files in fixed formats, and the SFTP server that hands them out.
 //!
 //! In: [`model::RatedCdr`]s from the topic `rated`, a snapshot of the provisioning data, and [`ExportConfig`].
-//! Out: for each owner a row of files that other billing systems already read: the reference's format `007`
-//! with its header, its trailer and its order of columns ([`render`]), published so that a file once visible
-//! never changes ([`write_file`]), fetched over SFTP by accounts that see nothing but their own directory
-//! ([`sftp::serve`]).
+//! Out: rows of files that other billing systems read, each in a format that is data ([`Format`]): the reference's
+//! `007` and whatever a partner's paper asks for. A file is rendered ([`render()`]), published so that it never
+//! changes once it is visible ([`publish`]), and fetched over SFTP by accounts that see nothing but their own
+//! directory ([`sftp::serve`]).
 //!
-//! [`ExportStage`], [`render`] and [`verify`] are pure and know `model` alone. When a file is closed, which
+//! [`ExportStage`], [`Format`] and [`render()`] are pure and know `model` alone. When a file is closed, which
 //! sequence number it gets and which calls are in it, is committed by the runner and its store.
 
 mod config;
 mod error;
-mod field;
+mod fact;
 mod files;
+mod format;
 mod owner;
-mod reference;
 mod render;
+mod series;
 pub mod sftp;
 mod stage;
+mod stream;
 mod verify;
 
-pub use config::{ExportConfig, RecordId};
+pub use config::{ExportConfig, RecordId, StreamConfig};
 pub use error::{ExportsError, VerifyError};
-pub use files::write_file;
+pub use fact::{RecordType, Way};
+pub use files::publish;
+pub use format::{
+    Align, Case, Charset, Checked, Compression, Condition, DECIMALS_MAX, DELIVERED, Description,
+    DescriptionError, Digest, FAULTS_TOLD_MAX, FIELDS_MAX, Fault, FieldDescription, Format, Layout, LineEnd,
+    Misfit, Overflow, Quoting, Unfit, Unit, WIDTH_MAX, delivered, digest_of,
+};
 pub use owner::{Owner, UnknownOwner, owner_dir};
-pub use reference::{CARRIER_COLUMNS, RESELLER_COLUMNS, SYSTEM_COLUMNS};
-pub use render::{FileSpec, Rendered, column_names, render};
+pub use render::{Entry, FileSpec, Rendered, Shown, UNPACKED_BYTES_MAX, render, unpacked};
+pub use series::Series;
 pub use stage::ExportStage;
+pub use stream::{STREAMS_MAX, Stream, Streams, load_format, owner_name};
 pub use verify::{Verified, verify};

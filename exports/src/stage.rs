@@ -1,22 +1,68 @@
 //! Decides which files a rated call belongs in (billing-reference 7.5).
 //!
-//! In: the topic `rated`. Out: one [`Effect::Export`] for each owner, in the commit of the batch, so that a call is
-//! queued once for each of them however often the batch is replayed. Files are closed by the runner.
+//! In: the topic `rated`. Out: one [`Effect::Export`] for each series of files, in the commit of the batch, so that a
+//! call is queued once for each of them however often the batch is replayed. Files are closed by the runner.
+//!
+//! A call that a stream's format cannot hold goes to suspense, and to all other files all the same.
 
-use model::{AccountId, Body, Effect, Effects, Party, RatedCdr, Stage, StageInput, StateChange};
+use std::sync::Arc;
 
-use crate::{ExportConfig, Owner};
+use model::{
+    AccountId, Body, Directory, Effect, Effects, Party, RatedCdr, Retry, Stage, StageInput, StateChange,
+    Suspended,
+};
+
+use crate::fact::{RecordType, Row, direction_of};
+use crate::render::try_write;
+use crate::{Owner, Series, Stream, Streams, Way};
+
+/// The code of a call that a format cannot hold; explained in `docs/errors.md`.
+const MISFIT: &str = "EXP021";
 
 /// The stage behind the topic [`model::Topic::Rated`] that fills the queues of CDR files. It keeps no state.
 #[derive(Debug, Clone)]
 pub struct ExportStage {
-    answered_only: bool,
+    streams: Arc<Streams>,
+    directory: Arc<Directory>,
 }
 
 impl ExportStage {
-    /// One lane's stage.
-    pub fn new(config: &ExportConfig) -> Self {
-        Self { answered_only: config.answered_only }
+    /// One lane's stage. Streams that name single accounts find them once a directory is set.
+    pub fn new(streams: Arc<Streams>) -> Self {
+        Self { streams, directory: Arc::new(Directory::default()) }
+    }
+
+    /// What names in streams mean from now on.
+    pub fn set_directory(&mut self, directory: Arc<Directory>) {
+        self.directory = directory;
+    }
+
+    fn queue(&self, rated: &RatedCdr, stream: &Stream, owner: Owner, effects: &mut Effects) {
+        let row = Row { rated, viewer: owner, record_type: RecordType::Original };
+        if !stream.has(owner, &self.directory) || !stream.wants(&row) {
+            return;
+        }
+        let format = stream.format(owner);
+        if format.refuses_some()
+            && let Err(misfit) = try_write(format, owner, rated)
+        {
+            effects.suspend(Suspended {
+                code: MISFIT.to_owned(),
+                message: format!("not in the files of {owner}: {misfit}"),
+                retry: Retry::AfterProvisioning,
+                // Nobody's bill waits for a partner's file.
+                account: AccountId::NOBODY,
+                cdr: Some(rated.cdr.id),
+            });
+            return;
+        }
+        let way = stream.config.by_direction.then(|| match direction_of(rated, owner) {
+            Way::In => Way::In,
+            // Each call is in one file: what goes both ways or neither is with the outgoing calls.
+            Way::Out | Way::Both | Way::Neither => Way::Out,
+        });
+        let series = Series { stream: stream.config.name.clone(), owner, way };
+        effects.0.push(Effect::Export { owner: series.to_string(), rated: Box::new(rated.clone()) });
     }
 }
 
@@ -25,13 +71,14 @@ impl Stage for ExportStage {
         match input.body {
             Body::Rated(rated) => {
                 // The last word on a call that is up comes later, and a file goes out once.
-                if rated.cdr.is_in_progress() || self.answered_only && !rated.cdr.is_answered() {
+                if rated.cdr.is_in_progress() {
                     return;
                 }
-                for owner in owners(rated) {
-                    effects
-                        .0
-                        .push(Effect::Export { owner: owner.to_string(), rated: Box::new(rated.clone()) });
+                let owners = owners(rated);
+                for stream in self.streams.iter() {
+                    for owner in &owners {
+                        self.queue(rated, stream, *owner, effects);
+                    }
                 }
             }
             Body::Tick(_)

@@ -11,17 +11,59 @@ use std::fs;
 use std::path::PathBuf;
 
 use calls::*;
-use exports::{ExportConfig, ExportStage, FileSpec, Owner, RecordId, VerifyError, owner_dir, render, verify};
+use std::sync::Arc;
+
+use exports::{
+    Entry, ExportConfig, ExportStage, FileSpec, Owner, RecordId, Rendered, Series, Streams, VerifyError,
+    owner_dir, owner_name, verify,
+};
 use model::{Body, Effect, Effects, RatedCdr, Stage, StageInput};
 use proptest::prelude::*;
 
-fn spec(owner: Owner) -> FileSpec {
-    FileSpec { owner, sequence: 42, created_at: at("2026-03-25T23:30:05Z"), config: ExportConfig::default() }
+const CREATED: &str = "2026-03-25T23:30:05Z";
+
+/// The file number 42 of the main stream.
+fn render_by(config: &ExportConfig, owner: Owner, rows: &[RatedCdr]) -> Rendered {
+    let (streams, directory) = (Streams::load(config).unwrap(), directory());
+    let stream = streams.named("").unwrap();
+    let (name, owner_name) = (
+        stream.file_path(&Series::main(owner), 42, at(CREATED), None, &directory),
+        owner_name(owner, &directory),
+    );
+    let file = FileSpec {
+        format: stream.format(owner),
+        owner,
+        owner_name: &owner_name,
+        stream: "main",
+        way: "",
+        name: &name,
+        sequence: 42,
+        created_at: at(CREATED),
+        day: None,
+        zone: stream.zone(owner, &directory),
+    };
+    let entries: Vec<Entry> = rows.iter().cloned().map(Entry::from).collect();
+    exports::render(&file, &entries).unwrap()
+}
+
+fn render(owner: Owner, rows: &[RatedCdr]) -> Rendered {
+    render_by(&ExportConfig::default(), owner, rows)
+}
+
+/// The names of the fields in a file of `owner`.
+fn column_names(owner: Owner) -> Vec<String> {
+    let streams = Streams::load(&ExportConfig::default()).unwrap();
+    let format = streams.named("").unwrap().format(owner);
+    format.field_names().into_iter().map(str::to_owned).collect()
+}
+
+fn stage(config: &ExportConfig) -> ExportStage {
+    ExportStage::new(Arc::new(Streams::load(config).unwrap()))
 }
 
 /// The calls that the stage gives to `owner`.
 fn calls_of(owner: Owner, config: &ExportConfig) -> Vec<RatedCdr> {
-    let mut stage = ExportStage::new(config);
+    let mut stage = stage(config);
     let mut effects = Effects::default();
     for (offset, rated) in (0..).zip(calls()) {
         stage.apply(StageInput { partition: 0, offset, body: &Body::Rated(rated) }, &mut effects);
@@ -61,12 +103,12 @@ fn check_golden(file: &str, bytes: &[u8]) {
 #[track_caller]
 fn check_file(owner: Owner, golden: &str, n_columns: usize) {
     let rows = calls_of(owner, &ExportConfig::default());
-    let rendered = render(&spec(owner), &rows, &directory());
+    let rendered = render(owner, &rows);
     check_golden(golden, &rendered.bytes);
 
     let verified = verify(&rendered.bytes).unwrap();
     assert_eq!((verified.rows, verified.md5), (rows.len() as u64, rendered.md5));
-    assert_eq!(exports::column_names(owner).len(), n_columns);
+    assert_eq!(column_names(owner).len(), n_columns);
     for line in String::from_utf8(rendered.bytes).unwrap().lines().skip(1).take(rows.len()) {
         assert_eq!(split(line).len(), n_columns, "{line}");
     }
@@ -105,7 +147,7 @@ fn a_carriers_file_has_the_calls_over_its_trunks() {
 
 #[test]
 fn an_empty_file_is_a_header_and_its_checksum() {
-    let rendered = render(&spec(Owner::System), &[], &directory());
+    let rendered = render(Owner::System, &[]);
     // printf '007,0000\n' | md5sum
     assert_eq!(String::from_utf8(rendered.bytes).unwrap(), "007,0000\n9b8bd11538a55b017aab6b2ce9d7374f\n");
 }
@@ -126,7 +168,7 @@ fn a_call_between_two_customers_of_one_reseller_is_one_row_of_its_file() {
     let rated = answered("twice", subscriber(1, RESELLER), subscriber(2, RESELLER), Vec::new());
     let mut effects = Effects::default();
     let input = StageInput { partition: 0, offset: 0, body: &Body::Rated(rated) };
-    ExportStage::new(&ExportConfig::default()).apply(input, &mut effects);
+    stage(&ExportConfig::default()).apply(input, &mut effects);
     assert_eq!(effects.0.len(), 2, "system and the reseller");
 }
 
@@ -139,9 +181,9 @@ fn failed_calls_are_left_out_where_only_answered_ones_are_wanted() {
 /// One value of the row of the call `name` in the file of `owner`.
 fn value(owner: Owner, name: &str, column: &str) -> String {
     let rows: Vec<_> = calls().into_iter().filter(|rated| rated.cdr.call.as_str() == name).collect();
-    let rendered = render(&spec(owner), &rows, &directory());
+    let rendered = render(owner, &rows);
     let text = String::from_utf8(rendered.bytes).unwrap();
-    let idx = exports::column_names(owner).iter().position(|name| *name == column).unwrap();
+    let idx = column_names(owner).iter().position(|name| name == column).unwrap();
     split(text.lines().nth(1).unwrap()).swap_remove(idx)
 }
 
@@ -183,12 +225,12 @@ fn on_net_calls_say_so_where_others_have_the_carriers_zone() {
 
 #[test]
 fn the_first_column_is_a_number_that_fits_a_signed_bigint_or_the_whole_id() {
-    let mut file = spec(Owner::System);
     let rated = calls().swap_remove(0);
     let head = u64::from_be_bytes(rated.cdr.id.as_bytes()[..8].try_into().unwrap()) >> 1;
     assert_eq!(value(Owner::System, "out", "id"), head.to_string());
-    file.config.record_id = RecordId::Hex;
-    let text = String::from_utf8(render(&file, std::slice::from_ref(&rated), &directory()).bytes).unwrap();
+    let config = ExportConfig { record_id: RecordId::Hex, ..ExportConfig::default() };
+    let file = render_by(&config, Owner::System, std::slice::from_ref(&rated));
+    let text = String::from_utf8(file.bytes).unwrap();
     assert!(text.contains(&format!("\n'{}',", rated.cdr.id)), "{text}");
 }
 
@@ -196,7 +238,7 @@ fn the_first_column_is_a_number_that_fits_a_signed_bigint_or_the_whole_id() {
 fn names_follow_the_options_and_the_owners_zone() {
     let name = |owner, full_names, monthly_dir, daily_dir| {
         let config = ExportConfig { full_names, monthly_dir, daily_dir, ..ExportConfig::default() };
-        render(&FileSpec { config, ..spec(owner) }, &[], &directory()).name
+        render_by(&config, owner, &[]).name
     };
     // Vienna is an hour ahead of UTC, New York four behind.
     assert_eq!(
@@ -234,18 +276,16 @@ fn an_owner_survives_its_text_form() {
 
 #[test]
 fn without_quotes_the_separator_is_escaped() {
-    let mut file = spec(Owner::System);
-    file.config.quotes = String::new();
-    file.config.separator = ";".to_owned();
+    let config = ExportConfig { quotes: String::new(), separator: ";".to_owned(), ..ExportConfig::default() };
     let mut rated = calls().swap_remove(0);
     rated.cdr.source.user = "a;b\\c'd".to_owned();
-    let text = String::from_utf8(render(&file, &[rated], &directory()).bytes).unwrap();
+    let text = String::from_utf8(render_by(&config, Owner::System, &[rated]).bytes).unwrap();
     assert!(text.contains(";a\\;b\\\\c'd;"), "{text}");
 }
 
 #[test]
 fn damage_is_told_by_its_kind() {
-    let good = render(&spec(Owner::System), &calls(), &directory()).bytes;
+    let good = render(Owner::System, &calls()).bytes;
     let text = String::from_utf8(good.clone()).unwrap();
 
     assert_eq!(verify(b""), Err(VerifyError::NoTrailer));
@@ -271,7 +311,7 @@ proptest! {
         rated.cdr.source.user = user.clone();
         rated.cdr.sip_call_id = call_id;
         rated.cdr.destination.dialed = dialed;
-        let rendered = render(&spec(Owner::System), &[rated], &directory());
+        let rendered = render(Owner::System, &[rated]);
         prop_assert_eq!(verify(&rendered.bytes).unwrap().rows, 1);
         let text = String::from_utf8(rendered.bytes).unwrap();
         let values = split(text.split('\n').nth(1).unwrap());
@@ -282,7 +322,7 @@ proptest! {
 
     #[test]
     fn verify_never_panics_and_never_accepts_a_changed_byte(at in any::<prop::sample::Index>(), to in any::<u8>()) {
-        let good = render(&spec(Owner::System), &calls(), &directory()).bytes;
+        let good = render(Owner::System, &calls()).bytes;
         let mut bytes = good.clone();
         let at = at.index(bytes.len());
         bytes[at] = to;

@@ -15,8 +15,7 @@ use std::sync::Arc;
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
 use exports::sftp::{SftpConfig, SftpUser, host_key_fingerprint, serve};
-use exports::{ExportConfig, FileSpec, Owner, Rendered, render, verify, write_file};
-use model::Directory;
+use exports::{FileSpec, Owner, Rendered, load_format, publish, render, verify};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -86,14 +85,19 @@ impl Server {
 
     fn publish(&self) -> Rendered {
         let file = FileSpec {
+            format: &load_format("reference-system").unwrap(),
             owner: Owner::System,
+            owner_name: "system",
+            stream: "main",
+            way: "",
+            name: "202611/21/calls.cdr",
             sequence: 1,
             created_at: "2026-11-21T12:00:00Z".parse().unwrap(),
-            config: ExportConfig::default(),
+            day: None,
+            zone: chrono_tz::UTC,
         };
-        let mut rendered = render(&file, &[], &Directory::default());
-        rendered.name = "202611/21/calls.cdr".to_owned();
-        write_file(&self.root(), &rendered).unwrap();
+        let rendered = render(&file, &[]).unwrap();
+        publish(&self.root(), &self.path("archive"), &rendered.name, &rendered.bytes).unwrap();
         rendered
     }
 

@@ -1,0 +1,31 @@
+//! CDR file formats as data.
+//!
+//! ```text
+//! TOML -> description -> compile (every rule checked, with its line) -> Format -> write: rows to bytes
+//!                                                                              -> check: bytes to faults
+//! ```
+//!
+//! A format decides how facts are written, not who may see them ([`crate::fact`]) nor whose file it is, when it is
+//! closed and what it is called ([`crate::Stream`]).
+
+mod check;
+mod compile;
+mod delivered;
+mod description;
+mod digits;
+pub(crate) mod template;
+mod time_pattern;
+mod write;
+
+pub use check::{Checked, FAULTS_TOLD_MAX, Fault, digest_of};
+pub use compile::{DECIMALS_MAX, DescriptionError, FIELDS_MAX, Format, WIDTH_MAX};
+pub use delivered::{DELIVERED, delivered};
+pub use description::{
+    Align, Case, Charset, Compression, Condition, Description, FieldDescription, Layout, LineEnd, Overflow,
+    Quoting, Unfit, Unit,
+};
+pub use template::Digest;
+pub use write::Misfit;
+
+pub(crate) use time_pattern::ZoneClock;
+pub(crate) use write::{RecordWriter, Tally};

@@ -1,0 +1,342 @@
+//! Times as a file writes them: a pattern of `%` letters, and a clock that knows the offset of a zone.
+//!
+//! The letters are those of `strftime` that a partner's reader can be told in one line. Anything else is refused when
+//! a description is loaded, so writing cannot fail.
+
+use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone, Utc};
+use chrono_tz::Tz;
+
+use super::digits::{push_number, push_padded, push_pair};
+
+/// One part of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Byte(u8),
+    Year,
+    YearOfCentury,
+    Month,
+    Day,
+    DayOfYear,
+    Hour,
+    Minute,
+    Second,
+    Millis,
+    Micros,
+    /// `+0100`.
+    Offset,
+    /// `+01:00`.
+    OffsetWithColon,
+    /// Seconds since 1970.
+    Unix,
+}
+
+/// The letters, for the pattern and for the message that lists them.
+const LETTERS: &[(&str, Part)] = &[
+    ("Y", Part::Year),
+    ("y", Part::YearOfCentury),
+    ("m", Part::Month),
+    ("d", Part::Day),
+    ("j", Part::DayOfYear),
+    ("H", Part::Hour),
+    ("M", Part::Minute),
+    ("S", Part::Second),
+    ("3f", Part::Millis),
+    ("6f", Part::Micros),
+    (":z", Part::OffsetWithColon),
+    ("z", Part::Offset),
+    ("s", Part::Unix),
+    ("%", Part::Byte(b'%')),
+];
+
+/// A pattern, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TimePattern(Vec<Part>);
+
+impl TimePattern {
+    /// Reads `%Y-%m-%d %H:%M:%S.%3f` and the like.
+    ///
+    /// # Errors
+    ///
+    /// What is not understood, and what would be.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            if let Some(after) = rest.strip_prefix('%') {
+                let Some((letters, part)) = LETTERS.iter().find(|(letters, _)| after.starts_with(letters))
+                else {
+                    let known: Vec<String> =
+                        LETTERS.iter().map(|(letters, _)| format!("%{letters}")).collect();
+                    let given: String = after.chars().take(1).collect();
+                    return Err(format!("%{given} is no part of a time; there are {}", known.join(" ")));
+                };
+                parts.push(*part);
+                rest = &after[letters.len()..];
+            } else if first.is_ascii() && !first.is_ascii_control() {
+                parts.push(Part::Byte(u8::try_from(first).unwrap_or(b' ')));
+                rest = &rest[1..];
+            } else {
+                return Err(format!("{first:?} cannot be part of a time; use ASCII"));
+            }
+        }
+        if parts.iter().all(|part| matches!(part, Part::Byte(_))) {
+            return Err("it shows no part of a time; write it like \"%Y-%m-%d %H:%M:%S\"".to_owned());
+        }
+        Ok(Self(parts))
+    }
+
+    /// Characters it writes; `None` where that differs from time to time.
+    pub(crate) fn width(&self) -> Option<usize> {
+        self.0.iter().map(|part| part.width()).sum()
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>, at: DateTime<Utc>, clock: &mut ZoneClock) {
+        let local = clock.local(at);
+        for part in &self.0 {
+            match part {
+                Part::Byte(byte) => out.push(*byte),
+                Part::Year => push_padded(out, u64::try_from(local.year).unwrap_or(0), 4),
+                Part::YearOfCentury => push_pair(out, u32::try_from(local.year.rem_euclid(100)).unwrap_or(0)),
+                Part::Month => push_pair(out, local.month),
+                Part::Day => push_pair(out, local.day),
+                Part::DayOfYear => push_padded(out, u64::from(local.day_of_year), 3),
+                Part::Hour => push_pair(out, local.second_of_day / 3600),
+                Part::Minute => push_pair(out, local.second_of_day / 60 % 60),
+                Part::Second => push_pair(out, local.second_of_day % 60),
+                // A leap second is its last millisecond for a second long.
+                Part::Millis => push_padded(out, u64::from(at.timestamp_subsec_millis().min(999)), 3),
+                Part::Micros => push_padded(out, u64::from(at.timestamp_subsec_micros().min(999_999)), 6),
+                Part::Offset => push_offset(out, local.offset_seconds, b""),
+                Part::OffsetWithColon => push_offset(out, local.offset_seconds, b":"),
+                Part::Unix => push_number(out, at.timestamp()),
+            }
+        }
+    }
+
+    /// Whether `text` is a time of this pattern, on a day that there is.
+    pub(crate) fn accepts(&self, text: &[u8]) -> bool {
+        self.read(text).is_some_and(<[u8]>::is_empty)
+    }
+
+    /// What follows a time of this pattern at the beginning of `text`.
+    pub(crate) fn read<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        let (mut year, mut month, mut day) = (2000, 1, 1);
+        let mut rest = text;
+        for part in &self.0 {
+            let width = match part.width() {
+                Some(width) => width,
+                None => rest.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'-').count(),
+            };
+            let (this, after) = rest.split_at_checked(width)?;
+            rest = after;
+            let within = |low: u32, high: u32| {
+                let value = number(this)?;
+                (low..=high).contains(&value).then_some(value)
+            };
+            match part {
+                Part::Byte(byte) => {
+                    if this != [*byte] {
+                        return None;
+                    }
+                }
+                Part::Year => year = i32::try_from(within(0, 9999)?).ok()?,
+                Part::YearOfCentury => year = 2000 + i32::try_from(within(0, 99)?).ok()?,
+                Part::Month => month = within(1, 12)?,
+                Part::Day => day = within(1, 31)?,
+                Part::DayOfYear => {
+                    within(1, 366)?;
+                }
+                Part::Hour => {
+                    within(0, 23)?;
+                }
+                Part::Minute => {
+                    within(0, 59)?;
+                }
+                Part::Second => {
+                    within(0, 60)?;
+                }
+                Part::Millis | Part::Micros => {
+                    number(this)?;
+                }
+                Part::Offset | Part::OffsetWithColon => {
+                    let (sign, digits) = this.split_first()?;
+                    let digits: Vec<u8> = digits.iter().copied().filter(|byte| *byte != b':').collect();
+                    if !matches!(sign, b'+' | b'-') || digits.len() != 4 || number(&digits)? > 2359 {
+                        return None;
+                    }
+                }
+                Part::Unix => {
+                    std::str::from_utf8(this).ok()?.parse::<i64>().ok()?;
+                }
+            }
+        }
+        NaiveDate::from_ymd_opt(year, month, day)?;
+        Some(rest)
+    }
+}
+
+impl Part {
+    fn width(self) -> Option<usize> {
+        match self {
+            Part::Byte(_) => Some(1),
+            Part::YearOfCentury | Part::Month | Part::Day | Part::Hour | Part::Minute | Part::Second => {
+                Some(2)
+            }
+            Part::DayOfYear | Part::Millis => Some(3),
+            Part::Year => Some(4),
+            Part::Offset => Some(5),
+            Part::Micros | Part::OffsetWithColon => Some(6),
+            Part::Unix => None,
+        }
+    }
+}
+
+fn number(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0_u32, |value, byte| {
+        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+fn push_offset(out: &mut Vec<u8>, seconds: i32, colon: &[u8]) {
+    out.push(if seconds < 0 { b'-' } else { b'+' });
+    let minutes = seconds.unsigned_abs() / 60;
+    push_pair(out, minutes / 60);
+    out.extend_from_slice(colon);
+    push_pair(out, minutes % 60);
+}
+
+/// A moment as people in a zone read it.
+#[derive(Debug, Clone, Copy)]
+struct Local {
+    year: i32,
+    month: u32,
+    day: u32,
+    day_of_year: u32,
+    second_of_day: u32,
+    offset_seconds: i32,
+}
+
+/// Zones change their offset at a full quarter of an hour of UTC, if at all.
+const SLOT_SECONDS: i64 = 900;
+const DAY_SECONDS: i64 = 86_400;
+
+/// A zone, with what it said last: calls of one file are near each other, and looking up a zone costs more than all
+/// else that is written of a time.
+#[derive(Debug, Clone)]
+pub(crate) struct ZoneClock {
+    zone: Tz,
+    slot: i64,
+    slot_offset: i32,
+    day: i64,
+    date: (i32, u32, u32, u32),
+}
+
+impl ZoneClock {
+    pub(crate) fn new(zone: Tz) -> Self {
+        Self { zone, slot: i64::MIN, slot_offset: 0, day: i64::MIN, date: (1970, 1, 1, 1) }
+    }
+
+    fn local(&mut self, at: DateTime<Utc>) -> Local {
+        let unix = at.timestamp();
+        let slot = unix.div_euclid(SLOT_SECONDS);
+        let offset_seconds = if slot == self.slot {
+            self.slot_offset
+        } else {
+            let offset_of = |unix: i64| {
+                let naive = DateTime::from_timestamp(unix, 0).unwrap_or(at).naive_utc();
+                self.zone.offset_from_utc_datetime(&naive).fix().local_minus_utc()
+            };
+            let offset = offset_of(unix);
+            // Before there were zones, offsets changed at odd seconds; such a slot is not kept.
+            let first = slot.saturating_mul(SLOT_SECONDS);
+            if offset_of(first) == offset && offset_of(first.saturating_add(SLOT_SECONDS - 1)) == offset {
+                (self.slot, self.slot_offset) = (slot, offset);
+            }
+            offset
+        };
+        let local_unix = unix.saturating_add(i64::from(offset_seconds));
+        let day = local_unix.div_euclid(DAY_SECONDS);
+        if day != self.day {
+            let date =
+                DateTime::from_timestamp(day.saturating_mul(DAY_SECONDS), 0).unwrap_or(at).naive_utc().date();
+            (self.day, self.date) = (day, (date.year(), date.month(), date.day(), date.ordinal()));
+        }
+        let (year, month, day, day_of_year) = self.date;
+        let second_of_day = u32::try_from(local_unix.rem_euclid(DAY_SECONDS)).unwrap_or(0);
+        Local { year, month, day, day_of_year, second_of_day, offset_seconds }
+    }
+
+    /// The local day of a moment.
+    pub(crate) fn day(&mut self, at: DateTime<Utc>) -> NaiveDate {
+        let local = self.local(at);
+        NaiveDate::from_ymd_opt(local.year, local.month, local.day).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono_tz::{America::New_York, Asia::Kathmandu, Europe::Vienna, OffsetName};
+    use proptest::prelude::*;
+
+    fn shown(pattern: &str, at: &str, zone: Tz) -> String {
+        let mut out = Vec::new();
+        TimePattern::parse(pattern).unwrap().write(&mut out, at.parse().unwrap(), &mut ZoneClock::new(zone));
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn times_are_local_in_summer_and_winter() {
+        let pattern = "%Y-%m-%d %H:%M:%S.%3f";
+        assert_eq!(shown(pattern, "2026-07-01T22:00:00.0909Z", Vienna), "2026-07-02 00:00:00.090");
+        assert_eq!(shown(pattern, "2026-12-31T23:30:00Z", Vienna), "2027-01-01 00:30:00.000");
+        assert_eq!(shown("%y%j%H%M%:z", "2026-12-31T23:30:00Z", Kathmandu), "270010515+05:45");
+        assert_eq!(shown("%s %z%%", "1970-01-02T00:00:00Z", New_York), "86400 -0500%");
+    }
+
+    #[test]
+    fn hour_that_comes_twice_is_told_apart_by_its_offset() {
+        let pattern = "%H:%M%z";
+        assert_eq!(shown(pattern, "2026-10-25T00:30:00Z", Vienna), "02:30+0200");
+        assert_eq!(shown(pattern, "2026-10-25T01:30:00Z", Vienna), "02:30+0100");
+    }
+
+    #[test]
+    fn unknown_letters_are_named() {
+        assert!(TimePattern::parse("%Q").unwrap_err().starts_with("%Q is no part of a time; there are %Y"));
+        assert!(TimePattern::parse("noon").unwrap_err().contains("no part of a time"));
+        assert!(TimePattern::parse("%H\u{2009}%M").is_err());
+        assert!(TimePattern::parse("%").is_err());
+    }
+
+    #[test]
+    fn a_day_that_there_is_not_is_not_accepted() {
+        let pattern = TimePattern::parse("%Y-%m-%d %H:%M:%S").unwrap();
+        assert!(pattern.accepts(b"2026-02-28 23:59:60"));
+        for wrong in
+            ["2026-02-29 00:00:00", "2026-13-01 00:00:00", "2026-01-01 24:00:00", "2026-01-01", "26-01-01"]
+        {
+            assert!(!pattern.accepts(wrong.as_bytes()), "{wrong}");
+        }
+    }
+
+    proptest! {
+        /// The clock that remembers says what chrono says, whatever was asked before.
+        #[test]
+        fn remembered_offsets_are_those_of_the_zone(moments in prop::collection::vec(0_i64..4_000_000_000, 1..40), base in 1_700_000_000_i64..1_900_000_000) {
+            for zone in [Vienna, New_York, Kathmandu, Tz::Australia__Lord_Howe, Tz::UTC] {
+                let mut clock = ZoneClock::new(zone);
+                for moment in &moments {
+                    // Near each other, as in a file, and now and then far away.
+                    let unix = if moment % 3 == 0 { *moment } else { base + moment % 2_000_000 };
+                    let at = DateTime::from_timestamp(unix, 0).unwrap();
+                    let mut out = Vec::new();
+                    TimePattern::parse("%Y-%m-%d %H:%M:%S%z %j").unwrap().write(&mut out, at, &mut clock);
+                    let expected = at.with_timezone(&zone);
+                    prop_assert_eq!(String::from_utf8(out).unwrap(), expected.format("%Y-%m-%d %H:%M:%S%z %j").to_string(), "{:?}", expected.offset().abbreviation());
+                }
+            }
+        }
+    }
+}

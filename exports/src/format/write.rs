@@ -1,0 +1,529 @@
+//! Writes records: from a row to the bytes of a line, the same whenever it is asked again.
+
+use chrono_tz::Tz;
+
+use super::check::digest_of;
+use super::compile::{Field, Format, Shape, Source, Style};
+use super::description::{Align, Case, Charset, Compression, Layout, Overflow, Unfit, Unit};
+use super::digits::{push_number, push_scaled, scale};
+use super::template::{Digest, Known};
+use super::time_pattern::ZoneClock;
+use crate::fact::{Row, Value};
+use crate::render::Shown;
+
+/// A record that a format cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("field {field:?} of format {format:?}: the value {why}")]
+pub struct Misfit {
+    /// The format.
+    pub format: String,
+    /// The field.
+    pub field: String,
+    /// What is wrong; without the value, which may name a subscriber.
+    pub why: &'static str,
+}
+
+const TOO_WIDE: &str = "is wider than its field";
+const UNKNOWN_CHARACTER: &str = "has a character that the character set does not have";
+const TOO_LARGE: &str = "is too large to be written";
+
+/// What is known of the records written so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Tally {
+    pub(crate) rows: u64,
+    pub(crate) first: Option<chrono::DateTime<chrono::Utc>>,
+    pub(crate) last: Option<chrono::DateTime<chrono::Utc>>,
+    /// Value and decimals of each field.
+    pub(crate) sums: Vec<(i128, usize)>,
+}
+
+impl Tally {
+    pub(crate) fn new(format: &Format) -> Self {
+        let decimals = |field: &Field| match field.style {
+            Style::Scaled { decimals, .. } => decimals,
+            Style::Text | Style::Number | Style::Flag | Style::Time { .. } => 0,
+        };
+        let sums = format.fields.iter().map(|field| (0, decimals(field))).collect();
+        Self { rows: 0, first: None, last: None, sums }
+    }
+}
+
+impl Format {
+    pub(crate) fn columns(&self) -> &str {
+        &self.columns
+    }
+
+    pub(crate) fn points(&self) -> &[Vec<u8>] {
+        &self.points
+    }
+
+    pub(crate) fn compression(&self) -> Compression {
+        self.description.compression
+    }
+
+    /// The lines before the records.
+    pub(crate) fn write_header(&self, out: &mut Vec<u8>, known: &Known<'_>, clock: &mut ZoneClock) {
+        for line in &self.header {
+            self.encoder.put_line(out, &line.fill(known, clock, |_| String::new()));
+        }
+    }
+
+    /// The lines after them, behind everything that is in `out`. `md5` is set where one of them shows it.
+    pub(crate) fn write_trailer(
+        &self,
+        out: &mut Vec<u8>,
+        known: &Known<'_>,
+        clock: &mut ZoneClock,
+        md5: &mut Option<String>,
+    ) {
+        for line in &self.trailer {
+            // Each is worked out once, however often the line shows it.
+            let digests: Vec<(Digest, String)> =
+                line.digests().map(|kind| (kind, digest_of(kind, out))).collect();
+            let text = line.fill(known, clock, |kind| {
+                let found = digests.iter().find(|(known, _)| *known == kind);
+                found.map(|(_, digest)| digest.clone()).unwrap_or_default()
+            });
+            if let Some((_, digest)) = digests.into_iter().find(|(kind, _)| *kind == Digest::Md5) {
+                *md5 = Some(digest);
+            }
+            self.encoder.put_line(out, &text);
+        }
+    }
+}
+
+/// Writes the records of one file.
+#[derive(Debug)]
+pub(crate) struct RecordWriter<'f> {
+    format: &'f Format,
+    clocks: Vec<ZoneClock>,
+    scratch: Vec<u8>,
+    hex: String,
+}
+
+impl<'f> RecordWriter<'f> {
+    /// `zone` is that of times that name no other.
+    pub(crate) fn new(format: &'f Format, zone: Tz) -> Self {
+        let clocks = format.zones.iter().map(|own| ZoneClock::new(own.unwrap_or(zone))).collect();
+        Self { format, clocks, scratch: Vec::new(), hex: String::new() }
+    }
+
+    /// Appends one record, with the end of its line. On an error `out` is as it was.
+    pub(crate) fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        row: &Row<'_>,
+        tally: &mut Tally,
+    ) -> Result<(), Misfit> {
+        let begin = out.len();
+        for (field_idx, field) in self.format.fields.iter().enumerate() {
+            out.extend_from_slice(&field.lead);
+            match self.write_field(out, field, row) {
+                Ok(Some(value)) => tally.sums[field_idx].0 += value,
+                Ok(None) => {}
+                Err(why) => {
+                    out.truncate(begin);
+                    return Err(Misfit { format: self.format.name.clone(), field: field.name.clone(), why });
+                }
+            }
+        }
+        out.extend_from_slice(&self.format.record_end);
+        tally.rows += 1;
+        let start = row.rated.cdr.start_at;
+        tally.first = Some(tally.first.map_or(start, |first| first.min(start)));
+        tally.last = Some(tally.last.map_or(start, |last| last.max(start)));
+        Ok(())
+    }
+
+    /// Each field by itself.
+    pub(crate) fn explain(&mut self, row: &Row<'_>) -> Vec<Shown> {
+        let mut column = 1;
+        let mut shown = Vec::new();
+        for (idx, field) in self.format.fields.iter().enumerate() {
+            let mut out = Vec::new();
+            let value = match self.write_field(&mut out, field, row) {
+                Ok(_) => out.iter().map(|byte| char::from(*byte)).collect(),
+                Err(why) => format!("cannot be written: it {why}"),
+            };
+            let value = match String::from_utf8(out) {
+                Ok(text) if !text.is_empty() => text,
+                Ok(_) | Err(_) => value,
+            };
+            let columns = match (self.format.encoder.layout, field.shape.width) {
+                (Layout::Fixed, Some(width)) => {
+                    column += width;
+                    format!("{}-{}", column - width, column - 1)
+                }
+                _ => (idx + 1).to_string(),
+            };
+            shown.push(Shown { columns, name: field.name.clone(), value });
+        }
+        shown
+    }
+
+    /// Writes one value, and returns what it adds to the sum of its field.
+    fn write_field(
+        &mut self,
+        out: &mut Vec<u8>,
+        field: &Field,
+        row: &Row<'_>,
+    ) -> Result<Option<i128>, &'static str> {
+        let encoder = &self.format.encoder;
+        let Source::Fact(fact) = field.source else {
+            out.extend_from_slice(&field.absent);
+            return Ok(None);
+        };
+        if field.when.as_ref().is_some_and(|when| !when.holds(row)) {
+            out.extend_from_slice(&field.absent);
+            return Ok(None);
+        }
+        match row.value(fact) {
+            Value::Absent => {
+                out.extend_from_slice(&field.absent);
+                Ok(None)
+            }
+            Value::Text(text) => {
+                encoder.put_word(out, field, text, &mut self.scratch)?;
+                Ok(None)
+            }
+            Value::Hex(bytes) => {
+                self.hex.clear();
+                self.hex.push_str(&hex::encode(bytes));
+                encoder.put_word(out, field, &self.hex, &mut self.scratch)?;
+                Ok(None)
+            }
+            Value::Number(number) => {
+                if field.words.is_empty() {
+                    encoder.put_plain(out, field, &mut self.scratch, |out| push_number(out, number))?;
+                } else {
+                    let mut buffer = itoa::Buffer::new();
+                    encoder.put_word(out, field, buffer.format(number), &mut self.scratch)?;
+                }
+                Ok(field.is_summed.then_some(i128::from(number)))
+            }
+            Value::Flag(flag) => {
+                let text = match (encoder.layout, field.shape.is_quoted, flag) {
+                    (Layout::Json, false, true) => "true",
+                    (Layout::Json, false, false) => "false",
+                    (_, _, true) => "1",
+                    (_, _, false) => "0",
+                };
+                encoder.put_word(out, field, text, &mut self.scratch)?;
+                Ok(None)
+            }
+            Value::Time(at) => {
+                let Style::Time { pattern, clock } = &field.style else { return Ok(None) };
+                let clock = &mut self.clocks[*clock];
+                encoder.put_plain(out, field, &mut self.scratch, |out| pattern.write(out, at, clock))?;
+                Ok(None)
+            }
+            Value::Micros(micros) => {
+                let Style::Scaled { unit, decimals, point } = &field.style else { return Ok(None) };
+                let denominator = match unit {
+                    Unit::Milliseconds => 1_000,
+                    Unit::Minutes => 60_000_000,
+                    Unit::Seconds | Unit::Units | Unit::Cents | Unit::Thousandths | Unit::Millionths => {
+                        1_000_000
+                    }
+                };
+                let scaled = scale(i128::from(micros), denominator, *decimals).ok_or(TOO_LARGE)?;
+                encoder.put_plain(out, field, &mut self.scratch, |out| {
+                    push_scaled(out, scaled, *decimals, point);
+                })?;
+                Ok(field.is_summed.then_some(scaled))
+            }
+            Value::Amount(amount) => {
+                let Style::Scaled { unit, decimals, point } = &field.style else { return Ok(None) };
+                let factor = match unit {
+                    Unit::Cents => 100,
+                    Unit::Thousandths => 1_000,
+                    Unit::Millionths => 1_000_000,
+                    Unit::Units | Unit::Seconds | Unit::Milliseconds | Unit::Minutes => 1,
+                };
+                let numerator = amount.mantissa().checked_mul(factor).ok_or(TOO_LARGE)?;
+                let scaled = scale(numerator, 10_i128.pow(amount.scale()), *decimals).ok_or(TOO_LARGE)?;
+                encoder.put_plain(out, field, &mut self.scratch, |out| {
+                    push_scaled(out, scaled, *decimals, point);
+                })?;
+                Ok(field.is_summed.then_some(scaled))
+            }
+        }
+    }
+}
+
+/// Marks, characters and widths: how characters get into a line.
+#[derive(Debug, Clone)]
+pub(super) struct Encoder {
+    pub(super) layout: Layout,
+    charset: Charset,
+    unfit: Unfit,
+    pub(super) separator: u8,
+    pub(super) quote: Option<u8>,
+    pub(super) escape: Option<u8>,
+    /// Quotes only where they are needed.
+    is_sparing: bool,
+    pub(super) line_end: &'static [u8],
+    /// Bytes that cannot go into a line as they are.
+    is_special: [bool; 256],
+}
+
+impl Encoder {
+    #[expect(clippy::too_many_arguments, reason = "one description, taken apart once")]
+    pub(super) fn new(
+        layout: Layout,
+        charset: Charset,
+        unfit: Unfit,
+        separator: u8,
+        quote: Option<u8>,
+        escape: Option<u8>,
+        is_sparing: bool,
+        line_end: &'static [u8],
+    ) -> Self {
+        let mut is_special = [false; 256];
+        for (byte, special) in (0_u8..=255).zip(&mut is_special) {
+            let is_mark = match layout {
+                Layout::Fixed => false,
+                Layout::Json => matches!(byte, b'"' | b'\\'),
+                Layout::Delimited => {
+                    let guarded = quote.unwrap_or(separator);
+                    byte == guarded
+                        || Some(byte) == escape
+                        || is_sparing && (byte == separator || byte == b' ')
+                }
+            };
+            // 0xC2 leads the C1 controls in UTF-8; what is no ASCII needs a look in other character sets.
+            let is_foreign = if charset == Charset::Utf8 { byte == 0xC2 } else { byte >= 0x80 };
+            *special = is_mark || byte.is_ascii_control() || is_foreign;
+        }
+        Self { layout, charset, unfit, separator, quote, escape, is_sparing, line_end, is_special }
+    }
+
+    /// Whether the values of a field never need a second look.
+    pub(super) fn is_direct(&self, field: &Field) -> bool {
+        if field.shape.width.is_some() || field.shape.case.is_some() {
+            return false;
+        }
+        let mut sample = b"0123456789-".to_vec();
+        match &field.style {
+            Style::Text => return false,
+            Style::Number | Style::Flag => {}
+            Style::Time { pattern, .. } => {
+                pattern.write(&mut sample, chrono::DateTime::UNIX_EPOCH, &mut ZoneClock::new(Tz::UTC));
+                sample.push(b'+');
+            }
+            Style::Scaled { point, .. } => sample.extend_from_slice(point),
+        }
+        !sample.iter().any(|byte| self.is_special[usize::from(*byte)])
+    }
+
+    /// The bytes of a constant.
+    pub(super) fn ready(&self, text: &str, shape: &Shape) -> Result<Vec<u8>, &'static str> {
+        let (mut out, mut scratch) = (Vec::new(), Vec::new());
+        let shape = Shape { overflow: Overflow::Refuse, ..shape.clone() };
+        self.put_shaped(&mut out, &shape, text, &mut scratch)?;
+        Ok(out)
+    }
+
+    /// A line outside of the records, in the file's characters and with its end.
+    pub(super) fn put_line(&self, out: &mut Vec<u8>, line: &str) {
+        // What does not fit is replaced even where records would be refused: a file must have its header.
+        let _ = self.encode(out, line, None, Unfit::Replace);
+        out.extend_from_slice(self.line_end);
+    }
+
+    /// A text, by way of the partner's words.
+    fn put_word(
+        &self,
+        out: &mut Vec<u8>,
+        field: &Field,
+        text: &str,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), &'static str> {
+        if !field.words.is_empty() {
+            let word = field.words.iter().find(|(ours, _)| ours == text).map(|(_, theirs)| theirs);
+            if let Some(ready) = word.or(field.otherwise.as_ref()) {
+                out.extend_from_slice(ready);
+                return Ok(());
+            }
+        }
+        let is_simple = field.shape.width.is_none()
+            && field.shape.case.is_none()
+            && !text.bytes().any(|byte| self.is_special[usize::from(byte)]);
+        if is_simple {
+            self.put_quoted(out, field.shape.is_quoted, text.as_bytes());
+            return Ok(());
+        }
+        self.put_shaped(out, &field.shape, text, scratch)
+    }
+
+    /// Characters of a number or a time.
+    fn put_plain(
+        &self,
+        out: &mut Vec<u8>,
+        field: &Field,
+        scratch: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), &'static str> {
+        if field.is_direct {
+            let quote = if field.shape.is_quoted && !self.is_sparing { self.quote_byte() } else { None };
+            out.extend(quote);
+            write(out);
+            out.extend(quote);
+            return Ok(());
+        }
+        scratch.clear();
+        write(scratch);
+        fit(scratch, &field.shape, self.charset)?;
+        self.put_marked(out, field.shape.is_quoted, scratch);
+        Ok(())
+    }
+
+    fn put_shaped(
+        &self,
+        out: &mut Vec<u8>,
+        shape: &Shape,
+        text: &str,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), &'static str> {
+        scratch.clear();
+        self.encode(scratch, text, shape.case, self.unfit)?;
+        fit(scratch, shape, self.charset)?;
+        self.put_marked(out, shape.is_quoted, scratch);
+        Ok(())
+    }
+
+    /// A value that was read, as it would be written.
+    pub(super) fn put_again(&self, out: &mut Vec<u8>, field: &Field, value: &[u8]) {
+        self.put_marked(out, field.shape.is_quoted, value);
+    }
+
+    fn quote_byte(&self) -> Option<u8> {
+        match self.layout {
+            Layout::Json => Some(b'"'),
+            Layout::Delimited => self.quote,
+            Layout::Fixed => None,
+        }
+    }
+
+    /// Bytes without marks in them.
+    fn put_quoted(&self, out: &mut Vec<u8>, is_quoted: bool, bytes: &[u8]) {
+        let quote = if is_quoted && !self.is_sparing { self.quote_byte() } else { None };
+        out.extend(quote);
+        out.extend_from_slice(bytes);
+        out.extend(quote);
+    }
+
+    /// Bytes that may be marks.
+    fn put_marked(&self, out: &mut Vec<u8>, is_quoted: bool, bytes: &[u8]) {
+        match self.layout {
+            Layout::Fixed => out.extend_from_slice(bytes),
+            Layout::Json if !is_quoted => out.extend_from_slice(bytes),
+            Layout::Json => {
+                out.push(b'"');
+                for byte in bytes {
+                    if matches!(byte, b'"' | b'\\') {
+                        out.push(b'\\');
+                    }
+                    out.push(*byte);
+                }
+                out.push(b'"');
+            }
+            Layout::Delimited => {
+                let guarded = self.quote.unwrap_or(self.separator);
+                let needs_quotes = !self.is_sparing
+                    || bytes.first() == Some(&b' ')
+                    || bytes.last() == Some(&b' ')
+                    || bytes.iter().any(|byte| {
+                        *byte == self.separator || Some(*byte) == self.quote || Some(*byte) == self.escape
+                    });
+                let quote = if needs_quotes { self.quote } else { None };
+                out.extend(quote);
+                for byte in bytes {
+                    if let Some(escape) = self.escape
+                        && (*byte == guarded || *byte == escape)
+                    {
+                        out.push(escape);
+                    }
+                    out.push(*byte);
+                }
+                out.extend(quote);
+            }
+        }
+    }
+
+    /// `text` in the file's characters. A line feed from a caller's name must not become a second record, so control
+    /// characters become blanks.
+    fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        text: &str,
+        case: Option<Case>,
+        unfit: Unfit,
+    ) -> Result<(), &'static str> {
+        let mut put = |c: char| -> Result<(), &'static str> {
+            let c = if c.is_control() { ' ' } else { c };
+            let limit = match self.charset {
+                Charset::Utf8 => {
+                    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                    return Ok(());
+                }
+                Charset::Latin1 => 0xFF,
+                Charset::Ascii => 0x7F,
+            };
+            match u8::try_from(u32::from(c)) {
+                Ok(byte) if byte <= limit => out.push(byte),
+                Ok(_) | Err(_) => match unfit {
+                    Unfit::Replace => out.push(b'?'),
+                    Unfit::Drop => {}
+                    Unfit::Refuse => return Err(UNKNOWN_CHARACTER),
+                },
+            }
+            Ok(())
+        };
+        for c in text.chars() {
+            match case {
+                None => put(c)?,
+                Some(Case::Upper) => c.to_uppercase().try_for_each(&mut put)?,
+                Some(Case::Lower) => c.to_lowercase().try_for_each(&mut put)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Cuts or fills up to the width of a field.
+fn fit(value: &mut Vec<u8>, shape: &Shape, charset: Charset) -> Result<(), &'static str> {
+    let Some(width) = shape.width else { return Ok(()) };
+    let n_chars = match charset {
+        Charset::Utf8 => value.iter().filter(|byte| !is_continuation(**byte)).count(),
+        Charset::Latin1 | Charset::Ascii => value.len(),
+    };
+    if n_chars > width {
+        if shape.overflow == Overflow::Refuse {
+            return Err(TOO_WIDE);
+        }
+        let end = match charset {
+            Charset::Utf8 => {
+                let mut begins = value.iter().enumerate().filter(|(_, byte)| !is_continuation(**byte));
+                begins.nth(width).map_or(value.len(), |(at, _)| at)
+            }
+            Charset::Latin1 | Charset::Ascii => width,
+        };
+        value.truncate(end);
+        return Ok(());
+    }
+    let missing = width - n_chars;
+    match shape.align {
+        Align::Left => value.resize(value.len() + missing, shape.pad),
+        Align::Right => {
+            // Zeros go between a sign and its digits.
+            let at = usize::from(shape.pad == b'0' && value.first() == Some(&b'-'));
+            value.splice(at..at, std::iter::repeat_n(shape.pad, missing));
+        }
+    }
+    Ok(())
+}
+
+fn is_continuation(byte: u8) -> bool {
+    byte & 0xC0 == 0x80
+}

@@ -1,0 +1,372 @@
+//! Export streams, ready to be used: whose files, in which format, named how, closed when.
+//!
+//! In: the section `[exports]` with its `[[exports.streams]]`. Out: [`Streams`], in which every format has been read
+//! and every name pattern checked. Each stream has its own queue and sequences, so that one in trouble holds up no
+//! other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use model::{Directory, Tenant, TenantId};
+
+use crate::config::{RecordId, StreamConfig};
+use crate::fact::Row;
+use crate::format::template::{Known, Place, Template, Token};
+use crate::format::{DELIVERED, Format, ZoneClock, delivered};
+use crate::{ExportConfig, ExportsError, Owner, Series, Way, owner_dir};
+
+/// Streams at most: each queues every call once more.
+pub const STREAMS_MAX: usize = 32;
+
+/// The name of the main stream where one is needed, such as in a file name.
+const MAIN: &str = "main";
+
+/// All streams of an installation: the main one and those of `[[exports.streams]]`.
+#[derive(Debug, Clone)]
+pub struct Streams {
+    all: Vec<Stream>,
+}
+
+/// One stream.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// Its settings; the main stream's are those of `[exports]`. Its name is empty for the main one.
+    pub config: StreamConfig,
+    prefix: String,
+    file_name: Template,
+    /// For the operator, resellers and carriers.
+    formats: [Format; 3],
+    owners: BTreeSet<Pick>,
+}
+
+/// Which owners a stream has files for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Pick {
+    System,
+    Resellers,
+    Carriers,
+    /// The account of this handle, whatever it is.
+    Account(String),
+}
+
+impl Streams {
+    /// Reads the formats and checks what depends on them. Formats in files are read here.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportsError::Config`], [`ExportsError::Format`] with file and line, and [`ExportsError::Io`].
+    pub fn load(config: &ExportConfig) -> Result<Self, ExportsError> {
+        config.check()?;
+        if config.streams.len() >= STREAMS_MAX {
+            return Err(ExportsError::Config {
+                key: "streams",
+                value: config.streams.len().to_string(),
+                allowed: "31 streams at most",
+            });
+        }
+        let mut all = vec![main_stream(config)?];
+        let mut patterns = BTreeMap::from([(all[0].config.file_name.clone(), String::new())]);
+        for stream in &config.streams {
+            let ready = Stream::load(stream, &config.prefix)?;
+            if all.iter().any(|other: &Stream| other.config.name == stream.name) {
+                return Err(refused(stream, "name", &stream.name, "a name that no other stream has"));
+            }
+            if patterns.insert(ready.config.file_name.clone(), stream.name.clone()).is_some() {
+                let allowed = "a pattern of its own, such as one with ${stream} in it: two streams cannot write the \
+                               same file";
+                return Err(refused(stream, "file_name", &stream.file_name, allowed));
+            }
+            all.push(ready);
+        }
+        Ok(Self { all })
+    }
+
+    /// The main stream, then the others in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Stream> {
+        self.all.iter()
+    }
+
+    /// The stream of that name; the main one has none.
+    pub fn named(&self, name: &str) -> Option<&Stream> {
+        self.all.iter().find(|stream| stream.config.name == name)
+    }
+}
+
+impl Stream {
+    fn load(config: &StreamConfig, prefix: &str) -> Result<Self, ExportsError> {
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let is_reserved = matches!(config.name.as_str(), MAIN | "system" | "out" | "in");
+        if config.name.is_empty()
+            || config.name.len() > 40
+            || !config.name.chars().all(is_plain)
+            || is_reserved
+        {
+            let allowed = "1 to 40 lowercase letters, digits and dashes, and not main, system, out or in";
+            return Err(refused(config, "name", &config.name, allowed));
+        }
+        let formats = load_formats(config)?;
+        Self::with_formats(config.clone(), prefix, formats)
+    }
+
+    fn with_formats(config: StreamConfig, prefix: &str, formats: [Format; 3]) -> Result<Self, ExportsError> {
+        let file_name = Template::parse(&config.file_name, Place::Name, &[]).map_err(|rule| {
+            ExportsError::Stream { stream: config.shown_name().to_owned(), key: "file_name", rule }
+        })?;
+        let wrong = |allowed| refused(&config, "file_name", &config.file_name, allowed);
+        if !file_name.has(Token::Sequence) {
+            return Err(wrong("a pattern with ${sequence:010} in it, or two files would have one name"));
+        }
+        if config.by_direction && !file_name.has(Token::Way) {
+            return Err(wrong("a pattern with ${way} in it, for each direction counts its own files"));
+        }
+        let parts = config.file_name.split('/');
+        if parts.clone().any(|part| part.is_empty() || part.starts_with('.')) || parts.count() > 8 {
+            return Err(wrong("a path below the owner's directory, without empty or hidden parts"));
+        }
+        if config.max_rows_per_file == 0 {
+            return Err(refused(&config, "max_rows_per_file", "0", "1 or more"));
+        }
+        let every = config.every.as_secs();
+        if every == 0 || every > 86_400 || config.offset >= config.every {
+            return Err(refused(
+                &config,
+                "every",
+                &format!("{:?}, offset {:?}", config.every, config.offset),
+                "1s to 24h, and an offset below it",
+            ));
+        }
+        let owners = config
+            .owners
+            .iter()
+            .map(|word| match word.as_str() {
+                "system" => Pick::System,
+                "resellers" => Pick::Resellers,
+                "carriers" => Pick::Carriers,
+                handle => Pick::Account(handle.to_owned()),
+            })
+            .collect::<BTreeSet<_>>();
+        if owners.is_empty() {
+            return Err(refused(
+                &config,
+                "owners",
+                "[]",
+                "\"system\", \"resellers\", \"carriers\" or handles of accounts",
+            ));
+        }
+        Ok(Self { prefix: prefix.to_owned(), file_name, formats, owners, config })
+    }
+
+    /// How the files of `owner` are written.
+    pub fn format(&self, owner: Owner) -> &Format {
+        match owner {
+            Owner::System => &self.formats[0],
+            Owner::Reseller(_) => &self.formats[1],
+            Owner::Carrier(_) => &self.formats[2],
+        }
+    }
+
+    /// Whether the stream has files of `owner`.
+    pub fn has(&self, owner: Owner, directory: &Directory) -> bool {
+        let kind = match owner {
+            Owner::System => Pick::System,
+            Owner::Reseller(_) => Pick::Resellers,
+            Owner::Carrier(_) => Pick::Carriers,
+        };
+        self.owners.contains(&kind)
+            || self.owners.iter().any(|pick| match pick {
+                Pick::System | Pick::Resellers | Pick::Carriers => false,
+                Pick::Account(handle) => directory
+                    .accounts
+                    .iter()
+                    .any(|account| Some(account.id) == owner.account() && account.handle == *handle),
+            })
+    }
+
+    /// Whether `row` belongs into its files.
+    pub(crate) fn wants(&self, row: &Row<'_>) -> bool {
+        (!self.config.answered_only || row.rated.cdr.is_answered()) && self.format(row.viewer).wants(row)
+    }
+
+    /// Where and under which name a file of `series` is, below the export directory.
+    pub fn file_path(
+        &self,
+        series: &Series,
+        sequence: u64,
+        created: DateTime<Utc>,
+        day: Option<DateTime<Utc>>,
+        directory: &Directory,
+    ) -> String {
+        let format = self.format(series.owner);
+        let owner_name = owner_name(series.owner, directory);
+        let known = Known {
+            rows: 0,
+            version: format.version(),
+            sequence,
+            owner: &owner_name,
+            stream: self.config.shown_name(),
+            prefix: &self.prefix,
+            suffix: format.suffix(),
+            way: series.way.map_or("", Way::as_str),
+            created,
+            day,
+            first: None,
+            last: None,
+            sums: &[],
+            points: &[],
+            columns: "",
+        };
+        let mut clock = ZoneClock::new(self.zone(series.owner, directory));
+        let name = self.file_name.fill(&known, &mut clock, |_| String::new());
+        format!("{}/{name}", owner_dir(series.owner, directory))
+    }
+
+    /// The zone of the stream, else of the format, else of the owner's tenant, else of the first tenant, else UTC.
+    pub fn zone(&self, owner: Owner, directory: &Directory) -> Tz {
+        let tenant_of = |id: TenantId| directory.tenants.iter().find(|tenant| tenant.id == id);
+        let of_owner = || -> Option<&Tenant> {
+            let account = owner.account()?;
+            tenant_of(directory.accounts.iter().find(|candidate| candidate.id == account)?.tenant)
+        };
+        let first = || directory.tenants.iter().min_by_key(|tenant| tenant.id);
+        self.config
+            .zone
+            .or(self.format(owner).zone())
+            .or_else(|| of_owner().or_else(first).map(|tenant| tenant.timezone))
+            .unwrap_or(Tz::UTC)
+    }
+
+    /// When files are closed next after `last`: `every` from its offset on, counted from midnight UTC; once a day from
+    /// midnight in the stream's own zone, so that a daily file stays at its hour over both clock changes.
+    pub fn due_after(&self, last: DateTime<Utc>) -> DateTime<Utc> {
+        let every = TimeDelta::from_std(self.config.every).unwrap_or(TimeDelta::days(1));
+        let offset = TimeDelta::from_std(self.config.offset).unwrap_or(TimeDelta::zero());
+        if every == TimeDelta::days(1) {
+            let zone = self.config.zone.or(self.formats[0].zone()).unwrap_or(Tz::UTC);
+            let today = last.with_timezone(&zone).date_naive();
+            let at = |days: u64| {
+                let local = today.checked_add_days(Days::new(days))?.and_time(NaiveTime::MIN) + offset;
+                // An hour that the clock skips is an hour later.
+                let found = zone.from_local_datetime(&local).earliest();
+                let found =
+                    found.or_else(|| zone.from_local_datetime(&(local + TimeDelta::hours(1))).earliest());
+                Some(found?.to_utc())
+            };
+            return (0..=2).filter_map(at).find(|due| *due > last).unwrap_or(last + every);
+        }
+        let step = every.num_microseconds().unwrap_or(i64::MAX).max(1);
+        let shift = offset.num_microseconds().unwrap_or(0);
+        let next = (last.timestamp_micros() - shift).div_euclid(step).saturating_add(1).saturating_mul(step);
+        DateTime::from_timestamp_micros(next.saturating_add(shift)).unwrap_or(last + every)
+    }
+
+    /// The local day of a moment, for files of one day.
+    pub fn day_of(&self, at: DateTime<Utc>, owner: Owner, directory: &Directory) -> chrono::NaiveDate {
+        ZoneClock::new(self.zone(owner, directory)).day(at)
+    }
+}
+
+/// What an owner is called in a file: the handle of its account, or `system`.
+pub fn owner_name(owner: Owner, directory: &Directory) -> String {
+    match owner.account() {
+        None => "system".to_owned(),
+        Some(id) => match directory.accounts.iter().find(|account| account.id == id) {
+            Some(account) => {
+                account.handle.chars().map(|c| if c == '/' || c.is_control() { '_' } else { c }).collect()
+            }
+            None => id.to_string(),
+        },
+    }
+}
+
+/// The format of that name: a delivered one, or the file at that path.
+///
+/// # Errors
+///
+/// [`ExportsError::Format`] with file and line; [`ExportsError::Io`]; [`ExportsError::NoFormat`] with the names there
+/// are.
+pub fn load_format(name: &str) -> Result<Format, ExportsError> {
+    if let Some(found) = delivered(name) {
+        return Ok(found?);
+    }
+    let path = Path::new(name);
+    if path.extension().is_none_or(|extension| extension != "toml") {
+        let known: Vec<&str> = DELIVERED.iter().map(|(known, _)| *known).collect();
+        return Err(ExportsError::NoFormat { name: name.to_owned(), known: known.join(", ") });
+    }
+    let text = std::fs::read_to_string(path).map_err(ExportsError::io("read", path))?;
+    Ok(Format::parse(name, &text)?)
+}
+
+fn load_formats(config: &StreamConfig) -> Result<[Format; 3], ExportsError> {
+    if config.format == "reference" {
+        return Ok([
+            load_format("reference-system")?,
+            load_format("reference-reseller")?,
+            load_format("reference-carrier")?,
+        ]);
+    }
+    let format = load_format(&config.format)?;
+    Ok([format.clone(), format.clone(), format])
+}
+
+/// `[exports]` itself: the reference's files, with its options.
+fn main_stream(config: &ExportConfig) -> Result<Stream, ExportsError> {
+    let formats = ["reference-system", "reference-reseller", "reference-carrier"].map(|name| {
+        let mut description = load_format(name)?.into_description();
+        description.version.clone_from(&config.version);
+        description.zone = config.zone;
+        for (key, value) in [
+            (&mut description.suffix, &config.suffix),
+            (&mut description.separator, &config.separator),
+            (&mut description.quotes, &config.quotes),
+        ] {
+            key.get_mut().clone_from(value);
+        }
+        description.escape = Some(toml::Spanned::new(0..0, config.escape.clone()));
+        if config.record_id == RecordId::Hex
+            && let Some(id) = description.field.first_mut()
+        {
+            id.fact = Some(toml::Spanned::new(0..0, "id_hex".to_owned()));
+        }
+        Format::from_description(name, description).map_err(ExportsError::from)
+    });
+    let [system, reseller, carrier] = formats;
+    let (date_dir, short_time) = match (config.monthly_dir, config.daily_dir) {
+        (true, true) => ("${created:%Y%m}/${created:%d}/", "${created:%H%M%S}"),
+        (true, false) => ("${created:%Y%m}/", "${created:%d%H%M%S}"),
+        (false, true) => ("${created:%Y%m%d}/", "${created:%H%M%S}"),
+        (false, false) => ("", "${created:%Y%m%d%H%M%S}"),
+    };
+    let time = if config.full_names { "${created:%Y%m%d%H%M%S}" } else { short_time };
+    let stream = StreamConfig {
+        name: String::new(),
+        format: "reference".to_owned(),
+        owners: ["system", "resellers", "carriers"].map(str::to_owned).to_vec(),
+        file_name: format!("{date_dir}${{prefix}}_${{version}}_{time}_${{sequence:010}}.${{suffix}}"),
+        every: config.every,
+        offset: config.offset,
+        max_rows_per_file: config.max_rows_per_file,
+        write_empty: config.write_empty,
+        answered_only: config.answered_only,
+        by_direction: false,
+        by_day: false,
+        zone: config.zone,
+    };
+    Stream::with_formats(stream, &config.prefix, [system?, reseller?, carrier?])
+}
+
+fn refused(config: &StreamConfig, key: &'static str, value: &str, allowed: &str) -> ExportsError {
+    ExportsError::Stream {
+        stream: config.shown_name().to_owned(),
+        key,
+        rule: format!("{value:?} cannot be: use {allowed}"),
+    }
+}
+
+impl StreamConfig {
+    fn shown_name(&self) -> &str {
+        if self.name.is_empty() { MAIN } else { &self.name }
+    }
+}

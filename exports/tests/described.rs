@@ -1,0 +1,419 @@
+//! Formats as data: what is refused when a description is loaded, with its line; the delivered formats byte for byte;
+//! and that every file we write is one that we accept, whatever stands in a call.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+#[expect(dead_code, reason = "the world around the calls is for the tests of streams")]
+mod calls;
+
+use std::fs;
+use std::path::PathBuf;
+
+use calls::*;
+use expect_test::{Expect, expect};
+use exports::{
+    DELIVERED, Entry, FileSpec, Format, Owner, Rendered, digest_of, load_format, render, unpacked,
+};
+use model::RatedCdr;
+use proptest::prelude::*;
+
+fn spec<'a>(format: &'a Format, owner: Owner) -> FileSpec<'a> {
+    FileSpec {
+        format,
+        owner,
+        owner_name: "tele/co",
+        stream: "ama",
+        way: "out",
+        name: "ama/1",
+        sequence: 42,
+        created_at: at("2026-03-25T23:30:05Z"),
+        day: None,
+        zone: format.zone().unwrap_or(chrono_tz::Europe::Vienna),
+    }
+}
+
+fn file_of(format: &Format, owner: Owner, entries: &[Entry]) -> Rendered {
+    render(&spec(format, owner), entries).unwrap()
+}
+
+fn entries(rows: Vec<RatedCdr>) -> Vec<Entry> {
+    rows.into_iter().map(Entry::from).collect()
+}
+
+/// A call, and the same call corrected.
+fn corrected() -> Entry {
+    let earlier = calls().swap_remove(0);
+    let mut rated = earlier.clone();
+    rated.cdr.revision = 1;
+    rated.charges[2].cost = "0.3".parse().unwrap();
+    Entry { rated, earlier: Some(earlier) }
+}
+
+#[track_caller]
+fn check_golden(name: &str, bytes: &[u8]) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/v1").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, bytes).unwrap();
+    }
+    let kept = fs::read(&path).unwrap_or_default();
+    assert!(kept == bytes, "{name} is not what was kept; now it is:\n{}", String::from_utf8_lossy(bytes));
+}
+
+#[test]
+fn delivered_formats_write_what_they_always_wrote() {
+    for (name, owner) in [
+        ("reference-kabelplus", Owner::System),
+        ("reference-intermediate", Owner::System),
+        ("csv", Owner::System),
+        ("json-lines", Owner::System),
+        ("fixed-record", Owner::Carrier(CARRIER)),
+    ] {
+        let format = load_format(name).unwrap();
+        let mut rows = calls();
+        rows[2].cdr.partial = true;
+        if name == "reference-intermediate" {
+            rows.retain(|rated| rated.cdr.partial);
+        }
+        let mut rows = entries(rows);
+        rows.push(corrected());
+        let rendered = file_of(&format, owner, &rows);
+        check_golden(&format!("{name}.{}", format.suffix()), &rendered.bytes);
+        let checked = format.check(&rendered.bytes);
+        assert!(checked.is_good(), "{name}: {checked:#?}");
+        assert_eq!(checked.rows, rendered.rows as u64, "{name}");
+    }
+}
+
+#[test]
+fn every_delivered_format_can_be_read_and_says_what_it_is() {
+    for (name, text) in DELIVERED {
+        let format = Format::parse(name, text).unwrap();
+        assert!(!format.about().is_empty());
+        // What is kept with a file gives the same file again.
+        let kept = Format::parse(name, &format.to_toml()).unwrap();
+        let rows = entries(calls());
+        assert_eq!(file_of(&kept, Owner::System, &rows), file_of(&format, Owner::System, &rows), "{name}");
+    }
+}
+
+/// Around a description of a delimited format: the first field is on line 3.
+fn parse(layout: &str, more: &str, fields: &[&str]) -> String {
+    let text =
+        format!("about = \"x\"\nlayout = \"{layout}\"\nfield = [\n{}\n]\n{more}\n", fields.join(",\n"));
+    match Format::parse("acme.toml", &text) {
+        Ok(_) => "fine".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[track_caller]
+fn refuses(layout: &str, more: &str, fields: &[&str], expected: Expect) {
+    expected.assert_eq(&parse(layout, more, fields));
+}
+
+#[test]
+fn columns_that_overlap_or_leave_a_gap_are_refused_with_line_and_remedy() {
+    let ascii = "charset = \"ascii\"";
+    let id = "{ name = \"id\", fact = \"id_hex\", width = 32 }";
+    refuses(
+        "fixed",
+        ascii,
+        &[id, "{ name = \"code\", fact = \"call_code\", width = 3, at = 30 }"],
+        expect![[
+            r#"acme.toml:5: field "code" begins in column 30, which is part of "id"; the next free column is 33"#
+        ]],
+    );
+    refuses(
+        "fixed",
+        ascii,
+        &[id, "{ name = \"code\", fact = \"call_code\", width = 3, at = 35 }"],
+        expect![[
+            r#"acme.toml:5: columns 33 to 34 belong to no field before "code"; put a field there, such as { name = "filler", text = "", width = 2 }"#
+        ]],
+    );
+    refuses(
+        "fixed",
+        "charset = \"ascii\"\nrecord_width = 40",
+        &[id],
+        expect![
+            "acme.toml:7: the widths add up to 32, and record_width says 40; a field is missing or of another width"
+        ],
+    );
+    refuses(
+        "fixed",
+        "",
+        &[id],
+        expect![[
+            r#"acme.toml:2: columns are counted in bytes, which UTF-8 has one to four of for a character; use charset = "iso-8859-1" or "ascii""#
+        ]],
+    );
+    refuses(
+        "fixed",
+        ascii,
+        &["{ name = \"call_code\" }"],
+        expect![[r#"acme.toml:4: field "call_code" needs a width in layout = "fixed""#]],
+    );
+}
+
+#[test]
+fn unknown_facts_keys_and_units_are_refused_with_line_and_remedy() {
+    refuses(
+        "delimited",
+        "",
+        &["{ name = \"id\" }", "{ name = \"price\", fact = \"source_carier_cost\" }"],
+        expect![[
+            r#"acme.toml:5: there is no fact "source_carier_cost"; did you mean "source_carrier_cost"?"#
+        ]],
+    );
+    refuses(
+        "delimited",
+        "",
+        &["{ name = \"id\", witdh = 3 }"],
+        expect![[
+            r#"acme.toml:4: unknown field `witdh`, expected one of `name`, `fact`, `text`, `at`, `width`, `align`, `pad`, `overflow`, `case`, `time`, `zone`, `unit`, `decimals`, `point`, `absent`, `words`, `otherwise`, `when`, `quoted`"#
+        ]],
+    );
+    refuses(
+        "delimited",
+        "",
+        &["{ name = \"id\" }", "{ name = \"start_time\" }"],
+        expect![[
+            r#"acme.toml:5: field "start_time" is a time; say how it is written, as in time = "%Y-%m-%d %H:%M:%S""#
+        ]],
+    );
+    refuses(
+        "delimited",
+        "",
+        &["{ name = \"duration\", unit = \"cents\" }"],
+        expect![[r#"acme.toml:4: field "duration" is a duration, which is not counted in that"#]],
+    );
+    refuses(
+        "delimited",
+        "",
+        &["{ name = \"id\", time = \"%Y\" }"],
+        expect![[r#"acme.toml:4: field "id" is a number; time says nothing of it"#]],
+    );
+    refuses(
+        "delimited",
+        "",
+        &["{ name = \"call_code\", width = 2, overflow = \"cut\" }"],
+        expect![[
+            r#"acme.toml:4: field "call_code" is a number, and one that is cut is another one; leave overflow out"#
+        ]],
+    );
+    refuses(
+        "delimited",
+        "",
+        &["{ name = \"id\" }", "{ name = \"id\" }"],
+        expect![[r#"acme.toml:5: there are two fields "id"; each has a name of its own"#]],
+    );
+    refuses(
+        "delimited",
+        "trailer = [\"${sum cause}\"]",
+        &["{ name = \"cause\" }"],
+        expect![[
+            r#"acme.toml:6: ${sum cause}: there is no field "cause" of numbers, amounts or durations to add up"#
+        ]],
+    );
+    refuses(
+        "delimited",
+        "separator = \"'\"\nquotes = \"'\"",
+        &["{ name = \"cause\" }"],
+        expect!["acme.toml:7: quotes and separator are the same character"],
+    );
+    refuses(
+        "delimited",
+        "reversals = true",
+        &["{ name = \"cause\" }"],
+        expect![[
+            r#"acme.toml:2: reversals = true needs a field with fact = "record_type", or nobody could tell them from calls"#
+        ]],
+    );
+    refuses(
+        "delimited",
+        "only = [{ fact = \"start_time\", is = [\"x\"] }]",
+        &["{ name = \"cause\" }"],
+        expect![[r#"acme.toml:6: "start_time" is a time; conditions ask for texts, numbers and flags"#]],
+    );
+    refuses(
+        "json",
+        "",
+        &["{ name = \"source_customer_cost\", point = \",\", quoted = false }"],
+        expect![[
+            r#"acme.toml:4: field "source_customer_cost" is no whole number, and all else is a string here; leave quoted out"#
+        ]],
+    );
+    refuses(
+        "delimited",
+        "compression = \"gzip\"",
+        &["{ name = \"cause\" }"],
+        expect![[
+            r#"acme.toml:1: a file packed with gzip is not "cdr" to its reader; use suffix = "cdr.gz""#
+        ]],
+    );
+    refuses(
+        "fixed",
+        "charset = \"ascii\"",
+        &["{ name = \"mark\", text = \"TOO LONG\", width = 3 }"],
+        expect![[r#"acme.toml:4: field "mark": "TOO LONG" is wider than its field"#]],
+    );
+    refuses("delimited", "", &[], expect!["acme.toml:2: a record has 1 to 1000 fields, this one has 0"]);
+}
+
+/// The records of `calls` by the fields given.
+#[track_caller]
+fn writes(more: &str, fields: &[&str], rows: &[RatedCdr], expected: Expect) {
+    let text = format!("about = \"x\"\nfield = [\n{}\n]\n{more}\n", fields.join(",\n"));
+    let format = Format::parse("acme.toml", &text).unwrap();
+    let rendered = file_of(&format, Owner::System, &entries(rows.to_vec()));
+    let checked = format.check(&rendered.bytes);
+    assert!(checked.is_good(), "{checked:#?}");
+    let shown: String = rendered.bytes.iter().map(|byte| char::from(*byte)).collect();
+    expected.assert_eq(&shown);
+}
+
+fn call_of(user: &str) -> RatedCdr {
+    let mut rated = calls().swap_remove(0);
+    rated.cdr.source.user = user.to_owned();
+    rated
+}
+
+#[test]
+fn umlauts_in_one_byte_and_what_one_byte_cannot_hold() {
+    let more = "layout = \"fixed\"\ncharset = \"iso-8859-1\"\n";
+    let user = ["{ name = \"source_user\", width = 9, case = \"upper\" }"];
+    writes(
+        more,
+        &user,
+        &[call_of("Jörg"), call_of("Ωmega€"), call_of("Weißenböck")],
+        expect![[r#"
+        JÖRG     
+        ?MEGA?   
+        WEISSENBÖ
+    "#]],
+    );
+    writes(
+        &format!("{more}unfit = \"drop\""),
+        &user,
+        &[call_of("Ωmega€")],
+        expect![[r#"
+        MEGA     
+    "#]],
+    );
+}
+
+#[test]
+fn amounts_and_durations_in_the_partners_units() {
+    writes(
+        "layout = \"delimited\"\nseparator = \"|\"\nquotes = \"\"\nescape = \"\\\\\"",
+        &[
+            "{ name = \"m\", fact = \"duration\", unit = \"minutes\", decimals = 2 }",
+            "{ name = \"ms\", fact = \"duration\", unit = \"milliseconds\", decimals = 0 }",
+            "{ name = \"t\", fact = \"source_carrier_cost\", unit = \"thousandths\", decimals = 2, point = \",\" }",
+            "{ name = \"u\", fact = \"source_carrier_cost\", unit = \"millionths\", decimals = 0, width = 9, pad = \"0\" }",
+            "{ name = \"i\", fact = \"source_carrier_cost\", decimals = 4, point = \"\" }",
+            "{ name = \"z\", fact = \"start_time\", time = \"%d.%m.%y %H:%M:%S\", zone = \"America/New_York\" }",
+            "{ name = \"w\", fact = \"call_status\", words = { ok = \"A\" }, otherwise = \"X\" }",
+            "{ name = \"c\", fact = \"source_user\", when = { fact = \"call_status\", is_not = [\"ok\"] }, absent = \"-\" }",
+        ],
+        &[calls().swap_remove(0), calls().swap_remove(3)],
+        expect![[r#"
+            0.18|10880|32,10|000032100|00321|25.03.26 15:24:51|A|-
+            0.00|0||000000000||25.03.26 15:24:51|X|o'hara\\, "fred"  007,9999
+        "#]],
+    );
+}
+
+#[test]
+fn a_call_that_does_not_fit_is_told_by_field_and_without_its_value() {
+    let text = "about = \"x\"\nlayout = \"fixed\"\ncharset = \"ascii\"\n\
+                field = [{ name = \"who\", fact = \"source_user\", width = 5, overflow = \"refuse\" }]";
+    let format = Format::parse("acme.toml", text).unwrap();
+    assert!(format.refuses_some());
+    let error = render(&spec(&format, Owner::System), &entries(vec![call_of("margarethe")])).unwrap_err();
+    assert_eq!(error.code(), "EXP008");
+    assert!(error.to_string().contains("\"who\"") && !error.to_string().contains("margarethe"), "{error}");
+}
+
+#[test]
+fn packed_file_is_the_same_every_time_and_unpacks_to_what_was_written() {
+    let text = DELIVERED.iter().find(|(name, _)| *name == "csv").unwrap().1;
+    let packed = text.replace("suffix = \"csv\"", "suffix = \"csv.gz\"\ncompression = \"gzip\"");
+    let (plain, packed) = (Format::parse("a", text).unwrap(), Format::parse("b", &packed).unwrap());
+    let rows = entries(calls());
+    let (one, two) = (file_of(&packed, Owner::System, &rows), file_of(&packed, Owner::System, &rows));
+    assert_eq!(one, two);
+    assert_eq!(digest_of(exports::Digest::Sha256, &one.bytes), one.sha256);
+    assert_eq!(unpacked(one.bytes).unwrap(), file_of(&plain, Owner::System, &rows).bytes);
+}
+
+#[test]
+fn faults_of_a_partners_file_are_told_with_their_lines() {
+    let format = load_format("fixed-record").unwrap();
+    let good = file_of(&format, Owner::Carrier(CARRIER), &entries(calls())).bytes;
+    let text = String::from_utf8(good).unwrap();
+    let broken = text
+        .replacen("0000010880", "000001088x", 1)
+        .replacen("NORMAL          ", "NORMAL         ", 1)
+        .replace("990000000006", "990000000007");
+    let shown: String = format
+        .check(broken.as_bytes())
+        .faults
+        .iter()
+        .map(|fault| format!("{}: {}\n", fault.line, fault.what))
+        .collect();
+    expect![[r#"
+        2: it is 199 characters long, and a record has 200
+        8: it says 0000000007 records, and there are 6
+        8: it says that "duration_ms" adds up to 000000000043520, and the records add up to 32640
+        8: the crc32 of what is before is c10fd718, and the line says 7316177d; fetch the file again
+    "#]]
+    .assert_eq(&shown);
+}
+
+#[test]
+fn cut_off_file_is_told_as_such() {
+    for (name, _) in DELIVERED {
+        let format = load_format(name).unwrap();
+        let good = file_of(&format, Owner::System, &entries(calls())).bytes;
+        let checked = format.check(&good[..good.len() - 1]);
+        assert!(!checked.is_good(), "{name}");
+        assert!(checked.faults[0].what.contains("cut off"), "{name}: {checked:?}");
+        let n_lines = checked.rows;
+        assert!(format.check(&[]).n_faults > 0 || n_lines > 0, "{name}");
+    }
+}
+
+proptest! {
+    /// What no caller, no name and no number can break: as many values as fields, in as many lines as records.
+    #[test]
+    fn every_delivered_format_accepts_what_it_wrote(
+        user in any::<String>(), call_id in any::<String>(), dialed in "\\PC{0,40}", zone in any::<String>(),
+        micros in any::<i64>(), duration in 0_u64..100_000_000_000, start in 0_i64..4_000_000_000,
+    ) {
+        let mut rated = calls().swap_remove(0);
+        rated.cdr.source.user = user;
+        rated.cdr.sip_call_id = call_id;
+        rated.cdr.destination.dialed = dialed;
+        rated.cdr.duration_us = duration;
+        rated.cdr.start_at = chrono::DateTime::from_timestamp(start, 123_000_000).unwrap();
+        rated.charges[2].zone = zone;
+        rated.charges[2].cost = rust_decimal::Decimal::new(micros, 6);
+        for (name, _) in DELIVERED {
+            let format = load_format(name).unwrap();
+            let rendered = file_of(&format, Owner::System, &entries(vec![rated.clone(), rated.clone()]));
+            let checked = format.check(&rendered.bytes);
+            prop_assert!(checked.is_good(), "{}: {:?}\n{}", name, checked, String::from_utf8_lossy(&rendered.bytes));
+            prop_assert_eq!(checked.rows, 2);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_check_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), lines in "[0-9a-f',\\\\\"{}:\r\n]{0,400}") {
+        for (name, _) in DELIVERED {
+            let format = load_format(name).unwrap();
+            format.check(&bytes);
+            format.check(lines.as_bytes());
+        }
+    }
+}
