@@ -172,8 +172,8 @@ impl Store {
     pub async fn export_files_latest(&self, max: u32) -> Result<Vec<ExportFile>> {
         let mut tx = self.read().await?;
         let rows = query(
-            "SELECT id, owner, sequence, name, n_rows, state, created_at, n_bytes, md5 FROM export_files \
-             ORDER BY id DESC LIMIT $1",
+            "SELECT id, owner, sequence, name, n_rows, state, created_at, n_bytes, md5, sha256, format, zone, \
+             owner_name, day FROM export_files ORDER BY id DESC LIMIT $1",
         )
         .cells(cells![max])
         .fetch_all(&mut *tx)

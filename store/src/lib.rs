@@ -32,7 +32,7 @@ mod world;
 pub use alert_cases::{AlertCase, AlertNote, RuleRecord};
 pub use audit::{AuditEntry, AuditFault};
 pub use error::StoreError;
-pub use export_queue::{ExportFile, ExportState};
+pub use export_queue::{ChooseCalls, ExportCall, ExportFile, ExportPlan, ExportState, KeptFormat};
 pub use fraud_desk::LockChange;
 pub use import::{ImportCount, ImportReport};
 pub use invoices::{Invoice, InvoiceState, NewInvoice};

@@ -17,6 +17,7 @@ use crate::{Result, StoreError};
 /// Every schema change ever shipped, in order. One that was shipped is never edited.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
+    (20, "export_streams", include_str!("../migrations/0020_export_streams.sql")),
     (40, "calling_rules", include_str!("../migrations/0040_calling_rules.sql")),
     (50, "fraud_desk", include_str!("../migrations/0050_fraud_desk.sql")),
 ];

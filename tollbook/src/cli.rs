@@ -260,14 +260,57 @@ pub(crate) enum InvoiceAction {
 /// Of `tollbook export`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExportAction {
-    /// Close a file for every owner with calls waiting.
+    /// Close a file for every owner with calls waiting, in every stream.
     Run,
     /// List the files written.
     List,
-    /// Check a file's count and checksum.
+    /// List the streams: when their files are due, and how many calls wait.
+    Streams,
+    /// List the formats that come with the program, or print the description of one.
+    Formats {
+        /// Print this one: the beginning of a format of your own.
+        name: Option<String>,
+    },
+    /// Show a format on the latest calls, as its file would be.
+    Preview {
+        /// A delivered format, or the path of a description that ends in .toml.
+        #[arg(long)]
+        format: String,
+        /// As whom the file would be for: system, or the handle of a reseller or carrier.
+        #[arg(long, default_value = "system")]
+        owner: String,
+        /// How many calls.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        calls: u32,
+        /// Show the fields of the first record one by one, with their columns.
+        #[arg(long)]
+        fields: bool,
+    },
+    /// Check a file, ours or a partner's: every record, counts, sums and checksums.
     Verify {
+        /// Its format [default: the reference's, of which count and checksum are checked].
+        #[arg(long)]
+        format: Option<String>,
         /// The file.
         file: PathBuf,
+    },
+    /// Show a file once more that was published before, byte for byte.
+    Again {
+        /// Its sequence number.
+        #[arg(long = "seq", value_name = "N")]
+        sequence: u64,
+        /// Whose: system, or the handle of a reseller or carrier.
+        #[arg(long, default_value = "system")]
+        owner: String,
+        /// Of which stream [default: the main one].
+        #[arg(long, default_value = "", hide_default_value = true)]
+        stream: String,
+        /// Of which direction, where a stream counts them apart: out or in.
+        #[arg(long)]
+        way: Option<String>,
+        /// Write it to this file, and leave what the partner sees alone.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
 }
 

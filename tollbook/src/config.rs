@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -186,14 +187,31 @@ impl Config {
         for (path, default) in [
             (&mut config.lake.dir, "lake"),
             (&mut config.exports.dir, "exports"),
+            (&mut config.exports.archive, "export-archive"),
             (&mut config.sftp.server.host_key, "sftp_host_key"),
             (&mut config.mail.outbox_dir, "outbox"),
         ] {
             let chosen = if path.as_os_str().is_empty() { PathBuf::from(default) } else { path.clone() };
             *path = config.data.join(chosen);
         }
+        for stream in &mut config.exports.streams {
+            if stream.format.ends_with(".toml") {
+                stream.format = base.join(&stream.format).display().to_string();
+            }
+        }
         config.check(file)?;
         Ok(config)
+    }
+
+    /// The export streams, with their formats read.
+    ///
+    /// # Errors
+    ///
+    /// A [`UserError`]: what is wrong with a stream or a format, with file and line.
+    pub(crate) fn streams(&self) -> Result<Arc<exports::Streams>, UserError> {
+        exports::Streams::load(&self.exports)
+            .map(Arc::new)
+            .map_err(|rule| UserError::new(rule.to_string(), ""))
     }
 
     fn check(&self, file: &Path) -> Result<(), UserError> {
@@ -238,7 +256,7 @@ impl Config {
         if let Err(rule) = self.switch.check() {
             return Err(UserError::new(format!("{}: {rule}", file.display()), ""));
         }
-        if let Err(rule) = self.exports.check() {
+        if let Err(rule) = exports::Streams::load(&self.exports) {
             return Err(UserError::new(format!("{}: {rule}", file.display()), ""));
         }
         self.check_times(file)

@@ -1,23 +1,30 @@
 //! Turns waiting calls into files: plan in the database, write, then mark as written.
 //!
-//! The plan fixes sequence, name and rows in one transaction; a crash before the file is marked writes the same bytes under
-//! the same name again. So there is no gap, no double, and a partner never sees half a file.
+//! The plan fixes sequence, name, rows and format in one transaction; a crash before the file is marked writes the same bytes under
+//! the same name again. So there is no gap, no double, and a partner never sees half a file. Files are closed by the clock, when
+//! enough calls wait, or by hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
-use exports::{ExportConfig, ExportsError, FileSpec, Owner, Rendered};
-use model::{Directory, RatedCdr};
-use store::Store;
+use chrono::{DateTime, TimeDelta, Utc};
+use exports::{
+    Digest, Entry, ExportConfig, ExportsError, FileSpec, Format, Owner, Rendered, Series, Stream, Streams,
+    Way, digest_of,
+};
+use model::{AccountKind, AccountStatus, Directory, RatedCdr};
+use store::{ChooseCalls, ExportFile, ExportPlan, ExportState, KeptFormat, Store};
 use tracing::{error, info, warn};
+
+use crate::failure::UserError;
 
 /// A file that is there for its owner to fetch.
 #[derive(Debug, Clone)]
 pub(crate) struct Written {
-    pub(crate) owner: Owner,
+    pub(crate) series: Series,
     pub(crate) path: PathBuf,
     pub(crate) n_rows: usize,
 }
@@ -25,51 +32,292 @@ pub(crate) struct Written {
 /// In the export directory; held by the process that closes files.
 const LOCK: &str = ".lock";
 
-/// Finishes what a crash left planned, then closes a file for every owner with calls waiting. One process does so at a time:
-/// another waits, and then finds what is left. An owner whose file cannot be written does not keep the others from theirs.
-pub(crate) async fn close_all(
-    store: &Store,
-    directory: &Directory,
-    config: &ExportConfig,
-    now: DateTime<Utc>,
-) -> anyhow::Result<Vec<Written>> {
-    let dir = config.dir.clone();
+/// After a failure the clock waits so long before it tries again: a full disk does not empty itself within a second.
+const PAUSE_AFTER_FAILURE: TimeDelta = TimeDelta::seconds(30);
+
+/// Everything needed to close files.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) store: Store,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) config: ExportConfig,
+}
+
+/// Finishes what a crash left planned, then closes a file for every series with calls waiting. One process does so at a time:
+/// another waits, and then finds what is left. A series whose file cannot be written does not keep the others from theirs.
+pub(crate) async fn close_all(desk: &Desk, now: DateTime<Utc>) -> anyhow::Result<Vec<Written>> {
+    let dir = desk.config.dir.clone();
     let _alone = tokio::task::spawn_blocking(move || lock(&dir)).await??;
-    let mut written = Vec::new();
-    let mut failed: Option<anyhow::Error> = None;
-    // Numbers are written in their order: whoever has one unwritten gets no further.
-    let mut stuck = BTreeSet::new();
-    for file in store.export_unfinished().await? {
-        let owner = file.owner.clone();
-        if stuck.contains(&owner) {
-            continue;
-        }
-        match write(store, directory, config, file).await {
-            Ok(done) => written.push(done),
-            Err(why) => {
-                stuck.insert(owner);
-                note(&mut failed, why);
-            }
-        }
+    let mut round = Round::new(desk, now);
+    round.finish_planned().await?;
+    for (name, _) in desk.store.export_waiting().await? {
+        round.close(&name, None).await;
     }
-    for name in store.export_owners_pending().await? {
-        if stuck.contains(&name) {
-            continue;
+    round.end()
+}
+
+/// Closes files by the clock.
+#[derive(Default)]
+pub(crate) struct Schedule {
+    not_before: Option<DateTime<Utc>>,
+}
+
+impl Schedule {
+    /// Closes what is due, or full. Asked once a second; nothing is locked or written when nothing is to be done.
+    pub(crate) async fn tick(&mut self, desk: &Desk, now: DateTime<Utc>) -> anyhow::Result<()> {
+        if self.not_before.is_some_and(|not_before| now < not_before) {
+            return Ok(());
         }
-        if let Err(why) = close_for(&name, store, directory, config, now, &mut written).await {
-            note(&mut failed, why);
-        }
-    }
-    match failed {
-        None => Ok(written),
-        Some(why) => Err(why),
+        let result = close_due(desk, now).await;
+        self.not_before = result.is_err().then(|| now + PAUSE_AFTER_FAILURE);
+        result
     }
 }
 
-/// The first failure is the answer; all are logged.
-fn note(first: &mut Option<anyhow::Error>, why: anyhow::Error) {
-    error!(error = format!("{why:#}"), "an export file could not be written");
-    first.get_or_insert(why);
+async fn close_due(desk: &Desk, now: DateTime<Utc>) -> anyhow::Result<()> {
+    let mut due = BTreeMap::new();
+    for stream in desk.streams.iter() {
+        let name = stream.config.name.as_str();
+        match desk.store.export_ran_at(name).await? {
+            // The first interval of a new stream is a whole one.
+            None => desk.store.export_set_ran_at(name, now).await?,
+            // A clock that was set back must not stop the files for as long.
+            Some(ran_at) if ran_at > now => desk.store.export_set_ran_at(name, now).await?,
+            Some(ran_at) => {
+                let at = stream.due_after(ran_at);
+                if now >= at {
+                    due.insert(name, at);
+                }
+            }
+        }
+    }
+    let waiting = desk.store.export_waiting().await?;
+    let full: Vec<&(String, u64)> = waiting
+        .iter()
+        .filter(|(name, n_calls)| {
+            stream_of(desk, name).is_some_and(|stream| *n_calls >= u64::from(stream.config.max_rows_per_file))
+        })
+        .collect();
+    if due.is_empty() && full.is_empty() && desk.store.export_unfinished().await?.is_empty() {
+        return Ok(());
+    }
+    let dir = desk.config.dir.clone();
+    let _alone = tokio::task::spawn_blocking(move || lock(&dir)).await??;
+    let mut round = Round::new(desk, now);
+    round.finish_planned().await?;
+    for (name, _) in full {
+        // Full files only: what is left over waits for its time.
+        round.close(name, stream_of(desk, name).map(|stream| stream.config.max_rows_per_file)).await;
+    }
+    for (name, at) in due {
+        let Some(stream) = desk.streams.named(name) else { continue };
+        for (series, _) in &waiting {
+            if series.parse::<Series>().is_ok_and(|series| series.stream == name) {
+                round.close(series, None).await;
+            }
+        }
+        if stream.config.write_empty {
+            round.close_empty(stream, at).await?;
+        }
+        desk.store.export_set_ran_at(name, now).await?;
+    }
+    round.end().map(|_| ())
+}
+
+fn stream_of<'a>(desk: &'a Desk, series: &str) -> Option<&'a Stream> {
+    desk.streams.named(&series.parse::<Series>().ok()?.stream)
+}
+
+/// One pass over the queues.
+struct Round<'a> {
+    desk: &'a Desk,
+    now: DateTime<Utc>,
+    written: Vec<Written>,
+    failed: Option<anyhow::Error>,
+    /// Numbers are written in their order: whoever has one unwritten gets no further.
+    stuck: BTreeSet<String>,
+    formats: BTreeMap<String, Arc<Format>>,
+}
+
+impl<'a> Round<'a> {
+    fn new(desk: &'a Desk, now: DateTime<Utc>) -> Self {
+        Self {
+            desk,
+            now,
+            written: Vec::new(),
+            failed: None,
+            stuck: BTreeSet::new(),
+            formats: BTreeMap::new(),
+        }
+    }
+
+    /// The first failure is the answer; all are logged.
+    fn note(&mut self, series: &str, why: anyhow::Error) {
+        error!(series, error = format!("{why:#}"), "an export file could not be written");
+        self.stuck.insert(series.to_owned());
+        self.failed.get_or_insert(why);
+    }
+
+    fn end(self) -> anyhow::Result<Vec<Written>> {
+        match self.failed {
+            None => Ok(self.written),
+            Some(why) => Err(why),
+        }
+    }
+
+    async fn finish_planned(&mut self) -> anyhow::Result<()> {
+        for file in self.desk.store.export_unfinished().await? {
+            if self.stuck.contains(&file.owner) {
+                continue;
+            }
+            let series = file.owner.clone();
+            match self.write(file).await {
+                Ok(done) => self.written.push(done),
+                Err(why) => self.note(&series, why),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the files of one series; with `at_least` only those that have so many calls.
+    async fn close(&mut self, name: &str, at_least: Option<u32>) {
+        if self.stuck.contains(name) {
+            return;
+        }
+        if let Err(why) = self.try_close(name, at_least).await {
+            self.note(name, why);
+        }
+    }
+
+    async fn try_close(&mut self, name: &str, at_least: Option<u32>) -> anyhow::Result<()> {
+        let series: Series = name.parse()?;
+        let Some(stream) = self.desk.streams.named(&series.stream) else {
+            warn!(series = name, "calls wait for a stream that is no longer configured");
+            return Ok(());
+        };
+        loop {
+            if let Some(at_least) = at_least {
+                let waiting = self.desk.store.export_waiting().await?;
+                if !waiting.iter().any(|(owner, n)| owner == name && *n >= u64::from(at_least)) {
+                    return Ok(());
+                }
+            }
+            match self.plan(&series, stream, false).await? {
+                Some(file) => {
+                    let done = self.write(file).await?;
+                    self.written.push(done);
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// A sign of life for everybody who had no calls since the last time.
+    async fn close_empty(&mut self, stream: &Stream, due: DateTime<Utc>) -> anyhow::Result<()> {
+        let latest: BTreeMap<_, _> = self.desk.store.export_latest_times().await?.into_iter().collect();
+        for account in &self.desk.directory.accounts {
+            let owner = match account.kind {
+                AccountKind::Reseller => Owner::Reseller(account.id),
+                AccountKind::Carrier => Owner::Carrier(account.id),
+                AccountKind::Customer => continue,
+            };
+            if account.status == AccountStatus::Terminated || !stream.has(owner, &self.desk.directory) {
+                continue;
+            }
+            let ways: &[Option<Way>] =
+                if stream.config.by_direction { &[Some(Way::Out), Some(Way::In)] } else { &[None] };
+            for way in ways {
+                let series = Series { stream: stream.config.name.clone(), owner, way: *way };
+                let name = series.to_string();
+                let has_one = latest.get(&name).is_some_and(|at| *at >= due);
+                if has_one || self.stuck.contains(&name) {
+                    continue;
+                }
+                let done = match self.plan(&series, stream, true).await {
+                    Ok(Some(file)) => self.write(file).await,
+                    Ok(None) => continue,
+                    Err(why) => Err(why),
+                };
+                match done {
+                    Ok(done) => self.written.push(done),
+                    Err(why) => self.note(&name, why),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn plan(
+        &self,
+        series: &Series,
+        stream: &Stream,
+        may_be_empty: bool,
+    ) -> anyhow::Result<Option<ExportFile>> {
+        let (desk, now) = (self.desk, self.now);
+        let format = stream.format(series.owner);
+        let description = format.to_toml();
+        let hash = digest_of(Digest::Sha256, description.as_bytes());
+        desk.store
+            .export_keep_format(&hash, &KeptFormat { name: format.name().to_owned(), description })
+            .await?;
+        let owner_name = exports::owner_name(series.owner, &desk.directory);
+        let zone = stream.zone(series.owner, &desk.directory);
+        let key = series.to_string();
+        let plan = ExportPlan {
+            owner: &key,
+            rows_max: stream.config.max_rows_per_file,
+            now,
+            format: &hash,
+            zone: zone.name(),
+            owner_name: &owner_name,
+            may_be_empty,
+        };
+        let of_one_day = |payloads: &[Vec<u8>]| {
+            let start_of =
+                |payload: &Vec<u8>| model::wire::decode_rated(payload).ok().map(|rated| rated.cdr.start_at);
+            let starts: Vec<_> = payloads.iter().map(start_of).collect();
+            let first = starts.iter().flatten().min().copied();
+            let day_of = |at| stream.day_of(at, series.owner, &desk.directory);
+            // One that cannot be read is in the next file, which then says so.
+            let is_of_it = |start: &Option<DateTime<Utc>>| match (start, first) {
+                (Some(start), Some(first)) => day_of(*start) == day_of(first),
+                (None, _) | (_, None) => true,
+            };
+            (first, starts.iter().map(is_of_it).collect())
+        };
+        let choose: Option<&ChooseCalls<'_>> = if stream.config.by_day { Some(&of_one_day) } else { None };
+        let named = |sequence, day| stream.file_path(series, sequence, now, day, &desk.directory);
+        Ok(desk.store.export_plan(plan, choose, named).await?)
+    }
+
+    async fn write(&mut self, file: ExportFile) -> anyhow::Result<Written> {
+        let doing = || format!("write the export file {}", file.name);
+        let series: Series = file.owner.parse()?;
+        let format = self.format_of(&file, &series).await.with_context(doing)?;
+        let rendered = render(self.desk, &file, &series, &format).await.with_context(doing)?;
+        let n_rows = rendered.rows;
+        let config = self.desk.config.clone();
+        let (path, n_bytes, md5, sha256) =
+            tokio::task::spawn_blocking(move || publish(&config, &rendered, &format))
+                .await?
+                .with_context(doing)?;
+        self.desk.store.export_written(file.id, n_bytes, &md5, &sha256).await?;
+        info!(%series, file = file.name, rows = n_rows, "export file written");
+        Ok(Written { series, path, n_rows })
+    }
+
+    /// The format that the file was planned with, whatever is configured now.
+    async fn format_of(&mut self, file: &ExportFile, series: &Series) -> anyhow::Result<Arc<Format>> {
+        if let Some(found) = file.format.as_ref().and_then(|hash| self.formats.get(hash)) {
+            return Ok(found.clone());
+        }
+        let format = Arc::new(load_format_of(self.desk, file, series).await?);
+        if let Some(hash) = &file.format {
+            self.formats.insert(hash.clone(), format.clone());
+        }
+        Ok(format)
+    }
 }
 
 fn lock(dir: &Path) -> anyhow::Result<File> {
@@ -82,67 +330,134 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-async fn close_for(
-    name: &str,
-    store: &Store,
-    directory: &Directory,
-    config: &ExportConfig,
-    now: DateTime<Utc>,
-    written: &mut Vec<Written>,
-) -> anyhow::Result<()> {
-    let owner: Owner = name.parse()?;
-    let named = |sequence| {
-        let spec = FileSpec { owner, sequence, created_at: now, config: config.clone() };
-        exports::render(&spec, &[], directory).name
+async fn load_format_of(desk: &Desk, file: &ExportFile, series: &Series) -> anyhow::Result<Format> {
+    let Some(hash) = &file.format else {
+        // Planned by a version that did not keep it.
+        let stream = desk.streams.named(&series.stream).context("its stream is no longer configured")?;
+        return Ok(stream.format(series.owner).clone());
     };
-    while let Some(file) = store.export_plan(name, config.max_rows_per_file, now, named).await? {
-        written.push(write(store, directory, config, file).await?);
-    }
-    Ok(())
+    let kept = desk.store.export_format(hash).await?.context("its format is not in the database")?;
+    Ok(Format::parse(&kept.name, &kept.description)?)
 }
 
-async fn write(
-    store: &Store,
-    directory: &Directory,
-    config: &ExportConfig,
-    file: store::ExportFile,
-) -> anyhow::Result<Written> {
-    let doing = || format!("write the export file {}", file.name);
-    let owner: Owner = file.owner.parse()?;
-    let mut rows: Vec<RatedCdr> = Vec::new();
-    for payload in store.export_rows(file.id).await? {
-        rows.push(model::wire::decode_rated(&payload).with_context(doing)?);
+/// The bytes of a planned file, the same whenever they are asked for.
+async fn render(
+    desk: &Desk,
+    file: &ExportFile,
+    series: &Series,
+    format: &Format,
+) -> anyhow::Result<Rendered> {
+    let decoded = |payload: &[u8]| -> anyhow::Result<RatedCdr> {
+        model::wire::decode_rated(payload).context("a call that was queued for it cannot be read")
+    };
+    let mut entries = Vec::new();
+    for call in desk.store.export_rows(file.id).await? {
+        let earlier = call.earlier.as_deref().map(decoded).transpose()?;
+        entries.push(Entry { rated: decoded(&call.payload)?, earlier });
     }
-    let spec =
-        FileSpec { owner, sequence: file.sequence, created_at: file.created_at, config: config.clone() };
-    let mut rendered = exports::render(&spec, &rows, directory);
-    // The name is the planned one, whatever an account has been renamed to since.
-    rendered.name.clone_from(&file.name);
-    let dir = config.dir.clone();
-    let (path, n_bytes, md5) =
-        tokio::task::spawn_blocking(move || publish(&dir, &rendered)).await?.with_context(doing)?;
-    store.export_written(file.id, n_bytes, &md5).await?;
-    info!(%owner, file = file.name, rows = rows.len(), "export file written");
-    Ok(Written { owner, path, n_rows: rows.len() })
+    let stream = desk.streams.named(&series.stream);
+    let zone = match &file.zone {
+        Some(zone) => zone.parse().with_context(|| format!("the zone {zone:?} of the file is not known"))?,
+        None => stream.map_or(chrono_tz::UTC, |stream| stream.zone(series.owner, &desk.directory)),
+    };
+    let spec = FileSpec {
+        format,
+        owner: series.owner,
+        owner_name: file.owner_name.as_deref().unwrap_or_default(),
+        stream: if series.stream.is_empty() { "main" } else { &series.stream },
+        way: series.way.map_or("", Way::as_str),
+        name: &file.name,
+        sequence: file.sequence,
+        created_at: file.created_at,
+        day: file.day,
+        zone,
+    };
+    Ok(exports::render(&spec, &entries)?)
 }
 
 /// Writes the file, unless a crash came after it was published: then it is there, whole, and perhaps fetched. It stays as it is even
-/// when the format has been configured anew since, or the account renamed.
-fn publish(dir: &Path, rendered: &Rendered) -> anyhow::Result<(PathBuf, u64, String)> {
-    match exports::write_file(dir, rendered) {
-        Ok(path) => Ok((path, rendered.bytes.len() as u64, rendered.md5.clone())),
+/// when the program has changed since.
+fn publish(
+    config: &ExportConfig,
+    rendered: &Rendered,
+    format: &Format,
+) -> anyhow::Result<(PathBuf, u64, String, String)> {
+    match exports::publish(&config.dir, &config.archive, &rendered.name, &rendered.bytes) {
+        Ok(path) => Ok((path, rendered.bytes.len() as u64, rendered.md5.clone(), rendered.sha256.clone())),
         Err(ExportsError::Differs { path }) => {
             let bytes = std::fs::read(&path)?;
-            match exports::verify(&bytes) {
-                Ok(found) if found.rows == rendered.rows as u64 => {
-                    warn!(file = %path.display(), "published before a crash, and left as it was then");
-                    Ok((path, bytes.len() as u64, found.md5))
-                }
-                Ok(_) | Err(_) => Err(ExportsError::Differs { path }.into()),
+            let found = format.check(&exports::unpacked(bytes.clone())?);
+            if !found.is_good() || found.rows != rendered.rows as u64 {
+                return Err(ExportsError::Differs { path }.into());
             }
+            let path = exports::publish(&config.dir, &config.archive, &rendered.name, &bytes)?;
+            warn!(file = %path.display(), "published before a crash, and left as it was then");
+            let md5 = found.digests.into_iter().find(|(kind, _)| *kind == Digest::Md5).map(|(_, md5)| md5);
+            let md5 = md5.unwrap_or_else(|| digest_of(Digest::Md5, &bytes));
+            let sha256 = digest_of(Digest::Sha256, &bytes);
+            Ok((path, bytes.len() as u64, md5, sha256))
         }
         Err(why) => Err(why.into()),
     }
+}
+
+/// A file as it was published.
+pub(crate) struct Again {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) sha256: String,
+    /// From the archive, or made again from its calls.
+    pub(crate) is_archived: bool,
+}
+
+/// The identical bytes of a file published before: from the archive, else made again from its calls and its format as it was, and
+/// proved by the hash that was kept.
+pub(crate) async fn again(desk: &Desk, series: &Series, sequence: u64) -> anyhow::Result<Again> {
+    let key = series.to_string();
+    let Some(file) = desk.store.export_file(&key, sequence).await? else {
+        let last = desk.store.export_files(&key).await?.last().map_or(0, |file| file.sequence);
+        let remedy = if last == 0 {
+            "`tollbook export list` shows what there is".to_owned()
+        } else {
+            format!("its files are numbered 1 to {last}")
+        };
+        return Err(UserError::new(format!("{key} has no file number {sequence}"), remedy).into());
+    };
+    let ExportState::Written { md5, sha256, .. } = &file.state else {
+        return Err(UserError::new(
+            format!("file number {sequence} of {key} is planned and not yet written"),
+            "`tollbook export run` writes it",
+        )
+        .into());
+    };
+    let is_it = |bytes: &[u8], trailer_md5: Option<&str>| match sha256 {
+        Some(sha256) => digest_of(Digest::Sha256, bytes) == *sha256,
+        // Of a file written before the hash was kept there is only the MD5 of its trailer.
+        None => match trailer_md5 {
+            Some(found) => found == md5,
+            None => exports::verify(bytes).is_ok_and(|found| found.md5 == *md5),
+        },
+    };
+    let archived = desk.config.archive.join(&file.name);
+    match std::fs::read(&archived) {
+        Ok(bytes) if is_it(&bytes, None) => {
+            let sha256 = digest_of(Digest::Sha256, &bytes);
+            return Ok(Again { name: file.name, bytes, sha256, is_archived: true });
+        }
+        Ok(_) => {
+            warn!(file = %archived.display(), "the archived file is not what was published; made again from its calls")
+        }
+        Err(why) => warn!(file = %archived.display(), %why, "not in the archive; made again from its calls"),
+    }
+    let format = load_format_of(desk, &file, series).await?;
+    let rendered = render(desk, &file, series, &format).await?;
+    if !is_it(&rendered.bytes, Some(&rendered.md5)) {
+        anyhow::bail!(
+            "file number {sequence} of {key} cannot be made again: its calls give other bytes than were published (kept: {})",
+            sha256.as_deref().unwrap_or(md5)
+        );
+    }
+    Ok(Again { name: file.name, bytes: rendered.bytes, sha256: rendered.sha256, is_archived: false })
 }
 
 #[cfg(test)]
@@ -150,71 +465,299 @@ mod tests {
     use super::*;
 
     fn rendered(text: &str, rows: usize) -> Rendered {
-        Rendered { name: "system/1.cdr".to_owned(), bytes: text.into(), rows, md5: md5_of(text) }
+        let digest = |kind| digest_of(kind, text.as_bytes());
+        let (md5, sha256) = (digest(Digest::Md5), digest(Digest::Sha256));
+        Rendered { name: "system/1.cdr".to_owned(), bytes: text.into(), rows, md5, sha256 }
     }
 
-    fn md5_of(text: &str) -> String {
-        use md5::Digest as _;
-        hex::encode(md5::Md5::digest(text))
+    fn config(dir: &tempfile::TempDir) -> ExportConfig {
+        let (exports, archive) = (dir.path().join("exports"), dir.path().join("archive"));
+        ExportConfig { dir: exports, archive, ..ExportConfig::default() }
     }
 
-    /// A file of the format with one record.
+    /// A format of one value, with a count.
+    fn format() -> Format {
+        let text = "about = \"x\"\nlayout = \"delimited\"\nheader = [\"${rows:04}\"]\nfield = [{ name = \"cause\" }]\n";
+        Format::parse("acme", text).unwrap()
+    }
+
+    /// A file of that format with one record.
     fn whole(record: &str) -> String {
-        let body = format!("007,0001\n{record}\n");
-        let md5 = md5_of(&body);
-        format!("{body}{md5}\n")
+        format!("0001\n\"{record}\"\n")
     }
 
     #[test]
     fn file_published_before_a_crash_is_left_as_it_was_when_the_format_has_changed() {
         let dir = tempfile::tempdir().unwrap();
-        let (path, ..) = publish(dir.path(), &rendered(&whole("'a','b'"), 1)).unwrap();
-        let (again, n_bytes, _) = publish(dir.path(), &rendered(&whole("a;b"), 1)).unwrap();
-        assert_eq!((again, n_bytes), (path.clone(), whole("'a','b'").len() as u64));
-        assert_eq!(std::fs::read_to_string(path).unwrap(), whole("'a','b'"));
+        let config = config(&dir);
+        let (path, ..) = publish(&config, &rendered(&whole("one"), 1), &format()).unwrap();
+        let (again, n_bytes, _, sha256) =
+            publish(&config, &rendered(&whole("second"), 1), &format()).unwrap();
+        assert_eq!((again, n_bytes), (path.clone(), whole("one").len() as u64));
+        assert_eq!(sha256, rendered(&whole("one"), 1).sha256);
+        assert_eq!(std::fs::read_to_string(path).unwrap(), whole("one"));
     }
 
     #[test]
     fn file_of_other_calls_under_the_planned_name_is_not_taken_for_ours() {
         let dir = tempfile::tempdir().unwrap();
-        publish(dir.path(), &rendered(&whole("'a','b'"), 1)).unwrap();
-        let refused = publish(dir.path(), &rendered(&whole("a;b"), 2)).unwrap_err();
+        let config = config(&dir);
+        publish(&config, &rendered(&whole("one"), 1), &format()).unwrap();
+        let refused = publish(&config, &rendered(&whole("second"), 2), &format()).unwrap_err();
         assert!(refused.to_string().contains("other contents"), "{refused}");
+    }
+
+    /// A desk over a new database with `[exports]` as given.
+    async fn desk(dir: &tempfile::TempDir, settings: &str) -> Desk {
+        let url = format!("sqlite://{}", dir.path().join("tollbook.db").display());
+        let store = Store::open(&url).await.unwrap();
+        let mut settings: ExportConfig = toml::from_str(settings).unwrap();
+        (settings.dir, settings.archive) = (dir.path().join("exports"), dir.path().join("archive"));
+        let directory = Arc::new(store.directory().await.unwrap());
+        let streams = Arc::new(Streams::load(&settings).unwrap());
+        Desk { store, directory, streams, config: settings }
+    }
+
+    /// Queues calls for a series, in a batch of its own.
+    async fn queue(desk: &Desk, batch: u64, calls: &[(&str, RatedCdr)]) {
+        let effects = calls
+            .iter()
+            .map(|(owner, rated)| store::StoreEffect::Export {
+                owner: (*owner).to_owned(),
+                cdr: rated.cdr.id,
+                revision: rated.cdr.revision,
+                payload: model::wire::encode_rated(rated),
+            })
+            .collect();
+        commit(desk, batch, effects).await;
+    }
+
+    async fn commit(desk: &Desk, batch: u64, effects: Vec<store::StoreEffect>) {
+        let commit = store::LaneCommit {
+            partition: 0,
+            expected: batch,
+            position: batch + 1,
+            watermarks: Vec::new(),
+            changes: Vec::new(),
+            effects,
+        };
+        desk.store.commit("exports", vec![commit]).await.unwrap();
+    }
+
+    fn call(name: &str, start: &str) -> RatedCdr {
+        let call = model::CallUid::new(name);
+        let side = model::Party::Unknown;
+        RatedCdr {
+            cdr: model::Cdr {
+                id: model::CdrId::derive(&call, 0),
+                revision: 0,
+                call,
+                leg: 0,
+                sip_call_id: name.to_owned(),
+                node: "sw1".to_owned(),
+                tenant: model::TenantId(1),
+                payer: model::AccountId(7),
+                source: model::CdrSource {
+                    party: side.clone(),
+                    user: "alice".to_owned(),
+                    domain: "sip.example.org".to_owned(),
+                    cli: None,
+                    clir: false,
+                    user_out: String::new(),
+                    ip: "192.0.2.7".to_owned(),
+                    user_agent: String::new(),
+                },
+                destination: model::CdrDestination {
+                    party: side,
+                    dialed: "4930555123".to_owned(),
+                    domain: "sip.example.org".to_owned(),
+                    user_in: "4930555123".to_owned(),
+                    number: None,
+                    user_out: String::new(),
+                    user_agent: String::new(),
+                },
+                call_type: model::CallType::Call,
+                status: model::CallStatus::Ok,
+                code: 200,
+                cause: model::Cause::Normal,
+                ended_by: model::Initiator::Caller,
+                init_at: start.parse().unwrap(),
+                start_at: start.parse().unwrap(),
+                duration_us: 60_000_000,
+                pdd_us: None,
+                codec: String::new(),
+                attempts: Vec::new(),
+                config_revision: 1,
+                partial: false,
+            },
+            charges: Vec::new(),
+        }
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn shown(desk: &Desk, written: &[Written]) -> Vec<String> {
+        written
+            .iter()
+            .map(|file| {
+                format!("{} {}", file.path.strip_prefix(&desk.config.dir).unwrap().display(), file.n_rows)
+            })
+            .collect()
+    }
+
+    /// What the directory holds, without its lock.
+    fn listed(dir: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut dirs = vec![dir.to_path_buf()];
+        while let Some(next) = dirs.pop() {
+            for entry in std::fs::read_dir(next).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else if path.file_name().unwrap() != LOCK {
+                    found.push(path.strip_prefix(dir).unwrap().display().to_string());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    const AMA: &str = r#"
+        full_names = false
+        [[streams]]
+        name = "ama"
+        format = "csv"
+        owners = ["system"]
+        every = "24h"
+        offset = "1h"
+        zone = "Europe/Vienna"
+        max_rows_per_file = 2
+        by_day = true
+        file_name = "${day:%Y%m%d}_${sequence:04}.${suffix}"
+    "#;
+
+    #[tokio::test]
+    async fn streams_have_their_own_calls_numbers_and_times() {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = desk(&dir, AMA).await;
+        let mut schedule = Schedule::default();
+        schedule.tick(&desk, at("2026-03-25T10:10:00Z")).await.unwrap();
+        let calls = [
+            // The days of Vienna, an hour ahead.
+            call("a", "2026-03-24T22:59:59Z"),
+            call("b", "2026-03-24T23:00:00Z"),
+            call("c", "2026-03-24T23:00:01Z"),
+        ];
+        for (batch, call) in (0..).zip(&calls) {
+            queue(&desk, batch, &[("system", call.clone()), ("ama/system", call.clone())]).await;
+        }
+        // Two are as many as a file of this stream holds.
+        schedule.tick(&desk, at("2026-03-25T10:10:01Z")).await.unwrap();
+        assert_eq!(listed(&desk.config.dir), ["system/20260324_0001.csv", "system/20260325_0002.csv"]);
+        schedule.tick(&desk, at("2026-03-25T10:29:59Z")).await.unwrap();
+        assert_eq!(listed(&desk.config.dir).len(), 2);
+        // Every half hour the main stream.
+        schedule.tick(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+        assert_eq!(
+            listed(&desk.config.dir)[..],
+            [
+                "system/202603/25/tollbook_007_103000_0000000001.cdr",
+                "system/20260324_0001.csv",
+                "system/20260325_0002.csv"
+            ]
+        );
+        queue(&desk, 3, &[("ama/system", call("d", "2026-03-25T12:00:00Z"))]).await;
+        schedule.tick(&desk, at("2026-03-25T23:59:59Z")).await.unwrap();
+        assert_eq!(listed(&desk.config.dir).len(), 3, "Vienna's one o'clock is at midnight UTC");
+        schedule.tick(&desk, at("2026-03-26T00:00:00Z")).await.unwrap();
+        assert!(listed(&desk.config.dir).contains(&"system/20260325_0003.csv".to_owned()));
+        // What partners delete is kept.
+        assert_eq!(listed(&desk.config.archive), listed(&desk.config.dir));
+    }
+
+    #[tokio::test]
+    async fn file_is_given_again_from_the_archive_or_made_again_and_proved() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = desk(&dir, "").await;
+        queue(&first, 0, &[("system", call("a", "2026-03-25T10:00:00Z"))]).await;
+        let written = close_all(&first, at("2026-03-25T10:30:00Z")).await.unwrap();
+        let bytes = std::fs::read(&written[0].path).unwrap();
+        let series = Series::main(Owner::System);
+        let found = again(&first, &series, 1).await.unwrap();
+        assert!(found.is_archived && found.bytes == bytes);
+
+        // Configured anew since, archive and partner's file gone: the same bytes all the same.
+        std::fs::remove_dir_all(&first.config.archive).unwrap();
+        std::fs::remove_file(&written[0].path).unwrap();
+        let other: ExportConfig = toml::from_str("quotes = '\"'\nzone = \"America/New_York\"").unwrap();
+        first.streams = Arc::new(Streams::load(&other).unwrap());
+        let found = again(&first, &series, 1).await.unwrap();
+        assert!(!found.is_archived && found.bytes == bytes);
+        // A copy that somebody changed is not taken for it.
+        std::fs::create_dir_all(first.config.archive.join(&found.name).parent().unwrap()).unwrap();
+        std::fs::write(first.config.archive.join(&found.name), "forged").unwrap();
+        let found = again(&first, &series, 1).await.unwrap();
+        assert!(!found.is_archived && found.bytes == bytes);
+
+        let Err(refused) = again(&first, &series, 2).await else { panic!("there is no file 2") };
+        assert!(refused.to_string().contains("numbered 1 to 1"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn corrected_call_is_taken_back_and_written_anew_where_the_format_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = desk(&dir, AMA).await;
+        let mut corrected = call("a", "2026-03-25T10:00:00Z");
+        for (batch, revision) in (0..).zip([0, 1]) {
+            corrected.cdr.revision = revision;
+            queue(&desk, batch, &[("system", corrected.clone()), ("ama/system", corrected.clone())]).await;
+            close_all(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+        }
+        let text = std::fs::read_to_string(desk.config.dir.join("system/20260325_0002.csv")).unwrap();
+        let types: Vec<&str> = text.lines().map(|line| line.split(',').next().unwrap()).collect();
+        assert_eq!(types, ["record_type", "reversal", "replacement"]);
+        let text = std::fs::read_to_string(
+            desk.config.dir.join("system/202603/25/tollbook_007_103000_0000000002.cdr"),
+        );
+        assert!(text.unwrap().starts_with("007,0001\n"), "the reference knows one record a call");
+    }
+
+    #[tokio::test]
+    async fn stream_taken_out_of_the_configuration_keeps_its_calls_and_holds_up_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = desk(&dir, "").await;
+        let waits = call("a", "2026-03-25T10:00:00Z");
+        queue(&desk, 0, &[("gone/system", waits.clone()), ("system", waits)]).await;
+        let written = close_all(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+        assert_eq!(shown(&desk, &written), ["system/202603/25/tollbook_007_20260325103000_0000000001.cdr 1"]);
+        assert_eq!(desk.store.export_waiting().await.unwrap(), [("gone/system".to_owned(), 1)]);
     }
 
     #[tokio::test]
     async fn owner_whose_file_cannot_be_written_does_not_keep_the_others_from_theirs() {
         let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", dir.path().join("tollbook.db").display());
-        let store = Store::open(&url).await.unwrap();
-        let config = ExportConfig { dir: dir.path().join("exports"), ..ExportConfig::default() };
-        let now = DateTime::UNIX_EPOCH;
+        let desk = desk(&dir, "").await;
         // Neither owner's call can be read; what counts is that the second is tried too.
-        let mut commit = store::LaneCommit {
-            partition: 0,
-            expected: 0,
-            position: 1,
-            watermarks: Vec::new(),
-            changes: Vec::new(),
-            effects: Vec::new(),
-        };
-        for owner in ["carrier:7", "system"] {
-            commit.effects.push(store::StoreEffect::Export {
+        let effects = ["carrier:7", "system"]
+            .map(|owner| store::StoreEffect::Export {
                 owner: owner.to_owned(),
                 cdr: model::CdrId::from_bytes([1; 16]),
                 revision: 0,
                 payload: vec![0xff],
-            });
-        }
-        store.commit("exports", vec![commit]).await.unwrap();
-        let directory = store.directory().await.unwrap();
-        let failed = close_all(&store, &directory, &config, now).await.unwrap_err();
+            })
+            .to_vec();
+        commit(&desk, 0, effects).await;
+        let now = DateTime::UNIX_EPOCH;
+        let failed = close_all(&desk, now).await.unwrap_err();
         assert!(format!("{failed:#}").contains("carrier"), "{failed:#}");
-        let planned = store.export_unfinished().await.unwrap();
+        let planned = desk.store.export_unfinished().await.unwrap();
         let owners: Vec<&str> = planned.iter().map(|file| file.owner.as_str()).collect();
         assert_eq!(owners, ["carrier:7", "system"], "each got as far as its own file");
         // Tried again, no further number is taken.
-        close_all(&store, &directory, &config, now).await.unwrap_err();
-        assert_eq!(store.export_unfinished().await.unwrap(), planned);
+        close_all(&desk, now).await.unwrap_err();
+        assert_eq!(desk.store.export_unfinished().await.unwrap(), planned);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bus::{Bus, EmbeddedBus};
-use exports::ExportStage;
+use exports::{ExportStage, Streams};
 use fraud::FraudDesk;
 use lake::Lake;
 use mediator::Mediator;
@@ -42,6 +42,9 @@ const INPUTS_WAITING_MAX: usize = 1_000;
 
 /// How often the event log may forget.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether files are due or full.
+const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether suspended records are to be sent in again.
 const RESUBMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -85,6 +88,7 @@ pub(crate) struct System {
     pub(crate) consumers: Arc<Vec<Consumer>>,
     pub(crate) sftp_fingerprint: String,
     config: Config,
+    streams: Arc<Streams>,
     switch: mpsc::Sender<Input>,
     stop_switch: CancellationToken,
     stop_rest: CancellationToken,
@@ -188,6 +192,7 @@ impl System {
             sftp: sftp_listener.local_addr()?,
             web: web_listener.local_addr()?,
         };
+        let streams = config.streams()?;
         let bus = open_bus(&config)?;
         let store = open_store(&config).await?;
         let lake = Arc::new(Lake::open(config.lake.clone()).map_err(of_lake)?);
@@ -206,6 +211,7 @@ impl System {
             stats: Arc::new(SwitchStats::default()),
             consumers: Arc::new(Vec::new()),
             sftp_fingerprint,
+            streams,
             config,
             switch,
             stop_switch: CancellationToken::new(),
@@ -230,8 +236,13 @@ impl System {
                 stage.set_directory(directory.clone());
             }),
             {
-                let exports = self.config.exports.clone();
-                self.start_stage("exports", Topic::Rated, move || ExportStage::new(&exports), |_, _| {})
+                let streams = self.streams.clone();
+                self.start_stage(
+                    "exports",
+                    Topic::Rated,
+                    move || ExportStage::new(streams.clone()),
+                    |stage, directory| stage.set_directory(directory.clone()),
+                )
             },
             self.start_stage("ledger", Topic::Postings, LedgerStage::default, |_, _| {}),
         ];
@@ -291,15 +302,18 @@ impl System {
                 Ok(())
             }
         });
-        let (rooms, exports) = (self.rooms.clone(), self.config.exports.clone());
-        self.every(self.config.exports.every, "export files", move || {
-            let (rooms, exports) = (rooms.clone(), exports.clone());
-            async move {
-                let directory = rooms.directory.current();
-                export_files::close_all(&rooms.store, &directory, &exports, rooms.clock.utc())
-                    .await
-                    .map(|_| ())
-            }
+        let (rooms, streams, config) =
+            (self.rooms.clone(), self.streams.clone(), self.config.exports.clone());
+        let schedule = Arc::new(tokio::sync::Mutex::new(export_files::Schedule::default()));
+        self.every(EXPORT_INTERVAL, "export files", move || {
+            let desk = export_files::Desk {
+                store: rooms.store.clone(),
+                directory: rooms.directory.current(),
+                streams: streams.clone(),
+                config: config.clone(),
+            };
+            let (schedule, now) = (schedule.clone(), rooms.clock.utc());
+            async move { schedule.lock().await.tick(&desk, now).await }
         });
         let rooms = self.rooms.clone();
         self.every(RESUBMIT_INTERVAL, "resubmission", move || {
@@ -434,9 +448,13 @@ impl System {
 
     /// Writes a file for every owner with calls waiting.
     pub(crate) async fn close_export_files(&self) -> anyhow::Result<Vec<export_files::Written>> {
-        let directory = self.rooms.directory.current();
-        export_files::close_all(&self.rooms.store, &directory, &self.config.exports, self.rooms.clock.utc())
-            .await
+        let desk = export_files::Desk {
+            store: self.rooms.store.clone(),
+            directory: self.rooms.directory.current(),
+            streams: self.streams.clone(),
+            config: self.config.exports.clone(),
+        };
+        export_files::close_all(&desk, self.rooms.clock.utc()).await
     }
 
     /// Takes no new calls and hangs up those that are up, so that each has its record with its true length.

@@ -1,13 +1,37 @@
 //! Numbers that partners and tax offices count: files and invoices.
 
+use chrono::{DateTime, Utc};
 use model::{AccountId, AccountKind, Currency, InvoiceId, TenantId};
-use store::{ExportState, InvoiceState, NewInvoice, NewMail, StoreError};
+use store::{
+    ExportCall, ExportPlan, ExportState, InvoiceState, KeptFormat, NewInvoice, NewMail, StoreEffect,
+    StoreError,
+};
 
 use crate::database::Database;
-use crate::sample::{account, at, decimal, export, second, step, world};
+use crate::sample::{account, at, cdr, decimal, export, second, step, world};
 
-fn name(sequence: u64) -> String {
+fn name(sequence: u64, _day: Option<DateTime<Utc>>) -> String {
     format!("VOX{sequence:07}.cdr")
+}
+
+fn plan(owner: &str, rows_max: u32) -> ExportPlan<'_> {
+    ExportPlan {
+        owner,
+        rows_max,
+        now: second(1),
+        format: "hash",
+        zone: "UTC",
+        owner_name: "acme",
+        may_be_empty: false,
+    }
+}
+
+fn call(n: u32) -> ExportCall {
+    ExportCall { payload: format!("call {n}").into_bytes(), earlier: None }
+}
+
+fn csv() -> KeptFormat {
+    KeptFormat { name: "csv".to_owned(), description: "about = \"x\"".to_owned() }
 }
 
 fn invoice(account: i64) -> NewInvoice {
@@ -30,6 +54,17 @@ fn invoice(account: i64) -> NewInvoice {
 async fn waiting_calls(db: &Database, owner: &str, n_calls: u32) {
     let effects = (0..n_calls).map(|n| export(n, owner)).collect();
     db.store.commit("exports", vec![step(0, 0, 1, effects)]).await.unwrap();
+    keep_format(db).await;
+}
+
+/// One more call, in the second batch of the lane.
+async fn waiting_calls_of(db: &Database, position: u64, owner: &str, n: u32) {
+    let effects = vec![export(n, owner)];
+    db.store.commit("exports", vec![step(0, position, position + 1, effects)]).await.unwrap();
+}
+
+async fn keep_format(db: &Database) {
+    db.store.export_keep_format("hash", &csv()).await.unwrap();
 }
 
 pub(crate) async fn file_numbers_have_no_gap_when_many_plan_at_once(db: Database) {
@@ -39,7 +74,7 @@ pub(crate) async fn file_numbers_have_no_gap_when_many_plan_at_once(db: Database
             let store = db.store.clone();
             tokio::spawn(async move {
                 let mut n_rows = 0;
-                while let Some(file) = store.export_plan("system", 7, second(1), name).await.unwrap() {
+                while let Some(file) = store.export_plan(plan("system", 7), None, name).await.unwrap() {
                     n_rows += store.export_rows(file.id).await.unwrap().len();
                 }
                 n_rows
@@ -59,32 +94,106 @@ pub(crate) async fn file_numbers_have_no_gap_when_many_plan_at_once(db: Database
 
 pub(crate) async fn number_of_a_file_without_calls_is_given_back(db: Database) {
     let store = &db.store;
-    assert_eq!(store.export_plan("carrier:3", 10, second(1), name).await.unwrap(), None);
+    store.export_keep_format("hash", &csv()).await.unwrap();
+    assert_eq!(store.export_plan(plan("carrier:3", 10), None, name).await.unwrap(), None);
     waiting_calls(&db, "carrier:3", 3).await;
-    assert_eq!(store.export_owners_pending().await.unwrap(), ["carrier:3"]);
-    let file = store.export_plan("carrier:3", 2, second(1), name).await.unwrap().unwrap();
+    assert_eq!(store.export_waiting().await.unwrap(), [("carrier:3".to_owned(), 3)]);
+    let file = store.export_plan(plan("carrier:3", 2), None, name).await.unwrap().unwrap();
     assert_eq!((file.sequence, file.name.as_str(), file.n_rows), (1, "VOX0000001.cdr", 2));
-    assert_eq!(store.export_rows(file.id).await.unwrap(), [b"call 0".to_vec(), b"call 1".to_vec()]);
-    let file = store.export_plan("carrier:3", 2, second(1), name).await.unwrap().unwrap();
+    assert_eq!(store.export_rows(file.id).await.unwrap(), [call(0), call(1)]);
+    let file = store.export_plan(plan("carrier:3", 2), None, name).await.unwrap().unwrap();
     assert_eq!((file.sequence, file.n_rows), (2, 1));
-    assert_eq!(store.export_plan("carrier:3", 2, second(1), name).await.unwrap(), None);
-    assert_eq!(store.export_owners_pending().await.unwrap(), [""; 0]);
+    assert_eq!(store.export_plan(plan("carrier:3", 2), None, name).await.unwrap(), None);
+    assert_eq!(store.export_waiting().await.unwrap(), []);
 }
 
 pub(crate) async fn planned_file_survives_a_crash_with_the_same_calls(mut db: Database) {
     waiting_calls(&db, "system", 5).await;
-    let planned = db.store.export_plan("system", 3, second(1), name).await.unwrap().unwrap();
+    let planned = db.store.export_plan(plan("system", 3), None, name).await.unwrap().unwrap();
     let rows = db.store.export_rows(planned.id).await.unwrap();
     db.reopen().await;
 
     assert_eq!(db.store.export_unfinished().await.unwrap(), std::slice::from_ref(&planned));
     assert_eq!(db.store.export_rows(planned.id).await.unwrap(), rows);
-    db.store.export_written(planned.id, 812, "d41d8cd98f00b204e9800998ecf8427e").await.unwrap();
+    db.store.export_written(planned.id, 812, "d41d8cd98f00b204e9800998ecf8427e", "e3b0").await.unwrap();
     assert_eq!(db.store.export_unfinished().await.unwrap(), []);
     let files = db.store.export_files("system").await.unwrap();
-    let written = ExportState::Written { n_bytes: 812, md5: "d41d8cd98f00b204e9800998ecf8427e".to_owned() };
+    let written = ExportState::Written {
+        n_bytes: 812,
+        md5: "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
+        sha256: Some("e3b0".to_owned()),
+    };
     assert_eq!(files[0].state, written);
-    assert!(matches!(db.store.export_written(99, 1, "").await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(db.store.export_written(99, 1, "", "").await, Err(StoreError::NotFound { .. })));
+}
+
+pub(crate) async fn file_keeps_what_its_bytes_depend_on(mut db: Database) {
+    let store = &db.store;
+    store.export_keep_format("hash", &csv()).await.unwrap();
+    // Said again, under the same hash, changes nothing.
+    let other = KeptFormat { name: "other".to_owned(), description: String::new() };
+    store.export_keep_format("hash", &other).await.unwrap();
+    let empty = ExportPlan { may_be_empty: true, ..plan("ama/carrier:3/out", 10) };
+    let planned = store.export_plan(empty, None, name).await.unwrap().unwrap();
+    assert_eq!((planned.sequence, planned.n_rows), (1, 0));
+    store.export_set_ran_at("ama", second(3)).await.unwrap();
+    store.export_set_ran_at("ama", second(4)).await.unwrap();
+    db.reopen().await;
+
+    let store = &db.store;
+    assert_eq!(store.export_file("ama/carrier:3/out", 1).await.unwrap(), Some(planned.clone()));
+    assert_eq!(store.export_file("ama/carrier:3/out", 2).await.unwrap(), None);
+    assert_eq!(planned.owner_name.as_deref(), Some("acme"));
+    assert_eq!(store.export_format("hash").await.unwrap(), Some(csv()));
+    assert_eq!(store.export_format("other").await.unwrap(), None);
+    assert_eq!(store.export_ran_at("ama").await.unwrap(), Some(second(4)));
+    assert_eq!(store.export_ran_at("main").await.unwrap(), None);
+    assert_eq!(store.export_latest_times().await.unwrap(), [("ama/carrier:3/out".to_owned(), second(1))]);
+}
+
+pub(crate) async fn calls_not_chosen_for_a_file_wait_for_a_later_one(db: Database) {
+    waiting_calls(&db, "system", 5).await;
+    let odd = |payloads: &[Vec<u8>]| {
+        (
+            Some(second(7)),
+            payloads.iter().map(|payload| payload.ends_with(b"1") || payload.ends_with(b"3")).collect(),
+        )
+    };
+    let named = |sequence, day: Option<DateTime<Utc>>| format!("{sequence} {}", day.unwrap() == second(7));
+    let file = db.store.export_plan(plan("system", 4), Some(&odd), named).await.unwrap().unwrap();
+    assert_eq!((file.name.as_str(), file.n_rows, file.day), ("1 true", 2, Some(second(7))));
+    assert_eq!(db.store.export_rows(file.id).await.unwrap(), [call(1), call(3)]);
+    let file = db.store.export_plan(plan("system", 4), None, name).await.unwrap().unwrap();
+    assert_eq!(db.store.export_rows(file.id).await.unwrap(), [call(0), call(2), call(4)]);
+    // A choice of nothing takes no number.
+    waiting_calls_of(&db, 1, "system", 6).await;
+    let none = |payloads: &[Vec<u8>]| (None, vec![false; payloads.len()]);
+    assert_eq!(db.store.export_plan(plan("system", 4), Some(&none), name).await.unwrap(), None);
+    assert_eq!(db.store.export_plan(plan("system", 4), None, name).await.unwrap().unwrap().sequence, 3);
+}
+
+pub(crate) async fn corrected_call_comes_with_the_revision_before_it(db: Database) {
+    let revised = |revision: u32, owner: &str| StoreEffect::Export {
+        owner: owner.to_owned(),
+        cdr: cdr(1),
+        revision,
+        payload: format!("revision {revision}").into_bytes(),
+    };
+    let effects =
+        vec![revised(0, "system"), revised(0, "carrier:3"), revised(1, "system"), revised(3, "system")];
+    db.store.commit("exports", vec![step(0, 0, 1, effects)]).await.unwrap();
+    db.store.export_keep_format("hash", &csv()).await.unwrap();
+    let file = db.store.export_plan(plan("system", 9), None, name).await.unwrap().unwrap();
+    let rows: Vec<_> = db
+        .store
+        .export_rows(file.id)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|call| (call.payload, call.earlier))
+        .collect();
+    let text = |revision: u32| format!("revision {revision}").into_bytes();
+    assert_eq!(rows, [(text(0), None), (text(1), Some(text(0))), (text(3), Some(text(1)))]);
 }
 
 pub(crate) async fn second_billing_run_finds_the_first_ones_invoice(db: Database) {

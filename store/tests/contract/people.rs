@@ -1,7 +1,7 @@
 //! Mail, logins, and the trail of what people did.
 
 use sqlx::Row;
-use store::{AuditFault, MailState, NewMail, StoreEffect, StoreError};
+use store::{AuditFault, ExportPlan, KeptFormat, MailState, NewMail, StoreEffect, StoreError};
 
 use crate::database::Database;
 use crate::sample::{cdr, export, posting, second, step};
@@ -129,11 +129,18 @@ pub(crate) async fn console_and_audit_see_the_latest_first(db: Database) {
     let posted = StoreEffect::Post(posting(1, 7, "0.25"));
     store.commit("rating", vec![step(0, 0, 1, vec![posted]), step(1, 0, 1, effects)]).await.unwrap();
     for owner in ["system", "carrier:3"] {
-        store
-            .export_plan(owner, 2, second(1), |sequence| format!("{owner}-{sequence}"))
-            .await
-            .unwrap()
-            .unwrap();
+        let plan = ExportPlan {
+            owner,
+            rows_max: 2,
+            now: second(1),
+            format: "hash",
+            zone: "UTC",
+            owner_name: "acme",
+            may_be_empty: false,
+        };
+        let format = KeptFormat { name: "csv".to_owned(), description: String::new() };
+        store.export_keep_format("hash", &format).await.unwrap();
+        store.export_plan(plan, None, |sequence, _| format!("{owner}-{sequence}")).await.unwrap().unwrap();
     }
     let names: Vec<_> =
         store.export_files_latest(9).await.unwrap().into_iter().map(|file| file.name).collect();

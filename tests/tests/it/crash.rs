@@ -64,6 +64,8 @@ fn kill_in_the_middle_of_the_demo_loses_and_doubles_nothing() {
     assert!(shown.contains("all of it holds") && !shown.contains("not read"), "{shown}");
     assert!(shown.contains("0 are open"), "{shown}");
 
+    export_runs_killed_at_any_moment_leave_whole_files_without_gap(&home, &config);
+
     // A proof says no when something is missing, and what.
     let rows = find(&home.join("data/lake/cdrs"), ".parquet");
     let (from, to) = (&rows[0], home.join("taken.parquet"));
@@ -87,6 +89,85 @@ fn kill_in_the_middle_of_the_demo_loses_and_doubles_nothing() {
     let proof = audit();
     assert_eq!(proof.status.code(), Some(2), "{}", shown_by(&proof));
     assert!(!database.exists(), "looking must not make one");
+}
+
+/// A hundred runs of `tollbook export run`, each killed somewhere, then one that ends.
+fn export_runs_killed_at_any_moment_leave_whole_files_without_gap(home: &Path, config: &Path) {
+    let text = std::fs::read_to_string(config).unwrap();
+    std::fs::write(config, format!("{text}\n[exports]\nmax_rows_per_file = 5\n")).unwrap();
+    let run = || {
+        let mut command = Command::new(tollbook_path());
+        command.args(["export", "run", "--config"]).arg(config).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let exports = home.join("data/exports");
+    // The first kills come before anything is made.
+    std::fs::create_dir_all(&exports).unwrap();
+    for kill in 0..100_u64 {
+        let running = Running::spawn(&mut run());
+        // From before it has opened the database to some files later, everywhere alike.
+        std::thread::sleep(Duration::from_millis(15 + kill * 37 % 90));
+        running.kill();
+        assert!(find(&exports, ".part").is_empty(), "half a file can be seen");
+    }
+    assert!(run().status().unwrap().success());
+
+    let list = printed(Command::new(tollbook_path()).args(["export", "list", "--config"]).arg(config));
+    assert!(!list.contains("being written"), "{list}");
+    for owner in ["system", "resellers", "carriers"] {
+        let mut numbers = std::collections::BTreeMap::<PathBuf, Vec<u64>>::new();
+        for file in find(&exports.join(owner), ".cdr") {
+            let name = file.file_stem().unwrap().to_str().unwrap();
+            let number = name.rsplit('_').next().unwrap().parse().unwrap();
+            let series = file.strip_prefix(exports.join(owner)).unwrap().components().next().unwrap();
+            let series = if owner == "system" { PathBuf::new() } else { PathBuf::from(series.as_os_str()) };
+            numbers.entry(series).or_default().push(number);
+        }
+        assert!(!numbers.is_empty(), "{owner} has no files");
+        for (series, mut found) in numbers {
+            found.sort_unstable();
+            let expected: Vec<u64> = (1..=found.len() as u64).collect();
+            assert_eq!(found, expected, "{owner} {}", series.display());
+        }
+    }
+    // Each call once: what the files hold is what the lake holds.
+    let mut n_rows = 0;
+    for file in find(&exports.join("system"), ".cdr") {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("007,000"), "{}", file.display());
+        n_rows += text.lines().count() - 2;
+    }
+    let rows = printed(
+        Command::new(tollbook_path())
+            .args(["sql", "--format", "csv", "select count(*) from calls", "--config"])
+            .arg(config),
+    );
+    assert_eq!(rows.lines().nth(1).unwrap(), n_rows.to_string());
+
+    // One of them once more, though archive and copy are gone.
+    let last = find(&exports.join("system"), ".cdr").pop().unwrap();
+    let bytes = std::fs::read(&last).unwrap();
+    std::fs::remove_file(&last).unwrap();
+    std::fs::remove_dir_all(home.join("data/export-archive/system")).unwrap();
+    let name = last.file_stem().unwrap().to_str().unwrap();
+    let number = name.rsplit('_').next().unwrap().trim_start_matches('0').to_owned();
+    let shown = printed(
+        Command::new(tollbook_path()).args(["export", "again", "--seq", &number, "--config"]).arg(config),
+    );
+    assert!(shown.contains("made again from its calls"), "{shown}");
+    assert_eq!(std::fs::read(&last).unwrap(), bytes);
+    // And any format on these calls.
+    let preview = home.join("preview.csv");
+    let shown = printed(
+        Command::new(tollbook_path()).args(["export", "preview", "--format", "csv", "--config"]).arg(config),
+    );
+    std::fs::write(&preview, shown).unwrap();
+    let verified = printed(
+        Command::new(tollbook_path())
+            .args(["export", "verify", "--format", "csv", "--config"])
+            .args([config, &preview]),
+    );
+    assert!(verified.contains("in order, 10 records"), "{verified}");
 }
 
 #[test]

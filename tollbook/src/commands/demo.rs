@@ -457,7 +457,7 @@ impl Summary<'_> {
         for file in &self.files {
             println!(
                 "CDR file      {:<12} {} calls  {}",
-                file.owner.to_string(),
+                file.series.to_string(),
                 file.n_rows,
                 file.path.display()
             );

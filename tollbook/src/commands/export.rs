@@ -1,77 +1,272 @@
-//! `tollbook export`: close files now, list them, check one.
+//! `tollbook export`: close files now, list them, show one again; try a format, check a file.
 
 use std::path::Path;
 
+use anyhow::Context;
+use exports::{DELIVERED, Entry, ExportsError, FileSpec, Format, Owner, Series, Way};
+use model::{AccountKind, Directory};
+
 use crate::cli::ExportAction;
 use crate::clock::Clock;
-use crate::commands::print_table;
+use crate::commands::{account_named, print_table};
 use crate::config::Config;
 use crate::directory::DirectoryFeed;
-use crate::export_files;
+use crate::export_files::{self, Desk};
 use crate::failure::UserError;
 use crate::system::open_store;
 
-/// Files shown at once, for each owner.
+/// Files shown at once, for each series.
 const FILES_MAX: usize = 50;
 
-/// Closes, lists or checks.
+/// Does what the command line says.
 pub(crate) async fn export(config: &Config, action: ExportAction) -> anyhow::Result<()> {
     match action {
-        ExportAction::Run => {
-            let store = open_store(config).await?;
-            let directory = DirectoryFeed::load(store.clone()).await?.current();
-            let written =
-                export_files::close_all(&store, &directory, &config.exports, Clock::start().utc()).await?;
-            for file in &written {
-                println!("{}  {} calls", file.path.display(), file.n_rows);
-            }
-            if written.is_empty() {
-                println!("no calls are waiting for a file");
-            }
-            Ok(())
+        ExportAction::Run => run(&desk(config).await?).await,
+        ExportAction::List => list(config).await,
+        ExportAction::Streams => streams(&desk(config).await?).await,
+        ExportAction::Formats { name } => formats(name.as_deref()),
+        ExportAction::Preview { format, owner, calls, fields } => {
+            preview(&desk(config).await?, &load_format(&format)?, &owner, calls, fields).await
         }
-        ExportAction::List => {
-            let store = open_store(config).await?;
-            let mut rows = Vec::new();
-            for owner in store.export_owners().await? {
-                for file in store.export_files(&owner).await?.into_iter().rev().take(FILES_MAX) {
-                    let md5 = match &file.state {
-                        store::ExportState::Written { md5, .. } => md5.clone(),
-                        store::ExportState::Planned => "being written".to_owned(),
-                    };
-                    rows.push(vec![
-                        file.owner,
-                        file.sequence.to_string(),
-                        file.n_rows.to_string(),
-                        md5,
-                        file.name,
-                    ]);
-                }
-            }
-            print_table(
-                &["owner", "sequence", "calls", "md5", "file"],
-                rows.into_iter(),
-                "no file was written yet",
-            );
-            Ok(())
+        ExportAction::Verify { format: None, file } => verify(&file),
+        ExportAction::Verify { format: Some(format), file } => check(&file, &load_format(&format)?),
+        ExportAction::Again { sequence, owner, stream, way, out } => {
+            let desk = desk(config).await?;
+            let series = Series {
+                stream,
+                owner: owner_named(&owner, &desk.directory)?,
+                way: way_named(way.as_deref())?,
+            };
+            again(&desk, &series, sequence, out.as_deref()).await
         }
-        ExportAction::Verify { file } => verify(&file),
     }
 }
 
-fn verify(file: &Path) -> anyhow::Result<()> {
-    let bytes = std::fs::read(file).map_err(|why| {
+async fn desk(config: &Config) -> anyhow::Result<Desk> {
+    let store = open_store(config).await?;
+    let directory = DirectoryFeed::load(store.clone()).await?.current();
+    Ok(Desk { store, directory, streams: config.streams()?, config: config.exports.clone() })
+}
+
+async fn run(desk: &Desk) -> anyhow::Result<()> {
+    let written = export_files::close_all(desk, Clock::start().utc()).await?;
+    for file in &written {
+        println!("{}  {} calls", file.path.display(), file.n_rows);
+    }
+    if written.is_empty() {
+        println!("no calls are waiting for a file");
+    }
+    Ok(())
+}
+
+async fn list(config: &Config) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let mut rows = Vec::new();
+    for owner in store.export_owners().await? {
+        for file in store.export_files(&owner).await?.into_iter().rev().take(FILES_MAX) {
+            let md5 = match &file.state {
+                store::ExportState::Written { md5, .. } => md5.clone(),
+                store::ExportState::Planned => "being written".to_owned(),
+            };
+            rows.push(vec![file.owner, file.sequence.to_string(), file.n_rows.to_string(), md5, file.name]);
+        }
+    }
+    print_table(&["owner", "sequence", "calls", "md5", "file"], rows.into_iter(), "no file was written yet");
+    Ok(())
+}
+
+async fn streams(desk: &Desk) -> anyhow::Result<()> {
+    let waiting = desk.store.export_waiting().await?;
+    let mut rows = Vec::new();
+    for stream in desk.streams.iter() {
+        let name = stream.config.name.as_str();
+        let n_calls: u64 = waiting
+            .iter()
+            .filter(|(series, _)| series.parse::<Series>().is_ok_and(|series| series.stream == name))
+            .map(|(_, n_calls)| n_calls)
+            .sum();
+        let due = match desk.store.export_ran_at(name).await? {
+            Some(ran_at) => stream.due_after(ran_at).format("%F %T UTC").to_string(),
+            None => "with the next start".to_owned(),
+        };
+        rows.push(vec![
+            if name.is_empty() { "main".to_owned() } else { name.to_owned() },
+            stream.config.format.clone(),
+            stream.config.owners.join(", "),
+            n_calls.to_string(),
+            due,
+        ]);
+    }
+    print_table(&["stream", "format", "owners", "calls waiting", "due"], rows.into_iter(), "");
+    Ok(())
+}
+
+fn formats(name: Option<&str>) -> anyhow::Result<()> {
+    match name {
+        Some(name) => match DELIVERED.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => print!("{text}"),
+            // Of a file, which of its rules is broken, if one is.
+            None => {
+                let format = load_format(name)?;
+                println!("{name}: {}; {} fields", format.about(), format.field_names().len());
+            }
+        },
+        None => {
+            let rows = DELIVERED.iter().map(|(name, _)| {
+                let about = load_format(name).map(|format| format.about().to_owned()).unwrap_or_default();
+                vec![(*name).to_owned(), about]
+            });
+            print_table(&["format", "what it is"], rows, "");
+        }
+    }
+    Ok(())
+}
+
+fn load_format(name: &str) -> Result<Format, UserError> {
+    exports::load_format(name).map_err(|why| {
+        let remedy = if matches!(why, ExportsError::Io { .. }) {
+            "`tollbook export formats` lists those that are delivered"
+        } else {
+            ""
+        };
+        UserError::new(why.to_string(), remedy)
+    })
+}
+
+/// `system`, a handle, or an owner as `export list` shows it.
+fn owner_named(text: &str, directory: &Directory) -> Result<Owner, UserError> {
+    if let Ok(owner) = text.parse() {
+        return Ok(owner);
+    }
+    let account = account_named(directory, text)?;
+    match account.kind {
+        AccountKind::Reseller => Ok(Owner::Reseller(account.id)),
+        AccountKind::Carrier => Ok(Owner::Carrier(account.id)),
+        AccountKind::Customer => Err(UserError::new(
+            format!("{text} is a customer, and CDR files are for the operator, resellers and carriers"),
+            "name its reseller, or system",
+        )),
+    }
+}
+
+fn way_named(text: Option<&str>) -> Result<Option<Way>, UserError> {
+    let Some(text) = text else { return Ok(None) };
+    match Way::ALL.into_iter().find(|way| way.as_str() == text) {
+        Some(way) => Ok(Some(way)),
+        None => Err(UserError::new(format!("{text:?} is no direction"), "use out or in")),
+    }
+}
+
+async fn preview(desk: &Desk, format: &Format, owner: &str, calls: u32, fields: bool) -> anyhow::Result<()> {
+    let owner = owner_named(owner, &desk.directory)?;
+    let mut rows = Vec::new();
+    for payload in desk.store.export_latest_calls(&Series::main(owner).to_string(), calls).await? {
+        let rated = model::wire::decode_rated(&payload).context("read a call of the database")?;
+        if format.wants_call(owner, &rated) {
+            rows.push(rated);
+        }
+    }
+    if rows.is_empty() {
+        return Err(UserError::new(
+            format!("there are no calls of {owner} that this format would write"),
+            "place some calls, or see whether `only` leaves all of them out",
+        )
+        .into());
+    }
+    rows.reverse();
+    let now = Clock::start().utc();
+    let zone = match (format.zone(), desk.streams.named("")) {
+        (Some(zone), _) => zone,
+        (None, Some(main)) => main.zone(owner, &desk.directory),
+        (None, None) => chrono_tz::UTC,
+    };
+    if fields {
+        let shown = format.explain(owner, &rows[0], zone).into_iter();
+        print_table(
+            &["columns", "field", "value"],
+            shown.map(|field| vec![field.columns, field.name, field.value]),
+            "",
+        );
+        return Ok(());
+    }
+    let owner_name = exports::owner_name(owner, &desk.directory);
+    let spec = FileSpec {
+        format,
+        owner,
+        owner_name: &owner_name,
+        stream: "preview",
+        way: "",
+        name: "preview",
+        sequence: 1,
+        created_at: now,
+        day: None,
+        zone,
+    };
+    let entries: Vec<Entry> = rows.into_iter().map(Entry::from).collect();
+    let rendered = exports::render(&spec, &entries).map_err(|why| UserError::new(why.to_string(), ""))?;
+    let bytes = exports::unpacked(rendered.bytes).context("unpack the preview")?;
+    std::io::Write::write_all(&mut std::io::stdout(), &bytes).context("print the preview")?;
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, UserError> {
+    let wrong = |why: std::io::Error| {
         UserError::new(format!("{}: {why}", file.display()), "name a CDR file that can be read")
-    })?;
-    match exports::verify(&bytes) {
+    };
+    exports::unpacked(std::fs::read(file).map_err(wrong)?).map_err(wrong)
+}
+
+/// Of the reference's format, whoever's file it is.
+fn verify(file: &Path) -> anyhow::Result<()> {
+    match exports::verify(&read(file)?) {
         Ok(verified) => {
             println!("{}: in order, {} calls, md5 {}", file.display(), verified.rows, verified.md5);
             Ok(())
         }
         Err(why) => Err(UserError::new(
             format!("{}: {why}", file.display()),
-            "if it stays so, ask its sender for another",
+            "if it is of another format, name that with --format; else ask its sender for another",
         )
         .into()),
     }
+}
+
+fn check(file: &Path, format: &Format) -> anyhow::Result<()> {
+    let checked = format.check(&read(file)?);
+    let shown = file.display();
+    if checked.is_good() {
+        let mut said = vec![format!("{} records", checked.rows)];
+        said.extend(checked.sequence.map(|sequence| format!("sequence {sequence}")));
+        said.extend(checked.digests.iter().map(|(kind, digest)| format!("{} {digest}", kind.as_str())));
+        println!("{shown}: in order, {}", said.join(", "));
+        return Ok(());
+    }
+    for fault in &checked.faults {
+        println!("{shown}:{}: {}", fault.line, fault.what);
+    }
+    let more = checked.n_faults - checked.faults.len() as u64;
+    if more > 0 {
+        println!("and {more} more");
+    }
+    Err(UserError::new(
+        format!("{shown}: {} of its lines are not of format {}", checked.n_faults, format.name()),
+        "ask its sender for another, or correct the description",
+    )
+    .into())
+}
+
+async fn again(desk: &Desk, series: &Series, sequence: u64, out: Option<&Path>) -> anyhow::Result<()> {
+    let file = export_files::again(desk, series, sequence).await?;
+    let path = match out {
+        Some(out) => {
+            std::fs::write(out, &file.bytes).map_err(|why| {
+                UserError::new(format!("{}: {why}", out.display()), "name a file that can be written")
+            })?;
+            out.to_path_buf()
+        }
+        None => exports::publish(&desk.config.dir, &desk.config.archive, &file.name, &file.bytes)?,
+    };
+    let from = if file.is_archived { "from the archive" } else { "made again from its calls" };
+    println!("{}  {from}, sha256 {} as published", path.display(), file.sha256);
+    Ok(())
 }
