@@ -6,6 +6,7 @@
 mod account;
 mod accrual;
 mod alert;
+mod billing_terms;
 mod calling;
 mod cause;
 mod cdr;
@@ -34,6 +35,7 @@ pub use account::{
 };
 pub use accrual::Accrual;
 pub use alert::{Alert, AlertSeverity, Finding, Measured, Verdict};
+pub use billing_terms::{AgreedFee, BillingCycle, BillingTerms, EInvoice, Language, TaxCategory, TaxRate};
 pub use calling::{
     AccountCalling, BlockList, CallForward, CallingRules, CliPolicy, CountryDialling, ForwardKind, ListMode,
     NcosLevel, NumberSource, OutForm, RewriteRule, RewriteSet, RouteCalling, SubscriberCalling,

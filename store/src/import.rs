@@ -18,12 +18,14 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{Any, Transaction};
 
 use crate::audit::append;
+use crate::billing_terms::{TermsOwner, write_terms};
 use crate::directory::load_directory;
 use crate::limits::{Owner, write_limits};
 use crate::sql::{Bind, Cell, Columns, cells, json, query};
 use crate::tariffs::{insert_version, is_same_tariff};
 use crate::world::{
-    NewAccount, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World,
+    NewAccount, NewBillingTerms, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk,
+    World,
 };
 use crate::{Result, Store, StoreError};
 
@@ -59,6 +61,8 @@ pub struct ImportReport {
     pub tariff_versions: ImportCount,
     /// Limits of profiles.
     pub profile_limits: ImportCount,
+    /// Billing terms.
+    pub billing_terms: ImportCount,
     /// The revision now in force.
     pub revision: i64,
     /// Whether anything changed.
@@ -77,6 +81,7 @@ impl fmt::Display for ImportReport {
             ("profiles", self.profiles),
             ("tariff versions", self.tariff_versions),
             ("profile limits", self.profile_limits),
+            ("billing terms", self.billing_terms),
         ] {
             let ImportCount { added, changed, unchanged } = count;
             writeln!(f, "{kind:<16} {added} added, {changed} changed, {unchanged} as they were")?;
@@ -123,6 +128,9 @@ impl Store {
         import.accounts(&world.accounts).await?;
         for new in &world.accounts {
             import.account_calling(new).await?;
+        }
+        for new in &world.billing_terms {
+            import.billing_terms(new).await?;
         }
         for new in &world.subscribers {
             let before = import.report.subscribers;
@@ -172,6 +180,7 @@ impl Import {
             report.profiles,
             report.tariff_versions,
             report.profile_limits,
+            report.billing_terms,
         ];
         report.is_changed = counts.iter().any(|count| count.added + count.changed > 0);
         report.revision = if report.is_changed { self.revision } else { self.there.revision };
@@ -489,6 +498,24 @@ impl Import {
     async fn write_limits(&mut self, account: AccountId, policy: &FraudPolicy, handle: &str) -> Result<()> {
         let named = format!("account {handle:?}");
         write_limits(&mut self.tx, Owner::Account(account.0), policy, &named).await
+    }
+
+    async fn billing_terms(&mut self, new: &NewBillingTerms) -> Result<()> {
+        let object = || format!("billing terms of {:?}", format!("{}{}", new.tenant, new.account));
+        let tenant = self.tenant_id(&new.tenant, object)?;
+        let owner = if new.account.is_empty() {
+            TermsOwner::Tenant(tenant)
+        } else {
+            TermsOwner::Account(self.account_id(tenant, &new.account, object)?)
+        };
+        new.terms.check().map_err(|rule| StoreError::Invalid { object: object(), rule })?;
+        let count = &mut self.report.billing_terms;
+        match write_terms(&mut self.tx, owner, &new.terms, self.revision).await? {
+            None => count.unchanged += 1,
+            Some(true) => count.added += 1,
+            Some(false) => count.changed += 1,
+        }
+        Ok(())
     }
 
     async fn profile_limits(&mut self, new: &NewProfileLimits) -> Result<()> {

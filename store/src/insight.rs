@@ -191,7 +191,8 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = query(
             "SELECT i.id, i.number, i.tenant, i.account, i.period_start, i.period_end, i.currency, i.net_micros, \
-             i.tax_micros, i.gross_micros, i.document, i.state, i.issued_at, p.invoice AS pdf_of \
+             i.tax_micros, i.gross_micros, i.document, i.state, i.issued_at, i.kind, i.seller, i.corrects, i.paid_at, \
+             p.invoice AS pdf_of \
              FROM invoices i LEFT JOIN invoice_pdfs p ON p.invoice = i.id ORDER BY i.id DESC LIMIT $1",
         )
         .cells(cells![max])

@@ -1,6 +1,7 @@
-//! Invoices: numbers without gaps for each seller, one for each account and period, each with its document and PDF.
+//! Invoices: numbers without gaps for each seller, one for each account and period, each with its document and PDF; credit
+//! notes and corrected invoices in the same sequence.
 //!
-//! What an invoice says is `invoicing`'s work. It is handed its number inside the transaction that keeps it.
+//! A final document is never changed: its state moves on, and what was wrong on it is credited. What an invoice says is `invoicing`'s work. It is handed its number inside the transaction that keeps it.
 
 use chrono::{DateTime, Utc};
 use model::{AccountId, Currency, InvoiceId, Money, TenantId};
@@ -15,34 +16,69 @@ use crate::{Result, Store, StoreError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvoiceState {
     /// Numbered and kept.
-    Issued,
+    Final,
     /// Its mail is queued.
     Queued,
     /// Its mail was taken by a mail server.
     Sent,
     /// Its sum has come in.
     Paid,
-    /// Taken back by a credit note.
-    Cancelled,
+    /// Taken back by credit notes, all of it.
+    Void,
 }
 
 impl InvoiceState {
     const ALL: [InvoiceState; 5] = [
-        InvoiceState::Issued,
+        InvoiceState::Final,
         InvoiceState::Queued,
         InvoiceState::Sent,
         InvoiceState::Paid,
-        InvoiceState::Cancelled,
+        InvoiceState::Void,
     ];
 
     /// The stable word.
     pub const fn as_str(self) -> &'static str {
         match self {
-            InvoiceState::Issued => "issued",
+            InvoiceState::Final => "final",
             InvoiceState::Queued => "queued",
             InvoiceState::Sent => "sent",
             InvoiceState::Paid => "paid",
-            InvoiceState::Cancelled => "cancelled",
+            InvoiceState::Void => "void",
+        }
+    }
+}
+
+/// What kind of document has a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvoiceKind {
+    /// An invoice, one for each account and period.
+    Invoice,
+    /// Takes back an invoice or a part of it; its sums are positive.
+    CreditNote {
+        /// Which.
+        of: InvoiceId,
+    },
+    /// Comes in the place of an invoice that was taken back.
+    Corrected {
+        /// Which.
+        of: InvoiceId,
+    },
+}
+
+impl InvoiceKind {
+    const fn word(self) -> &'static str {
+        match self {
+            InvoiceKind::Invoice => "invoice",
+            InvoiceKind::CreditNote { .. } => "credit_note",
+            InvoiceKind::Corrected { .. } => "corrected",
+        }
+    }
+
+    /// The invoice it takes back or replaces.
+    pub const fn of(self) -> Option<InvoiceId> {
+        match self {
+            InvoiceKind::Invoice => None,
+            InvoiceKind::CreditNote { of } | InvoiceKind::Corrected { of } => Some(of),
         }
     }
 }
@@ -59,6 +95,8 @@ pub struct NewInvoice {
     pub seller: Option<AccountId>,
     /// Who is to pay.
     pub account: AccountId,
+    /// Invoice, credit note or corrected invoice.
+    pub kind: InvoiceKind,
     /// First instant of the period.
     pub period_start: DateTime<Utc>,
     /// End of the period, exclusive.
@@ -88,8 +126,12 @@ pub struct Invoice {
     pub number: String,
     /// Whose platform.
     pub tenant: TenantId,
+    /// The reseller that issued it; `None` is the tenant itself.
+    pub seller: Option<AccountId>,
     /// Who is to pay.
     pub account: AccountId,
+    /// Invoice, credit note or corrected invoice.
+    pub kind: InvoiceKind,
     /// First instant of the period.
     pub period_start: DateTime<Utc>,
     /// End of the period, exclusive.
@@ -106,16 +148,22 @@ pub struct Invoice {
     pub state: InvoiceState,
     /// When it was issued.
     pub issued_at: DateTime<Utc>,
+    /// When its sum came in.
+    pub paid_at: Option<DateTime<Utc>>,
     /// Whether its PDF is kept.
     pub has_pdf: bool,
 }
 
 impl Store {
-    /// Numbers and keeps an invoice; `document` makes its JSON from the number. The account's invoice of the same period,
-    /// if there is one, is returned as it is, and no number is used. The flag says whether it is new.
+    /// Numbers and keeps an invoice; `document` makes its JSON from the number. The account's invoice of the same period, or
+    /// the corrected one of the same invoice, is returned as it is if it is there, and no number is used. The flag says whether
+    /// it is new.
+    ///
+    /// A credit note takes back what its invoice has left, at most; one that takes back the last of it makes it void.
     ///
     /// # Errors
     ///
+    /// [`StoreError::Invalid`] for a credit beyond what is left, and for a correction of an invoice that is not void;
     /// [`StoreError::Amount`] for a sum the ledger cannot keep; what the database says.
     pub async fn invoice_create(
         &self,
@@ -136,7 +184,15 @@ impl Store {
         .fetch_one(&mut *tx)
         .await?
         .int("last_number")?;
-        if let Some(there) = of_period(&mut tx, new).await? {
+        let there = match new.kind {
+            InvoiceKind::Invoice => of_period(&mut tx, new).await?,
+            InvoiceKind::CreditNote { of } => {
+                take_back(&mut tx, of, new).await?;
+                None
+            }
+            InvoiceKind::Corrected { of } => replacement(&mut tx, of).await?,
+        };
+        if let Some(there) = there {
             // Gives the number back.
             tx.rollback().await?;
             return Ok((there, false));
@@ -156,10 +212,11 @@ impl Store {
             seller,
         ];
         row.extend(sums);
+        row.extend(cells![new.kind.word(), new.kind.of().map(|of| of.0)]);
         let id = query(
             "INSERT INTO invoices (tenant, account, year, sequence, number, period_start, period_end, currency, \
-             document, issued_at, seller, net_micros, tax_micros, gross_micros, kind, state) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'invoice', 'issued') RETURNING id",
+             document, issued_at, seller, net_micros, tax_micros, gross_micros, kind, state, corrects) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'final', $16) RETURNING id",
         )
         .cells(row)
         .fetch_one(&mut *tx)
@@ -221,7 +278,8 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = query(
             "SELECT i.id, i.number, i.tenant, i.account, i.period_start, i.period_end, i.currency, i.net_micros, \
-             i.tax_micros, i.gross_micros, i.document, i.state, i.issued_at, p.invoice AS pdf_of \
+             i.tax_micros, i.gross_micros, i.document, i.state, i.issued_at, i.kind, i.seller, i.corrects, i.paid_at, \
+             p.invoice AS pdf_of \
              FROM invoices i LEFT JOIN invoice_pdfs p ON p.invoice = i.id ORDER BY i.id",
         )
         .fetch_all(&mut *tx)
@@ -248,6 +306,36 @@ impl Store {
         Ok(())
     }
 
+    /// Notes that the sum of an invoice came in.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] when it is paid already, void or a credit note; [`StoreError::NotFound`], and what the database says.
+    pub async fn invoice_paid(&self, id: InvoiceId, at: DateTime<Utc>) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = query(
+            "UPDATE invoices SET state = 'paid', paid_at = $2 \
+             WHERE id = $1 AND state IN ('final', 'queued', 'sent') AND kind <> 'credit_note'",
+        )
+        .cells(cells![id.0, at])
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            let invoice = load(&mut tx, id).await?;
+            let rule = match invoice.kind {
+                InvoiceKind::CreditNote { .. } => {
+                    "it is a credit note; nothing is to be paid on it".to_owned()
+                }
+                InvoiceKind::Invoice | InvoiceKind::Corrected { .. } => {
+                    format!("it is {} already", invoice.state.as_str())
+                }
+            };
+            return Err(StoreError::Invalid { object: format!("invoice {}", invoice.number), rule });
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Queues the mail of an invoice and says so in one transaction, so that a second run sends none; `None` if it was
     /// queued before.
     ///
@@ -261,7 +349,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Option<i64>> {
         let mut tx = self.write().await?;
-        let done = query("UPDATE invoices SET state = 'queued' WHERE id = $1 AND state = 'issued'")
+        let done = query("UPDATE invoices SET state = 'queued' WHERE id = $1 AND state = 'final'")
             .cells(cells![id.0])
             .execute(&mut *tx)
             .await?;
@@ -277,13 +365,63 @@ impl Store {
 async fn load(conn: &mut AnyConnection, id: InvoiceId) -> Result<Invoice> {
     let row = query(
         "SELECT i.id, i.number, i.tenant, i.account, i.period_start, i.period_end, i.currency, i.net_micros, \
-         i.tax_micros, i.gross_micros, i.document, i.state, i.issued_at, p.invoice AS pdf_of \
+         i.tax_micros, i.gross_micros, i.document, i.state, i.issued_at, i.kind, i.seller, i.corrects, i.paid_at, \
+             p.invoice AS pdf_of \
          FROM invoices i LEFT JOIN invoice_pdfs p ON p.invoice = i.id WHERE i.id = $1",
     )
     .cells(cells![id.0])
     .fetch_optional(conn)
     .await?;
     invoice_of(&row.ok_or_else(|| StoreError::NotFound { what: "invoice", name: id.to_string() })?)
+}
+
+/// Checks a credit note against what is left of its invoice, and makes that void when nothing is.
+async fn take_back(conn: &mut AnyConnection, of: InvoiceId, new: &NewInvoice) -> Result<()> {
+    // Taking the lock of the row: two credits of one invoice come one after the other.
+    query("UPDATE invoices SET state = state WHERE id = $1").cells(cells![of.0]).execute(&mut *conn).await?;
+    let invoice = load(&mut *conn, of).await?;
+    let invalid = |rule: String| StoreError::Invalid { object: format!("invoice {}", invoice.number), rule };
+    if matches!(invoice.kind, InvoiceKind::CreditNote { .. }) {
+        return Err(invalid("it is a credit note itself; bill again what it took back".to_owned()));
+    }
+    let row = query(
+        "SELECT CAST(coalesce(sum(gross_micros), 0) AS BIGINT) AS micros FROM invoices \
+         WHERE corrects = $1 AND kind = 'credit_note'",
+    )
+    .cells(cells![of.0])
+    .fetch_one(&mut *conn)
+    .await?;
+    let left = invoice.gross.amount - row.amount("micros")?;
+    if new.gross.abs() > left.abs() || new.currency != invoice.gross.currency {
+        let left = Money::new(left, invoice.gross.currency).round_to_minor();
+        return Err(invalid(format!("{left} of it are left to be credited; credit that at most")));
+    }
+    if new.gross == left {
+        query("UPDATE invoices SET state = 'void' WHERE id = $1")
+            .cells(cells![of.0])
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The corrected invoice that stands for `of`, if there is one.
+async fn replacement(conn: &mut AnyConnection, of: InvoiceId) -> Result<Option<Invoice>> {
+    let invoice = load(&mut *conn, of).await?;
+    if invoice.state != InvoiceState::Void {
+        return Err(StoreError::Invalid {
+            object: format!("invoice {}", invoice.number),
+            rule: "it is not taken back yet; credit it first".to_owned(),
+        });
+    }
+    let row = query("SELECT id FROM invoices WHERE corrects = $1 AND kind = 'corrected'")
+        .cells(cells![of.0])
+        .fetch_optional(&mut *conn)
+        .await?;
+    match row {
+        Some(row) => Ok(Some(load(conn, InvoiceId(row.int("id")?)).await?)),
+        None => Ok(None),
+    }
 }
 
 async fn of_period(conn: &mut AnyConnection, new: &NewInvoice) -> Result<Option<Invoice>> {
@@ -306,11 +444,21 @@ pub(crate) fn invoice_of(row: &AnyRow) -> Result<Invoice> {
         .into_iter()
         .find(|known| known.as_str() == state)
         .ok_or_else(|| unreadable("state", state))?;
+    let (kind, corrects) = (row.text("kind")?, row.opt_int("corrects")?.map(InvoiceId));
+    let kind = match (kind.as_str(), corrects) {
+        ("invoice", None) => InvoiceKind::Invoice,
+        ("credit_note", Some(of)) => InvoiceKind::CreditNote { of },
+        ("corrected", Some(of)) => InvoiceKind::Corrected { of },
+        _ => return Err(unreadable("kind", kind)),
+    };
+    let seller = row.int("seller")?;
     Ok(Invoice {
         id: InvoiceId(row.int("id")?),
         number: row.text("number")?,
         tenant: TenantId(row.int("tenant")?),
+        seller: (seller != TENANT_SELLS).then_some(AccountId(seller)),
         account: AccountId(row.int("account")?),
+        kind,
         period_start: row.time("period_start")?,
         period_end: row.time("period_end")?,
         net: Money::new(row.amount("net_micros")?, currency),
@@ -319,6 +467,7 @@ pub(crate) fn invoice_of(row: &AnyRow) -> Result<Invoice> {
         document: row.text("document")?,
         state,
         issued_at: row.time("issued_at")?,
+        paid_at: row.opt_time("paid_at")?,
         has_pdf: row.opt_int("pdf_of")?.is_some(),
     })
 }

@@ -10,6 +10,7 @@
 mod alert_cases;
 mod alert_mail;
 mod audit;
+mod billing_terms;
 mod calling;
 mod directory;
 mod error;
@@ -17,6 +18,7 @@ mod export_queue;
 mod fraud_desk;
 mod import;
 mod insight;
+mod invoice_templates;
 mod invoices;
 mod lanes;
 mod ledger;
@@ -31,11 +33,13 @@ mod world;
 
 pub use alert_cases::{AlertCase, AlertNote, RuleRecord};
 pub use audit::{AuditEntry, AuditFault};
+pub use billing_terms::TermsBook;
 pub use error::StoreError;
 pub use export_queue::{ChooseCalls, ExportCall, ExportFile, ExportPlan, ExportState, KeptFormat};
 pub use fraud_desk::LockChange;
 pub use import::{ImportCount, ImportReport};
-pub use invoices::{Invoice, InvoiceState, NewInvoice};
+pub use invoice_templates::TemplateFiles;
+pub use invoices::{Invoice, InvoiceKind, InvoiceState, NewInvoice};
 pub use lanes::{Lane, LaneCommit, StoreEffect, Watermark};
 pub use ledger::{Balance, BalanceFault};
 pub use outbox::{Mail, MailState, NewMail};
@@ -43,7 +47,8 @@ pub use people::{Session, User};
 pub use schema::Store;
 pub use suspense::SuspendedRecord;
 pub use world::{
-    NewAccount, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World,
+    NewAccount, NewBillingTerms, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk,
+    World,
 };
 
 /// What a call to the store comes to.

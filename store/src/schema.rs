@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (20, "export_streams", include_str!("../migrations/0020_export_streams.sql")),
     (40, "calling_rules", include_str!("../migrations/0040_calling_rules.sql")),
     (50, "fraud_desk", include_str!("../migrations/0050_fraud_desk.sql")),
+    (60, "invoicing", include_str!("../migrations/0060_invoicing.sql")),
 ];
 
 /// Connections that read while one writes (SQLite).

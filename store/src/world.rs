@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use model::{
-    AccountCalling, AccountKind, AccountStatus, Address, Contact, Currency, E164, FraudLimit, FraudPolicy,
-    RouteCalling, SubscriberCalling, TariffVersion, TenantCalling, Transport, TrunkCalling,
+    AccountCalling, AccountKind, AccountStatus, Address, BillingTerms, Contact, Currency, E164, FraudLimit,
+    FraudPolicy, RouteCalling, SubscriberCalling, TariffVersion, TenantCalling, Transport, TrunkCalling,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
@@ -30,6 +30,8 @@ pub struct World {
     pub routes: Vec<NewRoute>,
     /// Spend limits of profiles; key: tenant and profile handle.
     pub profile_limits: Vec<NewProfileLimits>,
+    /// Billing terms; key: tenant and account handle.
+    pub billing_terms: Vec<NewBillingTerms>,
     /// Tariff versions; key: tenant and profile handle. They come from their own files, not from this one.
     #[serde(skip)]
     pub tariffs: Vec<NewTariff>,
@@ -117,6 +119,20 @@ pub struct NewProfileLimits {
     /// Of one billing interval, the calendar month.
     #[serde(default)]
     pub interval: Option<FraudLimit>,
+}
+
+/// What a party agreed to about invoices. All of it is given: what is left out goes back to its default.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewBillingTerms {
+    /// Handle of the tenant; may be empty where there is only one.
+    #[serde(default)]
+    pub tenant: String,
+    /// Handle of the account; empty: the tenant itself, as a seller.
+    #[serde(default)]
+    pub account: String,
+    /// Its terms.
+    pub terms: BillingTerms,
 }
 
 /// A subscriber.

@@ -68,6 +68,7 @@ on_both! {
         two_sellers_with_one_prefix_are_refused_and_no_number_is_lost,
         number_of_a_failed_invoice_is_given_back,
         pdf_that_left_the_house_is_never_changed,
+        credit_notes_take_back_what_is_left_and_the_last_one_voids,
         mail_of_an_invoice_is_queued_once;
     people:
         mail_is_claimed_by_one_sender_and_comes_back_after_its_lease,
@@ -79,6 +80,7 @@ on_both! {
         every_table_is_counted,
         console_and_audit_see_the_latest_first;
     provisioning:
+        billing_terms_come_back_change_and_are_refused_with_their_owner,
         imported_world_is_read_back,
         calling_rules_are_read_back_and_a_change_of_them_alone_is_a_change,
         same_world_again_changes_nothing,

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use model::{AccountId, AccountKind, Currency, InvoiceId, TenantId};
 use store::{
-    ExportCall, ExportPlan, ExportState, InvoiceState, KeptFormat, NewInvoice, NewMail, StoreEffect,
-    StoreError,
+    ExportCall, ExportPlan, ExportState, InvoiceKind, InvoiceState, KeptFormat, NewInvoice, NewMail,
+    StoreEffect, StoreError,
 };
 
 use crate::database::Database;
@@ -39,6 +39,7 @@ fn invoice(account: i64) -> NewInvoice {
         tenant: TenantId(1),
         seller: None,
         account: AccountId(account),
+        kind: InvoiceKind::Invoice,
         period_start: at("2026-09-30T22:00:00Z"),
         period_end: at("2026-10-31T23:00:00Z"),
         currency: Currency::EUR,
@@ -310,6 +311,52 @@ pub(crate) async fn pdf_that_left_the_house_is_never_changed(db: Database) {
     store.invoice_attach_pdf(issued.id, b"%PDF-2".to_vec()).await.unwrap();
     assert_eq!(store.invoice_pdf(issued.id).await.unwrap(), Some(b"%PDF-1".to_vec()));
     assert!(store.invoice_get(issued.id).await.unwrap().has_pdf);
+}
+
+pub(crate) async fn credit_notes_take_back_what_is_left_and_the_last_one_voids(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let document = |number: &str| number.to_owned();
+    let (of, _) = store.invoice_create(&invoice(1), document).await.unwrap();
+    let credit = |gross: &str| NewInvoice {
+        kind: InvoiceKind::CreditNote { of: of.id },
+        gross: decimal(gross),
+        ..invoice(1)
+    };
+    let state = async || store.invoice_get(of.id).await.unwrap().state;
+    let corrected = NewInvoice { kind: InvoiceKind::Corrected { of: of.id }, ..invoice(1) };
+    let early = store.invoice_create(&corrected, document).await.unwrap_err();
+    assert!(early.to_string().contains("credit it first"), "{early}");
+
+    let (part, is_new) = store.invoice_create(&credit("50"), document).await.unwrap();
+    assert_eq!(
+        (part.number.as_str(), is_new, part.kind),
+        ("R-2026-000002", true, InvoiceKind::CreditNote { of: of.id })
+    );
+    assert_eq!(state().await, InvoiceState::Final);
+    let beyond = store.invoice_create(&credit("70.01"), document).await.unwrap_err();
+    assert!(beyond.to_string().contains("70.00 EUR of it are left"), "{beyond}");
+
+    // Two at once for all that is left: one of them comes too late.
+    let rest = credit("70");
+    let (first, second) =
+        tokio::join!(store.invoice_create(&rest, document), store.invoice_create(&rest, document));
+    assert_eq!(u8::from(first.is_ok()) + u8::from(second.is_ok()), 1);
+    assert_eq!(state().await, InvoiceState::Void);
+    let paid = store.invoice_paid(of.id, second_at()).await.unwrap_err();
+    assert!(paid.to_string().contains("void already"), "{paid}");
+
+    let (again, is_new) = store.invoice_create(&corrected, document).await.unwrap();
+    assert_eq!((again.number.as_str(), is_new), ("R-2026-000004", true));
+    assert_eq!(store.invoice_create(&corrected, document).await.unwrap(), (again.clone(), false));
+    store.invoice_paid(again.id, second_at()).await.unwrap();
+    let again = store.invoice_get(again.id).await.unwrap();
+    assert_eq!((again.state, again.paid_at), (InvoiceState::Paid, Some(second_at())));
+    assert!(store.invoice_paid(part.id, second_at()).await.is_err(), "a credit note is not paid");
+}
+
+fn second_at() -> chrono::DateTime<chrono::Utc> {
+    second(9)
 }
 
 pub(crate) async fn mail_of_an_invoice_is_queued_once(db: Database) {

@@ -1,7 +1,9 @@
 //! Import, and the snapshot that comes out.
 
-use model::{Account, AccountKind, CallForward, Directory, E164, ForwardKind, RouteCalling, SubscriberId};
-use store::{ImportCount, StoreError};
+use model::{
+    Account, AccountKind, BillingTerms, CallForward, Directory, E164, ForwardKind, RouteCalling, SubscriberId,
+};
+use store::{ImportCount, NewBillingTerms, StoreError};
 
 use crate::database::Database;
 use crate::sample::{account, at, decimal, fee, second, tariff, world};
@@ -13,6 +15,38 @@ fn account_of<'a>(directory: &'a Directory, handle: &str) -> &'a Account {
 fn profile_of(directory: &Directory, handle: &str, when: &str) -> String {
     let id = account_of(directory, handle).profile_at(at(when)).unwrap();
     directory.tariffs.iter().find(|version| version.profile.id == id).unwrap().profile.handle.clone()
+}
+
+pub(crate) async fn billing_terms_come_back_change_and_are_refused_with_their_owner(db: Database) {
+    let mut wanted = world();
+    let first = db.store.import(&wanted, second(0), "test").await.unwrap();
+    assert_eq!(first.billing_terms.added, 1);
+    let directory = db.store.directory().await.unwrap();
+    let (acme, tenant) = (account_of(&directory, "acme").id, directory.tenants[0].id);
+    let book = db.store.billing_terms().await.unwrap();
+    assert_eq!(book.account(acme), wanted.billing_terms[0].terms);
+    assert_eq!(book.tenant(tenant), BillingTerms::default());
+    assert_eq!(db.store.import(&wanted, second(1), "test").await.unwrap().billing_terms.unchanged, 1);
+
+    wanted.billing_terms[0].terms.call_list = true;
+    let phone = "+43 1 5125550".to_owned();
+    let terms = BillingTerms { phone, ..BillingTerms::default() };
+    wanted.billing_terms.push(NewBillingTerms { tenant: String::new(), account: String::new(), terms });
+    let second_one = db.store.import(&wanted, second(2), "test").await.unwrap();
+    assert_eq!((second_one.billing_terms.changed, second_one.billing_terms.added), (1, 1));
+    let book = db.store.billing_terms().await.unwrap();
+    assert!(book.account(acme).call_list);
+    assert_eq!(book.tenant(tenant).phone, "+43 1 5125550");
+
+    wanted.billing_terms[0].terms.discount_percent = decimal("101");
+    let refused = db.store.import(&wanted, second(3), "test").await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::Invalid { .. }) && refused.to_string().contains("acme"),
+        "{refused}"
+    );
+    wanted.billing_terms[0].account = "nobody".to_owned();
+    let refused = db.store.import(&wanted, second(3), "test").await.unwrap_err();
+    assert!(matches!(refused, StoreError::UnknownReference { .. }), "{refused}");
 }
 
 pub(crate) async fn imported_world_is_read_back(db: Database) {

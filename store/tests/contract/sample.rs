@@ -3,16 +3,16 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
     AccountCalling, AccountId, AccountKind, AccountStatus, Address, Alert, AlertId, AlertSeverity,
-    BillingProfile, CallUid, CdrId, Contact, Currency, Direction, Fee, FeeId, FeeMatch, FraudCompat,
-    FraudLimit, FraudPolicy, FraudPrice, FraudUnlock, LedgerAccount, Lock, LockLevel, LockSource, MatchMode,
-    Money, OffPeakSpecial, OffPeakWeekday, PeakSplit, Posting, PostingId, PostingReason, ProfileId,
-    ProfileVersionId, Rate, Rounding, RouteCalling, SubscriberCalling, TariffVersion, TenantCalling,
-    TenantId, Transport, TrunkCalling,
+    BillingProfile, BillingTerms, CallUid, CdrId, Contact, Currency, Direction, Fee, FeeId, FeeMatch,
+    FraudCompat, FraudLimit, FraudPolicy, FraudPrice, FraudUnlock, Language, LedgerAccount, Lock, LockLevel,
+    LockSource, MatchMode, Money, OffPeakSpecial, OffPeakWeekday, PeakSplit, Posting, PostingId,
+    PostingReason, ProfileId, ProfileVersionId, Rate, Rounding, RouteCalling, SubscriberCalling,
+    TariffVersion, TenantCalling, TenantId, Transport, TrunkCalling,
 };
 use rust_decimal::Decimal;
 use store::{
-    LaneCommit, NewAccount, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk,
-    StoreEffect, World,
+    LaneCommit, NewAccount, NewBillingTerms, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant,
+    NewTrunk, StoreEffect, World,
 };
 
 pub(crate) const T0: &str = "2026-10-05T08:00:00Z";
@@ -237,6 +237,11 @@ pub(crate) fn world() -> World {
                 unlock: FraudUnlock::After("12h".parse().unwrap()),
                 compat: Some(FraudCompat::Reference),
             }),
+        }],
+        billing_terms: vec![NewBillingTerms {
+            tenant: String::new(),
+            account: "acme".to_owned(),
+            terms: BillingTerms { language: Language::German, ..BillingTerms::default() },
         }],
         tenants: vec![NewTenant {
             handle: "vox".to_owned(),
