@@ -31,6 +31,21 @@ need_packages() {
   fi
 }
 
+# The official rules of e-invoices, from Maven Central into Maven's own store: the test finds them there. Mustang brings veraPDF,
+# Saxon and the schemas with it; the others are Schematron compiled by CEN, KoSIT and OpenPeppol. Keep in step with
+# invoicing/tests/einvoice.rs.
+einvoice_rules() {
+  local artifact
+  for artifact in org.mustangproject:validator:2.22.0:jar:shaded com.helger.phive.rules:phive-rules-en16931:4.3.7 \
+      com.helger.phive.rules:phive-rules-xrechnung:4.2.3 com.helger.phive.rules:phive-rules-peppol:4.3.7; do
+    if ! mvn -q -B dependency:get -Dtransitive=false "-Dartifact=$artifact" >/tmp/tollbook-mvn.log 2>&1; then
+      tail -n 3 /tmp/tollbook-mvn.log >&2
+      LEFT_OUT+=("e-invoices by the official rules: $artifact cannot be had from Maven Central")
+      return
+    fi
+  done
+}
+
 # Licences of all dependencies, and known advisories where their database can be had.
 deny() {
   if ! command -v cargo-deny >/dev/null; then

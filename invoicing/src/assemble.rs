@@ -6,22 +6,44 @@
 use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate};
-use model::{Account, Charge, Currency, Money, Tenant};
+use model::{Account, BillingTerms, Charge, Currency, TaxCategory, Tenant};
 use rust_decimal::Decimal;
 
 use crate::document::{add, add_up, rounded};
-use crate::{INVOICE_VERSION, Invoice, InvoiceLine, InvoicingError, LineItem, Period};
+use crate::tax::{Tax, tax, tax_of};
+use crate::{
+    CallEntry, DocumentKind, FeeLine, INVOICE_VERSION, Invoice, InvoiceLine, InvoicingError, LineItem,
+    PartyDetails, Period,
+};
 
-/// Days from the issue date to the due date.
+/// Days from the issue date to the due date where the terms say none.
 pub const PAYMENT_DAYS: u64 = 14;
 
-/// A fee for the whole period, whatever was called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecurringFee {
-    /// As it is printed.
-    pub name: String,
-    /// For the period, without VAT; negative for a discount.
-    pub amount: Money,
+/// All that one invoice is made from.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// Who bills: its contact is the letterhead.
+    pub tenant: &'a Tenant,
+    /// Its terms.
+    pub seller_terms: &'a BillingTerms,
+    /// Who pays.
+    pub account: &'a Account,
+    /// Its terms.
+    pub terms: &'a BillingTerms,
+    /// For what time.
+    pub period: Period,
+    /// Fees, in the order of their lines.
+    pub fees: Vec<FeeLine>,
+    /// Calls of the period.
+    pub usage: Vec<UsageLine>,
+    /// What has come to earlier periods since they were billed.
+    pub late: Vec<LateLine>,
+    /// Every call, if the customer wants them printed.
+    pub calls: Vec<CallEntry>,
+    /// Paid from a prepaid balance already.
+    pub is_prepaid: bool,
+    /// Its date.
+    pub issue_date: NaiveDate,
 }
 
 /// Calls to one zone, or some of them: lines of the same zone and detail are added up before anything is rounded.
@@ -36,6 +58,23 @@ pub struct UsageLine {
     /// Seconds charged.
     pub billed_seconds: u64,
     /// What they cost without VAT, in the account's currency, not rounded.
+    pub cost: Decimal,
+}
+
+/// Calls of an earlier period that its invoice does not have, or has and should not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateLine {
+    /// The local day of the calls.
+    pub day: NaiveDate,
+    /// Zone.
+    pub zone: String,
+    /// Zone detail.
+    pub zone_detail: String,
+    /// How many calls more.
+    pub calls: i64,
+    /// Seconds charged more.
+    pub billed_seconds: i64,
+    /// What they cost more without VAT, not rounded.
     pub cost: Decimal,
 }
 
@@ -87,35 +126,30 @@ impl UsageTally {
 
 /// Makes the draft of an invoice.
 ///
-/// Fees keep their order; calls follow, one line for each zone and detail, by name. A line is rounded once, half away
-/// from zero, to the currency's minor unit; VAT and totals are computed from rounded lines. Without fees and calls the
-/// invoice is empty ([`Invoice::is_empty`]) and the caller decides.
+/// Fees keep their order; calls follow, one line for each zone and detail, by name; then the discount on them, and what
+/// came late to earlier periods, by day. A line is rounded once, half away from zero, to the currency's minor unit; VAT and
+/// totals are computed from rounded lines. Where prices include VAT the rounded line includes it and its net amount is taken
+/// from it. Without fees and calls the invoice is empty ([`Invoice::is_empty`]) and the caller decides.
 ///
 /// # Errors
 ///
-/// [`InvoicingError::OtherTenant`], [`InvoicingError::OtherCurrency`], [`InvoicingError::VatRate`] and
-/// [`InvoicingError::TooLarge`].
-pub fn assemble(
-    tenant: &Tenant,
-    account: &Account,
-    period: Period,
-    recurring: Vec<RecurringFee>,
-    usage: Vec<UsageLine>,
-    issue_date: NaiveDate,
-) -> Result<Invoice, InvoicingError> {
+/// [`InvoicingError::OtherTenant`], [`InvoicingError::OtherCurrency`], [`InvoicingError::VatRate`],
+/// [`InvoicingError::NoTaxRate`], [`InvoicingError::Tax`] and [`InvoicingError::TooLarge`].
+pub fn assemble(order: Order<'_>) -> Result<Invoice, InvoicingError> {
+    let Order { tenant, seller_terms, account, terms, period, .. } = order;
     if account.tenant != tenant.id {
         return Err(InvoicingError::OtherTenant {
             account: account.handle.clone(),
             tenant: tenant.handle.clone(),
         });
     }
-    let vat_percent = account.vat_percent;
-    if vat_percent.is_sign_negative() && !vat_percent.is_zero() || vat_percent > Decimal::ONE_HUNDRED {
-        return Err(InvoicingError::VatRate { account: account.handle.clone(), percent: vat_percent });
-    }
+    let usual = tax_of(&tenant.contact, seller_terms, account, terms, period.last_day())?;
     let currency = account.currency;
+    let line = |item, tax: &Tax, exact: Decimal, days, what: &str| {
+        priced_line(item, tax, exact, days, terms.prices_include_tax, currency, what)
+    };
     let mut lines = Vec::new();
-    for fee in recurring {
+    for fee in order.fees {
         if fee.amount.currency != currency {
             return Err(InvoicingError::OtherCurrency {
                 what: format!("the fee {:?}", fee.name),
@@ -124,43 +158,109 @@ pub fn assemble(
                 found: fee.amount.currency,
             });
         }
-        let net = rounded(fee.amount.amount, currency, &fee.name)?;
-        lines.push(InvoiceLine {
-            item: LineItem::Recurring { name: fee.name, quantity: 1 },
-            vat_percent,
-            net,
-        });
+        let own = fee.tax.map(|(category, percent)| tax(category, percent, account, terms)).transpose()?;
+        let FeeLine { name, quantity, .. } = fee;
+        let what = name.clone();
+        let item = if fee.is_once {
+            LineItem::OneOff { name, quantity }
+        } else {
+            LineItem::Recurring { name, quantity }
+        };
+        lines.push(line(item, own.as_ref().unwrap_or(&usual), fee.amount.amount, fee.days, &what)?);
     }
     let mut zones = BTreeMap::new();
-    for line in usage {
-        merge(&mut zones, line)?;
+    for used in order.usage {
+        merge(&mut zones, used)?;
     }
+    let mut calls_total = Decimal::ZERO;
     for UsageLine { zone, zone_detail, calls, billed_seconds, cost } in zones.into_values() {
-        let net = rounded(cost, currency, &zone)?;
-        lines.push(InvoiceLine {
-            item: LineItem::Usage { zone, zone_detail, calls, billed_seconds },
-            vat_percent,
-            net,
+        let what = zone.clone();
+        let item = LineItem::Usage { zone, zone_detail, calls, billed_seconds };
+        let used = line(item, &usual, cost, None, &what)?;
+        calls_total = add(calls_total, used.gross.unwrap_or(used.net), "the sum of all calls")?;
+        lines.push(used);
+    }
+    if !terms.discount_percent.is_zero() && !calls_total.is_zero() {
+        let percent = checked_discount(terms.discount_percent, account)?;
+        let off = -calls_total * percent / Decimal::ONE_HUNDRED;
+        lines.push(line(LineItem::Discount { percent }, &usual, off, None, "the discount")?);
+    }
+    for LateLine { day, zone, zone_detail, calls, billed_seconds, cost } in order.late {
+        let what = zone.clone();
+        let item = LineItem::LateUsage { zone, zone_detail, calls, billed_seconds };
+        lines.push(line(item, &usual, cost, Some((day, day)), &what)?);
+    }
+    let out_of_scope = lines.iter().filter(|line| line.tax_category == TaxCategory::OutOfScope).count();
+    if out_of_scope > 0 && out_of_scope < lines.len() {
+        // BR-O-11 to BR-O-14.
+        return Err(InvoicingError::Tax {
+            account: account.handle.clone(),
+            category: TaxCategory::OutOfScope,
+            rule: "an invoice is outside the scope of VAT as a whole or not at all: give its fees the same category",
         });
     }
-    let (vat, totals) = add_up(&lines, currency)?;
-    let due_date = issue_date
-        .checked_add_days(Days::new(PAYMENT_DAYS))
-        .ok_or_else(|| InvoicingError::TooLarge { what: "the issue date".to_owned() })?;
+    let (vat, totals) = add_up(&lines, currency, order.is_prepaid)?;
+    let payment_days = terms.payment_days.map_or(PAYMENT_DAYS, u64::from);
+    let due_date = order
+        .issue_date
+        .checked_add_days(Days::new(payment_days))
+        .ok_or_else(|| InvoicingError::TooLarge { what: "the due date".to_owned() })?;
     Ok(Invoice {
         version: INVOICE_VERSION,
         number: None,
+        kind: DocumentKind::Invoice,
         issuer: tenant.contact.clone(),
+        issuer_details: PartyDetails::from(seller_terms),
         customer: account.contact.clone(),
+        customer_details: PartyDetails::from(terms),
         account: account.handle.clone(),
+        buyer_reference: terms.buyer_reference.clone(),
+        order_reference: terms.order_reference.clone(),
+        language: terms.language,
         period,
-        issue_date,
+        issue_date: order.issue_date,
         due_date,
         currency,
         lines,
         vat,
         totals,
+        calls: order.calls,
     })
+}
+
+/// One line, rounded once.
+fn priced_line(
+    item: LineItem,
+    tax: &Tax,
+    exact: Decimal,
+    days: Option<(NaiveDate, NaiveDate)>,
+    is_gross: bool,
+    currency: Currency,
+    what: &str,
+) -> Result<InvoiceLine, InvoicingError> {
+    let amount = rounded(exact, currency, what)?;
+    let (net, gross) = if is_gross {
+        let factor = Decimal::ONE + tax.percent / Decimal::ONE_HUNDRED;
+        (rounded(amount / factor, currency, what)?, Some(amount))
+    } else {
+        (amount, None)
+    };
+    Ok(InvoiceLine {
+        item,
+        tax_category: tax.category,
+        vat_percent: tax.percent,
+        exemption: tax.exemption.clone(),
+        net,
+        gross,
+        days,
+    })
+}
+
+fn checked_discount(percent: Decimal, account: &Account) -> Result<Decimal, InvoicingError> {
+    if percent.is_sign_negative() || percent > Decimal::ONE_HUNDRED {
+        return Err(InvoicingError::Discount { account: account.handle.clone(), percent });
+    }
+    Ok(percent)
 }
 
 /// Adds `line` to its zone, or leaves `zones` as it was.

@@ -1,7 +1,7 @@
 //! What can go wrong in this room, with what to do about it.
 
 use chrono::NaiveDate;
-use model::Currency;
+use model::{Currency, TaxCategory};
 use rust_decimal::Decimal;
 
 /// Why there is no invoice, or no PDF of it.
@@ -53,6 +53,65 @@ pub enum InvoicingError {
         account: String,
         /// The rate.
         percent: Decimal,
+    },
+    /// The seller has no rate for the customer's country on that day.
+    #[error(
+        "account {account} is taxed by country, but its seller has no VAT rate for {country:?} on {day}: \
+         add one to tax_rates of the seller's billing terms"
+    )]
+    NoTaxRate {
+        /// The account's handle.
+        account: String,
+        /// Of the customer.
+        country: String,
+        /// The last day of the period.
+        day: NaiveDate,
+    },
+    /// The category does not fit the parties or the rate.
+    #[error("account {account} cannot be billed in VAT category {category}: {rule}")]
+    Tax {
+        /// The account's handle.
+        account: String,
+        /// The category.
+        category: TaxCategory,
+        /// Which rule, and what to do.
+        rule: &'static str,
+    },
+    /// No discount is like this.
+    #[error(
+        "a discount of {percent} % is not possible: set discount_percent of account {account} between 0 and 100"
+    )]
+    Discount {
+        /// The account's handle.
+        account: String,
+        /// The discount.
+        percent: Decimal,
+    },
+    /// What is to be credited is not on the invoice.
+    #[error("invoice {number} cannot be credited: {rule}")]
+    Credit {
+        /// Its number, or `draft`.
+        number: String,
+        /// Why not, and what to do.
+        rule: String,
+    },
+    /// The invoice lacks what the e-invoice format demands.
+    #[error("invoice {number} cannot be written as {profile}: {}", missing.join("; "))]
+    EInvoice {
+        /// Its number, or `draft`.
+        number: String,
+        /// The profile.
+        profile: &'static str,
+        /// What is missing, each with where to add it.
+        missing: Vec<String>,
+    },
+    /// The PDF from the typesetter is not built as expected.
+    #[error("the metadata of the PDF of invoice {number} cannot be extended: {problem}")]
+    Metadata {
+        /// Its number, or `draft`.
+        number: String,
+        /// What was not found.
+        problem: &'static str,
     },
     /// More than can be added up exactly.
     #[error("{what} is too large to add up exactly: look for a wrong price or a doubled import")]
@@ -135,6 +194,12 @@ impl InvoicingError {
             InvoicingError::Json { .. } => "INV010",
             InvoicingError::Template { .. } => "INV011",
             InvoicingError::Pdf { .. } => "INV012",
+            InvoicingError::NoTaxRate { .. } => "INV013",
+            InvoicingError::Tax { .. } => "INV014",
+            InvoicingError::Credit { .. } => "INV015",
+            InvoicingError::EInvoice { .. } => "INV016",
+            InvoicingError::Discount { .. } => "INV018",
+            InvoicingError::Metadata { .. } => "INV017",
         }
     }
 }
