@@ -36,6 +36,21 @@ pub struct IncomingUsage {
     pub currency: Option<Currency>,
 }
 
+/// One call that an account pays for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BilledCall {
+    /// When the final answer went out.
+    pub start_at: DateTime<Utc>,
+    /// The number called; what was dialled where it is no number.
+    pub destination: String,
+    /// Zone of the fee.
+    pub zone: String,
+    /// Answered for so long, in seconds.
+    pub duration_seconds: Decimal,
+    /// What the account pays, in its currency.
+    pub cost: Decimal,
+}
+
 /// One call of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallLine {
@@ -161,6 +176,41 @@ impl Lake {
             n_calls = Cells::new(&result, row).parsed()?;
         }
         Ok(n_calls)
+    }
+
+    /// The outgoing calls that customer `account` pays for, started at or after `from` and before `to`, oldest first: those that
+    /// [`Lake::usage`] sums up.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Lake::query`].
+    pub async fn billed_calls(
+        &self,
+        account: AccountId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<BilledCall>, LakeError> {
+        let sql = format!(
+            "SELECT start_at, coalesce(destination_number, dialed) AS destination, \
+             coalesce(customer_zone, '') AS zone, duration_seconds, customer_cost \
+             FROM calls WHERE customer_account = {account} AND {} ORDER BY start_at, cdr_id",
+            started(from, to)
+        );
+        let result = self.query(&sql).await?;
+        result
+            .rows()
+            .into_iter()
+            .map(|row| {
+                let mut cells = Cells::new(&result, row);
+                Ok(BilledCall {
+                    start_at: cells.parsed::<NaiveDateTime>()?.and_utc(),
+                    destination: cells.text(),
+                    zone: cells.text(),
+                    duration_seconds: cells.parsed::<Decimal>()?.normalize(),
+                    cost: cells.parsed::<Decimal>()?.normalize(),
+                })
+            })
+            .collect()
     }
 
     /// Calls that `account` makes, pays for or receives, started at or after `from` and before `to`, newest first, at

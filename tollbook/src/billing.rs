@@ -8,20 +8,21 @@ use std::collections::HashMap;
 
 use anyhow::Context;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use invoicing::{Invoice, LineItem, Period, RecurringFee, UsageLine};
+use invoicing::{
+    CallEntry, Credited, FeeLine, Invoice, LineItem, Order, Period, Template, UsageLine, fees_due,
+};
 use lake::Lake;
 use model::{
-    Account, AccountId, AccountKind, AccountStatus, Body, Contact, Directory, LedgerAccount, Money,
-    TariffVersion, Tenant,
+    Account, AccountId, AccountKind, AccountStatus, BillingTerms, Body, Directory, LedgerAccount, Money,
+    TariffVersion, TenantId,
 };
 use rust_decimal::Decimal;
-use store::{InvoiceState, NewInvoice, NewMail, Store};
+use store::{InvoiceKind, InvoiceState, NewInvoice, Store, TermsBook};
 
-/// In front of the number of every invoice that a tenant itself issues, with a dash.
-const TENANT_PREFIX: &str = "INV";
+use crate::billing::seller::Seller;
+use crate::invoice_mail;
 
-/// Letters of a reseller's handle in its invoice numbers: a number has forty at most.
-const PREFIX_MAX: usize = 20;
+mod seller;
 
 /// Zone of termination fees on an invoice.
 const INCOMING_ZONE: &str = "Incoming calls";
@@ -73,6 +74,8 @@ pub(crate) struct Run<'a> {
     store: &'a Store,
     lake: &'a Lake,
     directory: &'a Directory,
+    templates: Templates,
+    terms: TermsBook,
     now: DateTime<Utc>,
     window: Window,
     /// Number nothing, keep nothing.
@@ -93,12 +96,14 @@ impl<'a> Run<'a> {
         window: Window,
         dry_run: bool,
     ) -> anyhow::Result<Self> {
+        let terms = store.billing_terms().await?;
+        let templates = Templates::load(store).await?;
         let earlier = store.invoice_list().await?;
         let mut suspended: HashMap<_, Vec<_>> = HashMap::new();
         for record in store.suspense_list(0, u32::MAX).await? {
             suspended.entry(record.suspended.account).or_default().push(start_of(&record));
         }
-        Ok(Self { store, lake, directory, now, window, dry_run, earlier, suspended })
+        Ok(Self { store, lake, directory, templates, terms, now, window, dry_run, earlier, suspended })
     }
 
     /// Invoices `account`.
@@ -109,6 +114,7 @@ impl<'a> Run<'a> {
             .iter()
             .filter(|invoice| {
                 invoice.account == account.id
+                    && !matches!(invoice.kind, InvoiceKind::CreditNote { .. })
                     && invoice.period_start < whole.end
                     && whole.start < invoice.period_end
             })
@@ -142,24 +148,34 @@ impl<'a> Run<'a> {
                 "the lake says {billed}, the ledger {posted}: the last calls are still on their way, run it again in a minute"
             )));
         }
-        let seller = Seller::of(account, self.directory)?;
-        let issue_date = self.now.with_timezone(&seller.issuer.timezone).date_naive();
-        // The fee was on the invoice of the period's first part.
-        let fees = if period.start == whole.start { self.fees(account, period) } else { Vec::new() };
-        let draft = invoicing::assemble(&seller.issuer, account, period, fees, usage, issue_date)?;
+        let seller = Seller::of(account, self.directory, &self.terms)?;
+        let draft = self.draft(&seller, account, period, whole, usage).await?;
         if draft.is_empty() {
             return Ok(Outcome::Nothing);
         }
         if let Some(why) = seller.hold() {
             return Ok(Outcome::Held(why));
         }
+        if let Some(why) = self.einvoice_hold(account, &draft)? {
+            return Ok(Outcome::Held(why));
+        }
         let gross = Money::new(draft.totals.gross, draft.currency);
         if self.dry_run {
             return Ok(Outcome::Draft { gross });
         }
-        let kept = self.number(seller, account, &draft).await?;
+        let kept = self.number(seller, account, &draft, InvoiceKind::Invoice).await?;
         self.finish(account, &kept).await?;
         Ok(Outcome::Made { number: kept.number, gross })
+    }
+
+    /// Why the account's e-invoice cannot be written. It is asked before a number is taken.
+    fn einvoice_hold(&self, account: &Account, draft: &Invoice) -> anyhow::Result<Option<String>> {
+        let Some(profile) = invoice_mail::profile_of(self.terms.account(account.id).einvoice) else {
+            return Ok(None);
+        };
+        let missing = invoicing::missing(&numbered(draft, NUMBER_SHAPE)?, profile);
+        let why = || format!("it wants {}, which lacks {}", profile.name(), missing.join("; "));
+        Ok((!missing.is_empty()).then(why))
     }
 
     /// The account has its invoices for all of the period. What a crash left undone is done now; calls that came in after one
@@ -169,24 +185,38 @@ impl<'a> Run<'a> {
             if !self.dry_run {
                 self.finish(account, invoice).await?;
             }
+            // What was taken back is billed again by `invoice correct`, not by a run.
+            if invoice.state == InvoiceState::Void {
+                continue;
+            }
             let document = Invoice::from_json(&invoice.document)?;
             let mut stated = Decimal::ZERO;
             for line in &document.lines {
                 match line.item {
                     LineItem::Usage { .. } => stated += line.net,
-                    LineItem::Recurring { .. } => {}
+                    LineItem::Recurring { .. }
+                    | LineItem::OneOff { .. }
+                    | LineItem::Discount { .. }
+                    | LineItem::LateUsage { .. }
+                    | LineItem::Part { .. } => {}
                 }
             }
             let usage = self.usage(account, document.period).await?;
-            let tenant = tenant_of(account, self.directory)?;
-            let again = invoicing::assemble(
-                tenant,
+            let seller = Seller::of(account, self.directory, &self.terms)?;
+            let terms = BillingTerms { discount_percent: Decimal::ZERO, ..self.terms.account(account.id) };
+            let again = invoicing::assemble(Order {
+                tenant: &seller.issuer,
+                seller_terms: &seller.terms,
                 account,
-                document.period,
-                Vec::new(),
+                terms: &terms,
+                period: document.period,
+                fees: Vec::new(),
                 usage,
-                document.issue_date,
-            )?;
+                late: Vec::new(),
+                calls: Vec::new(),
+                is_prepaid: false,
+                issue_date: document.issue_date,
+            })?;
             if again.totals.net != stated {
                 let currency = document.currency;
                 return Ok(Outcome::Held(format!(
@@ -249,24 +279,81 @@ impl<'a> Run<'a> {
         Ok(sum.normalize())
     }
 
+    /// What the account is to pay for `period`, the part of `whole` that no invoice has yet.
+    async fn draft(
+        &self,
+        seller: &Seller,
+        account: &Account,
+        period: Period,
+        whole: Period,
+        usage: Vec<UsageLine>,
+    ) -> anyhow::Result<Invoice> {
+        let terms = self.terms.account(account.id);
+        // The tariff's fee was on the invoice of the period's first part.
+        let mut fees =
+            if period.start == whole.start { self.tariff_fees(account, period) } else { Vec::new() };
+        fees.extend(fees_due(&terms.fees, period, whole, account.currency)?);
+        let calls = if terms.call_list { self.calls(account, period, &terms).await? } else { Vec::new() };
+        let tariff =
+            account.profile_at(period.start).and_then(|profile| self.tariff_at(profile, period.start));
+        Ok(invoicing::assemble(Order {
+            tenant: &seller.issuer,
+            seller_terms: &seller.terms,
+            account,
+            terms: &terms,
+            period,
+            fees,
+            usage,
+            late: Vec::new(),
+            calls,
+            is_prepaid: tariff.is_some_and(|version| version.profile.prepaid),
+            issue_date: self.today(seller),
+        })?)
+    }
+
+    /// Every call that the account pays for, its last digits hidden.
+    async fn calls(
+        &self,
+        account: &Account,
+        period: Period,
+        terms: &BillingTerms,
+    ) -> anyhow::Result<Vec<CallEntry>> {
+        let hidden =
+            terms.masked_digits.map_or(MASKED_DIGITS, |digits| usize::try_from(digits).unwrap_or(usize::MAX));
+        let calls = self.lake.billed_calls(account.id, period.start, period.end).await?;
+        let entries = calls.into_iter().map(|call| CallEntry {
+            at: call.start_at.with_timezone(&period.timezone).naive_local(),
+            to: masked(&call.destination, hidden),
+            zone: call.zone,
+            seconds: call.duration_seconds,
+            cost: call.cost,
+        });
+        Ok(entries.collect())
+    }
+
+    /// The tariff version of a profile in force at an instant.
+    fn tariff_at(&self, profile: model::ProfileId, at: DateTime<Utc>) -> Option<&TariffVersion> {
+        self.directory
+            .tariffs
+            .iter()
+            .filter(|version| version.profile.id == profile && version.valid_from <= at)
+            .max_by_key(|version| version.valid_from)
+    }
+
     /// The recurring fee of the profile in force when the period began.
-    fn fees(&self, account: &Account, period: Period) -> Vec<RecurringFee> {
+    fn tariff_fees(&self, account: &Account, period: Period) -> Vec<FeeLine> {
         // What remains of a month after an early invoice has had its fee.
         if !begins_a_month(period) {
             return Vec::new();
         }
         let Some(profile) = account.profile_at(period.start) else { return Vec::new() };
-        let version: Option<&TariffVersion> = self
-            .directory
-            .tariffs
-            .iter()
-            .filter(|version| version.profile.id == profile && version.valid_from <= period.start)
-            .max_by_key(|version| version.valid_from);
-        let Some(version) = version.filter(|version| !version.interval_charge.is_zero()) else {
+        let Some(version) =
+            self.tariff_at(profile, period.start).filter(|version| !version.interval_charge.is_zero())
+        else {
             return Vec::new();
         };
         let amount = Money::new(version.interval_charge, version.profile.currency);
-        vec![RecurringFee { name: version.profile.name.clone(), amount }]
+        vec![FeeLine::whole(version.profile.name.clone(), amount)]
     }
 
     async fn number(
@@ -274,11 +361,13 @@ impl<'a> Run<'a> {
         seller: Seller,
         account: &Account,
         draft: &Invoice,
+        kind: InvoiceKind,
     ) -> anyhow::Result<store::Invoice> {
         let new = NewInvoice {
             tenant: seller.issuer.id,
             seller: seller.reseller.map(|(id, _)| id),
             account: account.id,
+            kind,
             period_start: draft.period.start,
             period_end: draft.period.end,
             currency: draft.currency,
@@ -295,120 +384,106 @@ impl<'a> Run<'a> {
         Ok(self.store.invoice_create(&new, document).await?.0)
     }
 
+    /// Takes back an invoice or a part of it, with the number its seller gives the credit note.
+    pub(crate) async fn credit(
+        &self,
+        account: &Account,
+        of: &store::Invoice,
+        credited: Credited,
+        reason: &str,
+    ) -> anyhow::Result<store::Invoice> {
+        let seller = Seller::of(account, self.directory, &self.terms)?;
+        let invoice = Invoice::from_json(&of.document)?;
+        let draft = invoicing::credit_note(&invoice, credited, reason, self.today(&seller))?;
+        let kept = self.number(seller, account, &draft, InvoiceKind::CreditNote { of: of.id }).await?;
+        self.finish(account, &kept).await?;
+        Ok(kept)
+    }
+
+    /// Bills again the period of an invoice that was taken back, from what is known now.
+    pub(crate) async fn correct(
+        &self,
+        account: &Account,
+        of: &store::Invoice,
+        reason: &str,
+    ) -> anyhow::Result<store::Invoice> {
+        let seller = Seller::of(account, self.directory, &self.terms)?;
+        let wrong = Invoice::from_json(&of.document)?;
+        let usage = self.usage(account, wrong.period).await?;
+        let draft = self.draft(&seller, account, wrong.period, wrong.period, usage).await?;
+        let draft = invoicing::corrected(&wrong, draft, reason)?;
+        let kept = self.number(seller, account, &draft, InvoiceKind::Corrected { of: of.id }).await?;
+        self.finish(account, &kept).await?;
+        Ok(kept)
+    }
+
+    /// Today, where the seller is.
+    fn today(&self, seller: &Seller) -> NaiveDate {
+        self.now.with_timezone(&seller.issuer.timezone).date_naive()
+    }
+
     /// The PDF and the mail of an invoice, if they are not there yet.
     async fn finish(&self, account: &Account, kept: &store::Invoice) -> anyhow::Result<()> {
-        let pdf = match self.store.invoice_pdf(kept.id).await? {
-            Some(pdf) => pdf,
-            None => {
-                let invoice = Invoice::from_json(&kept.document)?;
-                let pdf = tokio::task::spawn_blocking(move || invoicing::render_pdf(&invoice))
-                    .await?
-                    .with_context(|| format!("render invoice {}", kept.number))?;
-                self.store.invoice_attach_pdf(kept.id, pdf.clone()).await?;
-                pdf
-            }
-        };
-        if kept.state != InvoiceState::Issued || account.contact.email.is_empty() {
+        let invoice = Invoice::from_json(&kept.document)?;
+        let pdf = pdf_of(self.store, &self.templates, kept, &invoice).await?;
+        if kept.state != InvoiceState::Final || account.contact.email.is_empty() {
             return Ok(());
         }
-        let invoice = Invoice::from_json(&kept.document)?;
-        let mail = NewMail {
-            to: vec![account.contact.email.clone()],
-            subject: format!("Invoice {} from {}", kept.number, invoice.issuer.name),
-            text: format!(
-                "Dear {},\n\nplease find attached invoice {} for {}: {}, due on {}.\n\n{}\n{}\n",
-                account.contact.name,
-                kept.number,
-                invoice.period.in_words(),
-                kept.gross.round_to_minor(),
-                invoice.due_date.format("%-d %B %Y"),
-                invoice.issuer.name,
-                invoice.issuer.email,
-            ),
-            attachments: vec![(format!("{}.pdf", kept.number), "application/pdf".to_owned(), pdf)],
-            about: format!("invoice:{}", kept.id),
-        };
+        let mail = invoice_mail::of(kept, &invoice, pdf, self.terms.account(account.id).einvoice)?;
         self.store.invoice_queue_mail(kept.id, &mail, self.now).await?;
         Ok(())
     }
 }
 
-/// Who issues the invoice of an account: the reseller above it, or the tenant.
-#[derive(Debug)]
-struct Seller {
-    /// The tenant, with the letterhead and the zone of whoever sells.
-    issuer: Tenant,
-    /// Id and handle, if a reseller sells.
-    reseller: Option<(AccountId, String)>,
-    /// In front of its numbers.
-    prefix: String,
+/// The PDF that is kept, or one made and kept now.
+pub(crate) async fn pdf_of(
+    store: &Store,
+    templates: &Templates,
+    kept: &store::Invoice,
+    invoice: &Invoice,
+) -> anyhow::Result<Vec<u8>> {
+    if let Some(pdf) = store.invoice_pdf(kept.id).await? {
+        return Ok(pdf);
+    }
+    let (invoice, template) = (invoice.clone(), templates.of(kept.tenant));
+    let pdf = tokio::task::spawn_blocking(move || invoicing::render_pdf(&invoice, &template))
+        .await?
+        .with_context(|| format!("render invoice {}", kept.number))?;
+    store.invoice_attach_pdf(kept.id, pdf.clone()).await?;
+    Ok(pdf)
 }
 
-impl Seller {
-    fn of(account: &Account, directory: &Directory) -> anyhow::Result<Self> {
-        let mut issuer = tenant_of(account, directory)?.clone();
-        let Some(id) = account.reseller else {
-            return Ok(Self { issuer, reseller: None, prefix: format!("{TENANT_PREFIX}-") });
-        };
-        let reseller =
-            directory.accounts.iter().find(|reseller| reseller.id == id).with_context(|| {
-                format!("account {} is below account {id}, which is gone", account.handle)
-            })?;
-        issuer.contact.clone_from(&reseller.contact);
-        issuer.timezone = reseller.timezone;
-        Ok(Self {
-            issuer,
-            reseller: Some((id, reseller.handle.clone())),
-            prefix: prefix_of(reseller, directory),
-        })
+/// The templates that invoices are typeset from.
+#[derive(Default)]
+pub(crate) struct Templates(HashMap<TenantId, Template>);
+
+impl Templates {
+    /// Those of the tenants that have their own.
+    pub(crate) async fn load(store: &Store) -> anyhow::Result<Self> {
+        let mut templates = HashMap::new();
+        for (tenant, files) in store.invoice_templates().await? {
+            let template = Template::with(files)
+                .with_context(|| format!("read the invoice template of tenant {tenant}"))?;
+            templates.insert(tenant, template);
+        }
+        Ok(Self(templates))
     }
 
-    /// Why it cannot issue an invoice yet.
-    fn hold(&self) -> Option<String> {
-        let (_, handle) = self.reseller.as_ref()?;
-        let Contact { name, address, .. } = &self.issuer.contact;
-        let needed = [
-            ("name", name),
-            ("street", &address.street),
-            ("city", &address.city),
-            ("country", &address.country),
-        ];
-        let missing: Vec<_> =
-            needed.into_iter().filter(|(_, value)| value.trim().is_empty()).map(|(what, _)| what).collect();
-        (!missing.is_empty()).then(|| {
-            format!(
-                "its reseller {handle} issues the invoice; add {} to the contact of {handle} and import it",
-                missing.join(", ")
-            )
-        })
+    fn of(&self, tenant: TenantId) -> Template {
+        self.0.get(&tenant).cloned().unwrap_or_default()
     }
 }
 
-/// In front of a reseller's invoice numbers: its handle in capitals. No other seller of the tenant has the same, because handles
-/// have no dot; and it stays the same for ever, because ids only grow.
-fn prefix_of(reseller: &Account, directory: &Directory) -> String {
-    let name = reseller.handle.to_ascii_uppercase();
-    let is_taken = name == TENANT_PREFIX
-        || directory.accounts.iter().any(|other| {
-            other.tenant == reseller.tenant
-                && other.kind == AccountKind::Reseller
-                && other.id.0 < reseller.id.0
-                && other.handle.eq_ignore_ascii_case(&name)
-        });
-    if is_taken || name.len() > PREFIX_MAX {
-        let begin: String = name.chars().take(PREFIX_MAX / 2).collect();
-        format!("{begin}.{}-", reseller.id.0)
-    } else {
-        format!("{name}-")
-    }
-}
+/// What stands for the digits that a call list hides.
+const HIDDEN: char = '*';
 
-fn tenant_of<'a>(account: &Account, directory: &'a Directory) -> anyhow::Result<&'a Tenant> {
-    let tenants = &directory.tenants;
-    tenants
-        .iter()
-        .find(|tenant| tenant.id == account.tenant)
-        .with_context(|| format!("account {} belongs to no tenant", account.handle))
+/// Digits hidden where the terms do not say how many.
+const MASKED_DIGITS: usize = 3;
+
+/// `number` with its last `hidden` characters hidden.
+fn masked(number: &str, hidden: usize) -> String {
+    let shown = number.chars().count().saturating_sub(hidden);
+    number.chars().enumerate().map(|(idx, c)| if idx < shown { c } else { HIDDEN }).collect()
 }
 
 /// When the call of a record in suspense started. `None` holds back every period, because it may belong to any.
@@ -478,10 +553,17 @@ fn line_of(account: &Account, used: lake::UsageLine, zone: &str) -> anyhow::Resu
     })
 }
 
-fn final_json(draft: &Invoice, number: &str) -> Result<String, invoicing::InvoicingError> {
+/// As long as the numbers of most sellers.
+const NUMBER_SHAPE: &str = "INV-2026-000000";
+
+fn numbered(draft: &Invoice, number: &str) -> Result<Invoice, invoicing::InvoicingError> {
     let mut invoice = draft.clone();
     invoice.finalise(number.to_owned())?;
-    invoice.to_json()
+    Ok(invoice)
+}
+
+fn final_json(draft: &Invoice, number: &str) -> Result<String, invoicing::InvoicingError> {
+    numbered(draft, number)?.to_json()
 }
 
 /// Who gets invoices: customers that were not terminated before.
@@ -494,120 +576,4 @@ pub(crate) fn is_billed(account: &Account) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Bills October of the sample world, in which every profile has a fee, after `change`. What comes back is, for each
-    /// customer, its handle, number, issuer and the issuer's IBAN, or why it was held back.
-    async fn bill(change: impl FnOnce(&mut store::World)) -> Vec<String> {
-        let dir = tempfile::tempdir().unwrap();
-        let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/world.toml");
-        let mut world = crate::world_file::read(&sample).unwrap();
-        for tariff in &mut world.tariffs {
-            tariff.version.interval_charge = Decimal::TEN;
-        }
-        change(&mut world);
-        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
-        let store =
-            Store::open(&format!("sqlite://{}", dir.path().join("tollbook.db").display())).await.unwrap();
-        store.import(&world, at("2026-09-01T00:00:00Z"), "test").await.unwrap();
-        let directory = store.directory().await.unwrap();
-        let lake = Lake::open(lake::LakeConfig::new(dir.path().join("lake"))).unwrap();
-        let window = Window::Month("2026-10".to_owned());
-        let run = Run::prepare(&store, &lake, &directory, at("2026-11-02T00:00:00Z"), window, false);
-        let run = run.await.unwrap();
-        let mut shown = Vec::new();
-        for account in directory.accounts.iter().filter(|account| is_billed(account)) {
-            shown.push(match run.account(account).await.unwrap() {
-                Outcome::Made { number, .. } => {
-                    let kept = store.invoice_list().await.unwrap();
-                    let kept = kept.into_iter().find(|kept| kept.number == number).unwrap();
-                    let issuer = Invoice::from_json(&kept.document).unwrap().issuer;
-                    format!("{}: {number} from {} {}", account.handle, issuer.name, issuer.iban)
-                }
-                Outcome::Held(why) => format!("{}: {why}", account.handle),
-                other @ (Outcome::Kept { .. } | Outcome::Draft { .. } | Outcome::Nothing) => {
-                    format!("{}: {other:?}", account.handle)
-                }
-            });
-        }
-        shown
-    }
-
-    #[tokio::test]
-    async fn customer_is_billed_by_its_reseller_and_a_direct_one_by_the_tenant() {
-        expect_test::expect![[r#"
-            baeckerei-huber: ALPINE-2026-000001 from Alpine Connect GmbH AT483200000012345864
-            hotel-seeblick: ALPINE-2026-000002 from Alpine Connect GmbH AT483200000012345864
-            kanzlei-brandt: NORDSEE-2026-000001 from Nordsee Telefon GmbH DE89370400440532013000
-            spedition-voss: NORDSEE-2026-000002 from Nordsee Telefon GmbH DE89370400440532013000
-            atelier-novak: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201"#]]
-        .assert_eq(&bill(|_| {}).await.join("\n"));
-    }
-
-    #[tokio::test]
-    async fn reseller_without_an_address_holds_back_its_customers_alone() {
-        let shown = bill(|world| {
-            let alpine = world.accounts.iter_mut().find(|account| account.handle == "alpine").unwrap();
-            alpine.contact.name = " ".to_owned();
-            alpine.contact.address.city = String::new();
-        });
-        expect_test::expect![[r#"
-            baeckerei-huber: its reseller alpine issues the invoice; add name, city to the contact of alpine and import it
-            hotel-seeblick: its reseller alpine issues the invoice; add name, city to the contact of alpine and import it
-            kanzlei-brandt: NORDSEE-2026-000001 from Nordsee Telefon GmbH DE89370400440532013000
-            spedition-voss: NORDSEE-2026-000002 from Nordsee Telefon GmbH DE89370400440532013000
-            atelier-novak: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201"#]].assert_eq(&shown.await.join("\n"));
-    }
-
-    #[tokio::test]
-    async fn resellers_whose_names_look_alike_number_apart() {
-        let shown = bill(|world| {
-            for account in &mut world.accounts {
-                for (from, to) in [("alpine", "inv"), ("nordsee", "north-of-the-north-sea-telephones")] {
-                    if account.handle == from {
-                        account.handle = to.to_owned();
-                    }
-                    if account.reseller.as_deref() == Some(from) {
-                        account.reseller = Some(to.to_owned());
-                    }
-                }
-            }
-        });
-        expect_test::expect![[r#"
-            baeckerei-huber: INV.1-2026-000001 from Alpine Connect GmbH AT483200000012345864
-            hotel-seeblick: INV.1-2026-000002 from Alpine Connect GmbH AT483200000012345864
-            kanzlei-brandt: NORTH-OF-T.2-2026-000001 from Nordsee Telefon GmbH DE89370400440532013000
-            spedition-voss: NORTH-OF-T.2-2026-000002 from Nordsee Telefon GmbH DE89370400440532013000
-            atelier-novak: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201"#]]
-        .assert_eq(&shown.await.join("\n"));
-    }
-
-    #[track_caller]
-    fn check(covered: &[(u32, u32)], expected: &str) {
-        let days = |first: u32, end: u32| {
-            let day = |day| NaiveDate::from_ymd_opt(2026, 11, day).unwrap();
-            Period::days(day(first), day(end), chrono_tz::Europe::Vienna).unwrap()
-        };
-        let covered = covered.iter().map(|&(first, end)| days(first, end)).map(|span| (span.start, span.end));
-        let shown = match what_remains(days(1, 30), covered) {
-            Remains::Nothing => "nothing".to_owned(),
-            Remains::Period(period) => period.in_words(),
-            Remains::Pieces => "pieces".to_owned(),
-        };
-        assert_eq!(shown, expected);
-    }
-
-    #[test]
-    fn no_day_is_billed_twice_and_none_is_left_out() {
-        check(&[], "1 – 29 November 2026");
-        check(&[(1, 30)], "nothing");
-        check(&[(1, 11)], "11 – 29 November 2026");
-        check(&[(1, 11), (11, 21)], "21 – 29 November 2026");
-        check(&[(11, 21), (1, 11), (21, 30)], "nothing");
-        check(&[(21, 30)], "1 – 20 November 2026");
-        check(&[(1, 5), (21, 30)], "5 – 20 November 2026");
-        check(&[(11, 21)], "pieces");
-        check(&[(1, 5), (11, 21)], "pieces");
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ mod event_writer;
 mod export_files;
 mod failure;
 mod figures;
+mod invoice_mail;
 mod lake_feed;
 mod ledger_stage;
 mod mail_queue;

@@ -14,7 +14,10 @@ use model::{Directory, E164, SubscriberCalling};
 use rating::workbench::{Issue, TariffIds, WorkbenchError, read_tariff};
 use serde::Deserialize;
 use sha2::Sha256;
-use store::{NewAccount, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World};
+use store::{
+    NewAccount, NewBillingTerms, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk,
+    World,
+};
 
 use crate::failure::UserError;
 use crate::toml_file;
@@ -31,6 +34,7 @@ struct WorldFile {
     trunks: Vec<NewTrunk>,
     routes: Vec<NewRoute>,
     profile_limits: Vec<NewProfileLimits>,
+    billing_terms: Vec<NewBillingTerms>,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +113,7 @@ pub(crate) fn read(file: &Path) -> Result<World, UserError> {
         trunks: world.trunks,
         routes: world.routes,
         profile_limits: world.profile_limits,
+        billing_terms: world.billing_terms,
         tariffs,
     };
     check::within(&world).map_err(|wrong| wrong.in_file(file))?;

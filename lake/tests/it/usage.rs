@@ -109,6 +109,31 @@ async fn incoming_fees_are_summed_apart_from_outgoing_calls() {
 }
 
 #[tokio::test]
+async fn call_list_holds_the_calls_that_are_summed_up_oldest_first() {
+    let world = World::new();
+    let lake = world.open();
+    let mut other = call("c", "2026-10-05T08:00:00Z");
+    other.charges = vec![charge(Provider::Customer, 1002, "1")];
+    let calls = vec![
+        call("b", "2026-10-31T23:59:59.999999Z"),
+        call("a", "2026-10-01T00:00:00Z"),
+        call("d", "2026-11-01T00:00:00Z"),
+        unanswered("e", "2026-10-07T00:00:00Z"),
+        other,
+    ];
+    lake.commit(rows(1, calls), world.now).await.unwrap();
+    let (from, to) = (at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z"));
+    let listed = lake.billed_calls(CUSTOMER, from, to).await.unwrap();
+    let starts: Vec<_> = listed.iter().map(|call| call.start_at).collect();
+    assert_eq!(starts, [from, at("2026-10-31T23:59:59.999999Z")]);
+    assert_eq!((listed[0].zone.as_str(), listed[0].cost), ("Germany", dec("0.109708")));
+    assert_eq!((listed[0].destination.as_str(), listed[0].duration_seconds), ("4930555123", dec("131.65")));
+    let summed = lake.usage(CUSTOMER, from, to).await.unwrap();
+    let cost: rust_decimal::Decimal = listed.iter().map(|call| call.cost).sum();
+    assert_eq!((summed[0].calls, summed[0].cost), (2, cost));
+}
+
+#[tokio::test]
 async fn month_without_calls_has_no_lines() {
     let world = World::new();
     assert_eq!(october(&world.open()).await, []);

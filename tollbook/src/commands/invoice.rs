@@ -1,15 +1,18 @@
-//! `tollbook invoice`: billing runs, the list of invoices, their PDFs.
+//! `tollbook invoice`: billing runs, the list of invoices, their PDF and XML, credit notes and corrections.
 
 use std::path::Path;
 
+use anyhow::Context;
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
+use invoicing::{Credited, Invoice, InvoicingError, Profile};
 use lake::Lake;
+use store::{InvoiceKind, Store, StoreError};
 
 use crate::billing::{Outcome, Run, Window, is_billed};
-use crate::cli::InvoiceAction;
+use crate::cli::{InvoiceAction, XmlProfile};
 use crate::clock::Clock;
-use crate::commands::{account_named, print_table};
+use crate::commands::{account_named, invoice_template, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::system::{of_lake, open_store};
@@ -28,7 +31,101 @@ pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::R
         }
         InvoiceAction::List => list(config).await,
         InvoiceAction::Pdf { number, out } => pdf(config, &number, &out).await,
+        InvoiceAction::Xml { number, profile, out } => xml(config, &number, profile, &out).await,
+        InvoiceAction::Credit { number, reason, line, amount } => {
+            let credited = match (line, amount) {
+                (Some(line), Some(net)) => {
+                    let line_idx = line.checked_sub(1).ok_or_else(|| {
+                        UserError::new("--line 0: there is no such line", "the first line is 1")
+                    })?;
+                    Credited::Part { line_idx, net }
+                }
+                (None | Some(_), None | Some(_)) => Credited::Whole,
+            };
+            amend(config, &number, Amendment::Credit(credited), &reason).await
+        }
+        InvoiceAction::Correct { number, reason } => {
+            amend(config, &number, Amendment::Correct, &reason).await
+        }
+        InvoiceAction::Paid { number } => {
+            let store = open_store(config).await?;
+            let invoice = numbered(&store, &number).await?;
+            store.invoice_paid(invoice.id, Clock::start().utc()).await.map_err(of_store)?;
+            println!("{number} is paid: {}", invoice.gross.round_to_minor());
+            Ok(())
+        }
+        InvoiceAction::Template(action) => invoice_template::template(config, action).await,
     }
+}
+
+/// What is done to an invoice that was wrong.
+enum Amendment {
+    Credit(Credited),
+    Correct,
+}
+
+async fn amend(config: &Config, number: &str, amendment: Amendment, reason: &str) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let directory = store.directory().await?;
+    let of = numbered(&store, number).await?;
+    let account = directory
+        .accounts
+        .iter()
+        .find(|account| account.id == of.account)
+        .with_context(|| format!("invoice {number} is for account {}, which is gone", of.account))?;
+    let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
+    let now = Clock::start().utc();
+    let run = Run::prepare(&store, &lake, &directory, now, Window::UpTo(now), false).await?;
+    let kept = match amendment {
+        Amendment::Credit(credited) => run.credit(account, &of, credited, reason).await,
+        Amendment::Correct => run.correct(account, &of, reason).await,
+    };
+    let kept = kept.map_err(of_amendment)?;
+    println!("{}  {}", kept.number, kept.gross.round_to_minor());
+    Ok(())
+}
+
+/// What the invoice does not allow is the user's to mend; the rest is ours.
+fn of_amendment(why: anyhow::Error) -> anyhow::Error {
+    let is_users = matches!(why.downcast_ref(), Some(InvoicingError::Credit { .. }))
+        || why.downcast_ref::<StoreError>().is_some_and(StoreError::is_users);
+    if is_users { UserError::new(format!("{why:#}"), "").into() } else { why }
+}
+
+fn of_store(why: StoreError) -> anyhow::Error {
+    if why.is_users() { UserError::new(why.to_string(), "").into() } else { why.into() }
+}
+
+async fn numbered(store: &Store, number: &str) -> anyhow::Result<store::Invoice> {
+    let invoices = store.invoice_list().await?;
+    Ok(invoices.into_iter().find(|invoice| invoice.number == number).ok_or_else(|| {
+        UserError::new(format!("there is no invoice {number:?}"), "`tollbook invoice list` shows them")
+    })?)
+}
+
+async fn xml(config: &Config, number: &str, profile: XmlProfile, out: &Path) -> anyhow::Result<()> {
+    let profile = match profile {
+        XmlProfile::Xrechnung => Profile::XRechnungUbl,
+        XmlProfile::XrechnungCii => Profile::XRechnungCii,
+        XmlProfile::Peppol => Profile::Peppol,
+        XmlProfile::FacturX => Profile::FacturX,
+    };
+    let store = open_store(config).await?;
+    let invoice = Invoice::from_json(&numbered(&store, number).await?.document)?;
+    let xml = invoicing::to_xml(&invoice, profile).map_err(|why| UserError::new(why.to_string(), ""))?;
+    write_out(out, &xml)
+}
+
+/// Writes what a command was asked for, and says where.
+pub(super) fn write_out(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(out, bytes).map_err(|why| {
+        UserError::new(
+            format!("--out {}: {why}", out.display()),
+            "name a file in a directory that can be written",
+        )
+    })?;
+    println!("{}", out.display());
+    Ok(())
 }
 
 async fn run(
@@ -97,6 +194,8 @@ async fn list(config: &Config) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     let invoices = store.invoice_list().await?;
+    let number_of =
+        |id| invoices.iter().find(|other| other.id == id).map_or("?", |other| other.number.as_str());
     print_table(
         &["number", "account", "period", "net", "tax", "total", "state"],
         invoices.iter().map(|invoice| {
@@ -110,7 +209,13 @@ async fn list(config: &Config) -> anyhow::Result<()> {
                 invoice.net.round_to_minor().amount.to_string(),
                 invoice.tax.round_to_minor().amount.to_string(),
                 invoice.gross.round_to_minor().to_string(),
-                invoice.state.as_str().to_owned(),
+                match invoice.kind {
+                    InvoiceKind::Invoice => invoice.state.as_str().to_owned(),
+                    InvoiceKind::CreditNote { of } => format!("credit note for {}", number_of(of)),
+                    InvoiceKind::Corrected { of } => {
+                        format!("{}, in place of {}", invoice.state.as_str(), number_of(of))
+                    }
+                },
             ]
         }),
         "there are no invoices",
@@ -120,14 +225,7 @@ async fn list(config: &Config) -> anyhow::Result<()> {
 
 async fn pdf(config: &Config, number: &str, out: &Path) -> anyhow::Result<()> {
     let store = open_store(config).await?;
-    let invoices = store.invoice_list().await?;
-    let Some(invoice) = invoices.iter().find(|invoice| invoice.number == number) else {
-        return Err(UserError::new(
-            format!("there is no invoice {number:?}"),
-            "`tollbook invoice list` shows them",
-        )
-        .into());
-    };
+    let invoice = numbered(&store, number).await?;
     let Some(pdf) = store.invoice_pdf(invoice.id).await? else {
         return Err(UserError::new(
             format!("invoice {number} has no PDF yet"),
@@ -135,12 +233,5 @@ async fn pdf(config: &Config, number: &str, out: &Path) -> anyhow::Result<()> {
         )
         .into());
     };
-    std::fs::write(out, pdf).map_err(|why| {
-        UserError::new(
-            format!("--out {}: {why}", out.display()),
-            "name a file in a directory that can be written",
-        )
-    })?;
-    println!("{}", out.display());
-    Ok(())
+    write_out(out, &pdf)
 }

@@ -13,6 +13,7 @@ mod fraud_cases;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod invoice;
+mod invoice_template;
 pub(crate) mod rate;
 pub(crate) mod route;
 pub(crate) mod run;

@@ -68,6 +68,16 @@ pub(super) fn within(world: &World) -> Result<(), Wrong> {
     world.profile_limits.iter().try_for_each(|new| {
         limits(&new.daily, &new.interval, "", || format!("limits of profile {:?}", new.profile))
     })?;
+    let of_terms = |account: &str| match account {
+        "" => "billing terms of the tenant".to_owned(),
+        account => format!("billing terms of {account:?}"),
+    };
+    once(&world.billing_terms, |new| (&new.tenant, &new.account), |(_, account)| of_terms(account))?;
+    for new in &world.billing_terms {
+        if let Err(rule) = new.terms.check() {
+            return wrong(of_terms(&new.account), rule, "correct the key");
+        }
+    }
     world.tenants.iter().try_for_each(|new| handle("tenant", &new.handle))?;
     world.accounts.iter().try_for_each(account)?;
     world.subscribers.iter().try_for_each(subscriber)?;
