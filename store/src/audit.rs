@@ -56,6 +56,7 @@ const TABLES: &[&str] = &[
     "accounts",
     "alert_notes",
     "alerts",
+    "api_tokens",
     "audit_heads",
     "audit_log",
     "balances",

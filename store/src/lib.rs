@@ -9,6 +9,7 @@
 
 mod alert_cases;
 mod alert_mail;
+mod api_tokens;
 mod audit;
 mod billing_terms;
 mod calling;
@@ -32,6 +33,7 @@ mod tariffs;
 mod world;
 
 pub use alert_cases::{AlertCase, AlertNote, RuleRecord};
+pub use api_tokens::ApiToken;
 pub use audit::{AuditEntry, AuditFault};
 pub use billing_terms::TermsBook;
 pub use error::StoreError;

@@ -161,6 +161,15 @@ pub(crate) enum Command {
         #[arg(required = true)]
         numbers: Vec<String>,
     },
+    /// Tokens of programs that use the API.
+    Token {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// What to do.
+        #[command(subcommand)]
+        action: TokenAction,
+    },
     /// Place a test call with the built-in phone and report each step.
     Call(CallArgs),
 }
@@ -509,8 +518,31 @@ pub(crate) enum UserAction {
     Add {
         /// Name.
         name: String,
-        /// operator, finance, fraud or auditor.
+        /// operator, finance, fraud, carrier_relations, analyst or auditor.
         #[arg(long, default_value = "operator")]
         role: String,
+    },
+}
+
+/// Of `tollbook token`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenAction {
+    /// Make a token; it is shown this once.
+    Add {
+        /// What it is for.
+        name: String,
+        /// What it may do: operator, finance, fraud, carrier_relations, analyst or auditor.
+        #[arg(long)]
+        role: String,
+        /// Days until it ends.
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+        days: u32,
+    },
+    /// List all there ever were.
+    List,
+    /// Take one back at once.
+    Revoke {
+        /// Its name.
+        name: String,
     },
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Bus;
-use model::{AccountId, Directory, LedgerAccount};
+use model::{AccountId, Directory};
 use switch::net::SwitchStats;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,11 +29,8 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     loop {
-        let calls_before = figures.borrow().calls_total;
-        match gather(&rooms, &stats, &consumers, calls_before).await {
-            Ok(fresh) => {
-                figures.send_replace(fresh);
-            }
+        match gather(&rooms, &stats, &consumers).await {
+            Ok(fresh) => figures.send_modify(|figures| *figures = fresh.after(figures)),
             Err(why) => warn!(error = format!("{why:#}"), "figures could not be gathered"),
         }
         tokio::select! {
@@ -62,12 +59,7 @@ pub(crate) async fn records_waiting(
     Ok(waiting)
 }
 
-async fn gather(
-    rooms: &Rooms,
-    stats: &SwitchStats,
-    consumers: &[Consumer],
-    calls_before: u64,
-) -> anyhow::Result<Figures> {
+async fn gather(rooms: &Rooms, stats: &SwitchStats, consumers: &[Consumer]) -> anyhow::Result<Figures> {
     let store = &rooms.store;
     let directory = rooms.directory.current();
     let counters = stats.load();
@@ -90,7 +82,6 @@ async fn gather(
         at: rooms.clock.utc().format("%F %T UTC").to_string(),
         calls_active: counters.calls_active,
         calls_total: counters.calls,
-        calls_per_second: counters.calls.saturating_sub(calls_before),
         calls_answered: counters.calls_answered,
         calls_rejected: counters.calls_rejected,
         registrations: counters.contacts_active,
@@ -102,7 +93,7 @@ async fn gather(
             .into_iter()
             .take(ROWS_MAX as usize)
             .map(|balance| BalanceRow {
-                name: name_of(&directory, balance.account),
+                name: web::ledger_name(&directory, balance.account),
                 amount: format!("{:.4}", balance.balance.amount),
                 currency: balance.balance.currency.to_string(),
             })
@@ -142,7 +133,7 @@ async fn gather(
         files: files
             .into_iter()
             .map(|file| FileRow {
-                owner: file.owner,
+                owner: web::owner_name(&directory, &file.owner),
                 name: file.name.rsplit('/').next().unwrap_or_default().to_owned(),
                 md5: match file.state {
                     store::ExportState::Written { md5, .. } => md5,
@@ -150,6 +141,8 @@ async fn gather(
                 },
             })
             .collect(),
+        // What comes of the figures before: `Figures::after`.
+        ..Figures::default()
     })
 }
 
@@ -159,15 +152,4 @@ fn handle_of(directory: &Directory, id: AccountId) -> String {
         .iter()
         .find(|account| account.id == id)
         .map_or_else(|| id.to_string(), |account| account.handle.clone())
-}
-
-fn name_of(directory: &Directory, account: LedgerAccount) -> String {
-    match account {
-        LedgerAccount::Receivable(id) => format!("owed by {}", handle_of(directory, id)),
-        LedgerAccount::Payable(id) => format!("owed to {}", handle_of(directory, id)),
-        LedgerAccount::Revenue(_) => "revenue".to_owned(),
-        LedgerAccount::Sales(id) => format!("sales of {}", handle_of(directory, id)),
-        LedgerAccount::Cost(_) => "cost of carriers".to_owned(),
-        LedgerAccount::Bank(_) => "bank".to_owned(),
-    }
 }

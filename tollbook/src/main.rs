@@ -94,6 +94,9 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Rewrite { installation, set, country, area, numbers } => {
             commands::route::rewrite(&quiet(&installation)?, &set, &country, &area, &numbers).await
         }
+        Command::Token { installation, action } => {
+            commands::token::token(&quiet(&installation)?, action).await
+        }
         Command::Call(args) => commands::call::call(args).await,
     }
 }

@@ -425,8 +425,15 @@ impl System {
             figures,
             self.stop_rest.clone(),
         )));
-        let desk =
-            web::Desk { store: self.rooms.store.clone(), figures: current, clock: self.rooms.clock.shared() };
+        let known = self.rooms.directory.clone();
+        let desk = web::Desk {
+            store: self.rooms.store.clone(),
+            lake: self.lake.clone(),
+            directory: Arc::new(move || known.current()),
+            resubmit_refusal: resubmit::refusal,
+            figures: current,
+            clock: self.rooms.clock.shared(),
+        };
         let serving = web::serve(desk, web_listener, self.stop_rest.clone().cancelled_owned());
         self.tasks.push(tokio::spawn(async move {
             if let Err(why) = serving.await {

@@ -2,43 +2,40 @@
 
 use serde::Serialize;
 
-/// What a role may see. Operations sees everything, and so does an auditor; finance does not see whom the fraud desk watches, and
-/// the fraud desk does not see the books.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub(crate) struct Sees {
-    /// Balances, invoices, CDR files.
-    pub(crate) money: bool,
-    /// Alerts and locks.
-    pub(crate) fraud: bool,
-}
+use crate::role::{Right, Role};
 
-impl Sees {
-    /// An unknown role sees the traffic alone.
-    pub(crate) fn of_role(role: &str) -> Self {
-        match role {
-            "operator" | "auditor" => Self { money: true, fraud: true },
-            "finance" => Self { money: true, fraud: false },
-            "fraud" => Self { money: false, fraud: true },
-            _ => Self::default(),
-        }
-    }
-}
+/// Seconds of calls per second that the chart shows.
+pub const HISTORY_SECONDS: usize = 300;
 
 impl Figures {
-    /// Without what is not for these eyes.
-    pub(crate) fn only(mut self, sees: Sees) -> Self {
-        if !sees.money {
-            (self.balances, self.invoices, self.files) = (Vec::new(), Vec::new(), Vec::new());
+    /// Without what is not for this role's eyes.
+    pub(crate) fn for_role(mut self, role: Role) -> Self {
+        if !role.may(Right::Books) {
+            (self.balances, self.invoices) = (Vec::new(), Vec::new());
         }
-        if !sees.fraud {
+        if !role.may(Right::Files) {
+            self.files = Vec::new();
+        }
+        if !role.may(Right::FraudDesk) {
             (self.alerts, self.locks) = (Vec::new(), Vec::new());
         }
+        self
+    }
+
+    /// The same a second later: `self` becomes the newest, and what it counts joins the history of the one before.
+    #[must_use]
+    pub fn after(mut self, before: &Figures) -> Self {
+        self.calls_per_second = self.calls_total.saturating_sub(before.calls_total);
+        self.history = before.history.clone();
+        self.history.push(self.calls_per_second);
+        let excess = self.history.len().saturating_sub(HISTORY_SECONDS);
+        self.history.drain(..excess);
         self
     }
 }
 
 /// Everything on the front page.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Figures {
     /// When they were gathered, RFC 3339 UTC.
     pub at: String,
@@ -60,6 +57,9 @@ pub struct Figures {
     pub suspended: u64,
     /// Mails not yet handed over.
     pub mails_waiting: u64,
+    /// New calls of each of the last seconds, oldest first; at most [`HISTORY_SECONDS`]. The page draws it once and goes on by itself.
+    #[serde(skip)]
+    pub history: Vec<u64>,
     /// The consumers of the pipeline.
     pub stages: Vec<StageRow>,
     /// Ledger balances, largest first.
@@ -75,7 +75,7 @@ pub struct Figures {
 }
 
 /// One consumer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StageRow {
     /// Its name.
     pub name: String,
@@ -86,7 +86,7 @@ pub struct StageRow {
 }
 
 /// One balance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct BalanceRow {
     /// Ledger account, in people's words.
     pub name: String,
@@ -97,7 +97,7 @@ pub struct BalanceRow {
 }
 
 /// One alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AlertRow {
     /// When.
     pub at: String,
@@ -114,7 +114,7 @@ pub struct AlertRow {
 }
 
 /// One lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct LockRow {
     /// Whose.
     pub account: String,
@@ -127,7 +127,7 @@ pub struct LockRow {
 }
 
 /// One invoice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct InvoiceRow {
     /// For the link to its PDF.
     pub id: i64,
@@ -142,7 +142,7 @@ pub struct InvoiceRow {
 }
 
 /// One CDR file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FileRow {
     /// Whose.
     pub owner: String,
@@ -150,4 +150,20 @@ pub struct FileRow {
     pub name: String,
     /// Its MD5.
     pub md5: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn history_keeps_the_last_seconds() {
+        let mut now = Figures::default();
+        for second in 1..=310 {
+            now = Figures { calls_total: second * 2, ..Figures::default() }.after(&now);
+        }
+        assert_eq!((now.history.len(), now.calls_per_second), (HISTORY_SECONDS, 2));
+        // A switch that began anew counts from nothing.
+        assert_eq!(Figures::default().after(&now).calls_per_second, 0);
+    }
 }

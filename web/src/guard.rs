@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -11,7 +12,8 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::Shared;
-use crate::figures::Sees;
+use crate::refusal::{Problem, Refusal};
+use crate::role::Role;
 
 /// Name of the session cookie. The prefix makes browsers refuse it from another path or host.
 pub(crate) const COOKIE: &str = "tollbook_session";
@@ -27,10 +29,16 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct SignedIn {
     /// User name.
     pub(crate) name: String,
-    /// Role.
-    pub(crate) role: String,
-    /// What the role may see.
-    pub(crate) sees: Sees,
+    /// What it may see and do.
+    pub(crate) role: Role,
+}
+
+impl<S: Sync> FromRequestParts<S> for SignedIn {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        parts.extensions.get::<SignedIn>().cloned().ok_or(Refusal::Unsigned)
+    }
 }
 
 /// What the database keeps of a session token: whoever reads the table cannot sign in with it.
@@ -48,41 +56,54 @@ pub(crate) fn token_of(headers: &HeaderMap) -> Option<&str> {
         .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-/// Lets a request through that carries a live session; others are sent to the sign-in, or told 401 if they ask for data.
+/// Lets a request through that carries a live session, or a token of the API; others are sent to the sign-in, or told 401 if
+/// they ask for data.
 pub(crate) async fn require_session(
     State(shared): State<Arc<Shared>>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    let path = request.uri().path();
+    let wants_data = is_data(path);
     let now: DateTime<Utc> = (shared.desk.clock)().wall;
-    let wants_data = request.uri().path().starts_with("/api/") || request.uri().path() == "/figures";
-    let Some(token) = token_of(request.headers()).map(token_hash) else { return refuse(wants_data) };
-    match shared.desk.store.session_get(&token, now).await {
-        Ok(Some(session)) => {
-            let sees = Sees::of_role(&session.user.role);
-            request.extensions_mut().insert(SignedIn {
-                name: session.user.name,
-                role: session.user.role,
-                sees,
-            });
-            next.run(request).await
-        }
-        Ok(None) => refuse(wants_data),
-        Err(why) => failed(&why),
-    }
+    let store = &shared.desk.store;
+    let user = match bearer_of(request.headers()) {
+        Some(token) if wants_data => store.api_token_user(&token_hash(token), now).await,
+        Some(_) | None => match token_of(request.headers()).map(token_hash) {
+            Some(token) => store.session_get(&token, now).await.map(|session| session.map(|it| it.user)),
+            None => Ok(None),
+        },
+    };
+    let refusal = match user {
+        // A role that this program does not know, from a later version, sees nothing.
+        Ok(Some(user)) => match user.role.parse() {
+            Ok(role) => {
+                request.extensions_mut().insert(SignedIn { name: user.name, role });
+                return next.run(request).await;
+            }
+            Err(_) => Refusal::Forbidden("exist in this version; ask the operator for another"),
+        },
+        Ok(None) if wants_data => Refusal::Unsigned,
+        Ok(None) => return Redirect::to("/sign-in").into_response(),
+        Err(why) => Refusal::failed(why),
+    };
+    if wants_data { Problem::from(refusal).into_response() } else { refusal.into_response() }
 }
 
-fn refuse(wants_data: bool) -> Response {
-    if wants_data {
-        return (StatusCode::UNAUTHORIZED, "sign in first\n").into_response();
-    }
-    Redirect::to("/sign-in").into_response()
+/// Paths that programs ask, not browsers.
+fn is_data(path: &str) -> bool {
+    path.starts_with("/api/") || path == "/figures" || path == "/metrics"
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750, 2.1).
+fn bearer_of(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// A page for a failure of ours; the reason is for the log alone.
 pub(crate) fn failed(why: &dyn std::fmt::Display) -> Response {
-    tracing::error!(error = %why, "request failed");
-    (StatusCode::INTERNAL_SERVER_ERROR, "This did not work; the log says why.\n").into_response()
+    Refusal::failed(why).into_response()
 }
 
 /// Headers for every answer, and the check that a form comes from our own pages.
@@ -96,7 +117,7 @@ pub(crate) async fn harden(request: Request, next: Next) -> Response {
     for (name, value) in [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; frame-src 'self'; object-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // Not "no-referrer": with it a browser says "Origin: null" even to ourselves.

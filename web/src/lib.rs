@@ -1,11 +1,19 @@
-//! HTTP: the console, its sign-in, and the first pieces of the API.
+//! HTTP: the console, its sign-in, and the API.
 //!
 //! In: requests, and the figures the binary gathers once a second. Out: pages, JSON, invoices as PDF. It decides who may see
 //! what; what there is to see comes from the store and the pipeline.
 
-mod console;
+mod api;
+mod assets;
+mod call_search;
 mod figures;
+mod frame;
 mod guard;
+mod masked;
+mod metrics;
+mod pages;
+mod refusal;
+mod role;
 mod sign_in;
 
 use std::future::IntoFuture;
@@ -16,18 +24,27 @@ use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use futures::FutureExt;
-use model::Moment;
-use store::Store;
+use lake::Lake;
+use model::{AccountId, Directory, LedgerAccount, Moment};
+use store::{Store, SuspendedRecord};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use figures::{AlertRow, BalanceRow, Figures, FileRow, InvoiceRow, LockRow, StageRow};
-pub use sign_in::{hash_password, new_password};
+pub use figures::{AlertRow, BalanceRow, Figures, FileRow, HISTORY_SECONDS, InvoiceRow, LockRow, StageRow};
+pub use pages::exchange::owner_name;
+pub use role::{Role, UnknownRole};
+pub use sign_in::{hash_password, new_api_token, new_password};
 
 /// What the console works on.
 pub struct Desk {
-    /// Users, sessions, invoices.
+    /// Users, sessions, and everything that was produced.
     pub store: Store,
+    /// Calls.
+    pub lake: Arc<Lake>,
+    /// What is provisioned, as the running stages know it.
+    pub directory: Arc<dyn Fn() -> Arc<Directory> + Send + Sync>,
+    /// Why sending a suspended record in again would be no use, in words that go on from its name.
+    pub resubmit_refusal: fn(&SuspendedRecord) -> Option<&'static str>,
     /// The latest figures.
     pub figures: watch::Receiver<Figures>,
     /// For the age of sessions.
@@ -48,7 +65,6 @@ pub enum WebError {
 /// What every request shares.
 pub(crate) struct Shared {
     desk: Desk,
-    pages: minijinja::Environment<'static>,
     throttle: sign_in::Throttle,
 }
 
@@ -62,24 +78,54 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), WebError> {
-    let shared = Arc::new(Shared { desk, pages: console::pages(), throttle: sign_in::Throttle::default() });
+    let shared = Arc::new(Shared { desk, throttle: sign_in::Throttle::default() });
     let behind_sign_in = Router::new()
-        .route("/", get(console::page))
-        .route("/figures", get(console::stream))
-        .route("/invoices/{id}/pdf", get(console::invoice_pdf))
-        .route("/api/v1/figures", get(console::figures_json))
+        .route("/", get(pages::live::page))
+        .route("/figures", get(pages::live::stream))
+        .route("/search", get(pages::search::go))
+        .route("/calls", get(pages::calls::page))
+        .route("/calls/{cdr}", get(pages::call::page))
+        .route("/accounts", get(pages::accounts::list))
+        .route("/accounts/{handle}", get(pages::accounts::one))
+        .route("/tariffs", get(pages::tariffs::list))
+        .route("/tariffs/{id}", get(pages::tariffs::one))
+        .route("/fraud", get(pages::fraud_desk::page))
+        .route("/fraud/lock", post(pages::fraud_desk::set_lock))
+        .route("/invoices", get(pages::billing::list))
+        .route("/invoices/{id}", get(pages::billing::one))
+        .route("/invoices/{id}/pdf", get(pages::billing::pdf))
+        .route("/files", get(pages::exchange::page))
+        .route("/sql", get(pages::sql::page))
+        .route("/sql.csv", get(pages::sql::csv))
+        .route("/health", get(pages::health::page))
+        .route("/health/suspense", post(pages::health::act))
+        .route("/metrics", get(metrics::page))
+        .merge(api::routes())
         .layer(from_fn_with_state(shared.clone(), guard::require_session));
     let open = Router::new()
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))
         .route("/sign-out", post(sign_in::leave))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
-        .route("/assets/console.css", get(console::stylesheet))
-        .route("/assets/console.js", get(console::script));
+        .route("/assets/console.css", get(assets::stylesheet))
+        .route("/assets/console.js", get(assets::script));
     let app = open.merge(behind_sign_in).layer(from_fn(guard::harden)).with_state(shared);
     let stop = stop.shared();
     tokio::select! {
         served = axum::serve(listener, app).with_graceful_shutdown(stop.clone()).into_future() => Ok(served?),
         () = guard::patience_after(stop) => Ok(()),
+    }
+}
+
+/// A ledger account in people's words.
+pub fn ledger_name(directory: &Directory, account: LedgerAccount) -> String {
+    let handle = |id: AccountId| pages::handle_of(directory, id);
+    match account {
+        LedgerAccount::Receivable(id) => format!("owed by {}", handle(id)),
+        LedgerAccount::Payable(id) => format!("owed to {}", handle(id)),
+        LedgerAccount::Revenue(_) => "revenue".to_owned(),
+        LedgerAccount::Sales(id) => format!("sales of {}", handle(id)),
+        LedgerAccount::Cost(_) => "cost of carriers".to_owned(),
+        LedgerAccount::Bank(_) => "bank".to_owned(),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use askama::Template;
 use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -33,6 +34,9 @@ const HASHES_AT_ONCE: usize = 2;
 /// Letters of a password that is made up for somebody; about 119 bits.
 const PASSWORD_LETTERS: usize = 20;
 
+/// Letters of a token; about 256 bits.
+const TOKEN_LETTERS: usize = 43;
+
 /// Hashes a password with argon2id and a salt of its own.
 ///
 /// # Errors
@@ -48,6 +52,13 @@ pub fn hash_password(password: &str) -> Result<String, WebError> {
 /// A password nobody can guess.
 pub fn new_password() -> String {
     random_text(PASSWORD_LETTERS)
+}
+
+/// A token for a program that uses the API, and the hash of it that the database keeps.
+pub fn new_api_token() -> (String, String) {
+    let token = random_text(TOKEN_LETTERS);
+    let hash = token_hash(&token);
+    (token, hash)
 }
 
 fn random_text(n_letters: usize) -> String {
@@ -100,16 +111,18 @@ impl Throttle {
 }
 
 /// The form.
-pub(crate) async fn page(State(shared): State<Arc<Shared>>) -> Response {
-    form(&shared, StatusCode::OK, "")
+pub(crate) async fn page() -> Response {
+    form(StatusCode::OK, "")
 }
 
-fn form(shared: &Shared, status: StatusCode, message: &str) -> Response {
-    let page = shared
-        .pages
-        .get_template("sign_in.html")
-        .and_then(|page| page.render(minijinja::context! { message }));
-    match page {
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage<'a> {
+    message: &'a str,
+}
+
+fn form(status: StatusCode, message: &str) -> Response {
+    match (SignInPage { message }).render() {
         Ok(page) => (status, Html(page)).into_response(),
         Err(why) => failed(&why),
     }
@@ -127,7 +140,7 @@ pub(crate) async fn submit(State(shared): State<Arc<Shared>>, Form(given): Form<
     let now = (shared.desk.clock)();
     if let Some(left) = shared.throttle.wait_of(&given.name, now.mono) {
         let message = format!("Too many attempts; try again in {} seconds.", left.as_secs() + 1);
-        return form(&shared, StatusCode::TOO_MANY_REQUESTS, &message);
+        return form(StatusCode::TOO_MANY_REQUESTS, &message);
     }
     let user = match shared.desk.store.user_by_name(&given.name).await {
         Ok(user) => user,
@@ -149,10 +162,10 @@ pub(crate) async fn submit(State(shared): State<Arc<Shared>>, Form(given): Form<
     drop(permit);
     let Some(user) = user.filter(|_| matches) else {
         shared.throttle.failed(&given.name, now.mono);
-        return form(&shared, StatusCode::UNAUTHORIZED, "Name or password is wrong.");
+        return form(StatusCode::UNAUTHORIZED, "Name or password is wrong.");
     };
     shared.throttle.forget(&given.name);
-    let token = random_text(43);
+    let token = random_text(TOKEN_LETTERS);
     let expires = now.wall + SESSION_AGE_MAX;
     if let Err(why) = shared.desk.store.session_create(&token_hash(&token), user.id, now.wall, expires).await
     {

@@ -74,6 +74,7 @@ on_both! {
         mail_is_claimed_by_one_sender_and_comes_back_after_its_lease,
         mail_given_up_stays_in_the_list_and_is_claimed_no_more,
         expired_session_opens_nothing,
+        token_opens_until_it_ends_or_is_taken_back,
         second_user_of_a_name_is_refused,
         altered_audit_entry_is_found,
         cut_off_audit_entry_is_found,

@@ -86,6 +86,26 @@ pub(crate) async fn second_user_of_a_name_is_refused(db: Database) {
     assert_eq!(store.user_by_name("mallory").await.unwrap(), None);
 }
 
+pub(crate) async fn token_opens_until_it_ends_or_is_taken_back(db: Database) {
+    let store = &db.store;
+    store.api_token_create("grafana", "hash-1", "auditor", second(100), "eve", second(1)).await.unwrap();
+    let user = store.api_token_user("hash-1", second(99)).await.unwrap().unwrap();
+    assert_eq!((user.name.as_str(), user.role.as_str()), ("token:grafana", "auditor"));
+    assert_eq!(store.api_token_user("hash-1", second(100)).await.unwrap(), None);
+    assert_eq!(store.api_token_user("hash-2", second(2)).await.unwrap(), None);
+    let again = store.api_token_create("grafana", "hash-3", "operator", second(100), "eve", second(2)).await;
+    assert!(matches!(again, Err(StoreError::Taken { .. })), "{again:?}");
+    store.api_token_revoke("grafana", "eve", second(3)).await.unwrap();
+    assert_eq!(store.api_token_user("hash-1", second(4)).await.unwrap(), None);
+    let twice = store.api_token_revoke("grafana", "eve", second(5)).await;
+    assert!(matches!(twice, Err(StoreError::NotFound { .. })), "{twice:?}");
+    let tokens = store.api_tokens().await.unwrap();
+    assert_eq!((tokens.len(), tokens[0].revoked_at), (1, Some(second(3))));
+    let actions: Vec<String> =
+        store.audit_list(10).await.unwrap().into_iter().map(|entry| entry.action).collect();
+    assert_eq!(actions, ["token revoke", "token add"]);
+}
+
 async fn trail(db: &Database) {
     assert_eq!(db.store.audit_verify().await.unwrap(), None);
     for n in 0..5 {

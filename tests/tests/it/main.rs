@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod console;
 mod crash;
 mod floor_plan;
 mod kills;

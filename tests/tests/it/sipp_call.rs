@@ -13,7 +13,7 @@ use crate::rig::{
 };
 
 /// A carrier's gateway that answers everything.
-fn gateway(at: SocketAddr) -> Running {
+pub(crate) fn gateway(at: SocketAddr) -> Running {
     Running::spawn(
         Command::new("sipp")
             .args(["-sn", "uas", "-nostdin", "-i", &at.ip().to_string(), "-p", &at.port().to_string()])
@@ -23,7 +23,7 @@ fn gateway(at: SocketAddr) -> Running {
 }
 
 /// `n_calls` calls one after the other by `user`, each held for `hold_ms`; sipp checks every message.
-fn calls(
+pub(crate) fn calls(
     made: &Installation,
     scenario_name: &str,
     user: &str,

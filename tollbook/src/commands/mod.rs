@@ -19,6 +19,7 @@ pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod sql;
 pub(crate) mod suspense;
+pub(crate) mod token;
 pub(crate) mod user;
 
 use comfy_table::{ContentArrangement, Table, presets};

@@ -13,19 +13,10 @@ use crate::system::{of_store, open_store};
 /// Shorter passwords are refused.
 const PASSWORD_LETTERS_MIN: usize = 12;
 
-/// Roles there are.
-const ROLES: [&str; 4] = ["operator", "finance", "fraud", "auditor"];
-
 /// Adds a user.
 pub(crate) async fn user(config: &Config, action: UserAction) -> anyhow::Result<()> {
     let UserAction::Add { name, role } = action;
-    if !ROLES.contains(&role.as_str()) {
-        return Err(UserError::new(
-            format!("--role: {role:?} is not a role"),
-            format!("use one of {}", ROLES.join(", ")),
-        )
-        .into());
-    }
+    let role = role_named(&role)?;
     let mut password = String::new();
     if std::io::stdin().is_terminal() {
         // It is seen while it is typed; a pipe keeps it off the screen.
@@ -43,9 +34,14 @@ pub(crate) async fn user(config: &Config, action: UserAction) -> anyhow::Result<
     }
     let store = open_store(config).await?;
     store
-        .user_create(&name, &web::hash_password(password)?, &role, Clock::start().utc())
+        .user_create(&name, &web::hash_password(password)?, role.as_str(), Clock::start().utc())
         .await
         .map_err(of_store)?;
     println!("{name} may sign in as {role}");
     Ok(())
+}
+
+/// The role of this name.
+pub(crate) fn role_named(name: &str) -> Result<web::Role, UserError> {
+    name.parse().map_err(|why: web::UnknownRole| UserError::new(format!("--role: {why}"), ""))
 }

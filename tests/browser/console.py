@@ -1,0 +1,157 @@
+"""Drives the console in a real browser, as its users do: every page at two widths, the main task of each.
+
+Usage: console.py URL USER PASSWORD ACCOUNT. Prints what it did; ends with 1 and the reason at the first thing out of order.
+"""
+
+import sys
+import tempfile
+import time
+
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+PATIENCE_SECONDS = 60
+
+
+def browser(width, profile):
+    options = Options()
+    for flag in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+    # A window is never narrower than some 500 pixels; a page can be.
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    return driver
+
+
+def until(driver, what, is_so):
+    WebDriverWait(driver, PATIENCE_SECONDS, poll_frequency=0.1).until(lambda _: is_so(), what)
+
+
+def text(driver):
+    return driver.find_element(By.TAG_NAME, "body").text
+
+
+def calm(driver, page):
+    """No error on the console, nothing wider than the window, every control named."""
+    errors = [entry["message"] for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    assert not errors, f"{page}: {errors}"
+    assert not driver.execute_script("return document.documentElement.scrollWidth > innerWidth"), f"{page} is too wide"
+    unnamed = driver.execute_script(
+        "return [...document.querySelectorAll('input:not([type=hidden]), select, textarea')]"
+        ".filter((it) => !it.labels.length && !it.ariaLabel).map((it) => it.outerHTML)"
+    )
+    assert not unnamed, f"{page}: controls without a name: {unnamed}"
+
+
+def go(driver, url, page, *words):
+    driver.get(url + page)
+    seen = text(driver)
+    for word in words:
+        assert word in seen, f"{page} does not say {word!r}:\n{seen}"
+    calm(driver, page)
+
+
+def sign_in(driver, url, user, password):
+    driver.get(url + "/calls")
+    assert driver.current_url.endswith("/sign-in"), driver.current_url
+    driver.find_element(By.NAME, "name").send_keys(user)
+    driver.find_element(By.NAME, "password").send_keys(password, Keys.ENTER)
+    until(driver, "signed in", lambda: driver.current_url == url + "/")
+
+
+def find(driver, what):
+    """By the keyboard alone."""
+    driver.find_element(By.TAG_NAME, "body").send_keys("/")
+    driver.switch_to.active_element.send_keys(what, Keys.ENTER)
+
+
+def tour(driver, url, account):
+    go(driver, url, "/", "Live", "mediator", "lake")
+    first = driver.find_element(By.ID, "at").text
+    until(driver, "the figures move", lambda: driver.find_element(By.ID, "at").text != first)
+    calm(driver, "/ live")
+
+    go(driver, url, "/calls", account)
+    Select(driver.find_element(By.NAME, "status")).select_by_visible_text("ok")
+    driver.find_element(By.CSS_SELECTOR, ".filters button").click()
+    until(driver, "answered calls are listed", lambda: "status=ok" in driver.current_url)
+    rows = driver.find_elements(By.CSS_SELECTOR, "tbody tr")
+    assert rows and all(" ok" in row.text for row in rows), [row.text for row in rows]
+    cdr = driver.find_element(By.CSS_SELECTOR, "tbody a").get_attribute("href").rsplit("/", 1)[1]
+    go(driver, url, f"/calls/{cdr}", "Routes tried", "Price, step by step", "first 60 s", "Posted")
+    go(driver, url, "/calls?number=abc", "43660555123")
+
+    find(driver, cdr)
+    until(driver, "the CDR is found", lambda: driver.current_url.endswith(f"/calls/{cdr}"))
+    find(driver, account)
+    until(driver, "the account is found", lambda: driver.current_url.endswith(f"/accounts/{account}"))
+    go(driver, url, f"/accounts/{account}", "Balance", "Subscribers", "Calls at once")
+    go(driver, url, "/accounts?q=no-such-thing", "No account is like this")
+    go(driver, url, "/tariffs", "in force")
+    driver.find_element(By.CSS_SELECTOR, "tbody a").click()
+    driver.find_element(By.CSS_SELECTOR, ".filters [name=q]").send_keys("4930", Keys.ENTER)
+    until(driver, "fees of a number", lambda: "q=4930" in driver.current_url)
+    prefixes = [row.find_element(By.TAG_NAME, "td").text for row in driver.find_elements(By.CSS_SELECTOR, "tbody tr")]
+    assert prefixes and all("4930".startswith(prefix) or prefix.startswith("4930") for prefix in prefixes), prefixes
+    calm(driver, "a tariff")
+
+    go(driver, url, "/fraud", "Locks in force")
+    driver.find_element(By.NAME, "account").send_keys(account)
+    driver.find_element(By.NAME, "reason").send_keys("seen by the console's test")
+    driver.find_element(By.CSS_SELECTOR, ".filters button").click()
+    until(driver, "it is locked", lambda: f"{account} is locked (outgoing)" in text(driver))
+    calm(driver, "a lock set")
+    row = next(row for row in driver.find_elements(By.CSS_SELECTOR, "tbody tr") if row.text.startswith(account))
+    assert "seen by the console's test" in row.text, row.text
+    row.find_element(By.NAME, "reason").send_keys("the test is over", Keys.ENTER)
+    until(driver, "it is unlocked", lambda: f"{account} is unlocked" in text(driver))
+
+    go(driver, url, "/invoices", "Total")
+    driver.find_element(By.CSS_SELECTOR, "tbody a").click()
+    until(driver, "an invoice", lambda: "Open the PDF by itself" in text(driver))
+    assert driver.find_elements(By.CSS_SELECTOR, "iframe.pdf")
+    go(driver, url, "/files", "CDR files", "system")
+    go(driver, url, "/sql", "Revenue and margin by zone")
+    box = driver.find_element(By.TAG_NAME, "textarea")
+    box.clear()
+    box.send_keys("select count(*) as n from calls", Keys.CONTROL + Keys.ENTER)
+    until(driver, "an answer", lambda: "1 rows" in text(driver))
+    calm(driver, "an answer")
+    go(driver, url, "/sql?q=select+nothing+from+calls", "nothing")
+    go(driver, url, "/sql?q=drop+table+calls", "read")
+    go(driver, url, "/health", "What people changed", "the test is over")
+
+
+def main():
+    url, user, password, account = sys.argv[1:]
+    url = url.rstrip("/")
+    for width in (1280, 390):
+        with tempfile.TemporaryDirectory() as profile:
+            began = time.monotonic()
+            driver = browser(width, profile)
+            try:
+                sign_in(driver, url, user, password)
+                tour(driver, url, account)
+                driver.find_element(By.CSS_SELECTOR, ".leave button").click()
+                until(driver, "signed out", lambda: driver.current_url.endswith("/sign-in"))
+            except BaseException:
+                driver.save_screenshot(f"{tempfile.gettempdir()}/tollbook-console-{width}.png")
+                print(f"at {driver.current_url}", file=sys.stderr)
+                raise
+            finally:
+                driver.quit()
+            print(f"{width} pixels: every page in order, {time.monotonic() - began:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

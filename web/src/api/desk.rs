@@ -1,0 +1,247 @@
+//! Figures, the books, suspense, and the trail of changes.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use crate::Shared;
+use crate::api::{AfterId, Body, Limit, Page, Path, Query, instant};
+use crate::figures::Figures;
+use crate::guard::SignedIn;
+use crate::pages::handle_of;
+use crate::pages::health::settle as settle_record;
+use crate::refusal::{Problem, require};
+use crate::role::Right;
+
+/// The figures of the front page, as gathered in the last second.
+#[utoipa::path(get, path = "/api/v1/figures", tag = "desk", responses(
+    (status = 200, description = "the figures", body = Figures),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn figures(State(shared): State<Arc<Shared>>, user: SignedIn) -> Json<Figures> {
+    Json(shared.desk.figures.borrow().clone().for_role(user.role))
+}
+
+/// A balance of the ledger.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct BalanceItem {
+    /// Ledger account, such as `receivable:7`.
+    ledger_account: String,
+    /// In people's words.
+    name: String,
+    /// Debits minus credits.
+    balance: String,
+    currency: String,
+}
+
+/// All balances, by ledger account.
+#[utoipa::path(get, path = "/api/v1/balances", tag = "desk", responses(
+    (status = 200, description = "balances", body = Page<BalanceItem>),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn balances(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+) -> Result<Json<Page<BalanceItem>>, Problem> {
+    require(&user, Right::Books, "see balances")?;
+    let directory = (shared.desk.directory)();
+    let items = shared
+        .desk
+        .store
+        .balances()
+        .await?
+        .into_iter()
+        .map(|balance| BalanceItem {
+            ledger_account: balance.account.to_string(),
+            name: crate::ledger_name(&directory, balance.account),
+            balance: balance.balance.amount.to_string(),
+            currency: balance.balance.currency.to_string(),
+        })
+        .collect();
+    Ok(Json(Page { items, next: None }))
+}
+
+/// An invoice. Its PDF is at `/invoices/{id}/pdf`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct InvoiceItem {
+    id: i64,
+    number: String,
+    account: String,
+    /// First instant of the period.
+    period_start: String,
+    /// End of the period, exclusive.
+    period_end: String,
+    net: String,
+    tax: String,
+    gross: String,
+    currency: String,
+    state: String,
+    issued_at: String,
+    has_pdf: bool,
+}
+
+/// Invoices, by id.
+#[utoipa::path(get, path = "/api/v1/invoices", tag = "desk", params(Limit, AfterId), responses(
+    (status = 200, description = "a page of invoices", body = Page<InvoiceItem>),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn invoices(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    Query(limit): Query<Limit>,
+    Query(place): Query<AfterId>,
+) -> Result<Json<Page<InvoiceItem>>, Problem> {
+    require(&user, Right::Books, "see invoices")?;
+    let directory = (shared.desk.directory)();
+    let after = place.after;
+    let mut found = shared.desk.store.invoice_list().await?;
+    found.retain(|invoice| invoice.id.0 > after);
+    found.sort_unstable_by_key(|invoice| invoice.id.0);
+    let items = found.into_iter().map(|invoice| InvoiceItem {
+        id: invoice.id.0,
+        number: invoice.number,
+        account: handle_of(&directory, invoice.account),
+        period_start: instant(invoice.period_start),
+        period_end: instant(invoice.period_end),
+        net: invoice.net.amount.to_string(),
+        tax: invoice.tax.amount.to_string(),
+        gross: invoice.gross.amount.to_string(),
+        currency: invoice.gross.currency.to_string(),
+        state: invoice.state.as_str().to_owned(),
+        issued_at: instant(invoice.issued_at),
+        has_pdf: invoice.has_pdf,
+    });
+    Ok(Json(Page::of(items, limit.get()?, |item| item.id.to_string())))
+}
+
+/// A record that could not be processed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct SuspendedItem {
+    id: i64,
+    since: String,
+    account: String,
+    stage: String,
+    /// Stable code; docs/errors.md explains it.
+    code: String,
+    message: String,
+    /// What would have to change.
+    retry: String,
+    /// Its CDR, if it has one.
+    cdr: Option<String>,
+    /// It is asked to be sent in again.
+    requested: bool,
+}
+
+/// Open suspended records, oldest first.
+#[utoipa::path(get, path = "/api/v1/suspense", tag = "desk", params(Limit, AfterId), responses(
+    (status = 200, description = "a page of records", body = Page<SuspendedItem>),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn suspense(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    Query(limit): Query<Limit>,
+    Query(place): Query<AfterId>,
+) -> Result<Json<Page<SuspendedItem>>, Problem> {
+    require(&user, Right::Suspense, "see suspended records")?;
+    let directory = (shared.desk.directory)();
+    let limit = limit.get()?;
+    // One more than shown tells whether there is a next page.
+    let asked = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+    let records = shared.desk.store.suspense_list(place.after, asked).await?;
+    let items = records.into_iter().map(|record| SuspendedItem {
+        id: record.id,
+        since: instant(record.created_at),
+        account: handle_of(&directory, record.suspended.account),
+        stage: record.stage,
+        code: record.suspended.code,
+        message: record.suspended.message,
+        retry: record.suspended.retry.to_string(),
+        cdr: record.suspended.cdr.map(|cdr| cdr.to_string()),
+        requested: record.resubmit_seq.is_some(),
+    });
+    Ok(Json(Page::of(items, limit, |item| item.id.to_string())))
+}
+
+/// What is to become of a suspended record.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settlement {
+    /// resubmit or discard.
+    #[schema(pattern = "^(resubmit|discard)$")]
+    action: String,
+    /// Why it is discarded; needed for that alone.
+    #[serde(default)]
+    reason: String,
+}
+
+/// What was done.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Done {
+    /// In a sentence.
+    done: String,
+}
+
+/// Sends a suspended record in again, or gives it up. A second order for the same record is refused with 409.
+#[utoipa::path(post, path = "/api/v1/suspense/{id}", tag = "desk", params(
+    ("id" = i64, Path, description = "the record"),
+), request_body = Settlement, responses(
+    (status = 200, description = "done", body = Done),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn settle(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    Path(id): Path<i64>,
+    Body(order): Body<Settlement>,
+) -> Result<Json<Done>, Problem> {
+    let done = settle_record(&shared, &user, id, &order.action, &order.reason).await?;
+    Ok(Json(Done { done }))
+}
+
+/// One change that somebody made.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ChangeItem {
+    id: i64,
+    at: String,
+    /// User, `token:NAME` or `command line`.
+    actor: String,
+    action: String,
+    object: String,
+    before: String,
+    after: String,
+    /// Over the entry and the hash before it; `tollbook audit` verifies the chain.
+    hash: String,
+}
+
+/// The latest changes, newest first; 1000 at most.
+#[utoipa::path(get, path = "/api/v1/changes", tag = "desk", responses(
+    (status = 200, description = "changes", body = Page<ChangeItem>),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn changes(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+) -> Result<Json<Page<ChangeItem>>, Problem> {
+    require(&user, Right::Suspense, "see the trail of changes")?;
+    let items = shared
+        .desk
+        .store
+        .audit_list(1_000)
+        .await?
+        .into_iter()
+        .map(|entry| ChangeItem {
+            id: entry.id,
+            at: instant(entry.at),
+            actor: entry.actor,
+            action: entry.action,
+            object: entry.object,
+            before: entry.before,
+            after: entry.after,
+            hash: entry.hash,
+        })
+        .collect();
+    Ok(Json(Page { items, next: None }))
+}

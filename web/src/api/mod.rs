@@ -1,0 +1,205 @@
+//! The API for programs: `/api/v1`, JSON, described by itself at `/api/v1/openapi.json` (OpenAPI 3.1, made from this code).
+//!
+//! In: a session of the console, or `Authorization: Bearer` with a token. Out: what the role may see; refusals as problem
+//! details (RFC 9457). Lists come in pages: `items`, and `next` for the query parameter `after` while there is more.
+
+mod desk;
+mod exchange;
+mod fraud;
+mod provisioning;
+mod traffic;
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::Shared;
+use crate::guard::COOKIE;
+use crate::refusal::{Problem, Refusal};
+
+/// Items of a page unless told otherwise.
+const LIMIT: usize = 100;
+
+/// And at most.
+const LIMIT_MAX: usize = 1_000;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tollbook",
+        version = "1",
+        description = "Calls, prices, accounts, tariffs, locks, invoices and CDR files of a Tollbook installation. \
+                       Times are RFC 3339 in UTC, amounts decimals as text, telephone numbers E.164 digits. \
+                       What the role may not see is absent; telephone numbers are masked for roles without the right to them.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    modifiers(&Security),
+    security(("token" = []), ("session" = []))
+)]
+struct Description;
+
+/// How a program says who it is.
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("made by `tollbook token add NAME --role ROLE`"))
+            .build();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        components
+            .add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(COOKIE))));
+    }
+}
+
+/// Every resource. The description is made of the same list.
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(desk::figures))
+        .routes(routes!(traffic::calls))
+        .routes(routes!(traffic::call))
+        .routes(routes!(provisioning::accounts))
+        .routes(routes!(provisioning::account))
+        .routes(routes!(provisioning::subscribers))
+        .routes(routes!(provisioning::trunks))
+        .routes(routes!(provisioning::tariffs))
+        .routes(routes!(provisioning::fees))
+        .routes(routes!(fraud::alerts))
+        .routes(routes!(fraud::locks))
+        .routes(routes!(fraud::put_lock))
+        .routes(routes!(desk::balances))
+        .routes(routes!(desk::invoices))
+        .routes(routes!(desk::suspense))
+        .routes(routes!(desk::settle))
+        .routes(routes!(desk::changes))
+        .routes(routes!(exchange::files))
+        .split_for_parts();
+    let description: Arc<str> = description.to_json().unwrap_or_default().into();
+    router
+        .route(
+            "/api/v1/openapi.json",
+            axum::routing::get(move || {
+                let description = description.to_string();
+                async move { ([(axum::http::header::CONTENT_TYPE, "application/json")], description) }
+            }),
+        )
+        .fallback(no_such_resource)
+}
+
+/// Whatever else is asked below the console: a problem for programs, a page for people.
+async fn no_such_resource(uri: axum::http::Uri) -> axum::response::Response {
+    use axum::response::IntoResponse;
+    let refusal = Refusal::NotFound(format!("there is nothing at {}", uri.path()));
+    if uri.path().starts_with("/api/") {
+        Problem::from(refusal).into_response()
+    } else {
+        refusal.into_response()
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Page<T> {
+    /// The items, in the list's order.
+    items: Vec<T>,
+    /// For the query parameter `after`, to get the next page; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The first `limit` of `items`, which come after the place already; `key` names the place of one.
+    fn of(items: impl Iterator<Item = T>, limit: usize, key: impl Fn(&T) -> String) -> Self {
+        let mut items: Vec<T> = items.take(limit + 1).collect();
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| has_more).map(key);
+        Self { items, next }
+    }
+}
+
+/// How long the pages of a list are.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub(crate) struct Limit {
+    /// Items of the page, 1 to 1000; 100 if absent.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+impl Limit {
+    fn get(&self) -> Result<usize, Refusal> {
+        let limit = self.limit.unwrap_or(LIMIT);
+        if (1..=LIMIT_MAX).contains(&limit) {
+            Ok(limit)
+        } else {
+            Err(Refusal::Invalid(format!("limit: {limit} is not 1 to {LIMIT_MAX}")))
+        }
+    }
+}
+
+/// Where a page begins, in a list by id.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub(crate) struct AfterId {
+    /// The page begins behind this id: `next` of the page before.
+    after: i64,
+}
+
+/// Where a page begins, in a list by handle.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub(crate) struct AfterHandle {
+    /// The page begins behind this handle: `next` of the page before.
+    after: String,
+}
+
+/// The query string; what is wrong with it is told as a problem.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(Problem))]
+pub(crate) struct Query<T>(pub(crate) T);
+
+/// A part of the path.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Problem))]
+pub(crate) struct Path<T>(pub(crate) T);
+
+/// A JSON body.
+#[derive(FromRequest)]
+#[from_request(via(Json), rejection(Problem))]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl From<QueryRejection> for Problem {
+    fn from(why: QueryRejection) -> Self {
+        Refusal::Invalid(why.body_text()).into()
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(why: PathRejection) -> Self {
+        Refusal::NotFound(why.body_text()).into()
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(why: JsonRejection) -> Self {
+        Refusal::Invalid(why.body_text()).into()
+    }
+}
+
+/// A time for programs: RFC 3339, UTC, microseconds.
+fn instant(at: chrono::DateTime<chrono::Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+}

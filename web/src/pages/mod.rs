@@ -1,0 +1,29 @@
+//! The pages of the console: one file a page.
+
+pub(crate) mod accounts;
+pub(crate) mod billing;
+pub(crate) mod call;
+pub(crate) mod calls;
+pub(crate) mod exchange;
+pub(crate) mod fraud_desk;
+pub(crate) mod health;
+pub(crate) mod live;
+pub(crate) mod search;
+pub(crate) mod sql;
+pub(crate) mod tariffs;
+
+use chrono::{DateTime, Utc};
+use model::{AccountId, Directory};
+
+/// A time for people: UTC, to the second.
+pub(crate) fn when(at: DateTime<Utc>) -> String {
+    at.format("%F %T").to_string()
+}
+
+/// The handle of an account; its id where it is gone, and nothing for nobody.
+pub(crate) fn handle_of(directory: &Directory, id: AccountId) -> String {
+    directory.accounts.iter().find(|account| account.id == id).map_or_else(
+        || if id == AccountId::NOBODY { String::new() } else { id.to_string() },
+        |account| account.handle.clone(),
+    )
+}

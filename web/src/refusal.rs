@@ -1,0 +1,137 @@
+//! Requests that get no page: why, as a page for people and as problem details (RFC 9457) for programs.
+
+use askama::Template;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde::Serialize;
+
+use crate::guard::SignedIn;
+use crate::role::Right;
+
+/// Why a request was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// Nobody signed in.
+    #[error("sign in first")]
+    Unsigned,
+    /// The role does not have the right.
+    #[error("your role does not {0}")]
+    Forbidden(&'static str),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// What was asked makes no sense; says what would.
+    #[error("{0}")]
+    Invalid(String),
+    /// It is not as it was when the request was made.
+    #[error("{0}")]
+    Conflict(String),
+    /// Ours; the reason is for the log alone.
+    #[error("this did not work; the log says why")]
+    Failed,
+}
+
+impl Refusal {
+    /// A failure of ours, with its reason in the log.
+    pub(crate) fn failed(why: impl std::fmt::Display) -> Self {
+        tracing::error!(error = %why, "request failed");
+        Refusal::Failed
+    }
+
+    pub(crate) const fn status(&self) -> StatusCode {
+        match self {
+            Refusal::Unsigned => StatusCode::UNAUTHORIZED,
+            Refusal::Forbidden(_) => StatusCode::FORBIDDEN,
+            Refusal::NotFound(_) => StatusCode::NOT_FOUND,
+            Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Conflict(_) => StatusCode::CONFLICT,
+            Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<store::StoreError> for Refusal {
+    fn from(why: store::StoreError) -> Self {
+        if why.is_users() { Refusal::Invalid(why.to_string()) } else { Refusal::failed(why) }
+    }
+}
+
+impl From<lake::LakeError> for Refusal {
+    fn from(why: lake::LakeError) -> Self {
+        if why.is_users_input() { Refusal::Invalid(why.to_string()) } else { Refusal::failed(why) }
+    }
+}
+
+impl From<askama::Error> for Refusal {
+    fn from(why: askama::Error) -> Self {
+        Refusal::failed(why)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "refusal.html")]
+struct RefusalPage<'a> {
+    status: StatusCode,
+    why: &'a str,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let why = self.to_string();
+        let status = self.status();
+        match (RefusalPage { status, why: &why }).render() {
+            Ok(page) => (status, Html(page)).into_response(),
+            Err(_) => (status, why).into_response(),
+        }
+    }
+}
+
+/// A refusal as `application/problem+json`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Problem {
+    /// `about:blank`: the status says it all (RFC 9457, 4.2.1).
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong, and what to do.
+    detail: String,
+}
+
+impl From<Refusal> for Problem {
+    fn from(why: Refusal) -> Self {
+        let status = why.status();
+        Self {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("error"),
+            status: status.as_u16(),
+            detail: why.to_string(),
+        }
+    }
+}
+
+impl From<store::StoreError> for Problem {
+    fn from(why: store::StoreError) -> Self {
+        Refusal::from(why).into()
+    }
+}
+
+impl From<lake::LakeError> for Problem {
+    fn from(why: lake::LakeError) -> Self {
+        Refusal::from(why).into()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+    }
+}
+
+/// Lets `user` on only with `right`; `what` goes on from "your role does not".
+pub(crate) fn require(user: &SignedIn, right: Right, what: &'static str) -> Result<(), Refusal> {
+    if user.role.may(right) { Ok(()) } else { Err(Refusal::Forbidden(what)) }
+}

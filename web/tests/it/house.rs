@@ -1,0 +1,166 @@
+//! The console on a free port, over a real database and a real lake; plain HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::DateTime;
+use lake::{Lake, LakeConfig, LaneRows};
+use model::{Moment, RatedCdr};
+use store::{LaneCommit, Store, StoreEffect, World};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use web::{AlertRow, BalanceRow, Desk, Figures};
+
+/// Everybody's.
+const PASSWORD: &str = "correct horse battery";
+
+pub(crate) struct House {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) serving: tokio::task::JoinHandle<Result<(), web::WebError>>,
+    pub(crate) store: Store,
+    _figures: watch::Sender<Figures>,
+    _dir: tempfile::TempDir,
+}
+
+impl House {
+    pub(crate) async fn with_roles(roles: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
+        let hash = web::hash_password(PASSWORD).unwrap();
+        for role in roles {
+            store.user_create(role, &hash, role, DateTime::UNIX_EPOCH).await.unwrap();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let figures = Figures {
+            calls_active: 7,
+            balances: vec![BalanceRow {
+                name: "owed by acme".into(),
+                amount: "1".into(),
+                currency: "EUR".into(),
+            }],
+            alerts: vec![AlertRow {
+                at: String::new(),
+                account: "watched<script>".into(),
+                rule: String::new(),
+                value: String::new(),
+                limit: String::new(),
+                lock: String::new(),
+            }],
+            ..Figures::default()
+        };
+        let (sender, current) = watch::channel(figures);
+        let clock = Arc::new(|| Moment { wall: DateTime::UNIX_EPOCH, mono: Duration::ZERO });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let lake = Arc::new(
+            Lake::open(LakeConfig { dir: dir.path().join("lake"), ..LakeConfig::default() }).unwrap(),
+        );
+        store.import(&world(), DateTime::UNIX_EPOCH, "test").await.unwrap();
+        keep(&store, &lake).await;
+        let directory = Arc::new(store.directory().await.unwrap());
+        let desk = Desk {
+            store: store.clone(),
+            lake,
+            directory: Arc::new(move || directory.clone()),
+            resubmit_refusal: |_| None,
+            figures: current,
+            clock,
+        };
+        let serving = tokio::spawn(web::serve(desk, listener, async move { drop(stopped.await) }));
+        Self { address, store, stop: Some(stop), serving, _figures: sender, _dir: dir }
+    }
+
+    /// The answer to one request, headers and all.
+    pub(crate) async fn ask(&self, request: &str, headers: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let text = format!(
+            "{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+            self.address,
+            body.len()
+        );
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    pub(crate) async fn sign_in(&self, name: &str, headers: &str) -> String {
+        let form = format!("name={name}&password={}", PASSWORD.replace(' ', "+"));
+        let headers = format!("Content-Type: application/x-www-form-urlencoded\r\n{headers}");
+        self.ask("POST /sign-in", &headers, &form).await
+    }
+
+    pub(crate) async fn cookie_of(&self, name: &str) -> String {
+        let answer = self.sign_in(name, "").await;
+        let line = answer
+            .lines()
+            .find(|line| line.starts_with("set-cookie: "))
+            .unwrap_or_else(|| panic!("{answer}"));
+        assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
+        format!("Cookie: {}\r\n", line["set-cookie: ".len()..].split(';').next().unwrap())
+    }
+}
+
+/// The code of an answer.
+pub(crate) fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or_default()
+}
+
+/// What follows its headers.
+pub(crate) fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default()
+}
+
+/// One customer, one carrier.
+fn world() -> World {
+    let text = r#"
+        tenants = [{ handle = "t", contact = { name = "T" } }]
+        [[accounts]]
+        handle = "acme"
+        contact = { name = "Acme <Ltd>", email = "a@acme.example" }
+        [[accounts]]
+        handle = "carrier"
+        kind = "carrier"
+        contact = { name = "Carrier" }
+    "#;
+    toml::from_str(text).unwrap()
+}
+
+/// A rated call, as the bus keeps one, with what a carrier is owed for it.
+pub(crate) fn rated_call() -> RatedCdr {
+    let bytes = include_bytes!("../../../model/tests/golden/v1/rated.bin");
+    match model::wire::decode(bytes).unwrap().body {
+        model::Body::Rated(mut rated) => {
+            let mut owed = rated.charges[0].clone();
+            owed.provider = model::Provider::Carrier;
+            owed.cost = "0.012345".parse().unwrap();
+            rated.charges.push(owed);
+            rated
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The call is in the lake, and kept with its evidence.
+async fn keep(store: &Store, lake: &Lake) {
+    let rated = rated_call();
+    let export = StoreEffect::Export {
+        owner: "system".to_owned(),
+        cdr: rated.cdr.id,
+        revision: rated.cdr.revision,
+        payload: model::wire::encode_rated(&rated),
+    };
+    let commit = LaneCommit {
+        partition: 0,
+        expected: 0,
+        position: 1,
+        watermarks: Vec::new(),
+        changes: Vec::new(),
+        effects: vec![export],
+    };
+    store.commit("exports", vec![commit]).await.unwrap();
+    let rows = LaneRows { partition: 0, position: 1, watermarks: Vec::new(), rows: vec![rated] };
+    lake.commit(vec![rows], DateTime::UNIX_EPOCH).await.unwrap();
+}

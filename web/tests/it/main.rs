@@ -1,0 +1,8 @@
+//! The console and the API as a browser and a program meet them: a real server on a free port, a real database, plain HTTP.
+
+#![allow(clippy::unwrap_used, reason = "what a test cannot do ends it")]
+
+mod api;
+mod house;
+mod roles;
+mod sign_in;

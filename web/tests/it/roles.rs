@@ -1,0 +1,179 @@
+//! Every role at every page: what it may open, and what it may read there.
+
+use expect_test::expect;
+
+use crate::house::{House, body, rated_call, status};
+
+const ROLES: [&str; 7] =
+    ["operator", "finance", "fraud", "carrier_relations", "analyst", "auditor", "from_a_later_version"];
+
+#[tokio::test]
+async fn every_role_opens_its_own_pages_and_no_other() {
+    let house = House::with_roles(&ROLES).await;
+    let pages = [
+        "/",
+        "/calls",
+        "/accounts",
+        "/accounts/acme",
+        "/tariffs",
+        "/fraud",
+        "/invoices",
+        "/invoices/1/pdf",
+        "/files",
+        "/sql",
+        "/sql.csv?q=select+1",
+        "/health",
+        "/metrics",
+        "/api/v1/figures",
+        "/api/v1/calls",
+        "/api/v1/accounts",
+        "/api/v1/subscribers",
+        "/api/v1/trunks",
+        "/api/v1/tariffs",
+        "/api/v1/alerts",
+        "/api/v1/locks",
+        "/api/v1/balances",
+        "/api/v1/invoices",
+        "/api/v1/suspense",
+        "/api/v1/changes",
+        "/api/v1/files",
+        "/api/v1/openapi.json",
+    ];
+    let mut seen = format!("{:24}", "");
+    let mut cookies = Vec::new();
+    for role in ROLES {
+        seen.push_str(&format!(" {:>8}", role.chars().take(8).collect::<String>()));
+        cookies.push(house.cookie_of(role).await);
+    }
+    seen.push('\n');
+    for page in pages {
+        seen.push_str(&format!("{page:24}"));
+        for cookie in &cookies {
+            let answer = house.ask(&format!("GET {page}"), cookie, "").await;
+            seen.push_str(&format!(" {:>8}", status(&answer)));
+        }
+        seen.push('\n');
+    }
+    expect![[r#"
+                                 operator  finance    fraud carrier_  analyst  auditor from_a_l
+        /                             200      200      200      200      200      200      403
+        /calls                        200      200      200      200      200      200      403
+        /accounts                     200      200      403      403      403      200      403
+        /accounts/acme                200      200      403      403      403      200      403
+        /tariffs                      200      200      403      403      403      200      403
+        /fraud                        200      403      200      403      403      200      403
+        /invoices                     200      200      403      403      403      200      403
+        /invoices/1/pdf               404      404      403      403      403      404      403
+        /files                        200      200      403      200      403      200      403
+        /sql                          200      200      403      403      403      200      403
+        /sql.csv?q=select+1           200      200      403      403      403      200      403
+        /health                       200      200      200      200      200      200      403
+        /metrics                      200      200      200      200      200      200      403
+        /api/v1/figures               200      200      200      200      200      200      403
+        /api/v1/calls                 200      200      200      200      200      200      403
+        /api/v1/accounts              200      200      403      403      403      200      403
+        /api/v1/subscribers           200      200      403      403      403      200      403
+        /api/v1/trunks                200      200      403      403      403      200      403
+        /api/v1/tariffs               200      200      403      403      403      200      403
+        /api/v1/alerts                200      403      200      403      403      200      403
+        /api/v1/locks                 200      403      200      403      403      200      403
+        /api/v1/balances              200      200      403      403      403      200      403
+        /api/v1/invoices              200      200      403      403      403      200      403
+        /api/v1/suspense              200      200      403      403      403      200      403
+        /api/v1/changes               200      200      403      403      403      200      403
+        /api/v1/files                 200      200      403      200      403      200      403
+        /api/v1/openapi.json          200      200      200      200      200      200      403
+    "#]]
+    .assert_eq(&seen);
+}
+
+#[tokio::test]
+async fn live_figures_show_each_role_its_own() {
+    let house = House::with_roles(&ROLES).await;
+    for (role, money, fraud) in [
+        ("operator", true, true),
+        ("finance", true, false),
+        ("fraud", false, true),
+        ("carrier_relations", false, false),
+        ("analyst", false, false),
+        ("auditor", true, true),
+    ] {
+        let cookie = house.cookie_of(role).await;
+        for path in ["/", "/api/v1/figures"] {
+            let answer = house.ask(&format!("GET {path}"), &cookie, "").await;
+            assert_eq!(answer.contains("owed by acme"), money, "{role} {path}");
+            assert_eq!(answer.contains("watched"), fraud, "{role} {path}");
+        }
+        let page = house.ask("GET /", &cookie, "").await;
+        assert!(!page.contains("watched<script>"), "text of others must not become markup");
+    }
+}
+
+#[tokio::test]
+async fn numbers_and_prices_are_shown_to_those_who_may_see_them() {
+    let house = House::with_roles(&ROLES).await;
+    let call = rated_call();
+    let id = call.cdr.id;
+    let callee = call.cdr.destination.user_in.clone();
+    let cost_of = |provider| {
+        let charge = call.charge(provider, model::Direction::Out).unwrap();
+        format!("{}", charge.cost)
+    };
+    let (customer, carrier) = (cost_of(model::Provider::Customer), cost_of(model::Provider::Carrier));
+    for (role, numbers, customer_prices, carrier_prices) in [
+        ("operator", true, true, true),
+        ("finance", true, true, true),
+        ("fraud", true, true, false),
+        ("carrier_relations", true, false, true),
+        ("analyst", false, false, false),
+        ("auditor", true, true, true),
+    ] {
+        let cookie = house.cookie_of(role).await;
+        for path in [
+            "/calls".to_owned(),
+            "/api/v1/calls".to_owned(),
+            format!("/calls/{id}"),
+            format!("/api/v1/calls/{id}"),
+        ] {
+            let answer = house.ask(&format!("GET {path}"), &cookie, "").await;
+            assert_eq!(status(&answer), "200", "{role} {path}: {answer}");
+            let text = body(&answer);
+            assert!(text.contains(&id.to_string()), "{role} {path}");
+            assert_eq!(text.contains(&callee), numbers, "{role} {path}: {text}");
+            assert_eq!(text.contains(&customer), customer_prices, "{role} {path}: {text}");
+            assert_eq!(text.contains(&carrier), carrier_prices, "{role} {path}: {text}");
+        }
+        let by_number = house.ask(&format!("GET /api/v1/calls?number={callee}"), &cookie, "").await;
+        assert_eq!(status(&by_number), if numbers { "200" } else { "403" }, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn only_those_who_may_change_a_lock_change_it_and_the_reason_is_kept() {
+    let house = House::with_roles(&ROLES).await;
+    let form = "account=acme&level=outgoing&reason=burst+at+night";
+    let header = "Content-Type: application/x-www-form-urlencoded\r\n";
+    for role in ["finance", "carrier_relations", "analyst", "auditor"] {
+        let cookie = house.cookie_of(role).await;
+        let answer = house.ask("POST /fraud/lock", &format!("{header}{cookie}"), form).await;
+        assert_eq!(status(&answer), "403", "{role}");
+    }
+    assert!(house.store.locks().await.unwrap().is_empty());
+    let cookie = house.cookie_of("fraud").await;
+    for bad in ["account=acme&level=outgoing&reason=", "account=acme&level=x&reason=x"] {
+        let answer = house.ask("POST /fraud/lock", &format!("{header}{cookie}"), bad).await;
+        assert_eq!(status(&answer), "422", "{bad}");
+    }
+    let nobody = "account=nobody&level=outgoing&reason=x";
+    let answer = house.ask("POST /fraud/lock", &format!("{header}{cookie}"), nobody).await;
+    assert_eq!(status(&answer), "404");
+    let elsewhere = format!("{header}{cookie}Origin: http://evil.example\r\n");
+    assert_eq!(status(&house.ask("POST /fraud/lock", &elsewhere, form).await), "403");
+    assert!(house.store.locks().await.unwrap().is_empty());
+    let answer = house.ask("POST /fraud/lock", &format!("{header}{cookie}"), form).await;
+    assert_eq!(status(&answer), "303", "{answer}");
+    let locks = house.store.locks().await.unwrap();
+    assert_eq!((locks.len(), locks[0].reason.as_str()), (1, "burst at night"));
+    let trail = house.store.audit_list(1).await.unwrap();
+    assert_eq!(trail[0].actor, "fraud");
+}
