@@ -589,6 +589,7 @@ mod tests {
                 attempts: Vec::new(),
                 config_revision: 1,
                 partial: false,
+                detail: model::CdrDetail::default(),
             },
             charges: Vec::new(),
         }

@@ -355,7 +355,7 @@ pub(crate) async fn credit_notes_take_back_what_is_left_and_the_last_one_voids(d
     assert!(store.invoice_paid(part.id, second_at()).await.is_err(), "a credit note is not paid");
 }
 
-fn second_at() -> chrono::DateTime<chrono::Utc> {
+fn second_at() -> DateTime<Utc> {
     second(9)
 }
 

@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use exports::{ExportConfig, ExportStage};
+use exports::{ExportConfig, ExportStage, Streams};
 use fraud::FraudDesk;
 use mediator::{Mediator, MediatorConfig};
 use model::{CdrId, PostingReason, RatedCdr, Record, Topic};
@@ -167,7 +167,15 @@ fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, is_stormy: bool
         Box::new(runner("fraud", Topic::Rated, FraudDesk::new, |stage, directory| {
             stage.set_directory(directory.clone());
         })),
-        Box::new(runner("exports", Topic::Rated, || ExportStage::new(&ExportConfig::default()), |_, _| {})),
+        Box::new(runner(
+            "exports",
+            Topic::Rated,
+            {
+                let streams = Arc::new(Streams::load(&ExportConfig::default()).unwrap());
+                move || ExportStage::new(streams.clone())
+            },
+            |_, _| {},
+        )),
         Box::new(runner("ledger", Topic::Postings, LedgerStage::default, |_, _| {})),
     ];
     let mut left = day;

@@ -53,7 +53,7 @@ pub(crate) async fn files(
     files.sort_unstable_by_key(|file| file.id);
     let items = files.into_iter().map(|file| {
         let (n_bytes, md5) = match file.state {
-            ExportState::Written { n_bytes, md5 } => (Some(n_bytes), Some(md5)),
+            ExportState::Written { n_bytes, md5, .. } => (Some(n_bytes), Some(md5)),
             ExportState::Planned => (None, None),
         };
         FileItem {

@@ -40,8 +40,12 @@ struct Row {
     md5: String,
 }
 
-/// Who the owner of a file is, in people's words.
-pub fn owner_name(directory: &Directory, owner: &str) -> String {
+/// Whose a series of files is, in people's words: `STREAM/reseller:7/out` is `STREAM reseller acme out`.
+pub fn owner_name(directory: &Directory, series: &str) -> String {
+    series.split('/').map(|part| part_name(directory, part)).collect::<Vec<_>>().join(" ")
+}
+
+fn part_name(directory: &Directory, owner: &str) -> String {
     let Some((kind, id)) = owner.split_once(':') else { return owner.to_owned() };
     directory
         .accounts
@@ -52,7 +56,7 @@ pub fn owner_name(directory: &Directory, owner: &str) -> String {
 
 fn row_of(file: ExportFile) -> Row {
     let (n_bytes, md5) = match file.state {
-        ExportState::Written { n_bytes, md5 } => (n_bytes.to_string(), md5),
+        ExportState::Written { n_bytes, md5, .. } => (n_bytes.to_string(), md5),
         ExportState::Planned => (String::new(), "being written".to_owned()),
     };
     Row {

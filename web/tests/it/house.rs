@@ -131,16 +131,14 @@ fn world() -> World {
 /// A rated call, as the bus keeps one, with what a carrier is owed for it.
 pub(crate) fn rated_call() -> RatedCdr {
     let bytes = include_bytes!("../../../model/tests/golden/v1/rated.bin");
-    match model::wire::decode(bytes).unwrap().body {
-        model::Body::Rated(mut rated) => {
-            let mut owed = rated.charges[0].clone();
-            owed.provider = model::Provider::Carrier;
-            owed.cost = "0.012345".parse().unwrap();
-            rated.charges.push(owed);
-            rated
-        }
-        other => panic!("{other:?}"),
-    }
+    let model::Body::Rated(mut rated) = model::wire::decode(bytes).unwrap().body else {
+        panic!("the kept record is not a rated call");
+    };
+    let mut owed = rated.charges[0].clone();
+    owed.provider = model::Provider::Carrier;
+    owed.cost = "0.012345".parse().unwrap();
+    rated.charges.push(owed);
+    rated
 }
 
 /// The call is in the lake, and kept with its evidence.
