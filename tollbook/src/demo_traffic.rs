@@ -121,8 +121,6 @@ pub(crate) struct Planned {
     /// After the start.
     pub(crate) at: Duration,
     pub(crate) call: CallPlan,
-    /// Part of the burst.
-    pub(crate) is_burst: bool,
 }
 
 /// Who calls whom and when: `n_calls` at `cps`, of which the last of `callers` places a burst to high-risk ranges in the
@@ -151,7 +149,6 @@ pub(crate) fn plan(n_calls: u32, cps: u32, server: SocketAddr, callers: &[Caller
                 to,
                 Duration::from_millis(rng.random_range(500..4_500)),
             ),
-            is_burst: false,
         });
     }
     // Dear calls, ten a second, as a dialler does it; each ends at once, for only the first minute is wanted.
@@ -161,7 +158,6 @@ pub(crate) fn plan(n_calls: u32, cps: u32, server: SocketAddr, callers: &[Caller
         planned.push(Planned {
             at: burst_begins + Duration::from_millis(u64::from(idx) * 100),
             call: call(u64::from(n_ordinary + idx), victim, server, to, Duration::from_millis(400)),
-            is_burst: true,
         });
     }
     planned.sort_by_key(|planned| planned.at);
@@ -228,7 +224,6 @@ mod tests {
         for planned in plan(400, 60, server, &callers()) {
             let is_high_risk = HIGH_RISK.iter().any(|prefix| planned.call.to.starts_with(prefix));
             assert_eq!(is_high_risk, planned.call.line == Some(4));
-            assert_eq!(is_high_risk, planned.is_burst);
         }
     }
 }

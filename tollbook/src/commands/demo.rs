@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use model::{AccountKind, Directory, E164, LedgerAccount, Lock};
+use model::{AccountKind, Directory, E164, LedgerAccount, Lock, LockLevel};
 use store::Store;
 use switch::phone::{PhoneCommand, PhoneLine, PhoneReport, PhoneStep, PhoneSubject};
 use tokio_util::sync::CancellationToken;
@@ -157,22 +157,15 @@ struct Traffic {
     n_answered: u64,
     /// Final codes of the calls that were not.
     refused: HashMap<u16, u64>,
-    /// Calls of the burst that the lock refused.
-    n_locked_out: u64,
-    first_locked_out: Option<DateTime<Utc>>,
     took: Duration,
 }
 
 impl Traffic {
-    fn saw(&mut self, report: &PhoneReport, is_burst: bool) {
+    fn saw(&mut self, report: &PhoneReport) {
         match &report.step {
             PhoneStep::Answered => self.n_answered += 1,
             PhoneStep::Refused { code, .. } => {
                 *self.refused.entry(*code).or_default() += 1;
-                if is_burst && *code == 403 {
-                    self.n_locked_out += 1;
-                    self.first_locked_out.get_or_insert(report.at.wall);
-                }
             }
             PhoneStep::Registered { .. }
             | PhoneStep::RegisterFailed { .. }
@@ -220,8 +213,6 @@ async fn place_calls(
     register(&mut phones, lines.len()).await?;
 
     let planned = plan(args.calls, args.cps, server, &callers);
-    let is_burst: HashMap<u64, bool> =
-        planned.iter().map(|planned| (planned.call.id, planned.is_burst)).collect();
     let bar = ProgressBar::with_draw_target(Some(planned.len() as u64), ProgressDrawTarget::stderr())
         .with_style(ProgressStyle::with_template(
             "calls {bar:30} {pos}/{len}  {per_sec}  {eta} left  {msg}",
@@ -242,8 +233,8 @@ async fn place_calls(
         tokio::select! {
             report = phones.reports.recv() => {
                 let report = report.context("the phones have stopped")?;
-                let PhoneSubject::Outgoing(id) = report.subject else { continue };
-                traffic.saw(&report, is_burst.get(&id).copied().unwrap_or_default());
+                let PhoneSubject::Outgoing(_) = report.subject else { continue };
+                traffic.saw(&report);
                 if report.step.is_last() {
                     n_over += 1;
                     bar.inc(1);
@@ -407,31 +398,45 @@ impl Summary<'_> {
     async fn print_fraud(&self, store: &Store) -> anyhow::Result<()> {
         let locks: Vec<Lock> = store.locks().await?;
         let alerts = store.alerts(10).await?;
+        let (n_locked_out, first_locked_out) = self.locked_out().await?;
         for alert in &alerts {
-            let after = self
-                .traffic
-                .first_locked_out
-                .map(|at| at.signed_duration_since(alert.at))
-                .map_or_else(String::new, |after| {
-                    format!(
-                        "; next call refused {} ms after the one that crossed it ended",
-                        after.num_milliseconds()
-                    )
-                });
+            // A case that goes on updates its alert; the first lock of it is what the switch acted on.
+            let locked_at = store
+                .lock_history(alert.account)
+                .await?
+                .into_iter()
+                .find(|lock| lock.level != LockLevel::None)
+                .map(|lock| lock.since);
+            let after = first_locked_out
+                .zip(locked_at)
+                .map(|(refused, locked)| refused.signed_duration_since(locked).num_milliseconds())
+                .map_or_else(String::new, |ms| format!("; next call refused {ms} ms after it was crossed"));
             println!(
-                "fraud         {} spent {} of {} a day, locked ({}){after}",
+                "fraud         {} spent {} of {} a day, {}{after}",
                 self.handle(alert.account),
                 alert.value,
                 alert.limit,
-                alert.lock
+                if alert.lock == LockLevel::None {
+                    "warned".to_owned()
+                } else {
+                    format!("locked ({})", alert.lock)
+                }
             );
         }
-        println!(
-            "              {} calls refused by the lock, {} accounts locked",
-            self.traffic.n_locked_out,
-            locks.len()
-        );
+        println!("              {} calls refused by the lock, {} accounts locked", n_locked_out, locks.len());
         Ok(())
+    }
+
+    /// How many calls the lock refused, and when the first of them was.
+    async fn locked_out(&self) -> anyhow::Result<(u64, Option<DateTime<Utc>>)> {
+        let asked = "select count(*), min(init_at) from calls where cause = 'locked_out'";
+        let answer = self.house.lake.query(asked).await.map_err(of_lake)?;
+        let row = answer.rows().into_iter().next().unwrap_or_default();
+        let [Some(n_calls), first] = row.as_slice() else {
+            anyhow::bail!("the lake does not say how many calls were locked out");
+        };
+        let first: Option<NaiveDateTime> = first.as_ref().map(|first| first.parse()).transpose()?;
+        Ok((n_calls.parse()?, first.map(|first| first.and_utc())))
     }
 
     async fn print_books(&self, store: &Store) -> anyhow::Result<()> {
