@@ -11,7 +11,7 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 use serde::Deserialize;
 
-use crate::NotifyError;
+use crate::{DkimConfig, NotifyError};
 
 /// How mails leave the house.
 ///
@@ -33,6 +33,9 @@ pub struct MailConfig {
     /// The SMTP server that takes our mails. Absent: no mail leaves, each becomes a file in `outbox_dir`.
     #[serde(default)]
     pub smtp: Option<SmtpConfig>,
+    /// The key that signs our mails (DKIM). Absent: they are not signed.
+    #[serde(default)]
+    pub dkim: Option<DkimConfig>,
     /// Folder for mails as `.eml` files when there is no `smtp` section. Made if missing. Default: `"outbox"`.
     #[serde(default = "default_outbox_dir")]
     pub outbox_dir: PathBuf,
@@ -122,6 +125,7 @@ impl Default for MailConfig {
         Self {
             from: "Tollbook <tollbook@localhost>".to_owned(),
             smtp: None,
+            dkim: None,
             outbox_dir: default_outbox_dir(),
         }
     }
@@ -134,7 +138,10 @@ impl MailConfig {
     ///
     /// [`NotifyError::Config`] with the first rule broken.
     pub fn check(&self) -> Result<(), NotifyError> {
-        self.sender()?;
+        let sender = self.sender()?;
+        if let Some(dkim) = &self.dkim {
+            dkim.check(sender.email.domain())?;
+        }
         if self.outbox_dir.as_os_str().is_empty() {
             return Err(config("outbox_dir", "is empty; name a folder, such as \"outbox\""));
         }
@@ -296,12 +303,12 @@ mod tests {
         let file = dir.path().join("password");
         fs::write(&file, "s3cret word\n").unwrap();
         let secret = Secret::File(FilePlace { file: file.clone() });
-        assert_eq!(secret.read("password").unwrap(), "s3cret word");
+        assert_eq!(secret.read("smtp.password").unwrap(), "s3cret word");
         fs::remove_file(&file).unwrap();
-        let error = secret.read("password").unwrap_err();
+        let error = secret.read("smtp.password").unwrap_err();
         assert_eq!(error.code(), "NTF002");
         assert!(error.to_string().contains("mail.smtp.password names the file"), "{error}");
         let secret = Secret::Env(EnvPlace { env: "TOLLBOOK_NO_SUCH_VARIABLE".to_owned() });
-        assert!(secret.read("password").unwrap_err().to_string().contains("TOLLBOOK_NO_SUCH_VARIABLE"));
+        assert!(secret.read("smtp.password").unwrap_err().to_string().contains("TOLLBOOK_NO_SUCH_VARIABLE"));
     }
 }

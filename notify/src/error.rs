@@ -15,7 +15,7 @@ pub enum NotifyError {
         rule: String,
     },
     /// A secret or certificate could not be read.
-    #[error("mail.smtp.{key} names {place}, which cannot be read: {reason}")]
+    #[error("mail.{key} names {place}, which cannot be read: {reason}")]
     Unreadable {
         /// The key.
         key: &'static str,
@@ -45,6 +45,14 @@ pub enum NotifyError {
         n_recipients: usize,
         /// How many it may have.
         max: usize,
+    },
+    /// Not signed, and so not sent: a mail without its signature is taken for a forgery.
+    #[error("mail {id} cannot be signed: {rule}")]
+    Unsigned {
+        /// Of the mail.
+        id: i64,
+        /// Why.
+        rule: &'static str,
     },
     /// Larger than mail servers take.
     #[error("mail {id} is too large: {bytes} bytes of text and attachments, at most {max} are sent")]
@@ -103,6 +111,7 @@ impl NotifyError {
             NotifyError::BadHeader { .. }
             | NotifyError::Recipients { .. }
             | NotifyError::TooLarge { .. }
+            | NotifyError::Unsigned { .. }
             | NotifyError::Refused { .. } => true,
             NotifyError::Config { .. }
             | NotifyError::Unreadable { .. }
@@ -123,6 +132,7 @@ impl NotifyError {
             NotifyError::BadHeader { .. }
             | NotifyError::Recipients { .. }
             | NotifyError::TooLarge { .. }
+            | NotifyError::Unsigned { .. }
             | NotifyError::Refused { .. } => false,
         }
     }
@@ -139,6 +149,7 @@ impl NotifyError {
             NotifyError::NotNow { .. } => "NTF007",
             NotifyError::NoSession { .. } => "NTF008",
             NotifyError::Outbox { .. } => "NTF009",
+            NotifyError::Unsigned { .. } => "NTF010",
         }
     }
 }

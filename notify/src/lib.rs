@@ -2,13 +2,14 @@
 //!
 //! In: [`OutgoingMail`]s from a durable [`Queue`] (the store's table, behind a trait), a [`MailConfig`]. Out: mails
 //! accepted by an SMTP server, or `.eml` files in a folder where no server is configured. What a mail says, and that
-//! each event queues it once, is the caller's work; the clock is the binary's. Webhooks, DKIM, HTML parts and download
+//! each event queues it once, is the caller's work; the clock is the binary's. Webhooks, HTML parts and download
 //! links for attachments too large to mail are not here yet.
 //!
 //! A mail is sent at least once. A crash between the server's answer and its note in the queue sends it again with
 //! the same Message-ID (or over the same file), by which mailboxes and people recognise the second copy.
 
 mod config;
+mod dkim;
 mod drain;
 mod error;
 mod mailer;
@@ -16,6 +17,7 @@ mod message;
 mod outbox;
 
 pub use config::{MailConfig, Secret, SmtpConfig, TlsMode};
+pub use dkim::DkimConfig;
 pub use drain::{Claimed, DRAIN_MAX, Drained, Queue, drain, retry_after};
 pub use error::NotifyError;
 pub use mailer::{Delivered, Mailer};

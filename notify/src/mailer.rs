@@ -8,6 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use lettre::address::Envelope;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::dkim::Signer;
 use crate::message::{build, message_id};
 use crate::{MailConfig, NotifyError, OutgoingMail, SmtpConfig, TlsMode, outbox};
 
@@ -63,6 +65,7 @@ impl fmt::Display for Delivered {
 /// Sends mails.
 pub struct Mailer {
     from: Mailbox,
+    signer: Option<Signer>,
     way: Way,
 }
 
@@ -97,6 +100,7 @@ impl Mailer {
     pub fn new(config: MailConfig) -> Result<Mailer, NotifyError> {
         config.check()?;
         let from = config.sender()?;
+        let signer = config.dkim.as_ref().map(Signer::new).transpose()?;
         let way = match config.smtp {
             Some(smtp) => Way::Smtp(Box::new(Smtp::new(smtp)?)),
             None => {
@@ -106,7 +110,7 @@ impl Mailer {
                 Way::Outbox(path)
             }
         };
-        Ok(Mailer { from, way })
+        Ok(Mailer { from, signer, way })
     }
 
     /// Sends one mail, dated `now`. A second call with the same mail carries the same Message-ID or overwrites the
@@ -119,13 +123,17 @@ impl Mailer {
     pub async fn send(&self, mail: &OutgoingMail, now: DateTime<Utc>) -> Result<Delivered, NotifyError> {
         let message = build(mail, &self.from, now)?;
         let message_id = message_id(mail.id, &self.from.email);
+        let mut bytes = message.formatted();
+        if let Some(signer) = &self.signer {
+            bytes = signer.sign(&bytes, now).map_err(|rule| NotifyError::Unsigned { id: mail.id, rule })?;
+        }
         match &self.way {
             Way::Smtp(smtp) => {
-                let answer = smtp.send(mail.id, &message).await?;
+                let answer = smtp.send(mail.id, message.envelope(), &bytes).await?;
                 Ok(Delivered::Accepted { message_id, answer })
             }
             Way::Outbox(dir) => {
-                let path = outbox::write(dir, mail.id, message.formatted()).await?;
+                let path = outbox::write(dir, mail.id, bytes).await?;
                 Ok(Delivered::Filed { message_id, path })
             }
         }
@@ -147,7 +155,9 @@ impl Mailer {
 impl Smtp {
     fn new(config: SmtpConfig) -> Result<Self, NotifyError> {
         let credentials = match (&config.user, &config.password) {
-            (Some(user), Some(password)) => Some(Credentials::new(user.clone(), password.read("password")?)),
+            (Some(user), Some(password)) => {
+                Some(Credentials::new(user.clone(), password.read("smtp.password")?))
+            }
             _ => None,
         };
         let tls = match config.tls {
@@ -157,15 +167,14 @@ impl Smtp {
         Ok(Self { config, credentials, tls, session: Mutex::new(None) })
     }
 
-    async fn send(&self, id: i64, message: &lettre::Message) -> Result<String, NotifyError> {
+    async fn send(&self, id: i64, envelope: &Envelope, bytes: &[u8]) -> Result<String, NotifyError> {
         let mut slot = self.session.lock().await;
         // Taken out: whatever goes wrong below, a broken session is never used again.
         let mut session = match self.still_open(slot.take()).await {
             Some(session) => session,
             None => self.open().await?,
         };
-        let bytes = message.formatted();
-        let transfer = session.send(message.envelope(), &bytes);
+        let transfer = session.send(envelope, bytes);
         match timeout(self.config.timeout * TRANSFER_TIMEOUTS, transfer).await {
             Ok(Ok(response)) => {
                 *slot = Some(session);
@@ -251,7 +260,7 @@ fn tls_parameters(config: &SmtpConfig) -> Result<TlsParameters, NotifyError> {
     let mut builder = TlsParameters::builder(config.host.clone());
     if let Some(file) = &config.ca_file {
         let unreadable = |reason: String| NotifyError::Unreadable {
-            key: "ca_file",
+            key: "smtp.ca_file",
             place: file.display().to_string(),
             reason,
         };

@@ -11,10 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use base64::Engine;
 use chrono::{DateTime, TimeDelta, Utc};
 use notify::{
-    Attachment, Claimed, DRAIN_MAX, Delivered, Drained, MailConfig, Mailer, NotifyError, OutgoingMail, Queue,
-    Secret, SmtpConfig, TlsMode, drain,
+    Attachment, Claimed, DRAIN_MAX, Delivered, DkimConfig, Drained, MailConfig, Mailer, NotifyError,
+    OutgoingMail, Queue, Secret, SmtpConfig, TlsMode, drain,
 };
 use tempfile::TempDir;
 
@@ -177,6 +178,80 @@ async fn invoice_arrives_with_its_names_and_its_attachment_to_the_byte() {
         server.read(1, &format!("{attachment}.get_content() == bytes(range(256)) * 390 + bytes(range(160))")),
         "True"
     );
+}
+
+/// A private key and the record that a receiver finds in the DNS, made by OpenSSL.
+fn dkim_key(dir: &Path, algorithm: &str) -> (String, String) {
+    let (private, public) = (dir.join(format!("{algorithm}.pem")), dir.join(format!("{algorithm}.der")));
+    let openssl = |args: &[&str]| {
+        let done = Command::new("openssl").args(args).stderr(Stdio::null()).status();
+        assert!(done.is_ok_and(|status| status.success()), "openssl {args:?}");
+    };
+    openssl(&["genpkey", "-algorithm", algorithm, "-out", private.to_str().unwrap()]);
+    let (from, to) = (private.to_str().unwrap(), public.to_str().unwrap());
+    openssl(&["pkey", "-in", from, "-pubout", "-outform", "DER", "-out", to]);
+    let der = fs::read(&public).unwrap();
+    // RFC 8463: of Ed25519 the key alone, the last 32 bytes of its DER.
+    let (kind, key) =
+        if algorithm == "RSA" { ("rsa", &der[..]) } else { ("ed25519", &der[der.len() - 32..]) };
+    let record = format!("v=DKIM1; k={kind}; p={}", base64::engine::general_purpose::STANDARD.encode(key));
+    (fs::read_to_string(private).unwrap(), record)
+}
+
+/// What dkimpy, another's implementation, says of a mail.
+fn dkim_verified(python: &str, mail: &Path, record: &str) -> bool {
+    let program = "import dkim,sys\n\
+        ask=lambda name,timeout=5:sys.argv[2].encode() if name==b'tollbook._domainkey.nordtel.example.' else None\n\
+        print(dkim.verify(open(sys.argv[1],'rb').read(),dnsfunc=ask))";
+    let shown = Command::new(python).args(["-c", program]).arg(mail).arg(record).output().unwrap();
+    let text = String::from_utf8_lossy(&shown.stdout).trim().to_owned();
+    assert!(matches!(text.as_str(), "True" | "False"), "{text}\n{}", String::from_utf8_lossy(&shown.stderr));
+    text == "True"
+}
+
+#[tokio::test]
+async fn signed_mail_is_believed_and_a_changed_one_is_not() {
+    let Some(server) = Server::start(&[]) else { return };
+    let python = ["/usr/bin/python3", "python3"].into_iter().find(|python| {
+        let has_it = Command::new(python).args(["-c", "import dkim, nacl"]).stderr(Stdio::null()).status();
+        has_it.is_ok_and(|status| status.success())
+    });
+    let Some(python) = python else {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "python3-dkim is missing");
+        eprintln!("skipped: apt-get install python3-dkim python3-nacl");
+        return;
+    };
+    for (idx, algorithm) in ["RSA", "ED25519"].into_iter().enumerate() {
+        let (key, record) = dkim_key(server.dir.path(), algorithm);
+        let dkim = DkimConfig {
+            domain: "nordtel.example".to_owned(),
+            selector: "tollbook".to_owned(),
+            key: Secret::Plain(key),
+        };
+        let config = MailConfig {
+            from: "Nordtel Télécom <billing@nordtel.example>".to_owned(),
+            smtp: Some(server.config()),
+            dkim: Some(dkim),
+            ..MailConfig::default()
+        };
+        let mailer = Mailer::new(config).unwrap();
+        assert!(!format!("{mailer:?}").contains("PRIVATE"));
+        mailer.send(&mail(117, "be@kunde.example"), now()).await.unwrap();
+        let received = server.dir.path().join(format!("{}.eml", idx + 1));
+        assert!(dkim_verified(python, &received, &record), "{algorithm}");
+        // One digit of the subject, one letter of the text, another sender.
+        let text = fs::read_to_string(&received).unwrap();
+        for (from, to) in [
+            ("im Anhang", "im anhang"),
+            ("Subject: Rechnung", "Subject: Mahnung"),
+            ("\r\nTo:", "\r\nFrom: x@y.example\r\nTo:"),
+        ] {
+            assert!(text.contains(from), "{text}");
+            let forged = server.dir.path().join("forged");
+            fs::write(&forged, text.replacen(from, to, 1)).unwrap();
+            assert!(!dkim_verified(python, &forged, &record), "{algorithm}, {to:?}");
+        }
+    }
 }
 
 #[tokio::test]
