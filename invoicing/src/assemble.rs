@@ -12,8 +12,8 @@ use rust_decimal::Decimal;
 use crate::document::{add, add_up, rounded};
 use crate::tax::{Tax, tax, tax_of};
 use crate::{
-    CallEntry, DocumentKind, FeeLine, INVOICE_VERSION, Invoice, InvoiceLine, InvoicingError, LineItem,
-    PartyDetails, Period,
+    CallEntry, DayUsage, DocumentKind, FeeLine, INVOICE_VERSION, Invoice, InvoiceLine, InvoicingError,
+    LineItem, PartyDetails, Period,
 };
 
 /// Days from the issue date to the due date where the terms say none.
@@ -37,7 +37,9 @@ pub struct Order<'a> {
     /// Calls of the period.
     pub usage: Vec<UsageLine>,
     /// What has come to earlier periods since they were billed.
-    pub late: Vec<LateLine>,
+    pub late: Vec<DayUsage>,
+    /// The calls of `usage` by day, kept with the invoice for later ones to compare with.
+    pub days: Vec<DayUsage>,
     /// Every call, if the customer wants them printed.
     pub calls: Vec<CallEntry>,
     /// Paid from a prepaid balance already.
@@ -58,23 +60,6 @@ pub struct UsageLine {
     /// Seconds charged.
     pub billed_seconds: u64,
     /// What they cost without VAT, in the account's currency, not rounded.
-    pub cost: Decimal,
-}
-
-/// Calls of an earlier period that its invoice does not have, or has and should not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LateLine {
-    /// The local day of the calls.
-    pub day: NaiveDate,
-    /// Zone.
-    pub zone: String,
-    /// Zone detail.
-    pub zone_detail: String,
-    /// How many calls more.
-    pub calls: i64,
-    /// Seconds charged more.
-    pub billed_seconds: i64,
-    /// What they cost more without VAT, not rounded.
     pub cost: Decimal,
 }
 
@@ -185,7 +170,8 @@ pub fn assemble(order: Order<'_>) -> Result<Invoice, InvoicingError> {
         let off = -calls_total * percent / Decimal::ONE_HUNDRED;
         lines.push(line(LineItem::Discount { percent }, &usual, off, None, "the discount")?);
     }
-    for LateLine { day, zone, zone_detail, calls, billed_seconds, cost } in order.late {
+    let billed = order.days.into_iter().chain(order.late.iter().cloned()).collect();
+    for DayUsage { day, zone, zone_detail, calls, billed_seconds, cost } in order.late {
         let what = zone.clone();
         let item = LineItem::LateUsage { zone, zone_detail, calls, billed_seconds };
         lines.push(line(item, &usual, cost, Some((day, day)), &what)?);
@@ -225,6 +211,7 @@ pub fn assemble(order: Order<'_>) -> Result<Invoice, InvoicingError> {
         vat,
         totals,
         calls: order.calls,
+        billed,
     })
 }
 

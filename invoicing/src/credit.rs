@@ -70,6 +70,7 @@ pub fn credit_note(
         vat,
         totals,
         calls: Vec::new(),
+        billed: Vec::new(),
         ..invoice.clone()
     })
 }

@@ -9,7 +9,7 @@ use model::{BillingTerms, Contact, Currency, Language, Money, TaxCategory};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::{Exemption, InvoicingError, Period};
+use crate::{DayUsage, Exemption, InvoicingError, Period};
 
 /// Format of the JSON that this program writes. It reads this one and all before it.
 pub const INVOICE_VERSION: u32 = 2;
@@ -65,6 +65,10 @@ pub struct Invoice {
     /// Every call, in the order of their start, if the customer wants them printed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<CallEntry>,
+    /// The calls it bills, by day and zone, late ones included: what comes to them afterwards is on a later invoice. Empty in
+    /// documents of the first format.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub billed: Vec<DayUsage>,
 }
 
 /// What kind of document it is.

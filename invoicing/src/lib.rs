@@ -14,6 +14,7 @@ mod document;
 mod einvoice;
 mod error;
 mod fees;
+mod late;
 #[cfg(feature = "pdf")]
 mod payment_qr;
 mod period;
@@ -28,7 +29,7 @@ mod template;
 #[cfg(feature = "pdf")]
 mod xmp;
 
-pub use assemble::{LateLine, Order, PAYMENT_DAYS, UsageLine, UsageTally, assemble};
+pub use assemble::{Order, PAYMENT_DAYS, UsageLine, UsageTally, assemble};
 pub use credit::{Credited, corrected, credit_note};
 pub use document::{
     CallEntry, DocumentKind, INVOICE_VERSION, Invoice, InvoiceLine, LineItem, PartyDetails, Reference,
@@ -37,6 +38,7 @@ pub use document::{
 pub use einvoice::{Profile, missing, to_xml};
 pub use error::InvoicingError;
 pub use fees::{FeeLine, fees_due};
+pub use late::{DayUsage, late_usage, usage_lines};
 pub use period::Period;
 #[cfg(feature = "pdf")]
 pub use render::render_pdf;

@@ -6,11 +6,16 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::{GapInfo, Tz};
+use model::BillingCycle;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::InvoicingError;
+
+/// First day of the second half of a month.
+const SECOND_HALF: u32 = 16;
 
 /// The time an invoice is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +62,44 @@ impl Period {
             return Err(no_period());
         }
         Ok(Period { start, end, timezone })
+    }
+
+    /// The period of a cycle that holds the local day `day`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvoicingError::NoPeriod`] at the end of the calendar.
+    pub fn of_cycle(cycle: BillingCycle, day: NaiveDate, timezone: Tz) -> Result<Period, InvoicingError> {
+        let no_period = || InvoicingError::NoPeriod { first_day: day, end_day: day };
+        let next_month = || day.with_day(1).and_then(|first| first.checked_add_months(Months::new(1)));
+        let (first_day, end_day) = match cycle {
+            BillingCycle::Monthly => (day.with_day(1), next_month()),
+            BillingCycle::SemiMonthly if day.day() < SECOND_HALF => {
+                (day.with_day(1), day.with_day(SECOND_HALF))
+            }
+            BillingCycle::SemiMonthly => (day.with_day(SECOND_HALF), next_month()),
+            BillingCycle::Weekly => {
+                let monday = day.checked_sub_days(Days::new(day.weekday().num_days_from_monday().into()));
+                (monday, monday.and_then(|monday| monday.checked_add_days(Days::new(7))))
+            }
+            BillingCycle::Daily => (Some(day), day.succ_opt()),
+        };
+        Period::days(first_day.ok_or_else(no_period)?, end_day.ok_or_else(no_period)?, timezone)
+    }
+
+    /// How much of a monthly fee the days of this period come to: of each month its days by the days it has. Adjoining
+    /// periods come to what they come to together.
+    pub fn months(&self) -> Decimal {
+        let (mut day, last) = (self.first_day(), self.last_day());
+        let mut months = Decimal::ZERO;
+        while day <= last {
+            let next_month = day.with_day(1).and_then(|first| first.checked_add_months(Months::new(1)));
+            let Some((first, next)) = day.with_day(1).zip(next_month) else { break };
+            let days = (next.min(last + Days::new(1)) - day).num_days();
+            months += Decimal::from(days) / Decimal::from((next - first).num_days());
+            day = next;
+        }
+        months
     }
 
     /// Whether a call that starts at `at` belongs here.
@@ -197,7 +240,48 @@ mod tests {
         assert_eq!(Period::days(day(5), day(5), Europe::Vienna).unwrap_err().code(), "INV002");
     }
 
+    #[test]
+    fn cycles_cut_the_calendar_where_people_expect_it() {
+        let shown = |cycle, day: &str| {
+            Period::of_cycle(cycle, day.parse().unwrap(), Europe::Vienna).unwrap().to_string()
+        };
+        assert_eq!(shown(BillingCycle::Monthly, "2028-02-29"), "2028-02");
+        assert_eq!(shown(BillingCycle::SemiMonthly, "2026-02-15"), "2026-02-01/2026-02-15");
+        assert_eq!(shown(BillingCycle::SemiMonthly, "2026-02-16"), "2026-02-16/2026-02-28");
+        assert_eq!(shown(BillingCycle::Weekly, "2026-11-01"), "2026-10-26/2026-11-01");
+        assert_eq!(shown(BillingCycle::Weekly, "2026-11-02"), "2026-11-02/2026-11-08");
+        assert_eq!(shown(BillingCycle::Daily, "2026-12-31"), "2026-12-31/2026-12-31");
+    }
+
+    #[test]
+    fn parts_of_months_add_up_to_months() {
+        let months = |first: &str, end: &str| {
+            Period::days(first.parse().unwrap(), end.parse().unwrap(), Europe::Vienna).unwrap().months()
+        };
+        assert_eq!(months("2026-10-01", "2026-11-01"), Decimal::ONE);
+        assert_eq!(months("2026-02-01", "2026-02-15"), Decimal::new(5, 1));
+        assert_eq!(months("2026-04-21", "2026-06-01"), Decimal::ONE + Decimal::ONE / Decimal::from(3));
+    }
+
     proptest! {
+        #[test]
+        fn periods_of_a_cycle_follow_one_another_and_hold_their_day(
+            cycle in 0..BillingCycle::ALL.len(),
+            zone in 0..chrono_tz::TZ_VARIANTS.len(),
+            n_days in 0..20_000_u64,
+        ) {
+            let (cycle, timezone) = (BillingCycle::ALL[cycle], chrono_tz::TZ_VARIANTS[zone]);
+            let day = NaiveDate::from_ymd_opt(1990, 1, 1).unwrap() + Days::new(n_days);
+            // A day that a zone left out (Samoa, 2011-12-30) is in no period.
+            prop_assume!(Period::days(day, day + Days::new(1), timezone).is_ok());
+            let this = Period::of_cycle(cycle, day, timezone).unwrap();
+            prop_assert!(this.first_day() <= day && day <= this.last_day());
+            let next = Period::of_cycle(cycle, this.last_day() + Days::new(1), timezone);
+            if let Ok(next) = next {
+                prop_assert_eq!(this.end, next.start);
+            }
+        }
+
         #[test]
         fn months_follow_one_another_without_gap_in_every_zone(
             zone in 0..chrono_tz::TZ_VARIANTS.len(),

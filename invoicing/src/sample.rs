@@ -103,6 +103,7 @@ pub fn sample_invoice(language: Language) -> Result<Invoice, InvoicingError> {
         vat,
         totals,
         calls: calls.collect(),
+        billed: Vec::new(),
     })
 }
 

@@ -21,7 +21,7 @@ use fixture::{
     usual_calls, usual_fees,
 };
 use invoicing::{
-    CallEntry, Credited, Invoice, LateLine, Order, Profile, Template, corrected, credit_note, missing,
+    CallEntry, Credited, DayUsage, Invoice, Order, Profile, Template, corrected, credit_note, missing,
     render_pdf, to_xml,
 };
 use model::{Address, BillingTerms, Contact, Currency, Language, TaxCategory};
@@ -112,7 +112,7 @@ fn documents() -> Vec<(&'static str, Invoice)> {
         order.fees[1].tax = Some((TaxCategory::Zero, Decimal::ZERO));
     });
     let late = with(20, &terms(), customer(), |order| {
-        let line = |calls: i64, micros: i64| LateLine {
+        let line = |calls: i64, micros: i64| DayUsage {
             day: NaiveDate::from_ymd_opt(2026, 9, 30).unwrap(),
             zone: "Austria".to_owned(),
             zone_detail: "mobile".to_owned(),

@@ -30,7 +30,7 @@ pub use error::LakeError;
 pub use manifest::{LanePosition, Positions, Watermark};
 pub use result::{QueryColumn, QueryResult, write_csv, write_json, write_table};
 pub use rows::check_row;
-pub use usage::{BilledCall, CallLine, IncomingUsage, UsageLine};
+pub use usage::{BilledCall, CallLine, DayUsage, IncomingUsage, UsageLine};
 pub use writer::LaneRows;
 
 use chrono::{DateTime, NaiveDate, Utc};

@@ -4,12 +4,12 @@
 //! A final document is never changed: its state moves on, and what was wrong on it is credited. What an invoice says is `invoicing`'s work. It is handed its number inside the transaction that keeps it.
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, Currency, InvoiceId, Money, TenantId};
+use model::{AccountId, Currency, InvoiceId, LedgerAccount, Money, TenantId};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::outbox::{NewMail, enqueue};
-use crate::sql::{Bind, Columns, cells, micros, query, unreadable};
+use crate::sql::{Bind, Columns, cells, count, micros, query, unreadable};
 use crate::{Result, Store, StoreError};
 
 /// How far an invoice is.
@@ -115,6 +115,8 @@ pub struct NewInvoice {
     pub year: i32,
     /// When it is issued.
     pub issued_at: DateTime<Utc>,
+    /// How many documents the account had when this one was made from them; `None`: it does not depend on them.
+    pub made_after: Option<usize>,
 }
 
 /// An invoice.
@@ -192,6 +194,20 @@ impl Store {
             }
             InvoiceKind::Corrected { of } => replacement(&mut tx, of).await?,
         };
+        if there.is_none()
+            && let Some(known) = new.made_after
+        {
+            let row = query("SELECT count(*) AS n FROM invoices WHERE account = $1")
+                .cells(cells![new.account.0])
+                .fetch_one(&mut *tx)
+                .await?;
+            if row.int("n")? != count(known) {
+                return Err(StoreError::Invalid {
+                    object: format!("account {}", new.account),
+                    rule: "it was billed by somebody else at this moment; run it again".to_owned(),
+                });
+            }
+        }
         if let Some(there) = there {
             // Gives the number back.
             tx.rollback().await?;
@@ -286,6 +302,51 @@ impl Store {
         .await?;
         tx.commit().await?;
         rows.iter().map(invoice_of).collect()
+    }
+
+    /// All documents of one account, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn invoices_of(&self, account: AccountId) -> Result<Vec<Invoice>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT i.id, i.number, i.tenant, i.account, i.period_start, i.period_end, i.currency, i.net_micros, \
+             i.tax_micros, i.gross_micros, i.document, i.state, i.issued_at, i.kind, i.seller, i.corrects, i.paid_at, \
+             p.invoice AS pdf_of \
+             FROM invoices i LEFT JOIN invoice_pdfs p ON p.invoice = i.id WHERE i.account = $1 ORDER BY i.id",
+        )
+        .cells(cells![account.0])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(invoice_of).collect()
+    }
+
+    /// What the postings say that `account` owes for calls started at or after `from` and before `to`; payments and the like
+    /// are left out.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn owed_for_calls(
+        &self,
+        account: AccountId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<rust_decimal::Decimal> {
+        let mut tx = self.read().await?;
+        let row = query(
+            "SELECT CAST(coalesce(sum(CASE WHEN debit = $4 THEN amount_micros WHEN credit = $4 THEN -amount_micros \
+             ELSE 0 END), 0) AS BIGINT) AS micros FROM postings \
+             WHERE account = $1 AND at >= $2 AND at < $3 AND reason IN ('call', 'reversal')",
+        )
+        .cells(cells![account.0, from, to, LedgerAccount::Receivable(account).to_string()])
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        row.amount("micros")
     }
 
     /// Says how far an invoice is.

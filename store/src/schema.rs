@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (40, "calling_rules", include_str!("../migrations/0040_calling_rules.sql")),
     (50, "fraud_desk", include_str!("../migrations/0050_fraud_desk.sql")),
     (60, "invoicing", include_str!("../migrations/0060_invoicing.sql")),
+    (61, "documents_of_account", include_str!("../migrations/0061_documents_of_account.sql")),
     (70, "api_tokens", include_str!("../migrations/0070_api_tokens.sql")),
 ];
 

@@ -127,6 +127,7 @@ fn sold_by(
         fees: Vec::new(),
         usage: Vec::new(),
         late: Vec::new(),
+        days: Vec::new(),
         calls: Vec::new(),
         is_prepaid: false,
         issue_date: issue_date(),
@@ -481,7 +482,7 @@ fn discount_is_off_the_calls_and_late_calls_keep_their_price() {
     let invoice = on_terms(&account("20"), &terms, |order| {
         order.fees = vec![fee("Flat 10")];
         order.usage = vec![usage("Austria fixed 2 125 0.50"), usage("Austria mobile 3 180 1.50")];
-        order.late = vec![LateLine {
+        order.late = vec![DayUsage {
             day: "2026-09-30".parse().unwrap(),
             zone: "Austria".to_owned(),
             zone_detail: "fixed".to_owned(),

@@ -134,6 +134,34 @@ async fn call_list_holds_the_calls_that_are_summed_up_oldest_first() {
 }
 
 #[tokio::test]
+async fn days_are_those_of_the_accounts_zone_and_sum_up_to_the_month() {
+    let world = World::new();
+    let lake = world.open();
+    let calls = vec![
+        // The last minute of the 5th in Vienna, the first of the 6th, and one on the day of the clock change.
+        call("a", "2026-10-05T21:59:59.999999Z"),
+        call("b", "2026-10-05T22:00:00Z"),
+        call("c", "2026-10-24T22:30:00Z"),
+        call("d", "2026-10-25T22:59:00Z"),
+        call("e", "2026-10-25T23:00:00Z"),
+    ];
+    lake.commit(rows(1, calls), world.now).await.unwrap();
+    let (from, to) = (at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z"));
+    let by_day = async |timezone: &str| {
+        let days = lake.usage_by_day(CUSTOMER, from, to, timezone.parse().unwrap(), false).await.unwrap();
+        days.into_iter().map(|day| format!("{} {}", day.day.format("%d"), day.line.calls)).collect::<Vec<_>>()
+    };
+    assert_eq!(by_day("Europe/Vienna").await, ["05 1", "06 1", "25 2", "26 1"]);
+    // Five hours and three quarters before UTC.
+    assert_eq!(by_day("Asia/Kathmandu").await, ["06 2", "25 1", "26 2"]);
+    let days = lake.usage_by_day(CUSTOMER, from, to, "Europe/Vienna".parse().unwrap(), false).await.unwrap();
+    let summed = lake.usage(CUSTOMER, from, to).await.unwrap();
+    let cost: rust_decimal::Decimal = days.iter().map(|day| day.line.cost).sum();
+    assert_eq!((summed[0].calls, summed[0].cost), (5, cost));
+    assert_eq!(lake.usage_by_day(CUSTOMER, from, to, chrono_tz::UTC, true).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn month_without_calls_has_no_lines() {
     let world = World::new();
     assert_eq!(october(&world.open()).await, []);

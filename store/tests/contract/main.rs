@@ -69,6 +69,7 @@ on_both! {
         number_of_a_failed_invoice_is_given_back,
         pdf_that_left_the_house_is_never_changed,
         credit_notes_take_back_what_is_left_and_the_last_one_voids,
+        invoice_made_from_documents_that_have_changed_is_refused,
         mail_of_an_invoice_is_queued_once;
     people:
         mail_is_claimed_by_one_sender_and_comes_back_after_its_lease,

@@ -49,6 +49,7 @@ fn invoice(account: i64) -> NewInvoice {
         prefix: "R-".to_owned(),
         year: 2026,
         issued_at: second(5),
+        made_after: None,
     }
 }
 
@@ -311,6 +312,31 @@ pub(crate) async fn pdf_that_left_the_house_is_never_changed(db: Database) {
     store.invoice_attach_pdf(issued.id, b"%PDF-2".to_vec()).await.unwrap();
     assert_eq!(store.invoice_pdf(issued.id).await.unwrap(), Some(b"%PDF-1".to_vec()));
     assert!(store.invoice_get(issued.id).await.unwrap().has_pdf);
+}
+
+pub(crate) async fn invoice_made_from_documents_that_have_changed_is_refused(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let november = NewInvoice {
+        period_start: at("2026-10-31T23:00:00Z"),
+        period_end: at("2026-11-30T23:00:00Z"),
+        made_after: Some(0),
+        ..invoice(1)
+    };
+    store.invoice_create(&invoice(1), |number| number.to_owned()).await.unwrap();
+    let refused = store.invoice_create(&november, |number| number.to_owned()).await.unwrap_err();
+    assert!(refused.to_string().contains("run it again"), "{refused}");
+    let again = NewInvoice { made_after: Some(1), ..november };
+    let (made, is_new) = store.invoice_create(&again, |number| number.to_owned()).await.unwrap();
+    assert_eq!(
+        (made.number.as_str(), is_new),
+        ("R-2026-000002", true),
+        "the refused one gave its number back"
+    );
+    // The invoice of a period that is there already is found, whatever else has changed.
+    assert_eq!(store.invoice_create(&again, |number| number.to_owned()).await.unwrap(), (made, false));
+    assert_eq!(store.invoices_of(AccountId(1)).await.unwrap().len(), 2);
+    assert_eq!(store.invoices_of(AccountId(2)).await.unwrap(), []);
 }
 
 pub(crate) async fn credit_notes_take_back_what_is_left_and_the_last_one_voids(db: Database) {
