@@ -8,24 +8,24 @@ use std::collections::HashMap;
 
 use anyhow::Context;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use invoicing::{
-    CallEntry, Credited, FeeLine, Invoice, LineItem, Order, Period, Template, UsageLine, fees_due,
-};
+use invoicing::{CallEntry, Credited, FeeLine, Invoice, Order, Period, Template, fees_due};
 use lake::Lake;
 use model::{
-    Account, AccountId, AccountKind, AccountStatus, BillingTerms, Body, Directory, LedgerAccount, Money,
+    Account, AccountId, AccountKind, AccountStatus, BillingCycle, BillingTerms, Body, Directory, Money,
     TariffVersion, TenantId,
 };
 use rust_decimal::Decimal;
 use store::{InvoiceKind, InvoiceState, NewInvoice, Store, TermsBook};
+use tracing::{debug, error, info, warn};
 
+use crate::billing::calls::Calls;
 use crate::billing::seller::Seller;
-use crate::invoice_mail;
+use crate::runner::Rooms;
+use crate::system::Consumer;
+use crate::{figures, invoice_mail};
 
+mod calls;
 mod seller;
-
-/// Zone of termination fees on an invoice.
-const INCOMING_ZONE: &str = "Incoming calls";
 
 /// What is billed.
 #[derive(Debug, Clone)]
@@ -34,25 +34,33 @@ pub(crate) enum Window {
     Month(String),
     /// From the first of the month through this day.
     Through(NaiveDate),
+    /// Whatever is over and has no invoice, by each account's own cycle.
+    Due,
     /// Closing early: from the first of the month up to this instant. The rest of the month is billed with the month.
     UpTo(DateTime<Utc>),
 }
 
 impl Window {
-    fn of(&self, account: &Account) -> Result<Period, invoicing::InvoicingError> {
-        match self {
-            Window::Month(month) => Period::month(month, account.timezone),
+    /// The billing period it asks for of an account; `None` for [`Window::Due`], which the account's documents decide.
+    fn of(&self, account: &Account) -> Result<Option<Period>, invoicing::InvoicingError> {
+        let period = match self {
+            Window::Month(month) => Period::month(month, account.timezone)?,
             Window::Through(day) => {
                 let first = day.with_day(1).unwrap_or(*day);
-                Period::days(first, day.succ_opt().unwrap_or(*day), account.timezone)
+                Period::days(first, day.succ_opt().unwrap_or(*day), account.timezone)?
             }
             Window::UpTo(instant) => {
                 let month = instant.with_timezone(&account.timezone).format("%Y-%m").to_string();
-                Ok(Period { end: *instant, ..Period::month(&month, account.timezone)? })
+                Period { end: *instant, ..Period::month(&month, account.timezone)? }
             }
-        }
+            Window::Due => return Ok(None),
+        };
+        Ok(Some(period))
     }
 }
+
+/// Periods that [`Window::Due`] goes back for one account.
+const CATCH_UP_MAX: usize = 12;
 
 /// What came of one account.
 #[derive(Debug)]
@@ -80,8 +88,6 @@ pub(crate) struct Run<'a> {
     window: Window,
     /// Number nothing, keep nothing.
     dry_run: bool,
-    /// Invoices there were when the run began.
-    earlier: Vec<store::Invoice>,
     /// Records in suspense, by account: when their call started, if that can be told.
     suspended: HashMap<AccountId, Vec<Option<DateTime<Utc>>>>,
 }
@@ -98,23 +104,63 @@ impl<'a> Run<'a> {
     ) -> anyhow::Result<Self> {
         let terms = store.billing_terms().await?;
         let templates = Templates::load(store).await?;
-        let earlier = store.invoice_list().await?;
         let mut suspended: HashMap<_, Vec<_>> = HashMap::new();
         for record in store.suspense_list(0, u32::MAX).await? {
             suspended.entry(record.suspended.account).or_default().push(start_of(&record));
         }
-        Ok(Self { store, lake, directory, templates, terms, now, window, dry_run, earlier, suspended })
+        Ok(Self { store, lake, directory, templates, terms, now, window, dry_run, suspended })
     }
 
-    /// Invoices `account`.
-    pub(crate) async fn account(&self, account: &Account) -> anyhow::Result<Outcome> {
-        let whole = self.window.of(account)?;
-        let overlapping: Vec<_> = self
-            .earlier
+    /// The periods to be billed for `account`, oldest first: one, or those that are due.
+    pub(crate) async fn periods(&self, account: &Account) -> anyhow::Result<Vec<Period>> {
+        if let Some(period) = self.window.of(account)? {
+            return Ok(vec![period]);
+        }
+        let billed_until =
+            self.store.invoices_of(account.id).await?.iter().map(|known| known.period_end).max();
+        let cycle = self.terms.account(account.id).cycle;
+        let of_day = |day| Period::of_cycle(cycle, day, account.timezone);
+        let mut first = of_day(self.now.with_timezone(&account.timezone).date_naive())?.first_day();
+        let mut due = Vec::new();
+        while due.len() < CATCH_UP_MAX
+            && let Some(day_before) = first.pred_opt()
+        {
+            let period = of_day(day_before)?;
+            if billed_until.is_some_and(|until| period.end <= until) {
+                break;
+            }
+            first = period.first_day();
+            due.push(period);
+            // Of a customer without any invoice nobody knows since when it is one.
+            if billed_until.is_none() {
+                break;
+            }
+        }
+        due.reverse();
+        Ok(due)
+    }
+
+    /// Invoices all periods of `account`, and says so in the log.
+    async fn bill_due(&self, account: &Account) -> anyhow::Result<()> {
+        for period in self.periods(account).await? {
+            match self.bill(account, period).await? {
+                Outcome::Made { number, gross } => {
+                    info!(account = account.handle, %period, number, %gross, "invoiced");
+                }
+                Outcome::Held(why) => warn!(account = account.handle, %period, why, "invoice held back"),
+                Outcome::Kept { .. } | Outcome::Draft { .. } | Outcome::Nothing => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Invoices `account` for `whole`, or for what of it has no invoice yet.
+    pub(crate) async fn bill(&self, account: &Account, whole: Period) -> anyhow::Result<Outcome> {
+        let documents = self.store.invoices_of(account.id).await?;
+        let overlapping: Vec<_> = documents
             .iter()
             .filter(|invoice| {
-                invoice.account == account.id
-                    && !matches!(invoice.kind, InvoiceKind::CreditNote { .. })
+                !matches!(invoice.kind, InvoiceKind::CreditNote { .. })
                     && invoice.period_start < whole.end
                     && whole.start < invoice.period_end
             })
@@ -140,16 +186,19 @@ impl<'a> Run<'a> {
                 "{n_up} of its calls of this period are still up: run it again when they have ended"
             )));
         }
-        let usage = self.usage(account, period).await?;
-        let billed: Decimal = usage.iter().map(|line| line.cost).sum();
-        let posted = self.posted(account, period).await?;
+        let days = self.days(account, period).await?;
+        let billed: Decimal = days.iter().map(|day| day.cost).sum();
+        let posted = self.store.owed_for_calls(account.id, period.start, period.end).await?;
         if billed != posted {
             return Ok(Outcome::Held(format!(
-                "the lake says {billed}, the ledger {posted}: the last calls are still on their way, run it again in a minute"
+                "the lake says {}, the ledger {}: the last calls are still on their way, run it again in a minute",
+                billed.normalize(),
+                posted.normalize()
             )));
         }
+        let late = self.late(account, period, &documents).await?;
         let seller = Seller::of(account, self.directory, &self.terms)?;
-        let draft = self.draft(&seller, account, period, whole, usage).await?;
+        let draft = self.draft(&seller, account, period, whole, Calls { days, late }).await?;
         if draft.is_empty() {
             return Ok(Outcome::Nothing);
         }
@@ -163,7 +212,7 @@ impl<'a> Run<'a> {
         if self.dry_run {
             return Ok(Outcome::Draft { gross });
         }
-        let kept = self.number(seller, account, &draft, InvoiceKind::Invoice).await?;
+        let kept = self.number(seller, account, &draft, InvoiceKind::Invoice, Some(documents.len())).await?;
         self.finish(account, &kept).await?;
         Ok(Outcome::Made { number: kept.number, gross })
     }
@@ -178,53 +227,12 @@ impl<'a> Run<'a> {
         Ok((!missing.is_empty()).then(why))
     }
 
-    /// The account has its invoices for all of the period. What a crash left undone is done now; calls that came in after one
-    /// of them are told, as they are on no invoice.
+    /// The account has its invoices for all of the period. What a crash left undone is done now; calls that came in since are on
+    /// its next invoice.
     async fn kept(&self, account: &Account, invoices: &[&store::Invoice]) -> anyhow::Result<Outcome> {
-        for invoice in invoices {
-            if !self.dry_run {
+        if !self.dry_run {
+            for invoice in invoices {
                 self.finish(account, invoice).await?;
-            }
-            // What was taken back is billed again by `invoice correct`, not by a run.
-            if invoice.state == InvoiceState::Void {
-                continue;
-            }
-            let document = Invoice::from_json(&invoice.document)?;
-            let mut stated = Decimal::ZERO;
-            for line in &document.lines {
-                match line.item {
-                    LineItem::Usage { .. } => stated += line.net,
-                    LineItem::Recurring { .. }
-                    | LineItem::OneOff { .. }
-                    | LineItem::Discount { .. }
-                    | LineItem::LateUsage { .. }
-                    | LineItem::Part { .. } => {}
-                }
-            }
-            let usage = self.usage(account, document.period).await?;
-            let seller = Seller::of(account, self.directory, &self.terms)?;
-            let terms = BillingTerms { discount_percent: Decimal::ZERO, ..self.terms.account(account.id) };
-            let again = invoicing::assemble(Order {
-                tenant: &seller.issuer,
-                seller_terms: &seller.terms,
-                account,
-                terms: &terms,
-                period: document.period,
-                fees: Vec::new(),
-                usage,
-                late: Vec::new(),
-                calls: Vec::new(),
-                is_prepaid: false,
-                issue_date: document.issue_date,
-            })?;
-            if again.totals.net != stated {
-                let currency = document.currency;
-                return Ok(Outcome::Held(format!(
-                    "{} bills calls for {}, but those of its period have come to {} since: credit or bill the difference by hand",
-                    invoice.number,
-                    Money::new(stated, currency).round_to_minor(),
-                    Money::new(again.totals.net, currency).round_to_minor(),
-                )));
             }
         }
         let Some(last) = invoices.last() else { return Ok(Outcome::Nothing) };
@@ -247,38 +255,6 @@ impl<'a> Run<'a> {
         None
     }
 
-    async fn usage(&self, account: &Account, period: Period) -> anyhow::Result<Vec<UsageLine>> {
-        let mut lines = Vec::new();
-        for used in self.lake.usage(account.id, period.start, period.end).await? {
-            let zone = used.zone.clone();
-            lines.push(line_of(account, used, &zone)?);
-        }
-        let received = self.lake.incoming(account.id, period.start, period.end).await?;
-        if let Some(currency) = received.currency {
-            let (calls, billed_seconds, cost) = (received.calls, received.billed_seconds, received.cost);
-            let zone_detail = String::new();
-            let used =
-                lake::UsageLine { zone: String::new(), zone_detail, calls, billed_seconds, cost, currency };
-            lines.push(line_of(account, used, INCOMING_ZONE)?);
-        }
-        Ok(lines)
-    }
-
-    /// What the ledger says the account owes for calls of the period.
-    async fn posted(&self, account: &Account, period: Period) -> anyhow::Result<Decimal> {
-        let owed = LedgerAccount::Receivable(account.id);
-        let mut sum = Decimal::ZERO;
-        for posting in self.store.postings(account.id, period.start, period.end).await? {
-            if posting.debit == owed {
-                sum += posting.amount.amount;
-            }
-            if posting.credit == owed {
-                sum -= posting.amount.amount;
-            }
-        }
-        Ok(sum.normalize())
-    }
-
     /// What the account is to pay for `period`, the part of `whole` that no invoice has yet.
     async fn draft(
         &self,
@@ -286,12 +262,23 @@ impl<'a> Run<'a> {
         account: &Account,
         period: Period,
         whole: Period,
-        usage: Vec<UsageLine>,
+        Calls { days, late }: Calls,
     ) -> anyhow::Result<Invoice> {
+        let usage = invoicing::usage_lines(&days).with_context(|| {
+            format!(
+                "account {}: more calls of {} were taken back than made",
+                account.handle,
+                period.in_words()
+            )
+        })?;
         let terms = self.terms.account(account.id);
         // The tariff's fee was on the invoice of the period's first part.
-        let mut fees =
-            if period.start == whole.start { self.tariff_fees(account, period) } else { Vec::new() };
+        let is_monthly = terms.cycle == BillingCycle::Monthly;
+        let mut fees = if period.start == whole.start || !is_monthly {
+            self.tariff_fees(account, period, is_monthly)
+        } else {
+            Vec::new()
+        };
         fees.extend(fees_due(&terms.fees, period, whole, account.currency)?);
         let calls = if terms.call_list { self.calls(account, period, &terms).await? } else { Vec::new() };
         let tariff =
@@ -304,7 +291,8 @@ impl<'a> Run<'a> {
             period,
             fees,
             usage,
-            late: Vec::new(),
+            late,
+            days,
             calls,
             is_prepaid: tariff.is_some_and(|version| version.profile.prepaid),
             issue_date: self.today(seller),
@@ -340,10 +328,11 @@ impl<'a> Run<'a> {
             .max_by_key(|version| version.valid_from)
     }
 
-    /// The recurring fee of the profile in force when the period began.
-    fn tariff_fees(&self, account: &Account, period: Period) -> Vec<FeeLine> {
+    /// The monthly fee of the profile in force when the period began: all of it with the first days of a month, or, for an
+    /// account of another cycle, by days.
+    fn tariff_fees(&self, account: &Account, period: Period, is_monthly: bool) -> Vec<FeeLine> {
         // What remains of a month after an early invoice has had its fee.
-        if !begins_a_month(period) {
+        if is_monthly && !begins_a_month(period) {
             return Vec::new();
         }
         let Some(profile) = account.profile_at(period.start) else { return Vec::new() };
@@ -352,7 +341,8 @@ impl<'a> Run<'a> {
         else {
             return Vec::new();
         };
-        let amount = Money::new(version.interval_charge, version.profile.currency);
+        let share = if is_monthly { Decimal::ONE } else { period.months() };
+        let amount = Money::new(version.interval_charge * share, version.profile.currency);
         vec![FeeLine::whole(version.profile.name.clone(), amount)]
     }
 
@@ -362,6 +352,7 @@ impl<'a> Run<'a> {
         account: &Account,
         draft: &Invoice,
         kind: InvoiceKind,
+        made_after: Option<usize>,
     ) -> anyhow::Result<store::Invoice> {
         let new = NewInvoice {
             tenant: seller.issuer.id,
@@ -377,6 +368,7 @@ impl<'a> Run<'a> {
             prefix: seller.prefix,
             year: draft.issue_date.year(),
             issued_at: self.now,
+            made_after,
         };
         // The number is known only inside the transaction, so a number that makes no valid document is found here first.
         final_json(draft, &format!("{}{}-000000", new.prefix, new.year))?;
@@ -395,7 +387,7 @@ impl<'a> Run<'a> {
         let seller = Seller::of(account, self.directory, &self.terms)?;
         let invoice = Invoice::from_json(&of.document)?;
         let draft = invoicing::credit_note(&invoice, credited, reason, self.today(&seller))?;
-        let kept = self.number(seller, account, &draft, InvoiceKind::CreditNote { of: of.id }).await?;
+        let kept = self.number(seller, account, &draft, InvoiceKind::CreditNote { of: of.id }, None).await?;
         self.finish(account, &kept).await?;
         Ok(kept)
     }
@@ -409,10 +401,13 @@ impl<'a> Run<'a> {
     ) -> anyhow::Result<store::Invoice> {
         let seller = Seller::of(account, self.directory, &self.terms)?;
         let wrong = Invoice::from_json(&of.document)?;
-        let usage = self.usage(account, wrong.period).await?;
-        let draft = self.draft(&seller, account, wrong.period, wrong.period, usage).await?;
+        let documents = self.store.invoices_of(account.id).await?;
+        let days = self.days_without_others(account, of, wrong.period, &documents).await?;
+        let calls = Calls { days, late: Vec::new() };
+        let draft = self.draft(&seller, account, wrong.period, wrong.period, calls).await?;
         let draft = invoicing::corrected(&wrong, draft, reason)?;
-        let kept = self.number(seller, account, &draft, InvoiceKind::Corrected { of: of.id }).await?;
+        let kind = InvoiceKind::Corrected { of: of.id };
+        let kept = self.number(seller, account, &draft, kind, Some(documents.len())).await?;
         self.finish(account, &kept).await?;
         Ok(kept)
     }
@@ -433,6 +428,26 @@ impl<'a> Run<'a> {
         self.store.invoice_queue_mail(kept.id, &mail, self.now).await?;
         Ok(())
     }
+}
+
+/// Invoices whatever is due in a running house, once every record made until now has reached ledger and lake: so all that were
+/// made in a period that is over have.
+pub(crate) async fn due(rooms: &Rooms, lake: &Lake, consumers: &[Consumer]) -> anyhow::Result<()> {
+    let now = rooms.clock.utc();
+    let waiting = figures::records_waiting(&*rooms.bus, consumers).await?;
+    if waiting.iter().any(|(_, n_records)| *n_records > 0) {
+        debug!(?waiting, "billing waits for the pipeline");
+        return Ok(());
+    }
+    let directory = rooms.directory.current();
+    let run = Run::prepare(&rooms.store, lake, &directory, now, Window::Due, false).await?;
+    for account in directory.accounts.iter().filter(|account| is_billed(account)) {
+        // One account's trouble is its own.
+        if let Err(why) = run.bill_due(account).await {
+            error!(account = account.handle, error = format!("{why:#}"), "account not billed");
+        }
+    }
+    Ok(())
 }
 
 /// The PDF that is kept, or one made and kept now.
@@ -534,23 +549,6 @@ fn what_remains(period: Period, covered: impl Iterator<Item = (DateTime<Utc>, Da
 fn begins_a_month(period: Period) -> bool {
     let month = period.first_day().format("%Y-%m").to_string();
     Period::month(&month, period.timezone).is_ok_and(|month| month.start == period.start)
-}
-
-fn line_of(account: &Account, used: lake::UsageLine, zone: &str) -> anyhow::Result<UsageLine> {
-    anyhow::ensure!(
-        used.currency == account.currency,
-        "account {} is billed in {}, but has calls priced in {}",
-        account.handle,
-        account.currency,
-        used.currency
-    );
-    Ok(UsageLine {
-        zone: zone.to_owned(),
-        zone_detail: used.zone_detail,
-        calls: used.calls,
-        billed_seconds: used.billed_seconds,
-        cost: used.cost,
-    })
 }
 
 /// As long as the numbers of most sellers.

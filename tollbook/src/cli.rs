@@ -234,6 +234,9 @@ pub(crate) struct BillingTime {
     /// From the first of the month through this day, which must be over in each account's own zone.
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(crate) through: Option<chrono::NaiveDate>,
+    /// Whatever is over and has no invoice yet, by the cycle in each account's billing terms.
+    #[arg(long)]
+    pub(crate) due: bool,
     /// Close early: from the first of the month up to this moment. The rest is billed with the month.
     #[arg(long)]
     pub(crate) now: bool,
@@ -296,6 +299,14 @@ pub(crate) enum InvoiceAction {
         /// Why, as printed.
         #[arg(long)]
         reason: String,
+    },
+    /// Mail an invoice again.
+    Resend {
+        /// Its number.
+        number: String,
+        /// To this address instead of the customer's.
+        #[arg(long, value_name = "ADDRESS")]
+        to: Option<String>,
     },
     /// Note that the sum of an invoice came in.
     Paid {

@@ -45,6 +45,9 @@ pub(crate) struct Config {
     /// The server that hands them out.
     #[serde(default)]
     pub(crate) sftp: SftpSection,
+    /// Billing runs.
+    #[serde(default)]
+    pub(crate) invoicing: InvoicingConfig,
     /// Outgoing mail.
     #[serde(default = "mail_default")]
     pub(crate) mail: notify::MailConfig,
@@ -61,6 +64,7 @@ fn mail_default() -> notify::MailConfig {
     notify::MailConfig {
         from: "tollbook@localhost".to_owned(),
         smtp: None,
+        dkim: None,
         outbox_dir: PathBuf::from("outbox"),
     }
 }
@@ -95,6 +99,24 @@ impl Default for PipelineConfig {
             lake_compact: Duration::from_secs(300),
             mail_poll: Duration::from_secs(2),
         }
+    }
+}
+
+/// Billing runs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct InvoicingConfig {
+    /// Invoice each account by itself when its period is over (`cycle` of its billing terms) and its calls are in. Default: `false`,
+    /// `tollbook invoice run --due` does it.
+    pub(crate) automatic: bool,
+    /// How often it is looked for. Default: `"10m"`.
+    #[serde(with = "humantime_serde")]
+    pub(crate) poll: Duration,
+}
+
+impl Default for InvoicingConfig {
+    fn default() -> Self {
+        Self { automatic: false, poll: Duration::from_secs(600) }
     }
 }
 

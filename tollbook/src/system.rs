@@ -32,7 +32,7 @@ use crate::failure::UserError;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
 use crate::runner::{self, Kind, Positions, Progress, Rooms};
-use crate::{control_feed, event_writer, export_files, figures, lake_feed, mail_queue, resubmit};
+use crate::{billing, control_feed, event_writer, export_files, figures, lake_feed, mail_queue, resubmit};
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
 const EVENTS_WAITING_MAX: usize = 50_000;
@@ -320,6 +320,13 @@ impl System {
             let rooms = rooms.clone();
             async move { resubmit::send_waiting(&rooms).await.map(|_| ()) }
         });
+        if self.config.invoicing.automatic {
+            let (rooms, lake, consumers) = (self.rooms.clone(), self.lake.clone(), self.consumers.clone());
+            self.every(self.config.invoicing.poll, "billing", move || {
+                let (rooms, lake, consumers) = (rooms.clone(), lake.clone(), consumers.clone());
+                async move { billing::due(&rooms, &lake, &consumers).await }
+            });
+        }
         let (rooms, mailer) = (self.rooms.clone(), Arc::new(mailer));
         self.every(pipeline.mail_poll, "mail", move || {
             let (rooms, mailer) = (rooms.clone(), mailer.clone());

@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod billing;
 mod console;
 mod crash;
 mod floor_plan;

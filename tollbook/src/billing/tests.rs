@@ -1,3 +1,5 @@
+use invoicing::LineItem;
+
 use super::*;
 
 /// Bills October of the sample world, in which every profile has a fee, after `change`. What comes back is, for each
@@ -8,7 +10,7 @@ async fn bill(change: impl FnOnce(&mut store::World)) -> Vec<String> {
     let House { store, directory, .. } = &house;
     let mut shown = Vec::new();
     for account in directory.accounts.iter().filter(|account| is_billed(account)) {
-        shown.push(match run.account(account).await.unwrap() {
+        shown.push(match only_of(&run, account).await {
             Outcome::Made { number, .. } => {
                 let kept = store.invoice_list().await.unwrap();
                 let kept = kept.into_iter().find(|kept| kept.number == number).unwrap();
@@ -116,6 +118,12 @@ impl House {
     }
 }
 
+/// Bills the one period that a window asks for.
+async fn only_of(run: &Run<'_>, account: &Account) -> Outcome {
+    let [period] = run.periods(account).await.unwrap()[..] else { panic!("one window is one period") };
+    run.bill(account, period).await.unwrap()
+}
+
 fn terms(account: &str, terms: BillingTerms) -> store::NewBillingTerms {
     store::NewBillingTerms { tenant: String::new(), account: account.to_owned(), terms }
 }
@@ -146,7 +154,7 @@ async fn agreed_terms_decide_language_fees_tax_and_what_the_mail_carries() {
         });
         let house = house.await;
         let run = house.run("2026-10", "2026-11-02T00:00:00Z").await;
-        let outcome = run.account(house.account("baeckerei-huber")).await.unwrap();
+        let outcome = only_of(&run, house.account("baeckerei-huber")).await;
         (outcome, house)
     };
     // No number is taken for an invoice whose e-invoice cannot be written.
@@ -181,7 +189,7 @@ async fn wrong_invoice_is_credited_and_billed_again_and_no_run_bills_it_twice() 
     let house = House::new(|_| {}).await;
     let account = house.account("atelier-novak");
     let run = house.run("2026-10", "2026-11-02T00:00:00Z").await;
-    run.account(account).await.unwrap();
+    only_of(&run, account).await;
     let wrong = house.only_invoice().await;
     let early = run.correct(account, &wrong, "Wrong address").await.unwrap_err();
     assert!(early.to_string().contains("credit it first"), "{early}");
@@ -197,7 +205,7 @@ async fn wrong_invoice_is_credited_and_billed_again_and_no_run_bills_it_twice() 
     );
     // A later run finds the period billed, and mails each document once.
     let later = house.run("2026-10", "2026-11-03T00:00:00Z").await;
-    let Outcome::Kept { number, .. } = later.account(account).await.unwrap() else { panic!("billed twice") };
+    let Outcome::Kept { number, .. } = only_of(&later, account).await else { panic!("billed twice") };
     assert_eq!(number, "INV-2026-000003");
     let states: Vec<_> =
         house.store.invoice_list().await.unwrap().iter().map(|kept| kept.state.as_str()).collect();
@@ -240,4 +248,216 @@ fn no_day_is_billed_twice_and_none_is_left_out() {
     check(&[(1, 5), (21, 30)], "5 – 20 November 2026");
     check(&[(11, 21)], "pieces");
     check(&[(1, 5), (11, 21)], "pieces");
+}
+
+/// A priced call of atelier-novak, which has account id `account`, to `zone`.
+fn call(account: AccountId, uid: &str, start_at: &str, cost: &str) -> model::RatedCdr {
+    let uid = model::CallUid::new(uid);
+    let start_at: DateTime<Utc> = start_at.parse().unwrap();
+    let party = model::Party::Subscriber {
+        subscriber: model::SubscriberId(1),
+        account,
+        reseller: AccountId(0),
+        uuid: String::new(),
+    };
+    let carrier = model::Party::Trunk { trunk: model::TrunkId(1), account: AccountId(99) };
+    let cdr = model::Cdr {
+        id: model::CdrId::derive(&uid, 0),
+        revision: 0,
+        call: uid,
+        leg: 0,
+        sip_call_id: String::new(),
+        node: "sw1".to_owned(),
+        tenant: TenantId(1),
+        payer: account,
+        source: model::CdrSource {
+            party,
+            user: "novak".to_owned(),
+            domain: "sip.meridian.example".to_owned(),
+            cli: None,
+            clir: false,
+            user_out: String::new(),
+            ip: "192.0.2.10".to_owned(),
+            user_agent: String::new(),
+        },
+        destination: model::CdrDestination {
+            party: carrier,
+            dialed: "004930555123".to_owned(),
+            domain: String::new(),
+            user_in: String::new(),
+            number: Some("4930555123".parse().unwrap()),
+            user_out: String::new(),
+            user_agent: String::new(),
+        },
+        call_type: model::CallType::Call,
+        status: model::CallStatus::Ok,
+        code: 200,
+        cause: model::Cause::Normal,
+        ended_by: model::Initiator::Caller,
+        init_at: start_at,
+        start_at,
+        duration_us: 60_000_000,
+        pdd_us: None,
+        codec: String::new(),
+        attempts: Vec::new(),
+        config_revision: 1,
+        partial: false,
+        detail: model::CdrDetail::default(),
+    };
+    let charge = model::Charge {
+        provider: model::Provider::Customer,
+        direction: model::Direction::Out,
+        account,
+        version: model::ProfileVersionId(1),
+        profile: "retail".to_owned(),
+        fee: None,
+        matched: "49".to_owned(),
+        zone: "Germany".to_owned(),
+        zone_detail: "fixed".to_owned(),
+        currency: model::Currency::EUR,
+        cost: cost.parse().unwrap(),
+        free_seconds: 0,
+        free_cash: Decimal::ZERO,
+        billed_seconds: 60,
+        onpeak_seconds: 60,
+        offpeak_seconds: 0,
+        flat: Decimal::ZERO,
+        rounding: "half_up 6".to_owned(),
+        pieces: Vec::new(),
+    };
+    model::RatedCdr { cdr, charges: vec![charge] }
+}
+
+impl House {
+    /// Puts calls of atelier-novak into lake and ledger; each is uid, start and cost.
+    async fn calls(&self, position: u64, calls: &[(&str, &str, &str)]) {
+        let account = self.account("atelier-novak").id;
+        let rows: Vec<_> = calls.iter().map(|(uid, start, cost)| call(account, uid, start, cost)).collect();
+        let postings = rows.iter().map(|rated| model::Posting {
+            id: model::PostingId::derive(rated.cdr.id, 0, 0),
+            tenant: TenantId(1),
+            account,
+            at: rated.cdr.start_at,
+            debit: model::LedgerAccount::Receivable(account),
+            credit: model::LedgerAccount::Revenue(TenantId(1)),
+            amount: Money::new(rated.charges[0].cost, model::Currency::EUR),
+            reason: model::PostingReason::Call,
+            cdr: Some(rated.cdr.id),
+            reverses: None,
+        });
+        self.store.post(postings.collect()).await.unwrap();
+        let mark = lake::Watermark { stage: "rating".to_owned(), partition: 0, offset: position, index: 0 };
+        let lane = lake::LaneRows { partition: 0, position, watermarks: vec![mark], rows };
+        self.lake.commit(vec![lane], "2026-11-01T00:00:00Z".parse().unwrap()).await.unwrap();
+    }
+
+    /// Bills atelier-novak for a month and shows the lines of its invoice.
+    async fn bill(&self, month: &str, now: &str) -> String {
+        let run = self.run(month, now).await;
+        let account = self.account("atelier-novak");
+        let [period] = run.periods(account).await.unwrap()[..] else { panic!("one month is one period") };
+        match run.bill(account, period).await.unwrap() {
+            Outcome::Made { number, .. } => {
+                let documents = self.store.invoices_of(account.id).await.unwrap();
+                let made = documents.iter().find(|kept| kept.number == number).unwrap();
+                lines_of(&Invoice::from_json(&made.document).unwrap())
+            }
+            other @ (Outcome::Kept { .. } | Outcome::Draft { .. } | Outcome::Nothing | Outcome::Held(_)) => {
+                format!("{other:?}")
+            }
+        }
+    }
+}
+
+fn lines_of(invoice: &Invoice) -> String {
+    let mut shown = String::new();
+    for line in &invoice.lines {
+        let days = line.days.map_or(String::new(), |(first, _)| format!(" of {first}"));
+        let item = match &line.item {
+            LineItem::Usage { calls, .. } => format!("{calls} calls"),
+            LineItem::LateUsage { calls, .. } => format!("{calls} late calls"),
+            LineItem::Recurring { .. } => "fee".to_owned(),
+            other @ (LineItem::OneOff { .. } | LineItem::Discount { .. } | LineItem::Part { .. }) => {
+                format!("{other:?}")
+            }
+        };
+        shown += &format!("{item}{days} {}\n", line.net);
+    }
+    shown
+}
+
+#[tokio::test]
+async fn call_that_comes_after_its_invoice_is_on_the_next_one_with_its_day_and_on_no_other() {
+    let house = House::new(|_| {}).await;
+    let october = [("a", "2026-10-05T08:00:00Z", "0.5"), ("b", "2026-10-31T22:59:59.999999Z", "0.25")];
+    house.calls(1, &october).await;
+    assert_eq!(house.bill("2026-10", "2026-11-01T06:00:00Z").await, "fee 10.00\n2 calls 0.75\n");
+    // A switch that was cut off hands in its records; one is of November already.
+    house.calls(2, &[("c", "2026-10-31T22:59:00Z", "1.005"), ("d", "2026-10-31T23:00:00Z", "0.1")]).await;
+    assert!(house.bill("2026-10", "2026-11-02T00:00:00Z").await.starts_with("Kept"));
+    assert_eq!(
+        house.bill("2026-11", "2026-12-01T06:00:00Z").await,
+        "fee 10.00\n1 calls 0.10\n1 late calls of 2026-10-31 1.01\n"
+    );
+    assert_eq!(house.bill("2026-12", "2027-01-01T06:00:00Z").await, "fee 10.00\n");
+    // October is billed again, without the call that November has billed.
+    let run = house.run("2026-10", "2027-01-02T00:00:00Z").await;
+    let account = house.account("atelier-novak");
+    let wrong = house.store.invoices_of(account.id).await.unwrap().remove(0);
+    run.credit(account, &wrong, Credited::Whole, "Wrong address").await.unwrap();
+    let again = run.correct(account, &wrong, "Wrong address").await.unwrap();
+    assert_eq!(lines_of(&Invoice::from_json(&again.document).unwrap()), "fee 10.00\n2 calls 0.75\n");
+    assert_eq!(house.bill("2027-01", "2027-02-01T06:00:00Z").await, "fee 10.00\n");
+}
+
+#[tokio::test]
+async fn payment_in_the_ledger_does_not_hold_back_an_invoice() {
+    let house = House::new(|_| {}).await;
+    house.calls(1, &[("a", "2026-10-05T08:00:00Z", "0.5")]).await;
+    let account = house.account("atelier-novak").id;
+    let payment = model::Posting {
+        id: model::PostingId::derive(model::CdrId::derive(&model::CallUid::new("payment"), 0), 0, 0),
+        tenant: TenantId(1),
+        account,
+        at: "2026-10-06T00:00:00Z".parse().unwrap(),
+        debit: model::LedgerAccount::Bank(TenantId(1)),
+        credit: model::LedgerAccount::Receivable(account),
+        amount: Money::new(Decimal::TEN, model::Currency::EUR),
+        reason: model::PostingReason::Payment,
+        cdr: None,
+        reverses: None,
+    };
+    house.store.post(vec![payment]).await.unwrap();
+    assert_eq!(house.bill("2026-10", "2026-11-01T06:00:00Z").await, "fee 10.00\n1 calls 0.50\n");
+}
+
+#[tokio::test]
+async fn what_is_due_follows_the_cycle_and_leaves_no_week_out() {
+    let weekly = BillingTerms { cycle: BillingCycle::Weekly, ..BillingTerms::default() };
+    let house = House::new(|world| world.billing_terms = vec![terms("atelier-novak", weekly)]).await;
+    let account = house.account("atelier-novak");
+    let due = async |now: &str| {
+        let now = now.parse().unwrap();
+        let run =
+            Run::prepare(&house.store, &house.lake, &house.directory, now, Window::Due, false).await.unwrap();
+        let mut shown = Vec::new();
+        for period in run.periods(account).await.unwrap() {
+            let Outcome::Made { number, gross } = run.bill(account, period).await.unwrap() else {
+                panic!("{period} is not billed")
+            };
+            shown.push(format!("{number} {period} {gross}"));
+        }
+        shown
+    };
+    // The week that is over; the fee of 10 a month by days, with 20 % VAT.
+    assert_eq!(due("2026-10-14T12:00:00Z").await, ["INV-2026-000001 2026-10-05/2026-10-11 2.71 EUR"]);
+    assert_eq!(due("2026-10-18T21:59:59Z").await, [""; 0]);
+    assert_eq!(
+        due("2026-11-02T23:00:00Z").await,
+        [
+            "INV-2026-000002 2026-10-12/2026-10-18 2.71 EUR",
+            "INV-2026-000003 2026-10-19/2026-10-25 2.71 EUR",
+            "INV-2026-000004 2026-10-26/2026-11-01 2.72 EUR"
+        ]
+    );
 }

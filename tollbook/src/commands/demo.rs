@@ -300,7 +300,10 @@ async fn close_books(house: &System, clock: &Clock) -> anyhow::Result<Books> {
         .with_style(ProgressStyle::with_template("invoices {bar:30} {pos}/{len}  {eta} left")?);
     let mut lines = Vec::new();
     for account in accounts {
-        let text = match run.account(account).await.with_context(|| format!("invoice {}", account.handle))? {
+        let [period] = run.periods(account).await?[..] else { continue };
+        let outcome =
+            run.bill(account, period).await.with_context(|| format!("invoice {}", account.handle))?;
+        let text = match outcome {
             Outcome::Made { number, gross } | Outcome::Kept { number, gross } => {
                 format!("{number}  {}", gross.round_to_minor())
             }

@@ -7,14 +7,16 @@ use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use invoicing::{Credited, Invoice, InvoicingError, Profile};
 use lake::Lake;
+use model::Account;
 use store::{InvoiceKind, Store, StoreError};
 
-use crate::billing::{Outcome, Run, Window, is_billed};
+use crate::billing::{Outcome, Run, Templates, Window, is_billed, pdf_of};
 use crate::cli::{InvoiceAction, XmlProfile};
 use crate::clock::Clock;
 use crate::commands::{account_named, invoice_template, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
+use crate::invoice_mail;
 use crate::system::{of_lake, open_store};
 
 /// Runs, lists or writes.
@@ -25,6 +27,7 @@ pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::R
             let window = match (which.period, which.through) {
                 (Some(month), _) => Window::Month(month),
                 (None, Some(day)) => Window::Through(day),
+                (None, None) if which.due => Window::Due,
                 (None, None) => Window::UpTo(now),
             };
             run(config, window, now, account.as_deref(), dry_run).await
@@ -47,6 +50,7 @@ pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::R
         InvoiceAction::Correct { number, reason } => {
             amend(config, &number, Amendment::Correct, &reason).await
         }
+        InvoiceAction::Resend { number, to } => resend(config, &number, to).await,
         InvoiceAction::Paid { number } => {
             let store = open_store(config).await?;
             let invoice = numbered(&store, &number).await?;
@@ -101,6 +105,28 @@ async fn numbered(store: &Store, number: &str) -> anyhow::Result<store::Invoice>
     Ok(invoices.into_iter().find(|invoice| invoice.number == number).ok_or_else(|| {
         UserError::new(format!("there is no invoice {number:?}"), "`tollbook invoice list` shows them")
     })?)
+}
+
+async fn resend(config: &Config, number: &str, to: Option<String>) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let kept = numbered(&store, number).await?;
+    let invoice = Invoice::from_json(&kept.document)?;
+    let pdf = pdf_of(&store, &Templates::load(&store).await?, &kept, &invoice).await?;
+    let einvoice = store.billing_terms().await?.account(kept.account).einvoice;
+    let mut mail = invoice_mail::of(&kept, &invoice, pdf, einvoice)?;
+    if let Some(to) = to {
+        mail.to = vec![to];
+    }
+    if mail.to.iter().all(String::is_empty) {
+        return Err(UserError::new(
+            format!("invoice {number}: its customer has no mail address"),
+            "name one with --to",
+        )
+        .into());
+    }
+    store.mail_enqueue(&mail, Clock::start().utc()).await?;
+    println!("{number} is queued for {}", mail.to.join(", "));
+    Ok(())
 }
 
 async fn xml(config: &Config, number: &str, profile: XmlProfile, out: &Path) -> anyhow::Result<()> {
@@ -166,28 +192,44 @@ async fn run(
     let mut failures = Vec::new();
     for account in accounts {
         // One account's trouble is its own.
-        let row = match run.account(account).await {
-            Ok(Outcome::Made { number, gross }) => [number, gross.to_string(), "new".to_owned()],
-            Ok(Outcome::Kept { number, gross }) => {
-                [number, gross.to_string(), "was there already".to_owned()]
-            }
-            Ok(Outcome::Draft { gross }) => {
-                ["(draft)".to_owned(), gross.to_string(), "dry run, nothing kept".to_owned()]
-            }
-            Ok(Outcome::Nothing) => [String::new(), String::new(), "no fee and no calls".to_owned()],
-            Ok(Outcome::Held(why)) => [String::new(), String::new(), format!("held back: {why}")],
+        match bill(&run, account).await {
+            Ok(billed) => rows.extend(billed),
             Err(why) => {
                 failures.push(account.handle.clone());
-                [String::new(), String::new(), format!("failed: {why:#}")]
+                rows.push(row(
+                    account,
+                    [String::new(), String::new(), String::new(), format!("failed: {why:#}")],
+                ));
             }
-        };
-        rows.push([vec![account.handle.clone()], row.to_vec()].concat());
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    print_table(&["account", "invoice", "total", ""], rows.into_iter(), "there are no customers");
+    print_table(&["account", "period", "invoice", "total", ""], rows.into_iter(), "nothing is due");
     anyhow::ensure!(failures.is_empty(), "no invoice for {}", failures.join(", "));
     Ok(())
+}
+
+/// One row for each period of an account.
+async fn bill(run: &Run<'_>, account: &Account) -> anyhow::Result<Vec<Vec<String>>> {
+    let mut rows = Vec::new();
+    for period in run.periods(account).await? {
+        let [invoice, total, remark] = match run.bill(account, period).await? {
+            Outcome::Made { number, gross } => [number, gross.to_string(), "new".to_owned()],
+            Outcome::Kept { number, gross } => [number, gross.to_string(), "was there already".to_owned()],
+            Outcome::Draft { gross } => {
+                ["(draft)".to_owned(), gross.to_string(), "dry run, nothing kept".to_owned()]
+            }
+            Outcome::Nothing => [String::new(), String::new(), "no fee and no calls".to_owned()],
+            Outcome::Held(why) => [String::new(), String::new(), format!("held back: {why}")],
+        };
+        rows.push(row(account, [period.in_words(), invoice, total, remark]));
+    }
+    Ok(rows)
+}
+
+fn row(account: &Account, cells: [String; 4]) -> Vec<String> {
+    std::iter::once(account.handle.clone()).chain(cells).collect()
 }
 
 async fn list(config: &Config) -> anyhow::Result<()> {
