@@ -109,6 +109,7 @@ fn every_code_of_a_suspended_record_is_explained() {
     let explained = std::fs::read_to_string(root().join("docs/errors.md")).unwrap();
     for file in [
         "mediator/src/error.rs",
+        "mediator/src/foreign/error.rs",
         "rating/src/error.rs",
         "fraud/src/error.rs",
         "exports/src/stage.rs",
