@@ -14,9 +14,10 @@ mod call;
 mod config;
 mod edr;
 mod error;
+pub mod foreign;
 mod mediator;
 mod record;
 
 pub use config::MediatorConfig;
 pub use error::MediationError;
-pub use mediator::{Mediator, is_open_call_key, legs_without_record};
+pub use mediator::{Mediator, is_open_call_key, legs_without_record, up_since};

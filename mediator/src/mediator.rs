@@ -36,6 +36,18 @@ pub fn is_open_call_key(key: &str) -> bool {
     !key.starts_with(|first: char| first == RESERVED || first.is_control())
 }
 
+/// Since when an open call, kept under `key`, is answered; `None` for entries of other kinds and calls that ring.
+///
+/// # Errors
+///
+/// A sentence naming the entry that cannot be read.
+pub fn up_since(key: &str, value: &[u8]) -> Result<Option<DateTime<Utc>>, String> {
+    if !is_open_call_key(key) {
+        return Ok(None);
+    }
+    Ok(read::<Call>(key, value)?.up_since())
+}
+
 /// The legs of an open call, kept under `key`, that began and of which there is neither a record nor anything in suspense. Empty
 /// for entries of other kinds.
 ///

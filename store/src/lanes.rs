@@ -149,6 +149,25 @@ impl Store {
         Ok(lanes)
     }
 
+    /// State entries of all lanes of `stage` whose keys do not begin with `mark`.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn stage_entries(&self, stage: &str, mark: char) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut tx = self.read().await?;
+        let mark = mark.to_string();
+        let rows = query(
+            "SELECT entry_key, entry_value FROM stage_state \
+             WHERE stage = $1 AND substr(entry_key, 1, 1) <> $2 ORDER BY entry_key",
+        )
+        .cells(cells![stage, mark])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| Ok((row.text("entry_key")?, row.bytes("entry_value")?))).collect()
+    }
+
     /// Moves `lanes` of `stage` and does what their batches ask for: all of it or nothing.
     ///
     /// # Errors

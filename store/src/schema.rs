@@ -18,6 +18,8 @@ use crate::{Result, StoreError};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (20, "export_streams", include_str!("../migrations/0020_export_streams.sql")),
+    (30, "imports", include_str!("../migrations/0030_imports.sql")),
+    (31, "suspense_fixed", include_str!("../migrations/0031_suspense_fixed.sql")),
     (40, "calling_rules", include_str!("../migrations/0040_calling_rules.sql")),
     (50, "fraud_desk", include_str!("../migrations/0050_fraud_desk.sql")),
     (60, "invoicing", include_str!("../migrations/0060_invoicing.sql")),

@@ -33,6 +33,8 @@ pub struct SuspendedRecord {
     pub resubmit_seq: Option<i64>,
     /// Why it was discarded.
     pub discard_reason: Option<String>,
+    /// When somebody last changed the record.
+    pub fixed_at: Option<DateTime<Utc>>,
 }
 
 impl Store {
@@ -45,7 +47,7 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = query(
             "SELECT id, stage, topic, part, record_offset, raw, code, message, retry, account, cdr, created_at, \
-             resolved_at, resubmit_seq, discard_reason FROM suspense WHERE resolved_at IS NULL AND id > $1 ORDER BY id LIMIT $2",
+             resolved_at, resubmit_seq, discard_reason, fixed_at FROM suspense WHERE resolved_at IS NULL AND id > $1 ORDER BY id LIMIT $2",
         )
         .cells(cells![after, max])
         .fetch_all(&mut *tx)
@@ -63,7 +65,7 @@ impl Store {
         let mut tx = self.read().await?;
         let row = query(
             "SELECT id, stage, topic, part, record_offset, raw, code, message, retry, account, cdr, created_at, \
-             resolved_at, resubmit_seq, discard_reason FROM suspense WHERE id = $1",
+             resolved_at, resubmit_seq, discard_reason, fixed_at FROM suspense WHERE id = $1",
         )
         .cells(cells![id])
         .fetch_optional(&mut *tx)
@@ -139,7 +141,7 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = query(
             "SELECT id, stage, topic, part, record_offset, raw, code, message, retry, account, cdr, created_at, \
-             resolved_at, resubmit_seq, discard_reason FROM suspense \
+             resolved_at, resubmit_seq, discard_reason, fixed_at FROM suspense \
              WHERE resubmit_seq IS NOT NULL AND resolved_at IS NULL ORDER BY resubmit_seq LIMIT $1",
         )
         .cells(cells![max])
@@ -215,6 +217,34 @@ impl Store {
         Ok(discarded)
     }
 
+    /// Puts another record in the place of one that is open and not asked to be sent in again. `before` and `after` are both in words,
+    /// for the audit log. Whether it was open.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspense_fix(
+        &self,
+        id: i64,
+        raw: Vec<u8>,
+        (before, after): (&str, &str),
+        actor: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        let mut tx = self.write().await?;
+        let done = query(
+            "UPDATE suspense SET raw = $2, fixed_at = $3 WHERE id = $1 AND resolved_at IS NULL AND resubmit_seq IS NULL",
+        )
+        .cells(cells![id, raw, now])
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 1 {
+            append(&mut tx, actor, "fix", &format!("suspense:{id}"), before, after, now).await?;
+        }
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Stage and call of every record that is nowhere else: open ones, and those discarded.
     ///
     /// # Errors
@@ -228,6 +258,22 @@ impl Store {
                 .await?;
         tx.commit().await?;
         rows.iter().map(|row| Ok((row.text("stage")?, row.opt_id("cdr", CdrId::from_bytes)?))).collect()
+    }
+
+    /// Partition and offset of every record that a stage never took in: unreadable ones, and those it failed on or whose outcome was
+    /// refused.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspense_poisoned(&self, stage: &str) -> Result<Vec<(u32, u64)>> {
+        let mut tx = self.read().await?;
+        let rows = query("SELECT part, record_offset FROM suspense WHERE stage = $1 AND code LIKE 'RUN%'")
+            .cells(cells![stage])
+            .fetch_all(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| Ok((row.narrow("part")?, row.narrow("record_offset")?))).collect()
     }
 
     /// Open records by stage and code, for figures and the audit.
@@ -267,5 +313,6 @@ fn record_of(row: &AnyRow) -> Result<SuspendedRecord> {
         resolved_at: row.opt_time("resolved_at")?,
         resubmit_seq: row.opt_int("resubmit_seq")?,
         discard_reason: row.opt_text("discard_reason")?,
+        fixed_at: row.opt_time("fixed_at")?,
     })
 }

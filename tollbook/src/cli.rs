@@ -36,16 +36,21 @@ pub(crate) enum Command {
     },
     /// Read the configuration and say what is wrong with it.
     CheckConfig(Installation),
-    /// Load provisioning data: a world in TOML, with its tariffs.
+    /// Load provisioning data: a world in TOML, with its tariffs; or records of other systems.
+    #[command(subcommand_negates_reqs = true)]
     Import {
         /// Installation.
         #[command(flatten)]
         installation: Installation,
         /// The world file.
-        file: PathBuf,
+        #[arg(required = true)]
+        file: Option<PathBuf>,
         /// Check everything, change nothing.
         #[arg(long)]
         dry_run: bool,
+        /// What else can be loaded.
+        #[command(subcommand)]
+        action: Option<ImportAction>,
     },
     /// Price a file of calls by a tariff directory; needs no installation.
     Rate {
@@ -122,6 +127,18 @@ pub(crate) enum Command {
     },
     /// Prove that nothing was lost and nothing doubled.
     Audit(Installation),
+    /// Make the CDRs of a day once more from the raw events, and compare them byte by byte with those that were made.
+    Replay {
+        /// Installation; it must not be running, and nothing of it is changed.
+        #[command(flatten)]
+        installation: Installation,
+        /// UTC day of the calls' start.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        day: chrono::NaiveDate,
+        /// Where the records are written [default: `replay` in the data directory].
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// People who may sign in to the console.
     User {
         /// Installation.
@@ -490,6 +507,33 @@ pub(crate) enum FraudAction {
     },
 }
 
+/// Of `tollbook import`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportAction {
+    /// Take in CDRs that another system wrote. They are priced like our own; may be stopped and started again at any time.
+    Cdrs(CdrImport),
+}
+
+/// Of `tollbook import cdrs`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CdrImport {
+    /// Which system wrote them, such as pbx-west: a record's key is unique within it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: String,
+    /// How they are written: freeswitch, or a TOML file that describes it (docs/import-formats.md).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) format: PathBuf,
+    /// A call from before a number had an owner here is its first owner's: for records from before a migration.
+    #[arg(long)]
+    pub(crate) first_owners: bool,
+    /// Say what would come of them, change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The files.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
 /// Of `tollbook suspense`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SuspenseAction {
@@ -498,6 +542,35 @@ pub(crate) enum SuspenseAction {
         /// How many to show [default: 50].
         #[arg(long)]
         limit: Option<u32>,
+    },
+    /// Show one record: where it lay, why it is here, what it says, byte by byte.
+    Show {
+        /// Its id, as listed.
+        id: i64,
+        /// Only what it says, as JSON: to be edited and given to `fix --file`.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change what records say, before they are sent in again. The audit log keeps both versions.
+    Fix {
+        /// Their ids, as listed.
+        #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<i64>,
+        /// All that are open.
+        #[arg(long, requires = "code")]
+        all: bool,
+        /// Of these the ones with this code, such as IMP003.
+        #[arg(long, requires = "all", conflicts_with = "ids")]
+        code: Option<String>,
+        /// A field and its new value, such as `value.body.answered_us=61000000`; text needs no quotes.
+        #[arg(long = "set", value_name = "PATH=VALUE", required_unless_present = "file")]
+        set: Vec<String>,
+        /// The whole record as JSON, as `show --json` printed it.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["set", "all"])]
+        file: Option<PathBuf>,
+        /// Say what would be changed, change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Send records in again, once what was missing is there; works whether the installation runs or not.
     Resubmit {

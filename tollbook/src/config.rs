@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::alarms::AlarmConfig;
 use crate::failure::UserError;
 use crate::toml_file;
 
@@ -54,6 +55,9 @@ pub(crate) struct Config {
     /// Console and API.
     #[serde(default)]
     pub(crate) web: WebConfig,
+    /// What to be woken for.
+    #[serde(default)]
+    pub(crate) alarms: AlarmConfig,
 }
 
 fn data_default() -> PathBuf {
@@ -337,6 +341,7 @@ impl Config {
             ("pipeline.lake_commit", pipeline.lake_commit.is_zero(), "\"1s\""),
             ("pipeline.lake_compact", pipeline.lake_compact.is_zero(), "\"5m\""),
             ("pipeline.mail_poll", pipeline.mail_poll.is_zero(), "\"2s\""),
+            ("alarms.every", self.alarms.every.is_zero(), "\"1m\""),
             ("mediator.late_for", mediator.late_for.is_zero(), "\"10m\""),
             ("mediator.partials_for", mediator.partials_for.is_zero(), "\"2d\""),
             ("mediator.clock_tolerance", mediator.clock_tolerance.is_zero(), "\"10m\""),

@@ -1,6 +1,7 @@
 //! Tollbook: from SIP INVITE to paid invoice. This crate is the command line, the configuration, the clock, and the wiring of
 //! the rooms; what a room does is in the room.
 
+mod alarms;
 mod billing;
 mod cli;
 mod clock;
@@ -14,6 +15,8 @@ mod event_writer;
 mod export_files;
 mod failure;
 mod figures;
+mod foreign_records;
+mod import_feed;
 mod invoice_mail;
 mod lake_feed;
 mod ledger_stage;
@@ -30,7 +33,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, Installation};
+use crate::cli::{Cli, Command, ImportAction, Installation};
 use crate::config::Config;
 
 fn main() -> ExitCode {
@@ -64,7 +67,12 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         }
         Command::Init { dir } => commands::init::init(&dir),
         Command::CheckConfig(installation) => commands::check_config::check_config(&installation.config),
-        Command::Import { installation, file, dry_run } => {
+        Command::Import { installation, action: Some(ImportAction::Cdrs(args)), .. } => {
+            commands::import_cdrs::import_cdrs(&quiet(&installation)?, &args).await
+        }
+        Command::Import { installation, file, dry_run, action: None } => {
+            // The command line asks for one of the two.
+            let file = file.unwrap_or_default();
             commands::import::import(&quiet(&installation)?, &file, dry_run).await
         }
         Command::Rate { tariff, calls, out, explain } => commands::rate::rate(&tariff, &calls, &out, explain),
@@ -85,6 +93,11 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         }
         Command::Suspense { installation, limit, action } => {
             commands::suspense::suspense(&quiet(&installation)?, limit, action).await
+        }
+        Command::Replay { installation, day, out } => {
+            let config = quiet(&installation)?;
+            let out = out.unwrap_or_else(|| config.data.join("replay"));
+            commands::replay::replay(&config, day, &out).await
         }
         Command::Audit(installation) => commands::audit::audit(&quiet(&installation)?).await,
         Command::User { installation, action } => commands::user::user(&quiet(&installation)?, action).await,

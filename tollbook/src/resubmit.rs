@@ -7,9 +7,10 @@
 
 use bus::{BusError, Entry};
 use model::{Body, Origin, Record};
-use store::SuspendedRecord;
+use store::{IMPORT, SuspendedRecord};
 use tracing::warn;
 
+use crate::foreign_records;
 use crate::runner::{LAKE, Rooms, decode, topic_of};
 use crate::system::STAGES;
 
@@ -42,8 +43,11 @@ pub(crate) fn refusal(record: &SuspendedRecord) -> Option<&'static str> {
     if matches!(decode(&record.raw), Ok(Record { body: Body::Tick(_), .. })) {
         return Some("was found by the clock, so there is no record to send in again; discard it instead");
     }
-    if record.stage == "mediator" && LEARNED.contains(&record.suspended.code.as_str()) {
-        return Some("tells the mediator nothing that it does not know already; discard it instead");
+    if record.stage == "mediator"
+        && record.fixed_at.is_none()
+        && LEARNED.contains(&record.suspended.code.as_str())
+    {
+        return Some("tells the mediator nothing that it does not know already; fix it first, or discard it");
     }
     None
 }
@@ -61,6 +65,10 @@ pub(crate) async fn send_waiting(rooms: &Rooms) -> anyhow::Result<usize> {
         let mut ids = Vec::with_capacity(records.len());
         let mut entries = Vec::with_capacity(records.len());
         for record in records {
+            if record.stage == IMPORT {
+                n_sent += take_in_again(rooms, &record).await?;
+                continue;
+            }
             match entry_of(&record, rooms.bus.partitions()) {
                 Ok(entry) => {
                     ids.push(record.id);
@@ -86,6 +94,25 @@ pub(crate) async fn send_waiting(rooms: &Rooms) -> anyhow::Result<usize> {
         }
         rooms.store.suspense_sent(&ids, rooms.clock.utc()).await?;
         n_sent += ids.len();
+    }
+}
+
+/// A record of another system goes the way it came, not over the bus. Returns 1 if it was taken in now.
+async fn take_in_again(rooms: &Rooms, record: &SuspendedRecord) -> anyhow::Result<usize> {
+    let now = rooms.clock.utc();
+    match foreign_records::again(record, &rooms.directory.current(), now) {
+        Ok((source, imported)) => {
+            let is_new =
+                rooms.store.import_suspended(record.id, &source, imported, "resubmission", now).await?;
+            if !is_new {
+                warn!(id = record.id, "a suspended record was taken in before by another import");
+            }
+            Ok(1)
+        }
+        Err(why) => {
+            release(rooms, record.id, &why).await?;
+            Ok(0)
+        }
     }
 }
 
@@ -146,6 +173,7 @@ mod tests {
             resolved_at: None,
             resubmit_seq: Some(9),
             discard_reason: None,
+            fixed_at: None,
         }
     }
 

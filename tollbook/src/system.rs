@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::alarms::{self, Watch};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::DirectoryFeed;
@@ -32,7 +33,9 @@ use crate::failure::UserError;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
 use crate::runner::{self, Kind, Positions, Progress, Rooms};
-use crate::{billing, control_feed, event_writer, export_files, figures, lake_feed, mail_queue, resubmit};
+use crate::{
+    billing, control_feed, event_writer, export_files, figures, import_feed, lake_feed, mail_queue, resubmit,
+};
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
 const EVENTS_WAITING_MAX: usize = 50_000;
@@ -46,7 +49,7 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 /// How often it is looked whether files are due or full.
 const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether suspended records are to be sent in again.
+/// How often it is looked whether suspended records are to be sent in again, and imported ones to be put on the bus.
 const RESUBMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a stop waits for the calls to be hung up.
@@ -327,6 +330,22 @@ impl System {
                 async move { billing::due(&rooms, &lake, &consumers).await }
             });
         }
+        let (rooms, lake, alarms) = (self.rooms.clone(), self.lake.clone(), self.config.alarms.clone());
+        let watch = Arc::new(tokio::sync::Mutex::new(Watch::default()));
+        self.every(alarms.every, "alarms", move || {
+            let (rooms, lake, alarms, watch) = (rooms.clone(), lake.clone(), alarms.clone(), watch.clone());
+            async move {
+                let look = alarms::gather(&rooms.store, &lake).await?;
+                let now = rooms.clock.utc();
+                let changes = watch.lock().await.look(&alarms, &look, now);
+                alarms::tell(&rooms.store, &alarms, changes, now).await
+            }
+        });
+        let rooms = self.rooms.clone();
+        self.every(RESUBMIT_INTERVAL, "imported records", move || {
+            let rooms = rooms.clone();
+            async move { import_feed::send_waiting(&rooms).await.map(|_| ()) }
+        });
         let (rooms, mailer) = (self.rooms.clone(), Arc::new(mailer));
         self.every(pipeline.mail_poll, "mail", move || {
             let (rooms, mailer) = (rooms.clone(), mailer.clone());

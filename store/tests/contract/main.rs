@@ -9,6 +9,7 @@
 
 mod cases;
 mod database;
+mod imports;
 mod lanes_and_ledger;
 mod numbering;
 mod opening;
@@ -42,6 +43,10 @@ on_both! {
         later_word_of_an_incident_updates_its_alert_and_an_earlier_one_does_not,
         alert_is_taken_on_noted_and_judged,
         limits_of_a_profile_come_back_and_change;
+    imports:
+        file_goes_on_where_it_stopped_and_no_key_comes_twice,
+        number_of_an_imported_record_is_never_given_again,
+        suspended_line_is_taken_in_once;
     lanes_and_ledger:
         one_refused_posting_undoes_its_whole_batch,
         former_owner_of_a_lane_is_refused,

@@ -12,6 +12,7 @@ mod billing;
 mod console;
 mod crash;
 mod floor_plan;
+mod imports;
 mod kills;
 mod rig;
 mod routes;

@@ -92,7 +92,8 @@ pub(crate) async fn audit(config: &Config) -> anyhow::Result<()> {
         }
         let found = Log::read(log, config.exports.answered_only).await.context("read the event log")?;
         let requested = store.suspense_requested(u32::MAX).await?.len() as u64;
-        let n_waiting = found.waiting(&positions) + requested;
+        let (_, not_sent) = store.import_totals().await?;
+        let n_waiting = found.waiting(&positions) + requested + not_sent;
         println!("          {n_waiting} records are still to be worked off");
         state = if n_waiting == 0 { At::Rest } else { At::Halt };
         records = Some((found, positions));
@@ -225,6 +226,8 @@ struct Stages {
     open_legs: BTreeSet<CdrId>,
     /// Rated calls that the lake could not hold, and was not given again.
     suspended_by_lake: u64,
+    /// Records of other systems that were ever taken in.
+    imported: u64,
 }
 
 impl Stages {
@@ -248,7 +251,8 @@ impl Stages {
         }
         let held = store.suspense_held().await?;
         let suspended_by_lake = held.iter().filter(|(stage, _)| stage == LAKE).count() as u64;
-        Ok(Self { counts, open_legs, suspended_by_lake })
+        let (imported, _) = store.import_totals().await?;
+        Ok(Self { counts, open_legs, suspended_by_lake, imported })
     }
 
     fn of(&self, stage: &str) -> Counts {
@@ -304,8 +308,12 @@ impl Stages {
             };
             all.push((holds, text));
         };
-        let written = mediator.cdrs_out + mediator.revisions_out;
-        between(cdrs, written, format!("{cdrs} of {written} CDRs have reached rating"));
+        let written = mediator.cdrs_out + mediator.revisions_out + self.imported;
+        let imported = match self.imported {
+            0 => String::new(),
+            n => format!(", {n} of them imported"),
+        };
+        between(cdrs, written, format!("{cdrs} of {written} CDRs have reached rating{imported}"));
         let rated = rating.rated_out;
         if let Some((_, rows)) = lake {
             let n_rows = rows.len() as u64;

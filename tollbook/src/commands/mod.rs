@@ -11,14 +11,17 @@ pub(crate) mod export;
 pub(crate) mod fraud;
 mod fraud_cases;
 pub(crate) mod import;
+pub(crate) mod import_cdrs;
 pub(crate) mod init;
 pub(crate) mod invoice;
 mod invoice_template;
 pub(crate) mod rate;
+pub(crate) mod replay;
 pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod sql;
 pub(crate) mod suspense;
+mod suspense_desk;
 pub(crate) mod token;
 pub(crate) mod user;
 

@@ -6,7 +6,7 @@ use crate::cli::SuspenseAction;
 use crate::clock::Clock;
 use crate::commands::fraud::handle_of;
 use crate::commands::import::COMMAND_LINE;
-use crate::commands::print_table;
+use crate::commands::{print_table, suspense_desk};
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::resubmit;
@@ -25,6 +25,19 @@ pub(crate) async fn suspense(
     match action {
         None => list(&store, limit).await,
         Some(SuspenseAction::List { limit: own }) => list(&store, own.or(limit)).await,
+        Some(SuspenseAction::Show { id, json }) => suspense_desk::show(
+            &store.suspense_get(id).await.map_err(of_store)?,
+            &store.directory().await?,
+            json,
+        ),
+        Some(SuspenseAction::Fix { ids, all, code, set, file, dry_run }) => {
+            let records = if all { open(&store, code.as_deref()).await? } else { named(&store, ids).await? };
+            let change = match file {
+                Some(file) => suspense_desk::Change::read(&file, records.len())?,
+                None => suspense_desk::Change::of_words(&set)?,
+            };
+            suspense_desk::fix(&store, records, &change, dry_run).await
+        }
         Some(SuspenseAction::Resubmit { ids, all, code }) => {
             let records = if all { open(&store, code.as_deref()).await? } else { named(&store, ids).await? };
             resubmit(&store, records, all).await
@@ -56,7 +69,7 @@ async fn list(store: &Store, limit: Option<u32>) -> anyhow::Result<()> {
     );
     if !records.is_empty() {
         println!(
-            "once the cause is gone: `tollbook suspense resubmit ID...`, or --all; else `tollbook suspense discard ID... \
+            "`tollbook suspense show ID` says more; once the cause is gone: `tollbook suspense resubmit ID...`, or --all; else `tollbook suspense discard ID... \
              --reason \"...\"`"
         );
     }
@@ -83,7 +96,7 @@ async fn named(store: &Store, mut ids: Vec<i64>) -> anyhow::Result<Vec<Suspended
 }
 
 /// Why an order for a record changes nothing, in words that go on from its name.
-fn settled(record: &SuspendedRecord) -> Option<&'static str> {
+pub(super) fn settled(record: &SuspendedRecord) -> Option<&'static str> {
     if record.discard_reason.is_some() {
         Some("was discarded")
     } else if record.resolved_at.is_some() {
@@ -145,10 +158,10 @@ async fn discard(store: &Store, ids: Vec<i64>, reason: &str) -> anyhow::Result<(
     Ok(())
 }
 
-fn counted(n_records: usize) -> String {
+pub(super) fn counted(n_records: usize) -> String {
     if n_records == 1 { "1 record is".to_owned() } else { format!("{n_records} records are") }
 }
 
-fn nothing_done(what: &str) -> anyhow::Error {
+pub(super) fn nothing_done(what: &str) -> anyhow::Error {
     UserError::new(format!("no record is {what}"), "`tollbook suspense` lists the open ones").into()
 }

@@ -1,0 +1,273 @@
+//! What an operator wants to be woken for: no CDR for too long, calls that do not end, records that pile up in suspense.
+//!
+//! In: figures of the installation, now and then. Out: one log line and one mail when a trouble begins, and one when it is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use lake::Lake;
+use serde::Deserialize;
+use store::{NewMail, Store};
+use tracing::{error, info};
+
+/// Calls named in an alarm.
+const NAMED_MAX: usize = 5;
+
+/// When to raise an alarm, and whom to tell.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AlarmConfig {
+    /// No CDR for so long is an alarm, e.g. `"30m"`; `"0s"` is never, for an installation with quiet nights. Default: `"0s"`.
+    #[serde(with = "humantime_serde")]
+    pub(crate) no_cdr_after: Duration,
+    /// A call that is up for longer is stuck, e.g. `"6h"`; `"0s"` is never. Default: `"6h"`.
+    #[serde(with = "humantime_serde")]
+    pub(crate) stuck_call_after: Duration,
+    /// More open records in suspense are an alarm; they hold up invoices. Default: 100.
+    pub(crate) suspended_over: u64,
+    /// How often it is looked. Default: `"1m"`.
+    #[serde(with = "humantime_serde")]
+    pub(crate) every: Duration,
+    /// Who is mailed, e.g. `["noc@example.org"]`. Default: nobody; the log says it all the same.
+    pub(crate) notify: Vec<String>,
+}
+
+impl Default for AlarmConfig {
+    fn default() -> Self {
+        Self {
+            no_cdr_after: Duration::ZERO,
+            stuck_call_after: Duration::from_secs(6 * 3_600),
+            suspended_over: 100,
+            every: Duration::from_secs(60),
+            notify: Vec::new(),
+        }
+    }
+}
+
+/// What is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Alarm {
+    NoCdr,
+    StuckCall,
+    Suspense,
+}
+
+impl Alarm {
+    const fn title(self) -> &'static str {
+        match self {
+            Alarm::NoCdr => "no CDR",
+            Alarm::StuckCall => "stuck calls",
+            Alarm::Suspense => "records in suspense",
+        }
+    }
+
+    const fn remedy(self) -> &'static str {
+        match self {
+            Alarm::NoCdr => {
+                "Look whether calls come in (tollbook sql \"select max(start_at) from calls\"), and in the log for stages that fail."
+            }
+            Alarm::StuckCall => {
+                "Look at the calls' phones and trunks; a call that was lost is closed after mediator.close_after of silence."
+            }
+            Alarm::Suspense => "tollbook suspense lists them with what to do.",
+        }
+    }
+}
+
+/// What the installation is like at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Look {
+    /// Rows of the lake: where every CDR ends.
+    pub(crate) n_rows: u64,
+    /// Calls that are up, and since when.
+    pub(crate) up: Vec<(String, DateTime<Utc>)>,
+    /// Open records in suspense.
+    pub(crate) n_suspended: u64,
+}
+
+/// A change in what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It begins; in words.
+    Raised(Alarm, String),
+    /// It is over.
+    Cleared(Alarm),
+}
+
+/// Remembers what was wrong at the last look.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// Rows of the lake, and when they last became more.
+    rows: Option<(u64, DateTime<Utc>)>,
+    raised: BTreeSet<Alarm>,
+}
+
+impl Watch {
+    /// Takes a look. An alarm is told once when it begins and once when it ends.
+    pub(crate) fn look(&mut self, config: &AlarmConfig, look: &Look, now: DateTime<Utc>) -> Vec<Change> {
+        let wrong: BTreeMap<Alarm, String> = [
+            (Alarm::NoCdr, self.no_cdr(config, look.n_rows, now)),
+            (Alarm::StuckCall, stuck(config, &look.up, now)),
+            (
+                Alarm::Suspense,
+                (look.n_suspended > config.suspended_over)
+                    .then(|| format!("{} records wait in suspense", look.n_suspended)),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(alarm, why)| Some((alarm, why?)))
+        .collect();
+        let cleared = self
+            .raised
+            .iter()
+            .filter(|alarm| !wrong.contains_key(alarm))
+            .map(|alarm| Change::Cleared(*alarm));
+        let mut changes: Vec<Change> = cleared.collect();
+        self.raised.retain(|alarm| wrong.contains_key(alarm));
+        for (alarm, why) in wrong {
+            if self.raised.insert(alarm) {
+                changes.push(Change::Raised(alarm, why));
+            }
+        }
+        changes
+    }
+
+    fn no_cdr(&mut self, config: &AlarmConfig, n_rows: u64, now: DateTime<Utc>) -> Option<String> {
+        let since = match self.rows {
+            Some((before, since)) if before == n_rows => since,
+            Some(_) | None => now,
+        };
+        self.rows = Some((n_rows, since));
+        let silent = now.signed_duration_since(since);
+        is_over(silent, config.no_cdr_after).then(|| {
+            format!(
+                "no CDR has been written for {} minutes, since {}",
+                silent.num_minutes(),
+                since.format("%F %T UTC")
+            )
+        })
+    }
+}
+
+/// Whether `is` has reached a limit that is not switched off.
+fn is_over(is: TimeDelta, limit: Duration) -> bool {
+    !limit.is_zero() && TimeDelta::from_std(limit).is_ok_and(|limit| is >= limit)
+}
+
+fn stuck(config: &AlarmConfig, up: &[(String, DateTime<Utc>)], now: DateTime<Utc>) -> Option<String> {
+    let mut stuck: Vec<&(String, DateTime<Utc>)> = up
+        .iter()
+        .filter(|(_, since)| is_over(now.signed_duration_since(*since), config.stuck_call_after))
+        .collect();
+    stuck.sort_by_key(|(_, since)| *since);
+    let (_, oldest) = stuck.first()?;
+    let names: Vec<&str> = stuck.iter().take(NAMED_MAX).map(|(call, _)| call.as_str()).collect();
+    Some(format!(
+        "{} calls are up for longer than {}, the oldest since {}, such as {}",
+        stuck.len(),
+        humantime_serde::re::humantime::format_duration(config.stuck_call_after),
+        oldest.format("%F %T UTC"),
+        names.join(", ")
+    ))
+}
+
+/// Looks at the installation.
+pub(crate) async fn gather(store: &Store, lake: &Lake) -> anyhow::Result<Look> {
+    let mut up = Vec::new();
+    for (key, value) in store.stage_entries("mediator", '@').await? {
+        let since = mediator::up_since(&key, &value).map_err(|why| anyhow::anyhow!(why))?;
+        up.extend(since.map(|since| (key, since)));
+    }
+    let n_suspended = store.suspense_counts().await?.into_iter().map(|(_, _, n)| n).sum();
+    Ok(Look { n_rows: lake.count_rows()?, up, n_suspended })
+}
+
+/// Tells the log, and whoever is to be mailed.
+pub(crate) async fn tell(
+    store: &Store,
+    config: &AlarmConfig,
+    changes: Vec<Change>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    for change in changes {
+        let (subject, text) = match change {
+            Change::Raised(alarm, why) => {
+                error!(alarm = alarm.title(), why, "alarm raised");
+                (format!("Alarm: {}", alarm.title()), format!("{why}.\n\n{}\n", alarm.remedy()))
+            }
+            Change::Cleared(alarm) => {
+                info!(alarm = alarm.title(), "alarm is over");
+                (format!("Over: {}", alarm.title()), format!("At {} it was over.\n", now.format("%F %T UTC")))
+            }
+        };
+        if !config.notify.is_empty() {
+            let to = config.notify.clone();
+            let mail = NewMail { to, subject, text, attachments: Vec::new(), about: "alarm".to_owned() };
+            store.mail_enqueue(&mail, now).await?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
+    }
+
+    fn config() -> AlarmConfig {
+        AlarmConfig { no_cdr_after: Duration::from_secs(1_800), ..AlarmConfig::default() }
+    }
+
+    #[test]
+    fn silence_is_told_once_and_its_end_once() {
+        let mut watch = Watch::default();
+        let mut look =
+            |minutes, n_rows| watch.look(&config(), &Look { n_rows, ..Look::default() }, at(minutes));
+        assert_eq!(look(0, 7), []);
+        assert_eq!(look(29, 7), []);
+        let why = "no CDR has been written for 30 minutes, since 1970-01-01 00:00:00 UTC".to_owned();
+        assert_eq!(look(30, 7), [Change::Raised(Alarm::NoCdr, why)]);
+        assert_eq!(look(31, 7), []);
+        assert_eq!(look(32, 8), [Change::Cleared(Alarm::NoCdr)]);
+        assert_eq!(look(61, 8), []);
+        assert!(matches!(look(62, 8)[..], [Change::Raised(Alarm::NoCdr, _)]));
+    }
+
+    #[test]
+    fn quiet_nights_are_no_alarm_unless_asked_for() {
+        let mut watch = Watch::default();
+        for minutes in 0..2_000 {
+            assert_eq!(watch.look(&AlarmConfig::default(), &Look::default(), at(minutes)), []);
+        }
+    }
+
+    #[test]
+    fn call_of_six_hours_is_stuck_and_named() {
+        let mut watch = Watch::default();
+        let up = vec![("young".to_owned(), at(1)), ("old".to_owned(), at(0))];
+        let look = Look { up, ..Look::default() };
+        assert_eq!(watch.look(&AlarmConfig::default(), &look, at(359)), []);
+        let why = "1 calls are up for longer than 6h, the oldest since 1970-01-01 00:00:00 UTC, such as old"
+            .to_owned();
+        assert_eq!(
+            watch.look(&AlarmConfig::default(), &look, at(360)),
+            [Change::Raised(Alarm::StuckCall, why)]
+        );
+        assert_eq!(
+            watch.look(&AlarmConfig::default(), &Look::default(), at(361)),
+            [Change::Cleared(Alarm::StuckCall)]
+        );
+    }
+
+    #[test]
+    fn pile_of_suspended_records_is_an_alarm_above_its_limit() {
+        let mut watch = Watch::default();
+        let mut look = |n_suspended| watch.look(&config(), &Look { n_suspended, ..Look::default() }, at(0));
+        assert_eq!(look(100), []);
+        assert!(matches!(look(101)[..], [Change::Raised(Alarm::Suspense, _)]));
+    }
+}
