@@ -4,14 +4,14 @@
 //! lower sequence number has it (for signs of life, the higher), so the fold of a set of events is the same in any order.
 //! What a record makes of the facts is `record`'s work.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use model::{
     AccountId, Answer, Attempt, CallEvent, Cause, ChargeTick, End, EventBody, Forwarded, Rejected,
     RouteAttempt, RouteResult, TenantId,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::numbered::Numbered;
 
 /// What one event said, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,8 +85,8 @@ pub(crate) struct Leg {
     pub(crate) attempt: Option<Fact<Attempt>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rejected: Option<Fact<Rejected>>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) routes: BTreeMap<u16, RouteFacts>,
+    #[serde(default, skip_serializing_if = "Numbered::is_empty")]
+    pub(crate) routes: Numbered<RouteFacts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) answer: Option<Fact<Answer>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,10 +122,10 @@ pub(crate) struct Forward {
 pub(crate) struct Call {
     pub(crate) node: String,
     pub(crate) boot: u64,
-    pub(crate) legs: BTreeMap<u16, Leg>,
+    pub(crate) legs: Numbered<Leg>,
     /// By the leg that was opened.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) forwards: BTreeMap<u16, Fact<Forward>>,
+    #[serde(default, skip_serializing_if = "Numbered::is_empty")]
+    pub(crate) forwards: Numbered<Fact<Forward>>,
     /// Log time when it last said anything new.
     pub(crate) quiet_since: DateTime<Utc>,
     /// Log time of its closing.
@@ -134,12 +134,27 @@ pub(crate) struct Call {
     /// Log time of its next record while it is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) interim_at: Option<DateTime<Utc>>,
+    /// It has changed since the last commit.
+    #[serde(skip)]
+    pub(crate) is_dirty: bool,
     /// Under which key the last commit has it.
     #[serde(skip)]
     pub(crate) stored: Option<StoredAs>,
-    /// When it is given up or forgotten: its place in the timetable of the lane.
+    /// Its place in the timetable of the lane: when it is looked at next, at the latest when it is given up or forgotten.
     #[serde(skip)]
-    pub(crate) due: Option<DateTime<Utc>>,
+    pub(crate) timed: Option<(DateTime<Utc>, Table)>,
+    /// Whether `interim_at` is in the timetable.
+    #[serde(skip)]
+    pub(crate) is_interim_timed: bool,
+}
+
+/// The timetables of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Table {
+    /// Of open calls.
+    GiveUp,
+    /// Of closed ones.
+    Forget,
 }
 
 /// Open and closed calls have keys of their own, so that open ones can be counted.
@@ -155,13 +170,15 @@ impl Call {
         Self {
             node: event.node.clone(),
             boot: event.boot,
-            legs: BTreeMap::new(),
-            forwards: BTreeMap::new(),
+            legs: Numbered::default(),
+            forwards: Numbered::default(),
             quiet_since: event.at,
             closed_at: None,
             interim_at: None,
+            is_dirty: false,
             stored: None,
-            due: None,
+            timed: None,
+            is_interim_timed: false,
         }
     }
 
@@ -170,14 +187,14 @@ impl Call {
         let envelope =
             Envelope { tenant: event.tenant, payer: event.payer, config_revision: event.config_revision };
         let mut is_new = false;
-        let leg = self.legs.entry(event.leg).or_insert_with(|| {
+        let leg = self.legs.get_or_insert_with(event.leg, || {
             is_new = true;
             Leg {
                 first: Fact { seq: event.seq, at: event.at, is: envelope.clone() },
                 life: Fact { seq: event.seq, at: event.at, is: () },
                 attempt: None,
                 rejected: None,
-                routes: BTreeMap::new(),
+                routes: Numbered::default(),
                 answer: None,
                 tick: None,
                 end: None,
@@ -198,13 +215,13 @@ impl Call {
             EventBody::Attempt(attempt) => keep_first(&mut leg.attempt, may_repair, event, attempt),
             EventBody::Rejected(rejected) => keep_first(&mut leg.rejected, may_repair, event, rejected),
             EventBody::RouteAttempt(route) => keep_first(
-                &mut leg.routes.entry(route.attempt).or_default().attempt,
+                &mut leg.routes.get_or_insert_with(route.attempt, RouteFacts::default).attempt,
                 may_repair,
                 event,
                 route,
             ),
             EventBody::RouteResult(result) => keep_first(
-                &mut leg.routes.entry(result.attempt).or_default().result,
+                &mut leg.routes.get_or_insert_with(result.attempt, RouteFacts::default).result,
                 may_repair,
                 event,
                 result,
@@ -214,11 +231,15 @@ impl Call {
             EventBody::End(end) => keep_first(&mut leg.end, may_repair, event, end),
             EventBody::Forwarded(forwarded) => {
                 let forward = Forward { parent: event.leg, forwarded: forwarded.clone() };
-                let held = self.forwards.get(&forwarded.new_leg);
-                let wins = held.is_none_or(|held| event.seq < held.seq);
-                if wins {
-                    let fact = Fact { seq: event.seq, at: event.at, is: forward };
-                    self.forwards.insert(forwarded.new_leg, fact);
+                let fact = Fact { seq: event.seq, at: event.at, is: forward };
+                let mut wins = false;
+                let held = self.forwards.get_or_insert_with(forwarded.new_leg, || {
+                    wins = true;
+                    fact.clone()
+                });
+                if event.seq < held.seq {
+                    wins = true;
+                    *held = fact;
                 }
                 wins
             }

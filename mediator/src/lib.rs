@@ -16,6 +16,7 @@ mod edr;
 mod error;
 pub mod foreign;
 mod mediator;
+mod numbered;
 mod record;
 
 pub use config::MediatorConfig;

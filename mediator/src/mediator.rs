@@ -15,7 +15,7 @@ use model::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, Issued, Leg, StoredAs};
+use crate::call::{Call, Issued, Leg, StoredAs, Table};
 use crate::edr::{edr_id, edr_of};
 use crate::record::{Verdict, is_complete, judge};
 use crate::{MediationError, MediatorConfig};
@@ -61,7 +61,7 @@ pub fn legs_without_record(key: &str, value: &[u8]) -> Result<Vec<(CallUid, u16)
     let call: Call = read(key, value)?;
     let waits = |leg: &Leg| leg.attempt.is_some() && leg.issued.is_none() && leg.refused.is_none();
     let legs = call.legs.iter().filter(|(_, leg)| waits(leg));
-    Ok(legs.map(|(number, _)| (CallUid::new(key), *number)).collect())
+    Ok(legs.map(|(number, _)| (CallUid::new(key), number)).collect())
 }
 
 /// The mediator of one lane.
@@ -71,7 +71,7 @@ pub struct Mediator {
     clock: Option<LogClock>,
     /// The latest start of each node.
     boots: BTreeMap<String, u64>,
-    calls: HashMap<CallUid, Call>,
+    calls: HashMap<CallUid, Box<Call>>,
     /// EDRs written lately, and when they are forgotten.
     edrs: HashMap<String, DateTime<Utc>>,
     /// When each call that is up gets its next record.
@@ -209,9 +209,9 @@ impl Mediator {
                 kind: kind_of_event(&event.body),
             });
         };
-        let mut call = match self.calls.remove(uid) {
-            Some(call) if call.node == event.node && call.boot == event.boot => call,
-            Some(call) => {
+        let (uid, mut call) = match self.calls.remove_entry(uid) {
+            Some((uid, call)) if call.node == event.node && call.boot == event.boot => (uid, call),
+            Some((uid, call)) => {
                 let error = MediationError::ForeignNode {
                     call: uid.to_string(),
                     node: call.node.clone(),
@@ -220,7 +220,7 @@ impl Mediator {
                     from_boot: event.boot,
                     seq: event.seq,
                 };
-                self.calls.insert(uid.clone(), call);
+                self.calls.insert(uid, call);
                 return Err(error);
             }
             None if self.give_up.len() >= self.config.calls_open_max => {
@@ -229,13 +229,12 @@ impl Mediator {
             None => {
                 let mut call = Call::of(event);
                 call.quiet_since = now;
-                call
+                (uid.clone(), Box::new(call))
             }
         };
-        self.unschedule(uid, &mut call);
-        self.take_in(uid, &mut call, event, now, effects);
-        self.schedule(uid, &mut call);
-        self.calls.insert(uid.clone(), call);
+        self.take_in(&uid, &mut call, event, now, effects);
+        self.time(&uid, &mut call);
+        self.calls.insert(uid, call);
         Ok(())
     }
 
@@ -252,7 +251,7 @@ impl Mediator {
         let issued: Vec<(u16, Option<Cause>)> = call
             .legs
             .iter()
-            .filter_map(|(number, leg)| leg.issued.as_ref().map(|issued| (*number, issued.partial)))
+            .filter_map(|(number, leg)| leg.issued.as_ref().map(|issued| (number, issued.partial)))
             .collect();
         let before: Vec<(u16, Verdict)> = issued
             .into_iter()
@@ -262,11 +261,11 @@ impl Mediator {
             effects.repeated();
             return;
         }
-        self.dirty.insert(Dirty::Call(uid.clone()));
+        self.mark(uid, call);
         call.quiet_since = now;
         for (number, earlier) in before {
             let partial =
-                call.legs.get(&number).and_then(|leg| leg.issued.as_ref()).and_then(|issued| issued.partial);
+                call.legs.get(number).and_then(|leg| leg.issued.as_ref()).and_then(|issued| issued.partial);
             let later = judge(uid, call, number, partial, tolerance);
             if let (Verdict::Impossible(error), false) = (&later, matches!(earlier, Verdict::Impossible(_))) {
                 // A record is out and stays; what contradicts it is for people to look at.
@@ -274,12 +273,12 @@ impl Mediator {
             }
             if matches!(later, Verdict::Record(_))
                 && later != earlier
-                && let Some(issued) = call.legs.get_mut(&number).and_then(|leg| leg.issued.as_mut())
+                && let Some(issued) = call.legs.get_mut(number).and_then(|leg| leg.issued.as_mut())
             {
                 issued.is_outdated = true;
             }
         }
-        let numbers: Vec<u16> = call.legs.keys().copied().collect();
+        let numbers: Vec<u16> = call.legs.numbers().collect();
         let mut is_complete_call = true;
         for number in numbers {
             if is_complete(call, number) {
@@ -299,16 +298,15 @@ impl Mediator {
     /// Closes a call at its last sign of life.
     fn give_up_call(&mut self, uid: &CallUid, cause: Cause, now: DateTime<Utc>, effects: &mut Effects) {
         let Some(mut call) = self.calls.remove(uid) else { return };
-        self.unschedule(uid, &mut call);
-        let numbers: Vec<u16> = call.legs.keys().copied().collect();
+        let numbers: Vec<u16> = call.legs.numbers().collect();
         for number in numbers {
             if !is_complete(&call, number) {
                 settle(uid, &mut call, number, Some(cause), delta(self.config.clock_tolerance), effects);
             }
         }
         call.closed_at = Some(now);
-        self.dirty.insert(Dirty::Call(uid.clone()));
-        self.schedule(uid, &mut call);
+        self.mark(uid, &mut call);
+        self.time(uid, &mut call);
         self.calls.insert(uid.clone(), call);
     }
 
@@ -351,22 +349,22 @@ impl Mediator {
     /// Writes what each leg of a call that is up has come to so far. The call stays open.
     fn write_interim(&mut self, uid: &CallUid, now: DateTime<Utc>, effects: &mut Effects) {
         let Some(mut call) = self.calls.remove(uid) else { return };
-        self.unschedule(uid, &mut call);
+        call.is_interim_timed = false;
         let up: Vec<u16> = call
             .legs
             .iter()
             .filter(|(_, leg)| {
                 leg.up_since().is_some_and(|since| later(since, self.config.interim_every) <= now)
             })
-            .map(|(number, _)| *number)
+            .map(|(number, _)| number)
             .collect();
         for number in up {
             let tolerance = delta(self.config.clock_tolerance);
             settle(uid, &mut call, number, Some(Cause::InProgress), tolerance, effects);
         }
         call.interim_at = Some(later(now, self.config.interim_every));
-        self.dirty.insert(Dirty::Call(uid.clone()));
-        self.schedule(uid, &mut call);
+        self.mark(uid, &mut call);
+        self.time(uid, &mut call);
         self.calls.insert(uid.clone(), call);
     }
 
@@ -378,14 +376,25 @@ impl Mediator {
             && let Some((_, uid)) = self.interim.pop_first()
         {
             // Hours of the log may pass at once, after an outage: one that is given up next needs no record before.
-            if self.calls.get(&uid).and_then(|call| call.due).is_some_and(|give_up| give_up > now) {
+            if self.calls.get(&uid).is_some_and(|call| self.due(call) > now) {
                 self.write_interim(&uid, now, effects);
+            } else if let Some(call) = self.calls.get_mut(&uid) {
+                call.is_interim_timed = false;
             }
         }
         while let Some((due, _)) = self.give_up.first()
             && *due <= now
             && let Some((_, uid)) = self.give_up.pop_first()
         {
+            // It has shown life since it was put there.
+            let due = self.calls.get(&uid).map_or(now, |call| self.due(call));
+            if due > now {
+                if let Some(call) = self.calls.get_mut(&uid) {
+                    call.timed = Some((due, Table::GiveUp));
+                }
+                self.give_up.insert((due, uid));
+                continue;
+            }
             let cause = match self.calls.get(&uid) {
                 Some(call) if self.is_of_earlier_boot(call) => Cause::SwitchRestart,
                 Some(_) | None => Cause::LostEnd,
@@ -398,10 +407,13 @@ impl Mediator {
         {
             match memory {
                 Memory::Call(uid) => {
-                    if let Some(Call { stored: Some(stored), .. }) = self.calls.remove(&uid) {
+                    let Some(call) = self.calls.remove(&uid) else { continue };
+                    if let Some(stored) = call.stored {
                         self.removed.insert(key_of_call(&uid, stored));
                     }
-                    self.dirty.remove(&Dirty::Call(uid));
+                    if call.is_dirty {
+                        self.dirty.remove(&Dirty::Call(uid));
+                    }
                 }
                 Memory::Edr(id) => {
                     self.edrs.remove(&id);
@@ -427,34 +439,56 @@ impl Mediator {
         }
     }
 
-    fn schedule(&mut self, uid: &CallUid, call: &mut Call) {
+    /// Puts a call into the timetable. An open call that is there already stays where it is: nearly every event moves the end of
+    /// patience further away, and it is looked at again when its place comes.
+    fn time(&mut self, uid: &CallUid, call: &mut Call) {
         let due = self.due(call);
-        call.due = Some(due);
-        if call.closed_at.is_some() {
-            self.forget.insert((due, Memory::Call(uid.clone())));
-            call.interim_at = None;
-            return;
+        let table = if call.closed_at.is_some() { Table::Forget } else { Table::GiveUp };
+        let stays = |(at, held): (DateTime<Utc>, Table)| {
+            held == table && (at == due || table == Table::GiveUp && at < due)
+        };
+        if !call.timed.is_some_and(stays) {
+            self.untime(uid, call);
+            match table {
+                Table::GiveUp => self.give_up.insert((due, uid.clone())),
+                Table::Forget => self.forget.insert((due, Memory::Call(uid.clone()))),
+            };
+            call.timed = Some((due, table));
         }
-        self.give_up.insert((due, uid.clone()));
-        if let Some(since) = call.up_since()
-            && !self.config.interim_every.is_zero()
-        {
-            // Events of an outage come hours late: what they tell of is counted from their arrival.
-            let from = since.max(call.quiet_since);
-            let at = *call.interim_at.get_or_insert_with(|| later(from, self.config.interim_every));
+        self.time_interim(uid, call);
+    }
+
+    fn untime(&mut self, uid: &CallUid, call: &mut Call) {
+        match call.timed.take() {
+            Some((at, Table::GiveUp)) => self.give_up.remove(&(at, uid.clone())),
+            Some((at, Table::Forget)) => self.forget.remove(&(at, Memory::Call(uid.clone()))),
+            None => false,
+        };
+    }
+
+    fn time_interim(&mut self, uid: &CallUid, call: &mut Call) {
+        let since =
+            call.up_since().filter(|_| call.closed_at.is_none() && !self.config.interim_every.is_zero());
+        let Some(since) = since else {
+            if let Some(at) = call.interim_at.take()
+                && std::mem::take(&mut call.is_interim_timed)
+            {
+                self.interim.remove(&(at, uid.clone()));
+            }
+            return;
+        };
+        // Events of an outage come hours late: what they tell of is counted from their arrival.
+        let from = since.max(call.quiet_since);
+        let at = *call.interim_at.get_or_insert_with(|| later(from, self.config.interim_every));
+        if !std::mem::replace(&mut call.is_interim_timed, true) {
             self.interim.insert((at, uid.clone()));
         }
     }
 
-    fn unschedule(&mut self, uid: &CallUid, call: &mut Call) {
-        let Some(due) = call.due.take() else { return };
-        if call.closed_at.is_some() {
-            self.forget.remove(&(due, Memory::Call(uid.clone())));
-        } else {
-            self.give_up.remove(&(due, uid.clone()));
-        }
-        if let Some(at) = call.interim_at {
-            self.interim.remove(&(at, uid.clone()));
+    /// Notes a call for the next commit.
+    fn mark(&mut self, uid: &CallUid, call: &mut Call) {
+        if !std::mem::replace(&mut call.is_dirty, true) {
+            self.dirty.insert(Dirty::Call(uid.clone()));
         }
     }
 
@@ -467,10 +501,10 @@ impl Mediator {
             self.edrs.insert(id.to_owned(), read(key, value)?);
         } else if let Some(uid) = key.strip_prefix(CLOSED_PREFIX) {
             let call: Call = read(key, value)?;
-            self.calls.insert(CallUid::new(uid), Call { stored: Some(StoredAs::Closed), ..call });
+            self.calls.insert(CallUid::new(uid), Box::new(Call { stored: Some(StoredAs::Closed), ..call }));
         } else if is_open_call_key(key) {
             let call: Call = read(key, value)?;
-            self.calls.insert(CallUid::new(key), Call { stored: Some(StoredAs::Open), ..call });
+            self.calls.insert(CallUid::new(key), Box::new(Call { stored: Some(StoredAs::Open), ..call }));
         } else {
             return Err(format!(
                 "entry {key:?} is of no kind this version knows: run the version that wrote it"
@@ -517,13 +551,14 @@ impl Stage for Mediator {
                 }
                 Dirty::Call(uid) => {
                     let Some(call) = self.calls.get_mut(&uid) else { continue };
+                    call.is_dirty = false;
                     let store_as = if call.closed_at.is_some() { StoredAs::Closed } else { StoredAs::Open };
                     if let Some(stored) = call.stored.replace(store_as)
                         && stored != store_as
                     {
                         changes.insert(key_of_call(&uid, stored), None);
                     }
-                    changes.insert(key_of_call(&uid, store_as), Some(write(call)));
+                    changes.insert(key_of_call(&uid, store_as), Some(write(&**call)));
                 }
             }
         }
@@ -536,7 +571,7 @@ impl Stage for Mediator {
         }
         let mut calls = std::mem::take(&mut self.calls);
         for (uid, call) in &mut calls {
-            self.schedule(uid, call);
+            self.time(uid, call);
         }
         self.calls = calls;
         self.forget.extend(self.edrs.iter().map(|(id, until)| (*until, Memory::Edr(id.clone()))));
@@ -554,7 +589,7 @@ fn settle(
     effects: &mut Effects,
 ) {
     let verdict = judge(uid, call, number, given_up, tolerance);
-    let Some(leg) = call.legs.get_mut(&number) else { return };
+    let Some(leg) = call.legs.get_mut(number) else { return };
     match verdict {
         Verdict::Open => {}
         Verdict::Impossible(error) => {

@@ -61,7 +61,7 @@ pub(crate) fn judge(
     given_up: Option<Cause>,
     tolerance: TimeDelta,
 ) -> Verdict {
-    let Some(leg) = call.legs.get(&leg_number) else { return Verdict::Open };
+    let Some(leg) = call.legs.get(leg_number) else { return Verdict::Open };
     let Some(opening) = opening_of(call, leg_number) else {
         if given_up.is_none() {
             return Verdict::Open;
@@ -84,22 +84,22 @@ pub(crate) fn judge(
 
 /// Whether a leg has a beginning and an end, whatever they say.
 pub(crate) fn is_complete(call: &Call, leg_number: u16) -> bool {
-    call.legs.get(&leg_number).is_some_and(|leg| leg.end.is_some() || leg.rejected.is_some())
+    call.legs.get(leg_number).is_some_and(|leg| leg.end.is_some() || leg.rejected.is_some())
         && has_opening(call, leg_number)
 }
 
 fn has_opening(call: &Call, leg_number: u16) -> bool {
-    let dialled = call.legs.get(&leg_number).is_some_and(|leg| leg.attempt.is_some());
+    let dialled = call.legs.get(leg_number).is_some_and(|leg| leg.attempt.is_some());
     dialled
         || call
             .forwards
-            .get(&leg_number)
+            .get(leg_number)
             .is_some_and(|forward| forward.is.parent < leg_number && has_opening(call, forward.is.parent))
 }
 
 fn opening_of(call: &Call, leg_number: u16) -> Option<Opening> {
-    let forward = call.forwards.get(&leg_number);
-    if let Some(attempt) = call.legs.get(&leg_number).and_then(|leg| leg.attempt.as_ref()) {
+    let forward = call.forwards.get(leg_number);
+    if let Some(attempt) = call.legs.get(leg_number).and_then(|leg| leg.attempt.as_ref()) {
         let is = &attempt.is;
         return Some(Opening {
             at: attempt.at,
@@ -262,7 +262,7 @@ fn before(at: DateTime<Utc>, us: u64) -> Option<DateTime<Utc>> {
 
 fn cdr_of(uid: &CallUid, call: &Call, leg_number: u16, leg: &Leg, opening: Opening, ending: Ending) -> Cdr {
     // The route that answered, else the last one tried.
-    let answered = leg.answer.as_ref().and_then(|answer| leg.routes.get(&answer.is.attempt));
+    let answered = leg.answer.as_ref().and_then(|answer| leg.routes.get(answer.is.attempt));
     let used = answered.or_else(|| leg.routes.values().next_back());
     let used_attempt = used.and_then(|route| route.attempt.as_ref()).map(|attempt| &attempt.is);
     let user_in = opening.user_in();
@@ -298,7 +298,7 @@ fn cdr_of(uid: &CallUid, call: &Call, leg_number: u16, leg: &Leg, opening: Openi
         duration_us: ending.duration_us,
         pdd_us: used.and_then(|route| route.result.as_ref()).and_then(|result| result.is.pdd_us),
         codec: leg.answer.as_ref().map(|answer| answer.is.codec.clone()).unwrap_or_default(),
-        attempts: leg.routes.iter().map(|(attempt, route)| route_try(*attempt, route, leg)).collect(),
+        attempts: leg.routes.iter().map(|(attempt, route)| route_try(attempt, route, leg)).collect(),
         config_revision: leg.first.is.config_revision,
         partial: ending.is_partial,
         detail: CdrDetail {
@@ -319,7 +319,7 @@ fn reason_of(leg: &Leg, used: Option<&RouteFacts>) -> String {
 
 fn route_try(attempt: u16, route: &RouteFacts, leg: &Leg) -> RouteTry {
     let answer = leg.answer.as_ref().filter(|answer| answer.is.attempt == attempt);
-    let is_last = leg.routes.keys().next_back() == Some(&attempt);
+    let is_last = leg.routes.numbers().next_back() == Some(attempt);
     let result = route.result.as_ref().map(|result| &result.is);
     RouteTry {
         attempt,
