@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use model::{
     AccountId, CdrId, Currency, LedgerAccount, Money, MoneyError, Posting, PostingId, TenantId, from_micros,
 };
+use rust_decimal::Decimal;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -30,6 +31,17 @@ pub struct BalanceFault {
     pub balance: Money,
     /// As it should be.
     pub postings: Money,
+}
+
+/// What calls came to on one side of the ledger, in one currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SideSum {
+    /// `receivable` or `payable`.
+    pub side: &'static str,
+    /// Of the amount.
+    pub currency: Currency,
+    /// Owed by accounts, or to them.
+    pub amount: Decimal,
 }
 
 impl Store {
@@ -105,6 +117,41 @@ impl Store {
         .await?;
         tx.commit().await?;
         rows.iter().map(posting_of).collect()
+    }
+
+    /// What calls with `from <= at < to` came to, on the two sides that accounts see: sums over all of them, reversals taken off.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn call_postings(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<SideSum>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT debit, credit, currency, CAST(sum(amount_micros) AS BIGINT) AS micros FROM postings \
+             WHERE at >= $1 AND at < $2 AND reason IN ('call', 'reversal') AND cdr IS NOT NULL \
+             GROUP BY debit, credit, currency ORDER BY debit, credit, currency",
+        )
+        .cells(cells![from, to])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let mut sums: BTreeMap<(&'static str, Currency), Decimal> = BTreeMap::new();
+        for row in &rows {
+            let (debit, credit, currency) = (row.text("debit")?, row.text("credit")?, row.word("currency")?);
+            let amount = from_micros(row.int("micros")?);
+            // A customer owes on the debit side, a carrier is owed on the credit side; a reversal turns them round.
+            for (account, side, sign) in [
+                (&debit, "receivable", Decimal::ONE),
+                (&credit, "receivable", Decimal::NEGATIVE_ONE),
+                (&debit, "payable", Decimal::NEGATIVE_ONE),
+                (&credit, "payable", Decimal::ONE),
+            ] {
+                if account.split(':').next() == Some(side) {
+                    *sums.entry((side, currency)).or_default() += amount * sign;
+                }
+            }
+        }
+        Ok(sums.into_iter().map(|((side, currency), amount)| SideSum { side, currency, amount }).collect())
     }
 
     /// Posts by hand or from outside the pipeline: payments, recurring fees, reversals.

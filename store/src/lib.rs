@@ -45,7 +45,7 @@ pub use imports::{IMPORT, Import, ImportCounts, ImportStep, ImportedRecord, Susp
 pub use invoice_templates::TemplateFiles;
 pub use invoices::{Invoice, InvoiceKind, InvoiceState, NewInvoice};
 pub use lanes::{Lane, LaneCommit, StoreEffect, Watermark};
-pub use ledger::{Balance, BalanceFault};
+pub use ledger::{Balance, BalanceFault, SideSum};
 pub use outbox::{Mail, MailState, NewMail};
 pub use people::{Session, User};
 pub use schema::Store;

@@ -126,7 +126,14 @@ pub(crate) enum Command {
         action: Option<SuspenseAction>,
     },
     /// Prove that nothing was lost and nothing doubled.
-    Audit(Installation),
+    Audit {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Which time.
+        #[command(flatten)]
+        period: AuditPeriod,
+    },
     /// Make the CDRs of a day once more from the raw events, and compare them byte by byte with those that were made.
     Replay {
         /// Installation; it must not be running, and nothing of it is changed.
@@ -505,6 +512,20 @@ pub(crate) enum FraudAction {
         #[arg(long)]
         reason: String,
     },
+}
+
+/// Which calls an audit looks at, by the UTC day of their start; all of them without it. What has no day is always looked at.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditPeriod {
+    /// One day.
+    #[arg(long, value_name = "YYYY-MM-DD", conflicts_with_all = ["from", "to"])]
+    pub(crate) day: Option<chrono::NaiveDate>,
+    /// The first day.
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "to")]
+    pub(crate) from: Option<chrono::NaiveDate>,
+    /// The last day.
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "from")]
+    pub(crate) to: Option<chrono::NaiveDate>,
 }
 
 /// Of `tollbook import`.

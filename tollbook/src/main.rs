@@ -99,7 +99,9 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             let out = out.unwrap_or_else(|| config.data.join("replay"));
             commands::replay::replay(&config, day, &out).await
         }
-        Command::Audit(installation) => commands::audit::audit(&quiet(&installation)?).await,
+        Command::Audit { installation, period } => {
+            commands::audit::audit(&quiet(&installation)?, &period).await
+        }
         Command::User { installation, action } => commands::user::user(&quiet(&installation)?, action).await,
         Command::Route { installation, from, to } => {
             commands::route::route(&quiet(&installation)?, &from, &to).await

@@ -208,6 +208,11 @@ mod tests {
         assert!(of("mediator", "MED006", tick()));
         assert!(of("mediator", "MED003", control.clone()));
         assert!(!of("mediator", "MED006", control.clone()));
+        // One that somebody changed says something else now.
+        let fixed_at = Some(DateTime::UNIX_EPOCH);
+        let fixed =
+            SuspendedRecord { fixed_at, ..record("mediator", "MED003", Topic::Calls, control.clone()) };
+        assert_eq!(refusal(&fixed), None);
         assert!(!of("rating", "RAT001", control));
     }
 }

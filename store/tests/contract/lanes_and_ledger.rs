@@ -2,10 +2,10 @@
 
 use expect_test::expect;
 use model::{
-    AccountId, Alert, AlertId, LedgerAccount, LockLevel, LockSource, Retry, StateChange, Suspended, TenantId,
-    Topic,
+    AccountId, Alert, AlertId, Currency, LedgerAccount, LockLevel, LockSource, Posting, PostingId,
+    PostingReason, Retry, StateChange, Suspended, TenantId, Topic,
 };
-use store::{Balance, LaneCommit, Mail, StoreEffect, StoreError, Watermark};
+use store::{Balance, LaneCommit, Mail, SideSum, StoreEffect, StoreError, Watermark};
 
 use crate::database::Database;
 use crate::sample::{alert, at, cdr, eur, export, lock, posting, second, step, world};
@@ -439,4 +439,48 @@ pub(crate) async fn last_lock_counts_and_none_lifts_it(db: Database) {
     let trail = store.audit_list(1).await.unwrap();
     assert_eq!((trail[0].actor.as_str(), trail[0].object.as_str()), ("eve", "account:7"));
     assert!(trail[0].before.contains("outgoing") && trail[0].after.contains("none"), "{trail:?}");
+}
+
+pub(crate) async fn calls_of_a_period_come_to_their_postings_less_the_reversals(db: Database) {
+    let store = &db.store;
+    let first = posting(1, 7, "0.25");
+    // Taken back and posted anew, as a superseding revision does.
+    let reversal = Posting {
+        id: PostingId::derive(cdr(1), 1, 0),
+        debit: first.credit,
+        credit: first.debit,
+        reason: PostingReason::Reversal,
+        reverses: Some(first.id),
+        ..first.clone()
+    };
+    let anew = Posting { id: PostingId::derive(cdr(1), 1, 1), amount: eur("0.40"), ..first.clone() };
+    let carrier = Posting {
+        id: PostingId::derive(cdr(1), 0, 1),
+        account: AccountId(9),
+        debit: LedgerAccount::Cost(TenantId(1)),
+        credit: LedgerAccount::Payable(AccountId(9)),
+        amount: eur("0.10"),
+        ..first.clone()
+    };
+    let payment = Posting {
+        id: PostingId::derive(cdr(9), 0, 0),
+        debit: LedgerAccount::Bank(TenantId(1)),
+        credit: LedgerAccount::Receivable(AccountId(7)),
+        reason: PostingReason::Payment,
+        cdr: None,
+        ..first.clone()
+    };
+    let all = [first, reversal, anew, carrier, payment, posting(2, 8, "1")].map(StoreEffect::Post).to_vec();
+    store.commit("ledger", vec![step(0, 0, 6, all)]).await.unwrap();
+    let sum = |side, amount: &str| SideSum { side, currency: Currency::EUR, amount: amount.parse().unwrap() };
+    assert_eq!(
+        store.call_postings(second(0), second(3)).await.unwrap(),
+        [sum("payable", "0.10"), sum("receivable", "1.40")]
+    );
+    // The last instant is the next period's.
+    assert_eq!(
+        store.call_postings(second(0), second(2)).await.unwrap(),
+        [sum("payable", "0.10"), sum("receivable", "0.40")]
+    );
+    assert_eq!(store.call_postings(second(3), second(9)).await.unwrap(), []);
 }

@@ -155,6 +155,11 @@ fn calls_survive_twenty_kills_in_the_midst_of_them() {
     // And the raw events give the same records once more.
     let days = made.sql("select distinct day from calls order by day");
     for day in &days {
+        let audited = made.run_command(&["audit", "--day", day]);
+        assert!(
+            audited.contains("all of it holds") && audited.contains("receivable: the calls"),
+            "{audited}"
+        );
         let replayed = made.run_command(&["replay", "--day", day]);
         assert!(replayed.contains("byte for byte the same"), "{replayed}");
     }

@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bus::{Bus, BusError, EmbeddedBus};
+use chrono::{DateTime, Utc};
 use lake::Lake;
 use model::{Body, CdrId, EventBody, Money, PostingId, Record, Topic};
 use store::{AuditFault, Store};
 
+use crate::cli::AuditPeriod;
+use crate::commands::audit_period::{self, Period};
 use crate::config::Config;
 use crate::counts::Counts;
 use crate::failure::UserError;
@@ -65,7 +68,8 @@ impl Report {
 }
 
 /// Checks the installation; an equation that does not hold is our failure.
-pub(crate) async fn audit(config: &Config) -> anyhow::Result<()> {
+pub(crate) async fn audit(config: &Config, asked: &AuditPeriod) -> anyhow::Result<()> {
+    let period = Period::of(asked)?;
     let url = config.store_url();
     if let Some(file) = url.strip_prefix("sqlite://").filter(|file| !Path::new(file).exists()) {
         // Opening it would make an empty one, and there is nothing wrong with that.
@@ -90,7 +94,8 @@ pub(crate) async fn audit(config: &Config) -> anyhow::Result<()> {
         if let Err(why) = &checked {
             println!("          {why}");
         }
-        let found = Log::read(log, config.exports.answered_only).await.context("read the event log")?;
+        let found =
+            Log::read(log, config.exports.answered_only, period).await.context("read the event log")?;
         let requested = store.suspense_requested(u32::MAX).await?.len() as u64;
         let (_, not_sent) = store.import_totals().await?;
         let n_waiting = found.waiting(&positions) + requested + not_sent;
@@ -103,6 +108,14 @@ pub(crate) async fn audit(config: &Config) -> anyhow::Result<()> {
     let stages = consistent_stages(&store, lake.as_ref(), state).await?;
     for (holds, text) in stages.equations(lake.as_ref(), state) {
         report.line(holds, &text);
+    }
+
+    if let (Some(period), Some((lake, _))) = (period, &lake) {
+        println!("calls of {period}");
+        for (holds, text, sql) in audit_period::equations(&store, lake, period).await? {
+            report.line(holds, &text);
+            println!("          {sql}");
+        }
     }
 
     println!("ledger");
@@ -367,6 +380,10 @@ struct Log {
     /// Of these, the ones that no file is to have: written while the call was up, or left out by the configuration.
     not_for_files: BTreeSet<Version>,
     postings: BTreeMap<PostingId, Place>,
+    /// Which calls are looked at; the others are known, no more.
+    period: Option<Period>,
+    /// Calls of any time that have a CDR.
+    with_cdr: BTreeSet<CdrId>,
     /// Records that cannot be read.
     unreadable: Vec<(Topic, Place)>,
     /// Where what was sent in again for a stage lies last.
@@ -386,8 +403,8 @@ impl std::fmt::Display for Version {
 }
 
 impl Log {
-    async fn read(bus: &dyn Bus, answered_only: bool) -> Result<Self, BusError> {
-        let mut log = Log::default();
+    async fn read(bus: &dyn Bus, answered_only: bool, period: Option<Period>) -> Result<Self, BusError> {
+        let mut log = Log { period, ..Log::default() };
         for topic in [Topic::Calls, Topic::Cdrs, Topic::Rated, Topic::Postings] {
             for partition in 0..bus.partitions() {
                 let (mut from, end) = bus.range(topic, partition).await?;
@@ -419,26 +436,41 @@ impl Log {
     fn saw(&mut self, body: Body, place: Place, answered_only: bool) {
         match body {
             Body::Call(event) => {
-                if let (EventBody::Attempt(_), Some(call)) = (&event.body, &event.call) {
+                if let (EventBody::Attempt(_), Some(call)) = (&event.body, &event.call)
+                    && self.is_asked_for(event.at)
+                {
                     let id = CdrId::derive(call, event.leg);
                     self.calls.entry(id).or_insert(place);
                 }
             }
             Body::Cdr(cdr) => {
+                self.with_cdr.insert(cdr.id);
+                if !self.is_asked_for(cdr.start_at) {
+                    return;
+                }
                 self.cdrs.entry(Version(cdr.id, cdr.revision)).or_insert(place);
             }
             Body::Rated(rated) => {
+                self.with_cdr.insert(rated.cdr.id);
+                if !self.is_asked_for(rated.cdr.start_at) {
+                    return;
+                }
                 let version = Version(rated.cdr.id, rated.cdr.revision);
                 self.rated.entry(version).or_insert(place);
                 if rated.cdr.is_in_progress() || answered_only && !rated.cdr.is_answered() {
                     self.not_for_files.insert(version);
                 }
             }
+            Body::Posting(posting) if !self.is_asked_for(posting.at) => {}
             Body::Posting(posting) => {
                 self.postings.entry(posting.id).or_insert(place);
             }
             Body::Tick(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) => {}
         }
+    }
+
+    fn is_asked_for(&self, at: DateTime<Utc>) -> bool {
+        self.period.is_none_or(|period| period.contains(at))
     }
 
     /// Records that some consumer has yet to read.
@@ -481,14 +513,14 @@ impl Log {
         let nothing = BTreeSet::new();
         let rows = in_lake.unwrap_or(&nothing);
 
-        let with_cdr: BTreeSet<CdrId> =
-            self.cdrs.keys().chain(self.rated.keys()).chain(rows).map(|version| version.0).collect();
+        let in_rows: BTreeSet<CdrId> = rows.iter().map(|version| version.0).collect();
         let lost: Vec<CdrId> = self
             .calls
             .iter()
             .filter(|(id, place)| {
                 has_passed("mediator", place)
-                    && !with_cdr.contains(id)
+                    && !self.with_cdr.contains(id)
+                    && !in_rows.contains(id)
                     && !stages.open_legs.contains(id)
                     && !is_suspended("mediator", id)
             })

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "printing is what commands do")]
 
 pub(crate) mod audit;
+mod audit_period;
 pub(crate) mod call;
 pub(crate) mod check_config;
 pub(crate) mod demo;
