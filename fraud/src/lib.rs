@@ -1,3 +1,6 @@
+//! The fraud desk has two halves. The watch ([`watch`]) looks at the events of calls as they come, by rules ([`rule`]). The spend
+//! limits ([`FraudDesk`]) look at what calls cost.
+//!
 //! Spend limits: adds up what each account spends and locks it when a limit is reached.
 //!
 //! In: rated calls and accruals of one lane, the time of the log, and snapshots of the provisioning data for limits, zones and
@@ -19,7 +22,10 @@ mod desk;
 mod error;
 mod locking;
 mod period;
+pub mod rule;
+pub mod simulate;
 mod state;
+pub mod watch;
 
 pub use desk::FraudDesk;
 pub use error::FraudError;

@@ -491,6 +491,23 @@ pub(crate) enum FraudAction {
     },
     /// How often each rule was right, by the verdicts.
     Record,
+    /// List the rules in force, or check a file of rules.
+    Rules {
+        /// The file.
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// Make weeks of calls of an imagined operator, with labelled fraud.
+    Simulate(SimulateArgs),
+    /// Score the delivered rules on simulated fraud.
+    Score {
+        /// Seeds of the simulations.
+        #[arg(long, value_delimiter = ',', default_values_t = [11, 12, 13, 14, 15])]
+        seeds: Vec<u64>,
+        /// Score the rules of this file instead.
+        #[arg(long, value_name = "FILE")]
+        rules: Option<PathBuf>,
+    },
     /// List locks in force.
     Locks,
     /// Lock an account.
@@ -553,6 +570,41 @@ pub(crate) struct CdrImport {
     /// The files.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// Of `tollbook fraud simulate`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SimulateArgs {
+    /// The same seed makes the same calls, in every version.
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// Days in all.
+    #[arg(long, default_value_t = 28, value_parser = clap::value_parser!(i64).range(2..=400))]
+    pub(crate) days: i64,
+    /// Days at the beginning without fraud, for rules that learn.
+    #[arg(long, default_value_t = 14)]
+    pub(crate) quiet_days: i64,
+    /// Customers.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(i64).range(12..=10_000))]
+    pub(crate) customers: i64,
+    /// The file of calls: CSV for `tollbook rate`, or one event of the switch a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// What is written.
+    #[arg(long, value_enum, default_value_t = SimulateFormat::Calls)]
+    pub(crate) format: SimulateFormat,
+    /// Also write who was attacked, how and when, as CSV.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+}
+
+/// What `tollbook fraud simulate` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SimulateFormat {
+    /// id,account,source,destination,start,duration_seconds.
+    Calls,
+    /// Events of the switch as JSON, one a line.
+    Events,
 }
 
 /// Of `tollbook suspense`.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::alarms::AlarmConfig;
 use crate::failure::UserError;
+use crate::fraud_watch::FraudConfig;
 use crate::toml_file;
 
 /// The whole file.
@@ -58,6 +59,9 @@ pub(crate) struct Config {
     /// What to be woken for.
     #[serde(default)]
     pub(crate) alarms: AlarmConfig,
+    /// The watch on calls as they happen.
+    #[serde(default)]
+    pub(crate) fraud: FraudConfig,
 }
 
 fn data_default() -> PathBuf {
@@ -225,6 +229,7 @@ impl Config {
                 stream.format = base.join(&stream.format).display().to_string();
             }
         }
+        config.fraud.resolve(&base);
         config.check(file)?;
         Ok(config)
     }

@@ -16,6 +16,7 @@ mod export_files;
 mod failure;
 mod figures;
 mod foreign_records;
+mod fraud_watch;
 mod import_feed;
 mod invoice_mail;
 mod lake_feed;
@@ -89,6 +90,9 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             commands::export::export(&quiet(&installation)?, action).await
         }
         Command::Fraud { installation, action } => {
+            if commands::fraud::without_installation(&action)? {
+                return Ok(());
+            }
             commands::fraud::fraud(&quiet(&installation)?, action).await
         }
         Command::Suspense { installation, limit, action } => {

@@ -83,6 +83,8 @@ struct Lane<S> {
     /// The provisioning data that the stage has.
     directory: Arc<Directory>,
     position: u64,
+    /// As the database has it: 0 for a lane that never committed.
+    committed: u64,
     watermarks: Watermarks,
     counts: Counts,
 }
@@ -262,9 +264,10 @@ async fn load_lanes<S: Stage, L: LaneStore>(
     for partition in 0..rooms.bus.partitions() {
         let mut stage = (kind.make)();
         (kind.refresh)(&mut stage, directory);
-        let (position, watermarks, mut state) = match saved.remove(&partition) {
-            Some(lane) => (lane.position, lane.watermarks, lane.state),
-            None => (0, Vec::new(), Vec::new()),
+        let (position, committed, watermarks, mut state) = match saved.remove(&partition) {
+            Some(lane) => (lane.position, lane.position, lane.watermarks, lane.state),
+            // A stage that is new to an installation begins with what the log still has.
+            None => (rooms.bus.range(kind.topic, partition).await?.0, 0, Vec::new(), Vec::new()),
         };
         let mut counts = Counts::default();
         if let Some(at) = state.iter().position(|(key, _)| key == COUNTS_KEY) {
@@ -274,7 +277,8 @@ async fn load_lanes<S: Stage, L: LaneStore>(
             anyhow::anyhow!("the saved state of {} in lane {partition} cannot be read: {why}", kind.name)
         })?;
         let directory = directory.clone();
-        lanes.push(Lane { stage, directory, position, watermarks: Watermarks::new(watermarks), counts });
+        let watermarks = Watermarks::new(watermarks);
+        lanes.push(Lane { stage, directory, position, committed, watermarks, counts });
     }
     Ok(lanes)
 }
@@ -360,13 +364,13 @@ async fn round<S: Stage, L: LaneStore>(
         changes.push(StateChange { key: COUNTS_KEY.to_owned(), value: Some(lane.counts.to_bytes()?) });
         commits.push(LaneCommit {
             partition,
-            expected: lane.position,
+            expected: lane.committed,
             position: batch.next,
             watermarks: lane.watermarks.take_risen(),
             changes,
             effects: kept,
         });
-        lane.position = batch.next;
+        (lane.position, lane.committed) = (batch.next, batch.next);
         if lessons.one_by_one {
             break;
         }

@@ -11,6 +11,7 @@ use anyhow::Context;
 use bus::{Bus, EmbeddedBus};
 use exports::{ExportStage, Streams};
 use fraud::FraudDesk;
+use fraud::watch::{Watch, WatchRules};
 use lake::Lake;
 use mediator::Mediator;
 use model::{CallEvent, Control, Directory, Topic};
@@ -34,7 +35,8 @@ use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
 use crate::runner::{self, Kind, Positions, Progress, Rooms};
 use crate::{
-    billing, control_feed, event_writer, export_files, figures, import_feed, lake_feed, mail_queue, resubmit,
+    billing, control_feed, event_writer, export_files, figures, fraud_watch, import_feed, lake_feed,
+    mail_queue, resubmit,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -59,8 +61,9 @@ const HANG_UP_PATIENCE: Duration = Duration::from_secs(3);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Names of the stages, in the order of the pipeline; in positions, origins and suspense.
-pub(crate) const STAGES: [(&str, Topic); 5] = [
+pub(crate) const STAGES: [(&str, Topic); 6] = [
     ("mediator", Topic::Calls),
+    ("watch", Topic::Calls),
     ("rating", Topic::Cdrs),
     ("fraud", Topic::Rated),
     ("exports", Topic::Rated),
@@ -206,6 +209,7 @@ impl System {
         let directory = DirectoryFeed::load(store.clone()).await?;
         let rooms = Rooms { bus: bus.clone(), store: store.clone(), clock: clock.clone(), directory };
 
+        let watch_rules = Arc::new(config.fraud.load()?);
         let (switch, switch_inputs) = mpsc::channel(INPUTS_WAITING_MAX);
         let mut house = System {
             rooms,
@@ -222,7 +226,7 @@ impl System {
             switch_tasks: Vec::new(),
             tasks: Vec::new(),
         };
-        house.start_stages();
+        house.start_stages(watch_rules);
         house.start_desks(mailer);
         house.start_switch(sip_socket, switch_inputs).await?;
         house.start_servers(sftp_listener, web_listener);
@@ -230,10 +234,16 @@ impl System {
         Ok(house)
     }
 
-    fn start_stages(&mut self) {
+    fn start_stages(&mut self, watch_rules: Arc<WatchRules>) {
         let mediator = self.config.mediator.clone();
         let mut consumers = vec![
             self.start_stage("mediator", Topic::Calls, move || Mediator::new(mediator.clone()), |_, _| {}),
+            self.start_stage(
+                "watch",
+                Topic::Calls,
+                move || Watch::new(watch_rules.clone()),
+                fraud_watch::refresh(),
+            ),
             self.start_stage("rating", Topic::Cdrs, RatingStage::new, rating_refresh()),
             self.start_stage("fraud", Topic::Rated, FraudDesk::new, |stage, directory| {
                 stage.set_directory(directory.clone());

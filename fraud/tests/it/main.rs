@@ -8,3 +8,4 @@ mod limits;
 mod locks;
 mod restart;
 mod script;
+mod watch;

@@ -13,10 +13,12 @@ pub(crate) fn check_config(file: &Path) -> anyhow::Result<()> {
         notify::Mailer::new(config.mail.clone())
             .map_err(|why| UserError::new(format!("{}: {why}", file.display()), ""))?;
     }
+    let rules = config.fraud.load()?;
     println!("{} is in order", file.display());
     println!("  data      {}", config.data.display());
     println!("  SIP       {}", config.switch.listen);
     println!("  SFTP      {}, {} users", config.sftp.server.listen, config.sftp.users.len());
     println!("  console   {}", config.web.listen);
+    println!("  fraud     {} rules", rules.rules().count());
     Ok(())
 }

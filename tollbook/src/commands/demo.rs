@@ -402,7 +402,7 @@ impl Summary<'_> {
         let locks: Vec<Lock> = store.locks().await?;
         let alerts = store.alerts(10).await?;
         let (n_locked_out, first_locked_out) = self.locked_out().await?;
-        for alert in &alerts {
+        for alert in alerts.iter().filter(|alert| alert.rule == fraud::DAILY_SPEND) {
             // A case that goes on updates its alert; the first lock of it is what the switch acted on.
             let locked_at = store
                 .lock_history(alert.account)

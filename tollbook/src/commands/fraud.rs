@@ -6,13 +6,35 @@ use model::{AccountId, Directory, Lock, LockLevel, LockSource};
 use crate::cli::FraudAction;
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
-use crate::commands::{account_named, fraud_cases, print_table};
+use crate::commands::{account_named, fraud_cases, fraud_lab, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::system::open_store;
 
+/// What needs no installation is done here; `false` for the rest.
+pub(crate) fn without_installation(action: &FraudAction) -> anyhow::Result<bool> {
+    match action {
+        FraudAction::Simulate(args) => fraud_lab::simulate(args)?,
+        FraudAction::Score { seeds, rules } => fraud_lab::score(seeds, rules.as_deref())?,
+        FraudAction::Alerts { .. }
+        | FraudAction::Show { .. }
+        | FraudAction::Ack { .. }
+        | FraudAction::Verdict { .. }
+        | FraudAction::Note { .. }
+        | FraudAction::Record
+        | FraudAction::Rules { .. }
+        | FraudAction::Locks
+        | FraudAction::Lock { .. }
+        | FraudAction::Unlock { .. } => return Ok(false),
+    }
+    Ok(true)
+}
+
 /// Lists or changes.
 pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Result<()> {
+    if let FraudAction::Rules { file } = &action {
+        return fraud_lab::rules(config, file.as_deref());
+    }
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     match action {
@@ -24,6 +46,8 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
         }
         FraudAction::Note { alert, text } => fraud_cases::note(&store, &alert, &text).await?,
         FraudAction::Record => fraud_cases::record(&store).await?,
+        // Done before: they need no database.
+        FraudAction::Rules { .. } | FraudAction::Simulate(_) | FraudAction::Score { .. } => {}
         FraudAction::Locks => {
             let locks = store.locks().await?;
             print_table(

@@ -11,6 +11,7 @@ pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod fraud;
 mod fraud_cases;
+mod fraud_lab;
 pub(crate) mod import;
 pub(crate) mod import_cdrs;
 pub(crate) mod init;

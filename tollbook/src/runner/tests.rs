@@ -150,6 +150,7 @@ async fn outputs_appended_again_after_a_crash_are_applied_once() {
                 stage: Forward,
                 directory: directory.clone(),
                 position: 0,
+                committed: 0,
                 watermarks: Watermarks::new(Vec::new()),
                 counts: Counts::default(),
             }];

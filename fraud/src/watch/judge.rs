@@ -1,0 +1,325 @@
+//! Whether a rule is crossed, and what follows: one incident with its updates, locks, orders to end calls.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use model::{
+    AccountId, Alert, AlertId, AlertSeverity, Body, CallUid, Control, Currency, Effect, Effects, Finding,
+    Lock, LockLevel, LockSource, Measured, Money, TenantId, Topic, TrunkId,
+};
+
+use super::cell::{Incident, Sum, Window, part_seconds};
+use super::facts::Facts;
+use super::snapshot::Compiled;
+use super::subjects::{Subject, SubjectKey};
+use super::{Watch, account_key, money, trunk_name};
+use crate::locking;
+use crate::rule::{Action, Bound, Condition, Key, MONEY_SCALE, Measure};
+
+/// Words said about one incident at most: with each its value has doubled.
+const UPDATES_MAX: u32 = 8;
+
+/// Calls of others that a share must rest on before it is compared with.
+const OTHERS_MIN: i64 = 30;
+
+/// When a rule is looked at.
+pub(super) struct Occasion {
+    pub(super) at: DateTime<Utc>,
+    pub(super) tenant: TenantId,
+    pub(super) payer: AccountId,
+    pub(super) call: Option<CallUid>,
+}
+
+/// What convinced.
+struct Crossing {
+    /// The first condition's value.
+    value: i64,
+    measures: Vec<Measured>,
+    n_calls: u32,
+    cost: i64,
+    cost_rate: i64,
+}
+
+impl Watch {
+    /// Looks at one rule for one subject, after its counters changed.
+    pub(super) fn judge(
+        &mut self,
+        idx: u16,
+        subject: SubjectKey,
+        facts: &Facts,
+        occasion: &Occasion,
+        effects: &mut Effects,
+    ) {
+        let rules = Arc::clone(&self.rules);
+        let Some(compiled) = rules.rules.get(usize::from(idx)) else { return };
+        let Some(crossing) = self.crossing(idx, compiled, subject, facts, occasion.at) else { return };
+        let rule = &compiled.rule;
+        let at = occasion.at;
+        let name = self.name_of(subject);
+        let before = self
+            .state
+            .subjects
+            .get(subject)
+            .and_then(|known| known.known_cell(idx))
+            .and_then(|cell| cell.incident.clone())
+            .filter(|incident| at.signed_duration_since(incident.last) <= rule.cool_down.delta());
+        let (incident, is_news) = match before {
+            Some(incident) => {
+                let has_doubled = crossing.value >= incident.told.saturating_mul(2);
+                let is_news = has_doubled && incident.n_told <= UPDATES_MAX;
+                let n_told = incident.n_told + u32::from(is_news);
+                let told = if is_news { crossing.value } else { incident.told };
+                (Incident { last: at, told, n_told, ..incident }, is_news)
+            }
+            None => {
+                let began = at.format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
+                let id = AlertId::derive(&rule.name, occasion.payer, &format!("{name} {began}"));
+                (Incident { id, began: at, last: at, told: crossing.value.max(1), n_told: 1 }, true)
+            }
+        };
+        self.state.subjects.change(subject, at.timestamp(), 0, |subject| {
+            if let Some(cell) = subject.known_cell_mut(idx) {
+                cell.incident = Some(incident.clone());
+            }
+        });
+        if rule.actions.contains(&Action::EndCall)
+            && let Some(call) = &occasion.call
+        {
+            let order = Control::EndCall { call: call.clone() };
+            effects.append(Topic::Control, occasion.payer, Body::Control(order));
+        }
+        if is_news {
+            self.act(idx, compiled, subject, name, &incident, crossing, occasion, effects);
+        }
+    }
+
+    /// Whether all conditions hold.
+    fn crossing(
+        &self,
+        idx: u16,
+        compiled: &Compiled,
+        key: SubjectKey,
+        facts: &Facts,
+        at: DateTime<Utc>,
+    ) -> Option<Crossing> {
+        let subject = self.state.subjects.get(key)?;
+        let window = subject.known_cell(idx)?.window(&compiled.rule, &compiled.needs);
+        let mut measures = Vec::new();
+        let mut first = None;
+        for Condition { measure, bound } in &compiled.rule.conditions {
+            let value = match bound {
+                Bound::AtLeast(least) => window.value(*measure).filter(|value| value >= least)?,
+                Bound::AtMost(most) => window.value(*measure).filter(|value| value <= most)?,
+                Bound::AboveUsual(tenths) => usual(subject, *measure, *tenths)?,
+                Bound::AboveOthers(points) => self
+                    .above_others(idx, compiled, facts, &window, *measure)
+                    .filter(|above| above >= points)?,
+            };
+            first.get_or_insert(value);
+            measures.push(Measured {
+                measure: measure.to_string(),
+                value: in_words(*measure, value),
+                limit: limit_in_words(*measure, *bound),
+            });
+        }
+        if let Some(warm_up) = compiled.rule.warm_up {
+            let watched_since = match facts.account {
+                AccountId::NOBODY => self.state.clock.began.map(|began| began.timestamp()),
+                account => self.state.subjects.get(account_key(account)).map(|account| account.since),
+            };
+            let watched = at.timestamp() - watched_since?;
+            if watched < i64::from(warm_up.seconds()) {
+                return None;
+            }
+        }
+        let cell = subject.known_cell(idx)?;
+        Some(Crossing {
+            value: first?,
+            measures,
+            n_calls: u32::try_from(window.total(Sum::Attempts)).unwrap_or(u32::MAX),
+            cost: i64::try_from(window.total(Sum::Cost)).unwrap_or(i64::MAX),
+            cost_rate: cell.cost_rate,
+        })
+    }
+
+    /// How many percentage points a vendor's share is above that of all others on the same destination.
+    fn above_others(
+        &self,
+        idx: u16,
+        compiled: &Compiled,
+        facts: &Facts,
+        own: &Window<'_>,
+        measure: Measure,
+    ) -> Option<i64> {
+        let all = self.state.subjects.get(facts.subject(Key::Country, None)?)?;
+        let all = all.known_cell(idx)?.window(&compiled.rule, &compiled.needs);
+        let (part, whole) = measure_sums(measure)?;
+        let rest = |sum| i64::try_from(all.total(sum).saturating_sub(own.total(sum))).unwrap_or(i64::MAX);
+        let (others_part, others) = (rest(part), rest(whole));
+        if others < OTHERS_MIN {
+            return None;
+        }
+        Some(own.value(measure)? - others_part * 100 / others)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the facts of one crossing")]
+    fn act(
+        &mut self,
+        idx: u16,
+        compiled: &Compiled,
+        subject: SubjectKey,
+        name: String,
+        incident: &Incident,
+        crossing: Crossing,
+        occasion: &Occasion,
+        effects: &mut Effects,
+    ) {
+        let rule = &compiled.rule;
+        let snapshot = Arc::clone(&self.snapshot);
+        let account = snapshot.account(occasion.payer);
+        let mut lock = LockLevel::None;
+        if let Some(account) = account.filter(|_| rule.actions.contains(&Action::Lock)) {
+            let now = self.state.clock.now.map_or(occasion.at, |now| now.max(occasion.at));
+            let wanted = Lock {
+                tenant: account.tenant,
+                account: account.id,
+                level: rule.lock,
+                source: LockSource::Fraud,
+                reason: format!("{} ({}, version {})", rule.title, rule.name, rule.version),
+                alert: Some(incident.id),
+                since: occasion.at,
+                until: rule.lock_for.and_then(|span| now.checked_add_signed(span.delta())),
+            };
+            let held = self.state.held.get(&account.id);
+            let is_first = incident.n_told == 1;
+            let outcome = locking::set(wanted, held, is_first, &snapshot.directory, now, effects);
+            if let Some(held) = outcome.held {
+                self.state.hold(held);
+            }
+            lock = outcome.level;
+        }
+        if rule.actions.contains(&Action::EndCalls) && account.is_some() {
+            let order = Control::EndCallsOf { account: occasion.payer };
+            effects.append(Topic::Control, occasion.payer, Body::Control(order));
+        }
+        let currency = account.map_or(Currency::EUR, |account| account.currency);
+        let (sparkline, evidence) = self
+            .state
+            .subjects
+            .get(subject)
+            .and_then(|known| known.known_cell(idx))
+            .map(|cell| (cell.sparkline(&compiled.needs), cell.evidence()))
+            .unwrap_or_default();
+        let zone = account.map_or(chrono_tz::UTC, |account| account.timezone);
+        let mut notify = self.rules.notify.clone();
+        notify.extend(rule.notify.iter().filter(|address| !self.rules.notify.contains(address)).cloned());
+        let limit = rule.conditions.iter().find_map(|condition| match condition.bound {
+            Bound::AtLeast(least) if condition.measure == Measure::Cost => Some(least),
+            Bound::AtLeast(_) | Bound::AtMost(_) | Bound::AboveUsual(_) | Bound::AboveOthers(_) => None,
+        });
+        effects.0.push(Effect::Alert(Box::new(Alert {
+            id: incident.id,
+            tenant: occasion.tenant,
+            account: occasion.payer,
+            rule: rule.name.clone(),
+            period: incident.began.with_timezone(&zone).format("%Y-%m-%d %H:%M").to_string(),
+            limit: Money::new(money(limit.unwrap_or(0)), currency),
+            value: Money::new(money(crossing.cost), currency),
+            lock,
+            notify,
+            evidence,
+            at: occasion.at,
+            severity: AlertSeverity::Breach,
+            update: incident.n_told - 1,
+            finding: Some(Finding {
+                version: rule.version,
+                title: rule.title.clone(),
+                subject: name,
+                measures: crossing.measures,
+                n_calls: crossing.n_calls,
+                at_risk: Money::new(money(crossing.cost_rate.saturating_mul(60)), currency),
+                sparkline,
+                sparkline_step_seconds: part_seconds(rule),
+            }),
+        })));
+    }
+
+    /// A subject as people call it.
+    fn name_of(&self, subject: SubjectKey) -> String {
+        let account = |id: u64| {
+            let id = AccountId(id.cast_signed());
+            self.snapshot.account(id).map_or_else(|| id.to_string(), |account| account.handle.clone())
+        };
+        let SubjectKey { key, a, b } = subject;
+        match key {
+            Key::Account => format!("account {}", account(a)),
+            Key::Subscriber => format!("subscriber {}", self.subscriber_name(a.cast_signed())),
+            Key::Trunk => format!("trunk {}", trunk_name(&self.snapshot, TrunkId(a.cast_signed()))),
+            Key::Source => format!("source {}", network_name(a, b)),
+            Key::ARange => format!("calling numbers {a}xxxx"),
+            Key::BRange => format!("numbers {a}xxxx"),
+            Key::Country => format!("country +{a}"),
+            Key::AccountCountry => format!("account {} to country +{b}", account(a)),
+            Key::VendorCountry => {
+                format!("trunk {} to country +{b}", trunk_name(&self.snapshot, TrunkId(a.cast_signed())))
+            }
+        }
+    }
+
+    fn subscriber_name(&self, id: i64) -> String {
+        let known = self.snapshot.directory.subscribers.iter().find(|one| one.id.0 == id);
+        known.map_or_else(|| id.to_string(), |one| format!("{}@{}", one.username, one.domain))
+    }
+}
+
+/// As [`super::facts::source_network`] made it.
+fn network_name(network: u64, is_v6: u64) -> String {
+    match u32::try_from(network) {
+        Ok(v4) if is_v6 == 0 => std::net::Ipv4Addr::from(v4).to_string(),
+        Ok(_) | Err(_) => format!("{}/64", std::net::Ipv6Addr::from(u128::from(network) << 64)),
+    }
+}
+
+/// What a share is made of; `None` for one that is not made of sums.
+fn measure_sums(measure: Measure) -> Option<(Sum, Sum)> {
+    [
+        (Measure::FailedShare, Sum::Failed, Sum::Ended),
+        (Measure::AnsweredShare, Sum::Answered, Sum::Attempts),
+        (Measure::ShortRingShare, Sum::ShortRing, Sum::Ended),
+        (Measure::ShortShare, Sum::Short, Sum::AnsweredEnded),
+    ]
+    .into_iter()
+    .find(|(known, _, _)| *known == measure)
+    .map(|(_, part, whole)| (part, whole))
+}
+
+/// The value of this hour so far, if it is that unusual.
+fn usual(subject: &Subject, measure: Measure, tenths: u32) -> Option<i64> {
+    let memory = subject.memory.as_ref()?;
+    let (cost, attempts) = memory.baseline.now();
+    if measure.is_money() {
+        memory.is_cost_unusual(tenths).then_some(i64::from(cost))
+    } else {
+        memory.baseline.are_attempts_unusual(tenths).then_some(i64::from(attempts))
+    }
+}
+
+fn in_words(measure: Measure, value: i64) -> String {
+    if measure.is_money() {
+        let amount = rust_decimal::Decimal::new(value, MONEY_SCALE).round_dp(2);
+        format!("{amount}{}", measure.unit())
+    } else {
+        format!("{value}{}", measure.unit())
+    }
+}
+
+fn limit_in_words(measure: Measure, bound: Bound) -> String {
+    match bound {
+        Bound::AtLeast(least) => format!("{} or more", in_words(measure, least)),
+        Bound::AtMost(most) => format!("{} or less", in_words(measure, most)),
+        Bound::AboveUsual(tenths) => {
+            format!("{}.{} standard deviations above its own hour of the week", tenths / 10, tenths % 10)
+        }
+        Bound::AboveOthers(points) => format!("{points} percentage points above all others"),
+    }
+}

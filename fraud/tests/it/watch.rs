@@ -1,0 +1,242 @@
+//! The watch from outside: simulated events in, alerts and locks out, with and without a restart.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use fraud::rule::{RuleFile, presets};
+use fraud::simulate::{Score, Simulation, Size, Strength};
+use fraud::watch::{HotList, HotListBuilder, Watch, WatchRules, WatchSnapshot};
+use model::{
+    Body, CallEvent, Control, Effect, Effects, LockLevel, Stage, StageInput, StateChange, Topic, partition_of,
+};
+use proptest::prelude::*;
+
+const SMALL: Size = Size { customers: 60, days: 18, quiet_days: 15, attacks_each: 1 };
+
+fn simulation() -> &'static Simulation {
+    static SIMULATION: OnceLock<Simulation> = OnceLock::new();
+    SIMULATION.get_or_init(|| Simulation::new(5, SMALL))
+}
+
+/// The events of the lane with the most attacks, and some ticks.
+fn events() -> &'static Vec<Body> {
+    static EVENTS: OnceLock<Vec<Body>> = OnceLock::new();
+    EVENTS.get_or_init(|| {
+        let all: Arc<Mutex<Vec<CallEvent>>> = Arc::default();
+        let taken = Arc::clone(&all);
+        simulation().events(Box::new(move |event| taken.lock().unwrap().push(event.clone())));
+        let all = std::mem::take(&mut *all.lock().unwrap());
+        let mut n_of: BTreeMap<u32, usize> = BTreeMap::new();
+        for attack in simulation().attacks() {
+            *n_of.entry(partition_of(attack.account, 16)).or_default() += 1;
+        }
+        let (busiest, _) = n_of.into_iter().max_by_key(|(_, n)| *n).unwrap();
+        let mut bodies = Vec::new();
+        for (n, event) in all.into_iter().filter(|event| partition_of(event.payer, 16) == busiest).enumerate()
+        {
+            if n % 50 == 0 {
+                bodies.push(Body::Tick(event.at));
+            }
+            bodies.push(Body::Call(event));
+        }
+        bodies
+    })
+}
+
+fn watch(rules: &Arc<WatchRules>) -> Watch {
+    static SNAPSHOT: OnceLock<Arc<WatchSnapshot>> = OnceLock::new();
+    let snapshot =
+        SNAPSHOT.get_or_init(|| Arc::new(WatchSnapshot::build(Arc::new(simulation().directory()))));
+    let mut watch = Watch::new(Arc::clone(rules));
+    watch.set_snapshot(Arc::clone(snapshot));
+    watch
+}
+
+fn delivered() -> Arc<WatchRules> {
+    Arc::new(WatchRules::new(presets(), HotList::default(), HotList::default(), Vec::new()))
+}
+
+fn feed(watch: &mut Watch, bodies: &[Body]) -> Vec<Effect> {
+    let mut effects = Effects::default();
+    for body in bodies {
+        watch.apply(StageInput { partition: 0, offset: 0, body }, &mut effects);
+    }
+    effects.0
+}
+
+#[derive(Default)]
+struct Saved(BTreeMap<String, Vec<u8>>);
+
+impl Saved {
+    fn commit(&mut self, changes: Vec<StateChange>) {
+        for StateChange { key, value } in changes {
+            match value {
+                Some(value) => self.0.insert(key, value),
+                None => self.0.remove(&key),
+            };
+        }
+    }
+
+    fn load(&self, rules: &Arc<WatchRules>) -> Watch {
+        let mut watch = watch(rules);
+        watch.restore(self.0.clone().into_iter().collect()).unwrap();
+        watch
+    }
+}
+
+/// What it decides without a stop; worked out once.
+fn whole() -> &'static Vec<Effect> {
+    static WHOLE: OnceLock<Vec<Effect>> = OnceLock::new();
+    WHOLE.get_or_init(|| feed(&mut watch(&delivered()), events()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    /// A batch is applied, the process dies before the commit, and the batch comes again; and that at any places.
+    #[test]
+    fn decisions_after_restarts_are_those_without(cuts in prop::collection::vec(any::<prop::sample::Index>(), 1..6)) {
+        let all = events();
+        let rules = delivered();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(all.len())).collect();
+        cuts.sort_unstable();
+        cuts.push(all.len());
+        let mut saved = Saved::default();
+        let (mut from, mut pieces) = (0, Vec::new());
+        for to in cuts {
+            // A few records are enough to die on.
+            let lost = feed(&mut saved.load(&rules), &all[from..to.min(from + 40)]);
+            let mut watch = saved.load(&rules);
+            let kept = feed(&mut watch, &all[from..to]);
+            prop_assert!(kept.starts_with(&lost));
+            saved.commit(watch.take_changes());
+            pieces.extend(kept);
+            from = to;
+        }
+        prop_assert_eq!(&pieces, whole());
+    }
+}
+
+#[test]
+fn there_is_something_to_decide() {
+    let n_alerts = whole().iter().filter(|effect| matches!(effect, Effect::Alert(_))).count();
+    let n_locks = whole().iter().filter(|effect| matches!(effect, Effect::Lock(_))).count();
+    assert!(n_alerts > 0 && n_locks > 0, "{n_alerts} alerts, {n_locks} locks");
+}
+
+#[test]
+fn strong_attacks_are_found_and_nobody_else_is_locked() {
+    let score =
+        Score::of(&presets(), &[21], Size { customers: 100, days: 20, quiet_days: 15, attacks_each: 1 });
+    assert!(score.recall_percent(Strength::Strong) >= 80, "{}", score.table());
+    assert_eq!(score.false_locks(), 0, "{}", score.table());
+}
+
+fn own(rule: &str) -> Vec<fraud::rule::Rule> {
+    RuleFile::read(rule).unwrap().rules
+}
+
+/// An outgoing call of account 1 to `callee`, up to its INVITE.
+fn first_attempts(n: usize) -> Vec<Body> {
+    events()
+        .iter()
+        .filter(|body| match body {
+            Body::Call(event) => fraud::simulate::is_customer(event),
+            _ => false,
+        })
+        .take(n)
+        .cloned()
+        .collect()
+}
+
+fn callee(body: &Body) -> String {
+    match body {
+        Body::Call(CallEvent { body: model::EventBody::Attempt(attempt), .. }) => {
+            attempt.callee.unwrap().to_string()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn call_to_a_listed_number_is_ended_at_its_invite_and_every_call_is_but_one_incident() {
+    let attempts = first_attempts(1);
+    let mut hot = HotListBuilder::default();
+    hot.line(&callee(&attempts[0])).unwrap();
+    let rules = own(
+        "[[rule]]\nname = \"hot\"\nversion = 1\ntitle = \"Hot\"\nkey = \"account\"\nwindow = \"1h\"\n\
+         where = { hot_listed = true }\nwhen = [{ measure = \"attempts\", at_least = 1 }]\naction = [\"end_call\"]\n",
+    );
+    let rules = Arc::new(WatchRules::new(rules, hot.build(), HotList::default(), Vec::new()));
+    let mut watch = watch(&rules);
+    let mut effects = Vec::new();
+    for n in 0..5_u16 {
+        let mut again = attempts[0].clone();
+        if let Body::Call(event) = &mut again {
+            event.call = Some(model::CallUid::new(format!("again-{n}")));
+        }
+        effects.extend(feed(&mut watch, &[again]));
+    }
+    let n_ended = effects
+        .iter()
+        .filter(|effect| match effect {
+            Effect::Append { topic, body, .. } => {
+                *topic == Topic::Control && matches!(**body, Body::Control(Control::EndCall { .. }))
+            }
+            _ => false,
+        })
+        .count();
+    let updates: Vec<u32> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Alert(alert) => Some(alert.update),
+            _ => None,
+        })
+        .collect();
+    // At 1, 2 and 4 calls: a word when the value has doubled, under one id.
+    assert_eq!((n_ended, updates.as_slice()), (5, &[0, 1, 2][..]));
+}
+
+#[test]
+fn rule_that_only_alerts_locks_nobody() {
+    let rules: Vec<_> = presets().into_iter().map(fraud::rule::Rule::only_alerting).collect();
+    let rules = Arc::new(WatchRules::new(rules, HotList::default(), HotList::default(), Vec::new()));
+    let effects = feed(&mut watch(&rules), events());
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Alert(_))));
+    for effect in &effects {
+        match effect {
+            Effect::Alert(alert) => assert_eq!(alert.lock, LockLevel::None),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn excepted_account_is_left_alone() {
+    let locked: Vec<_> = whole()
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Lock(lock) if lock.level != LockLevel::None => Some(lock.account),
+            _ => None,
+        })
+        .collect();
+    let directory = simulation().directory();
+    let handles = |id| directory.accounts.iter().find(|account| account.id == id).unwrap().handle.clone();
+    let mut rules = presets();
+    for rule in &mut rules {
+        rule.except.accounts.extend(locked.iter().map(|id| handles(*id)));
+    }
+    let rules = Arc::new(WatchRules::new(rules, HotList::default(), HotList::default(), Vec::new()));
+    let effects = feed(&mut watch(&rules), events());
+    assert!(effects.iter().all(|effect| !matches!(effect, Effect::Lock(_))));
+}
+
+#[test]
+fn state_that_cannot_be_read_is_refused_with_its_name() {
+    let refused = |key: &str, value: &str| {
+        watch(&delivered()).restore(vec![(key.to_owned(), value.as_bytes().to_vec())]).unwrap_err()
+    };
+    assert!(refused("clock", r#"{"v":2,"is":{}}"#).contains("version 2"));
+    assert!(refused("weather", r#"{"v":1,"is":""}"#).contains("weather"));
+    assert!(refused("subject/nobody/1/2", r#"{"v":1,"is":""}"#).contains("subject/nobody"));
+}

@@ -1,0 +1,242 @@
+//! The watch as configured: rule files and number lists are read and checked before anything starts.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fraud::rule::{Rule, RuleFile, presets};
+use fraud::watch::{HotList, HotListBuilder, Watch, WatchRules, WatchSnapshot};
+use model::Directory;
+use serde::Deserialize;
+
+use crate::failure::UserError;
+
+/// What the delivered rules may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Presets {
+    /// Nothing; they are not looked at.
+    Off,
+    /// Tell people.
+    Alert,
+    /// What they say: end calls and lock accounts too.
+    Act,
+}
+
+/// The watch on calls as they happen.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FraudConfig {
+    /// What the delivered rules may do: `"off"`, `"alert"`, or `"act"`: end calls and lock accounts as each says. Default: `"alert"`.
+    pub(crate) presets: Presets,
+    /// Files with rules of your own, which do what they say. One with the name of a delivered rule takes its place.
+    pub(crate) rules: Vec<PathBuf>,
+    /// Who is told of every alert, mail addresses. Default: nobody.
+    pub(crate) notify: Vec<String>,
+    /// Files with numbers and ranges that are called for fraud.
+    pub(crate) hot_lists: Vec<PathBuf>,
+    /// Files with numbers and ranges that never call out.
+    pub(crate) never_originate: Vec<PathBuf>,
+}
+
+impl Default for FraudConfig {
+    fn default() -> Self {
+        Self {
+            presets: Presets::Alert,
+            rules: Vec::new(),
+            notify: Vec::new(),
+            hot_lists: Vec::new(),
+            never_originate: Vec::new(),
+        }
+    }
+}
+
+impl FraudConfig {
+    /// Paths become those of files beside the configuration.
+    pub(crate) fn resolve(&mut self, base: &Path) {
+        for path in self.rules.iter_mut().chain(&mut self.hot_lists).chain(&mut self.never_originate) {
+            *path = base.join(&*path);
+        }
+    }
+
+    /// The rules in force: the delivered ones, and those of the files.
+    ///
+    /// # Errors
+    ///
+    /// A [`UserError`] with file, line, fault and remedy.
+    pub(crate) fn rules(&self) -> Result<Vec<Rule>, UserError> {
+        let mut rules = match self.presets {
+            Presets::Off => Vec::new(),
+            Presets::Alert => presets().into_iter().map(Rule::only_alerting).collect(),
+            Presets::Act => presets(),
+        };
+        for file in &self.rules {
+            for own in read_rules(file)? {
+                rules.retain(|rule| rule.name != own.name);
+                rules.push(own);
+            }
+        }
+        if let Some(address) = self.notify.iter().find(|address| !address.contains('@')) {
+            return Err(UserError::new(
+                format!("fraud.notify: {address:?} is not a mail address"),
+                "write it like \"fraud@example.com\"",
+            ));
+        }
+        Ok(rules)
+    }
+
+    /// Rules and lists, ready for the lanes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::rules`].
+    pub(crate) fn load(&self) -> Result<WatchRules, UserError> {
+        let rules = self.rules()?;
+        let hot = read_lists(&self.hot_lists)?;
+        let never_originate = read_lists(&self.never_originate)?;
+        Ok(WatchRules::new(rules, hot, never_originate, self.notify.clone()))
+    }
+}
+
+/// The rules of one file.
+pub(crate) fn read_rules(file: &Path) -> Result<Vec<Rule>, UserError> {
+    let text = std::fs::read_to_string(file).map_err(|why| {
+        UserError::new(
+            format!("{}: {why}", file.display()),
+            "give a file of rules; docs/fraud-rules.md explains them",
+        )
+    })?;
+    let read = RuleFile::read(&text)
+        .map_err(|fault| UserError::new(format!("{}:{fault}", file.display()), fault.remedy.clone()))?;
+    Ok(read.rules)
+}
+
+/// The numbers of all files together.
+pub(crate) fn read_lists(files: &[PathBuf]) -> Result<HotList, UserError> {
+    let mut builder = HotListBuilder::default();
+    for path in files {
+        let unreadable = |why: std::io::Error| {
+            UserError::new(
+                format!("{}: {why}", path.display()),
+                "give a text file with one number or range a line",
+            )
+        };
+        let mut file = BufReader::new(std::fs::File::open(path).map_err(unreadable)?);
+        let (mut line, mut n_lines) = (String::new(), 0_u64);
+        while file.read_line(&mut line).map_err(unreadable)? > 0 {
+            n_lines += 1;
+            builder.line(line.trim_end()).map_err(|fault| {
+                UserError::new(
+                    format!("{}:{n_lines}: {fault}", path.display()),
+                    "write one number or range a line, with its country code",
+                )
+            })?;
+            line.clear();
+        }
+    }
+    Ok(builder.build())
+}
+
+/// Gives a lane of the watch its provisioning data. Prices are worked out once for a revision, whichever lane asks first.
+pub(crate) fn refresh() -> impl Fn(&mut Watch, &Arc<Directory>) + Send + Sync {
+    let latest: Mutex<Option<Arc<WatchSnapshot>>> = Mutex::new(None);
+    move |watch, directory| {
+        let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = match &*latest {
+            Some(snapshot) if snapshot.revision() == directory.revision => snapshot.clone(),
+            Some(_) | None => Arc::new(WatchSnapshot::build(directory.clone())),
+        };
+        *latest = Some(snapshot.clone());
+        watch.set_snapshot(snapshot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(text: &str, expected: Expect) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("own.toml");
+        std::fs::write(&file, text).unwrap();
+        let shown = match read_rules(&file) {
+            Ok(rules) => rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>().join(" "),
+            Err(why) => why.to_string().replace(&dir.path().display().to_string(), "."),
+        };
+        expected.assert_eq(&shown);
+    }
+
+    const GOOD: &str =
+        "[[rule]]\nname = \"night\"\nversion = 1\ntitle = \"Night\"\nkey = \"account\"\nwindow = \"1h\"\n";
+
+    #[test]
+    fn wrong_rule_is_told_with_file_line_and_remedy() {
+        check(&format!("{GOOD}when = [{{ measure = \"attempts\", at_least = 40 }}]\n"), expect!["night"]);
+        check(
+            &format!("{GOOD}when = [{{ measure = \"attemps\", at_least = 40 }}]\n"),
+            expect![
+                "./own.toml:7:21: unknown variant `attemps`, expected one of `attempts`, `attempts_per_second`, `answered`, `failed_share`, `answered_share`, `cost`, `cost_rate`, `minutes`, `concurrent`, `distinct_callees`, `distinct_callers`, `distinct_sources`, `distinct_user_agents`, `distinct_share`, `sequential`, `short_share`, `short_ring_share`, `mean_seconds`, `duration_spread`, `asr_change`, `acd_change`; use one of the words named"
+            ],
+        );
+        check(
+            &format!("{GOOD}when = [{{ measure = \"cost\", at_least = 40 }}]\n"),
+            expect![[
+                r#"./own.toml:1:1: rule "night": cost is money, 40 is a count; write it in quotes, like "2.50""#
+            ]],
+        );
+        check(
+            &format!("{GOOD}when = [{{ measure = \"minutes\", above_usual = \"4\" }}]\n"),
+            expect![[
+                r#"./own.toml:1:1: rule "night": what is usual is not learned for minutes; use it with cost or attempts"#
+            ]],
+        );
+        check(
+            &format!("{GOOD}when = []\n"),
+            expect![[
+                r#"./own.toml:1:1: rule "night": `when` is empty: it would fire at every event; add a condition"#
+            ]],
+        );
+        check(
+            &format!("{GOOD}when = [{{ measure = \"attempts\" }}]\n"),
+            expect![[
+                r#"./own.toml:1:1: rule "night": the condition on attempts needs one bound; give one of `at_least`, `at_most`, `above_usual`, `above_others`"#
+            ]],
+        );
+        check(
+            &format!("{GOOD}wen = []\n"),
+            expect![
+                "./own.toml:7:1: unknown field `wen`, expected one of `name`, `version`, `title`, `key`, `window`, `where`, `when`, `warm_up`, `action`, `lock`, `lock_for`, `notify`, `cool_down`, `except`; remove it; docs/fraud-rules.md lists what a rule may have"
+            ],
+        );
+        check(
+            &format!("{GOOD}when = [{{ measure = \"attempts\", at_least = 40 }}]\naction = [\"lock\"]\n"),
+            expect![[
+                r#"./own.toml:1:1: rule "night": action "lock" does not say which; add lock = "foreign", "outgoing", "all" or "global""#
+            ]],
+        );
+        let long = GOOD.replace("\"1h\"", "\"8d\"");
+        check(
+            &format!("{long}when = [{{ measure = \"attempts\", at_least = 40 }}]\n"),
+            expect![[
+                r#"./own.toml:1:1: rule "night": window = "8d" is not between 6s and 7d; choose another window"#
+            ]],
+        );
+        let twice = format!("{GOOD}when = [{{ measure = \"attempts\", at_least = 40 }}]\n");
+        check(
+            &format!("{twice}{twice}"),
+            expect![[r#"./own.toml:8:1: rule "night" is in the file twice; rename or remove one"#]],
+        );
+    }
+
+    #[test]
+    fn delivered_rules_only_alert_unless_they_are_let_act() {
+        let config = |presets| FraudConfig { presets, ..FraudConfig::default() };
+        assert!(config(Presets::Off).rules().unwrap().is_empty());
+        let alerting = config(Presets::Alert).rules().unwrap();
+        assert!(alerting.iter().all(|rule| rule.lock == model::LockLevel::None && rule.actions.len() == 1));
+        let acting = config(Presets::Act).rules().unwrap();
+        assert!(acting.iter().any(|rule| rule.lock == model::LockLevel::Outgoing));
+    }
+}
