@@ -17,6 +17,7 @@
 //!   as in the reference.
 //! * Only the highest revision of each record; a superseding one adds the difference, or moves the call to another day.
 
+pub mod backtest;
 mod day;
 mod desk;
 mod error;

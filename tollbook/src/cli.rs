@@ -508,6 +508,8 @@ pub(crate) enum FraudAction {
         #[arg(long, value_name = "FILE")]
         rules: Option<PathBuf>,
     },
+    /// Run a file of rules over stored calls: what they would have caught, stopped and locked.
+    Backtest(BacktestArgs),
     /// List locks in force.
     Locks,
     /// Lock an account.
@@ -596,6 +598,23 @@ pub(crate) struct SimulateArgs {
     /// Also write who was attacked, how and when, as CSV.
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
+}
+
+/// Of `tollbook fraud backtest`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BacktestArgs {
+    /// The file of rules.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rule: PathBuf,
+    /// First day, UTC.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) from: chrono::NaiveDate,
+    /// Last day, UTC.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) to: chrono::NaiveDate,
+    /// Days before the first that the rules learn from, as far as there are calls.
+    #[arg(long, default_value_t = 28)]
+    pub(crate) learn_days: u32,
 }
 
 /// What `tollbook fraud simulate` writes.

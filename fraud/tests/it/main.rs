@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "whatever a test does not expect fails it")]
 
+mod backtest;
 mod daily_spend;
 mod limits;
 mod locks;

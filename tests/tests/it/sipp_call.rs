@@ -32,31 +32,44 @@ pub(crate) fn calls(
     n_calls: u32,
     hold_ms: u32,
 ) {
+    printed(&mut dial(made, scenario_name, user, password, number, n_calls, hold_ms));
+}
+
+/// The same, to be run.
+fn dial(
+    made: &Installation,
+    scenario_name: &str,
+    user: &str,
+    password: &str,
+    number: &str,
+    n_calls: u32,
+    hold_ms: u32,
+) -> Command {
     let fields = write_file(
         made.path(),
         &format!("{user}-{number}.csv"),
         &format!("SEQUENTIAL\n{user};{number};[authentication username={user} password={password}]\n"),
     );
     let local = free_address("127.0.0.1");
-    printed(
-        Command::new("sipp")
-            .arg(made.sip.to_string())
-            .arg("-sf")
-            .arg(scenario(scenario_name))
-            .arg("-inf")
-            .arg(fields)
-            .args([
-                "-i",
-                "127.0.0.1",
-                "-p",
-                &local.port().to_string(),
-                "-nostdin",
-                "-timeout",
-                "50",
-                "-timeout_error",
-            ])
-            .args(["-m", &n_calls.to_string(), "-r", "5", "-l", "5", "-d", &hold_ms.to_string()]),
-    );
+    let mut command = Command::new("sipp");
+    command
+        .arg(made.sip.to_string())
+        .arg("-sf")
+        .arg(scenario(scenario_name))
+        .arg("-inf")
+        .arg(fields)
+        .args([
+            "-i",
+            "127.0.0.1",
+            "-p",
+            &local.port().to_string(),
+            "-nostdin",
+            "-timeout",
+            "50",
+            "-timeout_error",
+        ])
+        .args(["-m", &n_calls.to_string(), "-r", "5", "-l", "5", "-d", &hold_ms.to_string()]);
+    command
 }
 
 /// What a plain reader finds in all files of the lake: rows, and the sum of the column `customer_cost` in millionths.
@@ -120,15 +133,27 @@ fn calls_of_a_foreign_phone_become_cdrs_money_a_lock_a_file_and_an_invoice() {
         assert!(["0.022000,Germany,60,60", "0.016000,Germany,60,0"].contains(&cost.as_str()), "{costs:?}");
     }
 
-    // Dear calls, one at a time, until the day's limit of the hotel is reached: nine at the cheapest hour.
+    // Dear calls, one at a time, until one more reaches the day's limit of the hotel: eight at the cheapest hour.
+    let rated = format!("select count(*) from calls where dialed = '{PREMIUM}'");
+    let is_next_the_last =
+        format!("select sum(customer_cost) + max(customer_cost) >= 30 from calls where dialed = '{PREMIUM}'");
     let mut n_dear = 0;
-    while !made.run_command(&["fraud", "locks"]).contains("hotel-seeblick") {
-        assert!(n_dear < 9, "not locked after {n_dear} calls");
+    while n_dear == 0 || made.sql(&is_next_the_last) == ["false"] {
+        assert!(n_dear < 9, "limit not near after {n_dear} calls");
         calls(&made, "customer_call.xml", "seeblick", "change-me-seeblick", PREMIUM, 1, 300);
         n_dear += 1;
-        let rated = format!("select count(*) from calls where dialed = '{PREMIUM}'");
         eventually("the dear call is rated", || made.sql(&rated) == [n_dear.to_string()]);
     }
+    assert!(!made.run_command(&["fraud", "locks"]).contains("hotel-seeblick"));
+    // The next one counts while it is up: it is cut, and the account locked, long before it would have ended.
+    let mut held = dial(&made, "customer_call.xml", "seeblick", "change-me-seeblick", PREMIUM, 1, 40_000);
+    let held = Running::spawn(held.stdout(Stdio::null()).stderr(Stdio::null()));
+    eventually("the call that reaches the limit is cut", || {
+        made.sql(&format!("select count(*) from calls where dialed = '{PREMIUM}' and cause = 'killed'"))
+            == ["1"]
+    });
+    held.kill();
+    eventually("its account is locked", || made.run_command(&["fraud", "locks"]).contains("hotel-seeblick"));
     calls(&made, "refused_call.xml", "seeblick", "change-me-seeblick", "4930555123", 1, 0);
     // The baker is not.
     calls(&made, "customer_call.xml", "huber", "change-me-huber", "4930555123", 1, 200);

@@ -6,7 +6,7 @@ use model::{AccountId, Directory, Lock, LockLevel, LockSource};
 use crate::cli::FraudAction;
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
-use crate::commands::{account_named, fraud_cases, fraud_lab, print_table};
+use crate::commands::{account_named, fraud_backtest, fraud_cases, fraud_lab, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::system::open_store;
@@ -23,6 +23,7 @@ pub(crate) fn without_installation(action: &FraudAction) -> anyhow::Result<bool>
         | FraudAction::Note { .. }
         | FraudAction::Record
         | FraudAction::Rules { .. }
+        | FraudAction::Backtest(_)
         | FraudAction::Locks
         | FraudAction::Lock { .. }
         | FraudAction::Unlock { .. } => return Ok(false),
@@ -46,6 +47,7 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
         }
         FraudAction::Note { alert, text } => fraud_cases::note(&store, &alert, &text).await?,
         FraudAction::Record => fraud_cases::record(&store).await?,
+        FraudAction::Backtest(args) => fraud_backtest::backtest(config, &store, &directory, &args).await?,
         // Done before: they need no database.
         FraudAction::Rules { .. } | FraudAction::Simulate(_) | FraudAction::Score { .. } => {}
         FraudAction::Locks => {

@@ -1,0 +1,101 @@
+//! Rules over stored calls.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use fraud::backtest::{Backtest, BacktestReport, StoredCall};
+use fraud::rule::{Rule, RuleFile, presets};
+use fraud::simulate::{Pattern, Simulation, Size};
+use fraud::watch::HotList;
+use model::{AccountId, CallUid, CdrId, Directory, E164, Party, SubscriberId};
+use rust_decimal::Decimal;
+
+const SIZE: Size = Size { customers: 40, days: 18, quiet_days: 15, attacks_each: 1 };
+
+fn stored(n: usize, account: AccountId, callee: u64, start_at: DateTime<Utc>, seconds: i64) -> StoredCall {
+    let call = CallUid::new(format!("c{n}"));
+    StoredCall {
+        cdr: CdrId::derive(&call, 0),
+        call,
+        leg: 0,
+        payer: account,
+        caller: Party::Subscriber {
+            subscriber: SubscriberId(account.0),
+            account,
+            reseller: AccountId::NOBODY,
+            uuid: String::new(),
+        },
+        source: ([10, 0, 0, 1], 5060).into(),
+        user_agent: String::new(),
+        cli: None,
+        callee: E164::from_u64(callee),
+        vendor: None,
+        init_at: start_at - TimeDelta::seconds(5),
+        start_at,
+        answered_us: u64::try_from(seconds * 1_000_000).ok().filter(|us| *us > 0),
+        cost: Decimal::TEN,
+    }
+}
+
+fn run(
+    rules: Vec<Rule>,
+    directory: Directory,
+    from: DateTime<Utc>,
+    calls: Vec<StoredCall>,
+) -> BacktestReport {
+    let mut test = Backtest::new(rules, HotList::default(), HotList::default(), Arc::new(directory), from);
+    calls.into_iter().for_each(|call| test.call(call));
+    test.finish()
+}
+
+#[test]
+fn calls_that_a_lock_would_have_cut_or_refused_are_counted_with_what_they_cost() {
+    let rules = RuleFile::read(
+        "[[rule]]\nname = \"three\"\nversion = 1\ntitle = \"Three\"\nkey = \"account\"\nwindow = \"1h\"\n\
+         when = [{ measure = \"attempts\", at_least = 3 }]\n\
+         action = [\"end_calls\", \"lock\"]\nlock = \"outgoing\"\nlock_for = \"1h\"\n",
+    )
+    .unwrap()
+    .rules;
+    let directory = Simulation::new(1, SIZE).directory();
+    let begin: DateTime<Utc> = "2026-10-05T10:00:05Z".parse().unwrap();
+    let at = |minutes| begin + TimeDelta::minutes(minutes);
+    let mut calls: Vec<_> =
+        (0..5).map(|n| stored(n, AccountId(1), 493_012_345_678, at(n as i64), 600)).collect();
+    // After the lock, and somebody else's.
+    calls.push(stored(5, AccountId(2), 493_012_345_678, at(6), 600));
+    calls.push(stored(6, AccountId(1), 493_012_345_678, at(120), 600));
+    let report = run(rules, directory, begin - TimeDelta::hours(1), calls);
+    assert_eq!((report.n_calls, report.incidents.len(), report.locks.len()), (7, 1, 1));
+    // At the third INVITE: two are cut after 115 and 55 of 600 seconds, the third before its answer; two are refused.
+    assert_eq!((report.n_blocked, report.locks[0].n_blocked), (5, 5));
+    assert_eq!(report.saved.round_dp(4), "47.1667".parse::<Decimal>().unwrap());
+    assert_eq!(report.locks[0].saved, report.saved);
+}
+
+#[test]
+fn what_happened_while_the_rules_learned_is_not_reported() {
+    let simulation = Simulation::new(9, SIZE);
+    let mut calls = Vec::new();
+    for day in 0..simulation.days() {
+        for call in simulation.calls_of(day) {
+            calls.push(stored(calls.len(), call.account, call.destination, call.start, call.seconds));
+        }
+    }
+    calls.sort_by_key(|call| call.init_at);
+    let begin = simulation.began() + TimeDelta::days(15);
+    let report = run(presets(), simulation.directory(), begin, calls.clone());
+    assert!(report.n_calls < calls.len() as u64 / 2);
+    assert!(report.incidents.iter().all(|alert| alert.at >= begin));
+    // The stolen account is found in the stored calls as in the live ones.
+    let victims: Vec<AccountId> = simulation
+        .attacks()
+        .iter()
+        .filter(|attack| attack.pattern == Pattern::Irsf)
+        .map(|attack| attack.account)
+        .collect();
+    assert!(!victims.is_empty());
+    for victim in victims {
+        assert!(report.locks.iter().any(|lock| lock.account == victim), "{victim}: {report:?}");
+    }
+}
