@@ -319,7 +319,7 @@ impl Backtest {
                     });
                 }
                 Effect::Append { body, .. } => self.obey(at, &body),
-                Effect::Post(_) | Effect::Suspend(_) | Effect::Export { .. } => {}
+                Effect::Post(_) | Effect::Suspend(_) | Effect::Export { .. } | Effect::Repeated => {}
             }
         }
     }

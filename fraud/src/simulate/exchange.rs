@@ -356,7 +356,7 @@ impl Exchange {
                         self.locked.push((at, lock.account));
                     }
                 }
-                Effect::Post(_) | Effect::Suspend(_) | Effect::Export { .. } => {}
+                Effect::Post(_) | Effect::Suspend(_) | Effect::Export { .. } | Effect::Repeated => {}
             }
         }
     }
