@@ -85,6 +85,12 @@ pub enum RatingError {
         /// The version.
         version: ProfileVersionId,
     },
+    /// Asked to price again a call whose end has not been seen.
+    #[error("cdr {cdr} is partial; price it again once its final record has come")]
+    StillPartial {
+        /// Which.
+        cdr: CdrId,
+    },
     /// A later revision was priced before this one came (back from suspense).
     #[error(
         "cdr {cdr} revision {revision} was superseded by revision {known}, which is already priced; discard it"
@@ -111,6 +117,7 @@ impl RatingError {
             RatingError::TwoCurrencies { .. } => "RAT006",
             RatingError::Superseded { .. } => "RAT007",
             RatingError::PatternTooSlow { .. } => "RAT008",
+            RatingError::StillPartial { .. } => "RAT009",
         }
     }
 
@@ -123,6 +130,7 @@ impl RatingError {
             RatingError::NoProfile { .. } | RatingError::TwoCurrencies { .. } => Retry::AfterProvisioning,
             RatingError::UnknownPredecessor { .. }
             | RatingError::OutOfRange { .. }
+            | RatingError::StillPartial { .. }
             | RatingError::Superseded { .. } => Retry::AfterRepair,
         }
     }
@@ -138,6 +146,7 @@ impl RatingError {
             RatingError::TwoCurrencies { .. } => "two_currencies",
             RatingError::Superseded { .. } => "superseded",
             RatingError::PatternTooSlow { .. } => "pattern_too_slow",
+            RatingError::StillPartial { .. } => "still_partial",
         }
     }
 }

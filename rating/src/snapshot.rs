@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, Directory, ProfileId, ProfileVersionId};
+use model::{AccountId, Cdr, Charge, Direction, Directory, ProfileId, ProfileVersionId, Provider};
 
 use crate::error::{RatingError, TariffError};
+use crate::parties::{PayingParty, destination_key, keys_with_domains, paying_parties, source_key};
+use crate::price::{CallToPrice, price};
 use crate::tariff::Tariff;
 
 /// What pricing knows of the provisioning data.
@@ -88,5 +90,48 @@ impl RatingSnapshot {
             });
         }
         Ok(Some(tariff))
+    }
+
+    /// What each party owes for a call; nothing for one that was never answered.
+    ///
+    /// # Errors
+    ///
+    /// [`RatingError`] of the first party whose price cannot be told: a call has all its prices or none.
+    pub fn charges(&self, cdr: &Cdr) -> Result<Vec<Charge>, RatingError> {
+        let mut charges = Vec::new();
+        if cdr.is_answered() {
+            let (source, destination) = (source_key(cdr), destination_key(cdr));
+            for party in paying_parties(cdr) {
+                charges.extend(self.charge(cdr, party, &source, &destination)?);
+            }
+        }
+        Ok(charges)
+    }
+
+    /// What one party owes; `None` for one that has no profile and need not have one.
+    fn charge(
+        &self,
+        cdr: &Cdr,
+        party: PayingParty,
+        source: &str,
+        destination: &str,
+    ) -> Result<Option<Charge>, RatingError> {
+        let PayingParty { provider, direction, account } = party;
+        let Some(tariff) = self.tariff_of(account, cdr.start_at)? else {
+            return match (provider, direction) {
+                (Provider::Customer, Direction::Out) => {
+                    Err(RatingError::NoProfile { account, at: cdr.start_at })
+                }
+                (Provider::Customer, Direction::In) | (Provider::Reseller | Provider::Carrier, _) => Ok(None),
+            };
+        };
+        let with_domains = tariff.matches_domains().then(|| keys_with_domains(cdr));
+        let (source, destination) = match &with_domains {
+            Some((source, destination)) => (source.as_str(), destination.as_str()),
+            None => (source, destination),
+        };
+        let call =
+            CallToPrice { source, destination, direction, start: cdr.start_at, duration_us: cdr.duration_us };
+        Ok(Some(price(tariff, &call)?.into_charge(provider, direction, account)))
     }
 }

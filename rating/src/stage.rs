@@ -1,6 +1,6 @@
 //! The rating stage: CDRs become rated calls and postings.
 //!
-//! In: records of [`Topic::Cdrs`]. Out: one rated call in the payer's lane, and one posting for each amount, in the lane of
+//! In: records of [`Topic::Cdrs`]; a rated call among them is an order to price that call again. Out: one rated call in the payer's lane, and one posting for each amount, in the lane of
 //! the account it concerns. A call that cannot be priced is suspended alone. Outputs depend on the record, the directory in force
 //! and what was posted for the same call before.
 
@@ -13,9 +13,7 @@ use model::{
 };
 
 use crate::error::{RatingError, TariffError};
-use crate::parties::{PayingParty, destination_key, keys_with_domains, paying_parties, source_key};
 use crate::posted::{Posted, PostedCalls};
-use crate::price::{CallToPrice, price};
 use crate::snapshot::RatingSnapshot;
 
 /// Days after the end of a partial call that a later revision of it can still be priced.
@@ -109,41 +107,54 @@ impl RatingStage {
             }
             None | Some(_) => {}
         }
-        let mut charges = Vec::new();
-        if cdr.is_answered() {
-            let (source, destination) = (source_key(cdr), destination_key(cdr));
-            for party in paying_parties(cdr) {
-                charges.extend(self.charge(cdr, party, &source, &destination)?);
-            }
-        }
-        Ok(RatedCdr { cdr: cdr.clone(), charges })
+        Ok(RatedCdr { cdr: cdr.clone(), charges: self.snapshot.charges(cdr)? })
     }
 
-    /// What one party owes; `None` for one that has no profile and need not have one.
-    fn charge(
-        &self,
-        cdr: &Cdr,
-        party: PayingParty,
-        source: &str,
-        destination: &str,
-    ) -> Result<Option<Charge>, RatingError> {
-        let PayingParty { provider, direction, account } = party;
-        let Some(tariff) = self.snapshot.tariff_of(account, cdr.start_at)? else {
-            return match (provider, direction) {
-                (Provider::Customer, Direction::Out) => {
-                    Err(RatingError::NoProfile { account, at: cdr.start_at })
+    /// Prices a call again, `previous` being what it was rated as: its next revision, which reverses what that one posted.
+    fn apply_again(&mut self, previous: &RatedCdr, effects: &mut Effects) {
+        let cdr = Cdr { revision: previous.cdr.revision + 1, ..previous.cdr.clone() };
+        let outcome = self.posted_for(previous).and_then(|posted| {
+            let charges = self.snapshot.charges(&cdr)?;
+            Ok((posted, RatedCdr { cdr: cdr.clone(), charges }))
+        });
+        match outcome {
+            Ok((posted, rated)) => {
+                let (reversals, postings) = postings(&rated, &posted);
+                effects.append(Topic::Rated, cdr.payer, Body::Rated(rated));
+                for posting in reversals.into_iter().chain(postings.iter().cloned()) {
+                    effects.append(Topic::Postings, posting.account, Body::Posting(posting));
                 }
-                (Provider::Customer, Direction::In) | (Provider::Reseller | Provider::Carrier, _) => Ok(None),
-            };
-        };
-        let with_domains = tariff.matches_domains().then(|| keys_with_domains(cdr));
-        let (source, destination) = match &with_domains {
-            Some((source, destination)) => (source.as_str(), destination.as_str()),
-            None => (source, destination),
-        };
-        let call =
-            CallToPrice { source, destination, direction, start: cdr.start_at, duration_us: cdr.duration_us };
-        Ok(Some(price(tariff, &call)?.into_charge(provider, direction, account)))
+                let posted =
+                    Posted { revision: cdr.revision, is_rated: true, ended_at: cdr.end_at(), postings };
+                self.posted.keep(cdr.id, posted);
+            }
+            Err(error) => effects.suspend(Suspended {
+                code: error.code().to_owned(),
+                message: error.to_string(),
+                retry: error.retry(),
+                account: cdr.payer,
+                cdr: Some(cdr.id),
+            }),
+        }
+    }
+
+    /// What was posted for `previous`. Of a first revision that follows from it; of a later one it must be remembered.
+    fn posted_for(&self, previous: &RatedCdr) -> Result<Vec<Posting>, RatingError> {
+        let RatedCdr { cdr, .. } = previous;
+        if cdr.partial {
+            // Its final record will be the next revision.
+            return Err(RatingError::StillPartial { cdr: cdr.id });
+        }
+        match self.posted.get(cdr.id) {
+            Some(known) if known.revision > cdr.revision => {
+                Err(RatingError::Superseded { cdr: cdr.id, revision: cdr.revision, known: known.revision })
+            }
+            Some(known) if known.is_rated && known.revision == cdr.revision => Ok(known.postings.clone()),
+            None if cdr.revision == 0 => Ok(postings(previous, &[]).1),
+            Some(_) | None => {
+                Err(RatingError::UnknownPredecessor { cdr: cdr.id, revision: cdr.revision + 1 })
+            }
+        }
     }
 
     fn tick(&mut self, now: DateTime<Utc>) {
@@ -157,13 +168,9 @@ impl Stage for RatingStage {
     fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
         match input.body {
             Body::Cdr(cdr) => self.apply_cdr(cdr, effects),
+            Body::Rated(previous) => self.apply_again(previous, effects),
             Body::Tick(now) => self.tick(*now),
-            Body::Call(_)
-            | Body::Edr(_)
-            | Body::Rated(_)
-            | Body::Posting(_)
-            | Body::Control(_)
-            | Body::Accrual(_) => {}
+            Body::Call(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) | Body::Accrual(_) => {}
         }
     }
 

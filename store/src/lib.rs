@@ -49,7 +49,7 @@ pub use ledger::{Balance, BalanceFault, SideSum};
 pub use outbox::{Mail, MailState, NewMail};
 pub use people::{Session, User};
 pub use schema::Store;
-pub use suspense::SuspendedRecord;
+pub use suspense::{ResendOrder, SuspendedRecord};
 pub use world::{
     NewAccount, NewBillingTerms, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk,
     World,

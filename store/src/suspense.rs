@@ -1,11 +1,12 @@
 //! Records that a stage could not process: kept raw, until somebody changes what was missing and tries again.
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, CdrId, Suspended, Topic};
+use model::{AccountId, CdrId, Retry, Suspended, Topic};
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::audit::append;
-use crate::sql::{Bind, Columns, cells, query};
+use crate::sql::{Bind, Columns, cells, insert_rows, query};
 use crate::{Result, Store, StoreError};
 
 /// A record put aside.
@@ -37,7 +38,77 @@ pub struct SuspendedRecord {
     pub fixed_at: Option<DateTime<Utc>>,
 }
 
+/// A record that somebody wants a stage to take, made outside the pipeline: an order. It waits with the suspended records and is
+/// sent in as they are when they are asked for, so it is neither lost nor taken twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResendOrder {
+    /// Which stage is to take it.
+    pub stage: String,
+    /// What the stage reads.
+    pub topic: Topic,
+    /// In which lane.
+    pub partition: u32,
+    /// The record.
+    pub raw: Vec<u8>,
+    /// What kind of order it is, where records show why they were put aside.
+    pub code: String,
+    /// Whose lane.
+    pub account: AccountId,
+    /// Of which call.
+    pub cdr: CdrId,
+}
+
 impl Store {
+    /// Keeps orders and asks for them to be sent in, behind all records that ever were. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// What the database says; then none is kept.
+    pub async fn suspense_order(
+        &self,
+        orders: Vec<ResendOrder>,
+        reason: &str,
+        actor: &str,
+        now: DateTime<Utc>,
+    ) -> Result<usize> {
+        let n_orders = orders.len();
+        let Some(code) = orders.first().map(|order| order.code.clone()) else { return Ok(0) };
+        let mut tx = self.write().await?;
+        let first = next_seq(&mut tx).await?;
+        let rows = orders
+            .into_iter()
+            .zip(first..)
+            .map(|(order, seq)| {
+                cells![
+                    order.stage,
+                    order.topic.as_str(),
+                    order.partition,
+                    0_i64,
+                    order.raw,
+                    order.code,
+                    reason,
+                    Retry::AfterRepair.as_str(),
+                    order.account.0,
+                    order.cdr.as_bytes(),
+                    now,
+                    seq,
+                ]
+            })
+            .collect();
+        insert_rows(
+            &mut tx,
+            "INSERT INTO suspense (stage, topic, part, record_offset, raw, code, message, retry, account, cdr, \
+             created_at, resubmit_seq)",
+            "",
+            rows,
+        )
+        .await?;
+        append(&mut tx, actor, "order", "suspense", "", &format!("{n_orders} of {code}: {reason}"), now)
+            .await?;
+        tx.commit().await?;
+        Ok(n_orders)
+    }
+
     /// Records not yet sent in again, oldest first; with `after` the ones behind that id.
     ///
     /// # Errors
@@ -102,14 +173,7 @@ impl Store {
         ids.sort_unstable();
         ids.dedup();
         let mut tx = self.write().await?;
-        // One request after the other: a number that became visible after a higher one was sent would pass for a replay.
-        // The head of the audit log is what every request locks.
-        query("UPDATE audit_heads SET last_id = last_id WHERE one = 1").execute(&mut *tx).await?;
-        let row = query("SELECT COALESCE(MAX(resubmit_seq), 0) AS last_seq FROM suspense")
-            .fetch_one(&mut *tx)
-            .await?;
-        let last: i64 = row.int("last_seq")?;
-        let mut next = last + 1;
+        let mut next = next_seq(&mut tx).await?;
         let mut requested = Vec::new();
         for id in ids {
             let done = query(
@@ -292,6 +356,16 @@ impl Store {
         tx.commit().await?;
         rows.iter().map(|row| Ok((row.text("stage")?, row.text("code")?, row.narrow("n_records")?))).collect()
     }
+}
+
+/// The number of the next record to be sent in. Until the transaction ends nobody else gets one: a number that became visible after a
+/// higher one was sent would pass for a replay. The head of the audit log is what every request locks.
+async fn next_seq(conn: &mut AnyConnection) -> Result<i64> {
+    query("UPDATE audit_heads SET last_id = last_id WHERE one = 1").execute(&mut *conn).await?;
+    let row = query("SELECT COALESCE(MAX(resubmit_seq), 0) AS last_seq FROM suspense")
+        .fetch_one(&mut *conn)
+        .await?;
+    Ok(row.int("last_seq")? + 1)
 }
 
 fn record_of(row: &AnyRow) -> Result<SuspendedRecord> {

@@ -434,3 +434,82 @@ fn free_cash_is_refused_live_rather_than_ignored() {
     let error = RatingSnapshot::build(Arc::new(wants_balance), None).unwrap_err();
     assert!(error.to_string().contains("interval_free_cash"), "{error}");
 }
+
+/// What the stage rated, and its postings as a picture.
+fn rated_again(stage: &mut RatingStage, previous: &model::RatedCdr) -> (Option<model::RatedCdr>, String) {
+    let effects = apply(stage, Body::Rated(previous.clone()));
+    let rated = effects.iter().find_map(|effect| match effect {
+        Effect::Append { body, .. } => match &**body {
+            Body::Rated(rated) => Some(rated.clone()),
+            _ => None,
+        },
+        _ => None,
+    });
+    (rated, picture(&effects))
+}
+
+#[test]
+fn call_priced_again_is_a_difference_run() {
+    let mut stage = stage(directory());
+    let cdr = cdr(subscriber(ALICE, RESELLER), trunk(CARRIER_B));
+    let first = apply(&mut stage, Body::Cdr(cdr));
+    let Some(Effect::Append { body, .. }) = first.first() else { panic!("{first:?}") };
+    let Body::Rated(first) = &**body else { panic!("{body:?}") };
+    // A correction: from the same time on, every fee is dearer.
+    let mut corrected = directory();
+    corrected.revision = 2;
+    for version in &mut corrected.tariffs {
+        version.id = ProfileVersionId(version.id.0 + 100);
+        for fee in &mut version.fees {
+            fee.onpeak_init.price += Decimal::ONE;
+        }
+    }
+    stage.set_directory(Arc::new(corrected)).unwrap();
+    let (second, shown) = rated_again(&mut stage, first);
+    expect![[r#"
+        rated of 10: revision 1, carrier out 0.036667, reseller out 0.056667, customer out 1.06
+        postings of 21: reversal cost:1 -> payable:21 0.02 EUR, taken back
+        postings of 2: reversal receivable:2 -> revenue:1 0.04 EUR, taken back
+        postings of 10: reversal receivable:10 -> sales:2 0.06 EUR, taken back
+        postings of 21: call payable:21 -> cost:1 0.036667 EUR
+        postings of 2: call revenue:1 -> receivable:2 0.056667 EUR
+        postings of 10: call sales:2 -> receivable:10 1.06 EUR
+    "#]]
+    .assert_eq(&shown);
+    // And again, back: what the second revision posted is reversed, which only the stage remembers.
+    stage.set_directory(Arc::new(directory())).unwrap();
+    let (third, shown) = rated_again(&mut stage, &second.unwrap());
+    expect![[r#"
+        rated of 10: revision 2, carrier out 0.02, reseller out 0.04, customer out 0.06
+        postings of 21: reversal cost:1 -> payable:21 0.036667 EUR, taken back
+        postings of 2: reversal receivable:2 -> revenue:1 0.056667 EUR, taken back
+        postings of 10: reversal receivable:10 -> sales:2 1.06 EUR, taken back
+        postings of 21: call payable:21 -> cost:1 0.02 EUR
+        postings of 2: call revenue:1 -> receivable:2 0.04 EUR
+        postings of 10: call sales:2 -> receivable:10 0.06 EUR
+    "#]]
+    .assert_eq(&shown);
+    assert_eq!(third.unwrap().charges, first.charges);
+    // An order for a revision that is no longer the last is refused: its postings are reversed already.
+    let (_, shown) = rated_again(&mut stage, first);
+    expect![[r#"
+        RAT007 after_repair cdr 2bb6c06b88cfa0b2ed01aea091130110 revision 0 was superseded by revision 2, which is already priced; discard it
+    "#]].assert_eq(&shown);
+}
+
+#[test]
+fn later_revision_that_is_not_remembered_and_partial_call_are_not_priced_again() {
+    let mut stage = stage(directory());
+    let mut unknown =
+        model::RatedCdr { cdr: cdr(subscriber(ALICE, RESELLER), trunk(CARRIER_B)), charges: Vec::new() };
+    unknown.cdr.revision = 3;
+    let (_, shown) = rated_again(&mut stage, &unknown);
+    expect![[r#"
+        RAT004 after_repair cdr 2bb6c06b88cfa0b2ed01aea091130110 is revision 4, but what was posted for the one before is not known; check whether that was billed, reverse it by hand if so, and resubmit the call as revision 0
+    "#]].assert_eq(&shown);
+    let partial = model::RatedCdr { cdr: partial(), charges: Vec::new() };
+    let (_, shown) = rated_again(&mut stage, &partial);
+    expect![[r#"
+        RAT009 after_repair cdr 2bb6c06b88cfa0b2ed01aea091130110 is partial; price it again once its final record has come
+    "#]].assert_eq(&shown);
+}

@@ -5,7 +5,7 @@ use model::{
     AccountId, Alert, AlertId, Currency, LedgerAccount, LockLevel, LockSource, Posting, PostingId,
     PostingReason, Retry, StateChange, Suspended, TenantId, Topic,
 };
-use store::{Balance, LaneCommit, Mail, SideSum, StoreEffect, StoreError, Watermark};
+use store::{Balance, LaneCommit, Mail, ResendOrder, SideSum, StoreEffect, StoreError, Watermark};
 
 use crate::database::Database;
 use crate::sample::{alert, at, cdr, eur, export, lock, posting, second, step, world};
@@ -252,6 +252,36 @@ pub(crate) async fn suspended_records_are_sent_in_again_in_order_or_discarded_wi
     let entries = store.audit_list(10).await.unwrap();
     assert_eq!(entries.len(), 4);
     assert_eq!((entries[1].action.as_str(), entries[1].after.as_str()), ("discard", "a test call"));
+}
+
+pub(crate) async fn orders_are_sent_in_behind_what_was_asked_for_before(db: Database) {
+    let store = &db.store;
+    let order = |n: u8| ResendOrder {
+        stage: "rating".to_owned(),
+        topic: Topic::Cdrs,
+        partition: 3,
+        raw: vec![n, 0, 255],
+        code: "RERATE".to_owned(),
+        account: AccountId(7),
+        cdr: cdr(n.into()),
+    };
+    assert_eq!(store.suspense_order(Vec::new(), "none", "ann", second(1)).await.unwrap(), 0);
+    assert_eq!(
+        store.suspense_order(vec![order(1), order(2)], "wrong price", "ann", second(2)).await.unwrap(),
+        2
+    );
+    assert_eq!(store.suspense_order(vec![order(3)], "once more", "ann", second(3)).await.unwrap(), 1);
+    let waiting = store.suspense_requested(10).await.unwrap();
+    let shown: Vec<_> = waiting.iter().map(|one| (one.resubmit_seq, one.raw[0], one.partition)).collect();
+    assert_eq!(shown, [(Some(1), 1, 3), (Some(2), 2, 3), (Some(3), 3, 3)]);
+    assert_eq!((waiting[0].stage.as_str(), waiting[0].suspended.message.as_str()), ("rating", "wrong price"));
+    // An order is not asked for a second time, nor discarded on its way.
+    let ids: Vec<i64> = waiting.iter().map(|one| one.id).collect();
+    assert_eq!(store.suspense_request(&ids, "ann", second(4)).await.unwrap(), [0_i64; 0]);
+    assert_eq!(store.suspense_discard(&ids, "no", "ann", second(4)).await.unwrap(), [0_i64; 0]);
+    store.suspense_sent(&ids, second(5)).await.unwrap();
+    assert_eq!(store.suspense_list(0, 10).await.unwrap(), []);
+    assert_eq!(store.audit_verify().await.unwrap(), None);
 }
 
 pub(crate) async fn alert_is_kept_once_and_mailed_to_each_address(db: Database) {

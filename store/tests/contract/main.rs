@@ -58,6 +58,7 @@ on_both! {
         concurrent_lanes_share_a_balance_without_losing_a_cent,
         suspended_record_comes_back_whole,
         suspended_records_are_sent_in_again_in_order_or_discarded_with_a_reason,
+        orders_are_sent_in_behind_what_was_asked_for_before,
         alert_is_kept_once_and_mailed_to_each_address,
         mail_of_an_alert_says_who_what_until_when_and_how_to_unlock,
         last_lock_counts_and_none_lifts_it;
