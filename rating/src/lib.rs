@@ -8,6 +8,7 @@
 
 mod error;
 mod explain;
+mod fee_diff;
 mod fee_index;
 mod meter;
 mod parties;
@@ -25,6 +26,7 @@ pub mod workbench;
 
 pub use error::{RatingError, TariffError, TariffFault};
 pub use explain::explain;
+pub use fee_diff::{COMPARED_SECONDS, FeeChange, FeeDiff, FeeDifference, compared_prices, fee_diff};
 pub use price::{CALL_SECONDS_MAX, CallToPrice, Priced, Quote, price, quote};
 pub use snapshot::RatingSnapshot;
 pub use stage::{PARTIAL_KEPT_DAYS, RatingStage};

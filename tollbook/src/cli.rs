@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::import_fees::FeesArgs;
+use crate::commands::rerate::RerateArgs;
+use crate::commands::simulate::TariffTrial;
+
 /// From SIP INVITE to paid invoice: switch, mediation, rating, fraud control, invoices, CDR exchange and SQL in one
 /// program.
 #[derive(Debug, Parser)]
@@ -36,7 +40,7 @@ pub(crate) enum Command {
     },
     /// Read the configuration and say what is wrong with it.
     CheckConfig(Installation),
-    /// Load provisioning data: a world in TOML, with its tariffs; or records of other systems.
+    /// Load provisioning data: a world in TOML, with its tariffs; a price list; or records of other systems.
     #[command(subcommand_negates_reqs = true)]
     Import {
         /// Installation.
@@ -48,9 +52,27 @@ pub(crate) enum Command {
         /// Check everything, change nothing.
         #[arg(long)]
         dry_run: bool,
-        /// What else can be loaded.
+        /// Something else than a world.
         #[command(subcommand)]
         action: Option<ImportAction>,
+    },
+    /// Price calls of the past again by the tariffs in force for them now, as reversals and new postings.
+    Rerate {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Which.
+        #[command(flatten)]
+        args: RerateArgs,
+    },
+    /// Price real calls of the past by another tariff: totals, winners and losers. Changes nothing.
+    Simulate {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// What and when.
+        #[command(flatten)]
+        args: TariffTrial,
     },
     /// Price a file of calls by a tariff directory; needs no installation.
     Rate {
@@ -552,6 +574,8 @@ pub(crate) struct AuditPeriod {
 pub(crate) enum ImportAction {
     /// Take in CDRs that another system wrote. They are priced like our own; may be stopped and started again at any time.
     Cdrs(CdrImport),
+    /// Make a price list the next version of a profile, after showing what it changes.
+    Fees(FeesArgs),
 }
 
 /// Of `tollbook import cdrs`.

@@ -22,11 +22,13 @@ mod invoice_mail;
 mod lake_feed;
 mod ledger_stage;
 mod mail_queue;
+mod past_calls;
 mod resubmit;
 mod retention;
 mod runner;
 mod system;
 mod toml_file;
+mod workbook;
 mod world_file;
 
 use std::process::ExitCode;
@@ -75,6 +77,15 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             // The command line asks for one of the two.
             let file = file.unwrap_or_default();
             commands::import::import(&quiet(&installation)?, &file, dry_run).await
+        }
+        Command::Import { installation, action: Some(ImportAction::Fees(args)), .. } => {
+            commands::import_fees::import_fees(&quiet(&installation)?, &args).await
+        }
+        Command::Rerate { installation, args } => {
+            commands::rerate::rerate(&quiet(&installation)?, &args).await
+        }
+        Command::Simulate { installation, args } => {
+            commands::simulate::simulate(&quiet(&installation)?, &args).await
         }
         Command::Rate { tariff, calls, out, explain } => commands::rate::rate(&tariff, &calls, &out, explain),
         Command::Explain { installation, cdr } => {

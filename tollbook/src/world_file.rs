@@ -158,6 +158,11 @@ pub(crate) fn of_workbench(error: WorkbenchError, dir: &Path) -> UserError {
     UserError::new(error.to_string(), "")
 }
 
+/// What is wrong in a file that is named in full already.
+pub(crate) fn of_file(error: WorkbenchError) -> UserError {
+    UserError::new(error.to_string(), "")
+}
+
 fn with_hashes(given: SubscriberInFile, file: &Path) -> Result<NewSubscriber, UserError> {
     let name = format!("{}@{}", given.username, given.domain);
     let (ha1_md5, ha1_sha256) = match (given.password, given.ha1_md5, given.ha1_sha256) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
+use csv::StringRecord;
 use model::{Direction, Fee, FeeId, FeeMatch, MatchMode, Rate};
 use rust_decimal::Decimal;
 
@@ -88,8 +89,20 @@ pub(crate) fn read(
     issues: &mut Vec<Issue>,
     workbench_only: &mut Vec<Issue>,
 ) -> FeesFile {
-    let mut out = FeesFile { fees: Vec::new(), options: HashMap::new() };
     let records = records(file, text.as_bytes(), issues);
+    from_records(file, records, first_fee, fee_match, issues, workbench_only)
+}
+
+/// As [`read`], of records read already.
+pub(crate) fn from_records(
+    file: &str,
+    records: Vec<StringRecord>,
+    first_fee: FeeId,
+    fee_match: FeeMatch,
+    issues: &mut Vec<Issue>,
+    workbench_only: &mut Vec<Issue>,
+) -> FeesFile {
+    let mut out = FeesFile { fees: Vec::new(), options: HashMap::new() };
     let is_headed =
         records.first().is_none_or(|first| first.iter().any(|cell| cell.eq_ignore_ascii_case("destination")));
     let table = if is_headed {

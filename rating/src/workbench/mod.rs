@@ -10,7 +10,9 @@ mod billing_intervals;
 mod calls;
 mod fees;
 mod issue;
+mod mapping;
 mod offpeak;
+mod price_list;
 mod profile;
 mod table;
 mod toml_file;
@@ -21,11 +23,13 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use model::{FeeId, FeeMatch, ProfileId, ProfileVersionId, TariffVersion, TenantId};
 
-use crate::tariff::Extras;
+use crate::tariff::{Extras, Tariff};
 
 pub use accounts::OpeningBalance;
 pub use calls::{CALLS, RateSummary, RatedCall, rate_calls};
 pub use issue::{Issue, WorkbenchError};
+pub use mapping::{Mapping, SheetRow};
+pub use price_list::{read_fees, read_mapped_fees, text_rows};
 pub use profile::{BillingInterval, IntervalUnit};
 
 /// What the files do not say: the ids of what they describe, and since when it is in force.
@@ -110,6 +114,21 @@ impl TariffDir {
             accounts,
             workbench_only,
         })
+    }
+}
+
+impl TariffDir {
+    /// Compiles the tariff to be priced without balances, and without the reference's quirks.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkbenchError::Input`] with what makes no sense.
+    pub fn compile(&self) -> Result<Tariff, WorkbenchError> {
+        Tariff::compile_with(&self.version, &Extras { compat: false, ..self.extras.clone() }).map_err(
+            |error| WorkbenchError::Input {
+                issues: vec![Issue::of_file("fees.csv", error.to_string(), "correct the tariff")],
+            },
+        )
     }
 }
 

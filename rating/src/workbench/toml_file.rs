@@ -124,6 +124,20 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// The text of `key`, or its list of texts; empty when there is none.
+    pub(crate) fn texts(&self, key: &str, remedy: &str, issues: &mut Vec<Issue>) -> Vec<String> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let one = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str().map(str::to_owned);
+        let texts = match value.get_ref().as_array() {
+            Some(list) => list.iter().map(one).collect::<Option<Vec<String>>>(),
+            None => one(value).map(|text| vec![text]),
+        };
+        texts.filter(|texts| !texts.is_empty()).unwrap_or_else(|| {
+            issues.push(self.issue(key, "a quoted text or a list of them is expected here", remedy));
+            Vec::new()
+        })
+    }
+
     /// A whole number from `min` on.
     pub(crate) fn number<T: TryFrom<u64>>(&self, key: &str, min: u64, issues: &mut Vec<Issue>) -> Option<T> {
         let value = self.value(key)?;

@@ -14,6 +14,7 @@ mod crash;
 mod floor_plan;
 mod imports;
 mod kills;
+mod price_lists;
 mod rig;
 mod routes;
 mod sipp_call;

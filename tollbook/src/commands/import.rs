@@ -6,6 +6,7 @@ use model::Directory;
 use store::StoreError;
 
 use crate::clock::Clock;
+use crate::commands::import_fees::catch_up;
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::system::{of_store, open_store};
@@ -53,5 +54,8 @@ pub(crate) async fn import(config: &Config, file: &Path, dry_run: bool) -> anyho
         }
     })?;
     println!("{report}");
+    if report.tariff_versions.added > 0 {
+        catch_up(&store, now).await?;
+    }
     Ok(())
 }

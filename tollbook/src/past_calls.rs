@@ -1,0 +1,145 @@
+//! Real calls priced by another tariff ("shadow billing"): what they cost, and what they would have cost.
+//!
+//! In: the lake's rows of a stretch of time, day by day, and a compiled tariff. Out: sums for each account. Nothing is written. Free time
+//! and cash are left aside on both sides: the price is compared, before what a balance paid of it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use lake::Lake;
+use model::{AccountId, Currency, Direction, ProfileVersionId, Provider};
+use rating::{CallToPrice, RatingError, Tariff, quote};
+use rust_decimal::Decimal;
+
+use crate::system::of_lake;
+
+/// Rows asked for at a time: a day of a small house, minutes of a large one.
+const STRETCH: TimeDelta = TimeDelta::hours(6);
+
+/// Which calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    pub(crate) from: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
+    /// At which level the tariff is paid; outgoing calls.
+    pub(crate) provider: Provider,
+    /// Only those of this account.
+    pub(crate) account: Option<AccountId>,
+    /// Only those that one of these versions priced; empty is all.
+    pub(crate) versions: Vec<ProfileVersionId>,
+}
+
+/// Sums of one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Compared {
+    pub(crate) calls: u64,
+    /// Of these, without a fee in the other tariff; their price is in neither sum.
+    pub(crate) unpriced: u64,
+    pub(crate) was: Decimal,
+    pub(crate) would_be: Decimal,
+}
+
+impl Compared {
+    pub(crate) fn difference(&self) -> Decimal {
+        self.would_be - self.was
+    }
+
+    pub(crate) fn add(&mut self, other: Compared) {
+        self.calls += other.calls;
+        self.unpriced += other.unpriced;
+        self.was += other.was;
+        self.would_be += other.would_be;
+    }
+}
+
+/// What came of a selection.
+#[derive(Debug, Default)]
+pub(crate) struct Comparison {
+    pub(crate) accounts: BTreeMap<AccountId, Compared>,
+    /// Calls priced in another currency than the tariff's: not comparable, so left out.
+    pub(crate) other_currency: u64,
+}
+
+impl Comparison {
+    pub(crate) fn total(&self) -> Compared {
+        let mut total = Compared::default();
+        self.accounts.values().for_each(|compared| total.add(*compared));
+        total
+    }
+}
+
+/// Prices the calls of `selection` by `tariff`.
+pub(crate) async fn compare(
+    lake: &Lake,
+    selection: &Selection,
+    tariff: &Tariff,
+) -> anyhow::Result<Comparison> {
+    let mut comparison = Comparison::default();
+    let mut from = selection.from;
+    while from < selection.to {
+        let to = (from + STRETCH).min(selection.to);
+        let result = lake.query(&question(selection, from, to)).await.map_err(of_lake)?;
+        for row in result.rows() {
+            take(&row, tariff, &mut comparison).context("read a row of the lake")?;
+        }
+        from = to;
+    }
+    Ok(comparison)
+}
+
+fn question(selection: &Selection, from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    let level = selection.provider.as_str();
+    let instant = |at: DateTime<Utc>| at.format("TIMESTAMP '%Y-%m-%dT%H:%M:%S%.6f'").to_string();
+    // What a balance paid is part of the price; only customers have one.
+    let covered = match selection.provider {
+        Provider::Customer => " + coalesce(free_cash, 0)",
+        Provider::Reseller | Provider::Carrier => "",
+    };
+    let mut sql = format!(
+        "SELECT {level}_account, {level}_currency, {level}_cost{covered}, coalesce(source_number, source_user), \
+         coalesce(destination_number, destination_user), start_at, duration_seconds FROM calls \
+         WHERE answered AND {level}_account IS NOT NULL AND start_at >= {} AND start_at < {}",
+        instant(from),
+        instant(to)
+    );
+    if let Some(account) = selection.account {
+        sql += &format!(" AND {level}_account = {account}");
+    }
+    if !selection.versions.is_empty() {
+        let ids: Vec<String> = selection.versions.iter().map(ToString::to_string).collect();
+        sql += &format!(" AND {level}_tariff_version IN ({})", ids.join(", "));
+    }
+    sql
+}
+
+fn take(row: &[Option<String>], tariff: &Tariff, comparison: &mut Comparison) -> anyhow::Result<()> {
+    let cell = |idx: usize| row.get(idx).and_then(Option::as_deref).unwrap_or_default();
+    let account = AccountId(cell(0).parse().context("account")?);
+    if cell(1).parse::<Currency>().context("currency")? != tariff.profile().currency {
+        comparison.other_currency += 1;
+        return Ok(());
+    }
+    let was: Decimal = cell(2).parse().context("cost")?;
+    let start: NaiveDateTime = cell(5).parse().context("start_at")?;
+    let seconds: Decimal = cell(6).parse().context("duration_seconds")?;
+    let duration_us = u64::try_from(seconds * Decimal::from(1_000_000)).context("duration_seconds")?;
+    let call = CallToPrice {
+        source: cell(3).trim_start_matches('+'),
+        destination: cell(4).trim_start_matches('+'),
+        direction: Direction::Out,
+        start: start.and_utc(),
+        duration_us,
+    };
+    let compared = comparison.accounts.entry(account).or_default();
+    compared.calls += 1;
+    match quote(tariff, &call) {
+        Ok(quote) => {
+            compared.was += was;
+            compared.would_be += model::from_micros(quote.cost_micros);
+        }
+        Err(RatingError::NoRate { .. }) => compared.unpriced += 1,
+        Err(why) => return Err(why.into()),
+    }
+    Ok(())
+}
