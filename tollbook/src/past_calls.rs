@@ -76,10 +76,14 @@ pub(crate) async fn compare(
     tariff: &Tariff,
 ) -> anyhow::Result<Comparison> {
     let mut comparison = Comparison::default();
-    let mut from = selection.from;
-    while from < selection.to {
-        let to = (from + STRETCH).min(selection.to);
-        let result = lake.query(&question(selection, from, to)).await.map_err(of_lake)?;
+    let conditions = conditions(selection);
+    let Some((mut from, end)) = reach(lake, &conditions, selection.from, selection.to).await? else {
+        return Ok(comparison);
+    };
+    while from < end {
+        let to = (from + STRETCH).min(end);
+        let sql = format!("{} {conditions} AND {}", columns(selection.provider), started(from, to));
+        let result = lake.query(&sql).await.map_err(of_lake)?;
         for row in result.rows() {
             take(&row, tariff, &mut comparison).context("read a row of the lake")?;
         }
@@ -88,21 +92,46 @@ pub(crate) async fn compare(
     Ok(comparison)
 }
 
-fn question(selection: &Selection, from: DateTime<Utc>, to: DateTime<Utc>) -> String {
-    let level = selection.provider.as_str();
+/// From the first to behind the last call that there is: asking for each stretch of an empty century would take hours.
+pub(crate) async fn reach(
+    lake: &Lake,
+    conditions: &str,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> anyhow::Result<Option<(DateTime<Utc>, DateTime<Utc>)>> {
+    let sql =
+        format!("SELECT min(start_at), max(start_at) FROM calls {conditions} AND {}", started(from, to));
+    let rows = lake.query(&sql).await.map_err(of_lake)?.rows();
+    let instant = |idx: usize| -> anyhow::Result<Option<DateTime<Utc>>> {
+        let cell = rows.first().and_then(|row| row.get(idx)).and_then(Option::as_deref);
+        cell.map(|text| Ok(text.parse::<NaiveDateTime>().context("start_at")?.and_utc())).transpose()
+    };
+    let (first, last) = (instant(0)?, instant(1)?);
+    Ok(first.zip(last).map(|(first, last)| (first, last + TimeDelta::microseconds(1))))
+}
+
+/// A condition on the start of a call.
+pub(crate) fn started(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     let instant = |at: DateTime<Utc>| at.format("TIMESTAMP '%Y-%m-%dT%H:%M:%S%.6f'").to_string();
+    format!("start_at >= {} AND start_at < {}", instant(from), instant(to))
+}
+
+fn columns(provider: Provider) -> String {
+    let level = provider.as_str();
     // What a balance paid is part of the price; only customers have one.
-    let covered = match selection.provider {
+    let covered = match provider {
         Provider::Customer => " + coalesce(free_cash, 0)",
         Provider::Reseller | Provider::Carrier => "",
     };
-    let mut sql = format!(
+    format!(
         "SELECT {level}_account, {level}_currency, {level}_cost{covered}, coalesce(source_number, source_user), \
-         coalesce(destination_number, destination_user), start_at, duration_seconds FROM calls \
-         WHERE answered AND {level}_account IS NOT NULL AND start_at >= {} AND start_at < {}",
-        instant(from),
-        instant(to)
-    );
+         coalesce(destination_number, destination_user), start_at, duration_seconds FROM calls"
+    )
+}
+
+fn conditions(selection: &Selection) -> String {
+    let level = selection.provider.as_str();
+    let mut sql = format!("WHERE answered AND {level}_account IS NOT NULL");
     if let Some(account) = selection.account {
         sql += &format!(" AND {level}_account = {account}");
     }

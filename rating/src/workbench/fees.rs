@@ -37,6 +37,24 @@ const RATES: &[&str] =
 
 const CENTS_PER_SECOND: &str = "_cents_per_second";
 
+/// Rate, rate in cents per second, interval.
+const RATE_COLUMNS: [(&str, &str, &str); 4] = [
+    ("onpeak_init_rate", "onpeak_init_rate_cents_per_second", "onpeak_init_interval"),
+    ("onpeak_follow_rate", "onpeak_follow_rate_cents_per_second", "onpeak_follow_interval"),
+    ("offpeak_init_rate", "offpeak_init_rate_cents_per_second", "offpeak_init_interval"),
+    ("offpeak_follow_rate", "offpeak_follow_rate_cents_per_second", "offpeak_follow_interval"),
+];
+
+/// What [`options`] looks at.
+const OPTION_COLUMNS: [&str; 6] = [
+    "onpeak_extra_rate",
+    "onpeak_extra_second",
+    "offpeak_extra_rate",
+    "offpeak_extra_second",
+    "onpeak_use_free_time",
+    "offpeak_use_free_time",
+];
+
 const OPTIONAL: &[&str] = &[
     "match_mode",
     "onpeak_extra_rate",
@@ -120,6 +138,7 @@ pub(crate) fn from_records(
     };
     let Some(table) = table else { return out };
     let mut lines = Vec::new();
+    let has_options = OPTION_COLUMNS.iter().any(|name| table.has_column(name));
     for (idx, row) in table.rows().enumerate() {
         let fits = if is_headed { row.has_full_width(issues) } else { has_reference_width(&row, issues) };
         if !fits {
@@ -128,7 +147,7 @@ pub(crate) fn from_records(
         let id = FeeId(first_fee.0 + i64::try_from(idx).unwrap_or(i64::MAX - first_fee.0));
         let before = issues.len();
         let fee = fee(&row, id, is_headed, fee_match, issues);
-        let options = options(&row, is_headed, issues);
+        let options = if has_options { options(&row, is_headed, issues) } else { FeeOptions::default() };
         if options != FeeOptions::default() {
             workbench_only.push(row.issue(
                 "",
@@ -206,14 +225,12 @@ fn fee(
             text.parse().map_err(|e: model::UnknownWord| e.to_string())
         })
         .unwrap_or(Direction::Out);
-    let mut rate = |state: &str| {
-        let interval =
-            row.required(&format!("{state}_interval"), "write whole seconds such as 60", issues, interval);
-        let rate = price(row, &format!("{state}_rate"), is_headed, issues);
-        let (price, per_seconds) = rate?;
+    let rates = RATE_COLUMNS.map(|(rate, cents, interval_name)| {
+        let price = price(row, rate, cents, is_headed, issues);
+        let interval = row.required(interval_name, "write whole seconds such as 60", issues, interval);
+        let (price, per_seconds) = price?;
         Some(Rate { price, per_seconds, interval_seconds: interval? })
-    };
-    let rates = ["onpeak_init", "onpeak_follow", "offpeak_init", "offpeak_follow"].map(&mut rate);
+    });
     let mut amount = |name| row.parsed(name, "write a decimal such as 0.05", issues, decimal);
     let connection_fee = amount("connection_fee").unwrap_or_default();
     let (minimum_charge, maximum_charge) = (amount("minimum_charge"), amount("maximum_charge"));
@@ -253,14 +270,19 @@ fn fee(
 }
 
 /// A rate in currency units per minute, or in cents per second where the column or the file is in these.
-fn price(row: &Row<'_>, name: &str, is_headed: bool, issues: &mut Vec<Issue>) -> Option<(Decimal, u32)> {
-    let cents_name = format!("{name}{CENTS_PER_SECOND}");
-    if is_headed && !row.has_column(&cents_name) {
+fn price(
+    row: &Row<'_>,
+    name: &str,
+    cents_name: &str,
+    is_headed: bool,
+    issues: &mut Vec<Issue>,
+) -> Option<(Decimal, u32)> {
+    if is_headed && (row.has_column(name) || !row.has_column(cents_name)) {
         return row
             .required(name, "write a price per minute such as 0.05", issues, decimal)
             .map(|price| (price, 60));
     }
-    let name = if is_headed { &cents_name } else { name };
+    let name = if is_headed { cents_name } else { name };
     row.required(name, "write cents per second such as 0.0833", issues, |text| cents(decimal(text)?))
         .map(|price| (price, 1))
 }
@@ -273,17 +295,16 @@ fn options(row: &Row<'_>, is_headed: bool, issues: &mut Vec<Issue>) -> FeeOption
             _ => Err(format!("{text:?} is neither 0 nor 1")),
         })
     };
-    let extra = |state: &str, issues: &mut Vec<Issue>| {
-        let (rate_name, second_name) = (format!("{state}_extra_rate"), format!("{state}_extra_second"));
-        let rate = row.parsed(&rate_name, "write a decimal such as 0.10", issues, |text| {
+    let extra = |rate_name: &str, second_name: &str, issues: &mut Vec<Issue>| {
+        let rate = row.parsed(rate_name, "write a decimal such as 0.10", issues, |text| {
             if is_headed { decimal(text) } else { cents(decimal(text)?) }
         });
-        let second = row.parsed(&second_name, "write a second of the call, counted from 0", issues, whole);
+        let second = row.parsed(second_name, "write a second of the call, counted from 0", issues, whole);
         match (rate, second) {
             (Some(rate), Some(second)) if !rate.is_zero() => Some((second, rate)),
             (Some(rate), None) if !rate.is_zero() => {
                 let rule = "an extra rate without its second never falls due";
-                issues.push(row.issue(&second_name, rule, "give the second, or leave both empty"));
+                issues.push(row.issue(second_name, rule, "give the second, or leave both empty"));
                 None
             }
             (Some(_) | None, _) => None,
@@ -292,11 +313,14 @@ fn options(row: &Row<'_>, is_headed: bool, issues: &mut Vec<Issue>) -> FeeOption
     let onpeak_free = flag("onpeak_use_free_time", issues);
     let offpeak_free = flag("offpeak_use_free_time", issues);
     FeeOptions {
-        onpeak: PeakOptions { use_free_time: onpeak_free.unwrap_or(false), extra: extra("onpeak", issues) },
+        onpeak: PeakOptions {
+            use_free_time: onpeak_free.unwrap_or(false),
+            extra: extra("onpeak_extra_rate", "onpeak_extra_second", issues),
+        },
         // An empty flag follows the on-peak one, as in the reference (billing-reference 3.5).
         offpeak: PeakOptions {
             use_free_time: offpeak_free.or(onpeak_free).unwrap_or(false),
-            extra: extra("offpeak", issues),
+            extra: extra("offpeak_extra_rate", "offpeak_extra_second", issues),
         },
     }
 }
@@ -332,6 +356,9 @@ fn report_duplicates(file: &str, fees: &[Fee], lines: &[u64], issues: &mut Vec<I
 }
 
 fn prefix_of(text: &str) -> Result<String, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
     let looks_like_pattern =
         text == "." || text.contains(".*") || text.contains(['^', '$', '[', '(', '|', '\\', '?', '{']);
     if looks_like_pattern || text.starts_with('+') {

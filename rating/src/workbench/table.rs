@@ -1,5 +1,6 @@
 //! A CSV file read cell by cell, so that every mistake in it is found at once and has its place.
 
+use std::cell::Cell;
 use std::io::Read;
 
 use csv::StringRecord;
@@ -24,6 +25,8 @@ pub(crate) struct Row<'t> {
     file: &'t str,
     names: &'t [String],
     record: &'t StringRecord,
+    /// Behind the column asked for last: most files have their columns in the order in which they are read.
+    next: Cell<usize>,
 }
 
 /// Records of any width, unquoted blanks dropped. Lines that are not CSV are reported.
@@ -118,8 +121,17 @@ impl<'n> Table<'n> {
         Self { file, names, records }
     }
 
+    pub(crate) fn has_column(&self, name: &str) -> bool {
+        self.names.iter().any(|have| have == name)
+    }
+
     pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.records.iter().map(|record| Row { file: self.file, names: &self.names, record })
+        self.records.iter().map(|record| Row {
+            file: self.file,
+            names: &self.names,
+            record,
+            next: Cell::new(0),
+        })
     }
 }
 
@@ -135,12 +147,21 @@ impl<'t> Row<'t> {
     }
 
     pub(crate) fn has_column(&self, name: &str) -> bool {
-        self.names.iter().any(|have| have == name)
+        self.place(name).is_some()
     }
 
     /// The cell of `name`; empty when the file or the line has no such column.
     pub(crate) fn cell(&self, name: &str) -> &'t str {
-        self.names.iter().position(|have| have == name).and_then(|idx| self.record.get(idx)).unwrap_or("")
+        self.place(name).and_then(|idx| self.record.get(idx)).unwrap_or("")
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        let next = self.next.get().min(self.names.len());
+        let (before, after) = self.names.split_at(next);
+        let is = |have: &String| have == name;
+        let place = after.iter().position(is).map(|idx| idx + next).or_else(|| before.iter().position(is))?;
+        self.next.set(place + 1);
+        Some(place)
     }
 
     pub(crate) fn issue(&self, name: &str, rule: impl Into<String>, remedy: impl Into<String>) -> Issue {

@@ -15,6 +15,7 @@ mod floor_plan;
 mod imports;
 mod kills;
 mod price_lists;
+mod rerate;
 mod rig;
 mod routes;
 mod sipp_call;

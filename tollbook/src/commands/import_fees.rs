@@ -4,7 +4,7 @@
 //! the last days, and after a yes one new version, in one transaction. Rating goes on with the old one until the new one is
 //! compiled, so no call waits.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -182,11 +182,24 @@ fn read(args: &FeesArgs, base: &TariffVersion) -> Result<Vec<Fee>, UserError> {
     read_mapped_fees(&name, &rows, &mapping, base.fee_match).map_err(of_file)
 }
 
-/// Adds the fees of `old` that `fees` does not name.
+/// Adds the fees of `old` that `fees` does not name; one that it names from a later time on stays until then.
 fn keep_unlisted(fees: &mut Vec<Fee>, old: &[Fee]) {
     let key = |fee: &Fee| (fee.direction, fee.match_mode, fee.destination.clone(), fee.source.clone());
-    let listed: HashSet<_> = fees.iter().map(key).collect();
-    fees.extend(old.iter().filter(|fee| !listed.contains(&key(fee))).cloned());
+    // The earliest of each; one without a beginning comes before all.
+    let mut begins = HashMap::new();
+    for fee in fees.iter() {
+        let begin = begins.entry(key(fee)).or_insert(fee.valid_from);
+        *begin = fee.valid_from.min(*begin);
+    }
+    fees.extend(old.iter().filter_map(|fee| match begins.get(&key(fee)) {
+        None => Some(fee.clone()),
+        Some(None) => None,
+        Some(Some(begin)) => {
+            let is_before = fee.valid_from.is_none_or(|from| from < *begin);
+            let valid_to = fee.valid_to.map_or(*begin, |to| to.min(*begin));
+            is_before.then(|| Fee { valid_to: Some(valid_to), ..fee.clone() })
+        }
+    }));
 }
 
 fn print_diff(diff: &FeeDiff<'_>) {

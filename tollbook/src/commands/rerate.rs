@@ -24,6 +24,7 @@ use crate::commands::simulate::{signed, versions_of};
 use crate::commands::{account_named, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
+use crate::past_calls::{reach, started};
 use crate::system::{of_lake, open_store};
 
 /// The suspense code of an order: it lies there until it is sent in.
@@ -89,8 +90,7 @@ pub(crate) async fn rerate(config: &Config, args: &RerateArgs) -> anyhow::Result
 
 /// Calls that were answered, by the lake.
 async fn selected(lake: &Lake, directory: &Directory, args: &RerateArgs) -> anyhow::Result<Vec<CdrId>> {
-    let instant = |at: DateTime<Utc>| at.format("TIMESTAMP '%Y-%m-%dT%H:%M:%S%.6f'").to_string();
-    let mut conditions = String::new();
+    let mut conditions = "WHERE answered".to_owned();
     if let Some(handle) = &args.account {
         let id = account_named(directory, handle)?.id;
         let columns = ["customer_account", "customer_in_account", "reseller_account", "carrier_account"];
@@ -105,13 +105,12 @@ async fn selected(lake: &Lake, directory: &Directory, args: &RerateArgs) -> anyh
         conditions += &format!(" AND ({})", any.join(" OR "));
     }
     let mut all = Vec::new();
-    let mut from = args.from;
-    while from < args.to {
-        let to = (from + TimeDelta::days(1)).min(args.to);
+    let Some((mut from, end)) = reach(lake, &conditions, args.from, args.to).await? else { return Ok(all) };
+    while from < end {
+        let to = (from + TimeDelta::days(1)).min(end);
         let sql = format!(
-            "SELECT cdr_id FROM calls WHERE answered AND start_at >= {} AND start_at < {}{conditions} ORDER BY start_at, cdr_id",
-            instant(from),
-            instant(to)
+            "SELECT cdr_id FROM calls {conditions} AND {} ORDER BY start_at, cdr_id",
+            started(from, to)
         );
         for row in lake.query(&sql).await.map_err(of_lake)?.rows() {
             let id = row.first().and_then(Option::as_deref).context("a row of the lake has no cdr_id")?;
