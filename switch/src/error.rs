@@ -16,6 +16,22 @@ pub enum SwitchError {
         /// Why.
         source: std::io::Error,
     },
+    /// TCP or TLS cannot listen there.
+    #[error("cannot listen on tcp {address}: {source}; is another process using the port?")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of `[switch.tls]` cannot be used.
+    #[error("{}: {why}; give a PEM file that this user may read", file.display())]
+    Certificate {
+        /// Which.
+        file: std::path::PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The socket broke.
     #[error("udp socket {address} failed: {source}")]
     Socket {
@@ -37,6 +53,8 @@ impl SwitchError {
             SwitchError::Bind { .. } => "SWI002",
             SwitchError::Socket { .. } => "SWI003",
             SwitchError::EventsClosed => "SWI004",
+            SwitchError::Listen { .. } => "SWI005",
+            SwitchError::Certificate { .. } => "SWI006",
         }
     }
 }

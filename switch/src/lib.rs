@@ -32,8 +32,8 @@ pub use crate::config::{CALLS_ACTIVE_MAX, ClientCertificates, DigestAlgorithm, S
 pub use crate::error::SwitchError;
 pub use crate::hop::{Addresses, Hop};
 pub use crate::message::{
-    CSeq, Fault, HEADER_BYTES_MAX, HEADERS_MAX, HeaderName, MESSAGE_BYTES_MAX, Message, Method, NameAddr,
-    Params, Scheme, StartLine, Unreadable, Uri, Via,
+    CSeq, Fault, Framed, Framer, HEADER_BYTES_MAX, HEADERS_MAX, HeaderName, MESSAGE_BYTES_MAX, Message,
+    Method, NameAddr, Params, Scheme, StartLine, Unframed, Unreadable, Uri, Via,
 };
 pub use crate::rules::{CallingOf, Rewritten, check_calling, rewrite};
 pub use crate::timer::Timer;

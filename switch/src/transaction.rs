@@ -571,6 +571,11 @@ fn with_via_transport(request: &[u8], transport: Transport) -> Vec<u8> {
     [&request[..word_at], via_word(transport).as_bytes(), &request[word_at + 3..]].concat()
 }
 
+/// Whether a branch tells transactions apart: the cookie alone does not (RFC 4475, 3.2.1).
+fn is_unique(branch: &[u8]) -> bool {
+    branch.starts_with(MAGIC) && branch.len() > MAGIC.len()
+}
+
 /// What tells server transactions apart (RFC 3261, 17.2.3). An ACK belongs to its INVITE.
 fn server_key(message: &Message<'_>, method: Method<'_>) -> Vec<u8> {
     let mut key = Vec::with_capacity(96);
@@ -580,9 +585,7 @@ fn server_key(message: &Message<'_>, method: Method<'_>) -> Vec<u8> {
         key.push(b'\n');
         key.extend_from_slice(part);
     };
-    match via
-        .and_then(|via| via.branch().filter(|branch| branch.starts_with(MAGIC)).map(|branch| (via, branch)))
-    {
+    match via.and_then(|via| via.branch().filter(|branch| is_unique(branch)).map(|branch| (via, branch))) {
         Some((via, branch)) => {
             push(branch);
             push(via.host);

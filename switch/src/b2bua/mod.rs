@@ -41,7 +41,7 @@ use rand::{Rng as _, SeedableRng as _};
 use crate::config::SwitchConfig;
 use crate::digest::Challenger;
 use crate::hop::{Addresses, Hop};
-use crate::message::{Message, Method, StartLine, Unreadable};
+use crate::message::{HeaderName, Message, Method, Scheme, StartLine, Unreadable, Uri};
 use crate::timer::{Timer, TimerQueue};
 use crate::transaction::{Expired, Received, Reply, ServerId, Transactions};
 use bans::Bans;
@@ -441,6 +441,9 @@ impl Switch {
     fn request(&mut self, from: Hop, message: &Message<'_>) {
         let Some(method) = message.method() else { return };
         let is_inside = message.to().is_some_and(|to| to.tag().is_some());
+        if self.is_beyond_us(from, method, is_inside, message) {
+            return;
+        }
         match method {
             Method::INVITE if !is_inside => self.invite(from, message),
             Method::INVITE | Method::UPDATE | Method::INFO if is_inside => self.relay(from, method, message),
@@ -456,6 +459,42 @@ impl Switch {
                 let reply = Reply { lines: lines.as_bytes(), ..Reply::plain(405, Some(&tag)) };
                 self.transactions.respond_without_state(message, from, reply);
             }
+        }
+    }
+
+    /// Answers a request that requires an extension we do not know (420), or is for a URI of a scheme we do not know (416).
+    fn is_beyond_us(
+        &mut self,
+        from: Hop,
+        method: Method<'_>,
+        is_inside: bool,
+        message: &Message<'_>,
+    ) -> bool {
+        // Neither can be refused (RFC 3261, 8.2.2.3).
+        if method == Method::ACK || method == Method::CANCEL {
+            return false;
+        }
+        let tag = self.stateless_tag(message);
+        let unknown = message.list(HeaderName::Require).filter(|option| !is_supported(option));
+        let unknown: Vec<u8> = unknown.collect::<Vec<_>>().join(&b", "[..]);
+        if !unknown.is_empty() {
+            let lines = [b"Unsupported: ", &unknown[..], b"\r\n"].concat();
+            let reply = Reply { lines: &lines, ..Reply::plain(420, Some(&tag)) };
+            self.transactions.respond_without_state(message, from, reply);
+            return true;
+        }
+        let is_for_us = !is_inside && [Method::INVITE, Method::OPTIONS, Method::REGISTER].contains(&method);
+        match Uri::parse(message.request_uri()) {
+            None if is_for_us => {
+                let reply = Reply { phrase: b"Bad Request-URI", ..Reply::plain(400, Some(&tag)) };
+                self.transactions.respond_without_state(message, from, reply);
+                true
+            }
+            Some(uri) if is_for_us && uri.scheme == Scheme::Other => {
+                self.transactions.respond_without_state(message, from, Reply::plain(416, Some(&tag)));
+                true
+            }
+            Some(_) | None => false,
         }
     }
 
@@ -538,4 +577,9 @@ impl Switch {
             body,
         });
     }
+}
+
+/// Extensions a request may require of us.
+fn is_supported(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"timer")
 }

@@ -16,7 +16,7 @@ use super::identify::Caller;
 use super::limits::Holder;
 use crate::dialog::Dialog;
 use crate::hop::Hop;
-use crate::message::{HeaderName, Message, Scheme, Uri, text};
+use crate::message::{HeaderName, Message, Uri, text};
 use crate::timer::Timer;
 use crate::transaction::{Reply, ServerId};
 
@@ -39,28 +39,12 @@ impl Switch {
             self.transactions.respond_without_state(message, from, Reply::plain(483, Some(&tag)));
             return;
         }
-        let required = message.list(HeaderName::Require).filter(|option| !is_supported(option));
-        let required: Vec<u8> = required.collect::<Vec<_>>().join(&b", "[..]);
-        if !required.is_empty() {
-            let lines = [b"Unsupported: ", &required[..], b"\r\n"].concat();
-            let reply = Reply { lines: &lines, ..Reply::plain(420, Some(&tag)) };
-            self.transactions.respond_without_state(message, from, reply);
-            return;
-        }
         if let Some(lines) = self.refuse_interval(message) {
             let reply = Reply { lines: &lines, ..Reply::plain(422, Some(&tag)) };
             self.transactions.respond_without_state(message, from, reply);
             return;
         }
-        let Some(uri) = Uri::parse(message.request_uri()) else {
-            let reply = Reply { phrase: b"Bad Request-URI", ..Reply::plain(400, Some(&tag)) };
-            self.transactions.respond_without_state(message, from, reply);
-            return;
-        };
-        if uri.scheme == Scheme::Other {
-            self.transactions.respond_without_state(message, from, Reply::plain(416, Some(&tag)));
-            return;
-        }
+        let Some(uri) = Uri::parse(message.request_uri()) else { return };
         if let Some(caller) = self.identify_caller(from, message, uri) {
             self.attempt(from, message, caller);
         }
@@ -282,9 +266,4 @@ impl Switch {
 pub(super) fn no_room() -> Refusal {
     let object = "every trunk of the route is at its limit or down";
     Refusal::new(Cause::MaxCallsPeer, 503, "Service Unavailable", object)
-}
-
-/// Extensions a request may require of us.
-fn is_supported(option: &[u8]) -> bool {
-    option.eq_ignore_ascii_case(b"timer")
 }

@@ -85,6 +85,26 @@ impl Switch {
         self.lookup.trunks().map(|trunk| (trunk.id, self.trunks.health(trunk.id))).collect()
     }
 
+    /// Whether TCP is served.
+    pub(crate) fn listens_on_tcp(&self) -> bool {
+        self.config.tcp
+    }
+
+    /// How TLS is served, if it is.
+    pub(crate) fn tls_config(&self) -> Option<&crate::TlsConfig> {
+        self.config.tls.as_ref()
+    }
+
+    /// What the certificate of the trunk at `address` must say: its name as provisioned, its domain, else the address.
+    pub(crate) fn tls_name_of(&self, address: std::net::SocketAddr) -> String {
+        let hop = Hop { transport: model::Transport::Tls, address };
+        let named = self.lookup.trunks_of_source(hop).into_iter().find_map(|trunk| {
+            let rules = self.lookup.trunk_rules(trunk.id);
+            rules.is.tls_name.clone().or_else(|| rules.is.domain.clone())
+        });
+        named.unwrap_or_else(|| address.ip().to_string())
+    }
+
     /// New provisioning: looks after trunks that want it, and no longer after others.
     pub(super) fn tend_trunks(&mut self) {
         let wanted: HashMap<TrunkId, (bool, bool)> = self

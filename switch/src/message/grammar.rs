@@ -398,7 +398,11 @@ impl<'a> Via<'a> {
         let rest = trim(&rest[slash + 1..]);
         let space = rest.iter().position(|byte| is_space(*byte))?;
         let (transport, sent_by) = rest.split_at(space);
-        if !protocol.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
+        // A request of another version must be answered with 505, so its Via is read too.
+        if !protocol.eq_ignore_ascii_case(b"SIP")
+            || version.is_empty()
+            || !version.iter().all(|byte| is_token(*byte))
+        {
             return None;
         }
         let (host, port) = host_port(sent_by)?;

@@ -5,10 +5,12 @@
 //! byte for byte. What is decoded (`grammar`) is what a switch needs. `write` puts messages together. What to
 //! do about a [`Fault`] is the caller's business: most are answered with its code, some responses are dropped.
 
+mod frame;
 mod grammar;
 mod names;
 mod write;
 
+pub use frame::{Framed, Framer, Unframed};
 pub use grammar::{CSeq, NameAddr, Params, Scheme, Uri, Via};
 pub(crate) use grammar::{parse_number, split_commas, text, trim, unquote};
 pub use names::{HeaderName, Method};
@@ -341,7 +343,7 @@ impl<'a> Message<'a> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        if self.top_via().is_none() {
+        if self.top_via().is_none() || self.values(HeaderName::Via).any(has_empty_parts) {
             return Err(Fault::bad("Bad Via Header"));
         }
         if self.from().is_none() {
@@ -349,6 +351,9 @@ impl<'a> Message<'a> {
         }
         if self.to().is_none() {
             return Err(Fault::bad("Invalid To Header"));
+        }
+        if has_uri_headers(self.request_uri()) {
+            return Err(Fault::bad("Bad Request-URI"));
         }
         let cseq = self.cseq().ok_or(Fault::bad("Bad CSeq Header"))?;
         if let Some(method) = self.method() {
@@ -374,7 +379,7 @@ impl<'a> Message<'a> {
     pub(crate) fn is_answerable(&self) -> bool {
         self.method().is_some_and(|method| method != Method::ACK)
             && self.top_via().is_some()
-            && SINGLE_HEADERS.iter().all(|(name, ..)| self.value(*name).is_some())
+            && self.value(HeaderName::CSeq).is_some()
     }
 }
 
@@ -420,6 +425,24 @@ fn start_line(line: &[u8]) -> Result<(StartLine<'_>, Option<Fault>), Unreadable>
         None
     };
     Ok((StartLine::Request { method: Method::of(method), uri }, fault))
+}
+
+/// Whether elements or parameters are missing between separators (RFC 4475, 3.1.2.1).
+fn has_empty_parts(value: &[u8]) -> bool {
+    let mut last = 0;
+    // A single separator at the end is what careless devices write, and harms nobody.
+    value.iter().filter(|byte| !byte.is_ascii_whitespace()).any(|byte| {
+        let is_empty = b";,".contains(byte) && b";,".contains(&last);
+        last = *byte;
+        is_empty
+    })
+}
+
+/// Whether a Request-URI carries headers, which it may not (RFC 3261, 19.1.1). A user part may hold a question mark.
+fn has_uri_headers(uri: &[u8]) -> bool {
+    let is_sip = uri.get(..3).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sip"));
+    let host = memchr::memrchr(b'@', uri).map_or(uri, |at| &uri[at..]);
+    is_sip && memchr::memchr(b'?', host).is_some()
 }
 
 /// Whether a Contact can become the Request-URI of ours: a blank or a fold inside would break the request line.

@@ -134,13 +134,15 @@ impl ReplyHead {
     /// Begins a response. `tag` is added to To unless the request brought one.
     pub(crate) fn reply(&self, code: u16, phrase: &[u8], tag: Option<&str>) -> Writer {
         let mut writer = Writer::response(code, phrase).lines(&self.lines);
-        match tag.filter(|_| !self.to_has_tag) {
+        match tag.filter(|_| !self.to_has_tag && !self.to.is_empty()) {
             Some(tag) => {
                 let mut to = self.to.to_vec();
                 to.extend_from_slice(b";tag=");
                 to.extend_from_slice(tag.as_bytes());
                 writer.push_header(b"To", &to);
             }
+            // A request without To is refused without one (RFC 4475, 3.3.1).
+            None if self.to.is_empty() => {}
             None => writer.push_header(b"To", &self.to),
         }
         writer

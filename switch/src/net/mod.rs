@@ -1,10 +1,15 @@
 //! The only place of the switch that knows sockets, tasks and channels.
 //!
-//! [`run`] gives a [`Switch`] its UDP socket, its clock and its channels; [`run_phones`] does the same for
-//! [`crate::phone::Phones`]. Both work in one task: what the engine wants done is done before the next input.
+//! [`run`] gives a [`Switch`] its UDP socket, its connections, its clock and its channels; [`run_phones`] does the same for
+//! [`crate::phone::Phones`]. Both work in one task: what the engine wants done is done before the next input. Connections have
+//! tasks of their own that read and write (`streams`).
 
 mod phones;
 mod stats;
+mod streams;
+#[cfg(test)]
+mod streams_test;
+mod tls;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -12,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{CallEvent, Moment};
+use model::{CallEvent, Moment, Transport};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -21,6 +26,7 @@ use crate::{EventLog, Hop, Input, Output, Switch, SwitchConfig, SwitchError};
 
 pub use phones::run_phones;
 pub use stats::SwitchStats;
+use streams::{StreamEvent, Streams};
 
 /// Reads the clock: wall and monotonic time together.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
@@ -78,17 +84,31 @@ pub async fn run(
     let address = config.advertise.unwrap_or_else(|| reachable(local));
     let failed = |source| SwitchError::Socket { address: local, source };
     let mut switch = Switch::new(config, address, clock(), seed);
+    let tcp = switch.listens_on_tcp().then_some(local);
+    let (mut streams, mut told) = Streams::listen(tcp, switch.tls_config()).await?;
     let mut shell = Shell { waiting: VecDeque::new(), is_refusing: false, log_is_writable: true };
     let mut buffer = vec![0; 65_536];
     let mut inputs_open = true;
+    let mut unreachable: Vec<Hop> = Vec::new();
     info!(%local, %address, "switch listens on udp");
     tokio::pin!(stop);
     loop {
         while let Some(output) = switch.poll_output() {
             match output {
-                Output::Transmit { to, bytes } => send(&socket, to.address, &bytes).await,
+                Output::Transmit { to, bytes } if to.transport == Transport::Udp => {
+                    send(&socket, to.address, &bytes).await;
+                }
+                Output::Transmit { to, bytes } => {
+                    if !streams.send(to, bytes, || switch.tls_name_of(to.address)) {
+                        unreachable.push(to);
+                    }
+                }
                 Output::Event(event) => shell.waiting.push_back(*event),
             }
+        }
+        if let Some(hop) = unreachable.pop() {
+            switch.handle(clock(), Input::Unreachable(hop));
+            continue;
         }
         shell.pass_on(&events)?;
         if let Some(state) = shell.change_of_state() {
@@ -111,6 +131,14 @@ pub async fn run(
                 None => inputs_open = false,
             },
             () = sleep(due) => switch.handle(clock(), Input::Timeout),
+            Some(event) = told.recv() => {
+                let is_lost = streams.note(&event);
+                match event {
+                    StreamEvent::Message { from, bytes } => switch.receive(clock(), from, &bytes),
+                    StreamEvent::Closed { hop } if is_lost => switch.handle(clock(), Input::Unreachable(hop)),
+                    StreamEvent::Closed { .. } | StreamEvent::Opened { .. } => {}
+                }
+            }
             received = socket.recv_from(&mut buffer) => {
                 let mut received = received;
                 for _ in 0..DATAGRAMS_AT_ONCE {

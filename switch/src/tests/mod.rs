@@ -12,6 +12,7 @@ mod registrations;
 mod sessions;
 mod strays;
 mod streams;
+mod torture;
 mod trunk_peers;
 mod under_attack;
 pub(crate) mod world;
