@@ -123,6 +123,11 @@ pub struct SwitchConfig {
     pub never_banned: Vec<String>,
     /// User-Agents whose requests are dropped without an answer, as shell patterns. Default: the scanners everybody knows.
     pub scanners: Vec<String>,
+    /// Directory of the SIP trace, for `tollbook trace`. Default: `trace` in the data directory; the switch alone keeps none.
+    pub trace_dir: Option<PathBuf>,
+    /// Bytes the trace may take on disk; the oldest goes first; 0 keeps none. At 6 kB a call the default holds about 40 000.
+    /// Default: 268435456 (256 MiB).
+    pub trace_bytes_max: u64,
     /// Seconds a refused peer is asked to wait (`Retry-After`) when we are full, draining or cannot write. Default: 5.
     pub retry_after_seconds: u32,
 }
@@ -159,6 +164,8 @@ impl Default for SwitchConfig {
             scanners: ["friendly-scanner*", "sipvicious*", "sipcli*", "sip-scan*", "sundayddr*", "pplsip*"]
                 .map(str::to_owned)
                 .to_vec(),
+            trace_dir: None,
+            trace_bytes_max: 256 << 20,
             retry_after_seconds: 5,
         }
     }

@@ -32,6 +32,14 @@ pub enum SwitchError {
         /// Why.
         why: String,
     },
+    /// The directory of the trace cannot be used.
+    #[error("SIP trace cannot be kept in {}: {source}; make it writable, or set switch.trace_bytes_max = 0", dir.display())]
+    Trace {
+        /// Which.
+        dir: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The socket broke.
     #[error("udp socket {address} failed: {source}")]
     Socket {
@@ -55,6 +63,7 @@ impl SwitchError {
             SwitchError::EventsClosed => "SWI004",
             SwitchError::Listen { .. } => "SWI005",
             SwitchError::Certificate { .. } => "SWI006",
+            SwitchError::Trace { .. } => "SWI007",
         }
     }
 }

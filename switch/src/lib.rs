@@ -22,6 +22,7 @@ pub mod phone;
 mod rules;
 mod sdp;
 mod timer;
+pub mod trace;
 mod transaction;
 
 pub use crate::b2bua::{

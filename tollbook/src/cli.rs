@@ -177,6 +177,20 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: UserAction,
     },
+    /// Show the SIP messages of one call as they crossed the switch, also while it runs.
+    Trace {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Call-ID of one of its legs, the call's own id, or the id of its CDR.
+        call: String,
+        /// Print the messages themselves, too.
+        #[arg(long)]
+        full: bool,
+        /// Write them to a file that packet analysers read.
+        #[arg(long, value_name = "FILE")]
+        pcap: Option<PathBuf>,
+    },
     /// Say where a call would go, and why, without dialling.
     Route {
         /// Installation.

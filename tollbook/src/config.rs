@@ -230,6 +230,15 @@ impl Config {
             }
         }
         config.fraud.resolve(&base);
+        let trace = config.switch.trace_dir.take().unwrap_or_else(|| PathBuf::from("trace"));
+        config.switch.trace_dir = Some(config.data.join(trace));
+        if let Some(tls) = &mut config.switch.tls {
+            for path in
+                [Some(&mut tls.certificate), Some(&mut tls.key), tls.roots.as_mut()].into_iter().flatten()
+            {
+                *path = base.join(&*path);
+            }
+        }
         config.check(file)?;
         Ok(config)
     }

@@ -118,6 +118,9 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             commands::audit::audit(&quiet(&installation)?, &period).await
         }
         Command::User { installation, action } => commands::user::user(&quiet(&installation)?, action).await,
+        Command::Trace { installation, call, full, pcap } => {
+            commands::trace::trace(&quiet(&installation)?, &call, full, pcap.as_deref())
+        }
         Command::Route { installation, from, to } => {
             commands::route::route(&quiet(&installation)?, &from, &to).await
         }

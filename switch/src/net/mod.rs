@@ -10,6 +10,7 @@ mod streams;
 #[cfg(test)]
 mod streams_test;
 mod tls;
+mod tracer;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -27,6 +28,8 @@ use crate::{EventLog, Hop, Input, Output, Switch, SwitchConfig, SwitchError};
 pub use phones::run_phones;
 pub use stats::SwitchStats;
 use streams::{StreamEvent, Streams};
+use tracer::Tracer;
+pub use tracer::read_trace;
 
 /// Reads the clock: wall and monotonic time together.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
@@ -83,6 +86,13 @@ pub async fn run(
     let local = local_address(&socket)?;
     let address = config.advertise.unwrap_or_else(|| reachable(local));
     let failed = |source| SwitchError::Socket { address: local, source };
+    let mut tracer = match config.trace_dir.as_deref().filter(|_| config.trace_bytes_max > 0) {
+        Some(dir) => Some(
+            Tracer::start(dir, config.trace_bytes_max)
+                .map_err(|source| SwitchError::Trace { dir: dir.to_owned(), source })?,
+        ),
+        None => None,
+    };
     let mut switch = Switch::new(config, address, clock(), seed);
     let tcp = switch.listens_on_tcp().then_some(local);
     let (mut streams, mut told) = Streams::listen(tcp, switch.tls_config()).await?;
@@ -94,6 +104,12 @@ pub async fn run(
     tokio::pin!(stop);
     loop {
         while let Some(output) = switch.poll_output() {
+            if let Some(tracer) = &mut tracer {
+                match &output {
+                    Output::Transmit { to, bytes } => tracer.message(clock(), true, *to, bytes),
+                    Output::Event(event) => tracer.event(clock(), event),
+                }
+            }
             match output {
                 Output::Transmit { to, bytes } if to.transport == Transport::Udp => {
                     send(&socket, to.address, &bytes).await;
@@ -116,6 +132,7 @@ pub async fn run(
         }
         stats.store(&switch.counters());
         let due = switch.poll_timeout().map(|(at, _)| at.saturating_sub(clock().mono));
+        let trace_due = tracer.as_ref().and_then(|tracer| tracer.due(clock()));
         tokio::select! {
             biased;
             () = &mut stop => break,
@@ -131,10 +148,20 @@ pub async fn run(
                 None => inputs_open = false,
             },
             () = sleep(due) => switch.handle(clock(), Input::Timeout),
+            () = sleep(trace_due) => {
+                if let Some(tracer) = &mut tracer {
+                    tracer.hand_over_if_due(clock());
+                }
+            }
             Some(event) = told.recv() => {
                 let is_lost = streams.note(&event);
                 match event {
-                    StreamEvent::Message { from, bytes } => switch.receive(clock(), from, &bytes),
+                    StreamEvent::Message { from, bytes } => {
+                        if let Some(tracer) = &mut tracer {
+                            tracer.message(clock(), false, from, &bytes);
+                        }
+                        switch.receive(clock(), from, &bytes);
+                    }
                     StreamEvent::Closed { hop } if is_lost => switch.handle(clock(), Input::Unreachable(hop)),
                     StreamEvent::Closed { .. } | StreamEvent::Opened { .. } => {}
                 }
@@ -143,7 +170,13 @@ pub async fn run(
                 let mut received = received;
                 for _ in 0..DATAGRAMS_AT_ONCE {
                     match received {
-                        Ok((length, from)) => switch.receive(clock(), Hop::udp(from), &buffer[..length]),
+                        Ok((length, from)) => {
+                            let from = Hop::udp(from);
+                            if let Some(tracer) = &mut tracer {
+                                tracer.message(clock(), false, from, &buffer[..length]);
+                            }
+                            switch.receive(clock(), from, &buffer[..length]);
+                        }
                         Err(error) if is_harmless(&error) => {}
                         Err(error) => return Err(failed(error)),
                     }

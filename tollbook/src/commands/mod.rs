@@ -29,6 +29,7 @@ pub(crate) mod sql;
 pub(crate) mod suspense;
 mod suspense_desk;
 pub(crate) mod token;
+pub(crate) mod trace;
 pub(crate) mod user;
 
 use comfy_table::{ContentArrangement, Table, presets};
