@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::alarms::{self, Watch};
+use crate::alarms;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::DirectoryFeed;
@@ -341,7 +341,7 @@ impl System {
             });
         }
         let (rooms, lake, alarms) = (self.rooms.clone(), self.lake.clone(), self.config.alarms.clone());
-        let watch = Arc::new(tokio::sync::Mutex::new(Watch::default()));
+        let watch = Arc::new(tokio::sync::Mutex::new(alarms::Watch::default()));
         self.every(alarms.every, "alarms", move || {
             let (rooms, lake, alarms, watch) = (rooms.clone(), lake.clone(), alarms.clone(), watch.clone());
             async move {
