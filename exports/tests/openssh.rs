@@ -2,205 +2,22 @@
 //!
 //! Without OpenSSH on this machine each test says so in a line and passes, except with `CI=true`.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod rig;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Output, Stdio};
 
-use argon2::Argon2;
-use argon2::password_hash::PasswordHasher;
-use exports::sftp::{SftpConfig, SftpUser, host_key_fingerprint, serve};
-use exports::{FileSpec, Owner, Rendered, load_format, publish, render, verify};
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
-use tokio::sync::Notify;
+use exports::sftp::{SftpConfig, TrailAction};
+use exports::verify;
+use rig::{Server, fails, succeeds, text};
 
 /// Long enough to need many reads, windows and packets, and no multiple of any of them.
 const LARGE_BYTES: usize = 5_000_003;
-
-/// A running server with one account, `acme`, and the keys to it.
-struct Server {
-    dir: tempfile::TempDir,
-    address: SocketAddr,
-    fingerprint: String,
-    stop: Arc<Notify>,
-    runtime: Option<Runtime>,
-    served: Option<tokio::task::JoinHandle<Result<(), exports::ExportsError>>>,
-}
-
-impl Server {
-    fn start(deletable: bool) -> Option<Self> {
-        if !has_openssh() {
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        for (key, kind) in [("good", "ed25519"), ("wrong", "ed25519"), ("rsa", "rsa"), ("ecdsa", "ecdsa")] {
-            let made = Command::new("ssh-keygen")
-                .args(["-q", "-t", kind, "-N", "", "-f"])
-                .arg(dir.path().join(key))
-                .status()
-                .unwrap();
-            assert!(made.success());
-        }
-        let public = |key| fs::read_to_string(dir.path().join(key).with_extension("pub")).unwrap();
-        let acme = SftpUser {
-            name: "acme".to_owned(),
-            authorized_keys: vec![public("good"), public("rsa"), public("ecdsa")],
-            password_hash: Some(Argon2::default().hash_password(b"open sesame").unwrap().to_string()),
-            root: dir.path().join("exports/resellers/acme"),
-            deletable,
-        };
-        fs::create_dir_all(&acme.root).unwrap();
-        fs::write(dir.path().join("exports/secret"), "another partner's calls").unwrap();
-
-        let config = SftpConfig { host_key: dir.path().join("host_key"), ..SftpConfig::default() };
-        let fingerprint = host_key_fingerprint(&config).unwrap();
-        let runtime = Runtime::new().unwrap();
-        let stop = Arc::new(Notify::new());
-        let stopped = Arc::clone(&stop);
-        let (address, served) = runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let users = move |name: &str| (name == acme.name).then(|| acme.clone());
-            let served =
-                tokio::spawn(serve(config, users, listener, async move { stopped.notified().await }));
-            (address, served)
-        });
-        Some(Self { dir, address, fingerprint, stop, runtime: Some(runtime), served: Some(served) })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// What the account sees as `/`.
-    fn root(&self) -> PathBuf {
-        self.path("exports/resellers/acme")
-    }
-
-    fn publish(&self) -> Rendered {
-        let file = FileSpec {
-            format: &load_format("reference-system").unwrap(),
-            owner: Owner::System,
-            owner_name: "system",
-            stream: "main",
-            way: "",
-            name: "202611/21/calls.cdr",
-            sequence: 1,
-            created_at: "2026-11-21T12:00:00Z".parse().unwrap(),
-            day: None,
-            zone: chrono_tz::UTC,
-        };
-        let rendered = render(&file, &[]).unwrap();
-        publish(&self.root(), &self.path("archive"), &rendered.name, &rendered.bytes).unwrap();
-        rendered
-    }
-
-    /// An OpenSSH client with nothing from this machine's configuration, and its own list of known hosts.
-    fn client(&self, program: &str, key: &str) -> Command {
-        let mut command = Command::new(program);
-        command.args([
-            "-F",
-            "none",
-            "-o",
-            "StrictHostKeyChecking=accept-new",
-            "-o",
-            "NumberOfPasswordPrompts=1",
-        ]);
-        command.args([
-            "-o",
-            "IdentitiesOnly=yes",
-            "-o",
-            "ConnectTimeout=20",
-            "-o",
-            "GlobalKnownHostsFile=none",
-        ]);
-        command.arg("-o").arg(format!("UserKnownHostsFile={}", self.path("known_hosts").display()));
-        command.arg("-o").arg(format!("IdentityFile={}", self.path(key).display()));
-        command
-            .env_remove("SSH_AUTH_SOCK")
-            .env_remove("SSH_ASKPASS")
-            .stdin(Stdio::null())
-            .current_dir(self.dir.path());
-        command
-    }
-
-    fn sftp_as(&self, user: &str, key: &str, batch: &str) -> Output {
-        fs::write(self.path("batch"), batch).unwrap();
-        self.client("sftp", key)
-            .args(["-b", "batch", "-P", &self.address.port().to_string()])
-            .arg(format!("{user}@127.0.0.1"))
-            .output()
-            .unwrap()
-    }
-
-    fn sftp(&self, batch: &str) -> Output {
-        self.sftp_as("acme", "good", batch)
-    }
-
-    /// With a password, which OpenSSH asks a program for.
-    fn sftp_with_password(&self, user: &str, password: &str) -> Output {
-        let ask = self.path("ask");
-        fs::write(&ask, format!("#!/bin/sh\necho '{password}'\n")).unwrap();
-        fs::set_permissions(&ask, fs::Permissions::from_mode(0o700)).unwrap();
-        fs::write(self.path("batch"), "ls\n").unwrap();
-        let mut command = self.client("sftp", "good");
-        command.args(["-o", "PreferredAuthentications=password"]);
-        command.args(["-P", &self.address.port().to_string()]);
-        command.env("SSH_ASKPASS", ask).env("SSH_ASKPASS_REQUIRE", "force");
-        // -b would forbid asking; the batch comes on standard input instead.
-        command.stdin(fs::File::open(self.path("batch")).unwrap());
-        command.arg(format!("{user}@127.0.0.1")).output().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.notify_one();
-        if let (Some(runtime), Some(served)) = (self.runtime.take(), self.served.take()) {
-            let result = runtime.block_on(served);
-            if !std::thread::panicking() {
-                result.unwrap().unwrap();
-            }
-        }
-    }
-}
-
-fn has_openssh() -> bool {
-    let is_there = |program: &str| {
-        std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).exists()))
-    };
-    let missing: Vec<_> =
-        ["sftp", "scp", "ssh", "ssh-keygen"].into_iter().filter(|name| !is_there(name)).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing:?} missing: install openssh-client");
-    println!("left out: {missing:?} missing; install openssh-client");
-    false
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-#[track_caller]
-fn succeeds(output: &Output) -> String {
-    assert!(output.status.success(), "{}", text(output));
-    text(output)
-}
-
-#[track_caller]
-fn fails(output: &Output) -> String {
-    assert!(!output.status.success(), "{}", text(output));
-    text(output)
-}
 
 fn large() -> Vec<u8> {
     (0..LARGE_BYTES).map(|idx| u8::try_from((idx * idx / 7 + idx) % 251).unwrap()).collect()
@@ -411,4 +228,126 @@ fn a_new_account_without_files_finds_an_empty_directory() {
     let Some(server) = Server::start(false) else { return };
     fs::remove_dir(server.root()).unwrap();
     succeeds(&server.sftp("ls -la\n"));
+}
+
+#[test]
+fn what_partners_do_is_told_with_how_much_they_got() {
+    let Some(server) = Server::start_with(SftpConfig::default(), |user| {
+        (user.deletable, user.renamable) = (true, true);
+    }) else {
+        return;
+    };
+    let published = server.publish();
+    fs::write(server.root().join("large"), large()).unwrap();
+    fs::write(server.path("resumed"), &large()[..1_234_567]).unwrap();
+    succeeds(&server.sftp(
+        "get 202611/21/calls.cdr fetched\nrename 202611/21/calls.cdr 202611/21/done.cdr\nget -a large resumed\nrm large\n",
+    ));
+    fails(&server.sftp_as("acme", "wrong", "ls\n"));
+    let events = server.events(|events| events.len() >= 6);
+    let shown: Vec<String> = events
+        .iter()
+        .filter(|event| !matches!(event.action, TrailAction::Listed { .. }))
+        .map(|event| {
+            let what = match &event.action {
+                TrailAction::Login { method } | TrailAction::Refused { method } => (*method).to_owned(),
+                TrailAction::Fetched { path, size, from, to, n_bytes, .. } => {
+                    format!("{path} {from} to {to} of {size}, {n_bytes} bytes")
+                }
+                TrailAction::Renamed { path, to, .. } => format!("{path} {to}"),
+                TrailAction::Deleted { path, size, .. } => format!("{path} {size}"),
+                other @ (TrailAction::Listed { .. }
+                | TrailAction::Put { .. }
+                | TrailAction::Banned { .. }) => {
+                    format!("{other:?}")
+                }
+            };
+            format!("{} {} {what}", event.user, event.action.as_str())
+        })
+        .collect();
+    let n_bytes = published.bytes.len();
+    assert_eq!(
+        shown,
+        [
+            "acme login publickey".to_owned(),
+            format!("acme fetched /202611/21/calls.cdr 0 to {n_bytes} of {n_bytes}, {n_bytes} bytes"),
+            "acme renamed /202611/21/calls.cdr /202611/21/done.cdr".to_owned(),
+            "acme fetched /large 1234567 to 5000003 of 5000003, 3765436 bytes".to_owned(),
+            "acme deleted /large 5000003".to_owned(),
+            " refused publickey".to_owned(),
+        ]
+    );
+    assert_eq!(
+        fs::read(server.path("archive/202611/21/calls.cdr")).unwrap(),
+        published.bytes,
+        "ours is kept"
+    );
+}
+
+#[test]
+fn partners_put_acknowledgements_and_put_away_what_they_have_fetched() {
+    let Some(server) = Server::exchange(SftpConfig::default()) else { return };
+    let published = server.publish();
+    fs::write(server.path("deck.csv"), large()).unwrap();
+    fs::write(server.path("1.ack"), "ok\n").unwrap();
+    let shown = succeeds(&server.sftp(
+        "ls -l\nget out/202611/21/calls.cdr fetched\nrename out/202611/21/calls.cdr archive/calls.cdr\n\
+         put -p deck.csv in/deck.csv\nput 1.ack ack\nls in\nls ack\nls archive\n",
+    ));
+    for word in ["out", "archive", "in/deck.csv", "ack/1.ack", "archive/calls.cdr"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    let home = server.path("acme");
+    assert!(fs::read(home.join("in/deck.csv")).unwrap() == large());
+    assert_eq!(fs::read(home.join("archive/calls.cdr")).unwrap(), published.bytes);
+    assert_eq!(entries(&home.join("in")), ["deck.csv"], "nothing half written is left");
+    for line in [
+        "put 1.ack 2.ack",
+        "put 1.ack out/2.ack",
+        "put 1.ack archive/2.ack",
+        "put 1.ack in/../../1.ack",
+        "put 1.ack ack/1.ack",
+        "mkdir in/sub",
+        "ln -s /etc/passwd in/link",
+        "rename in/deck.csv out/deck.csv",
+        "rename archive/calls.cdr in/calls.cdr",
+        "rmdir in",
+    ] {
+        fails(&server.sftp(&format!("{line}\n")));
+    }
+    assert_eq!(fs::read(home.join("ack/1.ack")).unwrap(), b"ok\n", "what was put is not overwritten");
+    succeeds(&server.sftp("rename in/deck.csv in/old.csv\nrm ack/1.ack\n"));
+    assert_eq!(
+        (entries(&home.join("in")), entries(&home.join("ack"))),
+        (vec!["old.csv".to_owned()], Vec::new())
+    );
+}
+
+#[test]
+fn a_user_cannot_put_more_than_there_is_room_for() {
+    let config = SftpConfig { upload_bytes_max: 6_000_000, ..SftpConfig::default() };
+    let Some(server) = Server::exchange(config) else { return };
+    fs::write(server.path("deck"), large()).unwrap();
+    succeeds(&server.sftp("put deck in/one\n"));
+    fails(&server.sftp("put deck in/two\n"));
+    assert_eq!(entries(&server.path("acme/in")), ["one"]);
+    succeeds(&server.sftp("rm in/one\nput deck ack/two\n"));
+}
+
+#[test]
+fn a_user_from_another_network_is_as_unknown_as_anybody() {
+    let Some(server) = Server::start_with(SftpConfig::default(), |user| {
+        user.networks = vec!["192.0.2.0/24".parse().unwrap()];
+    }) else {
+        return;
+    };
+    assert!(fails(&server.sftp("ls\n")).contains("Permission denied"));
+    fails(&server.sftp_with_password("acme", "open sesame"));
+    let Some(near) = Server::start_with(SftpConfig::default(), |user| {
+        user.networks = vec!["127.0.0.0/8".parse().unwrap()];
+    }) else {
+        return;
+    };
+    succeeds(&near.sftp("ls\n"));
+    succeeds(&near.sftp_with_password("acme", "open sesame"));
 }

@@ -6,23 +6,33 @@ use std::sync::Arc;
 
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty};
-use russh_sftp::server::Config;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
 
 use super::SftpUser;
 use super::guard::Admission;
 use super::jail::Jail;
 use super::login::Logins;
-use super::session::{PACKET_BYTES_MAX, SftpSession};
+use super::session::SftpSession;
+use super::trail::{Trail, TrailAction};
 
 /// Channels open at once in one connection: for clients that fetch several files side by side.
 const CHANNELS_MAX: usize = 8;
 
+/// What all connections have in common.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) logins: Arc<Logins>,
+    pub(super) trail: Trail,
+    /// For handles of all sessions.
+    pub(super) places: Arc<Semaphore>,
+    pub(super) upload_bytes_max: u64,
+}
+
 /// What is kept of one connection.
 pub(super) struct Connection {
     peer: SocketAddr,
-    logins: Arc<Logins>,
+    shared: Shared,
     admission: Admission,
     /// Set by the login that was accepted.
     user: Option<SftpUser>,
@@ -35,10 +45,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, logins: Arc<Logins>, admission: Admission) -> Self {
+    pub(super) fn new(peer: SocketAddr, shared: Shared, admission: Admission) -> Self {
         Self {
             peer,
-            logins,
+            shared,
             admission,
             user: None,
             has_tried_keys: false,
@@ -57,11 +67,13 @@ impl Connection {
         self.logged_in.subscribe()
     }
 
-    fn decide(&mut self, name: &str, method: &'static str, user: Option<SftpUser>) -> Auth {
+    async fn decide(&mut self, name: &str, method: &'static str, user: Option<SftpUser>) -> Auth {
+        let trail = self.shared.trail.clone();
         match user {
             Some(user) => {
                 info!(peer = %self.peer, user = %user.name, method, "sftp login");
                 self.admission.login_succeeded();
+                trail.tell(self.peer, &user.name, TrailAction::Login { method }).await;
                 self.user = Some(user);
                 Auth::Accept
             }
@@ -70,7 +82,10 @@ impl Connection {
                 let name: String = name.chars().take(16).collect();
                 info!(peer = %self.peer, user = ?name, method, "sftp login refused");
                 self.has_tried_keys = false;
-                self.admission.login_failed();
+                trail.tell(self.peer, &name, TrailAction::Refused { method }).await;
+                if let Some(seconds) = self.admission.login_failed() {
+                    trail.tell(self.peer, &name, TrailAction::Banned { seconds }).await;
+                }
                 Auth::reject()
             }
         }
@@ -78,7 +93,7 @@ impl Connection {
 
     fn start_sftp(&mut self, channel: ChannelId) -> Option<(Channel<Msg>, SftpSession)> {
         let user = self.user.clone()?;
-        let jail = match Jail::new(&user.root) {
+        let jail = match Jail::new(&user, self.shared.upload_bytes_max) {
             Ok(jail) => jail,
             Err(error) => {
                 warn!(user = %user.name, root = %user.root.display(), %error, "sftp root cannot be opened");
@@ -86,7 +101,8 @@ impl Connection {
             }
         };
         let channel = self.waiting.remove(&channel)?;
-        Some((channel, SftpSession::new(user, jail, self.peer)))
+        let (trail, places) = (self.shared.trail.clone(), Arc::clone(&self.shared.places));
+        Some((channel, SftpSession::new(user, jail, self.peer, trail, places)))
     }
 }
 
@@ -99,7 +115,7 @@ impl Handler for Connection {
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
         // Clients offer all the keys they have, so a wrong one is no failed login yet; russh counts and delays it.
-        match self.logins.by_key(user, offer.public_key, offer.algorithm) {
+        match self.shared.logins.by_key(user, self.peer.ip(), offer.public_key, offer.algorithm) {
             Some(_) => Ok(Auth::Accept),
             None => {
                 debug!(peer = %self.peer, "sftp key not accepted");
@@ -110,13 +126,13 @@ impl Handler for Connection {
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        let found = self.logins.by_key(user, key.public_key, key.algorithm);
-        Ok(self.decide(user, "publickey", found))
+        let found = self.shared.logins.by_key(user, self.peer.ip(), key.public_key, key.algorithm);
+        Ok(self.decide(user, "publickey", found).await)
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
-        let found = self.logins.by_password(user, password).await;
-        Ok(self.decide(user, "password", found))
+        let found = self.shared.logins.by_password(user, self.peer.ip(), password).await;
+        Ok(self.decide(user, "password", found).await)
     }
 
     async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), Self::Error> {
@@ -163,8 +179,8 @@ impl Handler for Connection {
             return session.channel_failure(channel);
         };
         session.channel_success(channel)?;
-        let config = Config { max_client_packet_len: PACKET_BYTES_MAX };
-        russh_sftp::server::run_with_config(stream.into_stream(), sftp, config).await;
+        // Ends with the channel, and that with its connection.
+        tokio::spawn(sftp.run(stream));
         Ok(())
     }
 
@@ -224,7 +240,11 @@ impl Drop for Connection {
     fn drop(&mut self) {
         if self.has_tried_keys && self.user.is_none() {
             // Tried keys, had none of ours, and left: one failed login.
-            self.admission.login_failed();
+            let trail = &self.shared.trail;
+            trail.tell_later(self.peer, "", TrailAction::Refused { method: "publickey" });
+            if let Some(seconds) = self.admission.login_failed() {
+                trail.tell_later(self.peer, "", TrailAction::Banned { seconds });
+            }
         }
     }
 }

@@ -172,10 +172,11 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn login_failed(&self) {
-        if let Some(ban) = self.guard.with(|guard, now| guard.failed(now, self.ip)) {
-            warn!(address = %self.ip, seconds = ban.as_secs(), "sftp address banned after failed logins");
-        }
+    /// Answers for how many seconds the address is banned now, if it is.
+    pub(super) fn login_failed(&self) -> Option<u64> {
+        let ban = self.guard.with(|guard, now| guard.failed(now, self.ip))?;
+        warn!(address = %self.ip, seconds = ban.as_secs(), "sftp address banned after failed logins");
+        Some(ban.as_secs())
     }
 
     pub(super) fn login_succeeded(&self) {

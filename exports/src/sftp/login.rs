@@ -1,9 +1,11 @@
 //! Whether somebody is who they say they are. An unknown name, a wrong key and a wrong password look alike from
 //! outside, in words and in time.
 
+use std::net::IpAddr;
+
 use argon2::Argon2;
-use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use tokio::sync::Semaphore;
 use tracing::warn;
@@ -33,11 +35,17 @@ impl Logins {
     }
 
     /// The user of that name if `key` is one of theirs. That the client has the key is the caller's to know.
-    pub(super) fn by_key(&self, name: &str, key: &PublicKey, algorithm: &Algorithm) -> Option<SftpUser> {
+    pub(super) fn by_key(
+        &self,
+        name: &str,
+        from: IpAddr,
+        key: &PublicKey,
+        algorithm: &Algorithm,
+    ) -> Option<SftpUser> {
         if !is_accepted(algorithm) {
             return None;
         }
-        let user = (self.users)(name)?;
+        let user = (self.users)(name).filter(|user| may_come_from(user, from))?;
         let is_theirs = user
             .authorized_keys
             .iter()
@@ -47,14 +55,19 @@ impl Logins {
     }
 
     /// The user of that name if the password is theirs.
-    pub(super) async fn by_password(&self, name: &str, password: &str) -> Option<SftpUser> {
-        let user = (self.users)(name);
+    pub(super) async fn by_password(&self, name: &str, from: IpAddr, password: &str) -> Option<SftpUser> {
+        let user = (self.users)(name).filter(|user| may_come_from(user, from));
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
         let password = password.to_owned();
         let _place = self.password_checks.acquire().await.ok()?;
         let checked = tokio::task::spawn_blocking(move || is_password(&password, hash.as_deref())).await;
         if matches!(checked, Ok(true)) { user } else { None }
     }
+}
+
+/// From elsewhere a user is as unknown as anybody.
+fn may_come_from(user: &SftpUser, from: IpAddr) -> bool {
+    user.networks.is_empty() || user.networks.iter().any(|network| network.contains(from))
 }
 
 /// SHA-1 signatures and DSA are broken; certificates and hardware keys are not offered yet.
@@ -100,6 +113,33 @@ pub fn check_key(line: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a stored password hash can be used.
+///
+/// # Errors
+///
+/// The rule it breaks, in words.
+pub fn check_password_hash(hash: &str) -> Result<(), String> {
+    let parsed = PasswordHash::new(hash).map_err(|error| format!("is no Argon2 hash ({error})"))?;
+    if parsed.algorithm.as_str().starts_with("argon2") && parsed.hash.is_some() {
+        Ok(())
+    } else {
+        Err("is no Argon2 hash".to_owned())
+    }
+}
+
+/// The hash of a password, as it is kept.
+///
+/// # Errors
+///
+/// In words, for a password that is empty or too long.
+pub fn hash_password(password: &str) -> Result<String, String> {
+    if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
+        return Err(format!("has {} bytes; use 1 to {PASSWORD_BYTES_MAX}", password.len()));
+    }
+    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(hash.to_string())
+}
+
 fn is_password(password: &str, hash: Option<&str>) -> bool {
     let is_known = hash.is_some();
     let parsed = match PasswordHash::new(hash.unwrap_or(NOBODYS_HASH)) {
@@ -117,7 +157,6 @@ fn is_password(password: &str, hash: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use argon2::password_hash::PasswordHasher;
 
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice@example.org";
@@ -127,14 +166,22 @@ mod tests {
             name: "alice".to_owned(),
             authorized_keys: lines.iter().map(|line| (*line).to_owned()).collect(),
             password_hash: None,
+            networks: vec!["192.0.2.0/24".parse().unwrap()],
             root: "/nowhere".into(),
+            exchange: None,
             deletable: false,
+            renamable: false,
         };
         Logins::new(Box::new(move |name| (name == user.name).then(|| user.clone())))
     }
 
     fn accepts(lines: &[&str], name: &str, algorithm: &Algorithm) -> bool {
-        logins(lines).by_key(name, &PublicKey::from_openssh(KEY).unwrap(), algorithm).is_some()
+        accepts_from("192.0.2.7", lines, name, algorithm)
+    }
+
+    fn accepts_from(from: &str, lines: &[&str], name: &str, algorithm: &Algorithm) -> bool {
+        let key = PublicKey::from_openssh(KEY).unwrap();
+        logins(lines).by_key(name, from.parse().unwrap(), &key, algorithm).is_some()
     }
 
     #[test]
@@ -142,6 +189,14 @@ mod tests {
         assert!(accepts(&["# comment", "", KEY], "alice", &Algorithm::Ed25519));
         assert!(!accepts(&[KEY], "bob", &Algorithm::Ed25519));
         assert!(!accepts(&[], "alice", &Algorithm::Ed25519));
+    }
+
+    #[test]
+    fn a_user_may_come_from_its_networks_alone() {
+        assert!(accepts_from("192.0.2.200", &[KEY], "alice", &Algorithm::Ed25519));
+        assert!(accepts_from("::ffff:192.0.2.200", &[KEY], "alice", &Algorithm::Ed25519));
+        assert!(!accepts_from("192.0.3.1", &[KEY], "alice", &Algorithm::Ed25519));
+        assert!(!accepts_from("2001:db8::1", &[KEY], "alice", &Algorithm::Ed25519));
     }
 
     #[test]

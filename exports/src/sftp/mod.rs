@@ -1,9 +1,9 @@
 //! The SFTP server that partners fetch their files from.
 //!
 //! In: a bound listener, who may log in ([`SftpUser`], asked anew at each login) and a future that ends it. Out:
-//! each account sees one directory as `/`, can list and read it, and delete in it where that is allowed; every
-//! login, fetch and deletion is a log line with who, what and how much. There is no shell, no command, no
-//! forwarding and no writing.
+//! each account sees one directory as `/`, or the four `out/ archive/ in/ ack/`; it can list and read, delete and
+//! rename where that is allowed, and put files into `in/` and `ack/`. Every login, fetch, put, rename and deletion is a
+//! [`TrailEvent`] with who, what and how much. There is no shell, no command and no forwarding.
 //!
 //! ```text
 //! listener -> admission (guard) -> SSH (russh) -> login -> SFTP session (russh-sftp) -> jail -> files
@@ -16,7 +16,9 @@ mod guard;
 mod host_key;
 mod jail;
 mod login;
+mod network;
 mod session;
+mod trail;
 
 use std::net::{Shutdown, SocketAddr};
 use std::path::PathBuf;
@@ -26,17 +28,21 @@ use std::time::Duration;
 use russh::{Disconnect, MethodKind, MethodSet, SshId, server};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use self::connection::Connection;
+use self::connection::{Connection, Shared};
 use self::guard::{Guard, SharedGuard};
 use self::login::Logins;
+use self::session::HANDLES_OF_ALL_MAX;
+use self::trail::Trail;
 use crate::ExportsError;
 
 pub use host_key::{host_key_fingerprint, new_client_key};
-pub use login::check_key;
+pub use login::{check_key, check_password_hash, hash_password};
+pub use network::{Network, UnknownNetwork};
+pub use trail::{EVENTS_WAITING_MAX, TrailAction, TrailEvent};
 
 /// Pause before a refused login is answered, the same whatever was wrong with it.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
@@ -68,6 +74,8 @@ pub struct SftpConfig {
     pub connections_max: u32,
     /// Of these from one address. Default: 20.
     pub connections_per_address_max: u32,
+    /// Bytes that one user may have in `in/` and `ack/` together. Default: 1 GiB (1073741824).
+    pub upload_bytes_max: u64,
 }
 
 impl Default for SftpConfig {
@@ -80,6 +88,7 @@ impl Default for SftpConfig {
             attempts_max: 6,
             connections_max: 200,
             connections_per_address_max: 20,
+            upload_bytes_max: 1 << 30,
         }
     }
 }
@@ -94,10 +103,16 @@ pub struct SftpUser {
     pub authorized_keys: Vec<String>,
     /// Argon2 hash of a password as a PHC string (`$argon2id$v=19$...`); `None` for keys only.
     pub password_hash: Option<String>,
-    /// What the user sees as `/`; made at the login if it is not there yet.
+    /// Networks that the user may come from; empty for all.
+    pub networks: Vec<Network>,
+    /// Where our files for the user are; made at the login if it is not there yet. The user sees it as `/`, or as `/out`.
     pub root: PathBuf,
+    /// Where `archive/`, `in/` and `ack/` are; `None` for a user who sees our files alone.
+    pub exchange: Option<PathBuf>,
     /// May delete files, as partners do with what they have fetched (billing-reference 7.8).
     pub deletable: bool,
+    /// May rename files within our directory, or into `archive/`.
+    pub renamable: bool,
 }
 
 impl std::fmt::Debug for SftpUser {
@@ -105,14 +120,17 @@ impl std::fmt::Debug for SftpUser {
         f.debug_struct("SftpUser")
             .field("name", &self.name)
             .field("root", &self.root)
+            .field("exchange", &self.exchange)
             .field("deletable", &self.deletable)
+            .field("renamable", &self.renamable)
             .finish_non_exhaustive()
     }
 }
 
 /// Serves until `stop` is done; then clients have two seconds to take their leave.
 ///
-/// `users` gives the account of a login name, and is asked at each attempt: what is provisioned now counts.
+/// `users` gives the account of a login name, and is asked at each attempt: what is provisioned now counts. `trail`
+/// gets what users do; while it is full, they wait.
 ///
 /// # Errors
 ///
@@ -120,12 +138,18 @@ impl std::fmt::Debug for SftpUser {
 pub async fn serve(
     config: SftpConfig,
     users: impl Fn(&str) -> Option<SftpUser> + Send + Sync + 'static,
+    trail: mpsc::Sender<TrailEvent>,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ExportsError> {
     let key = host_key::load_or_create(&config.host_key)?;
     let fingerprint = host_key::fingerprint_of(&key);
-    let logins = Arc::new(Logins::new(Box::new(users)));
+    let shared = Shared {
+        logins: Arc::new(Logins::new(Box::new(users))),
+        trail: Trail::new(trail),
+        places: Arc::new(Semaphore::new(HANDLES_OF_ALL_MAX)),
+        upload_bytes_max: config.upload_bytes_max,
+    };
     let guard = SharedGuard::new(Guard::new(config.connections_max, config.connections_per_address_max));
     let ssh = Arc::new(server::Config {
         server_id: SshId::Standard("SSH-2.0-Tollbook".into()),
@@ -152,7 +176,7 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     let Some(admission) = guard.admit(peer) else { continue };
-                    let connection = Connection::new(peer, Arc::clone(&logins), admission);
+                    let connection = Connection::new(peer, shared.clone(), admission);
                     clients.spawn(attend(Arc::clone(&ssh), stream, connection, config.login_max, ended.clone()));
                 }
                 Err(error) => {
