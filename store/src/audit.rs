@@ -94,6 +94,8 @@ const TABLES: &[&str] = &[
     "revisions",
     "routes",
     "sessions",
+    "sftp_alarms",
+    "sftp_trail",
     "stage_state",
     "subscribers",
     "suspense",

@@ -28,6 +28,7 @@ mod limits;
 mod outbox;
 mod people;
 mod schema;
+mod sftp_trail;
 mod sql;
 mod suspense;
 mod tariffs;
@@ -49,6 +50,7 @@ pub use ledger::{Balance, BalanceFault, SideSum};
 pub use outbox::{Mail, MailState, NewMail};
 pub use people::{Session, User};
 pub use schema::Store;
+pub use sftp_trail::{FetchedRange, TrailEntry, WaitingFile};
 pub use suspense::{ResendOrder, SuspendedRecord};
 pub use world::{
     NewAccount, NewBillingTerms, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk,

@@ -18,6 +18,7 @@ use crate::{Result, StoreError};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (20, "export_streams", include_str!("../migrations/0020_export_streams.sql")),
+    (21, "sftp_trail", include_str!("../migrations/0021_sftp_trail.sql")),
     (30, "imports", include_str!("../migrations/0030_imports.sql")),
     (31, "suspense_fixed", include_str!("../migrations/0031_suspense_fixed.sql")),
     (40, "calling_rules", include_str!("../migrations/0040_calling_rules.sql")),

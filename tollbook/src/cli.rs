@@ -469,6 +469,29 @@ pub(crate) enum ExportAction {
         /// The file.
         file: PathBuf,
     },
+    /// Who has fetched which of the latest files, when, and whether all of it.
+    Fetched {
+        /// Only this SFTP user.
+        #[arg(long)]
+        user: Option<String>,
+        /// Only files that were not fetched to their end.
+        #[arg(long)]
+        missing: bool,
+        /// How many files of each user.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        files: u32,
+    },
+    /// What SFTP users did, the latest last.
+    Trail {
+        /// Only this SFTP user.
+        #[arg(long)]
+        user: Option<String>,
+        /// How many entries.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
+    /// Hash a password, read from standard input, for `password_hash` of an SFTP user.
+    Password,
     /// Show a file once more that was published before, byte for byte.
     Again {
         /// Its sequence number.

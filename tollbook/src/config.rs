@@ -159,13 +159,31 @@ impl Default for StoreConfig {
 }
 
 /// The SFTP server and its users.
-#[derive(Debug, Clone, Deserialize, Default)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SftpSection {
     /// The server.
     pub(crate) server: exports::sftp::SftpConfig,
+    /// Directory of `archive/`, `in/` and `ack/` of users with `exchange`, one for each. Default: `"sftp"`, in the data directory.
+    pub(crate) exchange_dir: PathBuf,
+    /// Mail addresses that are told of files which a user has not fetched within `fetch_within`. Default: none.
+    pub(crate) alarm_to: Vec<String>,
+    /// How long it is kept who did what, days. Default: 400.
+    pub(crate) trail_days: u32,
     /// Who may fetch what.
     pub(crate) users: Vec<SftpUserConfig>,
+}
+
+impl Default for SftpSection {
+    fn default() -> Self {
+        Self {
+            server: exports::sftp::SftpConfig::default(),
+            exchange_dir: PathBuf::from("sftp"),
+            alarm_to: Vec::new(),
+            trail_days: 400,
+            users: Vec::new(),
+        }
+    }
 }
 
 /// One SFTP user.
@@ -179,9 +197,39 @@ pub(crate) struct SftpUserConfig {
     /// Public keys, in OpenSSH's form.
     #[serde(default)]
     pub(crate) authorized_keys: Vec<String>,
-    /// Whether the user may delete files after fetching them. Default: `false`.
+    /// Argon2 hash of a password, as `tollbook export password` prints it. Default: none, keys only.
+    #[serde(default)]
+    pub(crate) password_hash: Option<String>,
+    /// Networks the user may come from, e.g. `["192.0.2.0/24", "2001:db8::/32"]`. Default: all.
+    #[serde(default)]
+    pub(crate) networks: Vec<exports::sftp::Network>,
+    /// Whether the user sees `out/` with the folder's files, `archive/`, and `in/` and `ack/` for its own, instead of the folder
+    /// itself. Default: `false`.
+    #[serde(default)]
+    pub(crate) exchange: bool,
+    /// Whether the user may delete files after fetching them; they stay in our archive. Default: `false`.
     #[serde(default)]
     pub(crate) may_delete: bool,
+    /// Whether the user may rename them, and move them to `archive/`. Default: `false`.
+    #[serde(default)]
+    pub(crate) may_rename: bool,
+    /// A file that waits for longer raises an alarm, e.g. `"26h"`. Default: none does.
+    #[serde(default, with = "humantime_serde")]
+    pub(crate) fetch_within: Option<Duration>,
+}
+
+impl SftpUserConfig {
+    /// The folder as names of export files begin with it; empty for all of them.
+    pub(crate) fn folder_name(&self) -> String {
+        let parts = self.folder.components().filter_map(|part| match part {
+            std::path::Component::Normal(part) => part.to_str(),
+            std::path::Component::CurDir
+            | std::path::Component::ParentDir
+            | std::path::Component::RootDir
+            | std::path::Component::Prefix(_) => None,
+        });
+        parts.collect::<Vec<_>>().join("/")
+    }
 }
 
 /// Console and API.
@@ -219,6 +267,7 @@ impl Config {
             (&mut config.exports.dir, "exports"),
             (&mut config.exports.archive, "export-archive"),
             (&mut config.sftp.server.host_key, "sftp_host_key"),
+            (&mut config.sftp.exchange_dir, "sftp"),
             (&mut config.mail.outbox_dir, "outbox"),
         ] {
             let chosen = if path.as_os_str().is_empty() { PathBuf::from(default) } else { path.clone() };
@@ -329,10 +378,20 @@ impl Config {
                     "write it like \"system\" or \"resellers/north\"",
                 );
             }
-            if user.authorized_keys.is_empty() {
+            if user.authorized_keys.is_empty() && user.password_hash.is_none() {
                 return wrong(
-                    "nobody could sign in without a key".to_owned(),
+                    "nobody could sign in without a key or a password".to_owned(),
                     "add authorized_keys = [\"ssh-ed25519 ...\"]",
+                );
+            }
+            if let Some(Err(rule)) = user.password_hash.as_deref().map(exports::sftp::check_password_hash) {
+                return wrong(format!("password_hash {rule}"), "make it with `tollbook export password`");
+            }
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+            if user.exchange && (user.name.starts_with('.') || !user.name.chars().all(is_plain)) {
+                return wrong(
+                    "the name of a user with `exchange` is that of a directory".to_owned(),
+                    "use letters, digits, dashes, dots, underscores and @",
                 );
             }
             for (idx, line) in user.authorized_keys.iter().enumerate() {

@@ -12,6 +12,7 @@ use tracing::warn;
 use web::{AlertRow, BalanceRow, Figures, FileRow, InvoiceRow, LockRow, StageRow};
 
 use crate::runner::Rooms;
+use crate::sftp_desk;
 use crate::system::Consumer;
 
 /// How often they are gathered.
@@ -77,7 +78,11 @@ async fn gather(rooms: &Rooms, stats: &SwitchStats, consumers: &[Consumer]) -> a
     balances.sort_by_key(|balance| std::cmp::Reverse(balance.balance.amount.abs()));
     let alerts = store.alerts(ROWS_MAX).await?;
     let invoices = store.invoices_latest(ROWS_MAX).await?;
-    let files = store.export_files_latest(ROWS_MAX).await?;
+    let mut files = Vec::new();
+    for file in store.export_files_latest(ROWS_MAX).await? {
+        let fetches = store.trail_fetches(&file.name).await?;
+        files.push((file, sftp_desk::told(&fetches)));
+    }
     Ok(Figures {
         at: rooms.clock.utc().format("%F %T UTC").to_string(),
         calls_active: counters.calls_active,
@@ -132,13 +137,14 @@ async fn gather(rooms: &Rooms, stats: &SwitchStats, consumers: &[Consumer]) -> a
             .collect(),
         files: files
             .into_iter()
-            .map(|file| FileRow {
+            .map(|(file, fetched)| FileRow {
                 owner: web::owner_name(&directory, &file.owner),
                 name: file.name.rsplit('/').next().unwrap_or_default().to_owned(),
                 md5: match file.state {
                     store::ExportState::Written { md5, .. } => md5,
                     store::ExportState::Planned => "being written".to_owned(),
                 },
+                fetched,
             })
             .collect(),
         // What comes of the figures before: `Figures::after`.

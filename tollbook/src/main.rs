@@ -26,6 +26,7 @@ mod past_calls;
 mod resubmit;
 mod retention;
 mod runner;
+mod sftp_desk;
 mod system;
 mod toml_file;
 mod workbook;

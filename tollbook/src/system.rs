@@ -36,7 +36,7 @@ use crate::retention::Keeper;
 use crate::runner::{self, Kind, Positions, Progress, Rooms};
 use crate::{
     billing, control_feed, event_writer, export_files, figures, fraud_watch, import_feed, lake_feed,
-    mail_queue, resubmit,
+    mail_queue, resubmit, sftp_desk,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -50,6 +50,9 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether files are due or full.
 const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether files wait for their readers.
+const MISS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether suspended records are to be sent in again, and imported ones to be put on the bus.
 const RESUBMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -432,18 +435,40 @@ impl System {
     fn start_servers(&mut self, sftp_listener: TcpListener, web_listener: TcpListener) {
         let sftp = self.config.sftp.clone();
         let root = self.config.exports.dir.clone();
+        let (trail, events) = mpsc::channel(exports::sftp::EVENTS_WAITING_MAX);
+        self.tasks.push(tokio::spawn(sftp_desk::keep_trail(
+            self.rooms.store.clone(),
+            self.rooms.clock.clone(),
+            root.clone(),
+            events,
+            self.stop_rest.clone(),
+        )));
+        let (rooms, section) = (self.rooms.clone(), sftp.clone());
+        self.every(MISS_INTERVAL, "files not fetched", move || {
+            let (rooms, section) = (rooms.clone(), section.clone());
+            async move {
+                let now = rooms.clock.utc();
+                sftp_desk::miss_readers(&rooms.store, &section, now).await?;
+                rooms.store.trail_forget(now - chrono::TimeDelta::days(section.trail_days.into())).await?;
+                Ok(())
+            }
+        });
         let users = move |name: &str| {
             sftp.users.iter().find(|user| user.name == name).map(|user| exports::sftp::SftpUser {
                 name: user.name.clone(),
                 authorized_keys: user.authorized_keys.clone(),
-                password_hash: None,
+                password_hash: user.password_hash.clone(),
+                networks: user.networks.clone(),
                 root: root.join(&user.folder),
+                exchange: user.exchange.then(|| sftp.exchange_dir.join(&user.name)),
                 deletable: user.may_delete,
+                renamable: user.may_rename,
             })
         };
         let serving = exports::sftp::serve(
             self.config.sftp.server.clone(),
             users,
+            trail,
             sftp_listener,
             self.stop_rest.clone().cancelled_owned(),
         );

@@ -150,6 +150,8 @@ pub struct FileRow {
     pub name: String,
     /// Its MD5.
     pub md5: String,
+    /// Who has fetched how much of it over SFTP, and when.
+    pub fetched: String,
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod people;
 mod provisioning;
 mod reading;
 mod sample;
+mod trail;
 
 macro_rules! on_both {
     ($($file:ident: $($case:ident),+ $(,)?;)+) => {
@@ -98,6 +99,9 @@ on_both! {
         number_that_changes_hands_keeps_its_history,
         reference_to_nothing_is_named_and_nothing_is_written,
         profile_changes_from_its_date_on;
+    trail:
+        trail_comes_back_as_it_was_and_is_forgotten_by_age,
+        file_waits_for_its_reader_until_somebody_was_told;
     opening:
         second_start_finds_the_schema_up_to_date,
         database_of_a_later_version_is_left_alone;

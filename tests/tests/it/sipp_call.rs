@@ -184,6 +184,15 @@ fn calls_of_a_foreign_phone_become_cdrs_money_a_lock_a_file_and_an_invoice() {
         assert!(text.lines().nth(1).unwrap().split("','").count() == 59);
     }
 
+    // And who has fetched them.
+    eventually("the trail has the partner's last fetch", || {
+        let shown = made.run_command(&["export", "fetched", "--missing"]);
+        let fetched = made.run_command(&["export", "fetched"]);
+        fetched.matches("complete").count() >= files.len() && !shown.contains("0 of")
+    });
+    let shown = made.run_command(&["export", "trail"]);
+    assert!(shown.contains("login") && shown.contains("publickey") && shown.contains("complete"), "{shown}");
+
     // The lake's files, by a reader that knows nothing of us.
     let (rows, micros) = parquet_rows(&made.home());
     assert_eq!(made.sql("select count(*) from calls_history"), [rows.to_string()]);

@@ -9,10 +9,11 @@ use model::{AccountKind, Directory};
 use crate::cli::ExportAction;
 use crate::clock::Clock;
 use crate::commands::{account_named, print_table};
-use crate::config::Config;
+use crate::config::{Config, SftpUserConfig};
 use crate::directory::DirectoryFeed;
 use crate::export_files::{self, Desk};
 use crate::failure::UserError;
+use crate::sftp_desk::{self, Fetched};
 use crate::system::open_store;
 
 /// Files shown at once, for each series.
@@ -30,6 +31,11 @@ pub(crate) async fn export(config: &Config, action: ExportAction) -> anyhow::Res
         }
         ExportAction::Verify { format: None, file } => verify(&file),
         ExportAction::Verify { format: Some(format), file } => check(&file, &load_format(&format)?),
+        ExportAction::Fetched { user, missing, files } => {
+            fetched(config, user.as_deref(), missing, files).await
+        }
+        ExportAction::Trail { user, limit } => trail(config, user.as_deref(), limit).await,
+        ExportAction::Password => password(),
         ExportAction::Again { sequence, owner, stream, way, out } => {
             let desk = desk(config).await?;
             let series = Series {
@@ -253,6 +259,84 @@ fn check(file: &Path, format: &Format) -> anyhow::Result<()> {
         "ask its sender for another, or correct the description",
     )
     .into())
+}
+
+/// The SFTP users that are meant: the one of that name, or all.
+fn users_named<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a SftpUserConfig>, UserError> {
+    let users = &config.sftp.users;
+    let Some(name) = name else { return Ok(users.iter().collect()) };
+    match users.iter().find(|user| user.name == name) {
+        Some(user) => Ok(vec![user]),
+        None => {
+            let known: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
+            let remedy = format!("the configuration has {}", known.join(", "));
+            Err(UserError::new(format!("there is no SFTP user {name:?}"), remedy))
+        }
+    }
+}
+
+async fn fetched(config: &Config, user: Option<&str>, missing: bool, files: u32) -> anyhow::Result<()> {
+    let users = users_named(config, user)?;
+    let store = open_store(config).await?;
+    let now = Clock::start().utc();
+    let mut rows = Vec::new();
+    for user in users {
+        for file in store.files_below(&user.folder_name(), files).await? {
+            let state = sftp_desk::fetched(&store.trail_fetches(&file.name).await?, &user.name, file.n_bytes);
+            let (when, from, how) = match state {
+                Fetched::Whole { .. } if missing => continue,
+                Fetched::Whole { at, peer } => {
+                    (at.format("%F %T UTC").to_string(), peer, "complete".to_owned())
+                }
+                Fetched::Partly { n_bytes, at, peer } => {
+                    (at.format("%F %T UTC").to_string(), peer, format!("{n_bytes} of {} bytes", file.n_bytes))
+                }
+                Fetched::No => {
+                    let hours = (now - file.created_at).num_hours();
+                    (String::new(), String::new(), format!("not yet, for {hours} h"))
+                }
+            };
+            rows.push(vec![user.name.clone(), file.name, file.n_bytes.to_string(), when, from, how]);
+        }
+    }
+    let columns = ["user", "file", "bytes", "fetched", "from", "how much"];
+    print_table(&columns, rows.into_iter(), "there is no such file");
+    Ok(())
+}
+
+async fn trail(config: &Config, user: Option<&str>, limit: u32) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let mut entries = store.trail_latest(user, limit).await?;
+    entries.reverse();
+    let rows = entries.into_iter().map(|entry| {
+        let how_much = match (entry.range, entry.size) {
+            (Some(range), Some(size)) if range.n_bytes >= size => format!("{size} bytes, complete"),
+            (Some(range), Some(size)) => format!("{} of {size} bytes", range.n_bytes),
+            (_, Some(size)) => format!("{size} bytes"),
+            (_, None) => String::new(),
+        };
+        let said = [entry.path.unwrap_or_default(), entry.detail, how_much];
+        let said: Vec<String> = said.into_iter().filter(|part| !part.is_empty()).collect();
+        vec![
+            entry.at.format("%F %T UTC").to_string(),
+            entry.account,
+            entry.peer,
+            entry.action,
+            said.join(", "),
+        ]
+    });
+    print_table(&["at", "user", "from", "what", ""], rows, "no SFTP user was here yet");
+    Ok(())
+}
+
+fn password() -> anyhow::Result<()> {
+    let mut password = String::new();
+    std::io::stdin().read_line(&mut password).context("read the password from standard input")?;
+    let hash = exports::sftp::hash_password(password.trim_end_matches(['\r', '\n'])).map_err(|rule| {
+        UserError::new(format!("the password {rule}"), "give it on standard input, in one line")
+    })?;
+    println!("{hash}");
+    Ok(())
 }
 
 async fn again(desk: &Desk, series: &Series, sequence: u64, out: Option<&Path>) -> anyhow::Result<()> {
