@@ -96,6 +96,18 @@ fn every_delivered_format_can_be_read_and_says_what_it_is() {
     }
 }
 
+#[test]
+fn examples_of_the_manual_are_what_they_say() {
+    let manual = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let mut examples = manual.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let stream: exports::StreamConfig =
+        toml::from_str(&examples.next().unwrap().replace("[[exports.streams]]", "")).unwrap();
+    let config = exports::ExportConfig { streams: vec![stream], ..exports::ExportConfig::default() };
+    exports::Streams::load(&config).unwrap();
+    Format::parse("README.md", examples.next().unwrap()).unwrap();
+    assert_eq!(examples.next(), None);
+}
+
 /// Around a description of a delimited format: the first field is on line 3.
 fn parse(layout: &str, more: &str, fields: &[&str]) -> String {
     let text =

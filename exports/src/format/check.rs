@@ -6,8 +6,9 @@
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
-use super::compile::{Field, Format, Source, Style};
+use super::compile::Format;
 use super::description::{Align, Charset, Layout};
+use super::field::{Field, Source, Style};
 use super::template::{Digest, Known, Template, Token};
 
 /// Faults that are told in words; further ones are counted.

@@ -13,17 +13,19 @@ mod compile;
 mod delivered;
 mod description;
 mod digits;
+mod field;
 pub(crate) mod template;
 mod time_pattern;
 mod write;
 
 pub use check::{Checked, FAULTS_TOLD_MAX, Fault, digest_of};
-pub use compile::{DECIMALS_MAX, DescriptionError, FIELDS_MAX, Format, WIDTH_MAX};
+pub use compile::{DescriptionError, FIELDS_MAX, Format};
 pub use delivered::{DELIVERED, delivered};
 pub use description::{
     Align, Case, Charset, Compression, Condition, Description, FieldDescription, Layout, LineEnd, Overflow,
     Quoting, Unfit, Unit,
 };
+pub use field::{DECIMALS_MAX, WIDTH_MAX};
 pub use template::Digest;
 pub use write::Misfit;
 

@@ -3,9 +3,10 @@
 use chrono_tz::Tz;
 
 use super::check::digest_of;
-use super::compile::{Field, Format, Shape, Source, Style};
+use super::compile::Format;
 use super::description::{Align, Case, Charset, Compression, Layout, Overflow, Unfit, Unit};
 use super::digits::{push_number, push_scaled, scale};
+use super::field::{Field, Shape, Source, Style};
 use super::template::{Digest, Known};
 use super::time_pattern::ZoneClock;
 use crate::fact::{Row, Value};

@@ -1,0 +1,300 @@
+//! Streams, their times and numbers, corrections, and what a crash or a changed configuration leaves.
+
+use super::*;
+
+fn rendered(text: &str, rows: usize) -> Rendered {
+    let digest = |kind| digest_of(kind, text.as_bytes());
+    let (md5, sha256) = (digest(Digest::Md5), digest(Digest::Sha256));
+    Rendered { name: "system/1.cdr".to_owned(), bytes: text.into(), rows, md5, sha256 }
+}
+
+fn config(dir: &tempfile::TempDir) -> ExportConfig {
+    let (exports, archive) = (dir.path().join("exports"), dir.path().join("archive"));
+    ExportConfig { dir: exports, archive, ..ExportConfig::default() }
+}
+
+/// A format of one value, with a count.
+fn format() -> Format {
+    let text =
+        "about = \"x\"\nlayout = \"delimited\"\nheader = [\"${rows:04}\"]\nfield = [{ name = \"cause\" }]\n";
+    Format::parse("acme", text).unwrap()
+}
+
+/// A file of that format with one record.
+fn whole(record: &str) -> String {
+    format!("0001\n\"{record}\"\n")
+}
+
+#[test]
+fn file_published_before_a_crash_is_left_as_it_was_when_the_format_has_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir);
+    let (path, ..) = publish(&config, &rendered(&whole("one"), 1), &format()).unwrap();
+    let (again, n_bytes, _, sha256) = publish(&config, &rendered(&whole("second"), 1), &format()).unwrap();
+    assert_eq!((again, n_bytes), (path.clone(), whole("one").len() as u64));
+    assert_eq!(sha256, rendered(&whole("one"), 1).sha256);
+    assert_eq!(std::fs::read_to_string(path).unwrap(), whole("one"));
+}
+
+#[test]
+fn file_of_other_calls_under_the_planned_name_is_not_taken_for_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir);
+    publish(&config, &rendered(&whole("one"), 1), &format()).unwrap();
+    let refused = publish(&config, &rendered(&whole("second"), 2), &format()).unwrap_err();
+    assert!(refused.to_string().contains("other contents"), "{refused}");
+}
+
+/// A desk over a new database with `[exports]` as given.
+async fn desk(dir: &tempfile::TempDir, settings: &str) -> Desk {
+    let url = format!("sqlite://{}", dir.path().join("tollbook.db").display());
+    let store = Store::open(&url).await.unwrap();
+    let mut settings: ExportConfig = toml::from_str(settings).unwrap();
+    (settings.dir, settings.archive) = (dir.path().join("exports"), dir.path().join("archive"));
+    let directory = Arc::new(store.directory().await.unwrap());
+    let streams = Arc::new(Streams::load(&settings).unwrap());
+    Desk { store, directory, streams, config: settings }
+}
+
+/// Queues calls for a series, in a batch of its own.
+async fn queue(desk: &Desk, batch: u64, calls: &[(&str, RatedCdr)]) {
+    let effects = calls
+        .iter()
+        .map(|(owner, rated)| store::StoreEffect::Export {
+            owner: (*owner).to_owned(),
+            cdr: rated.cdr.id,
+            revision: rated.cdr.revision,
+            payload: model::wire::encode_rated(rated),
+        })
+        .collect();
+    commit(desk, batch, effects).await;
+}
+
+async fn commit(desk: &Desk, batch: u64, effects: Vec<store::StoreEffect>) {
+    let commit = store::LaneCommit {
+        partition: 0,
+        expected: batch,
+        position: batch + 1,
+        watermarks: Vec::new(),
+        changes: Vec::new(),
+        effects,
+    };
+    desk.store.commit("exports", vec![commit]).await.unwrap();
+}
+
+fn call(name: &str, start: &str) -> RatedCdr {
+    let call = model::CallUid::new(name);
+    let side = model::Party::Unknown;
+    RatedCdr {
+        cdr: model::Cdr {
+            id: model::CdrId::derive(&call, 0),
+            revision: 0,
+            call,
+            leg: 0,
+            sip_call_id: name.to_owned(),
+            node: "sw1".to_owned(),
+            tenant: model::TenantId(1),
+            payer: model::AccountId(7),
+            source: model::CdrSource {
+                party: side.clone(),
+                user: "alice".to_owned(),
+                domain: "sip.example.org".to_owned(),
+                cli: None,
+                clir: false,
+                user_out: String::new(),
+                ip: "192.0.2.7".to_owned(),
+                user_agent: String::new(),
+            },
+            destination: model::CdrDestination {
+                party: side,
+                dialed: "4930555123".to_owned(),
+                domain: "sip.example.org".to_owned(),
+                user_in: "4930555123".to_owned(),
+                number: None,
+                user_out: String::new(),
+                user_agent: String::new(),
+            },
+            call_type: model::CallType::Call,
+            status: model::CallStatus::Ok,
+            code: 200,
+            cause: model::Cause::Normal,
+            ended_by: model::Initiator::Caller,
+            init_at: start.parse().unwrap(),
+            start_at: start.parse().unwrap(),
+            duration_us: 60_000_000,
+            pdd_us: None,
+            codec: String::new(),
+            attempts: Vec::new(),
+            config_revision: 1,
+            partial: false,
+            detail: model::CdrDetail::default(),
+        },
+        charges: Vec::new(),
+    }
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn shown(desk: &Desk, written: &[Written]) -> Vec<String> {
+    written
+        .iter()
+        .map(|file| {
+            format!("{} {}", file.path.strip_prefix(&desk.config.dir).unwrap().display(), file.n_rows)
+        })
+        .collect()
+}
+
+/// What the directory holds, without its lock.
+fn listed(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.to_path_buf()];
+    while let Some(next) = dirs.pop() {
+        for entry in std::fs::read_dir(next).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.file_name().unwrap() != LOCK {
+                found.push(path.strip_prefix(dir).unwrap().display().to_string());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+const AMA: &str = r#"
+    full_names = false
+    [[streams]]
+    name = "ama"
+    format = "csv"
+    owners = ["system"]
+    every = "24h"
+    offset = "1h"
+    zone = "Europe/Vienna"
+    max_rows_per_file = 2
+    by_day = true
+    file_name = "${day:%Y%m%d}_${sequence:04}.${suffix}"
+"#;
+
+#[tokio::test]
+async fn streams_have_their_own_calls_numbers_and_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk(&dir, AMA).await;
+    let mut schedule = Schedule::default();
+    schedule.tick(&desk, at("2026-03-25T10:10:00Z")).await.unwrap();
+    let calls = [
+        // The days of Vienna, an hour ahead.
+        call("a", "2026-03-24T22:59:59Z"),
+        call("b", "2026-03-24T23:00:00Z"),
+        call("c", "2026-03-24T23:00:01Z"),
+    ];
+    for (batch, call) in (0..).zip(&calls) {
+        queue(&desk, batch, &[("system", call.clone()), ("ama/system", call.clone())]).await;
+    }
+    // Two are as many as a file of this stream holds.
+    schedule.tick(&desk, at("2026-03-25T10:10:01Z")).await.unwrap();
+    assert_eq!(listed(&desk.config.dir), ["system/20260324_0001.csv", "system/20260325_0002.csv"]);
+    schedule.tick(&desk, at("2026-03-25T10:29:59Z")).await.unwrap();
+    assert_eq!(listed(&desk.config.dir).len(), 2);
+    // Every half hour the main stream.
+    schedule.tick(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+    assert_eq!(
+        listed(&desk.config.dir)[..],
+        [
+            "system/202603/25/tollbook_007_103000_0000000001.cdr",
+            "system/20260324_0001.csv",
+            "system/20260325_0002.csv"
+        ]
+    );
+    queue(&desk, 3, &[("ama/system", call("d", "2026-03-25T12:00:00Z"))]).await;
+    schedule.tick(&desk, at("2026-03-25T23:59:59Z")).await.unwrap();
+    assert_eq!(listed(&desk.config.dir).len(), 3, "Vienna's one o'clock is at midnight UTC");
+    schedule.tick(&desk, at("2026-03-26T00:00:00Z")).await.unwrap();
+    assert!(listed(&desk.config.dir).contains(&"system/20260325_0003.csv".to_owned()));
+    // What partners delete is kept.
+    assert_eq!(listed(&desk.config.archive), listed(&desk.config.dir));
+}
+
+#[tokio::test]
+async fn file_is_given_again_from_the_archive_or_made_again_and_proved() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = desk(&dir, "").await;
+    queue(&first, 0, &[("system", call("a", "2026-03-25T10:00:00Z"))]).await;
+    let written = close_all(&first, at("2026-03-25T10:30:00Z")).await.unwrap();
+    let bytes = std::fs::read(&written[0].path).unwrap();
+    let series = Series::main(Owner::System);
+    let found = again(&first, &series, 1).await.unwrap();
+    assert!(found.is_archived && found.bytes == bytes);
+
+    // Configured anew since, archive and partner's file gone: the same bytes all the same.
+    std::fs::remove_dir_all(&first.config.archive).unwrap();
+    std::fs::remove_file(&written[0].path).unwrap();
+    let other: ExportConfig = toml::from_str("quotes = '\"'\nzone = \"America/New_York\"").unwrap();
+    first.streams = Arc::new(Streams::load(&other).unwrap());
+    let found = again(&first, &series, 1).await.unwrap();
+    assert!(!found.is_archived && found.bytes == bytes);
+    // A copy that somebody changed is not taken for it.
+    std::fs::create_dir_all(first.config.archive.join(&found.name).parent().unwrap()).unwrap();
+    std::fs::write(first.config.archive.join(&found.name), "forged").unwrap();
+    let found = again(&first, &series, 1).await.unwrap();
+    assert!(!found.is_archived && found.bytes == bytes);
+
+    let Err(refused) = again(&first, &series, 2).await else { panic!("there is no file 2") };
+    assert!(refused.to_string().contains("numbered 1 to 1"), "{refused}");
+}
+
+#[tokio::test]
+async fn corrected_call_is_taken_back_and_written_anew_where_the_format_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk(&dir, AMA).await;
+    let mut corrected = call("a", "2026-03-25T10:00:00Z");
+    for (batch, revision) in (0..).zip([0, 1]) {
+        corrected.cdr.revision = revision;
+        queue(&desk, batch, &[("system", corrected.clone()), ("ama/system", corrected.clone())]).await;
+        close_all(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+    }
+    let text = std::fs::read_to_string(desk.config.dir.join("system/20260325_0002.csv")).unwrap();
+    let types: Vec<&str> = text.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(types, ["record_type", "reversal", "replacement"]);
+    let text =
+        std::fs::read_to_string(desk.config.dir.join("system/202603/25/tollbook_007_103000_0000000002.cdr"));
+    assert!(text.unwrap().starts_with("007,0001\n"), "the reference knows one record a call");
+}
+
+#[tokio::test]
+async fn stream_taken_out_of_the_configuration_keeps_its_calls_and_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk(&dir, "").await;
+    let waits = call("a", "2026-03-25T10:00:00Z");
+    queue(&desk, 0, &[("gone/system", waits.clone()), ("system", waits)]).await;
+    let written = close_all(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+    assert_eq!(shown(&desk, &written), ["system/202603/25/tollbook_007_20260325103000_0000000001.cdr 1"]);
+    assert_eq!(desk.store.export_waiting().await.unwrap(), [("gone/system".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn owner_whose_file_cannot_be_written_does_not_keep_the_others_from_theirs() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk(&dir, "").await;
+    // Neither owner's call can be read; what counts is that the second is tried too.
+    let effects = ["carrier:7", "system"]
+        .map(|owner| store::StoreEffect::Export {
+            owner: owner.to_owned(),
+            cdr: model::CdrId::from_bytes([1; 16]),
+            revision: 0,
+            payload: vec![0xff],
+        })
+        .to_vec();
+    commit(&desk, 0, effects).await;
+    let now = DateTime::UNIX_EPOCH;
+    let failed = close_all(&desk, now).await.unwrap_err();
+    assert!(format!("{failed:#}").contains("carrier"), "{failed:#}");
+    let planned = desk.store.export_unfinished().await.unwrap();
+    let owners: Vec<&str> = planned.iter().map(|file| file.owner.as_str()).collect();
+    assert_eq!(owners, ["carrier:7", "system"], "each got as far as its own file");
+    // Tried again, no further number is taken.
+    close_all(&desk, now).await.unwrap_err();
+    assert_eq!(desk.store.export_unfinished().await.unwrap(), planned);
+}
