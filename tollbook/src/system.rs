@@ -202,6 +202,13 @@ impl System {
             web: web_listener.local_addr()?,
         };
         let streams = config.streams()?;
+        // The switch listens for streams by itself; whether it can is asked here, before anything runs.
+        if config.switch.tcp {
+            drop(bind_tcp("switch.listen", addresses.sip).await?);
+        }
+        if let Some(tls) = &config.switch.tls {
+            drop(bind_tcp("switch.tls.listen", tls.listen).await?);
+        }
         let bus = open_bus(&config)?;
         let store = open_store(&config).await?;
         let lake = Arc::new(Lake::open(config.lake.clone()).map_err(of_lake)?);

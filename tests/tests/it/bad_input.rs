@@ -1,6 +1,6 @@
 //! What an operator gets wrong is told in one line with file, place and remedy; exit code 2; nothing half written.
 
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::process::Output;
 
 use crate::rig::{Installation, tollbook, write_file};
@@ -49,9 +49,14 @@ fn kafka_is_not_pretended() {
 #[test]
 fn port_in_use_is_told_and_nothing_is_left_running() {
     let made = Installation::new();
-    let _taken = UdpSocket::bind(made.sip).unwrap();
-    let output = tollbook(&["run", "--config", made.config().to_str().unwrap()]);
-    refused(&output, &["switch.listen", &made.sip.to_string(), "choose another"]);
+    let run = || tollbook(&["run", "--config", made.config().to_str().unwrap()]);
+    {
+        let _taken = UdpSocket::bind(made.sip).unwrap();
+        refused(&run(), &["switch.listen", &made.sip.to_string(), "choose another"]);
+    }
+    // SIP is served over TCP on the same port; half a switch is none.
+    let _taken = TcpListener::bind(made.sip).unwrap();
+    refused(&run(), &["switch.listen", &made.sip.to_string(), "choose another"]);
     assert!(!made.home().join("data/bus").exists(), "the event log was made although nothing could start");
 }
 

@@ -35,6 +35,9 @@ const CONSOLE_USER: &str = "admin";
 /// What the last call may take after its start, beyond talking and patience.
 const LAST_CALL_PATIENCE: Duration = Duration::from_secs(40);
 
+/// Ports looked at for one that is free for UDP and TCP.
+const PORTS_TRIED_MAX: u32 = 100;
+
 /// A query to try.
 const QUERY: &str = "select customer_zone as zone, count(*) as calls, sum(billed_seconds) as seconds, \
     sum(customer_cost) as revenue, sum(margin) as margin from calls where customer_cost is not null group by 1 order by 4 desc limit 8";
@@ -92,9 +95,15 @@ struct Ports {
 
 impl Ports {
     fn free() -> anyhow::Result<Self> {
+        // SIP is served over UDP and TCP on one port.
         let udp = |ip: [u8; 4]| {
-            let socket = std::net::UdpSocket::bind(SocketAddr::from((ip, 0)))?;
-            socket.local_addr()
+            for _ in 0..PORTS_TRIED_MAX {
+                let address = std::net::UdpSocket::bind(SocketAddr::from((ip, 0)))?.local_addr()?;
+                if std::net::TcpListener::bind(address).is_ok() {
+                    return Ok(address);
+                }
+            }
+            Err(std::io::Error::other("no port is free for both UDP and TCP"))
         };
         let tcp = || std::net::TcpListener::bind("127.0.0.1:0")?.local_addr();
         let found = || -> std::io::Result<Self> {
