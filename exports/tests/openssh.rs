@@ -58,6 +58,17 @@ fn a_tree_a_large_file_and_the_rest_of_a_broken_off_one_arrive_whole() {
 }
 
 #[test]
+fn a_file_longer_than_every_queue_arrives_whole_and_is_taken_whole() {
+    const MANY: usize = 80_000_000;
+    let Some(server) = Server::exchange(SftpConfig::default()) else { return };
+    let bytes = large().into_iter().cycle().take(MANY).collect::<Vec<u8>>();
+    fs::write(server.root().join("huge"), &bytes).unwrap();
+    succeeds(&server.sftp("get out/huge fetched\nput fetched in/huge\n"));
+    assert!(fs::read(server.path("fetched")).unwrap() == bytes, "the fetched file differs");
+    assert!(fs::read(server.path("acme/in/huge")).unwrap() == bytes, "the put file differs");
+}
+
+#[test]
 fn a_directory_longer_than_one_answer_is_listed_whole() {
     let Some(server) = Server::start(false) else { return };
     for number in 0..350 {

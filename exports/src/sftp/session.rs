@@ -10,16 +10,17 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use russh::Channel;
+use bytes::{Bytes, BytesMut};
 use russh::server::Msg;
+use russh::{Channel, ChannelMsg};
 use russh_sftp::extensions::LIMITS;
 use russh_sftp::protocol::{
     Attrs, ExtendedReply, File as Entry, FileAttributes, Handle, Name, OpenFlags, Packet, Status, StatusCode,
     Version,
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::{debug, info, warn};
 
@@ -41,6 +42,9 @@ const ENTRIES_PER_ANSWER: usize = 100;
 const ANSWERS_WAITING_MAX: usize = 4;
 /// A client that takes nothing of an answer for so long has gone or wants to hold our memory.
 const STALL_MAX: Duration = Duration::from_secs(120);
+/// Bytes of requests waiting in one session: what clients have on their way at most when they put a file, 64 packets, and
+/// as much again.
+const REQUEST_BYTES_WAITING_MAX: usize = 32 * 1024 * 1024;
 /// Packets that cannot be read before the session ends.
 const MALFORMED_MAX: u32 = 20;
 
@@ -98,11 +102,27 @@ impl SftpSession {
     /// Serves the channel to its end.
     pub(super) async fn run(mut self, channel: Channel<Msg>) {
         let (mut from_client, to_client) = channel.split();
-        let reader = from_client.make_reader();
-        tokio::pin!(reader);
-        let (answers, mut waiting) = mpsc::channel::<Vec<u8>>(ANSWERS_WAITING_MAX);
+        let (pieces, inbox) = Inbox::new();
         let peer = self.peer;
-        let answering = self.answer_all(reader, answers);
+        // Takes whatever comes, always: the connection stands still while one of its channels is not read, and with it the
+        // client's word that it can take more.
+        let receiving = async move {
+            while let Some(message) = from_client.wait().await {
+                if let ChannelMsg::Data { data } = message {
+                    if !pieces.put(data) {
+                        warn!(%peer, bytes = REQUEST_BYTES_WAITING_MAX, "sftp client asks faster than it takes answers");
+                        break;
+                    }
+                } else if matches!(message, ChannelMsg::Eof | ChannelMsg::Close) {
+                    break;
+                }
+            }
+            // What is in the inbox is still answered.
+            drop(pieces);
+            std::future::pending::<()>().await;
+        };
+        let (answers, mut waiting) = mpsc::channel::<Vec<u8>>(ANSWERS_WAITING_MAX);
+        let answering = self.answer_all(inbox, answers);
         let sending = async move {
             while let Some(answer) = waiting.recv().await {
                 match tokio::time::timeout(STALL_MAX, to_client.data_bytes(answer)).await {
@@ -120,25 +140,35 @@ impl SftpSession {
             // Whoever is gone cannot be told.
             let _ = to_client.close().await;
         };
-        // When nobody takes the answers the first ends too, at its next one.
-        tokio::join!(answering, sending);
+        let serving = async { tokio::join!(answering, sending) };
+        tokio::select! {
+            _ = serving => {}
+            () = receiving => {}
+        }
         self.close_all().await;
     }
 
-    async fn answer_all(&mut self, mut reader: impl AsyncRead + Unpin, answers: mpsc::Sender<Vec<u8>>) {
+    async fn answer_all(&mut self, mut inbox: Inbox, answers: mpsc::Sender<Vec<u8>>) {
         let mut n_malformed = 0;
-        while let Ok(length) = reader.read_u32().await {
+        loop {
+            let length = tokio::select! {
+                length = inbox.take(4) => length,
+                // Nobody takes the answers any more.
+                () = answers.closed() => return,
+            };
+            let Some(length) =
+                length.and_then(|length| length.as_ref().try_into().ok()).map(u32::from_be_bytes)
+            else {
+                return;
+            };
             if !(1..=PACKET_BYTES_MAX).contains(&length) {
                 warn!(peer = %self.peer, user = %self.user.name, length, "sftp packet of a forbidden length");
                 return;
             }
-            let mut packet = vec![0; usize::try_from(length).unwrap_or(0)];
-            if reader.read_exact(&mut packet).await.is_err() {
-                return;
-            }
+            let Some(mut packet) = inbox.take(usize::try_from(length).unwrap_or(0)).await else { return };
             // Kept, for what cannot be read is answered too.
             let id = packet.get(1..5).and_then(|id| id.try_into().ok()).map_or(0, u32::from_be_bytes);
-            let answer = match Packet::try_from(&mut bytes::Bytes::from(packet)) {
+            let answer = match Packet::try_from(&mut packet) {
                 Ok(Packet::Read(read)) => self.read(id, &read.handle, read.offset, read.len).await,
                 Ok(request) => self.answer(id, request).await.and_then(encoded),
                 Err(error) => {
@@ -456,6 +486,47 @@ impl Drop for SftpSession {
     }
 }
 
+/// What has come from the client and is not answered yet.
+struct Inbox {
+    pieces: mpsc::UnboundedReceiver<Bytes>,
+    n_waiting: Arc<AtomicUsize>,
+    begun: BytesMut,
+}
+
+/// Where pieces come in.
+struct Intake {
+    pieces: mpsc::UnboundedSender<Bytes>,
+    n_waiting: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    fn new() -> (Intake, Self) {
+        let (sender, pieces) = mpsc::unbounded_channel();
+        let n_waiting = Arc::new(AtomicUsize::new(0));
+        let putting = Intake { pieces: sender, n_waiting: Arc::clone(&n_waiting) };
+        (putting, Self { pieces, n_waiting, begun: BytesMut::new() })
+    }
+
+    /// The next `n_bytes`; `None` when the client has ended before.
+    async fn take(&mut self, n_bytes: usize) -> Option<Bytes> {
+        while self.begun.len() < n_bytes {
+            let piece = self.pieces.recv().await?;
+            self.n_waiting.fetch_sub(piece.len(), Ordering::Relaxed);
+            self.begun.extend_from_slice(&piece);
+        }
+        Some(self.begun.split_to(n_bytes).freeze())
+    }
+}
+
+impl Intake {
+    /// Whether there was room.
+    fn put(&self, piece: Bytes) -> bool {
+        let n_bytes = piece.len();
+        let n_waiting = self.n_waiting.fetch_add(n_bytes, Ordering::Relaxed) + n_bytes;
+        n_waiting <= REQUEST_BYTES_WAITING_MAX && self.pieces.send(piece).is_ok()
+    }
+}
+
 /// Type and rights as they are for this user; owner, group and mode of the machine are not told.
 fn attributes(metadata: &Metadata, rights: Rights) -> FileAttributes {
     let write = if rights.put || rights.delete || rights.rename { 0o200 } else { 0 };
@@ -488,7 +559,7 @@ fn done(id: u32) -> Packet {
 }
 
 fn encoded(packet: Packet) -> Result<Vec<u8>, StatusCode> {
-    bytes::Bytes::try_from(packet).map(Vec::from).map_err(|_| StatusCode::Failure)
+    Bytes::try_from(packet).map(Vec::from).map_err(|_| StatusCode::Failure)
 }
 
 /// Before the bytes of an answer to a read: length, type (103, draft-ietf-secsh-filexfer-02, 7), id, length of the data.
