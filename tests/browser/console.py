@@ -8,10 +8,12 @@ import tempfile
 import time
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 PATIENCE_SECONDS = 60
@@ -34,7 +36,17 @@ def browser(width, profile):
 
 
 def until(driver, what, is_so):
-    WebDriverWait(driver, PATIENCE_SECONDS, poll_frequency=0.1).until(lambda _: is_so(), what)
+    """A look at a page that gives way to the next one in that moment counts as "not yet"."""
+    wait = WebDriverWait(driver, PATIENCE_SECONDS, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException])
+    wait.until(lambda _: is_so(), what)
+
+
+def leads_on(driver, act):
+    """Does what leads to another page and waits for that page: elements looked for afterwards are its own."""
+    here = driver.find_element(By.TAG_NAME, "html")
+    act()
+    WebDriverWait(driver, PATIENCE_SECONDS, poll_frequency=0.1).until(staleness_of(here), "the next page")
+    until(driver, "the page is whole", lambda: driver.execute_script("return document.readyState") == "complete")
 
 
 def text(driver):
@@ -65,14 +77,15 @@ def sign_in(driver, url, user, password):
     driver.get(url + "/calls")
     assert driver.current_url.endswith("/sign-in"), driver.current_url
     driver.find_element(By.NAME, "name").send_keys(user)
-    driver.find_element(By.NAME, "password").send_keys(password, Keys.ENTER)
+    password_field = driver.find_element(By.NAME, "password")
+    leads_on(driver, lambda: password_field.send_keys(password, Keys.ENTER))
     until(driver, "signed in", lambda: driver.current_url == url + "/")
 
 
 def find(driver, what):
     """By the keyboard alone."""
     driver.find_element(By.TAG_NAME, "body").send_keys("/")
-    driver.switch_to.active_element.send_keys(what, Keys.ENTER)
+    leads_on(driver, lambda: driver.switch_to.active_element.send_keys(what, Keys.ENTER))
 
 
 def tour(driver, url, account):
@@ -83,7 +96,7 @@ def tour(driver, url, account):
 
     go(driver, url, "/calls", account)
     Select(driver.find_element(By.NAME, "status")).select_by_visible_text("ok")
-    driver.find_element(By.CSS_SELECTOR, ".filters button").click()
+    leads_on(driver, driver.find_element(By.CSS_SELECTOR, ".filters button").click)
     until(driver, "answered calls are listed", lambda: "status=ok" in driver.current_url)
     rows = driver.find_elements(By.CSS_SELECTOR, "tbody tr")
     assert rows and all(" ok" in row.text for row in rows), [row.text for row in rows]
@@ -98,8 +111,9 @@ def tour(driver, url, account):
     go(driver, url, f"/accounts/{account}", "Balance", "Subscribers", "Calls at once")
     go(driver, url, "/accounts?q=no-such-thing", "No account is like this")
     go(driver, url, "/tariffs", "in force")
-    driver.find_element(By.CSS_SELECTOR, "tbody a").click()
-    driver.find_element(By.CSS_SELECTOR, ".filters [name=q]").send_keys("4930", Keys.ENTER)
+    leads_on(driver, driver.find_element(By.CSS_SELECTOR, "tbody a").click)
+    fees = driver.find_element(By.CSS_SELECTOR, ".filters [name=q]")
+    leads_on(driver, lambda: fees.send_keys("4930", Keys.ENTER))
     until(driver, "fees of a number", lambda: "q=4930" in driver.current_url)
     prefixes = [row.find_element(By.TAG_NAME, "td").text for row in driver.find_elements(By.CSS_SELECTOR, "tbody tr")]
     assert prefixes and all("4930".startswith(prefix) or prefix.startswith("4930") for prefix in prefixes), prefixes
@@ -108,23 +122,24 @@ def tour(driver, url, account):
     go(driver, url, "/fraud", "Locks in force")
     driver.find_element(By.NAME, "account").send_keys(account)
     driver.find_element(By.NAME, "reason").send_keys("seen by the console's test")
-    driver.find_element(By.CSS_SELECTOR, ".filters button").click()
+    leads_on(driver, driver.find_element(By.CSS_SELECTOR, ".filters button").click)
     until(driver, "it is locked", lambda: f"{account} is locked (outgoing)" in text(driver))
     calm(driver, "a lock set")
     row = next(row for row in driver.find_elements(By.CSS_SELECTOR, "tbody tr") if row.text.startswith(account))
     assert "seen by the console's test" in row.text, row.text
-    row.find_element(By.NAME, "reason").send_keys("the test is over", Keys.ENTER)
+    reason = row.find_element(By.NAME, "reason")
+    leads_on(driver, lambda: reason.send_keys("the test is over", Keys.ENTER))
     until(driver, "it is unlocked", lambda: f"{account} is unlocked" in text(driver))
 
     go(driver, url, "/invoices", "Total")
-    driver.find_element(By.CSS_SELECTOR, "tbody a").click()
+    leads_on(driver, driver.find_element(By.CSS_SELECTOR, "tbody a").click)
     until(driver, "an invoice", lambda: "Open the PDF by itself" in text(driver))
     assert driver.find_elements(By.CSS_SELECTOR, "iframe.pdf")
     go(driver, url, "/files", "CDR files", "system")
     go(driver, url, "/sql", "Revenue and margin by zone")
     box = driver.find_element(By.TAG_NAME, "textarea")
     box.clear()
-    box.send_keys("select count(*) as n from calls", Keys.CONTROL + Keys.ENTER)
+    leads_on(driver, lambda: box.send_keys("select count(*) as n from calls", Keys.CONTROL + Keys.ENTER))
     until(driver, "an answer", lambda: "1 rows" in text(driver))
     calm(driver, "an answer")
     go(driver, url, "/sql?q=select+nothing+from+calls", "nothing")
