@@ -8,12 +8,11 @@ import tempfile
 import time
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 PATIENCE_SECONDS = 60
@@ -37,16 +36,15 @@ def browser(width, profile):
 
 def until(driver, what, is_so):
     """A look at a page that gives way to the next one in that moment counts as "not yet"."""
-    wait = WebDriverWait(driver, PATIENCE_SECONDS, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException])
+    wait = WebDriverWait(driver, PATIENCE_SECONDS, poll_frequency=0.1, ignored_exceptions=[WebDriverException])
     wait.until(lambda _: is_so(), what)
 
 
 def leads_on(driver, act):
     """Does what leads to another page and waits for that page: elements looked for afterwards are its own."""
-    here = driver.find_element(By.TAG_NAME, "html")
+    driver.execute_script("window.isLeft = true")
     act()
-    WebDriverWait(driver, PATIENCE_SECONDS, poll_frequency=0.1).until(staleness_of(here), "the next page")
-    until(driver, "the page is whole", lambda: driver.execute_script("return document.readyState") == "complete")
+    until(driver, "the next page", lambda: driver.execute_script("return !window.isLeft && document.readyState == 'complete'"))
 
 
 def text(driver):
