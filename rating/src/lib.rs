@@ -4,8 +4,9 @@
 //! postings that follow. Storing, sending and rounding to an invoice's cent are left to others.
 //!
 //! [`Tariff::compile`] turns a version into what is looked up at the speed of calls, [`price()`] prices one call for one
-//! party, [`RatingStage`] decides who pays and posts it, and [`workbench`] reads tariffs and calls from files.
+//! party, [`balance`] keeps what an account may use, [`RatingStage`] decides who pays and posts it, and [`workbench`] reads tariffs and calls from files.
 
+pub mod balance;
 mod error;
 mod explain;
 mod fee_diff;

@@ -1,0 +1,136 @@
+//! Profile packages: how the balance of an account is renewed, carried over, topped up and guarded
+//! (billing-reference 5.6 to 5.9).
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::cause::named_enum;
+use crate::{LockLevel, ProfileId};
+
+named_enum! {
+    /// Units of a balance interval.
+    BalanceUnit {
+        /// Sixty seconds of the clock on the wall.
+        Minute = "minute",
+        /// Sixty minutes.
+        Hour = "hour",
+        /// From midnight to midnight.
+        Day = "day",
+        /// Seven days.
+        Week = "week",
+        /// To the same day of the next month, or its last.
+        Month = "month",
+    }
+}
+
+/// A length by the calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BalanceLength {
+    /// Of these.
+    pub unit: BalanceUnit,
+    /// So many; at least 1.
+    pub count: u32,
+}
+
+impl BalanceLength {
+    /// One month.
+    pub const MONTH: BalanceLength = BalanceLength { unit: BalanceUnit::Month, count: 1 };
+}
+
+named_enum! {
+    /// Where balance intervals begin.
+    StartMode {
+        /// On the day the contract was made, at midnight in the tenant's zone.
+        Create = "create",
+        /// The same in the account's zone.
+        CreateTz = "create_tz",
+        /// On the first of the month in which the contract was made, at midnight in the tenant's zone.
+        First = "1st",
+        /// The same in the account's zone.
+        FirstTz = "1st_tz",
+        /// With each top-up, which ends the one before.
+        TopUp = "topup",
+        /// With each top-up, and then on and on in equal lengths until the next.
+        TopUpInterval = "topup_interval",
+    }
+}
+
+named_enum! {
+    /// What becomes of own money at the end of an interval.
+    CarryOver {
+        /// It stays.
+        CarryOver = "carry_over",
+        /// It stays if there was a top-up in the last part of the interval.
+        Timely = "carry_over_timely",
+        /// It expires.
+        Discard = "discard",
+    }
+}
+
+/// What a threshold sets off when the cash falls from at or above it to below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Underrun<T> {
+    /// In the account's currency.
+    pub below: Decimal,
+    /// What follows.
+    pub then: T,
+}
+
+/// Rules of a contract's balance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    /// Letters, digits, dash; unique within the tenant.
+    pub handle: String,
+    /// Length of an interval.
+    pub interval: BalanceLength,
+    /// Where intervals begin.
+    pub start: StartMode,
+    /// What becomes of own money.
+    pub carry_over: CarryOver,
+    /// With [`CarryOver::Timely`]: a top-up counts that comes within this before the end of the interval.
+    pub timely: Option<BalanceLength>,
+    /// Own money expires so many interval units after the end of the last interval with a top-up.
+    pub discard_without_topup: Option<u32>,
+    /// Own money to begin with, in the account's currency.
+    pub initial_balance: Decimal,
+    /// Taken from each top-up.
+    pub service_charge: Decimal,
+    /// Free seconds of an interval, in place of the profile's.
+    pub free_seconds: Option<u64>,
+    /// Free cash of an interval, in place of the profile's.
+    pub free_cash: Option<Decimal>,
+    /// Profile of new contracts.
+    pub initial_profile: Option<ProfileId>,
+    /// Profile from an underrun on.
+    pub underrun_profile: Option<Underrun<ProfileId>>,
+    /// Lock that an underrun sets; [`LockLevel::None`] lifts one.
+    pub underrun_lock: Option<Underrun<LockLevel>>,
+    /// Profile from a top-up on.
+    pub topup_profile: Option<ProfileId>,
+    /// Lock that a top-up sets; [`LockLevel::None`] lifts one.
+    pub topup_lock: Option<LockLevel>,
+}
+
+impl Default for Package {
+    /// As the reference treats an account without a package.
+    fn default() -> Self {
+        Self {
+            handle: String::new(),
+            interval: BalanceLength::MONTH,
+            start: StartMode::FirstTz,
+            carry_over: CarryOver::CarryOver,
+            timely: None,
+            discard_without_topup: None,
+            initial_balance: Decimal::ZERO,
+            service_charge: Decimal::ZERO,
+            free_seconds: None,
+            free_cash: None,
+            initial_profile: None,
+            underrun_profile: None,
+            underrun_lock: None,
+            topup_profile: None,
+            topup_lock: None,
+        }
+    }
+}
