@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -55,11 +56,16 @@ pub struct ExportConfig {
     pub write_empty: bool,
     /// Leave out calls that nobody answered. Default: `false`.
     pub answered_only: bool,
+    /// What becomes of a call that is priced again after it was written, where the format has no word for that.
+    /// Default: `"report"`.
+    pub corrections: Corrections,
+    /// Mail addresses that get each report of corrections, with the file. Default: none.
+    pub corrections_to: Vec<String>,
     /// Further streams of files beside these, each with its own format, schedule and sequences. Default: none.
     pub streams: Vec<StreamConfig>,
 }
 
-/// One export stream: a section `[[exports.streams]]`. It has the calls that are rated once it is there.
+/// One export stream: a section `[[exports.streams]]`. It reads the rated calls by itself, at its own pace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamConfig {
@@ -90,6 +96,12 @@ pub struct StreamConfig {
     /// As in `[exports]`. Default: `false`.
     #[serde(default)]
     pub answered_only: bool,
+    /// With which calls a stream begins that is new to an installation. Default: `"now"`.
+    #[serde(default)]
+    pub start: Start,
+    /// As in `[exports]`. Default: `"report"`.
+    #[serde(default)]
+    pub corrections: Corrections,
     /// A row of files for each direction, as the owner sees it. Calls between two customers of one owner are in
     /// neither; the operator's calls are all in some. Default: `false`.
     #[serde(default)]
@@ -113,6 +125,56 @@ const fn every_default() -> Duration {
 
 const fn max_rows_default() -> u32 {
     5000
+}
+
+/// With which calls a new stream begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Start {
+    /// `"now"`: those that are rated from its first start on.
+    #[default]
+    Now,
+    /// `"oldest"`: the oldest that the event log still has.
+    Oldest,
+    /// A time such as `"2026-11-01T00:00:00Z"`: those that ended then or later, as far back as the event log goes.
+    At(DateTime<Utc>),
+}
+
+impl TryFrom<String> for Start {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "now" => Ok(Start::Now),
+            "oldest" => Ok(Start::Oldest),
+            time => time.parse().map(Start::At).map_err(|_| {
+                format!("start = {text:?} cannot be: use \"now\", \"oldest\" or a time such as \"2026-11-01T00:00:00Z\"")
+            }),
+        }
+    }
+}
+
+impl From<Start> for String {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::Now => "now".to_owned(),
+            Start::Oldest => "oldest".to_owned(),
+            Start::At(at) => at.to_rfc3339(),
+        }
+    }
+}
+
+/// What becomes of a call that is priced again after it was written, where the format has no word for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Corrections {
+    /// Its old and its new record go into a report beside the files, `corrections/` in the owner's directory, with numbers of
+    /// its own.
+    #[default]
+    Report,
+    /// Its new record is in a later file like any other, as the reference does when a call is exported again. Its reader
+    /// has to replace what has the same id.
+    Repeat,
 }
 
 /// How a CDR is named in the first column of a file.
@@ -147,6 +209,8 @@ impl Default for ExportConfig {
             offset: Duration::ZERO,
             write_empty: true,
             answered_only: false,
+            corrections: Corrections::Report,
+            corrections_to: Vec::new(),
             streams: Vec::new(),
         }
     }
@@ -223,6 +287,21 @@ mod tests {
         let config: ExportConfig = toml::from_str("").unwrap();
         assert_eq!(config, ExportConfig::default());
         config.check().unwrap();
+    }
+
+    #[test]
+    fn a_stream_begins_now_with_the_oldest_or_at_a_time() {
+        let stream = |start: &str| {
+            let text = format!("name = \"x\"\nformat = \"csv\"\nowners = [\"system\"]\n{start}");
+            toml::from_str::<StreamConfig>(&text).map(|stream| stream.start)
+        };
+        assert_eq!(stream("").unwrap(), Start::Now);
+        assert_eq!(stream("start = \"oldest\"").unwrap(), Start::Oldest);
+        assert_eq!(
+            stream("start = \"2026-11-01T01:00:00+01:00\"").unwrap(),
+            Start::At("2026-11-01T00:00:00Z".parse().unwrap())
+        );
+        assert!(stream("start = \"yesterday\"").unwrap_err().to_string().contains("use \"now\""));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use model::{AccountId, Charge, Direction, Party, Provider, RatedCdr, TrunkId};
 use rust_decimal::Decimal;
 
 use crate::Owner;
+use crate::event_fact::EventFact;
 
 /// A side of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +107,8 @@ pub(crate) enum Fact {
     Duration,
     Pdd,
     Charge(Provider, Direction, OfCharge),
+    /// Of formats for events.
+    Event(EventFact),
 }
 
 /// Every fact but those of charges, by the name that descriptions use.
@@ -217,6 +220,14 @@ pub(crate) enum Value<'a> {
     Amount(Decimal),
 }
 
+/// What a record can be written from.
+pub(crate) trait Facts<'a> {
+    fn value(&self, fact: Fact) -> Value<'a>;
+
+    /// When it began: decides the day of a file, and its first and last.
+    fn at(&self) -> DateTime<Utc>;
+}
+
 /// What a record is to its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordType {
@@ -245,10 +256,28 @@ pub(crate) struct Row<'a> {
     pub(crate) rated: &'a RatedCdr,
     pub(crate) viewer: Owner,
     pub(crate) record_type: RecordType,
+    /// The charges that the owner may see, by [`charge_idx`]: a record asks for each of them many times.
+    charges: [Option<&'a Charge>; 6],
 }
 
-impl<'a> Row<'a> {
-    pub(crate) fn value(&self, fact: Fact) -> Value<'a> {
+const fn charge_idx(provider: Provider, direction: Direction) -> usize {
+    let level = match provider {
+        Provider::Carrier => 0,
+        Provider::Reseller => 1,
+        Provider::Customer => 2,
+    };
+    match direction {
+        Direction::Out => level,
+        Direction::In => level + 3,
+    }
+}
+
+impl<'a> Facts<'a> for Row<'a> {
+    fn at(&self) -> DateTime<Utc> {
+        self.rated.cdr.start_at
+    }
+
+    fn value(&self, fact: Fact) -> Value<'a> {
         let cdr = &self.rated.cdr;
         match fact {
             Fact::RecordId => Value::Number(record_number(cdr.id.as_bytes())),
@@ -302,11 +331,25 @@ impl<'a> Row<'a> {
             Fact::StartTime => Value::Time(cdr.start_at),
             Fact::Duration => Value::Micros(cdr.duration_us),
             Fact::Pdd => cdr.pdd_us.map_or(Value::Absent, Value::Micros),
-            Fact::Charge(provider, direction, of) => match self.charge(provider, direction) {
+            Fact::Charge(provider, direction, of) => match self.charges[charge_idx(provider, direction)] {
                 Some(charge) => self.of_charge(charge, of),
                 None => Value::Absent,
             },
+            // A format is of calls or of events; its facts were looked up accordingly.
+            Fact::Event(_) => Value::Absent,
         }
+    }
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn new(rated: &'a RatedCdr, viewer: Owner, record_type: RecordType) -> Self {
+        let mut charges = [None; 6];
+        for charge in rated.charges.iter().rev() {
+            if is_shown(charge, viewer) {
+                charges[charge_idx(charge.provider, charge.direction)] = Some(charge);
+            }
+        }
+        Self { rated, viewer, record_type, charges }
     }
 
     fn of_charge(&self, charge: &'a Charge, of: OfCharge) -> Value<'a> {
@@ -391,17 +434,15 @@ impl<'a> Row<'a> {
             Party::Unknown => Value::Absent,
         }
     }
+}
 
-    /// A carrier is never shown what another one is owed for the same call, and a reseller neither what a carrier
-    /// is owed nor what another reseller pays us (billing-reference 7.4).
-    fn charge(&self, provider: Provider, direction: Direction) -> Option<&'a Charge> {
-        let charge = self.rated.charge(provider, direction)?;
-        let is_shown = match (self.viewer, provider) {
-            (Owner::System, _) | (Owner::Reseller(_), Provider::Customer) => true,
-            (Owner::Reseller(_), Provider::Carrier) => false,
-            (Owner::Reseller(id), Provider::Reseller) | (Owner::Carrier(id), _) => charge.account == id,
-        };
-        is_shown.then_some(charge)
+/// A carrier is never shown what another one is owed for the same call, and a reseller neither what a carrier
+/// is owed nor what another reseller pays us (billing-reference 7.4).
+fn is_shown(charge: &Charge, viewer: Owner) -> bool {
+    match (viewer, charge.provider) {
+        (Owner::System, _) | (Owner::Reseller(_), Provider::Customer) => true,
+        (Owner::Reseller(_), Provider::Carrier) => false,
+        (Owner::Reseller(id), Provider::Reseller) | (Owner::Carrier(id), _) => charge.account == id,
     }
 }
 
@@ -458,15 +499,15 @@ fn record_number(id: &[u8; 16]) -> i64 {
     i64::try_from(u64::from_be_bytes(head) >> 1).unwrap_or(i64::MAX)
 }
 
-fn text(text: &str) -> Value<'_> {
+pub(crate) fn text(text: &str) -> Value<'_> {
     if text.is_empty() { Value::Absent } else { Value::Text(text) }
 }
 
-fn count(number: u64) -> Value<'static> {
+pub(crate) fn count(number: u64) -> Value<'static> {
     Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-fn known(account: AccountId) -> Value<'static> {
+pub(crate) fn known(account: AccountId) -> Value<'static> {
     if account == AccountId::NOBODY { Value::Absent } else { Value::Number(account.0) }
 }
 

@@ -11,9 +11,11 @@
 
 mod config;
 mod error;
+mod event_fact;
 mod fact;
 mod files;
 mod format;
+mod md5_lanes;
 mod owner;
 mod render;
 mod series;
@@ -22,17 +24,19 @@ mod stage;
 mod stream;
 mod verify;
 
-pub use config::{ExportConfig, RecordId, StreamConfig};
+pub use config::{Corrections, ExportConfig, RecordId, Start, StreamConfig};
 pub use error::{ExportsError, VerifyError};
 pub use fact::{RecordType, Way};
 pub use files::publish;
 pub use format::{
     Align, Case, Charset, Checked, Compression, Condition, DECIMALS_MAX, DELIVERED, Description,
     DescriptionError, Digest, FAULTS_TOLD_MAX, FIELDS_MAX, Fault, FieldDescription, Format, Layout, LineEnd,
-    Misfit, Overflow, Quoting, Unfit, Unit, WIDTH_MAX, delivered, digest_of,
+    Misfit, Overflow, Quoting, Subject, Unfit, Unit, WIDTH_MAX, delivered, digest_of,
 };
 pub use owner::{Owner, UnknownOwner, owner_dir};
-pub use render::{Entry, FileSpec, Rendered, Shown, UNPACKED_BYTES_MAX, render, unpacked};
+pub use render::{
+    Contents, Entry, Event, FileSpec, Rendered, Shown, UNPACKED_BYTES_MAX, render, render_all, unpacked,
+};
 pub use series::Series;
 pub use stage::ExportStage;
 pub use stream::{STREAMS_MAX, Stream, Streams, load_format, owner_name};

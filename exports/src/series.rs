@@ -6,11 +6,17 @@ use std::str::FromStr;
 use crate::fact::Way;
 use crate::{Owner, UnknownOwner};
 
+/// The name of the main stream where one is needed, such as in a file name.
+pub(crate) const MAIN: &str = "main";
+
+/// What the name of a stream's corrections ends with.
+pub(crate) const CORRECTIONS: &str = ".corrections";
+
 /// Whose files, of which stream. As text, in [`model::Effect::Export`] and as the key of a sequence:
 /// `carrier:9` of the main stream, `ama/carrier:9` and `ama/carrier:9/out` of a stream called `ama`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series {
-    /// Name of the stream; empty for the main one.
+    /// Name of the stream; empty for the main one. That of a stream's corrections ends with `.corrections`.
     pub stream: String,
     /// Whose.
     pub owner: Owner,
@@ -22,6 +28,20 @@ impl Series {
     /// The main stream's files of `owner`.
     pub fn main(owner: Owner) -> Self {
         Self { stream: String::new(), owner, way: None }
+    }
+
+    /// The reports of what was corrected after it went out in files of this series.
+    #[must_use]
+    pub fn corrections(&self) -> Self {
+        let stream = if self.stream.is_empty() { MAIN } else { &self.stream };
+        Self { stream: format!("{stream}{CORRECTIONS}"), ..self.clone() }
+    }
+
+    /// The series whose corrections this one has; `None` if it has calls of its own.
+    pub fn corrected(&self) -> Option<Self> {
+        let stream = self.stream.strip_suffix(CORRECTIONS)?;
+        let stream = if stream == MAIN { "" } else { stream };
+        Some(Self { stream: stream.to_owned(), ..self.clone() })
     }
 }
 
@@ -72,6 +92,14 @@ mod tests {
                 let series = Series { stream: "ama".to_owned(), owner, way };
                 assert_eq!(series.to_string().parse(), Ok(series));
             }
+        }
+        let ama = Series { stream: "ama".to_owned(), owner: Owner::System, way: Some(Way::In) };
+        for (series, text) in
+            [(Series::main(Owner::System), "main.corrections/system"), (ama, "ama.corrections/system/in")]
+        {
+            assert_eq!(series.corrections().to_string(), text);
+            assert_eq!(series.corrections().corrected(), Some(series.clone()));
+            assert_eq!(series.corrected(), None);
         }
         for wrong in ["", "/system", "ama/", "ama/system/up", "ama/system/out/1", "customer:7"] {
             wrong.parse::<Series>().unwrap_err();

@@ -14,22 +14,23 @@ use model::{
 
 use crate::fact::{RecordType, Row, direction_of};
 use crate::render::try_write;
-use crate::{Owner, Series, Stream, Streams, Way};
+use crate::{Owner, Series, Stream, Way};
 
 /// The code of a call that a format cannot hold; explained in `docs/errors.md`.
 const MISFIT: &str = "EXP021";
 
-/// The stage behind the topic [`model::Topic::Rated`] that fills the queues of CDR files. It keeps no state.
+/// The stage behind the topic [`model::Topic::Rated`] that fills the queues of one stream. It keeps no state. Each stream
+/// has its own, with its own position, so that one in trouble holds up no other.
 #[derive(Debug, Clone)]
 pub struct ExportStage {
-    streams: Arc<Streams>,
+    stream: Arc<Stream>,
     directory: Arc<Directory>,
 }
 
 impl ExportStage {
     /// One lane's stage. Streams that name single accounts find them once a directory is set.
-    pub fn new(streams: Arc<Streams>) -> Self {
-        Self { streams, directory: Arc::new(Directory::default()) }
+    pub fn new(stream: Arc<Stream>) -> Self {
+        Self { stream, directory: Arc::new(Directory::default()) }
     }
 
     /// What names in streams mean from now on.
@@ -38,7 +39,7 @@ impl ExportStage {
     }
 
     fn queue(&self, rated: &RatedCdr, stream: &Stream, owner: Owner, effects: &mut Effects) {
-        let row = Row { rated, viewer: owner, record_type: RecordType::Original };
+        let row = Row::new(rated, owner, RecordType::Original);
         if !stream.has(owner, &self.directory) || !stream.wants(&row) {
             return;
         }
@@ -74,11 +75,8 @@ impl Stage for ExportStage {
                 if rated.cdr.is_in_progress() {
                     return;
                 }
-                let owners = owners(rated);
-                for stream in self.streams.iter() {
-                    for owner in &owners {
-                        self.queue(rated, stream, *owner, effects);
-                    }
+                for owner in owners(rated) {
+                    self.queue(rated, &self.stream, owner, effects);
                 }
             }
             Body::Tick(_)

@@ -11,22 +11,25 @@ use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use model::{Directory, Tenant, TenantId};
 
-use crate::config::{RecordId, StreamConfig};
+use crate::config::{Corrections, RecordId, Start, StreamConfig};
 use crate::fact::Row;
 use crate::format::template::{Known, Place, Template, Token};
 use crate::format::{DELIVERED, Format, ZoneClock, delivered};
+use crate::series::{CORRECTIONS, MAIN};
 use crate::{ExportConfig, ExportsError, Owner, Series, Way, owner_dir};
 
 /// Streams at most: each queues every call once more.
 pub const STREAMS_MAX: usize = 32;
 
-/// The name of the main stream where one is needed, such as in a file name.
-const MAIN: &str = "main";
+/// The stage of the main stream; those of the others have its name and theirs.
+const MAIN_STAGE: &str = "exports";
 
 /// All streams of an installation: the main one and those of `[[exports.streams]]`.
 #[derive(Debug, Clone)]
 pub struct Streams {
     all: Vec<Stream>,
+    /// Of those whose formats have no word for a correction.
+    corrections: Vec<Stream>,
 }
 
 /// One stream.
@@ -80,7 +83,8 @@ impl Streams {
             }
             all.push(ready);
         }
-        Ok(Self { all })
+        let corrections = all.iter().map(Stream::corrections).collect::<Result<_, _>>()?;
+        Ok(Self { all, corrections })
     }
 
     /// The main stream, then the others in the order of the configuration.
@@ -88,9 +92,9 @@ impl Streams {
         self.all.iter()
     }
 
-    /// The stream of that name; the main one has none.
+    /// The stream of that name; the main one has none. Reports of corrections are streams too.
     pub fn named(&self, name: &str) -> Option<&Stream> {
-        self.all.iter().find(|stream| stream.config.name == name)
+        self.all.iter().chain(&self.corrections).find(|stream| stream.config.name == name)
     }
 }
 
@@ -158,6 +162,40 @@ impl Stream {
         Ok(Self { prefix: prefix.to_owned(), file_name, formats, owners, config })
     }
 
+    /// The reports of what is corrected after it went out in files of this stream.
+    fn corrections(&self) -> Result<Self, ExportsError> {
+        let way = if self.config.by_direction { "${way}_" } else { "" };
+        let config = StreamConfig {
+            name: format!("{}{CORRECTIONS}", self.config.shown_name()),
+            format: "corrections".to_owned(),
+            file_name: format!(
+                "corrections/${{prefix}}_{}_corrections_${{created:%Y%m%d%H%M%S}}_{way}${{sequence:06}}.${{suffix}}",
+                self.config.shown_name()
+            ),
+            write_empty: false,
+            by_day: false,
+            ..self.config.clone()
+        };
+        let format = load_format(&config.format)?;
+        Self::with_formats(config, &self.prefix, [format.clone(), format.clone(), format])
+    }
+
+    /// Where what corrects a call of an earlier file of `series` goes; `None`: into its files.
+    pub fn corrections_of(&self, series: &Series) -> Option<Series> {
+        let is_apart =
+            self.config.corrections == Corrections::Report && !self.format(series.owner).has_reversals();
+        is_apart.then(|| series.corrections())
+    }
+
+    /// The name of the stage that queues its calls, in positions and suspense: `exports` for the main one.
+    pub fn stage_name(&self) -> String {
+        if self.config.name.is_empty() {
+            MAIN_STAGE.to_owned()
+        } else {
+            format!("{MAIN_STAGE}/{}", self.config.name)
+        }
+    }
+
     /// How the files of `owner` are written.
     pub fn format(&self, owner: Owner) -> &Format {
         match owner {
@@ -186,7 +224,13 @@ impl Stream {
 
     /// Whether `row` belongs into its files.
     pub(crate) fn wants(&self, row: &Row<'_>) -> bool {
-        (!self.config.answered_only || row.rated.cdr.is_answered()) && self.format(row.viewer).wants(row)
+        let is_in_time = match self.config.start {
+            Start::Now | Start::Oldest => true,
+            Start::At(at) => row.rated.cdr.end_at() >= at,
+        };
+        is_in_time
+            && (!self.config.answered_only || row.rated.cdr.is_answered())
+            && self.format(row.viewer).wants(row)
     }
 
     /// Where and under which name a file of `series` is, below the export directory.
@@ -353,6 +397,8 @@ fn main_stream(config: &ExportConfig) -> Result<Stream, ExportsError> {
         by_direction: false,
         by_day: false,
         zone: config.zone,
+        start: Start::Oldest,
+        corrections: config.corrections,
     };
     Stream::with_formats(stream, &config.prefix, [system?, reseller?, carrier?])
 }

@@ -66,6 +66,7 @@ fn delivered_formats_write_what_they_always_wrote() {
         ("reference-intermediate", Owner::System),
         ("csv", Owner::System),
         ("json-lines", Owner::System),
+        ("corrections", Owner::System),
         ("fixed-record", Owner::Carrier(CARRIER)),
     ] {
         let format = load_format(name).unwrap();

@@ -58,7 +58,7 @@ fn column_names(owner: Owner) -> Vec<String> {
 }
 
 fn stage(config: &ExportConfig) -> ExportStage {
-    ExportStage::new(Arc::new(Streams::load(config).unwrap()))
+    ExportStage::new(Arc::new(Streams::load(config).unwrap().named("").unwrap().clone()))
 }
 
 /// The calls that the stage gives to `owner`.

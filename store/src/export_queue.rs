@@ -4,6 +4,9 @@
 //! reported. A crash in between leaves a planned file, which is written again with the same number and the same rows.
 //! Numbers have no gaps: one that was taken always has its file. What its bytes depend on is kept with the plan, so that
 //! neither a changed configuration nor a renamed account makes another file of it.
+//!
+//! A call that a later revision has overtaken before it was written is in no file. A revision of a call that is in a file
+//! goes into a later one, or, where the format cannot say that it is a correction, into the queue of another series.
 
 use chrono::{DateTime, Utc};
 use sqlx::any::AnyRow;
@@ -72,6 +75,8 @@ pub struct ExportPlan<'a> {
     pub owner_name: &'a str,
     /// Whether a file without calls is planned when none wait.
     pub may_be_empty: bool,
+    /// The series that has the corrections of calls in earlier files of this one; `None`: this one has them itself.
+    pub corrections: Option<&'a str>,
 }
 
 /// Shown the calls that wait, oldest first: which of them go into the file, and a start of theirs where all are of one day.
@@ -82,7 +87,7 @@ pub type ChooseCalls<'a> = dyn Fn(&[Vec<u8>]) -> (Option<DateTime<Utc>>, Vec<boo
 pub struct ExportCall {
     /// The call.
     pub payload: Vec<u8>,
-    /// The revision of it that was queued for the same series before.
+    /// The latest revision of it in an earlier file of the series, or of the series that it corrects.
     pub earlier: Option<Vec<u8>>,
 }
 
@@ -117,6 +122,7 @@ impl Store {
         let mut tx = self.write().await?;
         // First of all: whoever plans for the same series at the same time waits here until we are done.
         let sequence = next_sequence(&mut tx, owner).await?;
+        settle_revisions(&mut tx, &plan).await?;
         let (day, chosen) = match choose {
             None => (None, None),
             Some(choose) => choose_rows(&mut tx, &plan, choose).await?,
@@ -144,7 +150,7 @@ impl Store {
             None => {
                 let taken = query(
                     "UPDATE export_rows SET file = $1 WHERE id IN \
-                     (SELECT id FROM export_rows WHERE owner = $2 AND file IS NULL ORDER BY id LIMIT $3)",
+                     (SELECT id FROM export_rows WHERE owner = $2 AND file IS NULL AND passed IS NULL ORDER BY id LIMIT $3)",
                 )
                 .cells(cells![id, owner, plan.rows_max])
                 .execute(&mut *tx)
@@ -160,8 +166,8 @@ impl Store {
             }
         };
         if n_rows == 0 && !plan.may_be_empty {
-            // Gives the number back.
-            tx.rollback().await?;
+            give_back(&mut tx, owner, id).await?;
+            tx.commit().await?;
             return Ok(None);
         }
         query("UPDATE export_files SET n_rows = $2 WHERE id = $1")
@@ -253,20 +259,21 @@ impl Store {
         Ok(())
     }
 
-    /// The calls of a file, in order.
+    /// The calls of a file, in order. `corrected` is the series whose corrections the file has, if it is such a one.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn export_rows(&self, file: i64) -> Result<Vec<ExportCall>> {
+    pub async fn export_rows(&self, file: i64, corrected: Option<&str>) -> Result<Vec<ExportCall>> {
         let mut tx = self.read().await?;
         let rows = query(
             "SELECT payload, CASE WHEN revision > 0 THEN (SELECT earlier.payload FROM export_rows earlier \
-             WHERE earlier.owner = export_rows.owner AND earlier.cdr = export_rows.cdr \
-             AND earlier.revision < export_rows.revision ORDER BY earlier.revision DESC LIMIT 1) END AS earlier \
+             WHERE earlier.owner IN (export_rows.owner, $2) AND earlier.cdr = export_rows.cdr \
+             AND earlier.revision < export_rows.revision AND earlier.file IS NOT NULL \
+             ORDER BY earlier.revision DESC LIMIT 1) END AS earlier \
              FROM export_rows WHERE file = $1 ORDER BY id",
         )
-        .cells(cells![file])
+        .cells(cells![file, corrected.unwrap_or_default()])
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -315,7 +322,8 @@ impl Store {
     pub async fn export_waiting(&self) -> Result<Vec<(String, u64)>> {
         let mut tx = self.read().await?;
         let rows = query(
-            "SELECT owner, count(*) AS n FROM export_rows WHERE file IS NULL GROUP BY owner ORDER BY owner",
+            "SELECT owner, count(*) AS n FROM export_rows WHERE file IS NULL AND passed IS NULL GROUP BY owner \
+             ORDER BY owner",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -392,6 +400,54 @@ async fn next_sequence(conn: &mut AnyConnection, owner: &str) -> Result<u64> {
     .narrow("last_number")
 }
 
+/// Takes a number and a file back that nobody has seen: the numbers have no gap.
+async fn give_back(conn: &mut AnyConnection, owner: &str, id: i64) -> Result<()> {
+    query("DELETE FROM export_files WHERE id = $1").cells(cells![id]).execute(&mut *conn).await?;
+    query("UPDATE export_sequences SET last_number = last_number - 1 WHERE owner = $1")
+        .cells(cells![owner])
+        .execute(&mut *conn)
+        .await?;
+    query("DELETE FROM export_sequences WHERE owner = $1 AND last_number = 0")
+        .cells(cells![owner])
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Waiting calls of the series that a revision after the first is known of.
+const WAITING: &str = "owner = $1 AND file IS NULL AND passed IS NULL AND EXISTS \
+    (SELECT 1 FROM export_rows later WHERE later.owner = $1 AND later.cdr = export_rows.cdr AND later.revision > 0)";
+
+/// Of a waiting call and its later revision the later one is written. What corrects a call of an earlier file goes where
+/// corrections go.
+async fn settle_revisions(conn: &mut AnyConnection, plan: &ExportPlan<'_>) -> Result<()> {
+    let owner = plan.owner;
+    let any = query("SELECT 1 AS one FROM export_rows WHERE owner = $1 AND revision > 0 LIMIT 1")
+        .cells(cells![owner])
+        .fetch_optional(&mut *conn)
+        .await?;
+    if any.is_none() {
+        return Ok(());
+    }
+    let overtaken = format!(
+        "UPDATE export_rows SET passed = 'superseded' WHERE {WAITING} AND EXISTS (SELECT 1 FROM export_rows later \
+         WHERE later.owner = $1 AND later.cdr = export_rows.cdr AND later.revision > export_rows.revision)"
+    );
+    sqlx::query(AssertSqlSafe(overtaken)).cells(cells![owner]).execute(&mut *conn).await?;
+    let Some(corrections) = plan.corrections else { return Ok(()) };
+    let corrects = "owner = $1 AND file IS NULL AND passed IS NULL AND revision > 0 AND EXISTS \
+        (SELECT 1 FROM export_rows earlier WHERE earlier.owner = $1 AND earlier.cdr = export_rows.cdr \
+        AND earlier.revision < export_rows.revision AND (earlier.file IS NOT NULL OR earlier.passed = 'reported'))";
+    let queued = format!(
+        "INSERT INTO export_rows (owner, cdr, revision, payload) SELECT $2, cdr, revision, payload FROM export_rows \
+         WHERE {corrects} ORDER BY id ON CONFLICT (owner, cdr, revision) DO NOTHING"
+    );
+    sqlx::query(AssertSqlSafe(queued)).cells(cells![owner, corrections]).execute(&mut *conn).await?;
+    let reported = format!("UPDATE export_rows SET passed = 'reported' WHERE {corrects}");
+    sqlx::query(AssertSqlSafe(reported)).cells(cells![owner]).execute(conn).await?;
+    Ok(())
+}
+
 /// Shown the waiting calls, chooses.
 async fn choose_rows(
     conn: &mut AnyConnection,
@@ -399,7 +455,7 @@ async fn choose_rows(
     choose: &ChooseCalls<'_>,
 ) -> Result<(Option<DateTime<Utc>>, Option<Vec<i64>>)> {
     let rows =
-        query("SELECT id, payload FROM export_rows WHERE owner = $1 AND file IS NULL ORDER BY id LIMIT $2")
+        query("SELECT id, payload FROM export_rows WHERE owner = $1 AND file IS NULL AND passed IS NULL ORDER BY id LIMIT $2")
             .cells(cells![plan.owner, plan.rows_max])
             .fetch_all(conn)
             .await?;

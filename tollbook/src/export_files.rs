@@ -16,7 +16,7 @@ use exports::{
     Way, digest_of,
 };
 use model::{AccountKind, AccountStatus, Directory, RatedCdr};
-use store::{ChooseCalls, ExportFile, ExportPlan, ExportState, KeptFormat, Store};
+use store::{ChooseCalls, ExportFile, ExportPlan, ExportState, KeptFormat, NewMail, Store};
 use tracing::{error, info, warn};
 
 use crate::failure::UserError;
@@ -113,7 +113,7 @@ async fn close_due(desk: &Desk, now: DateTime<Utc>) -> anyhow::Result<()> {
     for (name, at) in due {
         let Some(stream) = desk.streams.named(name) else { continue };
         for (series, _) in &waiting {
-            if series.parse::<Series>().is_ok_and(|series| series.stream == name) {
+            if series.parse::<Series>().is_ok_and(|series| is_of(&series, name)) {
                 round.close(series, None).await;
             }
         }
@@ -123,6 +123,11 @@ async fn close_due(desk: &Desk, now: DateTime<Utc>) -> anyhow::Result<()> {
         desk.store.export_set_ran_at(name, now).await?;
     }
     round.end().map(|_| ())
+}
+
+/// Whether the series is the stream's, its corrections included.
+fn is_of(series: &Series, stream: &str) -> bool {
+    series.stream == stream || series.corrected().is_some_and(|corrected| corrected.stream == stream)
 }
 
 fn stream_of<'a>(desk: &'a Desk, series: &str) -> Option<&'a Stream> {
@@ -196,6 +201,26 @@ impl<'a> Round<'a> {
             warn!(series = name, "calls wait for a stream that is no longer configured");
             return Ok(());
         };
+        // Planned calls may turn out to be corrections, which have a row of files of their own.
+        self.close_plain(&series, stream, at_least).await?;
+        if let Some(corrections) = stream.corrections_of(&series)
+            && let Some(stream) = self.desk.streams.named(&corrections.stream)
+        {
+            self.close_plain(&corrections, stream, None).await?;
+        }
+        Ok(())
+    }
+
+    async fn close_plain(
+        &mut self,
+        series: &Series,
+        stream: &Stream,
+        at_least: Option<u32>,
+    ) -> anyhow::Result<()> {
+        let name = &series.to_string();
+        if self.stuck.contains(name) {
+            return Ok(());
+        }
         loop {
             if let Some(at_least) = at_least {
                 let waiting = self.desk.store.export_waiting().await?;
@@ -203,7 +228,7 @@ impl<'a> Round<'a> {
                     return Ok(());
                 }
             }
-            match self.plan(&series, stream, false).await? {
+            match self.plan(series, stream, false).await? {
                 Some(file) => {
                     let done = self.write(file).await?;
                     self.written.push(done);
@@ -264,6 +289,7 @@ impl<'a> Round<'a> {
         let owner_name = exports::owner_name(series.owner, &desk.directory);
         let zone = stream.zone(series.owner, &desk.directory);
         let key = series.to_string();
+        let corrections = stream.corrections_of(series).map(|series| series.to_string());
         let plan = ExportPlan {
             owner: &key,
             rows_max: stream.config.max_rows_per_file,
@@ -272,6 +298,7 @@ impl<'a> Round<'a> {
             zone: zone.name(),
             owner_name: &owner_name,
             may_be_empty,
+            corrections: corrections.as_deref(),
         };
         let of_one_day = |payloads: &[Vec<u8>]| {
             let start_of =
@@ -302,9 +329,43 @@ impl<'a> Round<'a> {
             tokio::task::spawn_blocking(move || publish(&config, &rendered, &format))
                 .await?
                 .with_context(doing)?;
+        if series.corrected().is_some() {
+            // Before it counts as written: after a crash it is told twice rather than never.
+            self.tell_of_corrections(&file, &series, &path).await?;
+        }
         self.desk.store.export_written(file.id, n_bytes, &md5, &sha256).await?;
         info!(%series, file = file.name, rows = n_rows, "export file written");
         Ok(Written { series, path, n_rows })
+    }
+
+    /// A mail with the report to those who keep the books.
+    async fn tell_of_corrections(
+        &self,
+        file: &ExportFile,
+        series: &Series,
+        path: &Path,
+    ) -> anyhow::Result<()> {
+        let to = &self.desk.config.corrections_to;
+        if to.is_empty() {
+            return Ok(());
+        }
+        let owner = exports::owner_name(series.owner, &self.desk.directory);
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let text = format!(
+            "{} calls of {owner} were corrected after they had gone out in its CDR files. Their old and new records are in the \
+             report number {}, {name}, which is attached and lies in `corrections/` beside the files.\n\n\
+             Two records of one call add up to the difference. `tollbook explain RECORD` shows how each came to its price.\n",
+            file.n_rows, file.sequence,
+        );
+        let mail = NewMail {
+            to: to.clone(),
+            subject: format!("{} calls of {owner} were corrected after export", file.n_rows),
+            text,
+            attachments: vec![(name, "text/csv".to_owned(), std::fs::read(path)?)],
+            about: format!("export:{series}:{}", file.sequence),
+        };
+        self.desk.store.mail_enqueue(&mail, self.now).await.context("queue the mail about corrections")?;
+        Ok(())
     }
 
     /// The format that the file was planned with, whatever is configured now.
@@ -351,7 +412,8 @@ async fn render(
         model::wire::decode_rated(payload).context("a call that was queued for it cannot be read")
     };
     let mut entries = Vec::new();
-    for call in desk.store.export_rows(file.id).await? {
+    let corrected = series.corrected().map(|series| series.to_string());
+    for call in desk.store.export_rows(file.id, corrected.as_deref()).await? {
         let earlier = call.earlier.as_deref().map(decoded).transpose()?;
         entries.push(Entry { rated: decoded(&call.payload)?, earlier });
     }

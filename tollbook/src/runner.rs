@@ -72,10 +72,21 @@ pub(crate) struct Kind<S> {
     pub(crate) name: &'static str,
     /// Where it reads.
     pub(crate) topic: Topic,
+    /// What it begins with where it is new to an installation.
+    pub(crate) begin: Begin,
     /// A fresh lane.
     pub(crate) make: Box<dyn Fn() -> S + Send + Sync>,
     /// Hands a lane new provisioning data; stages that need none ignore it.
     pub(crate) refresh: Refresh<S>,
+}
+
+/// With which records a stage begins that is new to an installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// With what the log still has.
+    Oldest,
+    /// With what comes after its first start.
+    Now,
 }
 
 struct Lane<S> {
@@ -260,13 +271,16 @@ async fn load_lanes<S: Stage, L: LaneStore>(
 ) -> Result<Vec<Lane<S>>, RoundError> {
     let mut saved: HashMap<u32, store::Lane> =
         rooms.store.load_lanes(kind.name).await?.into_iter().map(|lane| (lane.partition, lane)).collect();
+    if saved.is_empty() && kind.begin == Begin::Now {
+        // Kept at once: what comes between this and the first batch must not be passed over by a crash.
+        saved = begin_now(kind, rooms).await?;
+    }
     let mut lanes = Vec::new();
     for partition in 0..rooms.bus.partitions() {
         let mut stage = (kind.make)();
         (kind.refresh)(&mut stage, directory);
         let (position, committed, watermarks, mut state) = match saved.remove(&partition) {
             Some(lane) => (lane.position, lane.position, lane.watermarks, lane.state),
-            // A stage that is new to an installation begins with what the log still has.
             None => (rooms.bus.range(kind.topic, partition).await?.0, 0, Vec::new(), Vec::new()),
         };
         let mut counts = Counts::default();
@@ -280,6 +294,31 @@ async fn load_lanes<S: Stage, L: LaneStore>(
         let watermarks = Watermarks::new(watermarks);
         lanes.push(Lane { stage, directory, position, committed, watermarks, counts });
     }
+    Ok(lanes)
+}
+
+/// Puts the lanes of a new stage at the end of the log, and says where that is.
+async fn begin_now<S: Stage, L: LaneStore>(
+    kind: &Kind<S>,
+    rooms: &Rooms<L>,
+) -> Result<HashMap<u32, store::Lane>, RoundError> {
+    let (mut lanes, mut commits) = (HashMap::new(), Vec::new());
+    for partition in 0..rooms.bus.partitions() {
+        let (_, position) = rooms.bus.range(kind.topic, partition).await?;
+        lanes.insert(
+            partition,
+            store::Lane { partition, position, watermarks: Vec::new(), state: Vec::new() },
+        );
+        commits.push(LaneCommit {
+            partition,
+            expected: 0,
+            position,
+            watermarks: Vec::new(),
+            changes: Vec::new(),
+            effects: Vec::new(),
+        });
+    }
+    rooms.store.commit(kind.name, commits).await.map_err(RoundError::of_commit)?;
     Ok(lanes)
 }
 

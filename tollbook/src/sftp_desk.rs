@@ -348,6 +348,7 @@ mod tests {
                 zone: "UTC",
                 owner_name: "acme",
                 may_be_empty: true,
+                corrections: None,
             };
             let file = store.export_plan(plan, None, |_, _| name.to_owned()).await.unwrap().unwrap();
             store.export_written(file.id, 100, "md5", "sha256").await.unwrap();

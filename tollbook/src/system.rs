@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bus::{Bus, EmbeddedBus};
-use exports::{ExportStage, Streams};
+use exports::{ExportStage, Start, Stream, Streams};
 use fraud::FraudDesk;
 use fraud::watch::{Watch, WatchRules};
 use lake::Lake;
@@ -33,7 +33,7 @@ use crate::directory::DirectoryFeed;
 use crate::failure::UserError;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
-use crate::runner::{self, Kind, Positions, Progress, Rooms};
+use crate::runner::{self, Begin, Kind, Positions, Progress, Rooms};
 use crate::{
     billing, control_feed, event_writer, export_files, figures, fraud_watch, import_feed, lake_feed,
     mail_queue, resubmit, sftp_desk,
@@ -258,17 +258,11 @@ impl System {
             self.start_stage("fraud", Topic::Rated, FraudDesk::new, |stage, directory| {
                 stage.set_directory(directory.clone());
             }),
-            {
-                let streams = self.streams.clone();
-                self.start_stage(
-                    "exports",
-                    Topic::Rated,
-                    move || ExportStage::new(streams.clone()),
-                    |stage, directory| stage.set_directory(directory.clone()),
-                )
-            },
             self.start_stage("ledger", Topic::Postings, LedgerStage::default, |_, _| {}),
         ];
+        for stream in self.streams.clone().iter() {
+            consumers.push(self.start_stream(stream));
+        }
         let (sender, progress) = watch::channel(Progress::default());
         self.tasks.push(tokio::spawn(lake_feed::run(
             self.rooms.clone(),
@@ -281,6 +275,25 @@ impl System {
         self.consumers = Arc::new(consumers);
     }
 
+    /// The stage that queues the calls of one export stream, at its own place in the log.
+    fn start_stream(&mut self, stream: &Stream) -> Consumer {
+        // There are 32 at most, and they stay until the process ends.
+        let name: &'static str = stream.stage_name().leak();
+        let begin = match stream.config.start {
+            Start::Now => Begin::Now,
+            Start::Oldest | Start::At(_) => Begin::Oldest,
+        };
+        let stream = Arc::new(stream.clone());
+        let kind = Kind {
+            name,
+            topic: Topic::Rated,
+            begin,
+            make: Box::new(move || ExportStage::new(stream.clone())),
+            refresh: Box::new(|stage, directory| stage.set_directory(directory.clone())),
+        };
+        self.run_stage(kind)
+    }
+
     fn start_stage<S: model::Stage + 'static>(
         &mut self,
         name: &'static str,
@@ -288,8 +301,13 @@ impl System {
         make: impl Fn() -> S + Send + Sync + 'static,
         refresh: impl Fn(&mut S, &Arc<Directory>) + Send + Sync + 'static,
     ) -> Consumer {
+        let begin = Begin::Oldest;
+        self.run_stage(Kind { name, topic, begin, make: Box::new(make), refresh: Box::new(refresh) })
+    }
+
+    fn run_stage<S: model::Stage + 'static>(&mut self, kind: Kind<S>) -> Consumer {
+        let (name, topic) = (kind.name, kind.topic);
         let (sender, progress) = watch::channel(Progress::default());
-        let kind = Kind { name, topic, make: Box::new(make), refresh: Box::new(refresh) };
         self.tasks.push(tokio::spawn(runner::run(kind, self.rooms.clone(), self.stop_rest.clone(), sender)));
         Consumer { name, topic, progress }
     }

@@ -4,12 +4,15 @@ use chrono_tz::Tz;
 use toml::Spanned;
 
 use super::description::{
-    Charset, Compression, Condition, Description, FieldDescription, Layout, LineEnd, Overflow, Quoting, Unfit,
+    Charset, Compression, Condition, Description, FieldDescription, Layout, LineEnd, Overflow, Quoting,
+    Subject, Unfit,
 };
 use super::field::{Field, Source, Style, compile_field};
+use super::program::Program;
 use super::template::{Place, Template, Token};
 use super::write::Encoder;
-use crate::fact::{Fact, Kind, Row, Value};
+use crate::event_fact::EventFact;
+use crate::fact::{Fact, Facts, Kind, Value};
 
 /// Fields of one record at most.
 pub const FIELDS_MAX: usize = 1000;
@@ -42,8 +45,8 @@ pub struct Format {
     pub(super) zones: Vec<Option<Tz>>,
     /// Decimal points of the fields, for sums.
     pub(super) points: Vec<Vec<u8>>,
-    /// Behind the last value of a record.
-    pub(super) record_end: Vec<u8>,
+    /// How a record is written.
+    pub(super) program: Program,
 }
 
 /// A condition, ready to be asked.
@@ -55,7 +58,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn holds(&self, row: &Row<'_>) -> bool {
+    pub(super) fn holds<'a>(&self, row: &impl Facts<'a>) -> bool {
         let mut buffer = itoa::Buffer::new();
         let text = match row.value(self.fact) {
             Value::Text(text) => text,
@@ -131,6 +134,11 @@ impl Format {
         self.description.suffix.get_ref()
     }
 
+    /// Whether its records are calls or events.
+    pub fn subject(&self) -> Subject {
+        self.description.of
+    }
+
     /// Zone of all times that name none of their own.
     pub fn zone(&self) -> Option<Tz> {
         self.description.zone
@@ -156,7 +164,7 @@ impl Format {
             })
     }
 
-    pub(crate) fn wants(&self, row: &Row<'_>) -> bool {
+    pub(crate) fn wants<'a>(&self, row: &impl Facts<'a>) -> bool {
         self.only.iter().all(|filter| filter.holds(row))
     }
 
@@ -185,7 +193,7 @@ impl Format {
                     format!("{mark}\"{}\":", raw.name.get_ref()).into_bytes()
                 }
             };
-            fields.push(compile_field(raw, lead, &encoder, layout, &mut zones)?);
+            fields.push(compile_field(raw, lead, &encoder, (description.of, layout), &mut zones)?);
         }
         if let Some(expected) = &description.record_width
             && *expected.get_ref() != column - 1
@@ -232,18 +240,19 @@ impl Format {
         let columns = names.join(&char::from(encoder.separator).to_string());
         let mut record_end = if layout == Layout::Json { b"}".to_vec() } else { Vec::new() };
         record_end.extend_from_slice(encoder.line_end);
-        let only = description.only.iter().map(compile_condition).collect::<Result<_, _>>()?;
+        let of = description.of;
+        let only = description.only.iter().map(|raw| compile_condition(raw, of)).collect::<Result<_, _>>()?;
         Ok(Self {
             name: name.to_owned(),
-            encoder,
             header,
             trailer,
             only,
-            fields,
             columns,
             zones,
             points,
-            record_end,
+            program: Program::new(&fields, &encoder, &record_end),
+            encoder,
+            fields,
             description,
         })
     }
@@ -414,9 +423,9 @@ fn check_column(raw: &FieldDescription, column: usize, before: &[Field]) -> Resu
     Ok(())
 }
 
-pub(super) fn compile_condition(raw: &Condition) -> Result<Filter, (usize, String)> {
+pub(super) fn compile_condition(raw: &Condition, of: Subject) -> Result<Filter, (usize, String)> {
     let at = raw.fact.span().start;
-    let (fact, kind) = fact_named(raw.fact.get_ref()).map_err(|rule| (at, rule))?;
+    let (fact, kind) = fact_named(raw.fact.get_ref(), of).map_err(|rule| (at, rule))?;
     if !matches!(kind, Kind::Text | Kind::Number | Kind::Flag) || fact == Fact::RecordHex {
         return Err((
             at,
@@ -433,11 +442,14 @@ pub(super) fn compile_condition(raw: &Condition) -> Result<Filter, (usize, Strin
     Ok(Filter { fact, is: raw.is.clone(), is_not: raw.is_not.clone() })
 }
 
-pub(super) fn fact_named(name: &str) -> Result<(Fact, Kind), String> {
-    if let Some(found) = Fact::named(name) {
+pub(super) fn fact_named(name: &str, of: Subject) -> Result<(Fact, Kind), String> {
+    let (found, names) = match of {
+        Subject::Calls => (Fact::named(name), Fact::names()),
+        Subject::Events => (EventFact::named(name), EventFact::names()),
+    };
+    if let Some(found) = found {
         return Ok(found);
     }
-    let names = Fact::names();
     let nearest = names.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
     let hint = match nearest {
         Some(nearest) if strsim::damerau_levenshtein(name, nearest) <= name.len() / 2 => {

@@ -12,6 +12,7 @@ pub const DELIVERED: &[(&str, &str)] = &[
     ("csv", include_str!("../../formats/csv.toml")),
     ("fixed-record", include_str!("../../formats/fixed-record.toml")),
     ("json-lines", include_str!("../../formats/json-lines.toml")),
+    ("corrections", include_str!("../../formats/corrections.toml")),
 ];
 
 /// The delivered format of that name; `None` if there is none.

@@ -7,6 +7,23 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+/// What the records of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// Rated calls.
+    #[default]
+    Calls,
+    /// Event detail records.
+    Events,
+}
+
+impl Subject {
+    fn is_calls(&self) -> bool {
+        *self == Subject::Calls
+    }
+}
+
 /// How the records of a file are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -214,6 +231,9 @@ pub struct FieldDescription {
 pub struct Description {
     /// What it is, in a sentence.
     pub about: String,
+    /// What its records are. Default: `"calls"`.
+    #[serde(default, skip_serializing_if = "Subject::is_calls")]
+    pub of: Subject,
     /// How records are laid out.
     pub layout: Spanned<Layout>,
     /// The format's own version, `${version}` in lines and file names. Default: none.

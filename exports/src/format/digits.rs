@@ -1,7 +1,7 @@
 //! Whole numbers and decimal fractions as bytes, without a detour through a formatter.
 
 /// `00` to `99`.
-const PAIRS: [[u8; 2]; 100] = {
+pub(super) const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[b'0'; 2]; 100];
     let (mut tens, mut place) = (b'0', 0);
     while place < 100 {
@@ -15,6 +15,11 @@ const PAIRS: [[u8; 2]; 100] = {
     }
     pairs
 };
+
+/// 10 to that power; of those beyond 64 bits the largest that fits.
+pub(super) fn power_of_ten(power: usize) -> u64 {
+    10_u64.saturating_pow(u32::try_from(power).unwrap_or(u32::MAX))
+}
 
 /// The last two digits of `number`.
 pub(super) fn push_pair(out: &mut Vec<u8>, number: u32) {
@@ -80,6 +85,19 @@ pub(super) fn scale(numerator: i128, denominator: i128, decimals: usize) -> Opti
     Some(quotient + if is_up && rest != 0 { raised.signum() } else { 0 })
 }
 
+/// `scaled`, with `from` digits behind its point, as a number with `to` of them, rounded half away from zero; `None` where that
+/// needs more than 64 bits.
+#[inline]
+pub(super) fn rescaled(scaled: i64, from: usize, to: usize) -> Option<i64> {
+    if to >= from {
+        return scaled.checked_mul(i64::try_from(power_of_ten(to - from)).ok()?);
+    }
+    let split = i64::try_from(power_of_ten(from - to)).ok()?;
+    let (quotient, rest) = (scaled / split, scaled % split);
+    let is_up = rest.unsigned_abs() >= split.unsigned_abs() - rest.unsigned_abs();
+    Some(quotient + if is_up { scaled.signum() } else { 0 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +138,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_quick_way_gives_the_same_or_nothing(number: i64, from in 0_usize..12, to in 0_usize..10) {
+            if let Some(quick) = rescaled(number, from, to) {
+                let slow = scale(i128::from(number), 10_i128.pow(u32::try_from(from).unwrap()), to).unwrap();
+                prop_assert_eq!(i128::from(quick), slow);
+            }
+        }
+
         #[test]
         fn a_scaled_number_is_the_decimal_rounded_half_up(mantissa in any::<i64>(), scale_in in 0_u32..12, decimals in 0_usize..9) {
             let mut expected = Decimal::from_i128_with_scale(i128::from(mantissa), scale_in)

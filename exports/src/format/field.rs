@@ -4,7 +4,7 @@
 use chrono_tz::Tz;
 
 use super::compile::{Filter, compile_condition, fact_name, fact_named};
-use super::description::{Align, Case, FieldDescription, Layout, Overflow, Unit};
+use super::description::{Align, Case, FieldDescription, Layout, Overflow, Subject, Unit};
 use super::time_pattern::TimePattern;
 use super::write::Encoder;
 use crate::fact::{Fact, Kind};
@@ -67,7 +67,7 @@ pub(super) fn compile_field(
     raw: &FieldDescription,
     lead: Vec<u8>,
     encoder: &Encoder,
-    layout: Layout,
+    (of, layout): (Subject, Layout),
     zones: &mut Vec<Option<Tz>>,
 ) -> Result<Field, (usize, String)> {
     let name = raw.name.get_ref();
@@ -79,7 +79,7 @@ pub(super) fn compile_field(
     let (source, kind) = match fact_name(raw) {
         Some(fact) => {
             let at = raw.fact.as_ref().map_or(at_name, |fact| fact.span().start);
-            let (fact, kind) = fact_named(fact).map_err(|rule| (at, rule))?;
+            let (fact, kind) = fact_named(fact, of).map_err(|rule| (at, rule))?;
             (Source::Fact(fact), kind)
         }
         None => (Source::Constant, Kind::Text),
@@ -108,7 +108,7 @@ pub(super) fn compile_field(
         Some(otherwise) => Some(ready(otherwise.get_ref(), otherwise.span().start)?),
         None => None,
     };
-    let when = raw.when.as_ref().map(compile_condition).transpose()?;
+    let when = raw.when.as_ref().map(|raw| compile_condition(raw, of)).transpose()?;
     if when.is_some() && source == Source::Constant {
         return Err(here(
             "a constant has no condition; give it a fact and words, or leave `when` out".to_owned(),

@@ -14,6 +14,7 @@ mod delivered;
 mod description;
 mod digits;
 mod field;
+mod program;
 pub(crate) mod template;
 mod time_pattern;
 mod write;
@@ -23,11 +24,12 @@ pub use compile::{DescriptionError, FIELDS_MAX, Format};
 pub use delivered::{DELIVERED, delivered};
 pub use description::{
     Align, Case, Charset, Compression, Condition, Description, FieldDescription, Layout, LineEnd, Overflow,
-    Quoting, Unfit, Unit,
+    Quoting, Subject, Unfit, Unit,
 };
 pub use field::{DECIMALS_MAX, WIDTH_MAX};
 pub use template::Digest;
 pub use write::Misfit;
 
+pub(crate) use program::Out;
 pub(crate) use time_pattern::ZoneClock;
 pub(crate) use write::{RecordWriter, Tally};

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use super::digits::{push_number, push_padded, push_pair};
+use super::digits::{PAIRS, push_number, push_padded, push_pair};
 
 /// One part of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +175,84 @@ impl TimePattern {
     }
 }
 
+/// A pattern filled in for one local day: what changes within the day is patched into it, which is quicker than to write
+/// all of it.
+#[derive(Debug, Clone)]
+pub(super) struct Stamp {
+    pub(super) bytes: [u8; Stamp::BYTES_MAX],
+    pub(super) len: usize,
+    /// Year, day of the year and offset that it is filled in for.
+    day: Option<(i32, u32, i32)>,
+    /// Where in it which part is.
+    patches: Vec<(usize, Part)>,
+}
+
+impl Stamp {
+    /// Longer patterns are written in full.
+    pub(super) const BYTES_MAX: usize = 32;
+
+    /// `pattern` has a width of [`Stamp::BYTES_MAX`] at most.
+    pub(super) fn new(pattern: &TimePattern) -> Self {
+        let (mut patches, mut at) = (Vec::new(), 0);
+        for part in &pattern.0 {
+            if matches!(part, Part::Hour | Part::Minute | Part::Second | Part::Millis | Part::Micros) {
+                patches.push((at, *part));
+            }
+            at += part.width().unwrap_or(0);
+        }
+        Self { bytes: [0; Self::BYTES_MAX], len: at, day: None, patches }
+    }
+
+    /// Fills it in for the day of `at`, and returns the second of that day.
+    #[inline]
+    pub(super) fn turn_to(&mut self, pattern: &TimePattern, at: DateTime<Utc>, clock: &mut ZoneClock) -> u32 {
+        let local = clock.local(at);
+        let day = Some((local.year, local.day_of_year, local.offset_seconds));
+        if self.day != day {
+            let mut bytes = Vec::with_capacity(Self::BYTES_MAX);
+            pattern.write(&mut bytes, at, clock);
+            self.bytes[..self.len].copy_from_slice(&bytes[..self.len]);
+            self.day = day;
+        }
+        local.second_of_day
+    }
+
+    /// Patches a copy of its bytes.
+    #[inline]
+    pub(super) fn patch(&self, out: &mut [u8], second_of_day: u32, micros: u32) {
+        let pair = |number: u32| PAIRS[usize::try_from(number % 100).unwrap_or(0)];
+        // A leap second is its last millisecond for a second long.
+        let micros = micros.min(999_999);
+        for (at, part) in &self.patches {
+            let out = &mut out[*at..];
+            match part {
+                Part::Hour => out[..2].copy_from_slice(&pair(second_of_day / 3600)),
+                Part::Minute => out[..2].copy_from_slice(&pair(second_of_day / 60 % 60)),
+                Part::Second => out[..2].copy_from_slice(&pair(second_of_day % 60)),
+                Part::Millis => {
+                    out[0] = pair(micros / 100_000)[1];
+                    out[1..3].copy_from_slice(&pair(micros / 1_000));
+                }
+                Part::Micros => {
+                    out[..2].copy_from_slice(&pair(micros / 10_000));
+                    out[2..4].copy_from_slice(&pair(micros / 100));
+                    out[4..6].copy_from_slice(&pair(micros));
+                }
+                // The same all day.
+                Part::Byte(_)
+                | Part::Year
+                | Part::YearOfCentury
+                | Part::Month
+                | Part::Day
+                | Part::DayOfYear
+                | Part::Offset
+                | Part::OffsetWithColon
+                | Part::Unix => {}
+            }
+        }
+    }
+}
+
 impl Part {
     fn width(self) -> Option<usize> {
         match self {
@@ -335,6 +413,26 @@ mod tests {
                     TimePattern::parse("%Y-%m-%d %H:%M:%S%z %j").unwrap().write(&mut out, at, &mut clock);
                     let expected = at.with_timezone(&zone);
                     prop_assert_eq!(String::from_utf8(out).unwrap(), expected.format("%Y-%m-%d %H:%M:%S%z %j").to_string(), "{:?}", expected.offset().abbreviation());
+                }
+            }
+        }
+
+        /// What is patched into the day's text is what writing all of it gives.
+        #[test]
+        fn stamps_are_the_pattern_written_in_full(moments in prop::collection::vec(0_i64..400_000_000_000, 1..20)) {
+            for text in ["%Y-%m-%d %H:%M:%S.%3f", "%S%M%H %j %y %6f%:z", "%H%H%z"] {
+                let pattern = TimePattern::parse(text).unwrap();
+                for zone in [Vienna, Kathmandu] {
+                    let (mut clock, mut stamp) = (ZoneClock::new(zone), Stamp::new(&pattern));
+                    for moment in &moments {
+                        let at = DateTime::from_timestamp_micros(1_770_000_000_000_000 + moment).unwrap();
+                        let second = stamp.turn_to(&pattern, at, &mut clock);
+                        let mut patched = stamp.bytes[..stamp.len].to_vec();
+                        stamp.patch(&mut patched, second, at.timestamp_subsec_micros());
+                        let mut out = Vec::new();
+                        pattern.write(&mut out, at, &mut clock);
+                        prop_assert_eq!(patched, out);
+                    }
                 }
             }
         }

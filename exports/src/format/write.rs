@@ -5,11 +5,12 @@ use chrono_tz::Tz;
 use super::check::digest_of;
 use super::compile::Format;
 use super::description::{Align, Case, Charset, Compression, Layout, Overflow, Unfit, Unit};
-use super::digits::{push_number, push_scaled, scale};
+use super::digits::{push_number, push_scaled, rescaled, scale};
 use super::field::{Field, Shape, Source, Style};
+use super::program::{Marks, Out, Step, What};
 use super::template::{Digest, Known};
-use super::time_pattern::ZoneClock;
-use crate::fact::{Row, Value};
+use super::time_pattern::{Stamp, ZoneClock};
+use crate::fact::{Facts, Value};
 use crate::render::Shown;
 
 /// A record that a format cannot hold.
@@ -69,18 +70,32 @@ impl Format {
         }
     }
 
-    /// The lines after them, behind everything that is in `out`. `md5` is set where one of them shows it.
+    /// Whether the first line after the records shows an MD5.
+    pub(crate) fn trails_md5(&self) -> bool {
+        self.trailer.first().is_some_and(|line| line.digests().any(|kind| kind == Digest::Md5))
+    }
+
+    /// The lines after them, behind everything that is in `out`. `md5` is set where one of them shows it; `body_md5` is that
+    /// of what is in `out`, if it is known.
     pub(crate) fn write_trailer(
         &self,
         out: &mut Vec<u8>,
         known: &Known<'_>,
         clock: &mut ZoneClock,
+        body_md5: Option<String>,
         md5: &mut Option<String>,
     ) {
+        let mut body_md5 = body_md5;
         for line in &self.trailer {
             // Each is worked out once, however often the line shows it.
-            let digests: Vec<(Digest, String)> =
-                line.digests().map(|kind| (kind, digest_of(kind, out))).collect();
+            let mut digests: Vec<(Digest, String)> = Vec::new();
+            for kind in line.digests() {
+                if !digests.iter().any(|(known, _)| *known == kind) {
+                    let ready = if kind == Digest::Md5 { body_md5.take() } else { None };
+                    digests.push((kind, ready.unwrap_or_else(|| digest_of(kind, out))));
+                }
+            }
+            body_md5 = None;
             let text = line.fill(known, clock, |kind| {
                 let found = digests.iter().find(|(known, _)| *known == kind);
                 found.map(|(_, digest)| digest.clone()).unwrap_or_default()
@@ -98,46 +113,133 @@ impl Format {
 pub(crate) struct RecordWriter<'f> {
     format: &'f Format,
     clocks: Vec<ZoneClock>,
+    stamps: Vec<Stamp>,
     scratch: Vec<u8>,
+    /// One field that is written the long way.
+    long: Vec<u8>,
     hex: String,
 }
 
 impl<'f> RecordWriter<'f> {
     /// `zone` is that of times that name no other.
     pub(crate) fn new(format: &'f Format, zone: Tz) -> Self {
-        let clocks = format.zones.iter().map(|own| ZoneClock::new(own.unwrap_or(zone))).collect();
-        Self { format, clocks, scratch: Vec::new(), hex: String::new() }
+        Self {
+            format,
+            clocks: format.zones.iter().map(|own| ZoneClock::new(own.unwrap_or(zone))).collect(),
+            stamps: format.program.stamps.iter().map(|(pattern, _)| Stamp::new(pattern)).collect(),
+            scratch: Vec::new(),
+            long: Vec::new(),
+            hex: String::new(),
+        }
     }
 
     /// Appends one record, with the end of its line. On an error `out` is as it was.
-    pub(crate) fn write(
+    pub(crate) fn write<'a>(
         &mut self,
-        out: &mut Vec<u8>,
-        row: &Row<'_>,
+        out: &mut Out,
+        row: &impl Facts<'a>,
         tally: &mut Tally,
     ) -> Result<(), Misfit> {
         let begin = out.len();
-        for (field_idx, field) in self.format.fields.iter().enumerate() {
-            out.extend_from_slice(&field.lead);
-            match self.write_field(out, field, row) {
-                Ok(Some(value)) => tally.sums[field_idx].0 += value,
-                Ok(None) => {}
+        let format = self.format;
+        out.room(format.program.bytes_max);
+        for step in &format.program.steps {
+            let field_idx = match step {
+                Step::Literal(literal) => {
+                    format.program.put(out, *literal);
+                    continue;
+                }
+                Step::Value { fact, what, absent, quote, field_idx } => {
+                    let value = row.value(*fact);
+                    if matches!(value, Value::Absent) {
+                        format.program.put(out, *absent);
+                        continue;
+                    }
+                    if let Some(added) = self.write_value(out, value, what, *quote) {
+                        tally.sums[*field_idx].0 += added;
+                        continue;
+                    }
+                    *field_idx
+                }
+                Step::Field(field_idx) => *field_idx,
+            };
+            self.long.clear();
+            let mut long = std::mem::take(&mut self.long);
+            let field = &format.fields[field_idx];
+            let written = self.write_field(&mut long, field, row);
+            self.long = long;
+            match written {
+                Ok(added) => tally.sums[field_idx].0 += added.unwrap_or(0),
                 Err(why) => {
                     out.truncate(begin);
-                    return Err(Misfit { format: self.format.name.clone(), field: field.name.clone(), why });
+                    return Err(Misfit { format: format.name.clone(), field: field.name.clone(), why });
                 }
             }
+            out.put(&self.long);
+            out.room(format.program.bytes_max);
         }
-        out.extend_from_slice(&self.format.record_end);
         tally.rows += 1;
-        let start = row.rated.cdr.start_at;
+        let start = row.at();
         tally.first = Some(tally.first.map_or(start, |first| first.min(start)));
         tally.last = Some(tally.last.map_or(start, |last| last.max(start)));
         Ok(())
     }
 
+    /// Writes a value that goes into the line as it is, and returns what it adds to the sum of its field; `None`, and
+    /// nothing written, where it needs a second look.
+    #[inline]
+    fn write_value(
+        &mut self,
+        out: &mut Out,
+        value: Value<'_>,
+        what: &What,
+        quote: Option<u8>,
+    ) -> Option<i128> {
+        match (value, what) {
+            (Value::Text(text), What::Text) => {
+                let text = text.as_bytes();
+                if !self.format.program.marks.are_none_in(text) {
+                    return None;
+                }
+                // Other values have room already.
+                if text.len() > 64 {
+                    out.room(self.format.program.bytes_max + text.len());
+                }
+                quoted(out, quote, |out| out.short(text));
+                Some(0)
+            }
+            (Value::Number(number), What::Number { is_summed }) => {
+                quoted(out, quote, |out| out.number(number));
+                Some(if *is_summed { i128::from(number) } else { 0 })
+            }
+            (Value::Flag(flag), What::Flag { is_bare: false }) => {
+                quoted(out, quote, |out| out.byte(b'0' + u8::from(flag)));
+                Some(0)
+            }
+            (Value::Time(at), What::Time { stamp }) => {
+                let (pattern, clock) = &self.format.program.stamps[*stamp];
+                let (stamp, clock) = (&mut self.stamps[*stamp], &mut self.clocks[*clock]);
+                let second_of_day = stamp.turn_to(pattern, at, clock);
+                quoted(out, quote, |out| out.stamp(stamp, second_of_day, at.timestamp_subsec_micros()));
+                Some(0)
+            }
+            (Value::Micros(micros), What::Scaled { factor, decimals, point, is_summed }) => {
+                let scaled = rescaled(i64::try_from(micros).ok()?.checked_mul(*factor)?, 6, *decimals)?;
+                quoted(out, quote, |out| out.scaled(scaled, *decimals, *point));
+                Some(if *is_summed { i128::from(scaled) } else { 0 })
+            }
+            (Value::Amount(amount), What::Scaled { factor, decimals, point, is_summed }) => {
+                let mantissa = i64::try_from(amount.mantissa()).ok()?.checked_mul(*factor)?;
+                let scaled = rescaled(mantissa, usize::try_from(amount.scale()).ok()?, *decimals)?;
+                quoted(out, quote, |out| out.scaled(scaled, *decimals, *point));
+                Some(if *is_summed { i128::from(scaled) } else { 0 })
+            }
+            _ => None,
+        }
+    }
+
     /// Each field by itself.
-    pub(crate) fn explain(&mut self, row: &Row<'_>) -> Vec<Shown> {
+    pub(crate) fn explain<'a>(&mut self, row: &impl Facts<'a>) -> Vec<Shown> {
         let mut column = 1;
         let mut shown = Vec::new();
         for (idx, field) in self.format.fields.iter().enumerate() {
@@ -163,11 +265,11 @@ impl<'f> RecordWriter<'f> {
     }
 
     /// Writes one value, and returns what it adds to the sum of its field.
-    fn write_field(
+    fn write_field<'a>(
         &mut self,
         out: &mut Vec<u8>,
         field: &Field,
-        row: &Row<'_>,
+        row: &impl Facts<'a>,
     ) -> Result<Option<i128>, &'static str> {
         let encoder = &self.format.encoder;
         let Source::Fact(fact) = field.source else {
@@ -252,6 +354,18 @@ impl<'f> RecordWriter<'f> {
     }
 }
 
+#[inline(always)]
+fn quoted(out: &mut Out, quote: Option<u8>, write: impl FnOnce(&mut Out)) {
+    match quote {
+        None => write(out),
+        Some(quote) => {
+            out.byte(quote);
+            write(out);
+            out.byte(quote);
+        }
+    }
+}
+
 /// Marks, characters and widths: how characters get into a line.
 #[derive(Debug, Clone)]
 pub(super) struct Encoder {
@@ -297,6 +411,25 @@ impl Encoder {
             *special = is_mark || byte.is_ascii_control() || is_foreign;
         }
         Self { layout, charset, unfit, separator, quote, escape, is_sparing, line_end, is_special }
+    }
+
+    /// What a text must not have in it to go into a line as it is: at least what `is_special` says.
+    pub(super) fn marks(&self) -> Marks {
+        let (quote, escape) = match self.layout {
+            Layout::Fixed => (None, None),
+            Layout::Json => (Some(b'"'), Some(b'\\')),
+            Layout::Delimited => (Some(self.quote.unwrap_or(self.separator)), self.escape),
+        };
+        let fill = 0x7f;
+        let foreign = if self.charset == Charset::Utf8 { 0xC2 } else { fill };
+        let marks = [fill, quote.unwrap_or(fill), escape.unwrap_or(fill), foreign];
+        let is_sparing = self.layout == Layout::Delimited && self.is_sparing;
+        Marks::new(marks, is_sparing.then_some([self.separator, b' ']), self.charset != Charset::Utf8)
+    }
+
+    /// What is written before and behind a value that needs no second look.
+    pub(super) fn quote_of(&self, is_quoted: bool) -> Option<u8> {
+        if is_quoted && !self.is_sparing { self.quote_byte() } else { None }
     }
 
     /// Whether the values of a field never need a second look.

@@ -70,6 +70,7 @@ on_both! {
         file_keeps_what_its_bytes_depend_on,
         calls_not_chosen_for_a_file_wait_for_a_later_one,
         corrected_call_comes_with_the_revision_before_it,
+        correction_that_a_format_cannot_tell_waits_for_the_report,
         second_billing_run_finds_the_first_ones_invoice,
         invoice_numbers_have_no_gap_when_many_bill_at_once,
         sellers_number_apart_and_without_a_gap_when_both_bill_at_once,

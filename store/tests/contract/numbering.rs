@@ -23,6 +23,7 @@ fn plan(owner: &str, rows_max: u32) -> ExportPlan<'_> {
         zone: "UTC",
         owner_name: "acme",
         may_be_empty: false,
+        corrections: None,
     }
 }
 
@@ -77,7 +78,7 @@ pub(crate) async fn file_numbers_have_no_gap_when_many_plan_at_once(db: Database
             tokio::spawn(async move {
                 let mut n_rows = 0;
                 while let Some(file) = store.export_plan(plan("system", 7), None, name).await.unwrap() {
-                    n_rows += store.export_rows(file.id).await.unwrap().len();
+                    n_rows += store.export_rows(file.id, None).await.unwrap().len();
                 }
                 n_rows
             })
@@ -102,7 +103,7 @@ pub(crate) async fn number_of_a_file_without_calls_is_given_back(db: Database) {
     assert_eq!(store.export_waiting().await.unwrap(), [("carrier:3".to_owned(), 3)]);
     let file = store.export_plan(plan("carrier:3", 2), None, name).await.unwrap().unwrap();
     assert_eq!((file.sequence, file.name.as_str(), file.n_rows), (1, "VOX0000001.cdr", 2));
-    assert_eq!(store.export_rows(file.id).await.unwrap(), [call(0), call(1)]);
+    assert_eq!(store.export_rows(file.id, None).await.unwrap(), [call(0), call(1)]);
     let file = store.export_plan(plan("carrier:3", 2), None, name).await.unwrap().unwrap();
     assert_eq!((file.sequence, file.n_rows), (2, 1));
     assert_eq!(store.export_plan(plan("carrier:3", 2), None, name).await.unwrap(), None);
@@ -112,11 +113,11 @@ pub(crate) async fn number_of_a_file_without_calls_is_given_back(db: Database) {
 pub(crate) async fn planned_file_survives_a_crash_with_the_same_calls(mut db: Database) {
     waiting_calls(&db, "system", 5).await;
     let planned = db.store.export_plan(plan("system", 3), None, name).await.unwrap().unwrap();
-    let rows = db.store.export_rows(planned.id).await.unwrap();
+    let rows = db.store.export_rows(planned.id, None).await.unwrap();
     db.reopen().await;
 
     assert_eq!(db.store.export_unfinished().await.unwrap(), std::slice::from_ref(&planned));
-    assert_eq!(db.store.export_rows(planned.id).await.unwrap(), rows);
+    assert_eq!(db.store.export_rows(planned.id, None).await.unwrap(), rows);
     db.store.export_written(planned.id, 812, "d41d8cd98f00b204e9800998ecf8427e", "e3b0").await.unwrap();
     assert_eq!(db.store.export_unfinished().await.unwrap(), []);
     let files = db.store.export_files("system").await.unwrap();
@@ -164,9 +165,9 @@ pub(crate) async fn calls_not_chosen_for_a_file_wait_for_a_later_one(db: Databas
     let named = |sequence, day: Option<DateTime<Utc>>| format!("{sequence} {}", day.unwrap() == second(7));
     let file = db.store.export_plan(plan("system", 4), Some(&odd), named).await.unwrap().unwrap();
     assert_eq!((file.name.as_str(), file.n_rows, file.day), ("1 true", 2, Some(second(7))));
-    assert_eq!(db.store.export_rows(file.id).await.unwrap(), [call(1), call(3)]);
+    assert_eq!(db.store.export_rows(file.id, None).await.unwrap(), [call(1), call(3)]);
     let file = db.store.export_plan(plan("system", 4), None, name).await.unwrap().unwrap();
-    assert_eq!(db.store.export_rows(file.id).await.unwrap(), [call(0), call(2), call(4)]);
+    assert_eq!(db.store.export_rows(file.id, None).await.unwrap(), [call(0), call(2), call(4)]);
     // A choice of nothing takes no number.
     waiting_calls_of(&db, 1, "system", 6).await;
     let none = |payloads: &[Vec<u8>]| (None, vec![false; payloads.len()]);
@@ -174,28 +175,73 @@ pub(crate) async fn calls_not_chosen_for_a_file_wait_for_a_later_one(db: Databas
     assert_eq!(db.store.export_plan(plan("system", 4), None, name).await.unwrap().unwrap().sequence, 3);
 }
 
-pub(crate) async fn corrected_call_comes_with_the_revision_before_it(db: Database) {
-    let revised = |revision: u32, owner: &str| StoreEffect::Export {
+fn revised(revision: u32, owner: &str) -> StoreEffect {
+    StoreEffect::Export {
         owner: owner.to_owned(),
         cdr: cdr(1),
         revision,
         payload: format!("revision {revision}").into_bytes(),
-    };
-    let effects =
-        vec![revised(0, "system"), revised(0, "carrier:3"), revised(1, "system"), revised(3, "system")];
-    db.store.commit("exports", vec![step(0, 0, 1, effects)]).await.unwrap();
+    }
+}
+
+async fn queue_revision(db: &Database, position: u64, revision: u32, owner: &str) {
+    let effects = vec![revised(revision, owner)];
+    db.store.commit("exports", vec![step(0, position, position + 1, effects)]).await.unwrap();
+}
+
+/// The calls of a file as `new after old`.
+async fn shown(db: &Database, plan: ExportPlan<'_>, corrected: Option<&str>) -> Option<Vec<String>> {
+    let file = db.store.export_plan(plan, None, name).await.unwrap()?;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace("revision ", "");
+    let calls = db.store.export_rows(file.id, corrected).await.unwrap();
+    assert_eq!(calls.len() as u64, file.n_rows);
+    let shown = calls.into_iter().map(|call| match call.earlier {
+        Some(earlier) => format!("{} after {}", text(call.payload), text(earlier)),
+        None => text(call.payload),
+    });
+    Some(shown.collect())
+}
+
+pub(crate) async fn corrected_call_comes_with_the_revision_before_it(db: Database) {
     db.store.export_keep_format("hash", &csv()).await.unwrap();
-    let file = db.store.export_plan(plan("system", 9), None, name).await.unwrap().unwrap();
-    let rows: Vec<_> = db
-        .store
-        .export_rows(file.id)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|call| (call.payload, call.earlier))
-        .collect();
-    let text = |revision: u32| format!("revision {revision}").into_bytes();
-    assert_eq!(rows, [(text(0), None), (text(1), Some(text(0))), (text(3), Some(text(1)))]);
+    queue_revision(&db, 0, 0, "system").await;
+    queue_revision(&db, 1, 0, "carrier:3").await;
+    assert_eq!(shown(&db, plan("system", 9), None).await.unwrap(), ["0"]);
+    queue_revision(&db, 2, 1, "system").await;
+    assert_eq!(shown(&db, plan("system", 9), None).await.unwrap(), ["1 after 0"]);
+    // Of two that wait the later one, after the one that was written.
+    queue_revision(&db, 3, 2, "system").await;
+    queue_revision(&db, 4, 4, "system").await;
+    assert_eq!(shown(&db, plan("system", 9), None).await.unwrap(), ["4 after 1"]);
+    // One that comes after its successor was written says nothing any more.
+    queue_revision(&db, 5, 3, "system").await;
+    assert_eq!(shown(&db, plan("system", 9), None).await, None);
+    assert_eq!(db.store.export_waiting().await.unwrap(), [("carrier:3".to_owned(), 1)]);
+    assert_eq!(db.store.numbering_check().await.unwrap(), Vec::<String>::new());
+}
+
+pub(crate) async fn correction_that_a_format_cannot_tell_waits_for_the_report(db: Database) {
+    db.store.export_keep_format("hash", &csv()).await.unwrap();
+    let files = || ExportPlan { corrections: Some("main.corrections/system"), ..plan("system", 9) };
+    let report = || plan("main.corrections/system", 9);
+    queue_revision(&db, 0, 0, "system").await;
+    queue_revision(&db, 1, 1, "system").await;
+    assert_eq!(shown(&db, files(), None).await.unwrap(), ["1"], "corrected before it was written");
+    queue_revision(&db, 2, 2, "system").await;
+    assert_eq!(shown(&db, files(), None).await, None);
+    assert_eq!(db.store.export_waiting().await.unwrap(), [("main.corrections/system".to_owned(), 1)]);
+    assert_eq!(shown(&db, report(), Some("system")).await.unwrap(), ["2 after 1"]);
+    // Two more before the next report: the difference to what was told last.
+    queue_revision(&db, 3, 3, "system").await;
+    assert_eq!(shown(&db, files(), None).await, None);
+    queue_revision(&db, 4, 4, "system").await;
+    assert_eq!(shown(&db, files(), None).await, None);
+    assert_eq!(shown(&db, report(), Some("system")).await.unwrap(), ["4 after 2"]);
+    assert_eq!(shown(&db, report(), Some("system")).await, None);
+    let numbers: Vec<u64> =
+        db.store.export_files("system").await.unwrap().iter().map(|file| file.sequence).collect();
+    assert_eq!(numbers, [1], "a file without calls takes no number");
+    assert_eq!(db.store.numbering_check().await.unwrap(), Vec::<String>::new());
 }
 
 pub(crate) async fn second_billing_run_finds_the_first_ones_invoice(db: Database) {

@@ -19,13 +19,13 @@ pub(crate) async fn second_start_finds_the_schema_up_to_date(mut db: Database) {
 pub(crate) async fn database_of_a_later_version_is_left_alone(db: Database) {
     db.meddle(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-         SELECT 99, 'later', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
+         SELECT 9999, 'later', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
     )
     .await;
     let refused = Store::open(&db.url).await.unwrap_err();
-    assert!(matches!(refused, StoreError::NewerSchema { found: 99, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::NewerSchema { found: 9999, .. }), "{refused}");
     assert!(!refused.to_string().contains("host="), "{refused}");
-    db.meddle("UPDATE _sqlx_migrations SET version = 0 WHERE version = 99").await;
+    db.meddle("UPDATE _sqlx_migrations SET version = 0 WHERE version = 9999").await;
     let refused = Store::open(&db.url).await.unwrap_err();
     assert!(matches!(refused, StoreError::ForeignSchema { version: 0, .. }), "{refused}");
 }

@@ -157,6 +157,7 @@ pub(crate) async fn console_and_audit_see_the_latest_first(db: Database) {
             zone: "UTC",
             owner_name: "acme",
             may_be_empty: false,
+            corrections: None,
         };
         let format = KeptFormat { name: "csv".to_owned(), description: String::new() };
         store.export_keep_format("hash", &format).await.unwrap();

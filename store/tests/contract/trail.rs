@@ -59,6 +59,7 @@ pub(crate) async fn file_waits_for_its_reader_until_somebody_was_told(db: Databa
             zone: "UTC",
             owner_name: "acme",
             may_be_empty: true,
+            corrections: None,
         };
         let file = store.export_plan(plan, None, |_, _| name.to_owned()).await.unwrap().unwrap();
         if n < 3 {

@@ -258,9 +258,88 @@ async fn corrected_call_is_taken_back_and_written_anew_where_the_format_can() {
     let text = std::fs::read_to_string(desk.config.dir.join("system/20260325_0002.csv")).unwrap();
     let types: Vec<&str> = text.lines().map(|line| line.split(',').next().unwrap()).collect();
     assert_eq!(types, ["record_type", "reversal", "replacement"]);
+}
+
+/// A call priced at `cost`, in its revision.
+fn priced(revision: u32, cost: &str) -> RatedCdr {
+    let mut rated = call("a", "2026-03-25T10:00:00Z");
+    rated.cdr.revision = revision;
+    rated.charges = vec![model::Charge {
+        provider: model::Provider::Customer,
+        direction: model::Direction::Out,
+        account: model::AccountId(7),
+        version: model::ProfileVersionId(1),
+        profile: "retail".to_owned(),
+        fee: None,
+        matched: "49".to_owned(),
+        zone: "germany".to_owned(),
+        zone_detail: String::new(),
+        currency: model::Currency::EUR,
+        cost: cost.parse().unwrap(),
+        free_seconds: 0,
+        free_cash: rust_decimal::Decimal::ZERO,
+        billed_seconds: 60,
+        onpeak_seconds: 60,
+        offpeak_seconds: 0,
+        flat: rust_decimal::Decimal::ZERO,
+        rounding: "half_up 6".to_owned(),
+        pieces: Vec::new(),
+    }];
+    rated
+}
+
+#[tokio::test]
+async fn corrected_call_is_reported_beside_files_whose_format_has_no_word_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk(&dir, "full_names = false\ncorrections_to = [\"books@example.org\"]").await;
+    queue(&desk, 0, &[("system", priced(0, "0.5"))]).await;
+    close_all(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+    queue(&desk, 1, &[("system", priced(1, "0.75"))]).await;
+    let written = close_all(&desk, at("2026-03-25T11:00:00Z")).await.unwrap();
+    let report = "system/corrections/tollbook_main_corrections_20260325110000_000001.csv";
+    assert_eq!(shown(&desk, &written), [format!("{report} 2")]);
+    let text = std::fs::read_to_string(desk.config.dir.join(report)).unwrap();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| lines[0].iter().position(|column| *column == name).unwrap();
+    let told: Vec<(&str, &str)> =
+        lines[1..].iter().map(|line| (line[0], line[column("customer_cost")])).collect();
+    assert_eq!(told, [("reversal", "-0.500000"), ("replacement", "0.750000")]);
+    let mails = desk.store.mail_list().await.unwrap();
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].mail.subject, "1 calls of system were corrected after export");
+    assert_eq!(mails[0].mail.attachments[0].2, text.as_bytes());
+    // It is a file like any other: kept, and given again.
+    let series = Series::main(Owner::System).corrections();
+    std::fs::remove_dir_all(&desk.config.archive).unwrap();
+    assert_eq!(again(&desk, &series, 1).await.unwrap().bytes, text.as_bytes());
+    // Its own files go on without a gap.
+    queue(&desk, 2, &[("system", call("b", "2026-03-25T11:00:00Z"))]).await;
+    let written = close_all(&desk, at("2026-03-25T11:30:00Z")).await.unwrap();
+    assert_eq!(shown(&desk, &written), ["system/202603/25/tollbook_007_113000_0000000002.cdr 1"]);
+}
+
+#[tokio::test]
+async fn corrected_call_is_written_again_where_the_partner_wants_it_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk(&dir, "full_names = false\ncorrections = \"repeat\"").await;
+    for (batch, revision) in (0..).zip([0, 1]) {
+        queue(&desk, batch, &[("system", priced(revision, "0.5"))]).await;
+        close_all(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+    }
     let text =
         std::fs::read_to_string(desk.config.dir.join("system/202603/25/tollbook_007_103000_0000000002.cdr"));
     assert!(text.unwrap().starts_with("007,0001\n"), "the reference knows one record a call");
+}
+
+#[tokio::test]
+async fn call_corrected_before_it_was_written_is_one_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk(&dir, "full_names = false").await;
+    queue(&desk, 0, &[("system", priced(0, "0.5")), ("system", priced(1, "0.75"))]).await;
+    let written = close_all(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+    assert_eq!(shown(&desk, &written), ["system/202603/25/tollbook_007_103000_0000000001.cdr 1"]);
+    let text = std::fs::read_to_string(&written[0].path).unwrap();
+    assert!(text.contains("'75.000000'") && !text.contains("'50.000000'"), "{text}");
 }
 
 #[tokio::test]

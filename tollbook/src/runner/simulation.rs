@@ -118,7 +118,7 @@ fn runner<S: Stage>(
     make: impl Fn() -> S + Send + Sync + 'static,
     refresh: impl Fn(&mut S, &Arc<Directory>) + Send + Sync + 'static,
 ) -> Runner<S> {
-    let kind = Kind { name, topic, make: Box::new(make), refresh: Box::new(refresh) };
+    let kind = Kind { name, topic, begin: Begin::Oldest, make: Box::new(make), refresh: Box::new(refresh) };
     Runner { kind, lanes: None, former: None }
 }
 
@@ -171,8 +171,9 @@ fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, is_stormy: bool
             "exports",
             Topic::Rated,
             {
-                let streams = Arc::new(Streams::load(&ExportConfig::default()).unwrap());
-                move || ExportStage::new(streams.clone())
+                let streams = Streams::load(&ExportConfig::default()).unwrap();
+                let main = Arc::new(streams.named("").unwrap().clone());
+                move || ExportStage::new(main.clone())
             },
             |_, _| {},
         )),

@@ -102,6 +102,7 @@ fn ledger() -> Kind<LedgerStage> {
     Kind {
         name: "ledger",
         topic: Topic::Postings,
+        begin: Begin::Oldest,
         make: Box::new(LedgerStage::default),
         refresh: Box::new(|_, _| {}),
     }
@@ -131,6 +132,7 @@ fn forward() -> Kind<Forward> {
     Kind {
         name: "rating",
         topic: Topic::Cdrs,
+        begin: Begin::Oldest,
         make: Box::new(Forward::default),
         refresh: Box::new(|_, _| {}),
     }
@@ -261,7 +263,13 @@ impl Stage for Picky {
 }
 
 fn picky(name: &'static str, has_fee: bool) -> Kind<Picky> {
-    Kind { name, topic: Topic::Cdrs, make: Box::new(move || Picky { has_fee }), refresh: Box::new(|_, _| {}) }
+    Kind {
+        name,
+        topic: Topic::Cdrs,
+        begin: Begin::Oldest,
+        make: Box::new(move || Picky { has_fee }),
+        refresh: Box::new(|_, _| {}),
+    }
 }
 
 #[tokio::test]
@@ -366,6 +374,7 @@ async fn data_loaded_for_one_lane_reaches_the_others_too() {
     let kind = Kind {
         name: "mediator",
         topic: Topic::Calls,
+        begin: Begin::Oldest,
         make: Box::new(Witness::default),
         refresh: Box::new(|stage: &mut Witness, directory| stage.revision = directory.revision),
     };
@@ -392,4 +401,22 @@ async fn data_loaded_for_one_lane_reaches_the_others_too() {
     round(&kind, &house.rooms, &mut lanes, &mut directory, &Lessons::default()).await.unwrap();
     let codes: Vec<String> = house.suspended().await.into_iter().map(|(code, _, _)| code).collect();
     assert_eq!(codes, ["REV1", "REV1"]);
+}
+
+#[tokio::test]
+async fn stage_that_begins_now_passes_over_what_was_there_and_keeps_its_place() {
+    let mut house = House::new().await;
+    let late = || Kind { begin: Begin::Now, ..ledger() };
+    house.append(Topic::Postings, 0, vec![bytes(Body::Posting(posting(1, 5)))]).await;
+    // Its lanes are loaded, and then the process dies: where it began is known all the same.
+    let directory = house.rooms.directory.current();
+    load_lanes(&late(), &house.rooms, &directory).await.unwrap();
+    house.append(Topic::Postings, 0, vec![bytes(Body::Posting(posting(2, 6)))]).await;
+    house.append(Topic::Postings, 1, vec![bytes(Body::Posting(posting(3, 7)))]).await;
+    house.rooms.store = open(&house.dir).await;
+    assert_eq!(house.round(&late()).await.unwrap(), 2);
+    assert_eq!(house.counts("ledger").await.posted, 2);
+    // And one that begins with the oldest has them all.
+    let other = Kind { name: "rating", ..ledger() };
+    assert_eq!(house.round(&other).await.unwrap(), 3);
 }

@@ -1,0 +1,108 @@
+//! The facts of an event detail record that a file can show, by name.
+//!
+//! A reseller's file has the events of its own subscribers alone; of those it may see everything but who the reseller of
+//! an event is, which is itself.
+
+use chrono::{DateTime, Utc};
+use model::{Edr, EdrKind};
+use sha2::{Digest as _, Sha256};
+
+use crate::fact::{Fact, Facts, Kind, Value, known, text};
+
+/// A fact of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventFact {
+    /// The first 63 bits of the SHA-256 of its id: readers of the reference's files expect a number.
+    Id,
+    IdText,
+    Type,
+    Tenant,
+    AccountId,
+    SubscriberId,
+    OldStatus,
+    NewStatus,
+    /// The status of events about profiles; absent of all others.
+    OldProfile,
+    NewProfile,
+    Detail,
+    Company,
+    Time,
+}
+
+/// Every fact of events, by the name that descriptions use.
+const NAMED: &[(&str, EventFact, Kind)] = &[
+    ("id", EventFact::Id, Kind::Number),
+    ("id_text", EventFact::IdText, Kind::Text),
+    ("type", EventFact::Type, Kind::Text),
+    ("tenant", EventFact::Tenant, Kind::Number),
+    ("account_id", EventFact::AccountId, Kind::Number),
+    ("subscriber_id", EventFact::SubscriberId, Kind::Number),
+    ("old_status", EventFact::OldStatus, Kind::Text),
+    ("new_status", EventFact::NewStatus, Kind::Text),
+    ("old_profile", EventFact::OldProfile, Kind::Text),
+    ("new_profile", EventFact::NewProfile, Kind::Text),
+    ("detail", EventFact::Detail, Kind::Text),
+    ("company", EventFact::Company, Kind::Text),
+    ("time", EventFact::Time, Kind::Time),
+];
+
+impl EventFact {
+    pub(crate) fn named(name: &str) -> Option<(Fact, Kind)> {
+        let (_, fact, kind) = NAMED.iter().find(|(known, ..)| *known == name)?;
+        Some((Fact::Event(*fact), *kind))
+    }
+
+    pub(crate) fn names() -> Vec<String> {
+        NAMED.iter().map(|(name, ..)| (*name).to_owned()).collect()
+    }
+}
+
+/// One event as one owner may see it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventRow<'a> {
+    pub(crate) edr: &'a Edr,
+    /// Of the account's contact.
+    pub(crate) company: &'a str,
+}
+
+impl<'a> EventRow<'a> {
+    fn fact(&self, fact: EventFact) -> Value<'a> {
+        let edr = self.edr;
+        let is_about_profile =
+            matches!(edr.kind, EdrKind::StartProfile | EdrKind::UpdateProfile | EdrKind::EndProfile);
+        match fact {
+            EventFact::Id => Value::Number(event_number(&edr.id)),
+            EventFact::IdText => text(&edr.id),
+            EventFact::Type => text(edr.kind.as_str()),
+            EventFact::Tenant => Value::Number(edr.tenant.0),
+            EventFact::AccountId => known(edr.account),
+            EventFact::SubscriberId => edr.subscriber.map_or(Value::Absent, |id| Value::Number(id.0)),
+            EventFact::OldStatus => text(&edr.old_status),
+            EventFact::NewStatus => text(&edr.new_status),
+            EventFact::OldProfile if is_about_profile => text(&edr.old_status),
+            EventFact::NewProfile if is_about_profile => text(&edr.new_status),
+            EventFact::OldProfile | EventFact::NewProfile => Value::Absent,
+            EventFact::Detail => text(&edr.detail),
+            EventFact::Company => text(self.company),
+            EventFact::Time => Value::Time(edr.at),
+        }
+    }
+}
+
+impl<'a> Facts<'a> for EventRow<'a> {
+    fn value(&self, fact: Fact) -> Value<'a> {
+        // A format is of calls or of events; its facts were looked up accordingly.
+        if let Fact::Event(fact) = fact { self.fact(fact) } else { Value::Absent }
+    }
+
+    fn at(&self) -> DateTime<Utc> {
+        self.edr.at
+    }
+}
+
+fn event_number(id: &str) -> i64 {
+    let digest = Sha256::digest(id.as_bytes());
+    let mut head = [0; 8];
+    head.copy_from_slice(&digest[..8]);
+    i64::try_from(u64::from_be_bytes(head) >> 1).unwrap_or(i64::MAX)
+}
