@@ -14,6 +14,7 @@ mod error;
 mod event_fact;
 mod fact;
 mod files;
+pub mod flapping;
 mod format;
 mod md5_lanes;
 mod owner;

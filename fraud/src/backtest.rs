@@ -182,6 +182,7 @@ impl Backtest {
             auth: AuthMethod::Digest,
             asserted_identity: String::new(),
             diversion: String::new(),
+            detail: None,
         };
         let (init_at, start_at, vendor) = (call.init_at, call.start_at.max(call.init_at), call.vendor);
         let is_answered = call.answered_us.is_some();
@@ -197,6 +198,7 @@ impl Backtest {
                 caller_out: String::new(),
                 callee_out: String::new(),
                 sip_call_id: String::new(),
+                login: None,
             };
             self.emit(init_at, n, EventBody::RouteAttempt(route));
         }
@@ -273,6 +275,7 @@ impl Backtest {
             cause: if answered_us > 0 { Cause::Normal } else { Cause::Cancelled },
             code: if call.answered_us.is_some() { 200 } else { 487 },
             reason: String::new(),
+            media: None,
         };
         let event = event(at, call, EventBody::End(end));
         self.by_uid.remove(&(call.call.as_str().to_owned(), call.leg));
@@ -319,7 +322,11 @@ impl Backtest {
                     });
                 }
                 Effect::Append { body, .. } => self.obey(at, &body),
-                Effect::Post(_) | Effect::Suspend(_) | Effect::Export { .. } | Effect::Repeated => {}
+                Effect::Post(_)
+                | Effect::Suspend(_)
+                | Effect::Export { .. }
+                | Effect::Edr(_)
+                | Effect::Repeated => {}
             }
         }
     }

@@ -149,6 +149,7 @@ fn event(n: u64) -> Body {
             auth: AuthMethod::Digest,
             asserted_identity: String::new(),
             diversion: String::new(),
+            detail: None,
         }),
         1 => EventBody::RouteAttempt(RouteAttempt {
             attempt: 1,
@@ -157,6 +158,7 @@ fn event(n: u64) -> Body {
             caller_out: "+43660555123".to_owned(),
             callee_out: "+4930555123".to_owned(),
             sip_call_id: "y1@sw1".to_owned(),
+            login: None,
         }),
         2 => EventBody::RouteResult(RouteResult {
             attempt: 1,
@@ -179,6 +181,7 @@ fn event(n: u64) -> Body {
             cause: Cause::Normal,
             code: 200,
             reason: String::new(),
+            media: None,
         }),
     };
     Body::Call(CallEvent {

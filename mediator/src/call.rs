@@ -249,9 +249,15 @@ impl Call {
             EventBody::Registration(_)
             | EventBody::TrunkState(_)
             | EventBody::Security(_)
-            | EventBody::NodeStarted(_) => false,
+            | EventBody::NodeStarted(_)
+            | EventBody::Provisioned(_) => false,
         };
         is_new
+    }
+
+    /// When the first of its events that are known happened.
+    pub(crate) fn began_at(&self) -> Option<DateTime<Utc>> {
+        self.legs.values().map(|leg| leg.first.at).min()
     }
 
     /// When the first of the legs that are up was answered.

@@ -12,6 +12,10 @@ pub struct MediatorConfig {
     /// switch's charge ticks, which are signs of life. Default: `"4h"`.
     #[serde(with = "humantime_serde")]
     pub close_after: Duration,
+    /// How old a call may become, by the time of the log since its first event, whatever signs of life it gives, e.g. `"24h"`; then it is
+    /// closed as partial, once. Must be longer than the longest call the switch allows. Default: `"24h"`.
+    #[serde(with = "humantime_serde")]
+    pub age_max: Duration,
     /// How often a call that is up gets a record of what it has come to so far, e.g. `"15m"`; `"0s"` is never. Each supersedes
     /// the one before, and the end supersedes them all. They are priced and count towards limits; files wait for the end.
     /// Default: `"15m"`.
@@ -40,6 +44,7 @@ impl Default for MediatorConfig {
     fn default() -> Self {
         Self {
             close_after: Duration::from_secs(4 * 3600),
+            age_max: Duration::from_secs(24 * 3600),
             interim_every: Duration::from_secs(900),
             late_for: Duration::from_secs(600),
             partials_for: Duration::from_secs(2 * 86_400),

@@ -1,15 +1,18 @@
 //! EDRs: events that belong to no call become records one by one.
 
-use model::{CallEvent, Edr, EdrKind, EventBody, RegistrationChange};
+use model::{
+    AccountId, CallEvent, Edr, EdrKind, EventBody, Provisioned, ProvisioningChange, RegistrationChange,
+};
 
 /// Unique for ever: `node-boot-seq`.
 pub(crate) fn edr_id(event: &CallEvent) -> String {
     format!("{}-{}-{}", event.node, event.boot, event.seq)
 }
 
-/// The EDR of an event; `None` for the events of calls and of the node itself.
+/// The EDR of an event; `None` for the events of calls and of the node itself, and for a registration that is renewed.
 pub(crate) fn edr_of(event: &CallEvent) -> Option<Edr> {
     let (kind, subscriber, old_status, new_status, detail) = match &event.body {
+        EventBody::Registration(registration) if registration.renewed => return None,
         EventBody::Registration(registration) => {
             let kind = match registration.change {
                 RegistrationChange::Ok => EdrKind::Registered,
@@ -44,6 +47,7 @@ pub(crate) fn edr_of(event: &CallEvent) -> Option<Edr> {
             );
             (EdrKind::Security, None, "", security.what.as_str(), detail)
         }
+        EventBody::Provisioned(provisioned) => return Some(edr_of_provisioning(event, provisioned)),
         EventBody::Attempt(_)
         | EventBody::Rejected(_)
         | EventBody::RouteAttempt(_)
@@ -66,7 +70,34 @@ pub(crate) fn edr_of(event: &CallEvent) -> Option<Edr> {
         new_status: new_status.to_owned(),
         detail,
         at: event.at,
+        reseller: AccountId::NOBODY,
+        uuid: String::new(),
+        number: None,
     })
+}
+
+fn edr_of_provisioning(event: &CallEvent, provisioned: &Provisioned) -> Edr {
+    Edr {
+        id: edr_id(event),
+        tenant: event.tenant,
+        account: event.payer,
+        subscriber: provisioned.subscriber,
+        kind: match provisioned.change {
+            ProvisioningChange::StartProfile => EdrKind::StartProfile,
+            ProvisioningChange::UpdateProfile => EdrKind::UpdateProfile,
+            ProvisioningChange::EndProfile => EdrKind::EndProfile,
+            ProvisioningChange::NumberAssigned => EdrKind::NumberAssigned,
+            ProvisioningChange::NumberReleased => EdrKind::NumberReleased,
+            ProvisioningChange::LockChanged => EdrKind::LockChanged,
+        },
+        old_status: provisioned.old.clone(),
+        new_status: provisioned.new.clone(),
+        detail: provisioned.detail.clone(),
+        at: event.at,
+        reseller: provisioned.reseller,
+        uuid: provisioned.uuid.clone(),
+        number: provisioned.number,
+    }
 }
 
 fn or_dash(text: &str) -> &str {

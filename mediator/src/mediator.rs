@@ -71,7 +71,7 @@ pub struct Mediator {
     clock: Option<LogClock>,
     /// The latest start of each node.
     boots: BTreeMap<String, u64>,
-    calls: HashMap<CallUid, Box<Call>>,
+    calls: ByName<Box<Call>>,
     /// EDRs written lately, and when they are forgotten.
     edrs: HashMap<String, DateTime<Utc>>,
     /// When each call that is up gets its next record.
@@ -80,9 +80,34 @@ pub struct Mediator {
     give_up: BTreeSet<(DateTime<Utc>, CallUid)>,
     /// When each closed call and EDR is forgotten.
     forget: BTreeSet<(DateTime<Utc>, Memory)>,
+    /// No table has anything due before this.
+    next_due: DateTime<Utc>,
+    is_clock_dirty: bool,
+    /// Calls that have changed since the last commit, perhaps forgotten meanwhile.
+    dirty_calls: Vec<CallUid>,
     dirty: BTreeSet<Dirty>,
     removed: BTreeSet<String>,
 }
+
+/// FxHash, as compilers use it: names of calls are made by our own switch, so nobody can choose them to collide.
+#[derive(Default)]
+struct NameHasher(u64);
+
+impl std::hash::Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+    }
+}
+
+type ByName<T> = HashMap<CallUid, T, std::hash::BuildHasherDefault<NameHasher>>;
 
 /// The time of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,12 +126,10 @@ enum Memory {
     Edr(String),
 }
 
-/// What has changed since the last commit.
+/// What else has changed since the last commit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Dirty {
-    Clock,
     Node(String),
-    Call(CallUid),
     Edr(String),
 }
 
@@ -128,11 +151,14 @@ impl Mediator {
             config,
             clock: None,
             boots: BTreeMap::new(),
-            calls: HashMap::new(),
+            calls: ByName::default(),
             edrs: HashMap::new(),
             interim: BTreeSet::new(),
             give_up: BTreeSet::new(),
             forget: BTreeSet::new(),
+            next_due: DateTime::<Utc>::MAX_UTC,
+            is_clock_dirty: false,
+            dirty_calls: Vec::new(),
             dirty: BTreeSet::new(),
             removed: BTreeSet::new(),
         }
@@ -164,7 +190,7 @@ impl Mediator {
     fn set_clock(&mut self, clock: LogClock) {
         if self.clock != Some(clock) {
             self.clock = Some(clock);
-            self.dirty.insert(Dirty::Clock);
+            self.is_clock_dirty = true;
         }
     }
 
@@ -172,7 +198,10 @@ impl Mediator {
         let now = self.move_clock(event.at);
         match &event.body {
             EventBody::NodeStarted(_) => self.node_started(event, now, effects),
-            EventBody::Registration(_) | EventBody::TrunkState(_) | EventBody::Security(_) => {
+            EventBody::Registration(_)
+            | EventBody::TrunkState(_)
+            | EventBody::Security(_)
+            | EventBody::Provisioned(_) => {
                 self.write_edr(event, now, effects);
             }
             EventBody::Attempt(_)
@@ -278,9 +307,9 @@ impl Mediator {
                 issued.is_outdated = true;
             }
         }
-        let numbers: Vec<u16> = call.legs.numbers().collect();
         let mut is_complete_call = true;
-        for number in numbers {
+        for place in 0..call.legs.len() {
+            let number = call.legs.number_at(place);
             if is_complete(call, number) {
                 settle(uid, call, number, None, tolerance, effects);
             } else {
@@ -288,8 +317,10 @@ impl Mediator {
             }
         }
         if !is_complete_call {
-            // A partial record does not keep a call closed that shows new life.
-            call.closed_at = None;
+            // A partial record does not keep a call closed that shows new life, unless it is too old for that.
+            if self.end_of_age(call) > now {
+                call.closed_at = None;
+            }
         } else if call.closed_at.is_none() {
             call.closed_at = Some(now);
         }
@@ -338,9 +369,10 @@ impl Mediator {
             return;
         }
         if let Some(edr) = edr_of(event) {
-            effects.append(Topic::Cdrs, edr.account, Body::Edr(edr));
+            effects.edr(edr);
         }
         let until = later(now, self.config.late_for);
+        self.next_due = self.next_due.min(until);
         self.edrs.insert(id.clone(), until);
         self.forget.insert((until, Memory::Edr(id.clone())));
         self.dirty.insert(Dirty::Edr(id));
@@ -371,6 +403,9 @@ impl Mediator {
     /// Writes the records of calls that are up, gives up open calls that have been silent for too long, and forgets what was remembered for long enough.
     fn pass_time(&mut self, effects: &mut Effects) {
         let Some(LogClock { now, .. }) = self.clock else { return };
+        if now < self.next_due && self.forget.len() <= self.config.remembered_max {
+            return;
+        }
         while let Some((due, _)) = self.interim.first()
             && *due <= now
             && let Some((_, uid)) = self.interim.pop_first()
@@ -411,9 +446,6 @@ impl Mediator {
                     if let Some(stored) = call.stored {
                         self.removed.insert(key_of_call(&uid, stored));
                     }
-                    if call.is_dirty {
-                        self.dirty.remove(&Dirty::Call(uid));
-                    }
                 }
                 Memory::Edr(id) => {
                     self.edrs.remove(&id);
@@ -422,6 +454,12 @@ impl Mediator {
                 }
             }
         }
+        let firsts = [
+            self.interim.first().map(|(due, _)| *due),
+            self.give_up.first().map(|(due, _)| *due),
+            self.forget.first().map(|(due, _)| *due),
+        ];
+        self.next_due = firsts.into_iter().flatten().min().unwrap_or(DateTime::<Utc>::MAX_UTC);
     }
 
     fn is_of_earlier_boot(&self, call: &Call) -> bool {
@@ -435,8 +473,13 @@ impl Mediator {
             Some(closed_at) => later(closed_at, self.config.late_for),
             // Its process is gone: only what was on its way can still come.
             None if self.is_of_earlier_boot(call) => later(call.quiet_since, self.config.late_for),
-            None => later(call.quiet_since, self.config.close_after),
+            None => later(call.quiet_since, self.config.close_after).min(self.end_of_age(call)),
         }
+    }
+
+    /// When an open call is given up although it shows life.
+    fn end_of_age(&self, call: &Call) -> DateTime<Utc> {
+        call.began_at().map_or(DateTime::<Utc>::MAX_UTC, |began| later(began, self.config.age_max))
     }
 
     /// Puts a call into the timetable. An open call that is there already stays where it is: nearly every event moves the end of
@@ -449,6 +492,7 @@ impl Mediator {
         };
         if !call.timed.is_some_and(stays) {
             self.untime(uid, call);
+            self.next_due = self.next_due.min(due);
             match table {
                 Table::GiveUp => self.give_up.insert((due, uid.clone())),
                 Table::Forget => self.forget.insert((due, Memory::Call(uid.clone()))),
@@ -481,6 +525,7 @@ impl Mediator {
         let from = since.max(call.quiet_since);
         let at = *call.interim_at.get_or_insert_with(|| later(from, self.config.interim_every));
         if !std::mem::replace(&mut call.is_interim_timed, true) {
+            self.next_due = self.next_due.min(at);
             self.interim.insert((at, uid.clone()));
         }
     }
@@ -488,7 +533,7 @@ impl Mediator {
     /// Notes a call for the next commit.
     fn mark(&mut self, uid: &CallUid, call: &mut Call) {
         if !std::mem::replace(&mut call.is_dirty, true) {
-            self.dirty.insert(Dirty::Call(uid.clone()));
+            self.dirty_calls.push(uid.clone());
         }
     }
 
@@ -536,11 +581,22 @@ impl Stage for Mediator {
     fn take_changes(&mut self) -> Vec<StateChange> {
         let mut changes: BTreeMap<String, Option<Vec<u8>>> =
             std::mem::take(&mut self.removed).into_iter().map(|key| (key, None)).collect();
+        if std::mem::take(&mut self.is_clock_dirty) {
+            changes.insert(CLOCK_KEY.to_owned(), self.clock.as_ref().map(write));
+        }
+        for uid in std::mem::take(&mut self.dirty_calls) {
+            let Some(call) = self.calls.get_mut(&uid).filter(|call| call.is_dirty) else { continue };
+            call.is_dirty = false;
+            let store_as = if call.closed_at.is_some() { StoredAs::Closed } else { StoredAs::Open };
+            if let Some(stored) = call.stored.replace(store_as)
+                && stored != store_as
+            {
+                changes.insert(key_of_call(&uid, stored), None);
+            }
+            changes.insert(key_of_call(&uid, store_as), Some(write(&**call)));
+        }
         for dirty in std::mem::take(&mut self.dirty) {
             match dirty {
-                Dirty::Clock => {
-                    changes.insert(CLOCK_KEY.to_owned(), self.clock.as_ref().map(write));
-                }
                 Dirty::Node(node) => {
                     let value = self.boots.get(&node).map(write);
                     changes.insert(format!("{NODE_PREFIX}{node}"), value);
@@ -548,17 +604,6 @@ impl Stage for Mediator {
                 Dirty::Edr(id) => {
                     let value = self.edrs.get(&id).map(write);
                     changes.insert(format!("{EDR_PREFIX}{id}"), value);
-                }
-                Dirty::Call(uid) => {
-                    let Some(call) = self.calls.get_mut(&uid) else { continue };
-                    call.is_dirty = false;
-                    let store_as = if call.closed_at.is_some() { StoredAs::Closed } else { StoredAs::Open };
-                    if let Some(stored) = call.stored.replace(store_as)
-                        && stored != store_as
-                    {
-                        changes.insert(key_of_call(&uid, stored), None);
-                    }
-                    changes.insert(key_of_call(&uid, store_as), Some(write(&**call)));
                 }
             }
         }
@@ -575,6 +620,8 @@ impl Stage for Mediator {
         }
         self.calls = calls;
         self.forget.extend(self.edrs.iter().map(|(id, until)| (*until, Memory::Edr(id.clone()))));
+        // Look at all of it once.
+        self.next_due = DateTime::<Utc>::MIN_UTC;
         Ok(())
     }
 }
@@ -673,5 +720,6 @@ fn kind_of_event(body: &EventBody) -> &'static str {
         EventBody::TrunkState(_) => "trunk_state",
         EventBody::Security(_) => "security",
         EventBody::NodeStarted(_) => "node_started",
+        EventBody::Provisioned(_) => "provisioned",
     }
 }

@@ -23,6 +23,15 @@ impl<T> Numbered<T> {
         self.0.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The number that comes at `place`, counted from 0.
+    pub(crate) fn number_at(&self, place: usize) -> u16 {
+        self.0[place].0
+    }
+
     fn place(&self, number: u16) -> Result<usize, usize> {
         self.0.binary_search_by_key(&number, |(held, _)| *held)
     }

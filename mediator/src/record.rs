@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId, CdrSource, E164, Initiator,
-    Party, RouteAction, RouteTry,
+    Attempt, AttemptDetail, CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId,
+    CdrSource, E164, Initiator, Party, RouteAction, RouteTry,
 };
 
 use crate::MediationError;
@@ -118,13 +118,7 @@ fn opening_of(call: &Call, leg_number: u16) -> Option<Opening> {
             dialed: is.dialed.clone(),
             domain: is.dialed_domain.clone(),
             number: is.callee,
-            detail: CdrDetail {
-                transport: Some(is.transport),
-                auth: Some(is.auth),
-                asserted_identity: is.asserted_identity.clone(),
-                diversion: is.diversion.clone(),
-                ..CdrDetail::default()
-            },
+            detail: detail_of(is),
         });
     }
     // The forwarder calls on, from the number that was called (billing-reference 1.4).
@@ -148,6 +142,30 @@ fn opening_of(call: &Call, leg_number: u16) -> Option<Opening> {
         // Who called the forwarder proved himself for his own leg, not for this one.
         detail: CdrDetail { transport: parent.detail.transport, ..CdrDetail::default() },
     })
+}
+
+/// What is known of a leg from its INVITE.
+fn detail_of(attempt: &Attempt) -> CdrDetail {
+    let detail = CdrDetail {
+        transport: Some(attempt.transport),
+        auth: Some(attempt.auth),
+        asserted_identity: attempt.asserted_identity.clone(),
+        diversion: attempt.diversion.clone(),
+        ..CdrDetail::default()
+    };
+    let Some(AttemptDetail { emergency, stir, preferred_identity, user_to_user, history_info }) =
+        attempt.detail.as_deref()
+    else {
+        return detail;
+    };
+    CdrDetail {
+        emergency: *emergency,
+        stir: stir.clone(),
+        preferred_identity: preferred_identity.clone(),
+        user_to_user: user_to_user.clone(),
+        history_info: history_info.clone(),
+        ..detail
+    }
 }
 
 fn ending_of(
@@ -265,6 +283,7 @@ fn cdr_of(uid: &CallUid, call: &Call, leg_number: u16, leg: &Leg, opening: Openi
     let answered = leg.answer.as_ref().and_then(|answer| leg.routes.get(answer.is.attempt));
     let used = answered.or_else(|| leg.routes.values().next_back());
     let used_attempt = used.and_then(|route| route.attempt.as_ref()).map(|attempt| &attempt.is);
+    let login = used_attempt.and_then(|attempt| attempt.login.as_deref());
     let user_in = opening.user_in();
     Cdr {
         id: CdrId::derive(uid, leg_number),
@@ -305,6 +324,9 @@ fn cdr_of(uid: &CallUid, call: &Call, leg_number: u16, leg: &Leg, opening: Openi
             reason: reason_of(leg, used),
             refused_by: leg.rejected.as_ref().map(|rejected| rejected.is.object.clone()).unwrap_or_default(),
             setup_us: leg.answer.as_ref().map(|answer| answer.is.setup_us),
+            media: leg.end.as_ref().and_then(|end| end.is.media),
+            peer_auth_user: login.map(|login| login.user.clone()).unwrap_or_default(),
+            peer_auth_realm: login.map(|login| login.realm.clone()).unwrap_or_default(),
             ..opening.detail
         },
     }

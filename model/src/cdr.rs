@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
 use crate::{
-    AccountId, AuthMethod, CallUid, Cause, CdrId, E164, Initiator, Party, RouteAction, TenantId, Transport,
+    AccountId, AuthMethod, CallUid, Cause, CdrId, E164, Initiator, MediaQuality, Party, RouteAction,
+    TenantId, Transport,
 };
 
 named_enum! {
@@ -141,6 +142,36 @@ pub struct CdrDetail {
     pub diversion: String,
     /// Of a record made elsewhere, its key there: `source/key`; empty for our own.
     pub foreign_key: String,
+    /// To an emergency number.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub emergency: bool,
+    /// What a peer says of the caller's number, unverified by us: `TN-Validation-Passed`, `attest=A`; empty if nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stir: String,
+    /// P-Preferred-Identity, as sent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub preferred_identity: String,
+    /// User-to-User, as sent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user_to_user: String,
+    /// History-Info, as sent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub history_info: String,
+    /// How the media were, as a party told at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaQuality>,
+    /// User name with which we prove ourselves to the trunk that was used; empty if none is asked for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub peer_auth_user: String,
+    /// And the realm.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub peer_auth_realm: String,
+}
+
+/// What few calls have is left out of the JSON of the others.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Cdr {

@@ -1,10 +1,10 @@
-//! Event detail records: what happened to registrations, profiles, locks and trunks.
+//! Event detail records: what happened to registrations, profiles, numbers, locks and trunks.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{AccountId, SubscriberId, TenantId};
+use crate::{AccountId, E164, SubscriberId, TenantId};
 
 named_enum! {
     /// What kind of event (billing-reference 2.3 and our own).
@@ -27,6 +27,10 @@ named_enum! {
         LockChanged = "lock_changed",
         /// Failed authentication, bans, rate limits.
         Security = "security",
+        /// A number has an owner from now on; the states are those of the owners, by `uuid`.
+        NumberAssigned = "number_assigned",
+        /// A number has left its owner.
+        NumberReleased = "number_released",
     }
 }
 
@@ -51,4 +55,36 @@ pub struct Edr {
     pub detail: String,
     /// When.
     pub at: DateTime<Utc>,
+    /// The reseller's account above; [`AccountId::NOBODY`] if there is none or it is not known.
+    #[serde(default = "nobody")]
+    pub reseller: AccountId,
+    /// The subscriber's stable key in files; empty without one.
+    #[serde(default)]
+    pub uuid: String,
+    /// The number it is about, if one.
+    #[serde(default)]
+    pub number: Option<E164>,
+}
+
+const fn nobody() -> AccountId {
+    AccountId::NOBODY
+}
+
+impl EdrKind {
+    /// Whether it tells of provisioning: what partners get in EDR files.
+    pub const fn is_of_provisioning(self) -> bool {
+        match self {
+            EdrKind::StartProfile
+            | EdrKind::UpdateProfile
+            | EdrKind::EndProfile
+            | EdrKind::LockChanged
+            | EdrKind::NumberAssigned
+            | EdrKind::NumberReleased => true,
+            EdrKind::Registered
+            | EdrKind::Unregistered
+            | EdrKind::RegisterFailed
+            | EdrKind::TrunkState
+            | EdrKind::Security => false,
+        }
+    }
 }

@@ -70,6 +70,8 @@ pub enum EventBody {
     Security(Security),
     /// The switch process began; every call it had open before is gone. Written to every partition.
     NodeStarted(NodeStarted),
+    /// Provisioning data or a lock changed. Not from the switch: from whoever changed them.
+    Provisioned(Provisioned),
 }
 
 /// Who a party of a call is.
@@ -153,6 +155,25 @@ pub struct Attempt {
     pub asserted_identity: String,
     /// Diversion, as sent.
     pub diversion: String,
+    /// What few calls have; `None` if this one has nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<AttemptDetail>>,
+}
+
+/// What few INVITEs carry, for the record alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AttemptDetail {
+    /// To an emergency number of the tenant: it passed every gate.
+    pub emergency: bool,
+    /// What a peer says of the caller's number, unverified by us: the `verstat` it sent, else `attest=A` (B, C) of an Identity
+    /// header (RFC 8224, RFC 8588), else empty.
+    pub stir: String,
+    /// P-Preferred-Identity, as sent.
+    pub preferred_identity: String,
+    /// User-to-User, as sent.
+    pub user_to_user: String,
+    /// History-Info, as sent.
+    pub history_info: String,
 }
 
 /// A refusal of our own.
@@ -183,6 +204,18 @@ pub struct RouteAttempt {
     pub callee_out: String,
     /// Call-ID of the outgoing leg.
     pub sip_call_id: String,
+    /// With which credentials, if the trunk asks for some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Box<PeerLogin>>,
+}
+
+/// How we prove ourselves to a trunk.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PeerLogin {
+    /// User name.
+    pub user: String,
+    /// Realm; empty if it is whatever the trunk names.
+    pub realm: String,
 }
 
 named_enum! {
@@ -279,6 +312,22 @@ pub struct End {
     pub code: u16,
     /// Reason header, as received.
     pub reason: String,
+    /// How the media were, as a party told at the end; `None` if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaQuality>,
+}
+
+/// How the media of a call were, as one party told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MediaQuality {
+    /// Mean opinion score, hundredths: 441 is 4.41.
+    pub mos_hundredths: Option<u32>,
+    /// Packets lost, hundredths of a percent: 150 is 1.5 %.
+    pub loss_hundredths: Option<u32>,
+    /// Jitter, microseconds.
+    pub jitter_us: Option<u32>,
+    /// Round trip, microseconds.
+    pub round_trip_us: Option<u32>,
 }
 
 /// The callee sends the call elsewhere; the forwarder pays for the new leg.
@@ -327,6 +376,9 @@ pub struct Registration {
     pub user_agent: String,
     /// Granted seconds.
     pub expires_seconds: u32,
+    /// The contact was there before: nothing but its time has changed.
+    #[serde(default)]
+    pub renewed: bool,
 }
 
 named_enum! {
@@ -394,4 +446,43 @@ pub struct Security {
 pub struct NodeStarted {
     /// Version of the program.
     pub version: String,
+}
+
+named_enum! {
+    /// What was changed.
+    ProvisioningChange {
+        /// A number of a subscriber, or a subscriber without one, has a profile from now on.
+        StartProfile = "start_profile",
+        /// It has another one.
+        UpdateProfile = "update_profile",
+        /// It has none any more.
+        EndProfile = "end_profile",
+        /// A number has an owner from now on.
+        NumberAssigned = "number_assigned",
+        /// It has left its owner.
+        NumberReleased = "number_released",
+        /// The lock of an account was set, changed or lifted.
+        LockChanged = "lock_changed",
+    }
+}
+
+/// One such change. Its account is the payer of the event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provisioned {
+    /// What.
+    pub change: ProvisioningChange,
+    /// Whose; `None` where it is the account as a whole.
+    pub subscriber: Option<SubscriberId>,
+    /// The subscriber's stable key; empty without one.
+    pub uuid: String,
+    /// The reseller's account above; [`AccountId::NOBODY`] if there is none.
+    pub reseller: AccountId,
+    /// The number it is about, if one.
+    pub number: Option<E164>,
+    /// Before: a profile, the `uuid` of an owner or a lock level; empty if there was none.
+    pub old: String,
+    /// After.
+    pub new: String,
+    /// In a few words, for people.
+    pub detail: String,
 }

@@ -49,9 +49,10 @@ pub use directory::{Digest, Directory, NumberOwner, Route, Subscriber, Transport
 pub use e164::{E164, InvalidE164};
 pub use edr::{Edr, EdrKind};
 pub use event::{
-    Answer, Attempt, AuthMethod, CallEvent, CallUpdate, ChargeTick, End, EventBody, Forwarded, NodeStarted,
-    Party, Progress, Registration, RegistrationChange, Rejected, RouteAction, RouteAttempt, RouteResult,
-    Security, SecurityKind, TrunkHealth, TrunkState, UpdateKind,
+    Answer, Attempt, AttemptDetail, AuthMethod, CallEvent, CallUpdate, ChargeTick, End, EventBody, Forwarded,
+    MediaQuality, NodeStarted, Party, PeerLogin, Progress, Provisioned, ProvisioningChange, Registration,
+    RegistrationChange, Rejected, RouteAction, RouteAttempt, RouteResult, Security, SecurityKind,
+    TrunkHealth, TrunkState, UpdateKind,
 };
 pub use id::{
     AccountId, AlertId, CallUid, CdrId, FeeId, InvalidId, InvoiceId, PostingId, ProfileId, ProfileVersionId,

@@ -3,7 +3,7 @@
 //! A stage is a pure state machine for one partition ("lane"). The runner reads a batch, lets the stage apply record
 //! by record, appends the outputs to the bus with their origin, and commits state and position in one transaction.
 
-use crate::{AccountId, Alert, Body, Lock, Posting, RatedCdr, Suspended, Topic};
+use crate::{AccountId, Alert, Body, Edr, Lock, Posting, RatedCdr, Suspended, Topic};
 
 /// One record, as the runner hands it to a stage.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +36,8 @@ pub enum Effect {
     Lock(Box<Lock>),
     /// Put the input aside. In the commit.
     Suspend(Box<Suspended>),
+    /// Keep an EDR, and queue it for the files of those it concerns. In the commit.
+    Edr(Box<Edr>),
     /// The input said nothing that was not known already: whoever wrote it appended it twice. Counted, no more.
     Repeated,
     /// Queue a call for an export stream's owner. In the commit.
@@ -55,6 +57,12 @@ impl Effects {
     /// Appends `body` to `topic` in the lane of `key`.
     pub fn append(&mut self, topic: Topic, key: AccountId, body: Body) {
         self.0.push(Effect::Append { topic, key, body: Box::new(body) });
+    }
+
+    /// Appends `edr` for whoever reads the topic, and keeps it in the commit.
+    pub fn edr(&mut self, edr: Edr) {
+        self.0.push(Effect::Edr(Box::new(edr.clone())));
+        self.append(Topic::Cdrs, edr.account, Body::Edr(edr));
     }
 
     /// Says that the input told nothing new.

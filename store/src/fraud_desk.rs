@@ -8,8 +8,9 @@ use sqlx::any::AnyRow;
 use crate::alert_mail::{alert_mail, party_of};
 use crate::audit::append;
 use crate::outbox::enqueue;
+use crate::provisioning_events::tell_locked;
 use crate::sql::{Bind, Columns, cells, json, micros, query, query_of};
-use crate::{Result, Store};
+use crate::{Result, Store, StoreError};
 
 /// One entry of an account's lock history.
 pub type LockChange = Lock;
@@ -91,6 +92,9 @@ impl Store {
 pub(crate) const ALERT_COLUMNS: &str = "id, tenant, account, rule, period, limit_micros, limit_currency, \
      value_micros, value_currency, lock_level, notify, evidence, at, severity, n_updates, finding";
 
+/// What [`lock_of`] reads.
+pub(crate) const LOCK_COLUMNS: &str = "tenant, account, level, source, reason, alert, since, until_at";
+
 /// One row for each account that was ever locked, lifted locks with level `none`.
 pub(crate) async fn load_locks(conn: &mut AnyConnection) -> Result<Vec<Lock>> {
     let rows = query(
@@ -104,6 +108,14 @@ pub(crate) async fn load_locks(conn: &mut AnyConnection) -> Result<Vec<Lock>> {
 /// Adds `lock` to the history and makes it the account's lock. Level `none` stays as a row too: with its time it tells a switch that
 /// heard of a lock a moment ago, before the snapshot showed it, that the lock is lifted and not merely missing.
 pub(crate) async fn insert_lock(conn: &mut AnyConnection, lock: &Lock) -> Result<()> {
+    let before = query_of(format!("SELECT {LOCK_COLUMNS}, lapse_told FROM locks WHERE account = $1"))
+        .cells(cells![lock.account.0])
+        .fetch_optional(&mut *conn)
+        .await?
+        .map(|row| Ok::<_, StoreError>((lock_of(&row)?, row.flag("lapse_told")?)))
+        .transpose()?;
+    let before = before.as_ref().map(|(before, is_told)| (before, *is_told));
+    tell_locked(conn, before, lock).await?;
     let row = cells![
         lock.account.0,
         lock.tenant.0,
@@ -125,7 +137,7 @@ pub(crate) async fn insert_lock(conn: &mut AnyConnection, lock: &Lock) -> Result
         "INSERT INTO locks (account, tenant, level, source, reason, alert, since, until_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (account) DO UPDATE SET tenant = excluded.tenant, \
          level = excluded.level, source = excluded.source, reason = excluded.reason, alert = excluded.alert, \
-         since = excluded.since, until_at = excluded.until_at",
+         since = excluded.since, until_at = excluded.until_at, lapse_told = 0",
     )
     .cells(row)
     .execute(conn)
@@ -177,7 +189,7 @@ pub(crate) async fn insert_alert(conn: &mut AnyConnection, alert: &Alert) -> Res
     Ok(())
 }
 
-fn lock_of(row: &AnyRow) -> Result<Lock> {
+pub(crate) fn lock_of(row: &AnyRow) -> Result<Lock> {
     Ok(Lock {
         tenant: TenantId(row.int("tenant")?),
         account: AccountId(row.int("account")?),

@@ -17,10 +17,12 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Any, Transaction};
 
+use self::calling::note;
 use crate::audit::append;
 use crate::billing_terms::{TermsOwner, write_terms};
 use crate::directory::load_directory;
 use crate::limits::{Owner, write_limits};
+use crate::provisioning_events::{Holdings, keep_profile, load_holdings, tell_changes};
 use crate::sql::{Bind, Cell, Columns, cells, json, query};
 use crate::tariffs::{insert_version, is_same_tariff};
 use crate::world::{
@@ -111,8 +113,9 @@ impl Store {
             subscribers.map(|(idx, there)| ((there.username.clone(), there.domain.clone()), idx)).collect();
         let report = ImportReport::default();
         let profiles = HashMap::new();
+        let held = load_holdings(&mut tx).await?;
         let mut import =
-            Import { tx, there, revision, now, report, profiles, account_places, subscriber_places };
+            Import { tx, there, held, revision, now, report, profiles, account_places, subscriber_places };
         import.load_profiles().await?;
         for new in &world.tenants {
             let before = import.report.tenants;
@@ -136,6 +139,7 @@ impl Store {
             let before = import.report.subscribers;
             import.subscriber(new).await?;
             import.subscriber_calling(new, before).await?;
+            import.subscriber_profile(new, before).await?;
         }
         import.numbers(&world.subscribers).await?;
         for new in &world.trunks {
@@ -156,6 +160,8 @@ impl Store {
 struct Import {
     tx: Transaction<'static, Any>,
     there: Directory,
+    /// What every subscriber had before.
+    held: Holdings,
     revision: i64,
     now: DateTime<Utc>,
     report: ImportReport,
@@ -192,6 +198,7 @@ impl Import {
             .cells(cells![self.revision])
             .execute(&mut *self.tx)
             .await?;
+        tell_changes(&mut self.tx, &self.held, "import", self.now, self.revision).await?;
         append(&mut self.tx, actor, "import", "provisioning", "", &json(&self.report), self.now).await?;
         self.tx.commit().await?;
         Ok(self.report)
@@ -639,6 +646,18 @@ impl Import {
         .await?;
         self.there.subscribers[place] = wanted;
         self.report.subscribers.changed += 1;
+        Ok(())
+    }
+
+    async fn subscriber_profile(&mut self, new: &NewSubscriber, before: ImportCount) -> Result<()> {
+        let place = self.subscriber_places[&(new.username.clone(), new.domain.clone())];
+        let id = self.there.subscribers[place].id;
+        let wanted = new.profile.as_deref().unwrap_or_default();
+        if !wanted.is_empty() {
+            check_handle("subscriber profile", wanted)?;
+        }
+        let is_changed = keep_profile(&mut self.tx, id, wanted, self.now, self.revision).await?;
+        note(&mut self.report.subscribers, before, is_changed);
         Ok(())
     }
 

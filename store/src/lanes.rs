@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use model::{Alert, CdrId, Lock, Posting, StateChange, Suspended, Topic};
+use model::{Alert, CdrId, Edr, Lock, Posting, StateChange, Suspended, Topic};
 use sqlx::AnyConnection;
 
+use crate::edrs::write_edrs;
 use crate::fraud_desk::{insert_alert, insert_lock};
 use crate::ledger::insert_postings;
 use crate::sql::{Bind, Cell, Columns, cells, execute_in, insert_rows, query, signed};
@@ -66,6 +67,8 @@ pub enum StoreEffect {
     Alert(Alert),
     /// Keep a lock.
     Lock(Lock),
+    /// Keep an EDR, and queue it for files.
+    Edr(Box<Edr>),
     /// Put a record aside.
     Suspend {
         /// What the stage says of it.
@@ -293,11 +296,13 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
     let mut postings = Vec::new();
     let mut suspended = Vec::new();
     let mut exported = Vec::new();
+    let mut edrs = Vec::new();
     for effect in lanes.into_iter().flat_map(|lane| lane.effects) {
         match effect {
             StoreEffect::Post(posting) => postings.push(posting),
             StoreEffect::Alert(alert) => insert_alert(conn, &alert).await?,
             StoreEffect::Lock(lock) => insert_lock(conn, &lock).await?,
+            StoreEffect::Edr(edr) => edrs.push(*edr),
             StoreEffect::Suspend { .. } => suspended.push(effect),
             StoreEffect::Export { owner, cdr, revision, payload } => {
                 exported.push(cells![owner, cdr.as_bytes(), revision, payload]);
@@ -305,6 +310,7 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
         }
     }
     insert_postings(conn, postings).await?;
+    write_edrs(conn, edrs).await?;
     write_suspended(conn, stage, suspended).await?;
     insert_rows(
         conn,

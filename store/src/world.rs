@@ -164,6 +164,10 @@ pub struct NewSubscriber {
     /// `None`: derived from username and domain.
     #[serde(default)]
     pub uuid: Option<String>,
+    /// Which of the operator's products it is, by a word of letters, digits, - and _: EDRs tell partners when it begins, changes and
+    /// ends (`start_profile`, ...). `None`: none.
+    #[serde(default)]
+    pub profile: Option<String>,
     /// What the switch alone asks about it.
     #[serde(default)]
     pub calling: SubscriberCalling,

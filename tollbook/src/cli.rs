@@ -147,6 +147,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: Option<SuspenseAction>,
     },
+    /// What happened to registrations, profiles, numbers, locks and trunks.
+    Edr {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Which of it.
+        #[command(flatten)]
+        args: EdrArgs,
+    },
     /// Prove that nothing was lost and nothing doubled.
     Audit {
         /// Installation.
@@ -685,6 +694,23 @@ pub(crate) enum SimulateFormat {
     Calls,
     /// Events of the switch as JSON, one a line.
     Events,
+}
+
+/// Of `tollbook edr`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EdrArgs {
+    /// Of this account; its handle.
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    /// Of this kind, such as `update_profile`, `number_assigned`, `lock_changed` or `registered`.
+    #[arg(long)]
+    pub(crate) kind: Option<model::EdrKind>,
+    /// Of this number, in E.164 digits.
+    #[arg(long)]
+    pub(crate) number: Option<model::E164>,
+    /// How many, the latest.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: u32,
 }
 
 /// Of `tollbook suspense`.

@@ -75,6 +75,7 @@ struct SubscriberInFile {
     cli: Option<E164>,
     calls_max: Option<u32>,
     uuid: Option<String>,
+    profile: Option<String>,
     #[serde(default)]
     calling: SubscriberCalling,
 }
@@ -194,6 +195,7 @@ fn with_hashes(given: SubscriberInFile, file: &Path) -> Result<NewSubscriber, Us
         cli: given.cli,
         calls_max: given.calls_max,
         uuid: given.uuid,
+        profile: given.profile,
         calling: given.calling,
     })
 }

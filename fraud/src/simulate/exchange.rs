@@ -234,6 +234,7 @@ impl Exchange {
             auth: AuthMethod::Digest,
             asserted_identity: String::new(),
             diversion: String::new(),
+            detail: None,
         };
         self.up.insert(idx, Up { answered_at: None });
         self.up_of.entry(payer).or_default().insert(idx);
@@ -260,6 +261,7 @@ impl Exchange {
                 caller_out: String::new(),
                 callee_out: String::new(),
                 sip_call_id: String::new(),
+                login: None,
             };
             self.emit(at, idx, EventBody::RouteAttempt(route));
         }
@@ -300,6 +302,7 @@ impl Exchange {
             },
             code: if up.answered_at.is_some() { 200 } else { 487 },
             reason: String::new(),
+            media: None,
         };
         self.emit(at, idx, EventBody::End(end));
     }
@@ -356,7 +359,11 @@ impl Exchange {
                         self.locked.push((at, lock.account));
                     }
                 }
-                Effect::Post(_) | Effect::Suspend(_) | Effect::Export { .. } | Effect::Repeated => {}
+                Effect::Post(_)
+                | Effect::Suspend(_)
+                | Effect::Export { .. }
+                | Effect::Edr(_)
+                | Effect::Repeated => {}
             }
         }
     }

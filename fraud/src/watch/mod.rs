@@ -116,7 +116,8 @@ impl Watch {
             | EventBody::End(_)
             | EventBody::Forwarded(_)
             | EventBody::TrunkState(_)
-            | EventBody::NodeStarted(_) => {}
+            | EventBody::NodeStarted(_)
+            | EventBody::Provisioned(_) => {}
         }
         let Some(uid) = &event.call else { return };
         let key: CallKey = (uid.as_str().to_owned(), event.leg);
@@ -163,7 +164,8 @@ impl Watch {
             | EventBody::Registration(_)
             | EventBody::TrunkState(_)
             | EventBody::Security(_)
-            | EventBody::NodeStarted(_) => true,
+            | EventBody::NodeStarted(_)
+            | EventBody::Provisioned(_) => true,
         };
         if lives {
             self.state.set_call(key, call);

@@ -13,7 +13,7 @@ use crate::script::{at, cdrs, events, feed};
 /// Long memories: what is forgotten cannot be corrected.
 fn patient() -> MediatorConfig {
     let month = Duration::from_secs(30 * 86_400);
-    MediatorConfig { late_for: month, partials_for: month, ..MediatorConfig::default() }
+    MediatorConfig { age_max: month, late_for: month, partials_for: month, ..MediatorConfig::default() }
 }
 
 /// The last record of each leg, whatever its revision.

@@ -3,7 +3,10 @@
 use expect_test::expect;
 
 use mediator::{Mediator, MediatorConfig};
-use model::{AuthMethod, Body, CdrDetail, EventBody, Transport};
+use model::{
+    AccountId, AttemptDetail, AuthMethod, Body, CdrDetail, Edr, Effect, EventBody, MediaQuality, PeerLogin,
+    Transport,
+};
 
 use crate::script::{cdrs, check, events, feed};
 
@@ -170,6 +173,101 @@ fn what_belongs_to_no_call_becomes_an_edr() {
             edr sw1-1-5 security "" -> "auth_failed" of 0: 192.0.2.10:5060 user admin, 3 times: wrong password
         "#]],
     );
+}
+
+#[test]
+fn change_of_provisioning_data_becomes_an_edr_once() {
+    let records = events(
+        "0 provision start_profile - flat-s call=-
+         1 provision update_profile flat-s flat-l call=-
+         1 provision update_profile flat-s flat-l call=- seq=2
+         2 provision number_released uuid-1 uuid-2 call=-
+         3 provision lock_changed none outgoing call=-",
+    );
+    let effects = feed(&mut Mediator::new(MediatorConfig::default()), &records);
+    let kept: Vec<&Edr> = effects
+        .iter()
+        .filter_map(|effect| if let Effect::Edr(edr) = effect { Some(&**edr) } else { None })
+        .collect();
+    let appended: Vec<&Edr> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Append { body, .. } => match &**body {
+                Body::Edr(edr) => Some(edr),
+                other => panic!("unexpected {other:?}"),
+            },
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kept, appended);
+    let told: Vec<String> = kept
+        .iter()
+        .map(|edr| format!("{} {} {} {}", edr.id, edr.kind, edr.old_status, edr.new_status))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "sw1-1-1 start_profile  flat-s",
+            "sw1-1-2 update_profile flat-s flat-l",
+            "sw1-1-4 number_released uuid-1 uuid-2",
+            "sw1-1-5 lock_changed none outgoing",
+        ]
+    );
+    assert_eq!((kept[0].reseller, kept[0].uuid.as_str()), (AccountId(5), "uuid-1"));
+    assert_eq!(kept[0].number, "431234567".parse().ok());
+    assert_eq!(effects.iter().filter(|effect| **effect == Effect::Repeated).count(), 1);
+}
+
+#[test]
+fn registration_that_is_only_renewed_is_no_edr() {
+    let mut records = events("0 register ok call=-");
+    let Body::Call(event) = &mut records[0] else { unreachable!() };
+    let EventBody::Registration(registration) = &mut event.body else { unreachable!() };
+    registration.renewed = true;
+    assert!(feed(&mut Mediator::new(MediatorConfig::default()), &records).is_empty());
+}
+
+#[test]
+fn record_has_what_few_invites_carry_and_how_the_media_were() {
+    let mut records =
+        events("0 attempt\n0.1 route 1\n1 result 1 200 stop\n1 answer 1\n9 end 8 200 normal callee");
+    let detail = AttemptDetail {
+        emergency: true,
+        stir: "attest=A".to_owned(),
+        preferred_identity: "<sip:+431@example.org>".to_owned(),
+        user_to_user: "56a390;encoding=hex".to_owned(),
+        history_info: "<sip:112@example.org>;index=1".to_owned(),
+    };
+    let media = MediaQuality { mos_hundredths: Some(412), ..MediaQuality::default() };
+    for body in &mut records {
+        let Body::Call(event) = body else { continue };
+        if let EventBody::Attempt(attempt) = &mut event.body {
+            attempt.detail = Some(Box::new(detail.clone()));
+        }
+        if let EventBody::RouteAttempt(route) = &mut event.body {
+            let login = PeerLogin { user: "vox".to_owned(), realm: "carrier.example".to_owned() };
+            route.login = Some(Box::new(login));
+        }
+        if let EventBody::End(end) = &mut event.body {
+            end.media = Some(media);
+        }
+    }
+    let effects = feed(&mut Mediator::new(MediatorConfig::default()), &records);
+    let expected = CdrDetail {
+        setup_us: Some(0),
+        transport: Some(Transport::Udp),
+        auth: Some(AuthMethod::Digest),
+        emergency: true,
+        stir: detail.stir,
+        preferred_identity: detail.preferred_identity,
+        user_to_user: detail.user_to_user,
+        history_info: detail.history_info,
+        media: Some(media),
+        peer_auth_user: "vox".to_owned(),
+        peer_auth_realm: "carrier.example".to_owned(),
+        ..CdrDetail::default()
+    };
+    assert_eq!(cdrs(&effects)[0].detail, expected);
 }
 
 #[test]

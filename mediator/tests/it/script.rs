@@ -9,9 +9,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mediator::{Mediator, MediatorConfig};
 use model::{
     AccountId, Answer, Attempt, AuthMethod, Body, CallEvent, CallUid, CallUpdate, Cdr, ChargeTick, Effect,
-    Effects, End, EventBody, Forwarded, NodeStarted, Party, Progress, Registration, RegistrationChange,
-    Rejected, RouteAction, RouteAttempt, RouteResult, Security, SecurityKind, Stage, StageInput, StateChange,
-    SubscriberId, TenantId, Topic, Transport, TrunkHealth, TrunkId, TrunkState, UpdateKind,
+    Effects, End, EventBody, Forwarded, NodeStarted, Party, Progress, Provisioned, ProvisioningChange,
+    Registration, RegistrationChange, Rejected, RouteAction, RouteAttempt, RouteResult, Security,
+    SecurityKind, Stage, StageInput, StateChange, SubscriberId, TenantId, Topic, Transport, TrunkHealth,
+    TrunkId, TrunkState, UpdateKind,
 };
 
 /// 12:00 of the day of all scripts.
@@ -84,6 +85,7 @@ fn event(seq: u64, line: &str) -> Body {
             auth: AuthMethod::Digest,
             asserted_identity: String::new(),
             diversion: String::new(),
+            detail: None,
         }),
         ["reject", code, cause] => EventBody::Rejected(Rejected {
             cause: cause.parse().unwrap(),
@@ -98,6 +100,7 @@ fn event(seq: u64, line: &str) -> Body {
             caller_out: "+431234567".to_owned(),
             callee_out: format!("{attempt}43660555123"),
             sip_call_id: format!("y{attempt}@sw1"),
+            login: None,
         }),
         ["result", attempt, code, action] => EventBody::RouteResult(RouteResult {
             attempt: attempt.parse().unwrap(),
@@ -123,6 +126,7 @@ fn event(seq: u64, line: &str) -> Body {
             cause: cause.parse().unwrap(),
             code: code.parse().unwrap(),
             reason: String::new(),
+            media: None,
         }),
         ["forward", call_type, new_leg] => EventBody::Forwarded(Forwarded {
             call_type: call_type.parse().unwrap(),
@@ -140,6 +144,7 @@ fn event(seq: u64, line: &str) -> Body {
             source: address(),
             user_agent: "phone/1".to_owned(),
             expires_seconds: 3600,
+            renewed: false,
         }),
         ["trunk", old, new] => EventBody::TrunkState(TrunkState {
             trunk: TrunkId(3),
@@ -147,6 +152,16 @@ fn event(seq: u64, line: &str) -> Body {
             new: new.parse::<TrunkHealth>().unwrap(),
             code: 408,
             rtt_us: None,
+        }),
+        ["provision", change, old, new] => EventBody::Provisioned(Provisioned {
+            change: change.parse::<ProvisioningChange>().unwrap(),
+            subscriber: Some(SubscriberId(1)),
+            uuid: "uuid-1".to_owned(),
+            reseller: AccountId(5),
+            number: Some("431234567".parse().unwrap()),
+            old: old.trim_matches('-').to_owned(),
+            new: new.trim_matches('-').to_owned(),
+            detail: "import".to_owned(),
         }),
         ["security", what] => EventBody::Security(Security {
             what: what.parse::<SecurityKind>().unwrap(),
@@ -184,8 +199,7 @@ pub(crate) fn feed(mediator: &mut Mediator, bodies: &[Body]) -> Vec<Effect> {
 pub(crate) fn picture(config: MediatorConfig, script: &str) -> String {
     let mut mediator = Mediator::new(config);
     let effects = feed(&mut mediator, &events(script));
-    let mut lines: Vec<String> =
-        effects.iter().filter(|effect| **effect != Effect::Repeated).map(line_of).collect();
+    let mut lines: Vec<String> = effects.iter().filter(|effect| is_shown(effect)).map(line_of).collect();
     if mediator.open_calls() > 0 {
         lines.push(format!("{} open", mediator.open_calls()));
     }
@@ -195,6 +209,11 @@ pub(crate) fn picture(config: MediatorConfig, script: &str) -> String {
 /// One script, one picture.
 pub(crate) fn check(script: &str, expected: expect_test::Expect) {
     expected.assert_eq(&picture(MediatorConfig::default(), script));
+}
+
+/// What is kept of an EDR is what is appended.
+fn is_shown(effect: &Effect) -> bool {
+    !matches!(effect, Effect::Repeated | Effect::Edr(_))
 }
 
 fn line_of(effect: &Effect) -> String {

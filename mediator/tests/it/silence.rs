@@ -5,7 +5,7 @@ use std::time::Duration;
 use expect_test::expect;
 use mediator::{Mediator, MediatorConfig};
 
-use crate::script::{check, events, feed};
+use crate::script::{check, events, feed, picture};
 
 #[test]
 fn lost_end_closes_the_call_at_its_last_sign_of_life() {
@@ -90,6 +90,20 @@ fn call_that_shows_life_after_it_was_given_up_is_open_again() {
             a/0 r1 partial call failed 200 lost_end by switch | in 12:00:00 start 12:00:05 for 20000000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
         "#]],
     );
+}
+
+/// A switch that never lets go of a call: its signs of life go on, and its record must not wait for them.
+#[test]
+fn call_that_is_too_old_is_closed_once_whatever_life_it_shows_and_its_end_still_counts() {
+    let hourly: String =
+        (1..=30).map(|hour| format!("{0} tick {1}\n", hour * 3_600, hour * 3_600 - 5)).collect();
+    let config = MediatorConfig { interim_every: Duration::ZERO, ..MediatorConfig::default() };
+    let script = format!("0 attempt\n5 answer 1\n{hourly}111600 end 111595 200 normal caller");
+    expect![[r#"
+        a/0 r0 partial call failed 200 lost_end by switch | in 12:00:00 start 12:00:05 for 86395000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+        a/0 r1 call ok 200 normal by caller | in 12:00:00 start 12:00:05 for 111595000000 us, pdd None PCMA/8000 [] | 11 pays: anna -> 43660555123 as -
+    "#]]
+    .assert_eq(&picture(config, &script));
 }
 
 #[test]

@@ -6,10 +6,11 @@ use super::scalar::{
 use super::words::Word as _;
 use super::{WireError, proto};
 use crate::{
-    AccountId, Answer, Attempt, AuthMethod, CallEvent, CallType, CallUid, CallUpdate, Cause, ChargeTick, End,
-    EventBody, Forwarded, Initiator, NodeStarted, Party, Progress, Registration, RegistrationChange,
-    Rejected, RouteAction, RouteAttempt, RouteResult, Security, SecurityKind, SubscriberId, TenantId,
-    Transport, TrunkHealth, TrunkId, TrunkState, UpdateKind,
+    AccountId, Answer, Attempt, AttemptDetail, AuthMethod, CallEvent, CallType, CallUid, CallUpdate, Cause,
+    ChargeTick, End, EventBody, Forwarded, Initiator, MediaQuality, NodeStarted, Party, PeerLogin, Progress,
+    Provisioned, ProvisioningChange, Registration, RegistrationChange, Rejected, RouteAction, RouteAttempt,
+    RouteResult, Security, SecurityKind, SubscriberId, TenantId, Transport, TrunkHealth, TrunkId, TrunkState,
+    UpdateKind,
 };
 
 impl From<&CallEvent> for proto::CallEvent {
@@ -35,6 +36,7 @@ impl From<&CallEvent> for proto::CallEvent {
             EventBody::Registration(body) => Wire::Registration(body.into()),
             EventBody::TrunkState(body) => Wire::TrunkState(body.into()),
             EventBody::Security(body) => Wire::Security(body.into()),
+            EventBody::Provisioned(body) => Wire::Provisioned(body.into()),
             EventBody::NodeStarted(body) => {
                 Wire::NodeStarted(proto::NodeStarted { version: body.version.clone() })
             }
@@ -82,6 +84,7 @@ impl TryFrom<proto::CallEvent> for CallEvent {
             Some(Wire::Registration(body)) => EventBody::Registration(body.try_into()?),
             Some(Wire::TrunkState(body)) => EventBody::TrunkState(body.try_into()?),
             Some(Wire::Security(body)) => EventBody::Security(body.try_into()?),
+            Some(Wire::Provisioned(body)) => EventBody::Provisioned(body.try_into()?),
             Some(Wire::NodeStarted(body)) => EventBody::NodeStarted(NodeStarted { version: body.version }),
         };
         Ok(CallEvent {
@@ -153,6 +156,7 @@ impl From<&Attempt> for proto::Attempt {
             auth: attempt.auth.to_wire(),
             asserted_identity: attempt.asserted_identity.clone(),
             diversion: attempt.diversion.clone(),
+            detail: attempt.detail.as_deref().map(Into::into),
         }
     }
 }
@@ -177,7 +181,46 @@ impl TryFrom<proto::Attempt> for Attempt {
             auth: AuthMethod::of(attempt.auth, "Attempt.auth")?,
             asserted_identity: attempt.asserted_identity,
             diversion: attempt.diversion,
+            detail: attempt.detail.map(|detail| Box::new(detail.into())),
         })
+    }
+}
+
+impl From<&AttemptDetail> for proto::AttemptDetail {
+    fn from(detail: &AttemptDetail) -> Self {
+        proto::AttemptDetail {
+            emergency: detail.emergency,
+            stir: detail.stir.clone(),
+            preferred_identity: detail.preferred_identity.clone(),
+            user_to_user: detail.user_to_user.clone(),
+            history_info: detail.history_info.clone(),
+        }
+    }
+}
+
+impl From<proto::AttemptDetail> for AttemptDetail {
+    fn from(detail: proto::AttemptDetail) -> Self {
+        AttemptDetail {
+            emergency: detail.emergency,
+            stir: detail.stir,
+            preferred_identity: detail.preferred_identity,
+            user_to_user: detail.user_to_user,
+            history_info: detail.history_info,
+        }
+    }
+}
+
+impl From<MediaQuality> for proto::MediaQuality {
+    fn from(media: MediaQuality) -> Self {
+        let MediaQuality { mos_hundredths, loss_hundredths, jitter_us, round_trip_us } = media;
+        proto::MediaQuality { mos_hundredths, loss_hundredths, jitter_us, round_trip_us }
+    }
+}
+
+impl From<proto::MediaQuality> for MediaQuality {
+    fn from(media: proto::MediaQuality) -> Self {
+        let proto::MediaQuality { mos_hundredths, loss_hundredths, jitter_us, round_trip_us } = media;
+        MediaQuality { mos_hundredths, loss_hundredths, jitter_us, round_trip_us }
     }
 }
 
@@ -214,6 +257,10 @@ impl From<&RouteAttempt> for proto::RouteAttempt {
             caller_out: route.caller_out.clone(),
             callee_out: route.callee_out.clone(),
             sip_call_id: route.sip_call_id.clone(),
+            login: route
+                .login
+                .as_deref()
+                .map(|login| proto::PeerLogin { user: login.user.clone(), realm: login.realm.clone() }),
         }
     }
 }
@@ -229,6 +276,7 @@ impl TryFrom<proto::RouteAttempt> for RouteAttempt {
             caller_out: route.caller_out,
             callee_out: route.callee_out,
             sip_call_id: route.sip_call_id,
+            login: route.login.map(|login| Box::new(PeerLogin { user: login.user, realm: login.realm })),
         })
     }
 }
@@ -295,6 +343,7 @@ impl From<&End> for proto::End {
             cause: end.cause.to_wire(),
             code: end.code.into(),
             reason: end.reason.clone(),
+            media: end.media.map(Into::into),
         }
     }
 }
@@ -309,6 +358,7 @@ impl TryFrom<proto::End> for End {
             cause: Cause::of(end.cause, "End.cause")?,
             code: to_u16(end.code, "End.code")?,
             reason: end.reason,
+            media: end.media.map(Into::into),
         })
     }
 }
@@ -349,6 +399,7 @@ impl From<&Registration> for proto::Registration {
             source: Some(from_endpoint(registration.source)),
             user_agent: registration.user_agent.clone(),
             expires_seconds: registration.expires_seconds,
+            renewed: registration.renewed,
         }
     }
 }
@@ -365,6 +416,7 @@ impl TryFrom<proto::Registration> for Registration {
             source: to_endpoint(registration.source, "Registration.source")?,
             user_agent: registration.user_agent,
             expires_seconds: registration.expires_seconds,
+            renewed: registration.renewed,
         })
     }
 }
@@ -417,6 +469,38 @@ impl TryFrom<proto::Security> for Security {
             user: security.user,
             detail: security.detail,
             count: security.count,
+        })
+    }
+}
+
+impl From<&Provisioned> for proto::Provisioned {
+    fn from(provisioned: &Provisioned) -> Self {
+        proto::Provisioned {
+            change: provisioned.change.to_wire(),
+            subscriber_id: provisioned.subscriber.map(|subscriber| subscriber.0),
+            uuid: provisioned.uuid.clone(),
+            reseller_id: provisioned.reseller.0,
+            number: from_number(provisioned.number),
+            old: provisioned.old.clone(),
+            new: provisioned.new.clone(),
+            detail: provisioned.detail.clone(),
+        }
+    }
+}
+
+impl TryFrom<proto::Provisioned> for Provisioned {
+    type Error = WireError;
+
+    fn try_from(provisioned: proto::Provisioned) -> Result<Self, WireError> {
+        Ok(Provisioned {
+            change: ProvisioningChange::of(provisioned.change, "Provisioned.change")?,
+            subscriber: provisioned.subscriber_id.map(SubscriberId),
+            uuid: provisioned.uuid,
+            reseller: AccountId(provisioned.reseller_id),
+            number: to_number(provisioned.number, "Provisioned.number")?,
+            old: provisioned.old,
+            new: provisioned.new,
+            detail: provisioned.detail,
         })
     }
 }

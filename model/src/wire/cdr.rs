@@ -84,6 +84,14 @@ impl From<&CdrDetail> for proto::CdrDetail {
             asserted_identity: detail.asserted_identity.clone(),
             diversion: detail.diversion.clone(),
             foreign_key: detail.foreign_key.clone(),
+            emergency: detail.emergency,
+            stir: detail.stir.clone(),
+            preferred_identity: detail.preferred_identity.clone(),
+            user_to_user: detail.user_to_user.clone(),
+            history_info: detail.history_info.clone(),
+            media: detail.media.map(Into::into),
+            peer_auth_user: detail.peer_auth_user.clone(),
+            peer_auth_realm: detail.peer_auth_realm.clone(),
         }
     }
 }
@@ -103,6 +111,14 @@ impl TryFrom<proto::CdrDetail> for CdrDetail {
             asserted_identity: detail.asserted_identity,
             diversion: detail.diversion,
             foreign_key: detail.foreign_key,
+            emergency: detail.emergency,
+            stir: detail.stir,
+            preferred_identity: detail.preferred_identity,
+            user_to_user: detail.user_to_user,
+            history_info: detail.history_info,
+            media: detail.media.map(Into::into),
+            peer_auth_user: detail.peer_auth_user,
+            peer_auth_realm: detail.peer_auth_realm,
         })
     }
 }
@@ -207,6 +223,9 @@ impl From<&Edr> for proto::Edr {
             new_status: edr.new_status.clone(),
             detail: edr.detail.clone(),
             at_us: from_time(edr.at),
+            reseller_id: edr.reseller.0,
+            uuid: edr.uuid.clone(),
+            number: from_number(edr.number),
         }
     }
 }
@@ -225,6 +244,9 @@ impl TryFrom<proto::Edr> for Edr {
             new_status: edr.new_status,
             detail: edr.detail,
             at: to_time(edr.at_us, "Edr.at_us")?,
+            reseller: AccountId(edr.reseller_id),
+            uuid: edr.uuid,
+            number: to_number(edr.number, "Edr.number")?,
         })
     }
 }

@@ -54,7 +54,10 @@ words! {
     SecurityKind { AuthFailed, BanAdded, BanRemoved, RateLimited, Malformed, UnknownSource } unknown: None;
     EdrKind {
         Registered, Unregistered, RegisterFailed, StartProfile, UpdateProfile, EndProfile, TrunkState, LockChanged,
-        Security,
+        Security, NumberAssigned, NumberReleased,
+    } unknown: None;
+    ProvisioningChange {
+        StartProfile, UpdateProfile, EndProfile, NumberAssigned, NumberReleased, LockChanged,
     } unknown: None;
     Provider { Carrier, Reseller, Customer } unknown: None;
     Direction { Out, In } unknown: None;

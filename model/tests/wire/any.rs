@@ -107,49 +107,76 @@ fn attempt() -> BoxedStrategy<Attempt> {
                 auth,
                 asserted_identity,
                 diversion,
+                detail: None,
             }
+        })
+        .prop_flat_map(|attempt| {
+            option::of(attempt_detail())
+                .prop_map(move |detail| Attempt { detail: detail.map(Box::new), ..attempt.clone() })
         })
         .boxed()
 }
 
+fn attempt_detail() -> impl Strategy<Value = AttemptDetail> {
+    (any::<bool>(), text(), text(), text(), text()).prop_map(
+        |(emergency, stir, preferred_identity, user_to_user, history_info)| AttemptDetail {
+            emergency,
+            stir,
+            preferred_identity,
+            user_to_user,
+            history_info,
+        },
+    )
+}
+
+fn media() -> impl Strategy<Value = Option<MediaQuality>> {
+    let some = any::<(Option<u32>, Option<u32>, Option<u32>, Option<u32>)>();
+    option::of(some.prop_map(|(mos_hundredths, loss_hundredths, jitter_us, round_trip_us)| MediaQuality {
+        mos_hundredths,
+        loss_hundredths,
+        jitter_us,
+        round_trip_us,
+    }))
+}
+
 fn event_body() -> BoxedStrategy<EventBody> {
-    let set_up = prop_oneof![
-        attempt().prop_map(EventBody::Attempt),
-        (word(Cause::ALL), any::<u16>(), text(), text()).prop_map(|(cause, code, phrase, object)| {
-            EventBody::Rejected(Rejected { cause, code, phrase, object })
-        }),
-        (any::<u16>(), party(), address(), text(), text(), text()).prop_map(
-            |(attempt, callee, next_hop, caller_out, callee_out, sip_call_id)| {
-                EventBody::RouteAttempt(RouteAttempt {
-                    attempt,
-                    callee,
-                    next_hop,
-                    caller_out,
-                    callee_out,
-                    sip_call_id,
-                })
-            }
-        ),
-        (any::<u16>(), any::<u16>(), text(), text(), any::<Option<u64>>(), word(RouteAction::ALL)).prop_map(
-            |(attempt, code, phrase, reason, pdd_us, action)| {
-                EventBody::RouteResult(RouteResult { attempt, code, phrase, reason, pdd_us, action })
-            }
-        ),
-        (any::<u16>(), any::<bool>())
-            .prop_map(|(code, with_sdp)| EventBody::Progress(Progress { code, with_sdp })),
-        (any::<u16>(), any::<u16>(), any::<u64>(), text(), text()).prop_map(
-            |(attempt, code, setup_us, codec, user_agent)| {
-                EventBody::Answer(Answer { attempt, code, setup_us, codec, user_agent })
-            }
-        ),
-    ];
+    let set_up =
+        prop_oneof![
+            attempt().prop_map(EventBody::Attempt),
+            (word(Cause::ALL), any::<u16>(), text(), text()).prop_map(|(cause, code, phrase, object)| {
+                EventBody::Rejected(Rejected { cause, code, phrase, object })
+            }),
+            (any::<u16>(), party(), address(), text(), text(), text(), option::of((text(), text())))
+                .prop_map(|(attempt, callee, next_hop, caller_out, callee_out, sip_call_id, login)| {
+                    EventBody::RouteAttempt(RouteAttempt {
+                        attempt,
+                        callee,
+                        next_hop,
+                        caller_out,
+                        callee_out,
+                        sip_call_id,
+                        login: login.map(|(user, realm)| Box::new(PeerLogin { user, realm })),
+                    })
+                }),
+            (any::<u16>(), any::<u16>(), text(), text(), any::<Option<u64>>(), word(RouteAction::ALL))
+                .prop_map(|(attempt, code, phrase, reason, pdd_us, action)| {
+                    EventBody::RouteResult(RouteResult { attempt, code, phrase, reason, pdd_us, action })
+                }),
+            (any::<u16>(), any::<bool>())
+                .prop_map(|(code, with_sdp)| EventBody::Progress(Progress { code, with_sdp })),
+            (any::<u16>(), any::<u16>(), any::<u64>(), text(), text()).prop_map(
+                |(attempt, code, setup_us, codec, user_agent)| {
+                    EventBody::Answer(Answer { attempt, code, setup_us, codec, user_agent })
+                }
+            ),
+        ];
     let in_call = prop_oneof![
         (word(UpdateKind::ALL), text())
             .prop_map(|(change, codec)| EventBody::Update(CallUpdate { change, codec })),
         any::<u64>().prop_map(|answered_us| EventBody::ChargeTick(ChargeTick { answered_us })),
-        (any::<u64>(), word(Initiator::ALL), word(Cause::ALL), any::<u16>(), text()).prop_map(
-            |(answered_us, by, cause, code, reason)| {
-                EventBody::End(End { answered_us, by, cause, code, reason })
+        (any::<u64>(), word(Initiator::ALL), word(Cause::ALL), any::<u16>(), text(), media()).prop_map(
+            |(answered_us, by, cause, code, reason, media)| {
+                EventBody::End(End { answered_us, by, cause, code, reason, media })
             }
         ),
         (word(CallType::ALL), party(), text(), number(), any::<u16>()).prop_map(
@@ -166,19 +193,23 @@ fn event_body() -> BoxedStrategy<EventBody> {
             text(),
             address(),
             text(),
-            any::<u32>()
+            any::<u32>(),
+            any::<bool>()
         )
-            .prop_map(|(change, subscriber, aor, contact, source, user_agent, expires_seconds)| {
-                EventBody::Registration(Registration {
-                    change,
-                    subscriber: subscriber.map(SubscriberId),
-                    aor,
-                    contact,
-                    source,
-                    user_agent,
-                    expires_seconds,
-                })
-            }),
+            .prop_map(
+                |(change, subscriber, aor, contact, source, user_agent, expires_seconds, renewed)| {
+                    EventBody::Registration(Registration {
+                        change,
+                        subscriber: subscriber.map(SubscriberId),
+                        aor,
+                        contact,
+                        source,
+                        user_agent,
+                        expires_seconds,
+                        renewed,
+                    })
+                }
+            ),
         (any::<i64>(), word(TrunkHealth::ALL), word(TrunkHealth::ALL), any::<u16>(), any::<Option<u64>>())
             .prop_map(|(trunk, old, new, code, rtt_us)| {
                 EventBody::TrunkState(TrunkState { trunk: TrunkId(trunk), old, new, code, rtt_us })
@@ -189,8 +220,25 @@ fn event_body() -> BoxedStrategy<EventBody> {
             }
         ),
         text().prop_map(|version| EventBody::NodeStarted(NodeStarted { version })),
+        provisioned().prop_map(EventBody::Provisioned),
     ];
     prop_oneof![set_up, in_call, beside].boxed()
+}
+
+fn provisioned() -> impl Strategy<Value = Provisioned> {
+    let whose = (any::<Option<i64>>(), text(), any::<i64>(), number());
+    (word(ProvisioningChange::ALL), whose, text(), text(), text()).prop_map(
+        |(change, (subscriber, uuid, reseller, number), old, new, detail)| Provisioned {
+            change,
+            subscriber: subscriber.map(SubscriberId),
+            uuid,
+            reseller: AccountId(reseller),
+            number,
+            old,
+            new,
+            detail,
+        },
+    )
 }
 
 fn event() -> BoxedStrategy<CallEvent> {
@@ -284,7 +332,7 @@ fn cdr() -> BoxedStrategy<Cdr> {
 
 fn cdr_detail() -> impl Strategy<Value = CdrDetail> {
     let how = (option::of(word(Transport::ALL)), option::of(word(AuthMethod::ALL)));
-    (text(), text(), any::<Option<u64>>(), how, text(), text(), text()).prop_map(
+    let early = (text(), text(), any::<Option<u64>>(), how, text(), text(), text()).prop_map(
         |(reason, refused_by, setup_us, (transport, auth), asserted_identity, diversion, foreign_key)| {
             CdrDetail {
                 reason,
@@ -295,15 +343,29 @@ fn cdr_detail() -> impl Strategy<Value = CdrDetail> {
                 asserted_identity,
                 diversion,
                 foreign_key,
+                ..CdrDetail::default()
             }
         },
-    )
+    );
+    let late = (attempt_detail(), media(), text(), text());
+    (early, late).prop_map(|(detail, (attempt, media, peer_auth_user, peer_auth_realm))| CdrDetail {
+        emergency: attempt.emergency,
+        stir: attempt.stir,
+        preferred_identity: attempt.preferred_identity,
+        user_to_user: attempt.user_to_user,
+        history_info: attempt.history_info,
+        media,
+        peer_auth_user,
+        peer_auth_realm,
+        ..detail
+    })
 }
 
 fn edr() -> impl Strategy<Value = Edr> {
     let who = (text(), any::<i64>(), any::<i64>(), any::<Option<i64>>());
-    (who, word(EdrKind::ALL), text(), text(), text(), time()).prop_map(
-        |((id, tenant, account, subscriber), kind, old_status, new_status, detail, at)| Edr {
+    let whose = (any::<i64>(), text(), number());
+    (who, word(EdrKind::ALL), text(), text(), text(), time(), whose).prop_map(
+        |((id, tenant, account, subscriber), kind, old_status, new_status, detail, at, whose)| Edr {
             id,
             tenant: TenantId(tenant),
             account: AccountId(account),
@@ -313,6 +375,9 @@ fn edr() -> impl Strategy<Value = Edr> {
             new_status,
             detail,
             at,
+            reseller: AccountId(whose.0),
+            uuid: whose.1,
+            number: whose.2,
         },
     )
 }

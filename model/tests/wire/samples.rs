@@ -157,35 +157,34 @@ fn posting() -> Posting {
     }
 }
 
+fn attempt() -> Attempt {
+    Attempt {
+        sip_call_id: "a84b4c76e66710@pc33.example.com".to_owned(),
+        caller: subscriber(),
+        from_user: "alice".to_owned(),
+        from_domain: "example.com".to_owned(),
+        dialed: "004930555123".to_owned(),
+        dialed_domain: "example.com".to_owned(),
+        cli: number(43_660_555_123),
+        clir: false,
+        callee: number(4_930_555_123),
+        source: "198.51.100.7:5060".parse().unwrap(),
+        transport: Transport::Tls,
+        user_agent: "baresip v4.2".to_owned(),
+        auth: AuthMethod::Digest,
+        asserted_identity: "<tel:+43660555123>".to_owned(),
+        diversion: String::new(),
+        detail: None,
+    }
+}
+
 /// Name of the golden file, and what it holds.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
     let inside = Some(Origin { stage: "mediator".to_owned(), partition: 7, offset: 1_000_003, index: 2 });
     let sip = "198.51.100.7:5060".parse().unwrap();
     let bodies = vec![
         ("tick", Body::Tick(at("2026-03-02T17:00:00Z"))),
-        (
-            "call-attempt",
-            event(
-                1,
-                EventBody::Attempt(Attempt {
-                    sip_call_id: "a84b4c76e66710@pc33.example.com".to_owned(),
-                    caller: subscriber(),
-                    from_user: "alice".to_owned(),
-                    from_domain: "example.com".to_owned(),
-                    dialed: "004930555123".to_owned(),
-                    dialed_domain: "example.com".to_owned(),
-                    cli: number(43_660_555_123),
-                    clir: false,
-                    callee: number(4_930_555_123),
-                    source: sip,
-                    transport: Transport::Tls,
-                    user_agent: "baresip v4.2".to_owned(),
-                    auth: AuthMethod::Digest,
-                    asserted_identity: "<tel:+43660555123>".to_owned(),
-                    diversion: String::new(),
-                }),
-            ),
-        ),
+        ("call-attempt", event(1, EventBody::Attempt(attempt()))),
         (
             "call-rejected",
             event(
@@ -209,6 +208,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                     caller_out: "+43660555123".to_owned(),
                     callee_out: "+4930555123".to_owned(),
                     sip_call_id: "b2b-4711-1".to_owned(),
+                    login: None,
                 }),
             ),
         ),
@@ -258,6 +258,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                     cause: Cause::Normal,
                     code: 200,
                     reason: "Q.850;cause=16".to_owned(),
+                    media: None,
                 }),
             ),
         ),
@@ -286,6 +287,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                     source: sip,
                     user_agent: "baresip v4.2".to_owned(),
                     expires_seconds: 0,
+                    renewed: false,
                 }),
             ),
         ),
@@ -329,7 +331,96 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                 new_status: String::new(),
                 detail: "expired".to_owned(),
                 at: at("2026-03-02T17:00:00Z"),
+                reseller: AccountId::NOBODY,
+                uuid: String::new(),
+                number: None,
             }),
+        ),
+        (
+            "edr-profile",
+            Body::Edr(Edr {
+                id: "provisioning-0-17".to_owned(),
+                tenant: TenantId(1),
+                account: AccountId(203),
+                subscriber: Some(SubscriberId(1017)),
+                kind: EdrKind::UpdateProfile,
+                old_status: "flat-s".to_owned(),
+                new_status: "flat-l".to_owned(),
+                detail: "import".to_owned(),
+                at: at("2026-03-02T17:00:00Z"),
+                reseller: AccountId(20),
+                uuid: "e2ad1e41-1f3b-8c7e-9a54-0f6f4a3f7b11".to_owned(),
+                number: Some("43512900100".parse().unwrap()),
+            }),
+        ),
+        (
+            "call-attempt-emergency",
+            event(
+                15,
+                EventBody::Attempt(Attempt {
+                    detail: Some(Box::new(AttemptDetail {
+                        emergency: true,
+                        stir: "TN-Validation-Passed".to_owned(),
+                        preferred_identity: "<sip:+43512900100@example.com>".to_owned(),
+                        user_to_user: "00C81031;encoding=hex".to_owned(),
+                        history_info: "<sip:112@example.com>;index=1".to_owned(),
+                    })),
+                    ..attempt()
+                }),
+            ),
+        ),
+        (
+            "call-route-attempt-login",
+            event(
+                16,
+                EventBody::RouteAttempt(RouteAttempt {
+                    attempt: 1,
+                    callee: Party::Trunk { trunk: TrunkId(4), account: AccountId(31) },
+                    next_hop: sip,
+                    caller_out: "+43512900100".to_owned(),
+                    callee_out: "+4930123456".to_owned(),
+                    sip_call_id: "b2b-1@sw1".to_owned(),
+                    login: Some(Box::new(PeerLogin {
+                        user: "vox".to_owned(),
+                        realm: "carrier.example".to_owned(),
+                    })),
+                }),
+            ),
+        ),
+        (
+            "call-end-media",
+            event(
+                17,
+                EventBody::End(End {
+                    answered_us: 61_000_000,
+                    by: Initiator::Callee,
+                    cause: Cause::RtpTimeout,
+                    code: 200,
+                    reason: "SIP;cause=200;text=\"RTP Timeout\"".to_owned(),
+                    media: Some(MediaQuality {
+                        mos_hundredths: Some(441),
+                        loss_hundredths: Some(150),
+                        jitter_us: Some(12_000),
+                        round_trip_us: None,
+                    }),
+                }),
+            ),
+        ),
+        (
+            "call-provisioned",
+            event(
+                18,
+                EventBody::Provisioned(Provisioned {
+                    change: ProvisioningChange::StartProfile,
+                    subscriber: Some(SubscriberId(1017)),
+                    uuid: "e2ad1e41-1f3b-8c7e-9a54-0f6f4a3f7b11".to_owned(),
+                    reseller: AccountId(20),
+                    number: Some("43512900100".parse().unwrap()),
+                    old: String::new(),
+                    new: "flat-s".to_owned(),
+                    detail: "import".to_owned(),
+                }),
+            ),
         ),
         ("rated", Body::Rated(rated())),
         ("posting", Body::Posting(posting())),

@@ -6,7 +6,7 @@ use crate::calling::{CallingKind, keep_calling};
 use crate::world::{NewAccount, NewRoute, NewSubscriber, NewTenant, NewTrunk};
 
 /// The object that was counted last turns out to be changed.
-fn note(count: &mut ImportCount, before: ImportCount, is_changed: bool) {
+pub(super) fn note(count: &mut ImportCount, before: ImportCount, is_changed: bool) {
     if is_changed && count.unchanged > before.unchanged {
         count.unchanged -= 1;
         count.changed += 1;

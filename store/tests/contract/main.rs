@@ -9,6 +9,7 @@
 
 mod cases;
 mod database;
+mod edrs;
 mod imports;
 mod lanes_and_ledger;
 mod numbering;
@@ -44,6 +45,10 @@ on_both! {
         later_word_of_an_incident_updates_its_alert_and_an_earlier_one_does_not,
         alert_is_taken_on_noted_and_judged,
         limits_of_a_profile_come_back_and_change;
+    edrs:
+        profiles_and_numbers_are_told_once_as_they_change,
+        lock_is_told_when_it_changes_and_when_its_time_is_over,
+        edr_is_kept_once_and_waits_for_the_files_it_concerns;
     imports:
         file_goes_on_where_it_stopped_and_no_key_comes_twice,
         number_of_an_imported_record_is_never_given_again,

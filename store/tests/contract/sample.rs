@@ -157,6 +157,7 @@ pub(crate) fn subscriber(username: &str, account: &str, numbers: &[&str]) -> New
         cli: numbers.first().map(|number| number.parse().unwrap()),
         calls_max: None,
         uuid: None,
+        profile: None,
         calling: SubscriberCalling::default(),
     }
 }

@@ -152,6 +152,7 @@ impl Switch {
             auth: AuthMethod::None,
             asserted_identity: String::new(),
             diversion: String::new(),
+            detail: None,
         };
         self.emit_leg(call, &leg, EventBody::Attempt(attempt));
         call.legs.push(leg);

@@ -4,6 +4,7 @@
 //! live in memory: after a restart the phones renew them. A contact is reached where its REGISTER came from, NAT or not.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use model::{EventBody, Registration, RegistrationChange, SecurityKind, Subscriber, SubscriberId};
@@ -144,15 +145,8 @@ impl Switch {
         user_agent: String,
         expires_seconds: u32,
     ) {
-        let registration = Registration {
-            change,
-            subscriber: Some(subscriber.id),
-            aor: format!("{}@{}", subscriber.username, subscriber.domain),
-            contact,
-            source: source.address,
-            user_agent,
-            expires_seconds,
-        };
+        let registration =
+            registration_of(change, subscriber, contact, source.address, user_agent, expires_seconds);
         self.emit(subscriber.tenant, subscriber.account, EventBody::Registration(registration));
     }
 
@@ -197,6 +191,13 @@ impl Switch {
                     return Err((500, Vec::new()));
                 }
                 for wish in wishes {
+                    let is_same = |binding: &Binding| {
+                        *binding.uri == *wish.uri
+                            && binding.expires_at > now
+                            && binding.source == from
+                            && binding.user_agent == user_agent
+                    };
+                    let renewed = wish.seconds > 0 && bindings.iter().any(is_same);
                     bindings.retain(|binding| *binding.uri != *wish.uri);
                     let change =
                         if wish.seconds == 0 { RegistrationChange::Removed } else { RegistrationChange::Ok };
@@ -212,14 +213,11 @@ impl Switch {
                         });
                     }
                     let contact = text(wish.uri);
-                    self.registration_event(
-                        change,
-                        subscriber,
-                        contact,
-                        from,
-                        user_agent.clone(),
-                        wish.seconds,
-                    );
+                    let user_agent = user_agent.clone();
+                    let registration =
+                        registration_of(change, subscriber, contact, from.address, user_agent, wish.seconds);
+                    let registration = Registration { renewed, ..registration };
+                    self.emit(subscriber.tenant, subscriber.account, EventBody::Registration(registration));
                 }
                 Ok(())
             })
@@ -304,5 +302,26 @@ impl Switch {
                 0,
             );
         }
+    }
+}
+
+/// What is told of a registration that is not merely renewed.
+fn registration_of(
+    change: RegistrationChange,
+    subscriber: &Subscriber,
+    contact: String,
+    source: SocketAddr,
+    user_agent: String,
+    expires_seconds: u32,
+) -> Registration {
+    Registration {
+        change,
+        subscriber: Some(subscriber.id),
+        aor: format!("{}@{}", subscriber.username, subscriber.domain),
+        contact,
+        source,
+        user_agent,
+        expires_seconds,
+        renewed: false,
     }
 }

@@ -71,7 +71,8 @@ impl Tracer {
             | EventBody::Registration(_)
             | EventBody::TrunkState(_)
             | EventBody::Security(_)
-            | EventBody::NodeStarted(_) => return,
+            | EventBody::NodeStarted(_)
+            | EventBody::Provisioned(_) => return,
         };
         let Some(call) = &event.call else { return };
         self.begin(now);

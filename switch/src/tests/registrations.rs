@@ -31,6 +31,15 @@ fn registered_phone_is_called_renewed_and_forgotten_when_it_falls_silent() {
     assert_eq!(world.switch.counters().contacts_active, 1);
     world.run_seconds(170);
     assert_eq!(changes(&world), [RegistrationChange::Ok; 3]);
+    let renewed: Vec<bool> = world
+        .events
+        .iter()
+        .filter_map(|event| match &event.body {
+            EventBody::Registration(registration) => Some(registration.renewed),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(renewed, [false, true, true]);
     for _ in 0..30 {
         world.lose_next("REGISTER sip:");
     }

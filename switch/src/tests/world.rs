@@ -434,7 +434,8 @@ impl World {
                 other @ (EventBody::Registration(_)
                 | EventBody::TrunkState(_)
                 | EventBody::Security(_)
-                | EventBody::NodeStarted(_)) => format!("{other:?}"),
+                | EventBody::NodeStarted(_)
+                | EventBody::Provisioned(_)) => format!("{other:?}"),
             };
             let leg = if event.leg == 0 { String::new() } else { format!(" leg {}", event.leg) };
             let _ = writeln!(

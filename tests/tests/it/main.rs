@@ -11,6 +11,7 @@ mod bad_input;
 mod billing;
 mod console;
 mod crash;
+mod edrs;
 mod floor_plan;
 mod imports;
 mod kills;

@@ -7,6 +7,7 @@ mod audit_period;
 pub(crate) mod call;
 pub(crate) mod check_config;
 pub(crate) mod demo;
+pub(crate) mod edr;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod fraud;

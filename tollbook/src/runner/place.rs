@@ -78,6 +78,7 @@ impl Place {
                 Effect::Post(posting) => kept.push(StoreEffect::Post(*posting)),
                 Effect::Alert(alert) => kept.push(StoreEffect::Alert(*alert)),
                 Effect::Lock(lock) => kept.push(StoreEffect::Lock(*lock)),
+                Effect::Edr(edr) => kept.push(StoreEffect::Edr(edr)),
                 Effect::Suspend(suspended) => kept.push(self.suspend(*suspended, raw.clone(), clock)),
                 // Counted by the runner; there is nothing to do for it.
                 Effect::Repeated => {}

@@ -299,6 +299,7 @@ fn assert_same(stormy: &Outcome, calm: &Outcome, seed: u64) {
     assert_eq!(stormy_tables.suspended, calm_tables.suspended, "{again}: suspense");
     assert_eq!(stormy_tables.alerts, calm_tables.alerts, "{again}: alerts");
     assert_eq!(stormy_tables.locks, calm_tables.locks, "{again}: locks");
+    assert_eq!(stormy_tables.edrs, calm_tables.edrs, "{again}: EDRs");
     assert_eq!(stormy.rated, calm.rated, "{again}: rated calls");
 }
 

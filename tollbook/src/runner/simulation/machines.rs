@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bus::{Batch, Bus, BusError, Entry, Expired, Stored};
 use chrono::{DateTime, Utc};
-use model::{Alert, CdrId, Lock, Posting, PostingId, Topic};
+use model::{Alert, CdrId, Edr, Lock, Posting, PostingId, Topic};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use store::{Lane, LaneCommit, StoreEffect, StoreError, Watermark};
@@ -193,6 +193,7 @@ pub(super) struct Tables {
     pub(super) suspended: Vec<(String, String, Option<CdrId>)>,
     pub(super) alerts: Vec<Alert>,
     pub(super) locks: Vec<Lock>,
+    pub(super) edrs: BTreeMap<String, Edr>,
 }
 
 /// The database, which outlives every crash; clones share it.
@@ -298,6 +299,9 @@ impl Tables {
             }
             StoreEffect::Alert(alert) => self.alerts.push(alert),
             StoreEffect::Lock(lock) => self.locks.push(lock),
+            StoreEffect::Edr(edr) => {
+                self.edrs.entry(edr.id.clone()).or_insert(*edr);
+            }
             StoreEffect::Suspend { suspended, .. } => {
                 self.suspended.push((stage.to_owned(), suspended.code, suspended.cdr));
             }

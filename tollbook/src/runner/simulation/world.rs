@@ -5,8 +5,9 @@ use model::{
     Account, AccountId, AccountKind, AccountStatus, Answer, Attempt, AuthMethod, BillingProfile, Body,
     CallEvent, CallType, CallUid, Cause, ChargeTick, Contact, Currency, Direction, Directory, E164, End,
     EventBody, Fee, FeeId, FeeMatch, Forwarded, FraudPolicy, Initiator, MatchMode, NodeStarted, Party,
-    PeakSplit, ProfileId, ProfileMapping, ProfileVersionId, Rate, Rejected, Rounding, RouteAction,
-    RouteAttempt, RouteResult, SubscriberId, TariffVersion, TenantId, Transport, TrunkId,
+    PeakSplit, ProfileId, ProfileMapping, ProfileVersionId, Provisioned, ProvisioningChange, Rate, Rejected,
+    Rounding, RouteAction, RouteAttempt, RouteResult, SubscriberId, TariffVersion, TenantId, Transport,
+    TrunkId,
 };
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -151,6 +152,7 @@ fn attempt(caller: AccountId, callee: &str) -> EventBody {
         auth: AuthMethod::Digest,
         asserted_identity: String::new(),
         diversion: String::new(),
+        detail: None,
     })
 }
 
@@ -162,6 +164,7 @@ fn route(attempt: u16) -> EventBody {
         caller_out: "431234567".to_owned(),
         callee_out: "4930555123".to_owned(),
         sip_call_id: format!("y{attempt}@sw1"),
+        login: None,
     })
 }
 
@@ -188,7 +191,14 @@ fn answer(attempt: u16) -> EventBody {
 
 fn end(answered_ms: u64, code: u16, cause: Cause) -> EventBody {
     let answered_us = answered_ms * 1_000;
-    EventBody::End(End { answered_us, by: Initiator::Caller, cause, code, reason: String::new() })
+    EventBody::End(End {
+        answered_us,
+        by: Initiator::Caller,
+        cause,
+        code,
+        reason: String::new(),
+        media: None,
+    })
 }
 
 /// The log of one simulated day in its true order: calls of every kind side by side, perhaps a restart of the switch, and the
@@ -201,6 +211,10 @@ pub(super) fn day(rng: &mut StdRng) -> Vec<Body> {
         let uid = CallUid::new(format!("sw1-1-{n}"));
         let from_ms = rng.random_range(0..60_000);
         one_call(rng, &mut node, &uid, from_ms);
+    }
+    // What people do meanwhile: their changes come with origins of their own and become EDRs.
+    for n in 0..rng.random_range(0..3) {
+        node.emit(rng.random_range(0..100_000), ANNA, None, 0, profile_change(n));
     }
     // Of a switch that crashes, nothing later than this is in the log.
     let crash_ms = rng.random_range(0..4_u32).eq(&0).then(|| rng.random_range(1..200_000_u64));
@@ -223,6 +237,19 @@ pub(super) fn day(rng: &mut StdRng) -> Vec<Body> {
     // Five hours of silence close what never ended.
     log.extend((1..=5).map(|hours| Body::Tick(tick + TimeDelta::hours(hours))));
     log
+}
+
+fn profile_change(n: u32) -> EventBody {
+    EventBody::Provisioned(Provisioned {
+        change: ProvisioningChange::UpdateProfile,
+        subscriber: None,
+        uuid: "u-1".to_owned(),
+        reseller: AccountId::NOBODY,
+        number: number("431234567"),
+        old: format!("flat-{n}"),
+        new: format!("flat-{}", n + 1),
+        detail: String::new(),
+    })
 }
 
 fn started() -> EventBody {
