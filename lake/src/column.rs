@@ -289,6 +289,17 @@ pub(crate) const COLUMNS: &[Column] = columns! {
     "diversion" nullable Text(|c| filled(&c.cdr.detail.diversion)), "", "Diversion, as sent.", "<sip:4312345@sip.example.org>;reason=user-busy";
     "routes" nullable Text(routes), "attempt:party:code:class:pdd_ms", "Every route tried, in order, separated by blanks: whom (trunk or subscriber id), with which final code (0 is none), whose doing that was, and the post-dial delay. NULL if none was tried.", "1:t3:503:network:120 2:t4:200:answered:1240";
     "foreign_key" nullable Text(|c| filled(&c.cdr.detail.foreign_key)), "source/key", "Of a record imported from another system, its key there.", "pbx-west/9f3c2a90";
+    "emergency" nullable Flag(|c| c.cdr.detail.emergency), "", "To an emergency number of the tenant; NULL in rows older than this column.", "false";
+    "stir" nullable Text(|c| filled(&c.cdr.detail.stir)), "", "What a peer says of the caller's number, not verified here: its verstat, else the attestation of its Identity header.", "TN-Validation-Passed";
+    "preferred_identity" nullable Text(|c| filled(&c.cdr.detail.preferred_identity)), "", "P-Preferred-Identity, as sent.", "<sip:+43660555123@sip.example.org>";
+    "user_to_user" nullable Text(|c| filled(&c.cdr.detail.user_to_user)), "", "User-to-User, as sent.", "56a390f3d2b7310023;encoding=hex";
+    "history_info" nullable Text(|c| filled(&c.cdr.detail.history_info)), "", "History-Info, as sent.", "<sip:4930555123@sip.example.org>;index=1";
+    "mos_hundredths" nullable Count(|c| c.cdr.detail.media?.mos_hundredths.map(u64::from)), "0.01", "Mean opinion score of the media, as a party told it at the end; this and the next three are NULL if none did.", "412";
+    "loss_hundredths" nullable Count(|c| c.cdr.detail.media?.loss_hundredths.map(u64::from)), "0.01 percent", "Packets lost.", "150";
+    "jitter_us" nullable Count(|c| c.cdr.detail.media?.jitter_us.map(u64::from)), "microseconds", "Jitter.", "12000";
+    "round_trip_us" nullable Count(|c| c.cdr.detail.media?.round_trip_us.map(u64::from)), "microseconds", "Round trip of the media.", "31000";
+    "peer_auth_user" nullable Text(|c| filled(&c.cdr.detail.peer_auth_user)), "", "User name with which we prove ourselves to the trunk that was used.", "meridian";
+    "peer_auth_realm" nullable Text(|c| filled(&c.cdr.detail.peer_auth_realm)), "", "The realm of that login, if one is configured.", "carrier.example";
 };
 
 /// Columns that carry a bloom filter, so that one call is found without reading every file.

@@ -22,6 +22,7 @@ pub mod phone;
 mod rules;
 mod sdp;
 mod timer;
+mod told;
 pub mod trace;
 mod transaction;
 

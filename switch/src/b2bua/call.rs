@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use model::{AccountId, CallUid, E164, EventBody, Moment, Party, SubscriberId, TenantId, TrunkId};
+use model::{
+    AccountId, CallUid, E164, EventBody, MediaQuality, Moment, Party, SubscriberId, TenantId, TrunkId,
+};
 
 use super::limits::Holder;
 use super::sessions::Session;
@@ -179,6 +181,8 @@ pub(super) struct Call {
     pub(super) has_early_media: bool,
     pub(super) is_held: bool,
     pub(super) codec: String,
+    /// How the media were, as the one who hangs up tells it.
+    pub(super) media: Option<MediaQuality>,
     pub(super) relayed: Vec<Relayed>,
     pub(super) ack_due: Option<AckDue>,
     pub(super) ack_sent: Option<AckSent>,

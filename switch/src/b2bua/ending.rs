@@ -11,6 +11,7 @@ use super::{Purpose, Switch};
 use crate::hop::Hop;
 use crate::message::{HeaderName, Message};
 use crate::timer::Timer;
+use crate::told;
 use crate::transaction::{Reply, ServerId};
 
 impl Switch {
@@ -27,8 +28,10 @@ impl Switch {
         };
         match call.state {
             CallState::Answered { .. } => {
+                call.media = told::media_quality(message);
                 self.hang_up(&mut call, side.other(), &reason);
-                self.finish(&mut call, by, Cause::Normal, 200, reason);
+                let cause = if told::says_media_stopped(&reason) { Cause::RtpTimeout } else { Cause::Normal };
+                self.finish(&mut call, by, cause, 200, reason);
             }
             // A caller may end an early dialog with BYE (RFC 3261, 15).
             CallState::SettingUp => self.give_up(&mut call, by, Cause::Cancelled, 487, reason),
@@ -105,7 +108,8 @@ impl Switch {
 
     /// Reports the end and lets go of everything. The place in the table is the caller's to free.
     pub(super) fn finish(&mut self, call: &mut Call, by: Initiator, cause: Cause, code: u16, reason: String) {
-        let end = End { answered_us: call.answered_us(self.now), by, cause, code, reason };
+        let (answered_us, media) = (call.answered_us(self.now), call.media);
+        let end = End { answered_us, by, cause, code, reason, media };
         self.emit_all_legs(call, &EventBody::End(end));
         for relayed in std::mem::take(&mut call.relayed) {
             self.call_of_invite.remove(&relayed.server);

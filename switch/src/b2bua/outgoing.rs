@@ -70,6 +70,7 @@ impl Switch {
             caller_out: if call.clir { "anonymous".to_owned() } else { caller_out },
             callee_out: target.callee_out.clone(),
             sip_call_id: call_id,
+            login: target.trunk.and_then(|trunk| self.peer_login(trunk)),
         };
         call.forks.push(Fork {
             client,

@@ -18,6 +18,7 @@ use crate::dialog::Dialog;
 use crate::hop::Hop;
 use crate::message::{HeaderName, Message, Uri, text};
 use crate::timer::Timer;
+use crate::told;
 use crate::transaction::{Reply, ServerId};
 
 impl Switch {
@@ -100,6 +101,7 @@ impl Switch {
             has_early_media: false,
             is_held: false,
             codec: String::new(),
+            media: None,
             relayed: Vec::new(),
             ack_due: None,
             ack_sent: None,
@@ -153,6 +155,7 @@ impl Switch {
             auth: caller.auth,
             asserted_identity: message.value_text(HeaderName::PAssertedIdentity),
             diversion: message.value_text(HeaderName::Diversion),
+            detail: told::attempt_detail(message, caller.is_emergency),
         }
     }
 
@@ -231,6 +234,7 @@ impl Switch {
                     cause: refusal.cause,
                     code: refusal.code,
                     reason: String::new(),
+                    media: None,
                 })
             };
             self.emit_leg(call, leg, body);

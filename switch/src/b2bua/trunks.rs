@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use model::{EventBody, Trunk, TrunkHealth, TrunkId, TrunkState};
+use model::{EventBody, PeerLogin, Trunk, TrunkHealth, TrunkId, TrunkState};
 
 use super::identify::TRUNK_TOKEN;
 use super::{Due, Purpose, Switch};
@@ -333,6 +333,14 @@ impl Switch {
         let due = Due::Trunk(id, Timer::TrunkRegister);
         state.register_timer = Some(self.timers.arm(self.now.mono + again, due));
         self.tell_health(&trunk, old, code, None);
+    }
+
+    /// With which credentials a trunk is called, if it may ask for some.
+    pub(super) fn peer_login(&self, trunk: TrunkId) -> Option<Box<PeerLogin>> {
+        let rules = self.lookup.trunk_rules(trunk);
+        let login = rules.is.login.as_ref()?;
+        let realm = login.realm.clone().unwrap_or_default();
+        Some(Box::new(PeerLogin { user: login.username.clone(), realm }))
     }
 
     fn log_in_to_register(&mut self, trunk: &Trunk, code: u16, message: &Message<'_>) -> bool {

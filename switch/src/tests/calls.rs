@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use expect_test::expect;
-use model::{AccountId, Control, LockLevel};
+use model::{AccountId, Cause, Control, EventBody, LockLevel, MediaQuality};
 
 use super::world::{ALICE, CAROL, GATEWAY_1, GATEWAY_2, HOMES, SWITCH, World, directory, lock};
 use crate::phone::{Behaviour, PhoneCommand, PhoneStep};
@@ -616,5 +616,31 @@ fn route_whose_media_the_caller_heard_is_the_last_one() {
             _ => assert_eq!(world.outcome(id), Some(&refused(503, "Service Unavailable"))),
         }
     }
+    world.assert_idle();
+}
+
+#[test]
+fn what_the_one_who_hangs_up_tells_of_the_media_is_in_the_end() {
+    let mut world = World::new();
+    let told =
+        "P-RTP-Stat: PS=500,PR=475,PL=25,JI=3,LA=40\r\nReason: Q.850;cause=16;text=\"RTP Timeout\"\r\n";
+    world.rewrite_next("BYE ", "\r\nCSeq", &format!("\r\n{told}CSeq"));
+    world.dial(ALICE, "49301234", 10);
+    world.run_seconds(20);
+    let ends: Vec<_> = world
+        .events
+        .iter()
+        .filter_map(|event| match &event.body {
+            EventBody::End(end) => Some((end.cause, end.code, end.media)),
+            _ => None,
+        })
+        .collect();
+    let media = MediaQuality {
+        mos_hundredths: None,
+        loss_hundredths: Some(500),
+        jitter_us: Some(3_000),
+        round_trip_us: Some(40_000),
+    };
+    assert_eq!(ends, [(Cause::RtpTimeout, 200, Some(media))]);
     world.assert_idle();
 }

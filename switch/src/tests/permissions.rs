@@ -229,6 +229,8 @@ fn emergency_call_passes_every_gate_and_is_tried_everywhere() {
     assert!(matches!(world.outcome(id), Some(PhoneStep::HungUp { .. })), "{}", world.story());
     assert_eq!(world.count(SWITCH, GATEWAY_2, "INVITE"), 1, "a refusal elsewhere does not stop the hunt");
     assert!(world.story().contains("as 112 from 43111"), "never hidden: {}", world.story());
+    let is_marked = |body: &model::EventBody| matches!(body, model::EventBody::Attempt(attempt) if attempt.detail.as_ref().is_some_and(|it| it.emergency));
+    assert_eq!(world.events.iter().filter(|event| is_marked(&event.body)).count(), 1);
     refused(&mut world, "49301234", "403 Caller locked locked_out (account 1 lock 3)");
     world.assert_idle();
 }
