@@ -127,6 +127,31 @@ impl Store {
         rows.iter().map(record_of).collect()
     }
 
+    /// As [`Store::suspense_list`], of one code and one stage alone where they are named.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspense_list_of(
+        &self,
+        after: i64,
+        max: u32,
+        code: Option<&str>,
+        stage: Option<&str>,
+    ) -> Result<Vec<SuspendedRecord>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT id, stage, topic, part, record_offset, raw, code, message, retry, account, cdr, created_at, \
+             resolved_at, resubmit_seq, discard_reason, fixed_at FROM suspense WHERE resolved_at IS NULL \
+             AND id > $1 AND ($3 = '' OR code = $3) AND ($4 = '' OR stage = $4) ORDER BY id LIMIT $2",
+        )
+        .cells(cells![after, max, code.unwrap_or_default(), stage.unwrap_or_default()])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(record_of).collect()
+    }
+
     /// One record, open or not.
     ///
     /// # Errors

@@ -23,10 +23,12 @@ mod lake_feed;
 mod ledger_stage;
 mod mail_queue;
 mod past_calls;
+mod provisioning_feed;
 mod resubmit;
 mod retention;
 mod runner;
 mod sftp_desk;
+mod suspense_record;
 mod system;
 mod toml_file;
 mod workbook;
@@ -110,6 +112,7 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Suspense { installation, limit, action } => {
             commands::suspense::suspense(&quiet(&installation)?, limit, action).await
         }
+        Command::Edr { installation, args } => commands::edr::edr(&quiet(&installation)?, &args).await,
         Command::Replay { installation, day, out } => {
             let config = quiet(&installation)?;
             let out = out.unwrap_or_else(|| config.data.join("replay"));

@@ -36,7 +36,7 @@ use crate::retention::Keeper;
 use crate::runner::{self, Begin, Kind, Positions, Progress, Rooms};
 use crate::{
     billing, control_feed, event_writer, export_files, figures, fraud_watch, import_feed, lake_feed,
-    mail_queue, resubmit, sftp_desk,
+    mail_queue, provisioning_feed, resubmit, sftp_desk, suspense_record,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -54,7 +54,7 @@ const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked whether files wait for their readers.
 const MISS_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether suspended records are to be sent in again, and imported ones to be put on the bus.
+/// How often it is looked whether suspended records are to be sent in again, and imported ones and changes to be put on the bus.
 const RESUBMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a stop waits for the calls to be hung up.
@@ -384,6 +384,11 @@ impl System {
             let rooms = rooms.clone();
             async move { import_feed::send_waiting(&rooms).await.map(|_| ()) }
         });
+        let rooms = self.rooms.clone();
+        self.every(RESUBMIT_INTERVAL, "changes of provisioning data", move || {
+            let rooms = rooms.clone();
+            async move { provisioning_feed::send_waiting(&rooms).await.map(|_| ()) }
+        });
         let (rooms, mailer) = (self.rooms.clone(), Arc::new(mailer));
         self.every(pipeline.mail_poll, "mail", move || {
             let (rooms, mailer) = (rooms.clone(), mailer.clone());
@@ -517,6 +522,8 @@ impl System {
             lake: self.lake.clone(),
             directory: Arc::new(move || known.current()),
             resubmit_refusal: resubmit::refusal,
+            record_said: suspense_record::said_by,
+            record_changed: suspense_record::changed,
             figures: current,
             clock: self.rooms.clock.shared(),
         };

@@ -12,6 +12,7 @@ mod guard;
 mod masked;
 mod metrics;
 mod pages;
+mod record_change;
 mod refusal;
 mod role;
 mod sign_in;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 
 pub use figures::{AlertRow, BalanceRow, Figures, FileRow, HISTORY_SECONDS, InvoiceRow, LockRow, StageRow};
 pub use pages::exchange::owner_name;
+pub use record_change::{ChangedRecord, RecordChange};
 pub use role::{Role, UnknownRole};
 pub use sign_in::{hash_password, new_api_token, new_password};
 
@@ -45,6 +47,10 @@ pub struct Desk {
     pub directory: Arc<dyn Fn() -> Arc<Directory> + Send + Sync>,
     /// Why sending a suspended record in again would be no use, in words that go on from its name.
     pub resubmit_refusal: fn(&SuspendedRecord) -> Option<&'static str>,
+    /// What a suspended record says, or why it cannot be read.
+    pub record_said: fn(&SuspendedRecord) -> Result<serde_json::Value, String>,
+    /// A suspended record with a change, or why that cannot be made.
+    pub record_changed: fn(&SuspendedRecord, &RecordChange) -> Result<ChangedRecord, String>,
     /// The latest figures.
     pub figures: watch::Receiver<Figures>,
     /// For the age of sessions.

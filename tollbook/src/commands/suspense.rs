@@ -33,8 +33,8 @@ pub(crate) async fn suspense(
         Some(SuspenseAction::Fix { ids, all, code, set, file, dry_run }) => {
             let records = if all { open(&store, code.as_deref()).await? } else { named(&store, ids).await? };
             let change = match file {
-                Some(file) => suspense_desk::Change::read(&file, records.len())?,
-                None => suspense_desk::Change::of_words(&set)?,
+                Some(file) => suspense_desk::change_in(&file, records.len())?,
+                None => suspense_desk::change_of_words(&set)?,
             };
             suspense_desk::fix(&store, records, &change, dry_run).await
         }

@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use model::{Directory, Record};
+use model::Directory;
 use serde_json::Value;
 use store::{IMPORT, Store, SuspendedRecord};
+use web::RecordChange;
 
 use crate::clock::Clock;
 use crate::commands::fraud::handle_of;
 use crate::commands::import::COMMAND_LINE;
 use crate::commands::suspense::{counted, nothing_done, settled};
 use crate::failure::UserError;
-use crate::foreign_records::PutAside;
 use crate::resubmit;
-use crate::runner::decode;
+use crate::suspense_record::{changed, said_by};
 
 /// Bytes shown of a record in hexadecimal; the rest is told by its number.
 const RAW_SHOWN_MAX: usize = 512;
@@ -73,28 +73,6 @@ fn state_of(record: &SuspendedRecord) -> String {
     }
 }
 
-/// What a record says, in the form that people read and edit.
-fn said_by(record: &SuspendedRecord) -> Result<Value, String> {
-    if record.stage == IMPORT {
-        return serde_json::to_value(PutAside::of(record)?).map_err(|why| why.to_string());
-    }
-    let body = decode(&record.raw)?.body;
-    serde_json::to_value(body).map_err(|why| why.to_string())
-}
-
-/// The bytes of a record that says `value`, in the place of `record`.
-fn bytes_of(record: &SuspendedRecord, value: Value) -> Result<Vec<u8>, String> {
-    if record.stage == IMPORT {
-        let put_aside: PutAside = serde_json::from_value(value).map_err(|why| why.to_string())?;
-        put_aside.format.check()?;
-        return Ok(put_aside.to_bytes());
-    }
-    let body = serde_json::from_value(value).map_err(|why| why.to_string())?;
-    // What it came from stays: whoever looks for its trace finds it.
-    let origin = decode(&record.raw).ok().and_then(|record| record.origin);
-    Ok(model::wire::encode(&Record { origin, body }))
-}
-
 fn in_hexadecimal(raw: &[u8]) -> String {
     let mut text = String::new();
     for (idx, line) in raw[..raw.len().min(RAW_SHOWN_MAX)].chunks(RAW_LINE).enumerate() {
@@ -111,107 +89,59 @@ fn in_hexadecimal(raw: &[u8]) -> String {
     text
 }
 
-/// What is to be changed.
-pub(super) enum Change {
-    /// Fields by their paths.
-    Fields(Vec<(String, Value)>),
-    /// All of it.
-    Whole(Value),
-}
-
-impl Change {
-    /// From `PATH=VALUE` words.
-    pub(super) fn of_words(words: &[String]) -> Result<Self, UserError> {
-        let field = |word: &String| {
-            let (path, value) = word.split_once('=').filter(|(path, _)| !path.is_empty()).ok_or_else(|| {
-                UserError::new(
-                    format!("--set {word:?}: has no path and value"),
-                    "write it like value.body.answered_us=61000000; `tollbook suspense show ID` shows the paths",
-                )
-            })?;
-            // Numbers, lists and null are written as in JSON; all else is text.
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-            Ok((path.to_owned(), value))
-        };
-        Ok(Change::Fields(words.iter().map(field).collect::<Result<_, UserError>>()?))
-    }
-
-    /// From a file, for one record.
-    pub(super) fn read(file: &Path, n_records: usize) -> Result<Self, UserError> {
-        if n_records != 1 {
-            return Err(UserError::new("--file: is for one record", "use --set to change several in one go"));
-        }
-        let text = std::fs::read_to_string(file).map_err(|why| {
-            UserError::new(format!("{}: {why}", file.display()), "name a file written by `show --json`")
+/// From `PATH=VALUE` words.
+pub(super) fn change_of_words(words: &[String]) -> Result<RecordChange, UserError> {
+    let field = |word: &String| {
+        let (path, value) = word.split_once('=').filter(|(path, _)| !path.is_empty()).ok_or_else(|| {
+            UserError::new(
+                format!("--set {word:?}: has no path and value"),
+                "write it like value.body.answered_us=61000000; `tollbook suspense show ID` shows the paths",
+            )
         })?;
-        serde_json::from_str(&text).map(Change::Whole).map_err(|why| {
-            UserError::new(format!("{}: {why}", file.display()), "compare it with what `show --json` prints")
-        })
-    }
-
-    fn apply(&self, mut value: Value) -> Result<Value, String> {
-        match self {
-            Change::Whole(whole) => Ok(whole.clone()),
-            Change::Fields(fields) => {
-                for (path, new) in fields {
-                    *place_of(&mut value, path)? = new.clone();
-                }
-                Ok(value)
-            }
-        }
-    }
+        // Numbers, lists and null are written as in JSON; all else is text.
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        Ok((path.to_owned(), value))
+    };
+    Ok(RecordChange::Fields(words.iter().map(field).collect::<Result<_, UserError>>()?))
 }
 
-/// Where a path leads. Its last step may be a member that is not there yet; others must be.
-fn place_of<'a>(value: &'a mut Value, path: &str) -> Result<&'a mut Value, String> {
-    let mut steps = path.split('.').peekable();
-    let mut place = value;
-    while let Some(step) = steps.next() {
-        let is_last = steps.peek().is_none();
-        place = match place {
-            Value::Object(members) => {
-                if is_last {
-                    members.entry(step).or_insert(Value::Null)
-                } else {
-                    members.get_mut(step).ok_or_else(|| format!("{path}: there is no {step:?}"))?
-                }
-            }
-            Value::Array(items) => step
-                .parse::<usize>()
-                .ok()
-                .and_then(|idx| items.get_mut(idx))
-                .ok_or_else(|| format!("{path}: the list has no item {step:?}"))?,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                return Err(format!("{path}: there is nothing below {step:?}"));
-            }
-        };
+/// From a file, for one record.
+pub(super) fn change_in(file: &Path, n_records: usize) -> Result<RecordChange, UserError> {
+    if n_records != 1 {
+        return Err(UserError::new("--file: is for one record", "use --set to change several in one go"));
     }
-    Ok(place)
+    let text = std::fs::read_to_string(file).map_err(|why| {
+        UserError::new(format!("{}: {why}", file.display()), "name a file written by `show --json`")
+    })?;
+    serde_json::from_str(&text).map(RecordChange::Whole).map_err(|why| {
+        UserError::new(format!("{}: {why}", file.display()), "compare it with what `show --json` prints")
+    })
 }
 
 /// Changes records, each for itself.
 pub(super) async fn fix(
     store: &Store,
     records: Vec<SuspendedRecord>,
-    change: &Change,
+    change: &RecordChange,
     dry_run: bool,
 ) -> anyhow::Result<()> {
     let mut n_fixed = 0;
     for record in &records {
         let fixed = match settled(record) {
             Some(why) => Err(why.to_owned()),
-            None => fixed(record, change).map_err(|why| format!("cannot be changed: {why}")),
+            None => changed(record, change).map_err(|why| format!("cannot be changed: {why}")),
         };
         match fixed {
             Err(why) => println!("{} {why}", record.id),
-            Ok((raw, _, _)) if raw == record.raw => println!("{} says that already", record.id),
-            Ok((_, _, after)) if dry_run => {
-                println!("{} would say {after}", record.id);
+            Ok(fixed) if fixed.raw == record.raw => println!("{} says that already", record.id),
+            Ok(fixed) if dry_run => {
+                println!("{} would say {}", record.id, fixed.after);
                 n_fixed += 1;
             }
-            Ok((raw, before, after)) => {
+            Ok(fixed) => {
                 let now = Clock::start().utc();
-                if store.suspense_fix(record.id, raw, (&before, &after), COMMAND_LINE, now).await? {
+                let words = (fixed.before.as_str(), fixed.after.as_str());
+                if store.suspense_fix(record.id, fixed.raw, words, COMMAND_LINE, now).await? {
                     n_fixed += 1;
                 } else {
                     println!("{} was dealt with by somebody else just now", record.id);
@@ -228,34 +158,22 @@ pub(super) async fn fix(
     Ok(())
 }
 
-/// The record's new bytes, and both versions in words.
-fn fixed(record: &SuspendedRecord, change: &Change) -> Result<(Vec<u8>, String, String), String> {
-    // One that cannot be read can still be replaced as a whole.
-    let (before, value) = match (said_by(record), change) {
-        (Ok(value), _) => (value.to_string(), change.apply(value)?),
-        (Err(_), Change::Whole(whole)) => (hex::encode(&record.raw), whole.clone()),
-        (Err(why), Change::Fields(_)) => return Err(why),
-    };
-    let after = value.to_string();
-    Ok((bytes_of(record, value)?, before, after))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn changed(words: &[&str]) -> Result<Value, String> {
+    fn said_after(words: &[&str]) -> Result<Value, String> {
         let value = json!({"type": "call", "value": {"leg": 0, "body": {"kind": "end", "codes": [1, 2]}}});
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        Change::of_words(&words).map_err(|why| why.to_string())?.apply(value)
+        change_of_words(&words).map_err(|why| why.to_string())?.apply(value)
     }
 
     #[test]
     fn fields_are_set_by_their_paths_as_numbers_lists_and_text() {
         let value =
-            changed(&["value.leg=1", "value.body.codes.1=7", "value.body.reason=SIP;cause=200"]).unwrap();
+            said_after(&["value.leg=1", "value.body.codes.1=7", "value.body.reason=SIP;cause=200"]).unwrap();
         assert_eq!(
             value,
             json!({"type": "call", "value": {"leg": 1, "body": {"kind": "end", "codes": [1, 7], "reason": "SIP;cause=200"}}})
@@ -271,7 +189,7 @@ mod tests {
             ("=1", "no path"),
             ("value", "no path"),
         ] {
-            let why = changed(&[word]).unwrap_err();
+            let why = said_after(&[word]).unwrap_err();
             assert!(why.contains(told), "{word}: {why}");
         }
     }

@@ -1,17 +1,16 @@
-//! Figures, the books, suspense, and the trail of changes.
+//! Figures, the books, and the trail of changes.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::Shared;
-use crate::api::{AfterId, Body, Limit, Page, Path, Query, instant};
+use crate::api::{AfterId, Limit, Page, Query, instant};
 use crate::figures::Figures;
 use crate::guard::SignedIn;
 use crate::pages::handle_of;
-use crate::pages::health::settle as settle_record;
 use crate::refusal::{Problem, require};
 use crate::role::Right;
 
@@ -114,91 +113,6 @@ pub(crate) async fn invoices(
         has_pdf: invoice.has_pdf,
     });
     Ok(Json(Page::of(items, limit.get()?, |item| item.id.to_string())))
-}
-
-/// A record that could not be processed.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct SuspendedItem {
-    id: i64,
-    since: String,
-    account: String,
-    stage: String,
-    /// Stable code; docs/errors.md explains it.
-    code: String,
-    message: String,
-    /// What would have to change.
-    retry: String,
-    /// Its CDR, if it has one.
-    cdr: Option<String>,
-    /// It is asked to be sent in again.
-    requested: bool,
-}
-
-/// Open suspended records, oldest first.
-#[utoipa::path(get, path = "/api/v1/suspense", tag = "desk", params(Limit, AfterId), responses(
-    (status = 200, description = "a page of records", body = Page<SuspendedItem>),
-    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
-))]
-pub(crate) async fn suspense(
-    State(shared): State<Arc<Shared>>,
-    user: SignedIn,
-    Query(limit): Query<Limit>,
-    Query(place): Query<AfterId>,
-) -> Result<Json<Page<SuspendedItem>>, Problem> {
-    require(&user, Right::Suspense, "see suspended records")?;
-    let directory = (shared.desk.directory)();
-    let limit = limit.get()?;
-    // One more than shown tells whether there is a next page.
-    let asked = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    let records = shared.desk.store.suspense_list(place.after, asked).await?;
-    let items = records.into_iter().map(|record| SuspendedItem {
-        id: record.id,
-        since: instant(record.created_at),
-        account: handle_of(&directory, record.suspended.account),
-        stage: record.stage,
-        code: record.suspended.code,
-        message: record.suspended.message,
-        retry: record.suspended.retry.to_string(),
-        cdr: record.suspended.cdr.map(|cdr| cdr.to_string()),
-        requested: record.resubmit_seq.is_some(),
-    });
-    Ok(Json(Page::of(items, limit, |item| item.id.to_string())))
-}
-
-/// What is to become of a suspended record.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Settlement {
-    /// resubmit or discard.
-    #[schema(pattern = "^(resubmit|discard)$")]
-    action: String,
-    /// Why it is discarded; needed for that alone.
-    #[serde(default)]
-    reason: String,
-}
-
-/// What was done.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct Done {
-    /// In a sentence.
-    done: String,
-}
-
-/// Sends a suspended record in again, or gives it up. A second order for the same record is refused with 409.
-#[utoipa::path(post, path = "/api/v1/suspense/{id}", tag = "desk", params(
-    ("id" = i64, Path, description = "the record"),
-), request_body = Settlement, responses(
-    (status = 200, description = "done", body = Done),
-    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
-))]
-pub(crate) async fn settle(
-    State(shared): State<Arc<Shared>>,
-    user: SignedIn,
-    Path(id): Path<i64>,
-    Body(order): Body<Settlement>,
-) -> Result<Json<Done>, Problem> {
-    let done = settle_record(&shared, &user, id, &order.action, &order.reason).await?;
-    Ok(Json(Done { done }))
 }
 
 /// One change that somebody made.

@@ -7,6 +7,7 @@ mod desk;
 mod exchange;
 mod fraud;
 mod provisioning;
+mod suspense;
 mod traffic;
 
 use std::sync::Arc;
@@ -78,8 +79,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(fraud::put_lock))
         .routes(routes!(desk::balances))
         .routes(routes!(desk::invoices))
-        .routes(routes!(desk::suspense))
-        .routes(routes!(desk::settle))
+        .routes(routes!(suspense::list, suspense::bulk))
+        .routes(routes!(suspense::one, suspense::settle, suspense::fix))
         .routes(routes!(desk::changes))
         .routes(routes!(exchange::files))
         .split_for_parts();

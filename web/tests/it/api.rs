@@ -1,7 +1,9 @@
 //! The API as a program meets it: tokens, pages, problems, and a description that names every resource.
 
 use chrono::{DateTime, TimeDelta};
+use model::{AccountId, Retry, Suspended, Topic};
 use serde_json::Value;
+use store::StoreEffect;
 
 use crate::house::{House, body, rated_call, status};
 
@@ -147,4 +149,115 @@ async fn description_is_openapi_3_1_and_names_what_answers() {
             assert_eq!(status(&answer), "200", "{path}: {answer}");
         }
     }
+}
+
+#[tokio::test]
+async fn suspended_records_are_shown_changed_and_settled_one_by_one_and_in_bulk() {
+    let house = House::with_roles(&[]).await;
+    let (operator, auditor) = (token(&house, "operator").await, token(&house, "auditor").await);
+    let suspend = |offset: u64, code: &str, raw: &str| StoreEffect::Suspend {
+        suspended: Suspended {
+            code: code.to_owned(),
+            message: "no fee covers it".to_owned(),
+            retry: Retry::AfterTariffChange,
+            account: AccountId(1),
+            cdr: None,
+        },
+        topic: Topic::Cdrs,
+        partition: 3,
+        offset,
+        raw: raw.as_bytes().to_vec(),
+        at: DateTime::UNIX_EPOCH,
+    };
+    let effects = vec![
+        suspend(0, "RAT001", r#"{"leg":0}"#),
+        suspend(1, "RAT001", "not JSON"),
+        suspend(2, "RAT002", r#"{"leg":2}"#),
+        suspend(3, "RAT001", r#"{"leg":3}"#),
+    ];
+    house.store.suspend("rating", effects).await.unwrap();
+    let ask = async |header: &str, request: &str, text: &str| {
+        let headers = format!("Content-Type: application/json\r\n{header}");
+        let answer = house.ask(request, &headers, text).await;
+        (status(&answer).to_owned(), json(&answer))
+    };
+
+    let ids = |page: &Value| -> Vec<i64> {
+        page["items"].as_array().unwrap().iter().map(|item| item["id"].as_i64().unwrap()).collect()
+    };
+    let (_, page) = ask(&auditor, "GET /api/v1/suspense", "").await;
+    let all = ids(&page);
+    assert_eq!(all.len(), 4);
+    let (_, page) = ask(&auditor, "GET /api/v1/suspense?code=RAT002&stage=rating", "").await;
+    assert_eq!(ids(&page), [all[2]]);
+    let (_, page) = ask(&auditor, "GET /api/v1/suspense?stage=mediator", "").await;
+    assert!(ids(&page).is_empty());
+
+    let (code, shown) = ask(&auditor, &format!("GET /api/v1/suspense/{}", all[0]), "").await;
+    assert_eq!((code.as_str(), &shown["says"]["leg"]), ("200", &Value::from(0)));
+    assert_eq!((shown["state"].as_str(), shown["partition"].as_u64()), (Some("open"), Some(3)));
+    assert_eq!(shown["raw"].as_str(), Some(hex::encode(r#"{"leg":0}"#).as_str()));
+    let (_, shown) = ask(&auditor, &format!("GET /api/v1/suspense/{}", all[1]), "").await;
+    assert!(shown["says"].is_null() && shown["unreadable"].is_string(), "{shown}");
+    assert_eq!(ask(&auditor, "GET /api/v1/suspense/999", "").await.0, "404");
+
+    // Who may look may not act.
+    let one = format!("PATCH /api/v1/suspense/{}", all[0]);
+    for request in [one.as_str(), "POST /api/v1/suspense"] {
+        let body = if request.starts_with("PATCH") {
+            r#"{"set": {"leg": 1}}"#
+        } else {
+            r#"{"action": "fix", "ids": [1]}"#
+        };
+        assert_eq!(ask(&auditor, request, body).await.0, "403", "{request}");
+    }
+    for (body, word) in [
+        ("{}", "say what to change"),
+        (r#"{"set": {"leg": 1}, "record": {}}"#, "say what to change"),
+        (r#"{"set": {"legs.x": 1}}"#, "no \"legs\""),
+        (r#"{"set": {"leg": 0}}"#, "says that already"),
+    ] {
+        let (code, problem) = ask(&operator, &one, body).await;
+        assert_eq!(code, "422", "{body}");
+        assert!(problem["detail"].as_str().unwrap().contains(word), "{body}: {problem}");
+    }
+    assert_eq!(ask(&operator, &one, r#"{"set": {"leg": 7}}"#).await.0, "200");
+    let (_, shown) = ask(&operator, &format!("GET /api/v1/suspense/{}", all[0]), "").await;
+    assert_eq!(shown["says"]["leg"], 7);
+    assert!(shown["fixed_at"].is_string());
+
+    let bulk = "POST /api/v1/suspense";
+    for (body, word) in [
+        (r#"{"action": "burn", "ids": [1]}"#, "none"),
+        (r#"{"action": "resubmit"}"#, "name the records"),
+        (r#"{"action": "resubmit", "ids": [1], "code": "RAT001"}"#, "name the records"),
+        (r#"{"action": "resubmit", "ids": [1], "set": {"leg": 1}}"#, "fix alone"),
+    ] {
+        let (code, problem) = ask(&operator, bulk, body).await;
+        assert_eq!(code, "422", "{body}");
+        assert!(problem["detail"].as_str().unwrap().contains(word), "{body}: {problem}");
+    }
+    // One of the three cannot be read: its fields cannot be changed, the others are.
+    let (_, done) = ask(&operator, bulk, r#"{"action": "fix", "code": "RAT001", "set": {"leg": 9}}"#).await;
+    assert_eq!(done["done"], serde_json::json!([all[0], all[3]]));
+    assert_eq!(done["passed"][0]["id"], all[1]);
+    let order = format!(r#"{{"action": "discard", "reason": "not ours", "ids": [{}, 999]}}"#, all[1]);
+    let (_, done) = ask(&operator, bulk, &order).await;
+    assert_eq!((done["done"].as_array().unwrap().len(), done["passed"][0]["id"].as_i64()), (1, Some(999)));
+    let (_, done) = ask(&operator, bulk, r#"{"action": "resubmit", "code": "RAT001"}"#).await;
+    assert_eq!(done["done"], serde_json::json!([all[0], all[3]]));
+    let (_, shown) = ask(&operator, &format!("GET /api/v1/suspense/{}", all[0]), "").await;
+    assert_eq!(shown["state"], "requested");
+    assert_eq!(ask(&operator, &one, r#"{"set": {"leg": 1}}"#).await.0, "409");
+
+    // All of it is in the trail of changes, by name.
+    let trail = house.store.audit_list(10).await.unwrap();
+    let mut told: Vec<(String, String)> = trail
+        .into_iter()
+        .filter(|entry| entry.object.starts_with("suspense"))
+        .map(|entry| (entry.actor, entry.action))
+        .collect();
+    told.dedup();
+    let of = |action: &str| ("token:for-operator".to_owned(), action.to_owned());
+    assert_eq!(told, [of("resubmit"), of("discard"), of("fix")]);
 }

@@ -10,7 +10,7 @@ use store::{LaneCommit, Store, StoreEffect, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
-use web::{AlertRow, BalanceRow, Desk, Figures};
+use web::{AlertRow, BalanceRow, ChangedRecord, Desk, Figures};
 
 /// Everybody's.
 const PASSWORD: &str = "correct horse battery";
@@ -65,6 +65,13 @@ impl House {
             lake,
             directory: Arc::new(move || directory.clone()),
             resubmit_refusal: |_| None,
+            record_said: |record| serde_json::from_slice(&record.raw).map_err(|why| why.to_string()),
+            record_changed: |record, change| {
+                let before = serde_json::from_slice(&record.raw).map_err(|why| why.to_string())?;
+                let after = change.apply(before)?.to_string();
+                let before = String::from_utf8_lossy(&record.raw).into_owned();
+                Ok(ChangedRecord { raw: after.clone().into_bytes(), before, after })
+            },
             figures: current,
             clock,
         };

@@ -35,6 +35,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/api/v1/balances",
         "/api/v1/invoices",
         "/api/v1/suspense",
+        "/api/v1/suspense/1",
         "/api/v1/changes",
         "/api/v1/files",
         "/api/v1/openapi.json",
@@ -80,6 +81,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /api/v1/balances              200      200      403      403      403      200      403
         /api/v1/invoices              200      200      403      403      403      200      403
         /api/v1/suspense              200      200      403      403      403      200      403
+        /api/v1/suspense/1            404      404      403      403      403      404      403
         /api/v1/changes               200      200      403      403      403      200      403
         /api/v1/files                 200      200      403      200      403      200      403
         /api/v1/openapi.json          200      200      200      200      200      200      403
