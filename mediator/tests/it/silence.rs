@@ -276,7 +276,7 @@ fn call_without_an_end_is_closed_after_its_records() {
 #[test]
 fn records_of_calls_that_are_up_can_be_switched_off() {
     let config = MediatorConfig { interim_every: Duration::ZERO, ..MediatorConfig::default() };
-    let shown = crate::script::picture(config, "0 attempt\n5 answer 1\n905 tick 900\n5000 log");
+    let shown = picture(config, "0 attempt\n5 answer 1\n905 tick 900\n5000 log");
     assert_eq!(shown, "1 open\n");
 }
 
