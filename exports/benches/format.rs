@@ -7,7 +7,6 @@
     clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::float_arithmetic,
-    clippy::cast_precision_loss,
     reason = "a program that measures"
 )]
 

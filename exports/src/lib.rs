@@ -9,6 +9,7 @@
 //! [`ExportStage`], [`Format`] and [`render()`] are pure and know `model` alone. When a file is closed, which
 //! sequence number it gets and which calls are in it, is committed by the runner and its store.
 
+mod acknowledgement;
 mod config;
 mod error;
 mod event_fact;
@@ -25,6 +26,7 @@ mod stage;
 mod stream;
 mod verify;
 
+pub use acknowledgement::{VERDICTS_MAX, Verdict, verdicts};
 pub use config::{Corrections, ExportConfig, RecordId, Start, StreamConfig};
 pub use error::{ExportsError, VerifyError};
 pub use fact::{RecordType, Way};

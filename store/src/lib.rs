@@ -16,6 +16,7 @@ mod calling;
 mod directory;
 mod edrs;
 mod error;
+mod exchange_inbox;
 mod export_queue;
 mod fraud_desk;
 mod import;
@@ -42,6 +43,7 @@ pub use audit::{AuditEntry, AuditFault};
 pub use billing_terms::TermsBook;
 pub use edrs::{EdrFilter, WaitingEdr};
 pub use error::StoreError;
+pub use exchange_inbox::{Ack, InboxEntry, PutFile};
 pub use export_queue::{ChooseCalls, ExportCall, ExportFile, ExportPlan, ExportState, KeptFormat};
 pub use fraud_desk::LockChange;
 pub use import::{ImportCount, ImportReport};
@@ -54,7 +56,7 @@ pub use outbox::{Mail, MailState, NewMail};
 pub use people::{Session, User};
 pub use provisioning_events::{PROVISIONING, WaitingChange};
 pub use schema::Store;
-pub use sftp_trail::{FetchedRange, TrailEntry, WaitingFile};
+pub use sftp_trail::{Fetched, FetchedRange, TrailEntry, WaitingFile, fetched};
 pub use suspense::{ResendOrder, SuspendedRecord};
 pub use world::{
     NewAccount, NewBillingTerms, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk,

@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (70, "api_tokens", include_str!("../migrations/0070_api_tokens.sql")),
     (80, "edrs", include_str!("../migrations/0080_edrs.sql")),
     (100, "stream_positions", include_str!("../migrations/0100_stream_positions.sql")),
+    (101, "exchange_inbox", include_str!("../migrations/0101_exchange_inbox.sql")),
 ];
 
 /// Connections that read while one writes (SQLite).

@@ -50,6 +50,57 @@ pub struct WaitingFile {
     pub n_bytes: u64,
 }
 
+/// How far a reader has come with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// Nothing of it.
+    No,
+    /// Some of it.
+    Partly {
+        /// So many bytes, over all its tries.
+        n_bytes: u64,
+        /// When it last read.
+        at: DateTime<Utc>,
+        /// From where.
+        peer: String,
+    },
+    /// All of it.
+    Whole {
+        /// For the first time then.
+        at: DateTime<Utc>,
+        /// From where.
+        peer: String,
+    },
+}
+
+/// Puts together what was read of a file, oldest first: a fetch that broke off and was resumed is a whole one.
+pub fn fetched(entries: &[TrailEntry], account: &str, size: u64) -> Fetched {
+    let mut pieces: Vec<(u64, u64)> = Vec::new();
+    let mut found = Fetched::No;
+    for entry in entries.iter().filter(|entry| entry.account == account) {
+        let Some(range) = entry.range else { continue };
+        let (at, peer) = (entry.at, entry.peer.clone());
+        if range.n_bytes >= size {
+            return Fetched::Whole { at, peer };
+        }
+        // Of one read in pieces with gaps only how much is known, not which.
+        if range.n_bytes == range.to.saturating_sub(range.from) {
+            pieces.push((range.from, range.to));
+            pieces.sort_unstable();
+        }
+        let (mut end, mut n_bytes) = (0, 0);
+        for (from, to) in &pieces {
+            n_bytes += to.saturating_sub(end.max(*from));
+            end = end.max(*to);
+        }
+        if n_bytes >= size {
+            return Fetched::Whole { at, peer };
+        }
+        found = Fetched::Partly { n_bytes: n_bytes.max(range.n_bytes), at, peer };
+    }
+    found
+}
+
 impl Store {
     /// Adds entries, in order.
     ///
@@ -109,6 +160,64 @@ impl Store {
             .fetch_all(&mut *tx)
             .await?,
         };
+        tx.commit().await?;
+        rows.iter().map(entry_of).collect()
+    }
+
+    /// Entries behind (older than) `before`, newest first, with their numbers; of one user or of all.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn trail_page(
+        &self,
+        account: Option<&str>,
+        before: Option<i64>,
+        max: u32,
+    ) -> Result<Vec<(i64, TrailEntry)>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT id, at, peer, account, action, path, file, size, range_from, range_to, n_bytes, detail \
+             FROM sftp_trail WHERE ($1 = '' OR account = $1) AND id < $2 ORDER BY id DESC LIMIT $3",
+        )
+        .cells(cells![account.unwrap_or_default(), before.unwrap_or(i64::MAX), max])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| Ok((row.int("id")?, entry_of(row)?))).collect()
+    }
+
+    /// When `account` was last let in.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn trail_last_login(&self, account: &str) -> Result<Option<DateTime<Utc>>> {
+        let mut tx = self.read().await?;
+        let row = query(
+            "SELECT at FROM sftp_trail WHERE account = $1 AND action = 'login' ORDER BY id DESC LIMIT 1",
+        )
+        .cells(cells![account])
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        row.map(|row| row.time("at")).transpose()
+    }
+
+    /// Every time that `account` has read something of an export file since then, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn trail_fetches_of(&self, account: &str, since: DateTime<Utc>) -> Result<Vec<TrailEntry>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT at, peer, account, action, path, file, size, range_from, range_to, n_bytes, detail \
+             FROM sftp_trail WHERE account = $1 AND at >= $2 AND action = 'fetched' AND file IS NOT NULL ORDER BY id",
+        )
+        .cells(cells![account, since])
+        .fetch_all(&mut *tx)
+        .await?;
         tx.commit().await?;
         rows.iter().map(entry_of).collect()
     }

@@ -499,6 +499,15 @@ pub(crate) enum ExportAction {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
+    /// What partners have put into `in/` and `ack/`, and what it says or would change, the latest last.
+    Inbox {
+        /// Only of this SFTP user.
+        #[arg(long)]
+        user: Option<String>,
+        /// How many files.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
     /// Hash a password, read from standard input, for `password_hash` of an SFTP user.
     Password,
     /// Show a file once more that was published before, byte for byte.

@@ -168,6 +168,12 @@ pub(crate) struct SftpSection {
     pub(crate) exchange_dir: PathBuf,
     /// Mail addresses that are told of files which a user has not fetched within `fetch_within`. Default: none.
     pub(crate) alarm_to: Vec<String>,
+    /// Mail addresses that are told of what users put: rate decks with what they would change, refused files, whatever is not
+    /// understood. Default: none.
+    pub(crate) inbox_to: Vec<String>,
+    /// Less free than so many percent of the disk of the export directory, the archive or the exchange directory raises an alarm;
+    /// 0 is never. Default: 10.
+    pub(crate) disk_free_percent_min: u8,
     /// How long it is kept who did what, days. Default: 400.
     pub(crate) trail_days: u32,
     /// Who may fetch what.
@@ -180,6 +186,8 @@ impl Default for SftpSection {
             server: exports::sftp::SftpConfig::default(),
             exchange_dir: PathBuf::from("sftp"),
             alarm_to: Vec::new(),
+            inbox_to: Vec::new(),
+            disk_free_percent_min: 10,
             trail_days: 400,
             users: Vec::new(),
         }
@@ -216,6 +224,27 @@ pub(crate) struct SftpUserConfig {
     /// A file that waits for longer raises an alarm, e.g. `"26h"`. Default: none does.
     #[serde(default, with = "humantime_serde")]
     pub(crate) fetch_within: Option<Duration>,
+    /// How files that the user puts into `in/` are read. Default: they are told of and left alone.
+    #[serde(default)]
+    pub(crate) rate_deck: Option<RateDeckConfig>,
+}
+
+/// How a partner's price lists are read: as `tollbook import fees` would. They are never applied by themselves.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RateDeckConfig {
+    /// Handle of the profile that they are compared with.
+    pub(crate) profile: String,
+    /// Handle of its tenant, where several have such a profile.
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+    /// How to read the partner's own layout, a file beside the configuration; rating/README.md describes it. Default: our columns or
+    /// the reference's.
+    #[serde(default)]
+    pub(crate) mapping: Option<PathBuf>,
+    /// Fees that a list does not name stay. Default: `false`.
+    #[serde(default)]
+    pub(crate) keep: bool,
 }
 
 impl SftpUserConfig {
@@ -276,6 +305,11 @@ impl Config {
         for stream in &mut config.exports.streams {
             if stream.format.ends_with(".toml") {
                 stream.format = base.join(&stream.format).display().to_string();
+            }
+        }
+        for user in &mut config.sftp.users {
+            if let Some(mapping) = user.rate_deck.as_mut().and_then(|deck| deck.mapping.as_mut()) {
+                *mapping = base.join(&*mapping);
             }
         }
         config.fraud.resolve(&base);
@@ -392,6 +426,12 @@ impl Config {
                 return wrong(
                     "the name of a user with `exchange` is that of a directory".to_owned(),
                     "use letters, digits, dashes, dots, underscores and @",
+                );
+            }
+            if user.rate_deck.is_some() && !user.exchange {
+                return wrong(
+                    "rate_deck is about files in `in/`, which it has not".to_owned(),
+                    "add exchange = true, or leave rate_deck out",
                 );
             }
             for (idx, line) in user.authorized_keys.iter().enumerate() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use exports::sftp::{TrailAction, TrailEvent};
-use store::{FetchedRange, NewMail, Store, TrailEntry, WaitingFile};
+use store::{Fetched, FetchedRange, NewMail, Store, TrailEntry, WaitingFile, fetched};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -137,45 +137,6 @@ fn entry_of(event: &TrailEvent, now: DateTime<Utc>) -> TrailEntry {
         }
     }
     entry
-}
-
-/// How far a reader has come with a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fetched {
-    /// Nothing of it.
-    No,
-    /// So many bytes of it, over all its tries.
-    Partly { n_bytes: u64, at: DateTime<Utc>, peer: String },
-    /// All of it, for the first time then.
-    Whole { at: DateTime<Utc>, peer: String },
-}
-
-/// Puts together what was read of a file, oldest first: a fetch that broke off and was resumed is a whole one.
-pub(crate) fn fetched(entries: &[TrailEntry], account: &str, size: u64) -> Fetched {
-    let mut pieces: Vec<(u64, u64)> = Vec::new();
-    let mut found = Fetched::No;
-    for entry in entries.iter().filter(|entry| entry.account == account) {
-        let Some(range) = entry.range else { continue };
-        let (at, peer) = (entry.at, entry.peer.clone());
-        if range.n_bytes >= size {
-            return Fetched::Whole { at, peer };
-        }
-        // Of one read in pieces with gaps only how much is known, not which.
-        if range.n_bytes == range.to.saturating_sub(range.from) {
-            pieces.push((range.from, range.to));
-            pieces.sort_unstable();
-        }
-        let (mut end, mut n_bytes) = (0, 0);
-        for (from, to) in &pieces {
-            n_bytes += to.saturating_sub(end.max(*from));
-            end = end.max(*to);
-        }
-        if n_bytes >= size {
-            return Fetched::Whole { at, peer };
-        }
-        found = Fetched::Partly { n_bytes: n_bytes.max(range.n_bytes), at, peer };
-    }
-    found
 }
 
 /// For the console: `acme 25 Nov 02:10 UTC, complete; globe 25 Nov 02:11 UTC, 12 of 4096 bytes`.

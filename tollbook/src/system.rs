@@ -28,15 +28,16 @@ use tracing::{error, info};
 
 use crate::alarms;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, SftpSection};
 use crate::directory::DirectoryFeed;
+use crate::disk_watch::DiskWatch;
 use crate::failure::UserError;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
 use crate::runner::{self, Begin, Kind, Positions, Progress, Rooms};
 use crate::{
-    billing, control_feed, event_writer, export_files, figures, fraud_watch, import_feed, lake_feed,
-    mail_queue, provisioning_feed, resubmit, sftp_desk, suspense_record,
+    billing, control_feed, disk_watch, event_writer, exchange_inbox, export_files, figures, fraud_watch,
+    import_feed, lake_feed, mail_queue, provisioning_feed, resubmit, sftp_desk, suspense_record,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -53,6 +54,9 @@ const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether files wait for their readers.
 const MISS_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often it is looked what partners have put.
+const INBOX_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether suspended records are to be sent in again, and imported ones and changes to be put on the bus.
 const RESUBMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -183,6 +187,31 @@ fn cannot_listen(key: &str, address: SocketAddr, why: &dyn std::fmt::Display) ->
         format!("{key} = \"{address}\": cannot listen there: {why}"),
         "stop the program that has the port, or choose another in the configuration",
     )
+}
+
+/// What the console shows of partners and streams.
+fn exchange_of(sftp: &SftpSection, streams: &Streams) -> web::Exchange {
+    let partners = sftp.users.iter().map(|user| web::Partner {
+        name: user.name.clone(),
+        folder: user.folder_name(),
+        fetch_within_hours: user.fetch_within.map(|within| within.as_secs() / 3_600),
+        networks: user.networks.iter().map(ToString::to_string).collect(),
+        may: [(user.exchange, "exchange"), (user.may_delete, "delete"), (user.may_rename, "rename")]
+            .into_iter()
+            .filter_map(|(may, word)| may.then_some(word))
+            .collect(),
+    });
+    let streams = streams.iter().map(|stream| {
+        let (key, shared) = (stream.config.name.clone(), Arc::new(stream.clone()));
+        web::StreamDesk {
+            name: if key.is_empty() { "main".to_owned() } else { key.clone() },
+            key,
+            format: stream.config.format.clone(),
+            owners: stream.config.owners.clone(),
+            due_after: Arc::new(move |ran_at| shared.due_after(ran_at)),
+        }
+    });
+    web::Exchange { partners: partners.collect(), streams: streams.collect() }
 }
 
 impl System {
@@ -483,6 +512,31 @@ impl System {
                 Ok(())
             }
         });
+        let (rooms, section) = (self.rooms.clone(), sftp.clone());
+        self.every(INBOX_INTERVAL, "files put by partners", move || {
+            let (rooms, section) = (rooms.clone(), section.clone());
+            async move {
+                let (directory, now) = (rooms.directory.current(), rooms.clock.utc());
+                exchange_inbox::look(&rooms.store, &directory, &section, now).await
+            }
+        });
+        let (rooms, section) = (self.rooms.clone(), sftp.clone());
+        let dirs = [root.clone(), self.config.exports.archive.clone(), sftp.exchange_dir.clone()];
+        let disks = Arc::new(Mutex::new(DiskWatch::default()));
+        self.every(MISS_INTERVAL, "disk of the CDR files", move || {
+            let (rooms, section, dirs, disks) = (rooms.clone(), section.clone(), dirs.clone(), disks.clone());
+            async move {
+                let mut levels = Vec::new();
+                for dir in dirs {
+                    levels.push((dir.clone(), disk_watch::Level::of(&dir)?));
+                }
+                let changes = {
+                    let mut disks = disks.lock().unwrap_or_else(PoisonError::into_inner);
+                    disks.look(&levels, u64::from(section.disk_free_percent_min))
+                };
+                disk_watch::tell(&rooms.store, changes, &section.alarm_to, rooms.clock.utc()).await
+            }
+        });
         let users = move |name: &str| {
             sftp.users.iter().find(|user| user.name == name).map(|user| exports::sftp::SftpUser {
                 name: user.name.clone(),
@@ -524,6 +578,7 @@ impl System {
             resubmit_refusal: resubmit::refusal,
             record_said: suspense_record::said_by,
             record_changed: suspense_record::changed,
+            exchange: exchange_of(&self.config.sftp, &self.streams),
             figures: current,
             clock: self.rooms.clock.shared(),
         };

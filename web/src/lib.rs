@@ -6,6 +6,7 @@
 mod api;
 mod assets;
 mod call_search;
+mod exchange;
 mod figures;
 mod frame;
 mod guard;
@@ -31,6 +32,7 @@ use store::{Store, SuspendedRecord};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use exchange::{Exchange, Partner, StreamDesk};
 pub use figures::{AlertRow, BalanceRow, Figures, FileRow, HISTORY_SECONDS, InvoiceRow, LockRow, StageRow};
 pub use pages::exchange::owner_name;
 pub use record_change::{ChangedRecord, RecordChange};
@@ -51,6 +53,8 @@ pub struct Desk {
     pub record_said: fn(&SuspendedRecord) -> Result<serde_json::Value, String>,
     /// A suspended record with a change, or why that cannot be made.
     pub record_changed: fn(&SuspendedRecord, &RecordChange) -> Result<ChangedRecord, String>,
+    /// Partners and streams of the CDR exchange.
+    pub exchange: Exchange,
     /// The latest figures.
     pub figures: watch::Receiver<Figures>,
     /// For the age of sessions.
@@ -101,6 +105,8 @@ pub async fn serve(
         .route("/invoices/{id}", get(pages::billing::one))
         .route("/invoices/{id}/pdf", get(pages::billing::pdf))
         .route("/files", get(pages::exchange::page))
+        .route("/files/partners", get(pages::exchange::partners))
+        .route("/files/trail", get(pages::exchange::trail))
         .route("/sql", get(pages::sql::page))
         .route("/sql.csv", get(pages::sql::csv))
         .route("/health", get(pages::health::page))

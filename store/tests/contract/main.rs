@@ -107,7 +107,8 @@ on_both! {
         profile_changes_from_its_date_on;
     trail:
         trail_comes_back_as_it_was_and_is_forgotten_by_age,
-        file_waits_for_its_reader_until_somebody_was_told;
+        file_waits_for_its_reader_until_somebody_was_told,
+        what_a_partner_puts_is_kept_once_and_its_last_word_counts;
     opening:
         second_start_finds_the_schema_up_to_date,
         database_of_a_later_version_is_left_alone;

@@ -1,7 +1,7 @@
 //! What the users of the SFTP server did, and the files that wait for them.
 
 use chrono::{DateTime, Utc};
-use store::{ExportPlan, FetchedRange, KeptFormat, TrailEntry};
+use store::{ExportPlan, FetchedRange, KeptFormat, NewMail, PutFile, TrailEntry};
 
 use crate::database::Database;
 use crate::sample::second;
@@ -83,4 +83,62 @@ pub(crate) async fn file_waits_for_its_reader_until_somebody_was_told(db: Databa
         store.files_to_be_fetched("other", "carriers/ac_me", second(0), second(9)).await.unwrap().len(),
         2
     );
+}
+
+pub(crate) async fn what_a_partner_puts_is_kept_once_and_its_last_word_counts(mut db: Database) {
+    let put = |name: &str, modified| PutFile {
+        account: "acme".to_owned(),
+        folder: "ack".to_owned(),
+        name: name.to_owned(),
+        size: 7,
+        modified,
+    };
+    let mail = NewMail {
+        to: vec!["peering@example.org".to_owned()],
+        subject: "refused".to_owned(),
+        text: String::new(),
+        attachments: Vec::new(),
+        about: "sftp:acme".to_owned(),
+    };
+    let file = "carriers/acme/1.cdr".to_owned();
+    let refused = [(file.clone(), false, "md5 differs".to_owned())];
+    let accepted = [(file.clone(), true, String::new())];
+    let store = &db.store;
+    for _ in 0..2 {
+        let first = put("1.cdr.nack", second(1));
+        store
+            .inbox_take(&first, "acknowledgement", "refuses", &refused, Some(&mail), second(2))
+            .await
+            .unwrap();
+    }
+    assert_eq!(store.mail_list().await.unwrap().len(), 1, "told once");
+    let said = store.acks_of("acme").await.unwrap();
+    assert_eq!((said[0].is_accepted, said[0].reason.as_str()), (false, "md5 differs"));
+    // The same name with another time is another version.
+    let again = put("1.cdr.nack", second(3));
+    store.inbox_take(&again, "acknowledgement", "accepts", &accepted, None, second(4)).await.unwrap();
+    db.reopen().await;
+
+    let store = &db.store;
+    let said = store.acks_about(&file).await.unwrap();
+    assert_eq!((said.len(), said[0].is_accepted, said[0].account.as_str()), (1, true, "acme"));
+    assert_eq!(store.inbox_known("acme").await.unwrap().len(), 2);
+    assert_eq!(store.inbox_known("globe").await.unwrap().len(), 0);
+    let all = store.inbox_latest(None, None, 10).await.unwrap();
+    assert_eq!(all.iter().map(|entry| entry.note.as_str()).collect::<Vec<_>>(), ["accepts", "refuses"]);
+    let older = store.inbox_latest(Some("acme"), Some(all[0].id), 10).await.unwrap();
+    assert_eq!(older, all[1..]);
+    assert_eq!(store.inbox_latest(Some("globe"), None, 10).await.unwrap(), []);
+
+    let entries =
+        [entry(second(1), "acme", "login", None), entry(second(2), "acme", "fetched", Some("1.cdr"))];
+    store.trail_append(&entries).await.unwrap();
+    assert_eq!(store.trail_last_login("acme").await.unwrap(), Some(second(1)));
+    assert_eq!(store.trail_last_login("globe").await.unwrap(), None);
+    assert_eq!(store.trail_fetches_of("acme", second(0)).await.unwrap(), entries[1..]);
+    assert_eq!(store.trail_fetches_of("acme", second(3)).await.unwrap(), []);
+    let page = store.trail_page(None, None, 1).await.unwrap();
+    assert_eq!(page[0].1, entries[1]);
+    let page = store.trail_page(Some("acme"), Some(page[0].0), 9).await.unwrap();
+    assert_eq!(page.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>(), entries[..1]);
 }

@@ -13,7 +13,6 @@ use crate::config::{Config, SftpUserConfig};
 use crate::directory::DirectoryFeed;
 use crate::export_files::{self, Desk};
 use crate::failure::UserError;
-use crate::sftp_desk::{self, Fetched};
 use crate::system::open_store;
 
 /// Files shown at once, for each series.
@@ -35,6 +34,7 @@ pub(crate) async fn export(config: &Config, action: ExportAction) -> anyhow::Res
             fetched(config, user.as_deref(), missing, files).await
         }
         ExportAction::Trail { user, limit } => trail(config, user.as_deref(), limit).await,
+        ExportAction::Inbox { user, limit } => inbox(config, user.as_deref(), limit).await,
         ExportAction::Password => password(),
         ExportAction::Again { sequence, owner, stream, way, out } => {
             let desk = desk(config).await?;
@@ -281,25 +281,32 @@ async fn fetched(config: &Config, user: Option<&str>, missing: bool, files: u32)
     let now = Clock::start().utc();
     let mut rows = Vec::new();
     for user in users {
+        let acks = store.acks_of(&user.name).await?;
         for file in store.files_below(&user.folder_name(), files).await? {
-            let state = sftp_desk::fetched(&store.trail_fetches(&file.name).await?, &user.name, file.n_bytes);
+            let state = store::fetched(&store.trail_fetches(&file.name).await?, &user.name, file.n_bytes);
             let (when, from, how) = match state {
-                Fetched::Whole { .. } if missing => continue,
-                Fetched::Whole { at, peer } => {
+                store::Fetched::Whole { .. } if missing => continue,
+                store::Fetched::Whole { at, peer } => {
                     (at.format("%F %T UTC").to_string(), peer, "complete".to_owned())
                 }
-                Fetched::Partly { n_bytes, at, peer } => {
+                store::Fetched::Partly { n_bytes, at, peer } => {
                     (at.format("%F %T UTC").to_string(), peer, format!("{n_bytes} of {} bytes", file.n_bytes))
                 }
-                Fetched::No => {
+                store::Fetched::No => {
                     let hours = (now - file.created_at).num_hours();
                     (String::new(), String::new(), format!("not yet, for {hours} h"))
                 }
             };
-            rows.push(vec![user.name.clone(), file.name, file.n_bytes.to_string(), when, from, how]);
+            let ack = acks.iter().find(|ack| ack.file == file.name);
+            let says = match ack {
+                Some(ack) if ack.is_accepted => "accepted".to_owned(),
+                Some(ack) => format!("refused: {}", ack.reason).trim_end_matches(": ").to_owned(),
+                None => String::new(),
+            };
+            rows.push(vec![user.name.clone(), file.name, file.n_bytes.to_string(), when, from, how, says]);
         }
     }
-    let columns = ["user", "file", "bytes", "fetched", "from", "how much"];
+    let columns = ["user", "file", "bytes", "fetched", "from", "how much", "says"];
     print_table(&columns, rows.into_iter(), "there is no such file");
     Ok(())
 }
@@ -326,6 +333,31 @@ async fn trail(config: &Config, user: Option<&str>, limit: u32) -> anyhow::Resul
         ]
     });
     print_table(&["at", "user", "from", "what", ""], rows, "no SFTP user was here yet");
+    Ok(())
+}
+
+async fn inbox(config: &Config, user: Option<&str>, limit: u32) -> anyhow::Result<()> {
+    users_named(config, user)?;
+    let store = open_store(config).await?;
+    let mut entries = store.inbox_latest(user, None, limit).await?;
+    entries.reverse();
+    if entries.is_empty() {
+        println!("no partner has put a file yet");
+    }
+    for entry in entries {
+        println!(
+            "{}  {}  {}/{}, {} bytes, {}",
+            entry.read_at.format("%F %T UTC"),
+            entry.file.account,
+            entry.file.folder,
+            entry.file.name,
+            entry.file.size,
+            entry.kind.replace('_', " ")
+        );
+        for line in entry.note.lines() {
+            println!("    {line}");
+        }
+    }
     Ok(())
 }
 

@@ -117,7 +117,7 @@ pub(crate) async fn import_fees(config: &Config, args: &FeesArgs) -> anyhow::Res
 }
 
 /// The version that the new one takes everything but the fees from: the one in force when it begins.
-fn base_of<'d>(
+pub(crate) fn base_of<'d>(
     directory: &'d Directory,
     args: &FeesArgs,
     valid_from: DateTime<Utc>,
@@ -154,7 +154,7 @@ fn base_of<'d>(
     })
 }
 
-fn read(args: &FeesArgs, base: &TariffVersion) -> Result<Vec<Fee>, UserError> {
+pub(crate) fn read(args: &FeesArgs, base: &TariffVersion) -> Result<Vec<Fee>, UserError> {
     let name = args.file.display().to_string();
     let unreadable = |file: &Path, why: std::io::Error| {
         UserError::new(format!("{}: {why}", file.display()), "name a file that is there")
@@ -183,7 +183,7 @@ fn read(args: &FeesArgs, base: &TariffVersion) -> Result<Vec<Fee>, UserError> {
 }
 
 /// Adds the fees of `old` that `fees` does not name; one that it names from a later time on stays until then.
-fn keep_unlisted(fees: &mut Vec<Fee>, old: &[Fee]) {
+pub(crate) fn keep_unlisted(fees: &mut Vec<Fee>, old: &[Fee]) {
     let key = |fee: &Fee| (fee.direction, fee.match_mode, fee.destination.clone(), fee.source.clone());
     // The earliest of each; one without a beginning comes before all.
     let mut begins = HashMap::new();

@@ -83,6 +83,10 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(suspense::one, suspense::settle, suspense::fix))
         .routes(routes!(desk::changes))
         .routes(routes!(exchange::files))
+        .routes(routes!(exchange::partners))
+        .routes(routes!(exchange::streams))
+        .routes(routes!(exchange::trail))
+        .routes(routes!(exchange::inbox))
         .split_for_parts();
     let description: Arc<str> = description.to_json().unwrap_or_default().into();
     router

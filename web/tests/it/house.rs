@@ -10,7 +10,7 @@ use store::{LaneCommit, Store, StoreEffect, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
-use web::{AlertRow, BalanceRow, ChangedRecord, Desk, Figures};
+use web::{AlertRow, BalanceRow, ChangedRecord, Desk, Exchange, Figures, Partner, StreamDesk};
 
 /// Everybody's.
 const PASSWORD: &str = "correct horse battery";
@@ -72,6 +72,7 @@ impl House {
                 let before = String::from_utf8_lossy(&record.raw).into_owned();
                 Ok(ChangedRecord { raw: after.clone().into_bytes(), before, after })
             },
+            exchange: exchange(),
             figures: current,
             clock,
         };
@@ -168,4 +169,24 @@ async fn keep(store: &Store, lake: &Lake) {
     store.commit("exports", vec![commit]).await.unwrap();
     let rows = LaneRows { partition: 0, position: 1, watermarks: Vec::new(), rows: vec![rated] };
     lake.commit(vec![rows], DateTime::UNIX_EPOCH).await.unwrap();
+}
+
+/// A carrier that may fetch its files, and a stream for it.
+fn exchange() -> Exchange {
+    Exchange {
+        partners: vec![Partner {
+            name: "acme".to_owned(),
+            folder: "carriers/acme".to_owned(),
+            fetch_within_hours: Some(26),
+            networks: vec!["192.0.2.0/24".to_owned()],
+            may: vec!["exchange", "rename"],
+        }],
+        streams: vec![StreamDesk {
+            name: "main".to_owned(),
+            key: String::new(),
+            format: "reference".to_owned(),
+            owners: vec!["system".to_owned()],
+            due_after: Arc::new(|ran_at| ran_at + chrono::TimeDelta::minutes(30)),
+        }],
+    }
 }

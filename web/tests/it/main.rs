@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot do ends it")]
 
 mod api;
+mod exchange;
 mod house;
 mod roles;
 mod sign_in;

@@ -20,6 +20,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/invoices",
         "/invoices/1/pdf",
         "/files",
+        "/files/partners",
+        "/files/trail",
         "/sql",
         "/sql.csv?q=select+1",
         "/health",
@@ -38,6 +40,10 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/api/v1/suspense/1",
         "/api/v1/changes",
         "/api/v1/files",
+        "/api/v1/exchange/partners",
+        "/api/v1/exchange/streams",
+        "/api/v1/exchange/trail",
+        "/api/v1/exchange/inbox",
         "/api/v1/openapi.json",
     ];
     let mut seen = format!("{:24}", "");
@@ -66,6 +72,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /invoices                     200      200      403      403      403      200      403
         /invoices/1/pdf               404      404      403      403      403      404      403
         /files                        200      200      403      200      403      200      403
+        /files/partners               200      200      403      200      403      200      403
+        /files/trail                  200      200      403      200      403      200      403
         /sql                          200      200      403      403      403      200      403
         /sql.csv?q=select+1           200      200      403      403      403      200      403
         /health                       200      200      200      200      200      200      403
@@ -84,6 +92,10 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /api/v1/suspense/1            404      404      403      403      403      404      403
         /api/v1/changes               200      200      403      403      403      200      403
         /api/v1/files                 200      200      403      200      403      200      403
+        /api/v1/exchange/partners      200      200      403      200      403      200      403
+        /api/v1/exchange/streams      200      200      403      200      403      200      403
+        /api/v1/exchange/trail        200      200      403      200      403      200      403
+        /api/v1/exchange/inbox        200      200      403      200      403      200      403
         /api/v1/openapi.json          200      200      200      200      200      200      403
     "#]]
     .assert_eq(&seen);
