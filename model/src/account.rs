@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{AccountId, Currency, LockLevel, ProfileId, Span, TenantId};
+use crate::{AccountId, Currency, LockLevel, NetworkId, ProfileId, Span, TenantId};
 
 /// The operator, or one of its brands: the issuer of invoices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,12 +79,19 @@ pub struct Account {
 }
 
 impl Account {
-    /// The profile in force at `at`: the latest mapping begun by then.
+    /// The profile in force at `at`, wherever a call comes from: of the mappings without a network the latest begun.
     pub fn profile_at(&self, at: DateTime<Utc>) -> Option<ProfileId> {
+        self.profile_from(at, |_network| false)
+    }
+
+    /// The profile in force at `at` for a call that comes from the networks of which `is_from` is true. One bound to such a network
+    /// comes before those for any; of several the latest begun counts (billing-reference 5.3).
+    pub fn profile_from(&self, at: DateTime<Utc>, is_from: impl Fn(NetworkId) -> bool) -> Option<ProfileId> {
         self.profiles
             .iter()
-            .filter(|mapping| mapping.from <= at)
-            .max_by_key(|mapping| mapping.from)
+            .filter(|mapping| mapping.from <= at && mapping.to.is_none_or(|to| at < to))
+            .filter(|mapping| mapping.network.is_none_or(&is_from))
+            .max_by_key(|mapping| (mapping.network.is_some(), mapping.from, mapping.network))
             .map(|mapping| mapping.profile)
     }
 }
@@ -94,6 +101,12 @@ impl Account {
 pub struct ProfileMapping {
     /// Prices calls that start at or after this, until the next mapping.
     pub from: DateTime<Utc>,
+    /// And before this, then the one before holds again; `None` is open.
+    #[serde(default)]
+    pub to: Option<DateTime<Utc>>,
+    /// Only calls that come from this network.
+    #[serde(default)]
+    pub network: Option<NetworkId>,
     /// The profile.
     pub profile: ProfileId,
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
 use crate::{
-    Account, AccountId, CallingRules, E164, Lock, ProfileLimits, RouteId, SubscriberId, TariffVersion,
-    Tenant, TenantId, TrunkId,
+    Account, AccountId, BillingNetwork, CallingRules, E164, ExchangeRate, Lock, PortedNumber, ProfileLimits,
+    RouteId, SubscriberId, TariffVersion, Tenant, TenantId, TrunkId,
 };
 
 named_enum! {
@@ -47,6 +47,15 @@ pub struct Directory {
     /// Spend limits by profile, for accounts without their own.
     #[serde(default)]
     pub profile_limits: Vec<ProfileLimits>,
+    /// Networks that profiles may be bound to.
+    #[serde(default)]
+    pub networks: Vec<BillingNetwork>,
+    /// What currencies are worth, by time.
+    #[serde(default)]
+    pub exchange_rates: Vec<ExchangeRate>,
+    /// Numbers that another carrier serves than their prefix says.
+    #[serde(default)]
+    pub ported_numbers: Vec<PortedNumber>,
     /// What the switch alone asks about all of these.
     #[serde(default)]
     pub calling: CallingRules,

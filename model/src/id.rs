@@ -39,6 +39,8 @@ provisioned_ids! {
     ProfileVersionId,
     /// One fee of one profile version.
     FeeId,
+    /// A network that calls come from.
+    NetworkId,
     /// An invoice, whatever its number.
     InvoiceId,
 }

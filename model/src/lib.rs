@@ -23,6 +23,7 @@ mod money;
 mod package;
 mod partition;
 mod rated;
+mod rates;
 mod record;
 mod span;
 mod stage;
@@ -55,8 +56,8 @@ pub use event::{
     TrunkHealth, TrunkState, UpdateKind,
 };
 pub use id::{
-    AccountId, AlertId, CallUid, CdrId, FeeId, InvalidId, InvoiceId, PostingId, ProfileId, ProfileVersionId,
-    RouteId, SubscriberId, TenantId, TrunkId,
+    AccountId, AlertId, CallUid, CdrId, FeeId, InvalidId, InvoiceId, NetworkId, PostingId, ProfileId,
+    ProfileVersionId, RouteId, SubscriberId, TenantId, TrunkId,
 };
 pub use ledger::{LedgerAccount, Posting, PostingReason};
 pub use lock::{Lock, LockLevel, LockSource};
@@ -64,12 +65,13 @@ pub use moment::Moment;
 pub use money::{Currency, InvalidCurrency, MICROS_PER_UNIT, Money, MoneyError, from_micros, to_micros};
 pub use package::{BalanceLength, BalanceUnit, CarryOver, Package, StartMode, Underrun};
 pub use partition::{PARTITIONS_DEFAULT, partition_of};
-pub use rated::{Charge, Direction, Peak, Piece, Provider, RatedCdr};
+pub use rated::{Charge, Conversion, Direction, Peak, Piece, Provider, RatedCdr};
+pub use rates::{BillingNetwork, ExchangeRate, PortedNumber};
 pub use record::{Body, Origin, Record, Topic};
 pub use span::{InvalidSpan, Span};
 pub use stage::{Effect, Effects, Stage, StageInput, StateChange};
 pub use suspense::{Retry, Suspended};
 pub use tariff::{
-    BillingProfile, Fee, FeeMatch, MatchMode, OffPeakSpecial, OffPeakWeekday, PeakSplit, Rate, Rounding,
-    RoundingMode, TariffVersion,
+    BillingInterval, BillingProfile, ExtraRate, Fee, FeeMatch, IntervalUnit, MatchMode, OffPeakSpecial,
+    OffPeakWeekday, PeakOptions, PeakSplit, Rate, Rounding, RoundingMode, TariffVersion,
 };

@@ -96,6 +96,23 @@ pub struct Charge {
     pub rounding: String,
     /// The price piece by piece, in time order.
     pub pieces: Vec<Piece>,
+    /// How the price became one in the currency of the account's books; `None` where the tariff is in that currency. Then `currency` and
+    /// `cost` are the account's, `flat` and `pieces` the tariff's.
+    #[serde(default)]
+    pub conversion: Option<Conversion>,
+}
+
+/// A price in the tariff's currency, and what that is in the account's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversion {
+    /// The tariff's currency.
+    pub from: Currency,
+    /// The price in it, rounded as the tariff says.
+    pub amount: Decimal,
+    /// What one unit of it is worth; `amount * rate`, rounded to six decimals half-up, is the cost.
+    pub rate: Decimal,
+    /// Since when that rate holds.
+    pub rate_from: DateTime<Utc>,
 }
 
 /// A run of charging intervals priced alike.

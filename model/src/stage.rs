@@ -3,7 +3,7 @@
 //! A stage is a pure state machine for one partition ("lane"). The runner reads a batch, lets the stage apply record
 //! by record, appends the outputs to the bus with their origin, and commits state and position in one transaction.
 
-use crate::{AccountId, Alert, Body, Edr, Lock, Posting, RatedCdr, Suspended, Topic};
+use crate::{AccountId, Alert, Body, CdrId, Edr, Lock, Posting, RatedCdr, Suspended, Topic};
 
 /// One record, as the runner hands it to a stage.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +87,19 @@ pub struct StateChange {
 
 /// A pure state machine over one lane. What it does depends on the input and its state alone.
 pub trait Stage: Send {
+    /// The call that `body` corrects, if the stage does not remember what was rated for it: it wants to be told by
+    /// [`Self::recall`] before it applies the record.
+    fn asks_for(&self, body: &Body) -> Option<CdrId> {
+        let _ = body;
+        None
+    }
+
+    /// Told every revision of a call that was rated and kept, oldest first, once all that the lane put out before is kept. Empty when
+    /// there is none.
+    fn recall(&mut self, revisions: &[RatedCdr]) {
+        let _ = revisions;
+    }
+
     /// Applies one record. What it cannot process it suspends; it never fails.
     fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects);
 

@@ -51,6 +51,49 @@ impl Default for Rounding {
     }
 }
 
+/// What the peak state at the start of a call decides beside the rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct PeakOptions {
+    /// The call may use the account's free time.
+    pub use_free_time: bool,
+    /// Added once to a call that lasts long enough.
+    pub extra: Option<ExtraRate>,
+}
+
+/// An amount added once (billing-reference 5.4, step 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ExtraRate {
+    /// If the call lasts beyond this second, counted from 0.
+    pub second: u64,
+    /// So much, in currency units.
+    pub amount: Decimal,
+}
+
+named_enum! {
+    /// Unit of a billing interval.
+    IntervalUnit {
+        /// From Monday, 00:00 local time.
+        Week = "week",
+        /// From the first, 00:00 local time.
+        Month = "month",
+    }
+}
+
+/// Length of a billing interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BillingInterval {
+    /// Weeks or months.
+    pub unit: IntervalUnit,
+    /// How many; at least 1.
+    pub count: u32,
+}
+
+impl Default for BillingInterval {
+    fn default() -> Self {
+        Self { unit: IntervalUnit::Month, count: 1 }
+    }
+}
+
 named_enum! {
     /// How a profile chooses among its fees.
     FeeMatch {
@@ -121,6 +164,12 @@ pub struct TariffVersion {
     pub fee_match: FeeMatch,
     /// What happens at peak borders.
     pub peak_split: PeakSplit,
+    /// Price like the reference, quirks included (`rating/README.md` has each with an example).
+    #[serde(default)]
+    pub compat: bool,
+    /// When free time and free cash are given anew.
+    #[serde(default)]
+    pub interval: BillingInterval,
     /// Recurring fee of a billing interval.
     pub interval_charge: Decimal,
     /// Free seconds of a billing interval.
@@ -142,7 +191,8 @@ pub struct Fee {
     pub id: FeeId,
     /// Caller prefix or pattern; empty matches all.
     pub source: String,
-    /// Destination prefix or pattern; empty matches all.
+    /// Destination prefix or pattern; empty matches all. `lnp:CARRIER` and `lnpnumbertype:TYPE` match ported numbers
+    /// ([`crate::PortedNumber`]) and come before all others.
     pub destination: String,
     /// Which side pays it.
     pub direction: Direction,
@@ -166,6 +216,15 @@ pub struct Fee {
     pub minimum_charge: Option<Decimal>,
     /// And at most this.
     pub maximum_charge: Option<Decimal>,
+    /// What an attempt costs that nobody answered.
+    #[serde(default)]
+    pub failed_attempt_fee: Decimal,
+    /// What a call has beside its rates that starts on-peak.
+    #[serde(default)]
+    pub onpeak: PeakOptions,
+    /// And one that starts off-peak.
+    #[serde(default)]
+    pub offpeak: PeakOptions,
     /// In force for calls that start at or after this; `None` is open.
     pub valid_from: Option<DateTime<Utc>>,
     /// And before this.

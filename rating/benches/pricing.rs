@@ -101,6 +101,7 @@ fn calls(prefixes: &[String], n: usize) -> Vec<Call> {
 
 fn to_price(call: &Call) -> CallToPrice<'_> {
     CallToPrice {
+        ported: None,
         source: "43660555123",
         destination: &call.destination,
         direction: Direction::Out,

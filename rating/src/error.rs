@@ -58,9 +58,10 @@ pub enum RatingError {
         /// Start, length or price.
         what: &'static str,
     },
-    /// The books of the account are in another currency than its tariff.
+    /// The books of the account are in another currency than its tariff, and what that is worth is not known.
     #[error(
-        "account {account} is kept in {account_currency}, its tariff {profile} in {tariff_currency}; use one currency"
+        "account {account} is kept in {account_currency}, its tariff {profile} in {tariff_currency}, and there is no \
+         exchange rate between them at {at}; import one (`[[exchange_rates]]`), or use one currency"
     )]
     TwoCurrencies {
         /// Whose.
@@ -71,6 +72,8 @@ pub enum RatingError {
         tariff_currency: Currency,
         /// Handle of the profile.
         profile: String,
+        /// Start of the call.
+        at: DateTime<Utc>,
     },
     /// A regular expression of the tariff was given up on.
     #[error(

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono_tz::Tz;
-use model::{AccountId, Charge};
+use model::{AccountId, Charge, Conversion};
 
 /// One line for the fee, one for each piece in the time of `zone`, one for the result.
 ///
@@ -63,11 +63,19 @@ pub fn explain(charge: &Charge, zone: Tz) -> String {
             charge.billed_seconds,
             charge.onpeak_seconds,
             charge.offpeak_seconds,
-            charge.cost,
-            charge.currency,
+            charge.conversion.as_ref().map_or(charge.cost, |conversion| conversion.amount),
+            charge.conversion.as_ref().map_or(charge.currency, |conversion| conversion.from),
             charge.rounding,
         ),
     );
+    if let Some(Conversion { from, amount, rate, rate_from }) = &charge.conversion {
+        let since = rate_from.format("%Y-%m-%d %H:%M:%S UTC");
+        let Charge { cost, currency, .. } = charge;
+        put(
+            &mut text,
+            format_args!("  {amount} {from} at {rate}, the rate since {since}: {cost} {currency}\n"),
+        );
+    }
     text
 }
 

@@ -1,16 +1,28 @@
 //! Which fee prices a call. In: fees as runs of entries, by direction, destination and source. Out: for a call's numbers, the best
 //! run that the caller takes.
 
-use model::Direction;
+use model::{Direction, FeeId};
 
 use crate::prefix_tree::PrefixTree;
 use crate::reference_match::{PatternTooSlow, ReferenceIndex};
 
-/// Fees of one destination and source, one after the other in time: a run in the tariff's table.
+/// Fees of one destination and source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entries {
-    pub(crate) first: u32,
-    pub(crate) count: u32,
+pub(crate) enum Entries {
+    /// Nearly always: kept where it is found.
+    One(Entry),
+    /// One after the other in time: a run in the tariff's table.
+    Run { first: u32, count: u32 },
+}
+
+/// One fee: places in the tariff's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) fee: FeeId,
+    pub(crate) terms: u32,
+    pub(crate) zone: u32,
+    /// Length of the destination prefix, or place of the pattern.
+    pub(crate) matched: u32,
 }
 
 /// The fees of one destination prefix, by source prefix.

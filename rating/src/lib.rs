@@ -7,6 +7,8 @@
 //! party, [`balance`] keeps what an account may use, [`RatingStage`] decides who pays and posts it, and [`workbench`] reads tariffs and calls from files.
 
 pub mod balance;
+mod dated;
+mod digit_trie;
 mod error;
 mod explain;
 mod fee_diff;
@@ -17,6 +19,7 @@ mod peak_calendar;
 mod posted;
 mod prefix_tree;
 mod price;
+mod quick;
 mod reference_loop;
 mod reference_match;
 mod settle;
@@ -28,7 +31,7 @@ pub mod workbench;
 pub use error::{RatingError, TariffError, TariffFault};
 pub use explain::explain;
 pub use fee_diff::{COMPARED_SECONDS, FeeChange, FeeDiff, FeeDifference, compared_prices, fee_diff};
-pub use price::{CALL_SECONDS_MAX, CallToPrice, Priced, Quote, price, quote};
+pub use price::{CALL_SECONDS_MAX, CallToPrice, Priced, Quote, price, price_attempt, quote};
 pub use snapshot::RatingSnapshot;
 pub use stage::{PARTIAL_KEPT_DAYS, RatingStage};
 pub use tariff::Tariff;

@@ -1,7 +1,9 @@
-//! What was posted for partial CDRs, kept until their final record has surely come.
+//! What was posted for calls that a later revision may correct.
 //!
-//! In: postings made, revisions seen, the time of the log. Out: what a superseding revision must reverse. A record that was
-//! suspended is kept too, with nothing posted, so that its successor can be told from one whose predecessor nobody saw.
+//! In: postings made, revisions seen, the time of the log. Out: what a superseding revision must reverse. Kept for partial CDRs,
+//! whose final record will surely come, and for calls that were corrected already; what was posted for all others follows from their rated
+//! revisions, which are asked for when a correction comes. A record that was suspended is kept too, with nothing
+//! posted, so that its successor can be told from one whose predecessor nobody saw.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -34,6 +36,11 @@ const KEY: &str = "posted:";
 impl PostedCalls {
     pub(crate) fn get(&self, cdr: CdrId) -> Option<&Posted> {
         self.entries.get(&cdr)
+    }
+
+    /// Knows it until the stage is loaded anew, or for good once a revision after it is kept.
+    pub(crate) fn recall(&mut self, cdr: CdrId, posted: Posted) {
+        self.insert(cdr, posted);
     }
 
     pub(crate) fn keep(&mut self, cdr: CdrId, posted: Posted) {

@@ -1,34 +1,25 @@
 //! Longest-prefix lookup. In: pairs of prefix and value. Out: for a key, the values of its prefixes, longest first.
 //!
-//! The work of a lookup depends on the length of the key, never on the size of the table. A node is 12 bytes: the children of
-//! a node lie beside each other, so a bit for each digit that occurs is enough to find one. What a value means is left to
-//! [`crate::fee_index`].
+//! The work of a lookup depends on the length of the key, never on the size of the table. Where all prefixes are digits, which is so of
+//! nearly all tables, [`crate::digit_trie`] finds the longest; else a tree over bytes does, a node of 12 bytes for each. What a value means is
+//! left to [`crate::fee_index`].
 
 use std::collections::{HashMap, VecDeque};
 
-/// No such node.
-const NONE: u32 = u32::MAX;
+use crate::digit_trie::{DigitTrie, NONE};
 
-/// A prefix tree over bytes, with a fast lane for digits.
+/// A table of prefixes.
 #[derive(Debug, Clone)]
 pub(crate) struct PrefixTree<V> {
-    nodes: Vec<Node>,
-    /// Children by any byte that is not a digit: `user@domain`, short codes with a star.
-    other_children: HashMap<(u32, u8), u32>,
+    index: Index,
     values: Vec<Valued<V>>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Node {
-    /// Where the children by digit begin.
-    children: u32,
-    /// Index into `values`.
-    value: u32,
-    /// Bit `d` is set when there is a child for the digit `d`; bit 10 when there are others.
-    digits: u16,
+#[derive(Debug, Clone)]
+enum Index {
+    Digits(DigitTrie),
+    Bytes(ByteTree),
 }
-
-const HAS_OTHERS: u16 = 1 << 10;
 
 #[derive(Debug, Clone)]
 struct Valued<V> {
@@ -36,6 +27,27 @@ struct Valued<V> {
     /// The value of the next shorter prefix that has one.
     shorter: u32,
 }
+
+/// A prefix tree over bytes, with a fast lane for digits. The children of a node lie beside each other, so a bit for each digit that occurs
+/// is enough to find one.
+#[derive(Debug, Clone)]
+struct ByteTree {
+    nodes: Vec<Node>,
+    /// Children by any byte that is not a digit: `user@domain`, short codes with a star.
+    other_children: HashMap<(u32, u8), u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    /// Where the children by digit begin.
+    children: u32,
+    /// Index into the values.
+    value: u32,
+    /// Bit `d` is set when there is a child for the digit `d`; bit 10 when there are others.
+    digits: u16,
+}
+
+const HAS_OTHERS: u16 = 1 << 10;
 
 impl Node {
     const EMPTY: Node = Node { children: 0, value: NONE, digits: 0 };
@@ -47,34 +59,86 @@ struct Pending {
     first: usize,
     end: usize,
     depth: usize,
-    shorter: u32,
 }
 
 impl<V> PrefixTree<V> {
-    /// Builds the tree. Of two equal prefixes the later one wins; callers that must not have such pairs check before.
+    /// Builds the table. Of two equal prefixes the later one wins; callers that must not have such pairs check before.
     pub(crate) fn build(mut pairs: Vec<(String, V)>) -> Self {
-        // Stable, so that of equal prefixes the later one stays the last.
+        // Stable, so that of equal prefixes the later one stays the last; mostly it is sorted already.
         pairs.sort_by(|(a, _), (b, _)| a.as_bytes().cmp(b.as_bytes()));
-        let (prefixes, values): (Vec<String>, Vec<V>) = pairs.into_iter().unzip();
-        let mut values: Vec<Option<V>> = values.into_iter().map(Some).collect();
-        let mut tree = Self {
-            nodes: vec![Node::EMPTY],
-            other_children: HashMap::new(),
-            values: Vec::with_capacity(values.len()),
-        };
-        let mut pending =
-            VecDeque::from([Pending { node: 0, first: 0, end: prefixes.len(), depth: 0, shorter: NONE }]);
-        while let Some(Pending { node, mut first, end, depth, mut shorter }) = pending.pop_front() {
-            let mut of_node = None;
-            while first < end && prefixes[first].len() == depth {
-                of_node = values[first].take();
-                first += 1;
+        let (mut prefixes, mut values): (Vec<String>, Vec<V>) = (Vec::new(), Vec::new());
+        prefixes.reserve_exact(pairs.len());
+        values.reserve_exact(pairs.len());
+        for (prefix, value) in pairs {
+            if prefixes.last() == Some(&prefix) {
+                values.pop();
+            } else {
+                prefixes.push(prefix);
             }
-            if let Some(value) = of_node {
-                let place = index(tree.values.len());
-                tree.values.push(Valued { value, shorter });
-                tree.nodes[node as usize].value = place;
-                shorter = place;
+            values.push(value);
+        }
+        let prefixes: Vec<&[u8]> = prefixes.iter().map(String::as_bytes).collect();
+        let values = values.into_iter().zip(shorter_ones(&prefixes));
+        let values = values.map(|(value, shorter)| Valued { value, shorter }).collect();
+        let is_digits = prefixes.iter().all(|prefix| prefix.iter().all(u8::is_ascii_digit));
+        let index = if is_digits {
+            Index::Digits(DigitTrie::build(&prefixes))
+        } else {
+            Index::Bytes(ByteTree::build(&prefixes))
+        };
+        Self { index, values }
+    }
+
+    /// The values of all prefixes of `key`, longest first.
+    pub(crate) fn longest_first<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a V> {
+        let mut found = match &self.index {
+            Index::Digits(trie) => trie.longest(key.as_bytes()),
+            Index::Bytes(tree) => tree.longest(key.as_bytes()),
+        };
+        std::iter::from_fn(move || {
+            let valued = self.values.get(found as usize)?;
+            found = valued.shorter;
+            Some(&valued.value)
+        })
+    }
+
+    /// Bytes that the table keeps, without what its values point to.
+    pub(crate) fn bytes(&self) -> usize {
+        let index = match &self.index {
+            Index::Digits(trie) => trie.bytes(),
+            Index::Bytes(tree) => tree.bytes(),
+        };
+        index + self.values.capacity() * size_of::<Valued<V>>()
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.values.iter().map(|valued| &valued.value)
+    }
+}
+
+/// For each of the sorted prefixes the place of the longest other one that it begins with.
+fn shorter_ones(prefixes: &[&[u8]]) -> Vec<u32> {
+    let mut open: Vec<u32> = Vec::new();
+    let mut shorter = Vec::with_capacity(prefixes.len());
+    for (prefix, place) in prefixes.iter().zip(0u32..) {
+        while open.last().is_some_and(|last| !prefix.starts_with(prefixes[*last as usize])) {
+            open.pop();
+        }
+        shorter.push(open.last().copied().unwrap_or(NONE));
+        open.push(place);
+    }
+    shorter
+}
+
+impl ByteTree {
+    /// `prefixes` are sorted and each once; their places are the answers.
+    fn build(prefixes: &[&[u8]]) -> Self {
+        let mut tree = Self { nodes: vec![Node::EMPTY], other_children: HashMap::new() };
+        let mut pending = VecDeque::from([Pending { node: 0, first: 0, end: prefixes.len(), depth: 0 }]);
+        while let Some(Pending { node, mut first, end, depth }) = pending.pop_front() {
+            if first < end && prefixes[first].len() == depth {
+                tree.nodes[node as usize].value = index(first);
+                first += 1;
             }
             let children = index(tree.nodes.len());
             tree.nodes[node as usize].children = children;
@@ -82,34 +146,26 @@ impl<V> PrefixTree<V> {
             for is_digit in [true, false] {
                 let mut at = first;
                 while at < end {
-                    let byte = prefixes[at].as_bytes()[depth];
-                    let run = prefixes[at..end].iter().take_while(|prefix| prefix.as_bytes()[depth] == byte);
+                    let byte = prefixes[at][depth];
+                    let run = prefixes[at..end].iter().take_while(|prefix| prefix[depth] == byte);
                     let run_end = at + run.count();
                     if byte.is_ascii_digit() == is_digit {
                         let child = tree.add_child(node, byte);
-                        pending.push_back(Pending {
-                            node: child,
-                            first: at,
-                            end: run_end,
-                            depth: depth + 1,
-                            shorter,
-                        });
+                        pending.push_back(Pending { node: child, first: at, end: run_end, depth: depth + 1 });
                     }
                     at = run_end;
                 }
             }
         }
         tree.nodes.shrink_to_fit();
-        tree.values.shrink_to_fit();
         tree
     }
 
-    /// The values of all prefixes of `key`, longest first.
-    pub(crate) fn longest_first<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a V> {
+    fn longest(&self, key: &[u8]) -> u32 {
         let mut node = self.nodes[0];
         let mut at = 0;
         let mut found = node.value;
-        for byte in key.bytes() {
+        for &byte in key {
             let child = match byte {
                 b'0'..=b'9' => {
                     let bit = 1u16 << (byte - b'0');
@@ -130,22 +186,12 @@ impl<V> PrefixTree<V> {
                 found = node.value;
             }
         }
-        std::iter::from_fn(move || {
-            let valued = self.values.get(found as usize)?;
-            found = valued.shorter;
-            Some(&valued.value)
-        })
+        found
     }
 
-    /// Bytes that the tree keeps, without what its values point to.
-    pub(crate) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()
-            + self.values.capacity() * size_of::<Valued<V>>()
             + self.other_children.capacity() * size_of::<((u32, u8), u32)>()
-    }
-
-    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.values.iter().map(|valued| &valued.value)
     }
 
     fn add_child(&mut self, parent: u32, byte: u8) -> u32 {
@@ -195,6 +241,21 @@ mod tests {
     }
 
     proptest! {
+        /// Digits alone, up to lengths that take several steps, and keys that end anywhere.
+        #[test]
+        fn digits_alone_agree_with_a_linear_search(
+            prefixes in prop::collection::btree_set("[0-2]{0,9}", 0..80),
+            keys in prop::collection::vec("[0-3]{0,12}(@[0-2]{0,3})?", 1..20),
+        ) {
+            let tree = PrefixTree::build(prefixes.iter().map(|p| (p.clone(), p.clone())).collect());
+            prop_assert!(matches!(tree.index, Index::Digits(_)));
+            for key in keys {
+                let mut expected: Vec<&String> = prefixes.iter().filter(|p| key.starts_with(p.as_str())).collect();
+                expected.sort_by_key(|p| std::cmp::Reverse(p.len()));
+                prop_assert_eq!(tree.longest_first(&key).collect::<Vec<_>>(), expected, "{}", key);
+            }
+        }
+
         #[test]
         fn tree_agrees_with_a_linear_search(
             prefixes in prop::collection::btree_set("[0-3@]{0,5}", 0..60),

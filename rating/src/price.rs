@@ -7,14 +7,15 @@
 
 use chrono::{DateTime, Utc};
 use model::{
-    AccountId, Charge, Currency, Direction, FeeId, MICROS_PER_UNIT, Piece, ProfileVersionId, Provider,
+    AccountId, Charge, Currency, Direction, FeeId, MICROS_PER_UNIT, Peak, Piece, PortedNumber,
+    ProfileVersionId, Provider,
 };
 use rust_decimal::Decimal;
 
 use crate::error::{RatingError, masked};
 use crate::meter::{Cursor, FreeTime, MICROS, Metered, meter, price_pieces};
 use crate::reference_match::PatternTooSlow;
-use crate::settle::{Settled, settle, settle_steps};
+use crate::settle::{Settled, as_decimal, rounded_quotient, settle, settle_steps};
 use crate::tariff::{Match, Matched, Tariff, Terms};
 
 /// The longest call that is priced: a leap year. Longer ones are a broken record.
@@ -36,6 +37,8 @@ pub struct CallToPrice<'a> {
     pub start: DateTime<Utc>,
     /// For how long, microseconds.
     pub duration_us: u64,
+    /// What is known of the number called, if another carrier serves it than its prefix says.
+    pub ported: Option<&'a PortedNumber>,
 }
 
 /// A price, and how it came about.
@@ -96,6 +99,7 @@ impl Priced {
             flat: self.flat,
             rounding: self.rounding,
             pieces: self.pieces,
+            conversion: None,
         }
     }
 }
@@ -170,6 +174,15 @@ pub fn quote<'t>(tariff: &'t Tariff, call: &CallToPrice<'_>) -> Result<Quote<'t>
         return Ok(quote);
     }
     let state = tariff.calendar.state_at(start);
+    if let Some(quick) = found.quick.price(start, call.duration_us, state, tariff.rounding.mode) {
+        quote.cost_micros =
+            quick.steps.checked_mul(MICROS_PER_UNIT / 10i64.pow(tariff.rounding.scale)).ok_or(TOO_BIG)?;
+        match state.peak {
+            Peak::On => quote.onpeak_seconds = quick.seconds,
+            Peak::Off => quote.offpeak_seconds = quick.seconds,
+        }
+        return Ok(quote);
+    }
     let options = found.terms.options(state.peak);
     let mut free = NO_FREE_TIME;
     let mut cursor =
@@ -180,6 +193,33 @@ pub fn quote<'t>(tariff: &'t Tariff, call: &CallToPrice<'_>) -> Result<Quote<'t>
     quote.onpeak_seconds = metered.onpeak_seconds;
     quote.offpeak_seconds = metered.offpeak_seconds;
     Ok(quote)
+}
+
+/// What an attempt costs that nobody answered: the flat amount of the fee that would have priced the call. `None` when there is no such fee or
+/// it asks for nothing; the length is not looked at.
+///
+/// # Errors
+///
+/// As [`price`], but for [`RatingError::NoRate`].
+pub fn price_attempt(tariff: &Tariff, call: &CallToPrice<'_>) -> Result<Option<Priced>, RatingError> {
+    if !tariff.charges_attempts {
+        return Ok(None);
+    }
+    let (_, found) = match find(tariff, &CallToPrice { duration_us: 0, ..*call }) {
+        Ok(Some(found)) => found,
+        Ok(None) | Err(RatingError::NoRate { .. }) => return Ok(None),
+        Err(why) => return Err(why),
+    };
+    let terms = found.terms;
+    if terms.failed_attempt == 0 {
+        return Ok(None);
+    }
+    let steps = rounded_quotient(terms.failed_attempt, terms.rounding_step, tariff.rounding.mode);
+    Ok(Some(Priced {
+        cost: cost(steps, tariff.rounding.scale).ok_or(TOO_BIG)?,
+        flat: as_decimal(terms.failed_attempt, terms, 1).ok_or(TOO_BIG)?,
+        ..described(tariff, call, &found)
+    }))
 }
 
 /// As [`price`], with free time by billing interval, which is used up; `cut` at peak borders on the interval grid
@@ -233,7 +273,7 @@ pub(crate) fn find<'t>(
     if call.duration_us > CALL_SECONDS_MAX * MICROS {
         return Err(RatingError::OutOfRange { what: "the length of the call" });
     }
-    match tariff.find(call.direction, call.source, call.destination, call.start) {
+    match tariff.find(call.direction, call.source, call.destination, call.ported, call.start) {
         Ok(Some(found)) => Ok(Some((call.start.timestamp_micros(), found))),
         Ok(None) => match call.direction {
             Direction::In => Ok(None),

@@ -7,11 +7,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, Cdr, Charge, Direction, Directory, ProfileId, ProfileVersionId, Provider};
+use model::{
+    Account, AccountId, Cdr, Charge, Direction, Directory, PortedNumber, ProfileId, ProfileVersionId,
+    Provider,
+};
 
+use crate::dated::{DatedFacts, is_from};
 use crate::error::{RatingError, TariffError};
 use crate::parties::{PayingParty, destination_key, keys_with_domains, paying_parties, source_key};
-use crate::price::{CallToPrice, price};
+use crate::price::{CallToPrice, price, price_attempt};
 use crate::tariff::Tariff;
 
 /// What pricing knows of the provisioning data.
@@ -19,6 +23,9 @@ use crate::tariff::Tariff;
 pub struct RatingSnapshot {
     directory: Arc<Directory>,
     accounts: HashMap<AccountId, usize>,
+    dated: DatedFacts,
+    /// Some tariff has a fee for attempts that nobody answered.
+    charges_attempts: bool,
     by_version: HashMap<ProfileVersionId, Arc<Tariff>>,
     /// By the time they come into force.
     by_profile: HashMap<ProfileId, Vec<Arc<Tariff>>>,
@@ -53,7 +60,9 @@ impl RatingSnapshot {
         }
         let accounts =
             directory.accounts.iter().enumerate().map(|(idx, account)| (account.id, idx)).collect();
-        Ok(RatingSnapshot { directory, accounts, by_version, by_profile })
+        let dated = DatedFacts::build(&directory);
+        let charges_attempts = by_version.values().any(|tariff| tariff.charges_attempts);
+        Ok(RatingSnapshot { directory, accounts, dated, charges_attempts, by_version, by_profile })
     }
 
     /// The provisioning data it was built from.
@@ -61,48 +70,45 @@ impl RatingSnapshot {
         &self.directory
     }
 
-    /// The tariff that prices calls of `account` that start at `at`; `None` when it has no profile then.
+    /// The tariff that prices a call from `address` that starts at `at` for `account`, and the account; `None` when it has no profile then.
     ///
     /// # Errors
     ///
-    /// [`RatingError::NoVersion`] when the profile has no version in force, [`RatingError::TwoCurrencies`] when the
-    /// account's books are kept in another currency.
+    /// [`RatingError::NoVersion`] when the profile has no version in force.
     pub fn tariff_of(
         &self,
         account: AccountId,
         at: DateTime<Utc>,
-    ) -> Result<Option<&Arc<Tariff>>, RatingError> {
+        address: &str,
+    ) -> Result<Option<(&Arc<Tariff>, &Account)>, RatingError> {
         let Some(account) = self.accounts.get(&account).map(|&idx| &self.directory.accounts[idx]) else {
             return Ok(None);
         };
-        let Some(profile) = account.profile_at(at) else { return Ok(None) };
+        let Some(profile) = account.profile_from(at, is_from(&self.directory, address)) else {
+            return Ok(None);
+        };
         let tariff = self
             .by_profile
             .get(&profile)
             .and_then(|versions| versions.iter().rev().find(|tariff| tariff.valid_from() <= at))
             .ok_or(RatingError::NoVersion { account: account.id, profile, at })?;
-        if tariff.profile().currency != account.currency {
-            return Err(RatingError::TwoCurrencies {
-                account: account.id,
-                account_currency: account.currency,
-                tariff_currency: tariff.profile().currency,
-                profile: tariff.profile().handle.clone(),
-            });
-        }
-        Ok(Some(tariff))
+        Ok(Some((tariff, account)))
     }
 
-    /// What each party owes for a call; nothing for one that was never answered.
+    /// What each party owes for a call; for one that nobody answered, what the attempt costs, unless we refused it ourselves.
     ///
     /// # Errors
     ///
     /// [`RatingError`] of the first party whose price cannot be told: a call has all its prices or none.
     pub fn charges(&self, cdr: &Cdr) -> Result<Vec<Charge>, RatingError> {
         let mut charges = Vec::new();
-        if cdr.is_answered() {
+        let costs_something = cdr.is_answered()
+            || self.charges_attempts && cdr.detail.refused_by.is_empty() && !cdr.is_in_progress();
+        if costs_something {
             let (source, destination) = (source_key(cdr), destination_key(cdr));
+            let ported = self.dated.ported(&self.directory, &destination, cdr.start_at);
             for party in paying_parties(cdr) {
-                charges.extend(self.charge(cdr, party, &source, &destination)?);
+                charges.extend(self.charge(cdr, party, &source, &destination, ported)?);
             }
         }
         Ok(charges)
@@ -115,14 +121,15 @@ impl RatingSnapshot {
         party: PayingParty,
         source: &str,
         destination: &str,
+        ported: Option<&PortedNumber>,
     ) -> Result<Option<Charge>, RatingError> {
         let PayingParty { provider, direction, account } = party;
-        let Some(tariff) = self.tariff_of(account, cdr.start_at)? else {
+        let Some((tariff, payer)) = self.tariff_of(account, cdr.start_at, &cdr.source.ip)? else {
             return match (provider, direction) {
-                (Provider::Customer, Direction::Out) => {
+                (Provider::Customer, Direction::Out) if cdr.is_answered() => {
                     Err(RatingError::NoProfile { account, at: cdr.start_at })
                 }
-                (Provider::Customer, Direction::In) | (Provider::Reseller | Provider::Carrier, _) => Ok(None),
+                (Provider::Customer | Provider::Reseller | Provider::Carrier, _) => Ok(None),
             };
         };
         let with_domains = tariff.matches_domains().then(|| keys_with_domains(cdr));
@@ -130,8 +137,28 @@ impl RatingSnapshot {
             Some((source, destination)) => (source.as_str(), destination.as_str()),
             None => (source, destination),
         };
-        let call =
-            CallToPrice { source, destination, direction, start: cdr.start_at, duration_us: cdr.duration_us };
-        Ok(Some(price(tariff, &call)?.into_charge(provider, direction, account)))
+        let call = CallToPrice {
+            source,
+            destination,
+            direction,
+            start: cdr.start_at,
+            duration_us: cdr.duration_us,
+            ported,
+        };
+        let priced =
+            if cdr.is_answered() { Some(price(tariff, &call)?) } else { price_attempt(tariff, &call)? };
+        let Some(priced) = priced else { return Ok(None) };
+        let charge = priced.into_charge(provider, direction, account);
+        if charge.currency == payer.currency {
+            return Ok(Some(charge));
+        }
+        let no_rate = RatingError::TwoCurrencies {
+            account,
+            account_currency: payer.currency,
+            tariff_currency: charge.currency,
+            profile: charge.profile.clone(),
+            at: cdr.start_at,
+        };
+        self.dated.convert(charge, payer.tenant, payer.currency, cdr.start_at).map(Some).ok_or(no_rate)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    AccountId, Body, Cdr, Charge, Direction, Directory, Effects, LedgerAccount, Money, Party, Posting,
+    AccountId, Body, Cdr, CdrId, Charge, Direction, Directory, Effects, LedgerAccount, Money, Party, Posting,
     PostingId, PostingReason, Provider, RatedCdr, Stage, StageInput, StateChange, Suspended, Topic,
 };
 
@@ -16,7 +16,8 @@ use crate::error::{RatingError, TariffError};
 use crate::posted::{Posted, PostedCalls};
 use crate::snapshot::RatingSnapshot;
 
-/// Days after the end of a partial call that a later revision of it can still be priced.
+/// Days after the end of a call that what was posted for it is remembered, if it was partial, suspended or corrected. Of others, and
+/// later, it is worked out from their rated revisions.
 pub const PARTIAL_KEPT_DAYS: i64 = 45;
 
 /// Prices the calls of one lane.
@@ -80,7 +81,7 @@ impl RatingStage {
                     account: cdr.payer,
                     cdr: Some(cdr.id),
                 });
-                if cdr.partial && is_first {
+                if is_first {
                     let posted = Posted {
                         revision: cdr.revision,
                         is_rated: false,
@@ -157,6 +158,11 @@ impl RatingStage {
         }
     }
 
+    /// Whether revision `revision` of a call follows on one that is not remembered.
+    fn is_gap(&self, cdr: CdrId, revision: u32) -> bool {
+        revision > 0 && self.posted.get(cdr).is_none_or(|known| known.revision + 1 < revision)
+    }
+
     fn tick(&mut self, now: DateTime<Utc>) {
         if let Some(before) = now.checked_sub_signed(TimeDelta::days(PARTIAL_KEPT_DAYS)) {
             self.posted.prune(before);
@@ -165,6 +171,33 @@ impl RatingStage {
 }
 
 impl Stage for RatingStage {
+    fn asks_for(&self, body: &Body) -> Option<CdrId> {
+        let (cdr, revision) = match body {
+            Body::Cdr(cdr) => (cdr.id, cdr.revision),
+            Body::Rated(previous) => (previous.cdr.id, previous.cdr.revision + 1),
+            Body::Tick(_)
+            | Body::Call(_)
+            | Body::Edr(_)
+            | Body::Posting(_)
+            | Body::Control(_)
+            | Body::Accrual(_) => return None,
+        };
+        self.is_gap(cdr, revision).then_some(cdr)
+    }
+
+    /// What a revision posted decides the ids of the next one's postings, so all of them must be there from the first on.
+    fn recall(&mut self, revisions: &[RatedCdr]) {
+        let (Some(first), Some(last)) = (revisions.first(), revisions.last()) else { return };
+        if first.cdr.revision > 0
+            || self.posted.get(last.cdr.id).is_some_and(|known| known.revision >= last.cdr.revision)
+        {
+            return;
+        }
+        let posted = revisions.iter().fold(Vec::new(), |earlier, rated| postings(rated, &earlier).1);
+        let (revision, ended_at) = (last.cdr.revision, last.cdr.end_at());
+        self.posted.recall(last.cdr.id, Posted { revision, is_rated: true, ended_at, postings: posted });
+    }
+
     fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
         match input.body {
             Body::Cdr(cdr) => self.apply_cdr(cdr, effects),

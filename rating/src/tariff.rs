@@ -9,16 +9,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::{
-    Direction, Fee, FeeId, FeeMatch, MatchMode, Peak, PeakSplit, ProfileVersionId, Rate, Rounding,
-    TariffVersion,
+    BillingInterval, Direction, Fee, FeeId, FeeMatch, MatchMode, Peak, PeakOptions, PeakSplit, PortedNumber,
+    ProfileVersionId, Rate, Rounding, TariffVersion,
 };
 use rust_decimal::Decimal;
 
 use crate::error::{TariffError, TariffFault};
-use crate::fee_index::{Entries, FeeIndex, Side, Sources};
+use crate::fee_index::{Entries, Entry, FeeIndex, Side, Sources};
 use crate::peak_calendar::{PeakCalendar, SpanEnd};
 use crate::prefix_tree::PrefixTree;
 use crate::price::CALL_SECONDS_MAX;
+use crate::quick::QuickTerms;
 use crate::reference_match::{BadPattern, PatternTooSlow, ReferenceIndex, SameKey};
 
 /// One version of a billing profile, ready to price calls.
@@ -35,44 +36,18 @@ pub struct Tariff {
     index: FeeIndex,
     entries: Vec<Entry>,
     terms: Vec<Terms>,
+    /// The same for calls of the usual kind, place by place.
+    quick: Vec<QuickTerms>,
     zones: Vec<(Arc<str>, Arc<str>)>,
     /// Destinations of the fees as they were written, where `index` holds patterns; else empty.
     patterns: Vec<Box<str>>,
+    /// Fees for ported numbers, by direction and what their destination names.
+    ported: HashMap<(Direction, Box<str>), Sources>,
+    /// Attempts that nobody answered may cost something.
+    pub(crate) charges_attempts: bool,
     gives_free_cash: bool,
     uses_free_time: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Entry {
-    fee: FeeId,
-    terms: u32,
-    zone: u32,
-    /// Length of the destination prefix, or place of the pattern.
-    matched: u32,
-}
-
-/// What of a workbench tariff the shared data model does not have.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Extras {
-    /// By fee.
-    pub(crate) options: HashMap<FeeId, FeeOptions>,
-    /// `compat = "reference"`.
-    pub(crate) compat: bool,
-}
-
-/// What a fee says beside [`model::Fee`]: columns of the workbench that the shared data model does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) struct FeeOptions {
-    pub(crate) onpeak: PeakOptions,
-    pub(crate) offpeak: PeakOptions,
-}
-
-/// The part of [`FeeOptions`] that the peak state at the start of the call chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) struct PeakOptions {
-    pub(crate) use_free_time: bool,
-    /// An amount added once, if the call lasts beyond this second.
-    pub(crate) extra: Option<(u64, Decimal)>,
+    is_by_month: bool,
 }
 
 /// Prices, bounds and validity of a fee. Amounts are integers: so many parts of a currency unit, `unit` parts making one.
@@ -88,13 +63,12 @@ pub(crate) struct Terms {
     pub(crate) connection_fee: i128,
     pub(crate) minimum: Option<i128>,
     pub(crate) maximum: Option<i128>,
+    pub(crate) failed_attempt: i128,
     pub(crate) onpeak: PeakTerms,
     pub(crate) offpeak: PeakTerms,
-    valid_from: Option<DateTime<Utc>>,
-    valid_to: Option<DateTime<Utc>>,
 }
 
-/// [`PeakOptions`] in parts of the unit.
+/// [`model::PeakOptions`] in parts of the unit.
 #[derive(Debug, Clone)]
 pub(crate) struct PeakTerms {
     pub(crate) use_free_time: bool,
@@ -124,16 +98,13 @@ impl Terms {
             Peak::Off => &self.offpeak,
         }
     }
-
-    fn is_in_force(&self, at: DateTime<Utc>) -> bool {
-        self.valid_from.is_none_or(|from| from <= at) && self.valid_to.is_none_or(|to| at < to)
-    }
 }
 
 /// The fee that prices a call.
 pub(crate) struct Match<'a> {
     pub(crate) fee: FeeId,
     pub(crate) terms: &'a Terms,
+    pub(crate) quick: &'a QuickTerms,
     pub(crate) zone: &'a str,
     pub(crate) zone_detail: &'a str,
     pub(crate) matched: Matched<'a>,
@@ -154,11 +125,7 @@ impl Tariff {
     ///
     /// [`TariffError`] with the first fee or setting that makes no sense or cannot be priced.
     pub fn compile(version: &TariffVersion) -> Result<Tariff, TariffError> {
-        Self::compile_with(version, &Extras::default())
-    }
-
-    pub(crate) fn compile_with(version: &TariffVersion, extras: &Extras) -> Result<Tariff, TariffError> {
-        compile(version, extras).map_err(|fault| TariffError {
+        compile(version).map_err(|fault| TariffError {
             version: version.id,
             profile: version.profile.handle.clone(),
             fault,
@@ -193,6 +160,10 @@ impl Tariff {
             "use_free_time on a fee"
         } else if self.peak_split == PeakSplit::ReferenceFragments {
             "split_at_peak = \"reference_fragments\""
+        } else if self.compat {
+            "compat = \"reference\""
+        } else if !self.is_by_month {
+            "a billing interval other than a month"
         } else {
             return Ok(());
         };
@@ -217,6 +188,7 @@ impl Tariff {
         self.index.bytes()
             + self.entries.capacity() * size_of::<Entry>()
             + self.terms.capacity() * size_of::<Terms>()
+            + self.quick.capacity() * size_of::<QuickTerms>()
             + self.patterns.capacity() * size_of::<Box<str>>()
             + patterns
     }
@@ -227,37 +199,86 @@ impl Tariff {
         direction: Direction,
         source: &str,
         destination: &str,
+        ported: Option<&PortedNumber>,
         at: DateTime<Utc>,
     ) -> Result<Option<Match<'_>>, PatternTooSlow> {
+        if !self.ported.is_empty()
+            && let Some(number) = ported
+            && let Some(found) = self.find_ported(direction, source, number, at)
+        {
+            return Ok(Some(found));
+        }
         self.index.find(direction, source, destination, |entries| self.in_force(entries, at))
     }
 
-    fn in_force(&self, entries: Entries, at: DateTime<Utc>) -> Option<Match<'_>> {
-        let first = entries.first as usize;
-        self.entries[first..first + entries.count as usize].iter().find_map(|entry| {
-            let terms = &self.terms[entry.terms as usize];
-            let (zone, zone_detail) = &self.zones[entry.zone as usize];
-            let matched = match self.patterns.get(entry.matched as usize) {
-                Some(pattern) => Matched::Pattern(pattern),
-                None => Matched::Prefix(entry.matched as usize),
-            };
-            terms.is_in_force(at).then_some(Match { fee: entry.fee, terms, zone, zone_detail, matched })
+    /// The fee for the carrier that serves the number, else for its type (billing-reference 3.4).
+    fn find_ported(
+        &self,
+        direction: Direction,
+        source: &str,
+        number: &PortedNumber,
+        at: DateTime<Utc>,
+    ) -> Option<Match<'_>> {
+        let names = [(CARRIER_OF, &number.carrier), (TYPE_OF, &number.number_type)];
+        names.into_iter().filter(|(_, name)| !name.is_empty()).find_map(|(of, name)| {
+            let key = (direction, format!("{of}{name}").into_boxed_str());
+            let ((_, destination), sources) = self.ported.get_key_value(&key)?;
+            let found = sources.find(source, &|entries| self.in_force(entries, at))?;
+            Some(Match { matched: Matched::Pattern(destination), ..found })
         })
+    }
+
+    fn in_force(&self, entries: Entries, at: DateTime<Utc>) -> Option<Match<'_>> {
+        match entries {
+            Entries::One(entry) => self.entry_in_force(entry, at),
+            Entries::Run { first, count } => {
+                let first = first as usize;
+                self.entries[first..first + count as usize]
+                    .iter()
+                    .find_map(|entry| self.entry_in_force(*entry, at))
+            }
+        }
+    }
+
+    fn entry_in_force(&self, entry: Entry, at: DateTime<Utc>) -> Option<Match<'_>> {
+        let quick = &self.quick[entry.terms as usize];
+        if !quick.is_in_force(at) {
+            return None;
+        }
+        let (zone, zone_detail) = &self.zones[entry.zone as usize];
+        let matched = match self.patterns.get(entry.matched as usize) {
+            Some(pattern) => Matched::Pattern(pattern),
+            None => Matched::Prefix(entry.matched as usize),
+        };
+        let terms = &self.terms[entry.terms as usize];
+        Some(Match { fee: entry.fee, terms, quick, zone, zone_detail, matched })
     }
 }
 
-fn compile(version: &TariffVersion, extras: &Extras) -> Result<Tariff, TariffFault> {
+/// Before a carrier's name in the destination of a fee for ported numbers.
+const CARRIER_OF: &str = "lnp:";
+/// Before a type of numbers.
+const TYPE_OF: &str = "lnpnumbertype:";
+
+/// Whether a fee is for ported numbers, whatever its match mode.
+fn is_for_ported(fee: &Fee) -> bool {
+    fee.destination.starts_with(CARRIER_OF) || fee.destination.starts_with(TYPE_OF)
+}
+
+fn compile(version: &TariffVersion) -> Result<Tariff, TariffFault> {
     if version.rounding.scale > 6 {
         return Err(TariffFault::BadRounding { scale: version.rounding.scale });
     }
     check_spans(version)?;
-    let mut builder = Builder::new(version.rounding, &extras.options);
+    let mut builder = Builder::new(version.rounding);
+    let (ported, fees): (Vec<&Fee>, Vec<&Fee>) = version.fees.iter().partition(|fee| is_for_ported(fee));
+    let ported = by_ported(ported, version.fee_match, &mut builder)?;
     let index = match version.fee_match {
-        FeeMatch::Prefix => by_prefix(version, &mut builder)?,
-        FeeMatch::Reference => by_reference(version, &mut builder)?,
+        FeeMatch::Prefix => by_prefix(fees, &mut builder)?,
+        FeeMatch::Reference => by_reference(&fees, &mut builder)?,
     };
     let uses_free_time = builder.terms.iter().any(|t| t.onpeak.use_free_time || t.offpeak.use_free_time);
-    let Builder { mut entries, terms, zones, patterns, .. } = builder;
+    let Builder { mut entries, terms, quick, zones, patterns, .. } = builder;
     entries.shrink_to_fit();
     Ok(Tariff {
         version: version.id,
@@ -265,25 +286,51 @@ fn compile(version: &TariffVersion, extras: &Extras) -> Result<Tariff, TariffFau
         valid_from: version.valid_from,
         rounding: version.rounding,
         peak_split: version.peak_split,
-        compat: extras.compat,
+        compat: version.compat,
         calendar: PeakCalendar::new(
             version.profile.timezone,
             &version.weekdays,
             &version.specials,
-            if extras.compat { SpanEnd::Inclusive } else { SpanEnd::WholeSecond },
+            if version.compat { SpanEnd::Inclusive } else { SpanEnd::WholeSecond },
         ),
         index,
         entries,
         terms,
+        quick,
         zones,
         patterns,
+        ported,
+        charges_attempts: version.fees.iter().any(|fee| !fee.failed_attempt_fee.is_zero()),
         gives_free_cash: !version.interval_free_cash.is_zero(),
         uses_free_time: uses_free_time && version.interval_free_seconds > 0,
+        is_by_month: version.interval == BillingInterval::default(),
     })
 }
 
-fn by_prefix<'v>(version: &'v TariffVersion, builder: &mut Builder<'v>) -> Result<FeeIndex, TariffFault> {
-    let mut fees: Vec<&Fee> = version.fees.iter().collect();
+/// Fees for ported numbers. The reference looks at no source there; else the longest prefix of it counts.
+fn by_ported<'v>(
+    mut fees: Vec<&'v Fee>,
+    fee_match: FeeMatch,
+    builder: &mut Builder<'v>,
+) -> Result<HashMap<(Direction, Box<str>), Sources>, TariffFault> {
+    let source = |fee: &'v Fee| match fee_match {
+        FeeMatch::Prefix => fee.source.as_str(),
+        FeeMatch::Reference => "",
+    };
+    fees.sort_by_key(|fee| (fee.direction, fee.destination.as_str(), source(fee), fee.valid_from));
+    let mut all = HashMap::new();
+    for of_name in fees.chunk_by(|a, b| (a.direction, &a.destination) == (b.direction, &b.destination)) {
+        let mut by_source = Vec::new();
+        for of_source in of_name.chunk_by(|a, b| source(a) == source(b)) {
+            by_source.push((source(of_source[0]).to_owned(), builder.entries(of_source, 0)?));
+        }
+        let key = (of_name[0].direction, of_name[0].destination.as_str().into());
+        all.insert(key, Sources::new(by_source));
+    }
+    Ok(all)
+}
+
+fn by_prefix<'v>(mut fees: Vec<&'v Fee>, builder: &mut Builder<'v>) -> Result<FeeIndex, TariffFault> {
     fees.sort_by(|a, b| key(a).cmp(&key(b)));
     let mut outgoing = Vec::new();
     let mut incoming = Vec::new();
@@ -306,10 +353,10 @@ fn by_prefix<'v>(version: &'v TariffVersion, builder: &mut Builder<'v>) -> Resul
     })
 }
 
-fn by_reference<'v>(version: &'v TariffVersion, builder: &mut Builder<'v>) -> Result<FeeIndex, TariffFault> {
+fn by_reference<'v>(fees: &[&'v Fee], builder: &mut Builder<'v>) -> Result<FeeIndex, TariffFault> {
     let mut places: HashMap<(Direction, MatchMode, &str, &str), usize> = HashMap::new();
-    let mut same_key: Vec<Vec<&Fee>> = Vec::new();
-    for fee in &version.fees {
+    let mut same_key: Vec<Vec<&'v Fee>> = Vec::new();
+    for fee in fees.iter().copied() {
         let place = *places
             .entry((fee.direction, fee.match_mode, &fee.destination, &fee.source))
             .or_insert(same_key.len());
@@ -371,15 +418,16 @@ struct TermsKey {
     connection_fee: Decimal,
     bounds: (Option<Decimal>, Option<Decimal>),
     validity: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
-    options: FeeOptions,
+    failed_attempt_fee: Decimal,
+    options: [PeakOptions; 2],
 }
 
 /// Collects entries, each distinct [`Terms`] and zone once.
 struct Builder<'v> {
     rounding: Rounding,
-    options: &'v HashMap<FeeId, FeeOptions>,
     entries: Vec<Entry>,
     terms: Vec<Terms>,
+    quick: Vec<QuickTerms>,
     terms_seen: HashMap<TermsKey, u32>,
     zones: Vec<(Arc<str>, Arc<str>)>,
     zones_seen: HashMap<(&'v str, &'v str), u32>,
@@ -387,12 +435,12 @@ struct Builder<'v> {
 }
 
 impl<'v> Builder<'v> {
-    fn new(rounding: Rounding, options: &'v HashMap<FeeId, FeeOptions>) -> Self {
+    fn new(rounding: Rounding) -> Self {
         Self {
             rounding,
-            options,
             entries: Vec::new(),
             terms: Vec::new(),
+            quick: Vec::new(),
             terms_seen: HashMap::new(),
             zones: Vec::new(),
             zones_seen: HashMap::new(),
@@ -417,17 +465,22 @@ impl<'v> Builder<'v> {
                 });
             }
         }
+        if let [fee] = fees {
+            return Ok(Entries::One(self.entry(fee, matched)?));
+        }
         let first = index(self.entries.len());
         for fee in fees {
-            let options = self.options.get(&fee.id).copied().unwrap_or_default();
-            let entry =
-                Entry { fee: fee.id, terms: self.terms(fee, options)?, zone: self.zone(fee), matched };
+            let entry = self.entry(fee, matched)?;
             self.entries.push(entry);
         }
-        Ok(Entries { first, count: index(fees.len()) })
+        Ok(Entries::Run { first, count: index(fees.len()) })
     }
 
-    fn terms(&mut self, fee: &Fee, options: FeeOptions) -> Result<u32, TariffFault> {
+    fn entry(&mut self, fee: &'v Fee, matched: u32) -> Result<Entry, TariffFault> {
+        Ok(Entry { fee: fee.id, terms: self.terms(fee)?, zone: self.zone(fee), matched })
+    }
+
+    fn terms(&mut self, fee: &Fee) -> Result<u32, TariffFault> {
         let bad =
             |rule: String| TariffFault::BadFee { fee: fee.id, destination: fee.destination.clone(), rule };
         let rates = [fee.onpeak_init, fee.onpeak_follow, fee.offpeak_init, fee.offpeak_follow];
@@ -436,19 +489,21 @@ impl<'v> Builder<'v> {
             connection_fee: fee.connection_fee,
             bounds: (fee.minimum_charge, fee.maximum_charge),
             validity: (fee.valid_from, fee.valid_to),
-            options,
+            failed_attempt_fee: fee.failed_attempt_fee,
+            options: [fee.onpeak, fee.offpeak],
         };
         if let Some(&seen) = self.terms_seen.get(&key) {
             return Ok(seen);
         }
-        let terms = self.new_terms(fee, &rates, options).map_err(bad)?;
+        let terms = self.new_terms(fee, &rates).map_err(bad)?;
         let idx = index(self.terms.len());
+        self.quick.push(QuickTerms::of(&terms, fee.valid_from, fee.valid_to));
         self.terms.push(terms);
         self.terms_seen.insert(key, idx);
         Ok(idx)
     }
 
-    fn new_terms(&self, fee: &Fee, rates: &[Rate; 4], options: FeeOptions) -> Result<Terms, String> {
+    fn new_terms(&self, fee: &Fee, rates: &[Rate; 4]) -> Result<Terms, String> {
         for rate in rates {
             if rate.per_seconds == 0 {
                 return Err("a rate for 0 seconds; say how many seconds the price buys".to_owned());
@@ -475,13 +530,13 @@ impl<'v> Builder<'v> {
         let amounts = rates
             .iter()
             .map(|rate| rate.price)
-            .chain([fee.connection_fee])
+            .chain([fee.connection_fee, fee.failed_attempt_fee])
             .chain(fee.minimum_charge)
             .chain(fee.maximum_charge)
-            .chain(options.onpeak.extra.map(|(_, amount)| amount))
-            .chain(options.offpeak.extra.map(|(_, amount)| amount));
+            .chain(fee.onpeak.extra.map(|extra| extra.amount))
+            .chain(fee.offpeak.extra.map(|extra| extra.amount));
         let scale = amounts.map(|amount| amount.normalize().scale()).fold(self.rounding.scale, u32::max);
-        exact_terms(fee, rates, options, scale, self.rounding.scale)
+        exact_terms(fee, rates, scale, self.rounding.scale)
             .ok_or_else(|| "its amounts have too many digits together; use fewer decimals".to_owned())
     }
 
@@ -497,13 +552,7 @@ impl<'v> Builder<'v> {
 
 /// The terms in parts of a unit that makes every amount and every price of a second a whole number: `10^scale` for the
 /// decimals, times the least common multiple of the seconds that prices are for. `None` if that leaves 127 bits.
-fn exact_terms(
-    fee: &Fee,
-    rates: &[Rate; 4],
-    options: FeeOptions,
-    scale: u32,
-    rounding_scale: u32,
-) -> Option<Terms> {
+fn exact_terms(fee: &Fee, rates: &[Rate; 4], scale: u32, rounding_scale: u32) -> Option<Terms> {
     let seconds = rates.iter().try_fold(1i128, |lcm, rate| {
         let per_seconds = i128::from(rate.per_seconds);
         (lcm / gcd(lcm, per_seconds)).checked_mul(per_seconds)
@@ -519,7 +568,7 @@ fn exact_terms(
     };
     let peak_terms = |options: PeakOptions| {
         let extra = match options.extra {
-            Some((second, value)) => Some((second, amount(value)?)),
+            Some(extra) => Some((extra.second, amount(extra.amount)?)),
             None => None,
         };
         Some(PeakTerms { use_free_time: options.use_free_time, extra })
@@ -534,10 +583,9 @@ fn exact_terms(
         connection_fee: amount(fee.connection_fee)?,
         minimum: maybe(fee.minimum_charge)?,
         maximum: maybe(fee.maximum_charge)?,
-        onpeak: peak_terms(options.onpeak)?,
-        offpeak: peak_terms(options.offpeak)?,
-        valid_from: fee.valid_from,
-        valid_to: fee.valid_to,
+        failed_attempt: amount(fee.failed_attempt_fee)?,
+        onpeak: peak_terms(fee.onpeak)?,
+        offpeak: peak_terms(fee.offpeak)?,
     })
 }
 

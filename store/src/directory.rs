@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use model::{
-    Account, AccountId, Address, Contact, Digest, Directory, E164, NumberOwner, ProfileId, ProfileMapping,
-    Route, RouteId, Subscriber, SubscriberId, Tenant, TenantId, Trunk, TrunkId,
+    Account, AccountId, Address, Contact, Digest, Directory, E164, NumberOwner, ProfileMapping, Route,
+    RouteId, Subscriber, SubscriberId, Tenant, TenantId, Trunk, TrunkId,
 };
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::calling::load_calling;
+use crate::dated_facts::{load_exchange_rates, load_mappings, load_networks, load_ported_numbers};
 use crate::fraud_desk::load_locks;
 use crate::limits::{load_account_limits, load_profile_limits};
 use crate::sql::{Bind, Columns, cells, query, unreadable};
@@ -80,6 +81,9 @@ pub(crate) async fn load_directory(conn: &mut AnyConnection) -> Result<Directory
         locks: load_locks(conn).await?,
         tariffs: load_versions(conn).await?,
         profile_limits: load_profile_limits(conn).await?,
+        networks: load_networks(conn).await?,
+        exchange_rates: load_exchange_rates(conn).await?,
+        ported_numbers: load_ported_numbers(conn).await?,
         calling: load_calling(conn).await?,
     })
 }
@@ -105,15 +109,9 @@ async fn load_tenants(conn: &mut AnyConnection) -> Result<Vec<Tenant>> {
 }
 
 async fn load_accounts(conn: &mut AnyConnection) -> Result<Vec<Account>> {
-    let rows =
-        query("SELECT account, valid_from, profile FROM profile_mappings ORDER BY account, valid_from")
-            .fetch_all(&mut *conn)
-            .await?;
     let mut profiles: HashMap<i64, Vec<ProfileMapping>> = HashMap::new();
-    for row in &rows {
-        let mapping =
-            ProfileMapping { from: row.time("valid_from")?, profile: ProfileId(row.int("profile")?) };
-        profiles.entry(row.int("account")?).or_default().push(mapping);
+    for (account, mapping) in load_mappings(conn).await? {
+        profiles.entry(account.0).or_default().push(mapping);
     }
     let mut policies = load_account_limits(conn).await?;
     let rows = query(

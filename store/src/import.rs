@@ -4,6 +4,7 @@
 //! deleted: an account is terminated, a trunk disabled, a number's ownership closed.
 
 mod calling;
+mod dated;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -20,6 +21,7 @@ use sqlx::{Any, Transaction};
 use self::calling::note;
 use crate::audit::append;
 use crate::billing_terms::{TermsOwner, write_terms};
+use crate::dated_facts::write_mapping;
 use crate::directory::load_directory;
 use crate::limits::{Owner, write_limits};
 use crate::provisioning_events::{Holdings, keep_profile, load_holdings, tell_changes};
@@ -40,6 +42,12 @@ pub struct ImportCount {
     pub changed: u64,
     /// There before, alike.
     pub unchanged: u64,
+}
+
+impl ImportCount {
+    fn is_nothing(&self) -> bool {
+        *self == ImportCount::default()
+    }
 }
 
 /// What an import did.
@@ -65,6 +73,12 @@ pub struct ImportReport {
     pub profile_limits: ImportCount,
     /// Billing terms.
     pub billing_terms: ImportCount,
+    /// Networks.
+    #[serde(skip_serializing_if = "ImportCount::is_nothing")]
+    pub networks: ImportCount,
+    /// Exchange rates.
+    #[serde(skip_serializing_if = "ImportCount::is_nothing")]
+    pub exchange_rates: ImportCount,
     /// The revision now in force.
     pub revision: i64,
     /// Whether anything changed.
@@ -84,7 +98,12 @@ impl fmt::Display for ImportReport {
             ("tariff versions", self.tariff_versions),
             ("profile limits", self.profile_limits),
             ("billing terms", self.billing_terms),
+            ("networks", self.networks),
+            ("exchange rates", self.exchange_rates),
         ] {
+            if count.is_nothing() && matches!(kind, "networks" | "exchange rates") {
+                continue;
+            }
             let ImportCount { added, changed, unchanged } = count;
             writeln!(f, "{kind:<16} {added} added, {changed} changed, {unchanged} as they were")?;
         }
@@ -127,6 +146,12 @@ impl Store {
         }
         for new in &world.profile_limits {
             import.profile_limits(new).await?;
+        }
+        for new in &world.networks {
+            import.network(new).await?;
+        }
+        for new in &world.exchange_rates {
+            import.exchange_rate(new).await?;
         }
         import.accounts(&world.accounts).await?;
         for new in &world.accounts {
@@ -187,6 +212,8 @@ impl Import {
             report.tariff_versions,
             report.profile_limits,
             report.billing_terms,
+            report.networks,
+            report.exchange_rates,
         ];
         report.is_changed = counts.iter().any(|count| count.added + count.changed > 0);
         report.revision = if report.is_changed { self.revision } else { self.there.revision };
@@ -424,6 +451,7 @@ impl Import {
             fraud: new.fraud.clone(),
             profiles: place.map(|place| self.there.accounts[place].profiles.clone()).unwrap_or_default(),
         };
+        let before = self.report.accounts;
         let place = match place {
             None => {
                 wanted.id = self.insert_account(&wanted).await?;
@@ -449,6 +477,10 @@ impl Import {
         };
         if let Some(mapping) = self.mapping_of(new, place)? {
             self.map_profile(place, mapping).await?;
+        }
+        if self.schedule(new, place).await? && self.report.accounts.unchanged > before.unchanged {
+            self.report.accounts.unchanged -= 1;
+            self.report.accounts.changed += 1;
         }
         Ok(())
     }
@@ -563,21 +595,15 @@ impl Import {
         if account.profile_at(from) == Some(profile) {
             return Ok(None);
         }
-        Ok(Some(ProfileMapping { from, profile }))
+        Ok(Some(ProfileMapping { from, to: None, network: None, profile }))
     }
 
     async fn map_profile(&mut self, place: usize, mapping: ProfileMapping) -> Result<()> {
         let account = &mut self.there.accounts[place];
-        query(
-            "INSERT INTO profile_mappings (account, valid_from, profile, revision) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (account, valid_from) DO UPDATE SET profile = excluded.profile, revision = excluded.revision",
-        )
-        .cells(cells![account.id.0, mapping.from, mapping.profile.0, self.revision])
-        .execute(&mut *self.tx)
-        .await?;
-        account.profiles.retain(|there| there.from != mapping.from);
+        write_mapping(&mut self.tx, account.id, &mapping, self.revision).await?;
+        account.profiles.retain(|there| (there.from, there.network) != (mapping.from, mapping.network));
         account.profiles.push(mapping);
-        account.profiles.sort_by_key(|there| there.from);
+        account.profiles.sort_by_key(|there| (there.from, there.network));
         Ok(())
     }
 

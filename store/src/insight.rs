@@ -25,6 +25,22 @@ impl Store {
         row.map(|row| row.bytes("payload")).transpose()
     }
 
+    /// All revisions of a call that were rated, oldest first, in the exporter's form: without those made while it was up.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn rated_revisions(&self, cdr: CdrId) -> Result<Vec<Vec<u8>>> {
+        let mut tx = self.read().await?;
+        let rows =
+            query("SELECT payload FROM export_rows WHERE owner = 'system' AND cdr = $1 ORDER BY revision")
+                .cells(cells![cdr.as_bytes()])
+                .fetch_all(&mut *tx)
+                .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| row.bytes("payload")).collect()
+    }
+
     /// Every call ever queued for `owner`, with its revision: for the audit.
     ///
     /// # Errors

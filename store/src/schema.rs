@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (61, "documents_of_account", include_str!("../migrations/0061_documents_of_account.sql")),
     (70, "api_tokens", include_str!("../migrations/0070_api_tokens.sql")),
     (80, "edrs", include_str!("../migrations/0080_edrs.sql")),
+    (90, "pricing_terms", include_str!("../migrations/0090_pricing_terms.sql")),
     (100, "stream_positions", include_str!("../migrations/0100_stream_positions.sql")),
     (101, "exchange_inbox", include_str!("../migrations/0101_exchange_inbox.sql")),
 ];

@@ -383,6 +383,24 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The first `max` open records with this code, by their number: what they are.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn suspense_raw(&self, code: &str, max: u32) -> Result<Vec<Vec<u8>>> {
+        let mut tx = self.read().await?;
+        let rows =
+            query("SELECT raw FROM suspense WHERE code = $1 AND resolved_at IS NULL ORDER BY id LIMIT $2")
+                .cells(cells![code, max])
+                .fetch_all(&mut *tx)
+                .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| row.bytes("raw")).collect()
+    }
+}
+
 /// The number of the next record to be sent in. Until the transaction ends nobody else gets one: a number that became visible after a
 /// higher one was sent would pass for a replay. The head of the audit log is what every request locks.
 async fn next_seq(conn: &mut AnyConnection) -> Result<i64> {

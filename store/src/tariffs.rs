@@ -6,14 +6,14 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDateTime, NaiveTime, Utc};
 use model::{
-    BillingProfile, Fee, FeeId, OffPeakSpecial, OffPeakWeekday, ProfileId, ProfileVersionId, Rate, Rounding,
-    TariffVersion, TenantId,
+    BillingInterval, BillingProfile, Fee, FeeId, OffPeakSpecial, OffPeakWeekday, PeakOptions, ProfileId,
+    ProfileVersionId, Rate, Rounding, TariffVersion, TenantId,
 };
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::Result;
-use crate::sql::{Bind, Cell, Columns, cells, count, insert_rows, query, signed};
+use crate::sql::{Bind, Cell, Columns, cells, count, insert_rows, json, query, signed, unreadable};
 
 /// All versions, by profile and time.
 pub(crate) async fn load_versions(conn: &mut AnyConnection) -> Result<Vec<TariffVersion>> {
@@ -22,7 +22,7 @@ pub(crate) async fn load_versions(conn: &mut AnyConnection) -> Result<Vec<Tariff
     let rows = query(
         "SELECT v.id, v.profile, v.tenant, p.handle, p.name, v.valid_from, v.currency, v.timezone, v.prepaid, \
          v.rounding_mode, v.rounding_scale, v.fee_match, v.peak_split, v.interval_charge, v.interval_free_seconds, \
-         v.interval_free_cash FROM profile_versions v JOIN billing_profiles p ON p.id = v.profile \
+         v.interval_free_cash, v.compat, v.interval_unit, v.interval_count FROM profile_versions v JOIN billing_profiles p ON p.id = v.profile \
          ORDER BY v.profile, v.valid_from",
     )
     .fetch_all(&mut *conn)
@@ -36,7 +36,7 @@ pub(crate) async fn load_versions(conn: &mut AnyConnection) -> Result<Vec<Tariff
          f.onpeak_init_price, f.onpeak_init_per, f.onpeak_init_interval, f.onpeak_follow_price, f.onpeak_follow_per, \
          f.onpeak_follow_interval, f.offpeak_init_price, f.offpeak_init_per, f.offpeak_init_interval, \
          f.offpeak_follow_price, f.offpeak_follow_per, f.offpeak_follow_interval, f.connection_fee, f.minimum_charge, \
-         f.maximum_charge, f.valid_from, f.valid_to FROM fees f JOIN zones z ON z.id = f.zone \
+         f.maximum_charge, f.valid_from, f.valid_to, f.failed_attempt_fee, f.peak_options FROM fees f JOIN zones z ON z.id = f.zone \
          ORDER BY f.version, f.place",
     )
     .fetch_all(&mut *conn)
@@ -88,6 +88,8 @@ fn version_of(row: &AnyRow) -> Result<TariffVersion> {
         rounding: Rounding { mode: row.word("rounding_mode")?, scale: row.narrow("rounding_scale")? },
         fee_match: row.word("fee_match")?,
         peak_split: row.word("peak_split")?,
+        compat: row.flag("compat")?,
+        interval: BillingInterval { unit: row.word("interval_unit")?, count: row.narrow("interval_count")? },
         interval_charge: row.word("interval_charge")?,
         interval_free_seconds: row.narrow("interval_free_seconds")?,
         interval_free_cash: row.word("interval_free_cash")?,
@@ -98,6 +100,11 @@ fn version_of(row: &AnyRow) -> Result<TariffVersion> {
 }
 
 fn fee_of(row: &AnyRow) -> Result<Fee> {
+    let options = row.text("peak_options")?;
+    let (onpeak, offpeak): (PeakOptions, PeakOptions) = match options.as_str() {
+        "" => Default::default(),
+        text => serde_json::from_str(text).map_err(|_| unreadable("peak_options", text))?,
+    };
     Ok(Fee {
         id: FeeId(row.int("id")?),
         source: row.text("source")?,
@@ -120,6 +127,9 @@ fn fee_of(row: &AnyRow) -> Result<Fee> {
         maximum_charge: row.opt_word("maximum_charge")?,
         valid_from: row.opt_time("valid_from")?,
         valid_to: row.opt_time("valid_to")?,
+        failed_attempt_fee: row.word("failed_attempt_fee")?,
+        onpeak,
+        offpeak,
     })
 }
 
@@ -145,6 +155,8 @@ pub(crate) async fn insert_version(
         rounding,
         fee_match,
         peak_split,
+        compat,
+        interval,
         interval_charge,
         interval_free_seconds,
         interval_free_cash,
@@ -155,7 +167,8 @@ pub(crate) async fn insert_version(
     let row = query(
         "INSERT INTO profile_versions (tenant, profile, valid_from, currency, timezone, prepaid, rounding_mode, \
          rounding_scale, fee_match, peak_split, interval_charge, interval_free_seconds, interval_free_cash, \
-         created_at, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id",
+         created_at, revision, compat, interval_unit, interval_count) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING id",
     )
     .cells(cells![
         profile.tenant.0,
@@ -173,6 +186,9 @@ pub(crate) async fn insert_version(
         interval_free_cash.to_string(),
         now,
         revision,
+        *compat,
+        interval.unit.as_str(),
+        interval.count,
     ])
     .fetch_one(&mut *conn)
     .await?;
@@ -222,6 +238,8 @@ async fn insert_fees(conn: &mut AnyConnection, tenant: TenantId, version: i64, f
                 fee.maximum_charge.map(|amount| amount.to_string()),
                 fee.valid_from,
                 fee.valid_to,
+                fee.failed_attempt_fee.to_string(),
+                peak_options(fee),
             ]);
             row
         })
@@ -233,12 +251,18 @@ async fn insert_fees(conn: &mut AnyConnection, tenant: TenantId, version: i64, f
          onpeak_follow_price, onpeak_follow_per, onpeak_follow_interval, \
          offpeak_init_price, offpeak_init_per, offpeak_init_interval, \
          offpeak_follow_price, offpeak_follow_per, offpeak_follow_interval, \
-         connection_fee, minimum_charge, maximum_charge, valid_from, valid_to)",
+         connection_fee, minimum_charge, maximum_charge, valid_from, valid_to, failed_attempt_fee, peak_options)",
         "",
         rows,
     )
     .await?;
     Ok(())
+}
+
+/// Empty for nearly all fees.
+fn peak_options(fee: &Fee) -> String {
+    let options = (fee.onpeak, fee.offpeak);
+    if options == Default::default() { String::new() } else { json(&options) }
 }
 
 /// Ids of all zones that `fees` name, new ones added.

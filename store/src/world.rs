@@ -32,6 +32,10 @@ pub struct World {
     pub profile_limits: Vec<NewProfileLimits>,
     /// Billing terms; key: tenant and account handle.
     pub billing_terms: Vec<NewBillingTerms>,
+    /// Networks; key: tenant and name.
+    pub networks: Vec<NewNetwork>,
+    /// Exchange rates; key: tenant, currencies and beginning.
+    pub exchange_rates: Vec<NewExchangeRate>,
     /// Tariff versions; key: tenant and profile handle. They come from their own files, not from this one.
     #[serde(skip)]
     pub tariffs: Vec<NewTariff>,
@@ -99,9 +103,59 @@ pub struct NewAccount {
     /// From when. `None`: for an account without any profile always, else from the time of the import.
     #[serde(default)]
     pub valid_from: Option<DateTime<Utc>>,
+    /// Further profiles: for a time, or for calls that come from a network.
+    #[serde(default)]
+    pub profiles: Vec<NewMapping>,
     /// What the switch alone asks about it.
     #[serde(default)]
     pub calling: AccountCalling,
+}
+
+/// One entry of an account's schedule of profiles.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewMapping {
+    /// Handle of the profile.
+    pub profile: String,
+    /// Prices calls that start at or after this. Default: always.
+    #[serde(default)]
+    pub from: Option<DateTime<Utc>>,
+    /// And before this; then the entry before holds again. Default: without end.
+    #[serde(default)]
+    pub to: Option<DateTime<Utc>>,
+    /// Name of a network: only calls that come from there. Default: all calls.
+    #[serde(default)]
+    pub network: Option<String>,
+}
+
+/// A network that profiles may be bound to.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewNetwork {
+    /// Handle of the tenant; may be empty where there is only one.
+    #[serde(default)]
+    pub tenant: String,
+    /// Letters, digits, dash.
+    pub name: String,
+    /// Address and prefix length, such as `192.0.2.0/24`.
+    pub blocks: Vec<String>,
+}
+
+/// What one unit of a currency is worth in another.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewExchangeRate {
+    /// Handle of the tenant; may be empty where there is only one.
+    #[serde(default)]
+    pub tenant: String,
+    /// One unit of this.
+    pub from: Currency,
+    /// In units of that.
+    pub to: Currency,
+    /// A quoted decimal above 0.
+    pub rate: Decimal,
+    /// For calls that start at or after this.
+    pub valid_from: DateTime<Utc>,
 }
 
 /// Spend limits of every account that a profile prices; a limit of the account itself stands in their place.

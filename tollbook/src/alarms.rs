@@ -1,4 +1,5 @@
-//! What an operator wants to be woken for: no CDR for too long, calls that do not end, records that pile up in suspense.
+//! What an operator wants to be woken for: no CDR for too long, calls that do not end, records that pile up in suspense, destinations that
+//! no fee covers.
 //!
 //! In: figures of the installation, now and then. Out: one log line and one mail when a trouble begins, and one when it is over.
 
@@ -7,12 +8,22 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lake::Lake;
+use model::{Body, Record};
 use serde::Deserialize;
 use store::{NewMail, Store};
 use tracing::{error, info};
 
 /// Calls named in an alarm.
 const NAMED_MAX: usize = 5;
+
+/// The code of a call that no fee covers.
+const NO_RATE: &str = "RAT001";
+
+/// Digits that make a destination: a country and an area or network of it.
+const NO_RATE_DIGITS: usize = 5;
+
+/// Calls without a fee that are looked at.
+const NO_RATE_MAX: u32 = 10_000;
 
 /// When to raise an alarm, and whom to tell.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,6 +62,7 @@ pub(crate) enum Alarm {
     NoCdr,
     StuckCall,
     Suspense,
+    NoRate,
 }
 
 impl Alarm {
@@ -59,6 +71,7 @@ impl Alarm {
             Alarm::NoCdr => "no CDR",
             Alarm::StuckCall => "stuck calls",
             Alarm::Suspense => "records in suspense",
+            Alarm::NoRate => "calls without a fee",
         }
     }
 
@@ -71,6 +84,10 @@ impl Alarm {
                 "Look at the calls' phones and trunks; a call that was lost is closed after mediator.close_after of silence."
             }
             Alarm::Suspense => "tollbook suspense lists them with what to do.",
+            Alarm::NoRate => {
+                "Add the fees and import them with --valid-from before the calls (tollbook import fees): the calls are priced then. \
+                 tollbook suspense names the profiles."
+            }
         }
     }
 }
@@ -84,6 +101,8 @@ pub(crate) struct Look {
     pub(crate) up: Vec<(String, DateTime<Utc>)>,
     /// Open records in suspense.
     pub(crate) n_suspended: u64,
+    /// Calls that no fee covers, by the beginning of the number called.
+    pub(crate) no_rate: BTreeMap<String, u64>,
 }
 
 /// A change in what is wrong.
@@ -101,6 +120,8 @@ pub(crate) struct Watch {
     /// Rows of the lake, and when they last became more.
     rows: Option<(u64, DateTime<Utc>)>,
     raised: BTreeSet<Alarm>,
+    /// Destinations without a fee that were told, as long as calls to them wait.
+    no_rate: BTreeSet<String>,
 }
 
 impl Watch {
@@ -130,7 +151,31 @@ impl Watch {
                 changes.push(Change::Raised(alarm, why));
             }
         }
+        changes.extend(self.no_rate(&look.no_rate));
         changes
+    }
+
+    /// Each destination is told once, however many calls go there, until no call to it waits any more.
+    fn no_rate(&mut self, waiting: &BTreeMap<String, u64>) -> Option<Change> {
+        let had_some = !self.no_rate.is_empty();
+        let fresh: Vec<String> = waiting
+            .iter()
+            .filter(|(destination, _)| !self.no_rate.contains(*destination))
+            .map(|(destination, n_calls)| format!("{destination}… ({n_calls})"))
+            .collect();
+        self.no_rate = waiting.keys().cloned().collect();
+        if fresh.is_empty() {
+            return (had_some && waiting.is_empty()).then_some(Change::Cleared(Alarm::NoRate));
+        }
+        let more = match fresh.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let named = fresh[..fresh.len().min(NAMED_MAX)].join(", ");
+        Some(Change::Raised(
+            Alarm::NoRate,
+            format!("no fee covers calls to {named}{more}; they wait in suspense"),
+        ))
     }
 
     fn no_cdr(&mut self, config: &AlarmConfig, n_rows: u64, now: DateTime<Utc>) -> Option<String> {
@@ -179,8 +224,16 @@ pub(crate) async fn gather(store: &Store, lake: &Lake) -> anyhow::Result<Look> {
         let since = mediator::up_since(&key, &value).map_err(|why| anyhow::anyhow!(why))?;
         up.extend(since.map(|since| (key, since)));
     }
+    let mut no_rate = BTreeMap::new();
+    for raw in store.suspense_raw(NO_RATE, NO_RATE_MAX).await? {
+        if let Ok(Record { body: Body::Cdr(cdr), .. }) = model::wire::decode(&raw) {
+            let number = cdr.destination.number.map_or(cdr.destination.user_in, |number| number.to_string());
+            let beginning = number.trim_start_matches('+').chars().take(NO_RATE_DIGITS).collect::<String>();
+            *no_rate.entry(beginning).or_default() += 1;
+        }
+    }
     let n_suspended = store.suspense_counts().await?.into_iter().map(|(_, _, n)| n).sum();
-    Ok(Look { n_rows: lake.count_rows()?, up, n_suspended })
+    Ok(Look { n_rows: lake.count_rows()?, up, n_suspended, no_rate })
 }
 
 /// Tells the log, and whoever is to be mailed.
@@ -260,6 +313,32 @@ mod tests {
         assert_eq!(
             watch.look(&AlarmConfig::default(), &Look::default(), at(361)),
             [Change::Cleared(Alarm::StuckCall)]
+        );
+    }
+
+    #[test]
+    fn destination_without_a_fee_is_told_once_whatever_calls_follow() {
+        let mut watch = Watch::default();
+        let mut look = |waiting: &[(&str, u64)]| {
+            let no_rate = waiting.iter().map(|(number, n_calls)| ((*number).to_owned(), *n_calls)).collect();
+            watch.look(&config(), &Look { no_rate, ..Look::default() }, at(0))
+        };
+        let told = |why: &str| {
+            let why = format!("no fee covers calls to {why}; they wait in suspense");
+            [Change::Raised(Alarm::NoRate, why)]
+        };
+        assert_eq!(look(&[]), []);
+        assert_eq!(look(&[("88213", 1)]), told("88213… (1)"));
+        assert_eq!(look(&[("88213", 900)]), []);
+        assert_eq!(look(&[("88213", 900), ("24720", 2)]), told("24720… (2)"));
+        assert_eq!(look(&[("24720", 2)]), []);
+        assert_eq!(look(&[]), [Change::Cleared(Alarm::NoRate)]);
+        assert_eq!(look(&[("88213", 1)]), told("88213… (1)"), "it has begun again");
+        let many: Vec<String> = (10_000..10_007).map(|number: u32| number.to_string()).collect();
+        let many: Vec<(&str, u64)> = many.iter().map(|number| (number.as_str(), 1)).collect();
+        assert_eq!(
+            look(&many),
+            told("10000… (1), 10001… (1), 10002… (1), 10003… (1), 10004… (1) and 2 more")
         );
     }
 

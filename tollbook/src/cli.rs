@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::import_fees::FeesArgs;
+use crate::commands::import_ported::PortedArgs;
 use crate::commands::rerate::RerateArgs;
 use crate::commands::simulate::TariffTrial;
 
@@ -631,6 +632,8 @@ pub(crate) enum ImportAction {
     Cdrs(CdrImport),
     /// Make a price list the next version of a profile, after showing what it changes.
     Fees(FeesArgs),
+    /// Say which carrier serves which ported number: what fees for lnp:CARRIER and lnpnumbertype:TYPE look at.
+    Ported(PortedArgs),
 }
 
 /// Of `tollbook import cdrs`.

@@ -86,6 +86,9 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Import { installation, action: Some(ImportAction::Fees(args)), .. } => {
             commands::import_fees::import_fees(&quiet(&installation)?, &args).await
         }
+        Command::Import { installation, action: Some(ImportAction::Ported(args)), .. } => {
+            commands::import_ported::import_ported(&quiet(&installation)?, &args).await
+        }
         Command::Rerate { installation, args } => {
             commands::rerate::rerate(&quiet(&installation)?, &args).await
         }

@@ -154,6 +154,7 @@ fn take(row: &[Option<String>], tariff: &Tariff, comparison: &mut Comparison) ->
     let seconds: Decimal = cell(6).parse().context("duration_seconds")?;
     let duration_us = u64::try_from(seconds * Decimal::from(1_000_000)).context("duration_seconds")?;
     let call = CallToPrice {
+        ported: None,
         source: cell(3).trim_start_matches('+'),
         destination: cell(4).trim_start_matches('+'),
         direction: Direction::Out,

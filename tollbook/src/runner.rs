@@ -8,6 +8,7 @@
 mod lane_store;
 mod place;
 mod positions;
+mod recall;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -98,6 +99,8 @@ struct Lane<S> {
     committed: u64,
     watermarks: Watermarks,
     counts: Counts,
+    /// Set while it waits for what its stage asked for.
+    waiting: Option<recall::Waiting>,
 }
 
 impl<S> Lane<S> {
@@ -253,6 +256,10 @@ async fn session<S: Stage, L: LaneStore>(
         if n_records > 0 {
             continue;
         }
+        if lanes.iter().any(|lane| lane.waiting.is_some()) {
+            tokio::time::sleep(recall::LOOK_AGAIN).await;
+            continue;
+        }
         if lessons.one_by_one {
             return Ok(Ended::CaughtUp);
         }
@@ -292,7 +299,7 @@ async fn load_lanes<S: Stage, L: LaneStore>(
         })?;
         let directory = directory.clone();
         let watermarks = Watermarks::new(watermarks);
-        lanes.push(Lane { stage, directory, position, committed, watermarks, counts });
+        lanes.push(Lane { stage, directory, position, committed, watermarks, counts, waiting: None });
     }
     Ok(lanes)
 }
@@ -339,6 +346,8 @@ async fn round<S: Stage, L: LaneStore>(
         if batch.records.is_empty() {
             continue;
         }
+        let mut next = batch.next;
+        let first = batch.records[0].offset;
         let mut kept = Vec::new();
         lane.refresh(kind, directory);
         for stored in batch.records {
@@ -354,6 +363,17 @@ async fn round<S: Stage, L: LaneStore>(
             };
             if !resubmit::is_for(kind.name, record.origin.as_ref()) {
                 continue;
+            }
+            if let Some(cdr) = lane.stage.asks_for(&record.body)
+                && !lane.watermarks.has_seen(record.origin.as_ref())
+            {
+                // What this round puts out is nowhere yet, so the answer is only complete for its first record.
+                let is_first = stored.offset == first;
+                if !is_first || !recall::answer(kind, rooms, lane, (partition, stored.offset), cdr).await? {
+                    n_records -= 1;
+                    next = stored.offset;
+                    break;
+                }
             }
             if !lane.watermarks.admit(record.origin.as_ref()) {
                 lane.counts.replays += 1;
@@ -399,17 +419,20 @@ async fn round<S: Stage, L: LaneStore>(
             let to = (&*rooms.bus, &rooms.clock);
             at.sort_out(effects, stored.payload, to, &mut entries, &mut kept);
         }
+        if next == lane.position {
+            continue;
+        }
         let mut changes = lane.stage.take_changes();
         changes.push(StateChange { key: COUNTS_KEY.to_owned(), value: Some(lane.counts.to_bytes()?) });
         commits.push(LaneCommit {
             partition,
             expected: lane.committed,
-            position: batch.next,
+            position: next,
             watermarks: lane.watermarks.take_risen(),
             changes,
             effects: kept,
         });
-        (lane.position, lane.committed) = (batch.next, batch.next);
+        (lane.position, lane.committed) = (next, next);
         if lessons.one_by_one {
             break;
         }

@@ -15,8 +15,8 @@ use rating::workbench::{Issue, TariffIds, WorkbenchError, read_tariff};
 use serde::Deserialize;
 use sha2::Sha256;
 use store::{
-    NewAccount, NewBillingTerms, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk,
-    World,
+    NewAccount, NewBillingTerms, NewExchangeRate, NewNetwork, NewProfileLimits, NewRoute, NewSubscriber,
+    NewTariff, NewTenant, NewTrunk, World,
 };
 
 use crate::failure::UserError;
@@ -35,6 +35,8 @@ struct WorldFile {
     routes: Vec<NewRoute>,
     profile_limits: Vec<NewProfileLimits>,
     billing_terms: Vec<NewBillingTerms>,
+    networks: Vec<NewNetwork>,
+    exchange_rates: Vec<NewExchangeRate>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +106,7 @@ pub(crate) fn read(file: &Path) -> Result<World, UserError> {
         let version = read_tariff(&dir, ids).map_err(|why| of_workbench(why, &dir))?;
         // What does not compile would only be found when the first call is priced.
         rating::Tariff::compile(&version)
+            .and_then(|tariff| tariff.without_balance())
             .map_err(|why| UserError::new(format!("{}: {why}", dir.display()), ""))?;
         tariffs.push(NewTariff { tenant, version });
     }
@@ -115,6 +118,8 @@ pub(crate) fn read(file: &Path) -> Result<World, UserError> {
         routes: world.routes,
         profile_limits: world.profile_limits,
         billing_terms: world.billing_terms,
+        networks: world.networks,
+        exchange_rates: world.exchange_rates,
         tariffs,
     };
     check::within(&world).map_err(|wrong| wrong.in_file(file))?;

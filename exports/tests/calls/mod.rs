@@ -94,6 +94,7 @@ pub(crate) fn charge(provider: Provider, direction: Direction, account: AccountI
         flat: Decimal::ZERO,
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
+        conversion: None,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use model::{
-    Account, AccountId, AccountKind, AccountStatus, BillingProfile, Contact, Currency, Direction, Directory,
-    E164, Fee, FeeId, FeeMatch, FraudPolicy, MatchMode, NumberOwner, PeakSplit, ProfileId, ProfileMapping,
-    ProfileVersionId, Rate, Rounding, Subscriber, SubscriberId, TariffVersion, Tenant, TenantId, Transport,
-    Trunk, TrunkId,
+    Account, AccountId, AccountKind, AccountStatus, BillingInterval, BillingProfile, Contact, Currency,
+    Direction, Directory, E164, Fee, FeeId, FeeMatch, FraudPolicy, MatchMode, NumberOwner, PeakOptions,
+    PeakSplit, ProfileId, ProfileMapping, ProfileVersionId, Rate, Rounding, Subscriber, SubscriberId,
+    TariffVersion, Tenant, TenantId, Transport, Trunk, TrunkId,
 };
 use rust_decimal::Decimal;
 
@@ -165,7 +165,12 @@ fn directory(customers: &[Customer]) -> Directory {
         vat_percent: Decimal::ZERO,
         calls_max: None,
         fraud: FraudPolicy::default(),
-        profiles: vec![ProfileMapping { from: DateTime::UNIX_EPOCH, profile: ProfileId(1) }],
+        profiles: vec![ProfileMapping {
+            from: DateTime::UNIX_EPOCH,
+            to: None,
+            network: None,
+            profile: ProfileId(1),
+        }],
     };
     let mut accounts: Vec<Account> =
         customers.iter().map(|customer| account(customer.account, AccountKind::Customer)).collect();
@@ -245,6 +250,8 @@ fn tariff() -> TariffVersion {
         rounding: Rounding::default(),
         fee_match: FeeMatch::Prefix,
         peak_split: PeakSplit::IntervalStart,
+        compat: false,
+        interval: BillingInterval::default(),
         interval_charge: Decimal::ZERO,
         interval_free_seconds: 0,
         interval_free_cash: Decimal::ZERO,
@@ -271,6 +278,9 @@ fn fee(id: i64, place: &Place) -> Fee {
         connection_fee: Decimal::ZERO,
         minimum_charge: None,
         maximum_charge: None,
+        failed_attempt_fee: Decimal::ZERO,
+        onpeak: PeakOptions::default(),
+        offpeak: PeakOptions::default(),
         valid_from: None,
         valid_to: None,
     }

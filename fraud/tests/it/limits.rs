@@ -283,8 +283,12 @@ fn account_unlocked_by_hand_is_locked_again_by_the_next_days_limit() {
 #[test]
 fn limit_of_the_profile_holds_where_the_account_has_none_of_its_own() {
     let mut directory = with(None, Some(limit(1_000, LockLevel::None)));
-    let mapped =
-        vec![ProfileMapping { from: "2026-01-01T00:00:00Z".parse().unwrap(), profile: ProfileId(3) }];
+    let mapped = vec![ProfileMapping {
+        from: "2026-01-01T00:00:00Z".parse().unwrap(),
+        to: None,
+        network: None,
+        profile: ProfileId(3),
+    }];
     directory.accounts[0].profiles.clone_from(&mapped);
     directory.accounts[2].profiles = mapped;
     assert_eq!(directory.accounts[2].id, AccountId(3));

@@ -135,6 +135,7 @@ fn record(line: &str) -> Body {
         flat: Decimal::ZERO,
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
+        conversion: None,
     };
     // What others pay for the call is not this account's spending.
     let incoming =

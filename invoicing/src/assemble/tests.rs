@@ -84,6 +84,7 @@ fn charge(zone: &str, cost: &str, currency: Currency) -> Charge {
         flat: Decimal::ZERO,
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
+        conversion: None,
     }
 }
 

@@ -107,6 +107,7 @@ pub(crate) fn charge(provider: Provider, account: i64, cost: &str) -> Charge {
         flat: Decimal::ZERO,
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
+        conversion: None,
     }
 }
 

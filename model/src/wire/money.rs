@@ -6,8 +6,8 @@ use super::scalar::{
 use super::words::Word as _;
 use super::{WireError, proto};
 use crate::{
-    AccountId, Accrual, CdrId, Charge, Direction, FeeId, LedgerAccount, Peak, Piece, Posting, PostingId,
-    PostingReason, ProfileVersionId, Provider, TenantId,
+    AccountId, Accrual, CdrId, Charge, Conversion, Direction, FeeId, LedgerAccount, Peak, Piece, Posting,
+    PostingId, PostingReason, ProfileVersionId, Provider, TenantId,
 };
 
 impl From<&Charge> for proto::Charge {
@@ -32,6 +32,7 @@ impl From<&Charge> for proto::Charge {
             flat: Some(from_decimal(charge.flat)),
             rounding: charge.rounding.clone(),
             pieces: charge.pieces.iter().map(Into::into).collect(),
+            conversion: charge.conversion.as_ref().map(Into::into),
         }
     }
 }
@@ -60,6 +61,31 @@ impl TryFrom<proto::Charge> for Charge {
             flat: to_decimal(charge.flat, "Charge.flat")?,
             rounding: charge.rounding,
             pieces: charge.pieces.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            conversion: charge.conversion.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+impl From<&Conversion> for proto::Conversion {
+    fn from(conversion: &Conversion) -> Self {
+        proto::Conversion {
+            from_currency: conversion.from.as_str().to_owned(),
+            amount: Some(from_decimal(conversion.amount)),
+            rate: Some(from_decimal(conversion.rate)),
+            rate_from_us: from_time(conversion.rate_from),
+        }
+    }
+}
+
+impl TryFrom<proto::Conversion> for Conversion {
+    type Error = WireError;
+
+    fn try_from(conversion: proto::Conversion) -> Result<Self, WireError> {
+        Ok(Conversion {
+            from: to_currency(&conversion.from_currency, "Conversion.from_currency")?,
+            amount: to_decimal(conversion.amount, "Conversion.amount")?,
+            rate: to_decimal(conversion.rate, "Conversion.rate")?,
+            rate_from: to_time(conversion.rate_from_us, "Conversion.rate_from_us")?,
         })
     }
 }

@@ -402,8 +402,13 @@ fn charge() -> BoxedStrategy<Charge> {
     let who = (word(Provider::ALL), word(Direction::ALL), any::<i64>(), any::<i64>(), text());
     let fee = (any::<Option<i64>>(), text(), text(), text(), currency());
     let amounts = (decimal(), any::<u64>(), decimal(), any::<u64>(), any::<u64>(), any::<u64>(), decimal());
-    (who, fee, amounts, text(), vec(piece(), 0..4))
-        .prop_map(|(who, fee, amounts, rounding, pieces)| {
+    let conversion =
+        option::of(
+            (currency(), decimal(), decimal(), time())
+                .prop_map(|(from, amount, rate, rate_from)| Conversion { from, amount, rate, rate_from }),
+        );
+    (who, fee, amounts, text(), vec(piece(), 0..4), conversion)
+        .prop_map(|(who, fee, amounts, rounding, pieces, conversion)| {
             let (provider, direction, account, version, profile) = who;
             let (fee, matched, zone, zone_detail, currency) = fee;
             let (cost, free_seconds, free_cash, billed_seconds, onpeak_seconds, offpeak_seconds, flat) =
@@ -428,6 +433,7 @@ fn charge() -> BoxedStrategy<Charge> {
                 flat,
                 rounding,
                 pieces,
+                conversion,
             }
         })
         .boxed()

@@ -137,7 +137,8 @@ fn rated_call_is_readable() {
                       "interval_seconds": 30,
                       "price": "0.015"
                     }
-                  ]
+                  ],
+                  "conversion": null
                 }
               ]
             }

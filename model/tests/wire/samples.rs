@@ -122,6 +122,7 @@ pub(crate) fn rated() -> RatedCdr {
                 piece(0, 30, Peak::On, true, "0.04", "0.02"),
                 piece(30, 90, Peak::Off, false, "0.01", "0.015"),
             ],
+            conversion: None,
         }],
     }
 }

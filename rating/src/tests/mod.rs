@@ -1,5 +1,6 @@
 //! Tests over the whole room, and what they share: a tariff in a few words, a call in one line, the evidence as a picture.
 
+mod dated;
 mod hard_cases;
 mod price_lists;
 mod prices;
@@ -12,8 +13,9 @@ use chrono::DateTime;
 use chrono_tz::Tz;
 use expect_test::Expect;
 use model::{
-    AccountId, BillingProfile, Charge, Currency, Direction, Fee, FeeId, FeeMatch, MatchMode, OffPeakWeekday,
-    PeakSplit, ProfileId, ProfileVersionId, Provider, Rate, Rounding, TariffVersion, TenantId,
+    AccountId, BillingInterval, BillingProfile, Charge, Currency, Direction, Fee, FeeId, FeeMatch, MatchMode,
+    OffPeakWeekday, PeakOptions, PeakSplit, ProfileId, ProfileVersionId, Provider, Rate, Rounding,
+    TariffVersion, TenantId,
 };
 use rust_decimal::Decimal;
 
@@ -44,6 +46,9 @@ fn fee(spec: &str) -> Fee {
         connection_fee: Decimal::ZERO,
         minimum_charge: None,
         maximum_charge: None,
+        failed_attempt_fee: Decimal::ZERO,
+        onpeak: PeakOptions::default(),
+        offpeak: PeakOptions::default(),
         valid_from: None,
         valid_to: None,
     }
@@ -66,6 +71,8 @@ fn version(zone: Tz, fees: Vec<Fee>) -> TariffVersion {
         rounding: Rounding::default(),
         fee_match: FeeMatch::Prefix,
         peak_split: PeakSplit::IntervalStart,
+        compat: false,
+        interval: BillingInterval::default(),
         interval_charge: Decimal::ZERO,
         interval_free_seconds: 0,
         interval_free_cash: Decimal::ZERO,
@@ -98,6 +105,7 @@ fn priced(version: &TariffVersion, call: &str) -> Result<Charge, RatingError> {
     let [start, seconds, destination] = words[..] else { panic!("{call}: three words") };
     let micros = seconds.parse::<Decimal>().unwrap() * Decimal::from(1_000_000);
     let call = CallToPrice {
+        ported: None,
         source: "43660555123",
         destination,
         direction: Direction::Out,

@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 use expect_test::{Expect, expect};
-use model::{Fee, FeeMatch};
+use model::{ExtraRate, Fee, FeeMatch, PeakOptions};
 
 use super::fee;
 use crate::workbench::{Mapping, WorkbenchError, read_fees, read_mapped_fees, text_rows};
@@ -105,7 +105,7 @@ fn mistakes_in_a_mapping_have_their_lines() {
             map.toml:1:13: separator: ";;" is not one character; use one character such as ";"
             map.toml:2:11: decimal: "'" does not mark decimals; use "." or ","
             map.toml:3:9: rates: "per_hour" is not a unit of rates; use "per_minute", "cents_per_minute", "per_second" or "cents_per_second"
-            map.toml:6:1: price: unknown key; use one of source, destination, direction, zone, zone_detail, rate, onpeak_rate, offpeak_rate, onpeak_init_rate, onpeak_follow_rate, offpeak_init_rate, offpeak_follow_rate, interval, onpeak_init_interval, onpeak_follow_interval, offpeak_init_interval, offpeak_follow_interval, match_mode, connection_fee, minimum_charge, maximum_charge, valid_from, valid_to
+            map.toml:6:1: price: unknown key; use one of source, destination, direction, zone, zone_detail, rate, onpeak_rate, offpeak_rate, onpeak_init_rate, onpeak_follow_rate, offpeak_init_rate, offpeak_follow_rate, interval, onpeak_init_interval, onpeak_follow_interval, offpeak_init_interval, offpeak_follow_interval, match_mode, connection_fee, minimum_charge, maximum_charge, failed_attempt_fee, onpeak_extra_rate, onpeak_extra_second, offpeak_extra_rate, offpeak_extra_second, onpeak_use_free_time, offpeak_use_free_time, valid_from, valid_to
             map.toml:5:8: zone: a quoted text or a list of them is expected here; name their column, or columns to be joined
             map.toml:4:1: columns: no column holds the destination; add destination = "THEIR COLUMN" to [columns]
             map.toml:4:1: columns: no column holds a rate; add rate = "THEIR COLUMN" to [columns]
@@ -122,14 +122,30 @@ fn latin_letters_of_old_spreadsheets_are_read() {
 }
 
 #[test]
-fn reference_file_is_a_price_list_too_but_not_with_what_is_not_priced_live() {
+fn reference_file_is_a_price_list_too() {
     let list = "43,,out,Austria,fixed,0.1,60,0.1,60,0.1,60,0.1,60,0\n";
     let reordered = list.replacen("43,,", ",43,", 1);
     let fees = read_fees("fees.csv", &reordered, FeeMatch::Prefix).unwrap();
     assert_eq!(shown(&fees[0]), "out 43 Austria [fixed]: 0.001/1s/60 0.001/1s/60 0.001/1s/60 0.001/1s/60\n");
-    let free = reordered.replace(",60,0\n", ",60,1\n");
-    let why = read_fees("fees.csv", &free, FeeMatch::Prefix).unwrap_err().to_string();
-    assert!(why.contains("free time"), "{why}");
+    // The older file has one flag for both states; the newer one extra rates in cents, each with its second.
+    let free = read_fees("fees.csv", &reordered.replace(",60,0\n", ",60,1\n"), FeeMatch::Prefix).unwrap();
+    assert!(free[0].onpeak.use_free_time && free[0].offpeak.use_free_time);
+    let newer = reordered.replace(",60,0\n", ",60,1,prefix,25,30,,,0,0\n");
+    let fee = &read_fees("fees.csv", &newer, FeeMatch::Prefix).unwrap()[0];
+    let extra = ExtraRate { second: 30, amount: "0.25".parse().unwrap() };
+    assert_eq!(fee.onpeak, PeakOptions { use_free_time: true, extra: Some(extra) });
+    assert_eq!(fee.offpeak, PeakOptions::default());
+}
+
+#[test]
+fn list_of_a_carrier_may_have_flat_amounts_free_time_and_extra_rates() {
+    let mapping = "[columns]\ndestination = \"Code\"\nrate = \"Rate\"\nfailed_attempt_fee = \"Attempt\"\nonpeak_extra_rate = \"Extra\"\n\
+        [constants]\nzone = \"all\"\ninterval = \"60/60\"\nonpeak_extra_second = \"120\"\nonpeak_use_free_time = \"1\"\noffpeak_use_free_time = \"0\"\n";
+    let fee = &read(mapping, b"Code,Rate,Attempt,Extra\n49,0.10,0.005,0.50\n").unwrap()[0];
+    assert_eq!(fee.failed_attempt_fee, "0.005".parse().unwrap());
+    let extra = ExtraRate { second: 120, amount: "0.50".parse().unwrap() };
+    assert_eq!(fee.onpeak, PeakOptions { use_free_time: true, extra: Some(extra) });
+    assert_eq!(fee.offpeak, PeakOptions::default());
 }
 
 /// The differences, a word and a destination each.

@@ -259,6 +259,7 @@ fn missing_outgoing_fee_is_an_error_and_hides_the_number() {
 fn missing_incoming_fee_costs_nothing() {
     let tariff = Tariff::compile(&vienna(&["49 0.06 0.03 1/1"])).unwrap();
     let call = CallToPrice {
+        ported: None,
         source: "43660555123",
         destination: "4930555123",
         direction: Direction::In,

@@ -1,10 +1,9 @@
 //! What must hold for every call and tariff.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc, Weekday};
 use model::{
-    Direction, Fee, FeeId, OffPeakWeekday, Peak, PeakSplit, Rate, Rounding, RoundingMode, TariffVersion,
+    Direction, Fee, FeeId, OffPeakWeekday, Peak, PeakOptions, PeakSplit, Rate, Rounding, RoundingMode,
+    TariffVersion,
 };
 use proptest::prelude::*;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -13,7 +12,6 @@ use super::{fee, version};
 use crate::meter::FreeTime;
 use crate::price::{NO_FREE_TIME, price_whole};
 use crate::reference_loop::{BalanceRow, price_like_reference};
-use crate::tariff::{Extras, FeeOptions, PeakOptions};
 use crate::{CallToPrice, Priced, Tariff, price, quote};
 
 fn rates() -> impl Strategy<Value = Rate> {
@@ -67,7 +65,14 @@ fn starts() -> impl Strategy<Value = DateTime<Utc>> {
 }
 
 fn priced(version: &TariffVersion, start: DateTime<Utc>, duration_us: u64) -> Priced {
-    let call = CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
+    let call = CallToPrice {
+        ported: None,
+        source: "",
+        destination: "43",
+        direction: Direction::Out,
+        start,
+        duration_us,
+    };
     price(&Tariff::compile(version).unwrap(), &call).unwrap()
 }
 
@@ -198,6 +203,7 @@ proptest! {
             .map(|fee| fee.id);
         let tariff = Tariff::compile(&version(chrono_tz::UTC, fees)).unwrap();
         let call = CallToPrice {
+            ported: None,
             source: &source,
             destination: &destination,
             direction: Direction::Out,
@@ -224,7 +230,7 @@ proptest! {
         let whole = priced(&version, start, duration_us);
         let tariff = Tariff::compile(&version).unwrap();
         let call =
-            CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
+            CallToPrice { ported: None, source: "", destination: "43", direction: Direction::Out, start, duration_us };
         let quote = quote(&tariff, &call).unwrap();
         prop_assert_eq!(model::from_micros(quote.cost_micros), whole.cost);
         prop_assert_eq!((quote.onpeak_seconds, quote.offpeak_seconds), (whole.onpeak_seconds, whole.offpeak_seconds));
@@ -247,7 +253,7 @@ proptest! {
         let whole = priced(&version, start, duration_us);
         let tariff = Tariff::compile(&version).unwrap();
         let call =
-            CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
+            CallToPrice { ported: None, source: "", destination: "43", direction: Direction::Out, start, duration_us };
         let fragments = price_whole(&tariff, &call, &mut NO_FREE_TIME.clone(), true).unwrap();
         let sum = |of: fn(&Priced) -> u64| fragments.iter().map(|fragment| of(&fragment.priced)).sum::<u64>();
         prop_assert_eq!(sum(|priced| priced.onpeak_seconds), whole.onpeak_seconds);
@@ -270,10 +276,9 @@ proptest! {
     ) {
         let start = DateTime::from_timestamp(start.timestamp(), 0).unwrap();
         let whole = priced(&version, start, duration_us);
-        let compat = Extras { compat: true, ..Extras::default() };
-        let tariff = Tariff::compile_with(&version, &compat).unwrap();
+        let tariff = Tariff::compile(&TariffVersion { compat: true, ..version }).unwrap();
         let call =
-            CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
+            CallToPrice { ported: None, source: "", destination: "43", direction: Direction::Out, start, duration_us };
         let mut rows = [BalanceRow { until: i64::MAX, cash_micros: 0, debit_micros: 0, free_seconds: 0 }];
         let fragments = price_like_reference(&tariff, &call, &mut rows, false).unwrap();
         prop_assert_eq!(fragments.len(), 1);
@@ -297,10 +302,10 @@ proptest! {
             rate.price = rate.price.abs();
         }
         let flag = PeakOptions { use_free_time: true, extra: None };
-        let options = HashMap::from([(version.fees[0].id, FeeOptions { onpeak: flag, offpeak: flag })]);
-        let tariff = Tariff::compile_with(&version, &Extras { options, compat: false }).unwrap();
+        (fee.onpeak, fee.offpeak) = (flag, flag);
+        let tariff = Tariff::compile(&version).unwrap();
         let call =
-            CallToPrice { source: "", destination: "43", direction: Direction::Out, start, duration_us };
+            CallToPrice { ported: None, source: "", destination: "43", direction: Direction::Out, start, duration_us };
         let mut free = [
             FreeTime { until: (start + TimeDelta::seconds(border_s)).timestamp_micros(), seconds: first },
             FreeTime { until: i64::MAX, seconds: second },
@@ -346,6 +351,7 @@ proptest! {
         version.fees = fees;
         let tariff = Tariff::compile(&version).unwrap();
         let call = CallToPrice {
+            ported: None,
             source: &source,
             destination: &destination,
             direction: Direction::Out,

@@ -17,22 +17,22 @@ use rust_decimal::Decimal;
 use super::vienna;
 use crate::{RatingSnapshot, RatingStage};
 
-const RESELLER: AccountId = AccountId(2);
-const ALICE: AccountId = AccountId(10);
+pub(super) const RESELLER: AccountId = AccountId(2);
+pub(super) const ALICE: AccountId = AccountId(10);
 const BOB: AccountId = AccountId(11);
-const CARRIER_A: AccountId = AccountId(20);
+pub(super) const CARRIER_A: AccountId = AccountId(20);
 const CARRIER_B: AccountId = AccountId(21);
 
-fn subscriber(account: AccountId, reseller: AccountId) -> Party {
+pub(super) fn subscriber(account: AccountId, reseller: AccountId) -> Party {
     Party::Subscriber { subscriber: SubscriberId(account.0), account, reseller, uuid: String::new() }
 }
 
-fn trunk(account: AccountId) -> Party {
+pub(super) fn trunk(account: AccountId) -> Party {
     Party::Trunk { trunk: TrunkId(account.0), account }
 }
 
 /// One minute, answered.
-fn cdr(source: Party, destination: Party) -> Cdr {
+pub(super) fn cdr(source: Party, destination: Party) -> Cdr {
     let call = CallUid::new("sw1-1-7");
     let start_at: DateTime<Utc> = "2026-10-05T10:00:00Z".parse().unwrap();
     Cdr {
@@ -94,7 +94,12 @@ fn account(id: AccountId, kind: AccountKind, profile: i64) -> Account {
         vat_percent: Decimal::ZERO,
         calls_max: None,
         fraud: FraudPolicy::default(),
-        profiles: vec![ProfileMapping { from: DateTime::UNIX_EPOCH, profile: ProfileId(profile) }],
+        profiles: vec![ProfileMapping {
+            from: DateTime::UNIX_EPOCH,
+            to: None,
+            network: None,
+            profile: ProfileId(profile),
+        }],
     }
 }
 
@@ -109,7 +114,7 @@ fn tariff(id: i64, handle: &str, outgoing: &str, incoming: Option<&str>) -> Tari
     version
 }
 
-fn directory() -> Directory {
+pub(super) fn directory() -> Directory {
     Directory {
         revision: 1,
         accounts: vec![
@@ -380,6 +385,61 @@ fn revision_whose_predecessor_nobody_saw_is_suspended() {
         RAT004 after_repair cdr 2bb6c06b88cfa0b2ed01aea091130110 is revision 1, but what was posted for the one before is not known; check whether that was billed, reverse it by hand if so, and resubmit the call as revision 0
     "#]],
     );
+}
+
+/// What the stage rated, out of what it did.
+fn rated_of(effects: &[Effect]) -> model::RatedCdr {
+    let Some(Effect::Append { body, .. }) = effects.first() else { panic!("{effects:?}") };
+    let Body::Rated(rated) = &**body else { panic!("{body:?}") };
+    rated.clone()
+}
+
+#[test]
+fn correction_of_a_complete_record_is_posted_as_a_difference() {
+    let mut before = stage(directory());
+    let first = rated_of(&apply(&mut before, Body::Cdr(Cdr { revision: 0, ..final_record() })));
+    assert_eq!(before.take_changes(), [], "a complete call costs no memory");
+
+    // Weeks later, in another process: it asks, and is told what is kept of the call.
+    let mut stage = stage(directory());
+    let correction = Cdr { duration_us: 30_000_000, ..final_record() };
+    let body = Body::Cdr(correction.clone());
+    assert_eq!(stage.asks_for(&body), Some(correction.id));
+    stage.recall(std::slice::from_ref(&first));
+    assert_eq!(stage.asks_for(&body), None);
+    let second = apply(&mut stage, body);
+    expect![[r#"
+        rated of 10: revision 1, carrier out 0.01, reseller out 0.02, customer out 0.06
+        postings of 20: reversal cost:1 -> payable:20 0.04 EUR, taken back
+        postings of 2: reversal receivable:2 -> revenue:1 0.08 EUR, taken back
+        postings of 10: reversal receivable:10 -> sales:2 0.12 EUR, taken back
+        postings of 20: call payable:20 -> cost:1 0.01 EUR
+        postings of 2: call revenue:1 -> receivable:2 0.02 EUR
+        postings of 10: call sales:2 -> receivable:10 0.06 EUR
+    "#]]
+    .assert_eq(&picture(&second));
+
+    // And once more, in a process that has forgotten this one too: the chain of revisions gives the same postings, with their ids.
+    let third = Body::Cdr(Cdr { revision: 2, duration_us: 90_000_000, ..correction });
+    let remembered = apply(&mut stage, third.clone());
+    let mut forgetful = self::stage(directory());
+    assert_eq!(forgetful.asks_for(&third), Some(first.cdr.id));
+    forgetful.recall(&[first.clone(), rated_of(&second)]);
+    assert_eq!(apply(&mut forgetful, third.clone()), remembered);
+    // A chain without its beginning tells nothing.
+    let mut blind = self::stage(directory());
+    blind.recall(&[rated_of(&second)]);
+    assert!(picture(&apply(&mut blind, third)).starts_with("RAT004"));
+}
+
+#[test]
+fn correction_of_a_complete_record_that_had_no_price_has_nothing_to_reverse() {
+    let mut stage = stage(directory());
+    let mut wrong = Cdr { revision: 0, ..final_record() };
+    wrong.destination.number = Some("8613800000000".parse().unwrap());
+    assert!(picture(&apply(&mut stage, Body::Cdr(wrong))).starts_with("RAT001"));
+    assert_eq!(stage.asks_for(&Body::Cdr(final_record())), None, "it knows that one was there");
+    assert_eq!(apply(&mut stage, Body::Cdr(final_record())).len(), 4);
 }
 
 #[test]

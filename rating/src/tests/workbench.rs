@@ -4,8 +4,8 @@ use std::path::Path;
 
 use expect_test::{Expect, expect};
 
-use crate::explain;
 use crate::workbench::{TariffDir, TariffIds, rate_calls, read_tariff};
+use crate::{Tariff, explain};
 
 const PROFILE: &str =
     "handle = \"retail\"\nname = \"Retail\"\ncurrency = \"EUR\"\ntimezone = \"Europe/Vienna\"\n";
@@ -139,19 +139,25 @@ fn pattern_that_is_none_is_named_with_its_line() {
 }
 
 #[test]
-fn import_refuses_what_live_rating_does_not_keep() {
+fn live_rating_refuses_what_needs_a_balance() {
     let fees =
         format!("{HEADER},onpeak_use_free_time\n,49,out,Germany,fixed,0.06,60,0.06,60,0.03,60,0.03,60,1\n");
-    let profile = format!(
-        "{PROFILE}interval_free_cash = \"5.00\"\nsplit_at_peak = \"reference_fragments\"\ncompat = \"reference\"\n"
-    );
-    let dir = dir(&[("profile.toml", &profile), ("fees.csv", &fees)]);
-    expect![[r#"
-        profile.toml:5:22: interval_free_cash: free cash is not kept live so far; set it to "0"
-        profile.toml:6:17: split_at_peak: a call has one record live; use "interval_start" or "boundary"
-        profile.toml:7:10: compat: the reference's quirks are not reproduced live; remove the key to price exactly
-        fees.csv:2: free time and extra rates are not priced live so far; leave these columns empty"#]]
-    .assert_eq(&read_tariff(dir.path(), TariffIds::default()).unwrap_err().to_string());
+    let refused = |settings: &str| {
+        let profile = format!("{PROFILE}{settings}");
+        let dir = dir(&[("profile.toml", &profile), ("fees.csv", &fees)]);
+        let version = read_tariff(dir.path(), TariffIds::default()).unwrap();
+        Tariff::compile(&version).unwrap().without_balance().err().map(|why| why.to_string())
+    };
+    assert_eq!(refused(""), None, "a fee that would use free time, of which there is none");
+    for (settings, what) in [
+        ("interval_free_cash = \"5.00\"\n", "interval_free_cash"),
+        ("interval_free_seconds = 60\n", "use_free_time"),
+        ("split_at_peak = \"reference_fragments\"\n", "reference_fragments"),
+        ("compat = \"reference\"\n", "compat"),
+        ("interval = { unit = \"week\" }\n", "interval"),
+    ] {
+        assert!(refused(settings).is_some_and(|why| why.contains(what)), "{settings}");
+    }
 }
 
 #[test]

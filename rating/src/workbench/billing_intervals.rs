@@ -4,8 +4,7 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
-
-use super::profile::{BillingInterval, IntervalUnit};
+use model::{BillingInterval, IntervalUnit};
 
 /// The calendar of one profile.
 #[derive(Debug, Clone, Copy)]

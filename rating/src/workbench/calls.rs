@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
-use model::{AccountId, Charge, Direction, PeakSplit, Provider};
+use model::{AccountId, Charge, Direction, PeakSplit, PortedNumber, Provider};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
@@ -13,8 +13,9 @@ use super::balances::{Balances, Grant};
 use super::billing_intervals::BillingIntervals;
 use super::issue::{Issue, WorkbenchError};
 use super::table::{Row, Table, decimal, records};
+use crate::dated::PortedTree;
 use crate::error::RatingError;
-use crate::price::{CALL_SECONDS_MAX, CallToPrice, Priced, price_whole};
+use crate::price::{CALL_SECONDS_MAX, CallToPrice, Priced, price_attempt, price_whole, unpriced};
 use crate::reference_loop::price_like_reference;
 use crate::tariff::Tariff;
 
@@ -51,6 +52,7 @@ struct Call {
     direction: Direction,
     start: DateTime<Utc>,
     duration_us: u64,
+    is_answered: bool,
 }
 
 /// What the file of calls is called in issues about it.
@@ -72,7 +74,7 @@ pub fn rate_calls(
     rated: impl Write,
     mut watch: impl FnMut(RatedCall<'_>),
 ) -> Result<RateSummary, WorkbenchError> {
-    let tariff = Tariff::compile_with(&dir.version, &dir.extras).map_err(|error| WorkbenchError::Input {
+    let tariff = Tariff::compile(&dir.version).map_err(|error| WorkbenchError::Input {
         issues: vec![Issue::of_file("fees.csv", error.to_string(), "correct the tariff")],
     })?;
     let mut issues = Vec::new();
@@ -83,7 +85,7 @@ pub fn rate_calls(
     calls.sort_by_key(|call| call.start);
 
     let mut balances = Balances {
-        intervals: BillingIntervals { zone: dir.version.profile.timezone, length: dir.interval },
+        intervals: BillingIntervals { zone: dir.version.profile.timezone, length: dir.version.interval },
         grant: Grant {
             free_seconds: dir.version.interval_free_seconds,
             free_cash: dir.version.interval_free_cash,
@@ -106,9 +108,12 @@ pub fn rate_calls(
         "error",
     ])
     .map_err(output_error)?;
+    let ported_tree = PortedTree::build(&dir.ported);
     let mut summary = RateSummary { calls: calls.len(), ..RateSummary::default() };
     for (idx, call) in calls.iter().enumerate() {
-        let outcome = rate_call(&tariff, &mut balances, call);
+        let user = call.destination.split('@').next().unwrap_or_default();
+        let ported = ported_tree.find(&dir.ported, user, call.start);
+        let outcome = rate_call(&tariff, ported, &mut balances, call);
         match &outcome {
             Ok(charges) => {
                 for charge in charges {
@@ -142,8 +147,14 @@ pub fn rate_calls(
 }
 
 /// Prices one call for the account that pays: one charge, or one for each fragment.
-fn rate_call(tariff: &Tariff, balances: &mut Balances<'_>, call: &Call) -> Result<Vec<Charge>, RatingError> {
+fn rate_call(
+    tariff: &Tariff,
+    ported: Option<&PortedNumber>,
+    balances: &mut Balances<'_>,
+    call: &Call,
+) -> Result<Vec<Charge>, RatingError> {
     let to_price = CallToPrice {
+        ported,
         source: &call.source,
         destination: &call.destination,
         direction: call.direction,
@@ -160,6 +171,10 @@ fn rate_call(tariff: &Tariff, balances: &mut Balances<'_>, call: &Call) -> Resul
         PeakSplit::IntervalStart | PeakSplit::Boundary => false,
     };
     let charge = |priced: Priced| priced.into_charge(Provider::Customer, call.direction, AccountId::NOBODY);
+    if !call.is_answered {
+        let attempt = price_attempt(tariff, &to_price)?;
+        return Ok(vec![charge(attempt.unwrap_or_else(|| unpriced(tariff)))]);
+    }
     if tariff.compat {
         let mut rows = balances.rows(&call.account, call.start, end);
         let fragments = price_like_reference(tariff, &to_price, &mut rows, cut)?;
@@ -185,7 +200,7 @@ fn rate_call(tariff: &Tariff, balances: &mut Balances<'_>, call: &Call) -> Resul
 
 fn read_calls(file: &str, read: impl Read, issues: &mut Vec<Issue>) -> Vec<Call> {
     let records = records(file, read, issues);
-    let Some(table) = Table::with_header(file, records, COLUMNS, &["direction"], issues) else {
+    let Some(table) = Table::with_header(file, records, COLUMNS, &["direction", "answered"], issues) else {
         return Vec::new();
     };
     table
@@ -215,8 +230,14 @@ fn call(row: &Row<'_>, issues: &mut Vec<Issue>) -> Option<Call> {
     let direction = row.parsed("direction", "use out or in", issues, |text| {
         text.parse::<Direction>().map_err(|error| error.to_string())
     });
+    let is_answered = row.parsed("answered", "use 1 or 0", issues, |text| match text {
+        "1" => Ok(true),
+        "0" => Ok(false),
+        _ => Err(format!("{text:?} is neither 1 nor 0")),
+    });
     Some(Call {
         id: id?,
+        is_answered: is_answered.unwrap_or(true),
         account: row.cell("account").to_owned(),
         source: row.cell("source").to_owned(),
         destination: row.cell("destination").to_owned(),

@@ -4,20 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use csv::StringRecord;
-use model::{Direction, Fee, FeeId, FeeMatch, MatchMode, Rate};
+use model::{Direction, ExtraRate, Fee, FeeId, FeeMatch, MatchMode, PeakOptions, Rate};
 use rust_decimal::Decimal;
 
 use super::issue::Issue;
 use super::table::{Row, Table, decimal, records, whole};
 use crate::price::CALL_SECONDS_MAX;
 use crate::reference_match::check_pattern;
-use crate::tariff::{FeeOptions, PeakOptions};
-
-/// The file, checked.
-pub(crate) struct FeesFile {
-    pub(crate) fees: Vec<Fee>,
-    pub(crate) options: HashMap<FeeId, FeeOptions>,
-}
 
 const TEXTS_AND_INTERVALS: &[&str] = &[
     "source",
@@ -66,6 +59,7 @@ const OPTIONAL: &[&str] = &[
     "connection_fee",
     "minimum_charge",
     "maximum_charge",
+    "failed_attempt_fee",
     "valid_from",
     "valid_to",
 ];
@@ -105,10 +99,9 @@ pub(crate) fn read(
     first_fee: FeeId,
     fee_match: FeeMatch,
     issues: &mut Vec<Issue>,
-    workbench_only: &mut Vec<Issue>,
-) -> FeesFile {
+) -> Vec<Fee> {
     let records = records(file, text.as_bytes(), issues);
-    from_records(file, records, first_fee, fee_match, issues, workbench_only)
+    from_records(file, records, first_fee, fee_match, issues)
 }
 
 /// As [`read`], of records read already.
@@ -118,9 +111,8 @@ pub(crate) fn from_records(
     first_fee: FeeId,
     fee_match: FeeMatch,
     issues: &mut Vec<Issue>,
-    workbench_only: &mut Vec<Issue>,
-) -> FeesFile {
-    let mut out = FeesFile { fees: Vec::new(), options: HashMap::new() };
+) -> Vec<Fee> {
+    let mut out = Vec::new();
     let is_headed =
         records.first().is_none_or(|first| first.iter().any(|cell| cell.eq_ignore_ascii_case("destination")));
     let table = if is_headed {
@@ -147,21 +139,14 @@ pub(crate) fn from_records(
         let id = FeeId(first_fee.0 + i64::try_from(idx).unwrap_or(i64::MAX - first_fee.0));
         let before = issues.len();
         let fee = fee(&row, id, is_headed, fee_match, issues);
-        let options = if has_options { options(&row, is_headed, issues) } else { FeeOptions::default() };
-        if options != FeeOptions::default() {
-            workbench_only.push(row.issue(
-                "",
-                "free time and extra rates are not priced live so far",
-                "leave these columns empty",
-            ));
-            out.options.insert(id, options);
-        }
+        let [onpeak, offpeak] =
+            if has_options { options(&row, is_headed, issues) } else { [PeakOptions::default(); 2] };
         if let (Some(fee), true) = (fee, issues.len() == before) {
-            out.fees.push(fee);
+            out.push(Fee { onpeak, offpeak, ..fee });
             lines.push(row.line());
         }
     }
-    report_duplicates(file, &out.fees, &lines, issues);
+    report_duplicates(file, &out, &lines, issues);
     out
 }
 
@@ -233,6 +218,7 @@ fn fee(
     });
     let mut amount = |name| row.parsed(name, "write a decimal such as 0.05", issues, decimal);
     let connection_fee = amount("connection_fee").unwrap_or_default();
+    let failed_attempt_fee = amount("failed_attempt_fee").unwrap_or_default();
     let (minimum_charge, maximum_charge) = (amount("minimum_charge"), amount("maximum_charge"));
     if let (Some(minimum), Some(maximum)) = (minimum_charge, maximum_charge)
         && minimum > maximum
@@ -266,6 +252,9 @@ fn fee(
         maximum_charge,
         valid_from,
         valid_to,
+        failed_attempt_fee,
+        onpeak: PeakOptions::default(),
+        offpeak: PeakOptions::default(),
     })
 }
 
@@ -287,7 +276,8 @@ fn price(
         .map(|price| (price, 1))
 }
 
-fn options(row: &Row<'_>, is_headed: bool, issues: &mut Vec<Issue>) -> FeeOptions {
+/// On-peak, then off-peak.
+fn options(row: &Row<'_>, is_headed: bool, issues: &mut Vec<Issue>) -> [PeakOptions; 2] {
     let flag = |name, issues: &mut Vec<Issue>| {
         row.parsed(name, "use 0 or 1", issues, |text| match text.to_ascii_lowercase().as_str() {
             "0" | "false" | "no" => Ok(false),
@@ -301,7 +291,7 @@ fn options(row: &Row<'_>, is_headed: bool, issues: &mut Vec<Issue>) -> FeeOption
         });
         let second = row.parsed(second_name, "write a second of the call, counted from 0", issues, whole);
         match (rate, second) {
-            (Some(rate), Some(second)) if !rate.is_zero() => Some((second, rate)),
+            (Some(rate), Some(second)) if !rate.is_zero() => Some(ExtraRate { second, amount: rate }),
             (Some(rate), None) if !rate.is_zero() => {
                 let rule = "an extra rate without its second never falls due";
                 issues.push(row.issue(second_name, rule, "give the second, or leave both empty"));
@@ -312,17 +302,17 @@ fn options(row: &Row<'_>, is_headed: bool, issues: &mut Vec<Issue>) -> FeeOption
     };
     let onpeak_free = flag("onpeak_use_free_time", issues);
     let offpeak_free = flag("offpeak_use_free_time", issues);
-    FeeOptions {
-        onpeak: PeakOptions {
+    [
+        PeakOptions {
             use_free_time: onpeak_free.unwrap_or(false),
             extra: extra("onpeak_extra_rate", "onpeak_extra_second", issues),
         },
         // An empty flag follows the on-peak one, as in the reference (billing-reference 3.5).
-        offpeak: PeakOptions {
+        PeakOptions {
             use_free_time: offpeak_free.or(onpeak_free).unwrap_or(false),
             extra: extra("offpeak_extra_rate", "offpeak_extra_second", issues),
         },
-    }
+    ]
 }
 
 /// Two fees for the same calls would make the price depend on the order of the lines.

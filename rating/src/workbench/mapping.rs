@@ -86,6 +86,13 @@ const FIELDS: &[&str] = &[
     "connection_fee",
     "minimum_charge",
     "maximum_charge",
+    "failed_attempt_fee",
+    "onpeak_extra_rate",
+    "onpeak_extra_second",
+    "offpeak_extra_rate",
+    "offpeak_extra_second",
+    "onpeak_use_free_time",
+    "offpeak_use_free_time",
     "valid_from",
     "valid_to",
 ];
@@ -109,6 +116,13 @@ const OURS: &[&str] = &[
     "connection_fee",
     "minimum_charge",
     "maximum_charge",
+    "failed_attempt_fee",
+    "onpeak_extra_rate",
+    "onpeak_extra_second",
+    "offpeak_extra_rate",
+    "offpeak_extra_second",
+    "onpeak_use_free_time",
+    "offpeak_use_free_time",
     "valid_from",
     "valid_to",
 ];
@@ -247,7 +261,8 @@ impl Mapping {
         match field {
             "destination" => code.to_owned(),
             "valid_from" | "valid_to" => self.date(&given(field)),
-            "connection_fee" | "minimum_charge" | "maximum_charge" => self.number(&given(field)),
+            "connection_fee" | "minimum_charge" | "maximum_charge" | "failed_attempt_fee"
+            | "onpeak_extra_rate" | "offpeak_extra_rate" => self.number(&given(field)),
             _ => {
                 if let Some(state) = field.strip_suffix("_interval") {
                     let own = given(field);
@@ -374,7 +389,8 @@ fn read_keys(keys: &Keys<'_>, issues: &mut Vec<Issue>) -> Mapping {
         let remedy = "add destination = \"THEIR COLUMN\" to [columns]";
         issues.push(keys.issue("columns", "no column holds the destination", remedy));
     }
-    if !FIELDS.iter().any(|field| field.ends_with("rate") && is_given(field)) {
+    let is_rate = |field: &str| field.ends_with("rate") && !field.ends_with("extra_rate");
+    if !FIELDS.iter().any(|field| is_rate(field) && is_given(field)) {
         issues.push(keys.issue(
             "columns",
             "no column holds a rate",

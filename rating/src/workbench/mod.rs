@@ -1,6 +1,6 @@
 //! The tariff workbench: tariffs and calls as files.
 //!
-//! In: a directory with `profile.toml`, `fees.csv` and, if wanted, `offpeak.toml` and `accounts.csv`; a file of calls. Out: a
+//! In: a directory with `profile.toml`, `fees.csv` and, if wanted, `offpeak.toml`, `ported.csv` and `accounts.csv`; a file of calls. Out: a
 //! [`TariffVersion`] for the store, or a file of rated calls. Nothing here needs a running system. What a file asks
 //! for and this version cannot price is refused by name: a wrong price is worse than none.
 
@@ -12,6 +12,7 @@ mod fees;
 mod issue;
 mod mapping;
 mod offpeak;
+mod ported;
 mod price_list;
 mod profile;
 mod table;
@@ -21,16 +22,16 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use model::{FeeId, FeeMatch, ProfileId, ProfileVersionId, TariffVersion, TenantId};
+use model::{FeeId, FeeMatch, PortedNumber, ProfileId, ProfileVersionId, TariffVersion, TenantId};
 
-use crate::tariff::{Extras, Tariff};
+use crate::tariff::Tariff;
 
 pub use accounts::OpeningBalance;
 pub use calls::{CALLS, RateSummary, RatedCall, rate_calls};
 pub use issue::{Issue, WorkbenchError};
 pub use mapping::{Mapping, SheetRow};
+pub use ported::read_ported;
 pub use price_list::{read_fees, read_mapped_fees, text_rows};
-pub use profile::{BillingInterval, IntervalUnit};
 
 /// What the files do not say: the ids of what they describe, and since when it is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,14 +66,10 @@ impl Default for TariffIds {
 pub struct TariffDir {
     /// The tariff.
     pub version: TariffVersion,
-    /// Length of a billing interval: when free time and cash are given anew.
-    pub interval: BillingInterval,
     /// Balances at the first interval's start, by account; an account that is missing has the grants alone.
     pub accounts: HashMap<String, OpeningBalance>,
-    /// What [`TariffVersion`] does not have.
-    pub(crate) extras: Extras,
-    /// What the workbench prices and live rating does not yet.
-    workbench_only: Vec<Issue>,
+    /// Numbers that another carrier serves than their prefix says.
+    pub ported: Vec<PortedNumber>,
 }
 
 impl TariffDir {
@@ -83,13 +80,11 @@ impl TariffDir {
     /// [`WorkbenchError`] with everything that is wrong in them, each with file, line, column, rule and remedy.
     pub fn read(dir: &Path, ids: TariffIds) -> Result<TariffDir, WorkbenchError> {
         let mut issues = Vec::new();
-        let mut workbench_only = Vec::new();
         let profile = read_file(dir, "profile.toml", &mut issues)
-            .and_then(|text| profile::read("profile.toml", &text, &mut issues, &mut workbench_only));
+            .and_then(|text| profile::read("profile.toml", &text, &mut issues));
         let fee_match = profile.as_ref().map_or(FeeMatch::Prefix, |profile| profile.fee_match);
-        let fees = read_file(dir, "fees.csv", &mut issues).map(|text| {
-            fees::read("fees.csv", &text, ids.first_fee, fee_match, &mut issues, &mut workbench_only)
-        });
+        let fees = read_file(dir, "fees.csv", &mut issues)
+            .map(|text| fees::read("fees.csv", &text, ids.first_fee, fee_match, &mut issues));
         let off_peak = if dir.join("offpeak.toml").exists() {
             read_file(dir, "offpeak.toml", &mut issues)
                 .map(|text| offpeak::read("offpeak.toml", &text, &mut issues))
@@ -104,16 +99,17 @@ impl TariffDir {
         } else {
             HashMap::new()
         };
+        let ported = if dir.join("ported.csv").exists() {
+            read_file(dir, "ported.csv", &mut issues)
+                .map(|text| ported::read("ported.csv", &text, &mut issues))
+                .unwrap_or_default()
+        } else {
+            Vec::new()
+        };
         let (Some(profile), Some(fees), true) = (profile, fees, issues.is_empty()) else {
             return Err(WorkbenchError::Input { issues });
         };
-        Ok(TariffDir {
-            interval: profile.interval,
-            extras: Extras { options: fees.options, compat: profile.compat },
-            version: profile.into_version(ids, fees.fees, off_peak),
-            accounts,
-            workbench_only,
-        })
+        Ok(TariffDir { version: profile.into_version(ids, fees, off_peak), accounts, ported })
     }
 }
 
@@ -124,11 +120,10 @@ impl TariffDir {
     ///
     /// [`WorkbenchError::Input`] with what makes no sense.
     pub fn compile(&self) -> Result<Tariff, WorkbenchError> {
-        Tariff::compile_with(&self.version, &Extras { compat: false, ..self.extras.clone() }).map_err(
-            |error| WorkbenchError::Input {
-                issues: vec![Issue::of_file("fees.csv", error.to_string(), "correct the tariff")],
-            },
-        )
+        let version = TariffVersion { compat: false, ..self.version.clone() };
+        Tariff::compile(&version).map_err(|error| WorkbenchError::Input {
+            issues: vec![Issue::of_file("fees.csv", error.to_string(), "correct the tariff")],
+        })
     }
 }
 
@@ -136,13 +131,9 @@ impl TariffDir {
 ///
 /// # Errors
 ///
-/// As [`TariffDir::read`], and what live rating does not offer yet.
+/// As [`TariffDir::read`].
 pub fn read_tariff(dir: &Path, ids: TariffIds) -> Result<TariffVersion, WorkbenchError> {
-    let read = TariffDir::read(dir, ids)?;
-    if !read.workbench_only.is_empty() {
-        return Err(WorkbenchError::Input { issues: read.workbench_only });
-    }
-    Ok(read.version)
+    TariffDir::read(dir, ids).map(|read| read.version)
 }
 
 fn read_file(dir: &Path, name: &str, issues: &mut Vec<Issue>) -> Option<String> {

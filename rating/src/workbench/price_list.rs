@@ -13,7 +13,7 @@ use super::table::records;
 ///
 /// # Errors
 ///
-/// [`WorkbenchError::Input`] with everything that is wrong in it, and with what live rating does not price.
+/// [`WorkbenchError::Input`] with everything that is wrong in it.
 pub fn read_fees(file: &str, text: &str, fee_match: FeeMatch) -> Result<Vec<Fee>, WorkbenchError> {
     let mut issues = Vec::new();
     let records = records(file, text.as_bytes(), &mut issues);
@@ -92,8 +92,6 @@ fn checked(
     fee_match: FeeMatch,
     mut issues: Vec<Issue>,
 ) -> Result<Vec<Fee>, WorkbenchError> {
-    let mut workbench_only = Vec::new();
-    let read = fees::from_records(file, records, FeeId(0), fee_match, &mut issues, &mut workbench_only);
-    issues.append(&mut workbench_only);
-    if issues.is_empty() { Ok(read.fees) } else { Err(WorkbenchError::Input { issues }) }
+    let fees = fees::from_records(file, records, FeeId(0), fee_match, &mut issues);
+    if issues.is_empty() { Ok(fees) } else { Err(WorkbenchError::Input { issues }) }
 }

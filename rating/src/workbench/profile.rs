@@ -1,7 +1,10 @@
 //! `profile.toml`.
 
 use chrono_tz::Tz;
-use model::{BillingProfile, Currency, Fee, FeeMatch, PeakSplit, Rounding, RoundingMode, TariffVersion};
+use model::{
+    BillingInterval, BillingProfile, Currency, Fee, FeeMatch, IntervalUnit, PeakSplit, Rounding,
+    RoundingMode, TariffVersion,
+};
 use rust_decimal::Decimal;
 
 use super::TariffIds;
@@ -9,30 +12,6 @@ use super::issue::Issue;
 use super::offpeak::OffPeak;
 use super::table::decimal;
 use super::toml_file::{self, Keys};
-
-/// Unit of a billing interval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IntervalUnit {
-    /// From Monday, 00:00 local time.
-    Week,
-    /// From the first, 00:00 local time.
-    Month,
-}
-
-/// Length of a billing interval. The first one begins with the week or month of an account's first call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BillingInterval {
-    /// Weeks or months.
-    pub unit: IntervalUnit,
-    /// How many; at least 1.
-    pub count: u32,
-}
-
-impl Default for BillingInterval {
-    fn default() -> Self {
-        Self { unit: IntervalUnit::Month, count: 1 }
-    }
-}
 
 /// The file, checked.
 pub(crate) struct ProfileFile {
@@ -42,14 +21,14 @@ pub(crate) struct ProfileFile {
     timezone: Tz,
     prepaid: bool,
     rounding: Rounding,
-    pub(crate) interval: BillingInterval,
+    interval: BillingInterval,
     interval_charge: Decimal,
     interval_free_seconds: u64,
     interval_free_cash: Decimal,
     pub(crate) fee_match: FeeMatch,
     peak_split: PeakSplit,
     /// `compat = "reference"`.
-    pub(crate) compat: bool,
+    compat: bool,
 }
 
 impl ProfileFile {
@@ -69,6 +48,8 @@ impl ProfileFile {
             rounding: self.rounding,
             fee_match: self.fee_match,
             peak_split: self.peak_split,
+            compat: self.compat,
+            interval: self.interval,
             interval_charge: self.interval_charge,
             interval_free_seconds: self.interval_free_seconds,
             interval_free_cash: self.interval_free_cash,
@@ -96,20 +77,11 @@ const KEYS: &[&str] = &[
 ];
 
 /// Reads the file; `None` when something without which it means nothing is missing (and reported).
-pub(crate) fn read(
-    file: &str,
-    text: &str,
-    issues: &mut Vec<Issue>,
-    workbench_only: &mut Vec<Issue>,
-) -> Option<ProfileFile> {
-    toml_file::parse(file, text, issues, |keys, issues| read_keys(keys, issues, workbench_only))?
+pub(crate) fn read(file: &str, text: &str, issues: &mut Vec<Issue>) -> Option<ProfileFile> {
+    toml_file::parse(file, text, issues, read_keys)?
 }
 
-fn read_keys(
-    keys: &Keys<'_>,
-    issues: &mut Vec<Issue>,
-    workbench_only: &mut Vec<Issue>,
-) -> Option<ProfileFile> {
+fn read_keys(keys: &Keys<'_>, issues: &mut Vec<Issue>) -> Option<ProfileFile> {
     keys.allow(KEYS, issues);
     keys.require("handle", "name the profile: handle = \"retail\"", issues);
     keys.require("currency", "name the currency of all prices: currency = \"EUR\"", issues);
@@ -124,25 +96,11 @@ fn read_keys(
     let rounding = keys.table("rounding", issues).map_or(Rounding::default(), |keys| rounding(&keys, issues));
     let interval =
         keys.table("interval", issues).map_or(BillingInterval::default(), |k| interval(&k, issues));
-    if interval != BillingInterval::default() {
-        workbench_only.push(keys.issue(
-            "interval",
-            "only months are billed live so far",
-            "use { unit = \"month\", count = 1 }",
-        ));
-    }
     let money = "write a quoted decimal such as \"9.90\"";
     let interval_charge = keys.parsed("interval_charge", money, issues, decimal).unwrap_or_default();
     let interval_free_cash = keys.parsed("interval_free_cash", money, issues, decimal).unwrap_or_default();
     if interval_free_cash.is_sign_negative() && !interval_free_cash.is_zero() {
         issues.push(keys.issue("interval_free_cash", "below 0", "use 0 or more"));
-    }
-    if !interval_free_cash.is_zero() {
-        workbench_only.push(keys.issue(
-            "interval_free_cash",
-            "free cash is not kept live so far",
-            "set it to \"0\"",
-        ));
     }
     let interval_free_seconds = keys.number("interval_free_seconds", 0, issues).unwrap_or(0);
     let fee_match =
@@ -150,25 +108,11 @@ fn read_keys(
     let peak_split = keys
         .word("split_at_peak", "use \"interval_start\", \"boundary\" or \"reference_fragments\"", issues)
         .unwrap_or(PeakSplit::IntervalStart);
-    if peak_split == PeakSplit::ReferenceFragments {
-        workbench_only.push(keys.issue(
-            "split_at_peak",
-            "a call has one record live",
-            "use \"interval_start\" or \"boundary\"",
-        ));
-    }
     let remove = "write compat = \"reference\", or remove the key to price exactly";
     let compat = keys.parsed("compat", remove, issues, |text| match text {
         "reference" => Ok(()),
         other => Err(format!("{other:?} is nothing to be compatible with")),
     });
-    if compat.is_some() {
-        workbench_only.push(keys.issue(
-            "compat",
-            "the reference's quirks are not reproduced live",
-            "remove the key to price exactly",
-        ));
-    }
     let handle = handle?;
     Some(ProfileFile {
         name: name.unwrap_or_else(|| handle.clone()),

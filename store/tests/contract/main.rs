@@ -96,6 +96,8 @@ on_both! {
         every_table_is_counted,
         console_and_audit_see_the_latest_first;
     provisioning:
+        schedules_by_network_and_exchange_rates_come_back_and_begun_ones_stay,
+        ported_numbers_are_added_once_and_ended_not_deleted,
         billing_terms_come_back_change_and_are_refused_with_their_owner,
         imported_world_is_read_back,
         calling_rules_are_read_back_and_a_change_of_them_alone_is_a_change,

@@ -1,12 +1,13 @@
 //! Import, and the snapshot that comes out.
 
 use model::{
-    Account, AccountKind, BillingTerms, CallForward, Directory, E164, ForwardKind, RouteCalling, SubscriberId,
+    Account, AccountKind, BillingTerms, CallForward, Currency, Directory, E164, ForwardKind, PortedNumber,
+    RouteCalling, SubscriberId,
 };
-use store::{ImportCount, NewBillingTerms, StoreError};
+use store::{ImportCount, NewBillingTerms, NewExchangeRate, NewMapping, NewNetwork, StoreError};
 
 use crate::database::Database;
-use crate::sample::{account, at, decimal, fee, second, tariff, world};
+use crate::sample::{T0, account, at, decimal, fee, second, tariff, world};
 
 fn account_of<'a>(directory: &'a Directory, handle: &str) -> &'a Account {
     directory.accounts.iter().find(|account| account.handle == handle).unwrap()
@@ -296,4 +297,89 @@ pub(crate) async fn calling_rules_are_read_back_and_a_change_of_them_alone_is_a_
     let calling = db.store.directory().await.unwrap().calling;
     assert!(calling.routes.is_empty(), "rules that say nothing are not kept");
     assert!(calling.subscribers.values().all(|rules| rules.forwards.is_empty()));
+}
+
+pub(crate) async fn schedules_by_network_and_exchange_rates_come_back_and_begun_ones_stay(db: Database) {
+    let mut wanted = world();
+    wanted.tariffs.push(tariff("night", T0, vec![fee("49", "0.01")]));
+    wanted.networks = vec![NewNetwork {
+        tenant: String::new(),
+        name: "office".to_owned(),
+        blocks: vec!["192.0.2.0/24".to_owned(), "2001:db8::/32".to_owned()],
+    }];
+    let rate = |value: &str, from: &str| NewExchangeRate {
+        tenant: String::new(),
+        from: "USD".parse().unwrap(),
+        to: Currency::EUR,
+        rate: decimal(value),
+        valid_from: at(from),
+    };
+    wanted.exchange_rates = vec![rate("0.91", "2026-01-01T00:00:00Z")];
+    let acme = wanted.accounts.iter().position(|account| account.handle == "acme").unwrap();
+    wanted.accounts[acme].profiles = vec![
+        NewMapping { profile: "night".to_owned(), from: None, to: None, network: Some("office".to_owned()) },
+        NewMapping {
+            profile: "night".to_owned(),
+            from: Some(second(100)),
+            to: Some(second(200)),
+            network: None,
+        },
+    ];
+    let report = db.store.import(&wanted, second(0), "test").await.unwrap();
+    assert_eq!((report.networks.added, report.exchange_rates.added), (1, 1));
+    let directory = db.store.directory().await.unwrap();
+    assert_eq!(directory.networks[0].blocks, wanted.networks[0].blocks);
+    assert_eq!(directory.exchange_rates[0].rate, decimal("0.91"));
+    let account = account_of(&directory, "acme");
+    let (retail, office) = (account.profile_at(second(0)).unwrap(), directory.networks[0].id);
+    let night = account.profile_at(second(100)).unwrap();
+    assert_ne!(retail, night);
+    assert_eq!(account.profile_at(second(200)), Some(retail), "its time is over");
+    assert_eq!(account.profile_from(second(0), |network| network == office), Some(night));
+    let again = db.store.import(&wanted, second(1), "test").await.unwrap();
+    assert!(!again.is_changed, "{again}");
+
+    // What holds already stays; what is to come may change.
+    wanted.exchange_rates[0].rate = decimal("0.92");
+    let refused = db.store.import(&wanted, second(2), "test").await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::Invalid { .. }) && refused.to_string().contains("USD"),
+        "{refused}"
+    );
+    wanted.exchange_rates = vec![rate("0.92", "2099-01-01T00:00:00Z")];
+    wanted.accounts[acme].profiles[1].profile = "retail".to_owned();
+    wanted.networks[0].blocks.pop();
+    let changed = db.store.import(&wanted, second(99), "test").await.unwrap();
+    assert_eq!((changed.exchange_rates.added, changed.networks.changed, changed.accounts.changed), (1, 1, 1));
+    wanted.accounts[acme].profiles[1].profile = "night".to_owned();
+    let refused = db.store.import(&wanted, second(100), "test").await.unwrap_err();
+    assert!(refused.to_string().contains("acme"), "{refused}");
+    wanted.accounts[acme].profiles[0].network = Some("nowhere".to_owned());
+    let refused = db.store.import(&wanted, second(99), "test").await.unwrap_err();
+    assert!(matches!(refused, StoreError::UnknownReference { .. }), "{refused}");
+    wanted.networks[0].blocks.push("192.0.2.0/64".to_owned());
+    let refused = db.store.import(&wanted, second(99), "test").await.unwrap_err();
+    assert!(refused.to_string().contains("192.0.2.0/64"), "{refused}");
+}
+
+pub(crate) async fn ported_numbers_are_added_once_and_ended_not_deleted(db: Database) {
+    db.store.import(&world(), second(0), "test").await.unwrap();
+    let number = |number: &str, carrier: &str| PortedNumber {
+        number: number.to_owned(),
+        carrier: carrier.to_owned(),
+        number_type: "mobile".to_owned(),
+        from: None,
+        to: None,
+    };
+    let first = [number("43660", "7"), number("43660555", "8")];
+    let report = db.store.import_ported(&first, false, second(1), "test").await.unwrap();
+    assert_eq!((report.added, report.unchanged, report.closed, report.revision), (2, 0, 0, 2));
+    let again = db.store.import_ported(&first[1..], false, second(2), "test").await.unwrap();
+    assert_eq!((again.added, again.unchanged, again.closed, again.revision), (0, 1, 0, 2));
+    let whole = [number("43660555", "8"), number("49171", "9")];
+    let report = db.store.import_ported(&whole, true, second(3), "test").await.unwrap();
+    assert_eq!((report.added, report.unchanged, report.closed, report.revision), (1, 1, 1, 3));
+    let there = db.store.directory().await.unwrap().ported_numbers;
+    assert_eq!(there[0], PortedNumber { to: Some(second(3)), ..number("43660", "7") });
+    assert_eq!(there[1..], whole);
 }

@@ -62,5 +62,5 @@ fn few_words_make_a_world() {
 fn misspelt_key_is_named() {
     let error =
         toml::from_str::<World>("[[accounts]]\nhandle = \"acme\"\nprofil = \"retail\"\n").unwrap_err();
-    expect!["unknown field `profil`, expected one of `tenant`, `handle`, `kind`, `reseller`, `status`, `currency`, `timezone`, `contact`, `vat_percent`, `calls_max`, `fraud`, `profile`, `valid_from`, `calling`"].assert_eq(error.message());
+    expect!["unknown field `profil`, expected one of `tenant`, `handle`, `kind`, `reseller`, `status`, `currency`, `timezone`, `contact`, `vat_percent`, `calls_max`, `fraud`, `profile`, `valid_from`, `profiles`, `calling`"].assert_eq(error.message());
 }

@@ -3,11 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
     AccountCalling, AccountId, AccountKind, AccountStatus, Address, Alert, AlertId, AlertSeverity,
-    BillingProfile, BillingTerms, CallUid, CdrId, Contact, Currency, Direction, Fee, FeeId, FeeMatch,
-    FraudCompat, FraudLimit, FraudPolicy, FraudPrice, FraudUnlock, Language, LedgerAccount, Lock, LockLevel,
-    LockSource, MatchMode, Money, OffPeakSpecial, OffPeakWeekday, PeakSplit, Posting, PostingId,
-    PostingReason, ProfileId, ProfileVersionId, Rate, Rounding, RouteCalling, SubscriberCalling,
-    TariffVersion, TenantCalling, TenantId, Transport, TrunkCalling,
+    BillingInterval, BillingProfile, BillingTerms, CallUid, CdrId, Contact, Currency, Direction, ExtraRate,
+    Fee, FeeId, FeeMatch, FraudCompat, FraudLimit, FraudPolicy, FraudPrice, FraudUnlock, IntervalUnit,
+    Language, LedgerAccount, Lock, LockLevel, LockSource, MatchMode, Money, OffPeakSpecial, OffPeakWeekday,
+    PeakOptions, PeakSplit, Posting, PostingId, PostingReason, ProfileId, ProfileVersionId, Rate, Rounding,
+    RouteCalling, SubscriberCalling, TariffVersion, TenantCalling, TenantId, Transport, TrunkCalling,
 };
 use rust_decimal::Decimal;
 use store::{
@@ -141,6 +141,7 @@ pub(crate) fn account(handle: &str, kind: AccountKind, reseller: Option<&str>) -
         },
         profile: Some("retail".to_owned()),
         valid_from: None,
+        profiles: Vec::new(),
         calling: AccountCalling::default(),
     }
 }
@@ -182,6 +183,15 @@ pub(crate) fn fee(destination: &str, price: &str) -> Fee {
         connection_fee: decimal("0.05"),
         minimum_charge: None,
         maximum_charge: Some(decimal("9.99")),
+        failed_attempt_fee: decimal("0.005"),
+        onpeak: PeakOptions {
+            use_free_time: true,
+            extra: Some(ExtraRate { second: 60, amount: decimal("0.30") }),
+        },
+        offpeak: PeakOptions {
+            use_free_time: false,
+            extra: Some(ExtraRate { second: 0, amount: decimal("-1") }),
+        },
         valid_from: Some(at(T0)),
         valid_to: None,
     }
@@ -205,6 +215,8 @@ pub(crate) fn tariff(handle: &str, valid_from: &str, fees: Vec<Fee>) -> NewTarif
             rounding: Rounding::default(),
             fee_match: FeeMatch::Prefix,
             peak_split: PeakSplit::Boundary,
+            compat: true,
+            interval: BillingInterval { unit: IntervalUnit::Week, count: 2 },
             interval_charge: decimal("4.90"),
             interval_free_seconds: 3600,
             interval_free_cash: decimal("2.50"),
@@ -225,6 +237,8 @@ pub(crate) fn tariff(handle: &str, valid_from: &str, fees: Vec<Fee>) -> NewTarif
 /// One tenant, a reseller with a customer, a carrier with a trunk. The customer stands before its reseller.
 pub(crate) fn world() -> World {
     World {
+        networks: Vec::new(),
+        exchange_rates: Vec::new(),
         profile_limits: vec![NewProfileLimits {
             tenant: String::new(),
             profile: "retail".to_owned(),

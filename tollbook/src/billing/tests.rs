@@ -324,6 +324,7 @@ fn call(account: AccountId, uid: &str, start_at: &str, cost: &str) -> model::Rat
         flat: Decimal::ZERO,
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
+        conversion: None,
     };
     model::RatedCdr { cdr, charges: vec![charge] }
 }

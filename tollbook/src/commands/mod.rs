@@ -17,6 +17,7 @@ mod fraud_lab;
 pub(crate) mod import;
 pub(crate) mod import_cdrs;
 pub(crate) mod import_fees;
+pub(crate) mod import_ported;
 pub(crate) mod init;
 pub(crate) mod invoice;
 mod invoice_template;

@@ -16,7 +16,7 @@ use model::{
 };
 use rating::RatingSnapshot;
 use rust_decimal::Decimal;
-use store::{ResendOrder, Store};
+use store::{InvoiceKind, InvoiceState, ResendOrder, Store};
 
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
@@ -121,13 +121,17 @@ async fn selected(lake: &Lake, directory: &Directory, args: &RerateArgs) -> anyh
     Ok(all)
 }
 
-/// What invoices cover: whose calls, from when to when.
+/// What invoices that stand cover: whose calls, from when to when.
 struct Invoiced(Vec<(AccountId, DateTime<Utc>, DateTime<Utc>)>);
 
 impl Invoiced {
     async fn load(store: &Store) -> anyhow::Result<Self> {
         let invoices = store.invoice_list().await?;
-        Ok(Self(invoices.iter().map(|one| (one.account, one.period_start, one.period_end)).collect()))
+        // One that was taken back by a credit note bills nothing any more.
+        let in_force = invoices.iter().filter(|one| {
+            one.state != InvoiceState::Void && !matches!(one.kind, InvoiceKind::CreditNote { .. })
+        });
+        Ok(Self(in_force.map(|one| (one.account, one.period_start, one.period_end)).collect()))
     }
 
     fn holds(&self, account: AccountId, at: DateTime<Utc>) -> bool {

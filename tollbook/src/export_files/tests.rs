@@ -284,6 +284,7 @@ fn priced(revision: u32, cost: &str) -> RatedCdr {
         flat: rust_decimal::Decimal::ZERO,
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
+        conversion: None,
     }];
     rated
 }

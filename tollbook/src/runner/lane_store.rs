@@ -1,5 +1,6 @@
 //! Where lanes are kept between rounds.
 
+use model::CdrId;
 use store::{Lane, LaneCommit, Store, StoreError};
 
 /// The part of the database that a runner needs; the simulation has another one, in memory and with faults.
@@ -13,6 +14,9 @@ pub(crate) trait LaneStore: Send + Sync {
         stage: &str,
         lanes: Vec<LaneCommit>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// As [`Store::rated_revisions`].
+    fn rated_revisions(&self, cdr: CdrId) -> impl Future<Output = Result<Vec<Vec<u8>>, StoreError>> + Send;
 }
 
 impl LaneStore for Store {
@@ -22,5 +26,9 @@ impl LaneStore for Store {
 
     async fn commit(&self, stage: &str, lanes: Vec<LaneCommit>) -> Result<(), StoreError> {
         Store::commit(self, stage, lanes).await
+    }
+
+    async fn rated_revisions(&self, cdr: CdrId) -> Result<Vec<Vec<u8>>, StoreError> {
+        Store::rated_revisions(self, cdr).await
     }
 }

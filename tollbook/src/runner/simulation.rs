@@ -5,7 +5,7 @@
 //! dropped with all it knew and begins again from its last commit; now and then the old one lives on beside the new one.
 
 mod machines;
-mod world;
+pub(super) mod world;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -46,8 +46,8 @@ fn ready<T>(work: impl Future<Output = T>) -> T {
 trait Driven {
     /// One round, or a crash, or a round by a former owner of the lanes. Whether there was anything to do.
     fn turn(&mut self, house: &House, rng: &mut StdRng) -> bool;
-    /// Rounds in good weather until all is worked off.
-    fn finish(&mut self, house: &House);
+    /// Rounds in good weather until all is worked off, or waits for another stage. How many records that were.
+    fn finish(&mut self, house: &House) -> u64;
 }
 
 struct Runner<S> {
@@ -100,12 +100,13 @@ impl<S: Stage> Driven for Runner<S> {
         }
     }
 
-    fn finish(&mut self, house: &House) {
+    fn finish(&mut self, house: &House) -> u64 {
         self.lanes = None;
+        let mut n_all = 0;
         loop {
             match self.round(house) {
-                Ok(0) => return,
-                Ok(_) => {}
+                Ok(0) => return n_all,
+                Ok(n_records) => n_all += n_records,
                 Err(error) => panic!("{}: {error:?}", self.kind.name),
             }
         }
@@ -201,9 +202,7 @@ fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, is_stormy: bool
         stages[idx].turn(&house, &mut rng);
     }
     Chaos::clear_up(&weather);
-    for stage in &mut stages {
-        stage.finish(&house);
-    }
+    while stages.iter_mut().map(|stage| stage.finish(&house)).sum::<u64>() > 0 {}
     outcome(&house)
 }
 

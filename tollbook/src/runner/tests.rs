@@ -1,5 +1,7 @@
 //! The stage protocol on a real log and a real database, with the crashes it is made for.
 
+mod corrections;
+
 use bus::{EmbeddedBus, EmbeddedConfig};
 use chrono::DateTime;
 use model::{
@@ -155,6 +157,7 @@ async fn outputs_appended_again_after_a_crash_are_applied_once() {
                 committed: 0,
                 watermarks: Watermarks::new(Vec::new()),
                 counts: Counts::default(),
+                waiting: None,
             }];
             round(&forward(), &house.rooms, &mut lanes, &mut directory, &Lessons::default()).await
         };

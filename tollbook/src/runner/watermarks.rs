@@ -22,6 +22,13 @@ impl Watermarks {
         Self { highest, risen: HashSet::new() }
     }
 
+    /// Whether a record of this origin is a replay.
+    pub(crate) fn has_seen(&self, origin: Option<&Origin>) -> bool {
+        let Some(origin) = origin else { return false };
+        let seen = self.highest.get(&(origin.stage.clone(), origin.partition));
+        seen.is_some_and(|seen| *seen >= (origin.offset, origin.index))
+    }
+
     /// Whether a record of this origin is new; if so it is remembered. Records from outside always are.
     pub(crate) fn admit(&mut self, origin: Option<&Origin>) -> bool {
         let Some(origin) = origin else { return true };

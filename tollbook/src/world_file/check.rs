@@ -65,6 +65,16 @@ pub(super) fn within(world: &World) -> Result<(), Wrong> {
         |limits| (&limits.tenant, &limits.profile),
         |(_, profile)| format!("limits of profile {profile:?}"),
     )?;
+    once(
+        &world.networks,
+        |network| (&network.tenant, &network.name),
+        |(_, name)| format!("network {name:?}"),
+    )?;
+    once(
+        &world.exchange_rates,
+        |rate| (&rate.tenant, rate.from, rate.to, rate.valid_from),
+        |(_, from, to, at)| format!("exchange rate from {from} to {to} of {}", at.to_rfc3339()),
+    )?;
     world.profile_limits.iter().try_for_each(|new| {
         limits(&new.daily, &new.interval, "", || format!("limits of profile {:?}", new.profile))
     })?;
@@ -308,11 +318,16 @@ impl Known<'_> {
             );
         }
         let currency = new.currency.or_else(|| self.tenants_currency(&new.tenant));
-        match currency.filter(|currency| !currencies.contains(currency)) {
+        let is_convertible = |currency: &model::Currency| {
+            let of_world = self.world.exchange_rates.iter().map(|rate| (rate.from, rate.to));
+            let of_directory = self.directory.exchange_rates.iter().map(|rate| (rate.from, rate.to));
+            of_world.chain(of_directory).any(|(from, to)| currencies.contains(&from) && to == *currency)
+        };
+        match currency.filter(|currency| !currencies.contains(currency) && !is_convertible(currency)) {
             Some(currency) => wrong(
                 object(),
                 format!("is kept in {currency}, its profile {profile:?} in another currency"),
-                "use one currency for both",
+                "use one currency for both, or add an exchange rate ([[exchange_rates]])",
             ),
             None => Ok(()),
         }

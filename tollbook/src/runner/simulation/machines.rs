@@ -251,6 +251,12 @@ impl LaneStore for MemoryStore {
         }
         if fate == Fate::Unconfirmed { Err(broken_store()) } else { Ok(()) }
     }
+
+    async fn rated_revisions(&self, cdr: CdrId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_call = |(owner, of, _): &&(String, CdrId, u32)| owner == "system" && *of == cdr;
+        Ok(tables.exports.keys().filter(of_call).map(|key| tables.exports[key].clone()).collect())
+    }
 }
 
 impl Tables {

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    Account, AccountId, AccountKind, AccountStatus, Answer, Attempt, AuthMethod, BillingProfile, Body,
-    CallEvent, CallType, CallUid, Cause, ChargeTick, Contact, Currency, Direction, Directory, E164, End,
-    EventBody, Fee, FeeId, FeeMatch, Forwarded, FraudPolicy, Initiator, MatchMode, NodeStarted, Party,
-    PeakSplit, ProfileId, ProfileMapping, ProfileVersionId, Provisioned, ProvisioningChange, Rate, Rejected,
-    Rounding, RouteAction, RouteAttempt, RouteResult, SubscriberId, TariffVersion, TenantId, Transport,
-    TrunkId,
+    Account, AccountId, AccountKind, AccountStatus, Answer, Attempt, AuthMethod, BillingInterval,
+    BillingProfile, Body, CallEvent, CallType, CallUid, Cause, ChargeTick, Contact, Currency, Direction,
+    Directory, E164, End, EventBody, Fee, FeeId, FeeMatch, Forwarded, FraudPolicy, Initiator, MatchMode,
+    NodeStarted, Party, PeakOptions, PeakSplit, ProfileId, ProfileMapping, ProfileVersionId, Provisioned,
+    ProvisioningChange, Rate, Rejected, Rounding, RouteAction, RouteAttempt, RouteResult, SubscriberId,
+    TariffVersion, TenantId, Transport, TrunkId,
 };
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -39,7 +39,12 @@ fn account(id: AccountId, kind: AccountKind, reseller: Option<AccountId>, profil
         vat_percent: Decimal::ZERO,
         calls_max: None,
         fraud: FraudPolicy::default(),
-        profiles: vec![ProfileMapping { from: DateTime::UNIX_EPOCH, profile: ProfileId(profile) }],
+        profiles: vec![ProfileMapping {
+            from: DateTime::UNIX_EPOCH,
+            to: None,
+            network: None,
+            profile: ProfileId(profile),
+        }],
     }
 }
 
@@ -60,6 +65,8 @@ fn tariff(id: i64, cents_per_minute: i64, interval_seconds: u32) -> TariffVersio
         rounding: Rounding::default(),
         fee_match: FeeMatch::Prefix,
         peak_split: PeakSplit::IntervalStart,
+        compat: false,
+        interval: BillingInterval::default(),
         interval_charge: Decimal::ZERO,
         interval_free_seconds: 0,
         interval_free_cash: Decimal::ZERO,
@@ -78,6 +85,9 @@ fn tariff(id: i64, cents_per_minute: i64, interval_seconds: u32) -> TariffVersio
             connection_fee: Decimal::ZERO,
             minimum_charge: None,
             maximum_charge: None,
+            failed_attempt_fee: Decimal::ZERO,
+            onpeak: PeakOptions::default(),
+            offpeak: PeakOptions::default(),
             valid_from: None,
             valid_to: None,
         }],
@@ -87,7 +97,7 @@ fn tariff(id: i64, cents_per_minute: i64, interval_seconds: u32) -> TariffVersio
 }
 
 /// Two customers in two lanes, one of them a reseller's; one carrier.
-pub(super) fn directory() -> Directory {
+pub(in crate::runner) fn directory() -> Directory {
     Directory {
         revision: 1,
         accounts: vec![

@@ -1,0 +1,269 @@
+//! How many calls a second are priced, and committed to SQLite with their evidence and their postings. Prints figures; decides nothing.
+//!
+//! `cargo bench -p store` runs it; `cargo bench -p store -- 10` commits ten times as many calls.
+
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::float_arithmetic, reason = "figures for people, not money")]
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people, not money")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use model::{
+    Account, AccountId, AccountKind, AccountStatus, BillingInterval, BillingProfile, Body, CallStatus,
+    CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId, CdrSource, Contact, Currency, Direction,
+    Directory, Effect, Effects, Fee, FeeId, FeeMatch, FraudPolicy, Initiator, MatchMode, Party, PeakOptions,
+    PeakSplit, ProfileId, ProfileMapping, ProfileVersionId, Rate, Rounding, Stage, StageInput, SubscriberId,
+    TariffVersion, TenantId, TrunkId,
+};
+use rating::RatingStage;
+use rust_decimal::Decimal;
+use store::{LaneCommit, Store, StoreEffect};
+
+/// Lanes of a round, and calls of a lane in it, as the runner takes them.
+const LANES: u32 = 16;
+const CALLS_OF_A_LANE: u64 = 256;
+
+const RESELLER: AccountId = AccountId(1);
+const CARRIER: AccountId = AccountId(2);
+/// Customers from here on.
+const FIRST_CUSTOMER: i64 = 100;
+const CUSTOMERS: i64 = 1_000;
+
+fn tariff(id: i64, cents: i64) -> TariffVersion {
+    let rate = |interval_seconds| Rate { price: Decimal::new(cents, 2), per_seconds: 60, interval_seconds };
+    let fee = |(place, digit): (i64, u32)| Fee {
+        id: FeeId(place),
+        source: String::new(),
+        destination: format!("49{digit}"),
+        direction: Direction::Out,
+        match_mode: MatchMode::Prefix,
+        zone: "Germany".to_owned(),
+        zone_detail: "fixed".to_owned(),
+        onpeak_init: rate(60),
+        onpeak_follow: rate(1),
+        offpeak_init: rate(60),
+        offpeak_follow: rate(1),
+        connection_fee: Decimal::ZERO,
+        minimum_charge: None,
+        maximum_charge: None,
+        failed_attempt_fee: Decimal::ZERO,
+        onpeak: PeakOptions::default(),
+        offpeak: PeakOptions::default(),
+        valid_from: None,
+        valid_to: None,
+    };
+    TariffVersion {
+        id: ProfileVersionId(id),
+        profile: BillingProfile {
+            id: ProfileId(id),
+            tenant: TenantId(1),
+            handle: format!("profile_{id}"),
+            name: String::new(),
+            currency: Currency::EUR,
+            timezone: chrono_tz::Europe::Vienna,
+            prepaid: false,
+        },
+        valid_from: DateTime::UNIX_EPOCH,
+        rounding: Rounding::default(),
+        fee_match: FeeMatch::Prefix,
+        peak_split: PeakSplit::IntervalStart,
+        compat: false,
+        interval: BillingInterval::default(),
+        interval_charge: Decimal::ZERO,
+        interval_free_seconds: 0,
+        interval_free_cash: Decimal::ZERO,
+        fees: (1..).zip(0..10).map(fee).collect(),
+        weekdays: Vec::new(),
+        specials: Vec::new(),
+    }
+}
+
+fn account(id: AccountId, kind: AccountKind, profile: i64) -> Account {
+    Account {
+        id,
+        tenant: TenantId(1),
+        kind,
+        handle: format!("account-{id}"),
+        reseller: None,
+        status: AccountStatus::Active,
+        currency: Currency::EUR,
+        timezone: chrono_tz::Europe::Vienna,
+        contact: Contact::default(),
+        vat_percent: Decimal::ZERO,
+        calls_max: None,
+        fraud: FraudPolicy::default(),
+        profiles: vec![ProfileMapping {
+            from: DateTime::UNIX_EPOCH,
+            to: None,
+            network: None,
+            profile: ProfileId(profile),
+        }],
+    }
+}
+
+fn directory() -> Directory {
+    let customers = (FIRST_CUSTOMER..FIRST_CUSTOMER + CUSTOMERS)
+        .map(|id| account(AccountId(id), AccountKind::Customer, 1));
+    Directory {
+        revision: 1,
+        accounts: customers
+            .chain([account(RESELLER, AccountKind::Reseller, 2), account(CARRIER, AccountKind::Carrier, 3)])
+            .collect(),
+        tariffs: vec![tariff(1, 6), tariff(2, 4), tariff(3, 2)],
+        ..Directory::default()
+    }
+}
+
+/// A call of a reseller's customer over a carrier: three prices, three postings.
+fn cdr(n: u64) -> Cdr {
+    let call = CallUid::new(format!("sw1-1772406000000000-{n}"));
+    let account = AccountId(FIRST_CUSTOMER + i64::try_from(n % CUSTOMERS.unsigned_abs()).unwrap_or_default());
+    let start_at: DateTime<Utc> = DateTime::UNIX_EPOCH
+        + TimeDelta::days(20_000)
+        + TimeDelta::milliseconds(i64::try_from(n * 10).unwrap_or_default());
+    let number = format!("49{:08}", n * 7_919 % 100_000_000);
+    Cdr {
+        id: CdrId::derive(&call, 0),
+        revision: 0,
+        call,
+        leg: 0,
+        sip_call_id: format!("{n:032x}@192.0.2.10"),
+        node: "sw1".to_owned(),
+        tenant: TenantId(1),
+        payer: account,
+        source: CdrSource {
+            party: Party::Subscriber {
+                subscriber: SubscriberId(account.0),
+                account,
+                reseller: RESELLER,
+                uuid: "7f2c0a52-5a5e-4a3c-9d4e-3a1f4d1f2b77".to_owned(),
+            },
+            user: "43660555123".to_owned(),
+            domain: "sip.example.org".to_owned(),
+            cli: "43660555123".parse().ok(),
+            clir: false,
+            user_out: "43660555123".to_owned(),
+            ip: "192.0.2.10".to_owned(),
+            user_agent: "Phone 1.0".to_owned(),
+        },
+        destination: CdrDestination {
+            party: Party::Trunk { trunk: TrunkId(1), account: CARRIER },
+            dialed: format!("00{number}"),
+            domain: "sip.example.org".to_owned(),
+            user_in: number.clone(),
+            number: number.parse().ok(),
+            user_out: number,
+            user_agent: "Carrier GW".to_owned(),
+        },
+        call_type: CallType::Call,
+        status: CallStatus::Ok,
+        code: 200,
+        cause: Cause::Normal,
+        ended_by: Initiator::Caller,
+        init_at: start_at - TimeDelta::seconds(4),
+        start_at,
+        duration_us: 1_000_000 + n * 104_729 % 600_000_000,
+        pdd_us: Some(1_200_000),
+        codec: "PCMA/8000".to_owned(),
+        attempts: Vec::new(),
+        config_revision: 1,
+        partial: false,
+        detail: CdrDetail::default(),
+    }
+}
+
+/// What the stage makes of a call, as the database keeps it.
+fn rated(stage: &mut RatingStage, cdr: Cdr) -> Vec<StoreEffect> {
+    let mut effects = Effects::default();
+    stage.apply(StageInput { partition: 0, offset: 0, body: &Body::Cdr(cdr) }, &mut effects);
+    let kept = effects.0.into_iter().filter_map(|effect| {
+        let Effect::Append { body, .. } = effect else { return None };
+        match *body {
+            Body::Rated(rated) => Some(StoreEffect::Export {
+                owner: "system".to_owned(),
+                cdr: rated.cdr.id,
+                revision: rated.cdr.revision,
+                payload: model::wire::encode_rated(&rated),
+            }),
+            Body::Posting(posting) => Some(StoreEffect::Post(posting)),
+            Body::Tick(_)
+            | Body::Call(_)
+            | Body::Cdr(_)
+            | Body::Edr(_)
+            | Body::Control(_)
+            | Body::Accrual(_) => None,
+        }
+    });
+    kept.collect()
+}
+
+/// Time on a core that the process has had, all threads.
+fn on_core() -> Duration {
+    let ticks = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<u64> =
+        ticks.split_whitespace().skip(13).take(2).filter_map(|text| text.parse().ok()).collect();
+    // Hundredths of a second (proc(5)).
+    Duration::from_millis(fields.iter().sum::<u64>() * 10)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let times = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(1_u64);
+    let rounds = 10 * times;
+    let dir = tempfile::tempdir().expect("a place for the database");
+    let file = dir.path().join("bench.db");
+    let store = Store::open(&format!("sqlite://{}", file.display())).await.expect("open the database");
+    let mut stage = RatingStage::new();
+    stage.set_directory(Arc::new(directory())).expect("the tariffs are in order");
+
+    let clock = std::time::Instant::now;
+    let (begun, begun_core) = (clock(), on_core());
+    let (mut pricing, mut committing) = (Duration::ZERO, Duration::ZERO);
+    let mut n_calls = 0;
+    for round in 0..rounds {
+        let from = clock();
+        let mut commits = Vec::new();
+        for partition in 0..LANES {
+            let mut effects = Vec::new();
+            for _ in 0..CALLS_OF_A_LANE {
+                effects.extend(rated(&mut stage, cdr(n_calls)));
+                n_calls += 1;
+            }
+            commits.push(LaneCommit {
+                partition,
+                expected: round * CALLS_OF_A_LANE,
+                position: (round + 1) * CALLS_OF_A_LANE,
+                watermarks: Vec::new(),
+                changes: Vec::new(),
+                effects,
+            });
+        }
+        let priced = clock();
+        store.commit("rating", commits).await.expect("commit a round");
+        pricing += priced - from;
+        committing += priced.elapsed();
+    }
+    let (took, on_core) = (begun.elapsed(), on_core().saturating_sub(begun_core));
+    let per_second = |took: Duration| n_calls as f64 / took.as_secs_f64();
+    println!(
+        "{n_calls} calls priced and committed with evidence and three postings each, {} a transaction",
+        u64::from(LANES) * CALLS_OF_A_LANE
+    );
+    println!(
+        "{:.0} calls/s on the wall ({:.2} s), {:.0} calls/s of core time ({:.2} s)",
+        per_second(took),
+        took.as_secs_f64(),
+        per_second(on_core),
+        on_core.as_secs_f64()
+    );
+    println!(
+        "making the calls, pricing and encoding: {:.0} calls/s; committing: {:.0} calls/s",
+        per_second(pricing),
+        per_second(committing)
+    );
+    let bytes = std::fs::metadata(&file).map_or(0, |meta| meta.len());
+    println!("{} bytes of database a call", bytes / n_calls.max(1));
+}

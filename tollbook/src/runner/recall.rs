@@ -1,0 +1,80 @@
+//! Tells a stage what it made of a call before, where it does not remember.
+//!
+//! In: a record that corrects a call. Out: the revisions of that call that were rated, from the database; or that the lane must wait: what it
+//! put out a moment ago may not be kept yet. So the answer never depends on who was faster.
+
+use std::time::Duration;
+
+use bus::BusError;
+use model::{CdrId, RatedCdr, Stage, Topic};
+use tracing::warn;
+
+use super::{Kind, Lane, LaneStore, Rooms, RoundError};
+
+/// The stage that keeps rated calls in the database.
+const KEEPER: &str = "exports";
+
+/// Pause before a waiting lane looks again.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Looks after which a lane goes on without an answer: some ten seconds, in which the keeper made no headway. The record is suspended then.
+const LOOKS_MAX: u32 = 2_000;
+
+/// What a lane waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// The record that asks.
+    offset: u64,
+    /// Where rated calls ended when it asked first.
+    rated_end: u64,
+    n_looks: u32,
+}
+
+/// Answers what the stage asks about a record. `false` if the lane must look again later, beginning with this record; it has nothing of its
+/// own in this round before it.
+pub(super) async fn answer<S: Stage, L: LaneStore>(
+    kind: &Kind<S>,
+    rooms: &Rooms<L>,
+    lane: &mut Lane<S>,
+    (partition, offset): (u32, u64),
+    cdr: CdrId,
+) -> Result<bool, RoundError> {
+    let payloads = rooms.store.rated_revisions(cdr).await?;
+    if payloads.is_empty() && must_wait(rooms, lane, partition, offset).await? {
+        return Ok(false);
+    }
+    lane.waiting = None;
+    let mut revisions: Vec<RatedCdr> = Vec::with_capacity(payloads.len());
+    for payload in payloads {
+        match model::wire::decode_rated(&payload) {
+            Ok(rated) => revisions.push(rated),
+            Err(why) => {
+                warn!(stage = kind.name, partition, offset, error = %why, "a rated call cannot be read; its correction is suspended");
+                return Ok(true);
+            }
+        }
+    }
+    lane.stage.recall(&revisions);
+    Ok(true)
+}
+
+async fn must_wait<S, L: LaneStore>(
+    rooms: &Rooms<L>,
+    lane: &mut Lane<S>,
+    partition: u32,
+    offset: u64,
+) -> Result<bool, RoundError> {
+    let mut waiting = match lane.waiting {
+        Some(waiting) if waiting.offset == offset => waiting,
+        Some(_) | None => Waiting { offset, rated_end: end_of(rooms, partition).await?, n_looks: 0 },
+    };
+    let keepers = rooms.store.load_lanes(KEEPER).await?;
+    let kept = keepers.iter().find(|lane| lane.partition == partition).map_or(0, |lane| lane.position);
+    waiting.n_looks += 1;
+    lane.waiting = Some(waiting);
+    Ok(kept < waiting.rated_end && waiting.n_looks <= LOOKS_MAX)
+}
+
+async fn end_of<L>(rooms: &Rooms<L>, partition: u32) -> Result<u64, BusError> {
+    rooms.bus.range(Topic::Rated, partition).await.map(|(_, end)| end)
+}
