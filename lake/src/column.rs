@@ -300,6 +300,16 @@ pub(crate) const COLUMNS: &[Column] = columns! {
     "round_trip_us" nullable Count(|c| c.cdr.detail.media?.round_trip_us.map(u64::from)), "microseconds", "Round trip of the media.", "31000";
     "peer_auth_user" nullable Text(|c| filled(&c.cdr.detail.peer_auth_user)), "", "User name with which we prove ourselves to the trunk that was used.", "meridian";
     "peer_auth_realm" nullable Text(|c| filled(&c.cdr.detail.peer_auth_realm)), "", "The realm of that login, if one is configured.", "carrier.example";
+    "reseller_zone" nullable Text(|c| reseller(c).and_then(|x| text(&x.zone))), "", "Zone of the reseller's fee.", "Germany";
+    "reseller_prefix" nullable Text(|c| reseller(c).and_then(|x| text(&x.matched))), "", "Destination prefix or pattern of that fee.", "49";
+    "reseller_billed_seconds" nullable Count(|c| reseller(c).map(|x| x.billed_seconds)), "seconds", "Sum of the reseller's charging intervals begun.", "132";
+    "customer_in_prefix" nullable Text(|c| customer_in(c).and_then(|x| text(&x.matched))), "", "Prefix or pattern of the customer's fee for receiving.", "43660";
+    "reseller_in_zone" nullable Text(|c| reseller_in(c).and_then(|x| text(&x.zone))), "", "Zone of the reseller's fee for receiving.", "Incoming";
+    "reseller_in_prefix" nullable Text(|c| reseller_in(c).and_then(|x| text(&x.matched))), "", "Prefix or pattern of that fee.", "43660";
+    "reseller_in_billed_seconds" nullable Count(|c| reseller_in(c).map(|x| x.billed_seconds)), "seconds", "Sum of the charging intervals begun.", "132";
+    "carrier_in_zone" nullable Text(|c| carrier_in(c).and_then(|x| text(&x.zone))), "", "Zone of the termination fee agreed with the carrier the call came in from.", "AT mobile";
+    "carrier_in_prefix" nullable Text(|c| carrier_in(c).and_then(|x| text(&x.matched))), "", "Prefix or pattern of that fee.", "43660";
+    "carrier_in_billed_seconds" nullable Count(|c| carrier_in(c).map(|x| x.billed_seconds)), "seconds", "Sum of the charging intervals begun.", "132";
 };
 
 /// Columns that carry a bloom filter, so that one call is found without reading every file.

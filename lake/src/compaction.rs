@@ -3,12 +3,13 @@
 //! Files are merged with others of about their size: each step makes them `compact_files_min` times larger, so a row is
 //! written again only a few times until its file has `target_rows`. A day that is over is merged to the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::TryLockError;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 
+use crate::layout::Spot;
 use crate::manifest::{LakeFile, Manifest, Retired};
 use crate::writer::Writer;
 use crate::{LakeConfig, LakeError, layout, parquet_file};
@@ -47,6 +48,7 @@ impl Writer {
             done.files_after += 1;
             done.rows += group.iter().map(|file| file.rows).sum::<u64>();
         }
+        self.compact_tables(now, &mut done)?;
         Ok(done)
     }
 
@@ -60,8 +62,11 @@ impl Writer {
             state.manifest.next_file += 1;
             number
         };
-        let inputs = group.iter().map(|file| self.present(file)).collect::<Result<Vec<PathBuf>, _>>()?;
-        let hidden = self.dir().join(layout::hidden_path(day, number));
+        let inputs = group
+            .iter()
+            .map(|file| self.present(&file.spot(), file.rows))
+            .collect::<Result<Vec<PathBuf>, _>>()?;
+        let hidden = self.dir().join(Spot::of_day(day, number).hidden_path());
         let expected: u64 = group.iter().map(|file| file.rows).sum();
         let merged = parquet_file::merge_files(&inputs, &hidden, expected)?;
         if merged.rows != expected {
@@ -86,44 +91,40 @@ impl Writer {
         let before = next.n_rows();
         next.files.retain(|file| !group.contains(file));
         next.files.push(file.clone());
-        next.retired.extend(retired.iter().cloned());
+        next.retired.extend(retired);
         assert_eq!(next.n_rows(), before, "merging files lost or invented rows");
         self.publish(&mut state, next, now)?;
         // Committed: what fails from here on is made up for by the next open.
-        let moved = layout::name_finally(self.dir(), &file)
-            .and_then(|()| retired.iter().try_for_each(|file| layout::move_out(self.dir(), file)));
+        let moved = layout::name_finally(self.dir(), &file.spot())
+            .and_then(|()| group.iter().try_for_each(|file| layout::move_out(self.dir(), &file.spot())));
         if let Err(error) = moved {
             tracing::warn!(%error, code = error.code(), "merged lake files are not in their places yet");
         }
         Ok(())
     }
 
-    fn present(&self, file: &LakeFile) -> Result<PathBuf, LakeError> {
-        layout::present_path(self.dir(), file).map(|path| self.dir().join(path)).ok_or_else(|| {
-            LakeError::FileMissing {
-                path: self.dir().join(layout::final_path(file.day, file.number)),
-                rows: file.rows,
-            }
-        })
+    pub(crate) fn present(&self, spot: &Spot, rows: u64) -> Result<PathBuf, LakeError> {
+        spot.present_path(self.dir())
+            .map(|path| self.dir().join(path))
+            .ok_or_else(|| LakeError::FileMissing { path: self.dir().join(spot.final_path()), rows })
     }
 
     /// Deletes files that were merged longer ago than `retired_keep`.
     fn purge(&self, now: DateTime<Utc>) -> Result<u64, LakeError> {
         let keep = TimeDelta::from_std(self.config.retired_keep).unwrap_or(TimeDelta::MAX);
+        let is_expired = |since: DateTime<Utc>| now.signed_duration_since(since) >= keep;
         let mut state = self.state()?;
-        let (expired, kept): (Vec<Retired>, Vec<Retired>) = state
-            .manifest
-            .retired
-            .iter()
-            .cloned()
-            .partition(|file| now.signed_duration_since(file.since) >= keep);
+        let mut next = state.manifest.clone();
+        next.retired.retain(|file| !is_expired(file.since));
+        next.retired_tables.retain(|file| !is_expired(file.since));
+        let kept: HashSet<Spot> = next.retired_spots().collect();
+        let expired: Vec<Spot> = state.manifest.retired_spots().filter(|spot| !kept.contains(spot)).collect();
         if expired.is_empty() {
             return Ok(0);
         }
-        for file in &expired {
-            layout::purge(self.dir(), file)?;
+        for spot in &expired {
+            layout::purge(self.dir(), spot)?;
         }
-        let next = Manifest { retired: kept, ..state.manifest.clone() };
         self.publish(&mut state, next, now)?;
         Ok(expired.len() as u64)
     }
@@ -153,7 +154,7 @@ fn groups(manifest: &Manifest, config: &LakeConfig, now: DateTime<Utc>) -> Vec<V
 }
 
 /// How often `rows` can be divided by `base`.
-fn tier(rows: u64, base: u64) -> u32 {
+pub(crate) fn tier(rows: u64, base: u64) -> u32 {
     rows.checked_ilog(base.max(2)).unwrap_or(0)
 }
 

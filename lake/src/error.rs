@@ -208,6 +208,16 @@ pub enum LakeError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// A value that a column of another table cannot hold.
+    #[error("table {table}: {column} cannot hold {value}")]
+    Unmirrored {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// What it cannot hold.
+        value: String,
+    },
     /// Our own failure.
     #[error("the lake failed: {problem}; please report this")]
     Internal {
@@ -251,6 +261,7 @@ impl LakeError {
             LakeError::Moving { .. } => "LAK022",
             LakeError::Internal { .. } => "LAK023",
             LakeError::TwoCurrencies { .. } => "LAK024",
+            LakeError::Unmirrored { .. } => "LAK025",
         }
     }
 

@@ -3,6 +3,7 @@
 //! In: a snapshot of the manifest. Out: scans over its files, with what the manifest knows of each (rows, first and last
 //! start) so that files out of question are not opened.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,10 +27,11 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 
+use crate::LakeError;
 use crate::column::DAY;
-use crate::manifest::{LakeFile, Manifest};
-use crate::rows::{SQL_SCHEMA, described};
-use crate::{LakeError, layout};
+use crate::layout::Spot;
+use crate::manifest::{LakeFile, Live, Manifest, TableFile};
+use crate::rows::SQL_SCHEMA;
 
 /// How often the manifest is read again because a file it names was merged away meanwhile.
 const SNAPSHOT_ATTEMPTS: u32 = 5;
@@ -39,6 +41,7 @@ const SNAPSHOT_ATTEMPTS: u32 = 5;
 pub(crate) struct Snapshot {
     dir: PathBuf,
     files: Vec<(LakeFile, String)>,
+    tables: BTreeMap<String, Vec<(TableFile, String)>>,
 }
 
 impl Snapshot {
@@ -47,10 +50,10 @@ impl Snapshot {
         for _ in 0..SNAPSHOT_ATTEMPTS {
             let manifest = crate::current(dir)?;
             match Self::locate(dir, &manifest) {
-                Ok(files) => return Ok(Self { dir: dir.to_owned(), files }),
+                Ok(found) => return Ok(found),
                 // The same manifest again, and still not there: it is gone for good.
                 Err(missing) if generation_before == Some(manifest.generation) => {
-                    let path = dir.join(layout::final_path(missing.day, missing.number));
+                    let path = dir.join(missing.spot.final_path());
                     return Err(LakeError::FileMissing { path, rows: missing.rows });
                 }
                 Err(_) => generation_before = Some(manifest.generation),
@@ -59,20 +62,32 @@ impl Snapshot {
         Err(LakeError::Moving { attempts: SNAPSHOT_ATTEMPTS })
     }
 
-    fn locate(dir: &Path, manifest: &Manifest) -> Result<Vec<(LakeFile, String)>, LakeFile> {
-        manifest
-            .files
-            .iter()
-            .map(|file| match layout::present_path(dir, file) {
-                Some(path) => Ok((file.clone(), path)),
-                None => Err(file.clone()),
-            })
-            .collect()
+    fn locate(dir: &Path, manifest: &Manifest) -> Result<Self, Live> {
+        let present = |spot: Spot, rows, bytes| spot.present_path(dir).ok_or(Live { spot, rows, bytes });
+        let mut found = Self { dir: dir.to_owned(), files: Vec::new(), tables: BTreeMap::new() };
+        for file in &manifest.files {
+            found.files.push((file.clone(), present(file.spot(), file.rows, file.bytes)?));
+        }
+        for (name, state) in &manifest.tables {
+            let files = found.tables.entry(name.clone()).or_default();
+            for file in &state.files {
+                let spot = Spot::of_table(name, file.number);
+                files.push((file.clone(), present(spot, file.rows, file.bytes)?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The files of another table, and where they are.
+    pub(crate) fn table(&self, name: &str) -> &[(TableFile, String)] {
+        self.tables.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a file has left its place since: the reason for a failed query, and a reason to ask again.
     pub(crate) fn has_moved(&self) -> bool {
-        self.files.iter().any(|(_, path)| !self.dir.join(path).is_file())
+        let calls = self.files.iter().map(|(_, path)| path);
+        let others = self.tables.values().flatten().map(|(_, path)| path);
+        calls.chain(others).any(|path| !self.dir.join(path).is_file())
     }
 
     /// Whether any row supersedes another.
@@ -92,7 +107,7 @@ pub(crate) struct History {
 
 impl History {
     pub(crate) fn new(snapshot: Arc<Snapshot>, store: ObjectStoreUrl) -> Self {
-        let day: FieldRef = Arc::new(described(Field::new(DAY.name, DataType::Date32, false), &DAY));
+        let day: FieldRef = Arc::new(Field::new(DAY.name, DataType::Date32, false));
         let table_schema =
             TableSchema::builder(SQL_SCHEMA.clone()).with_table_partition_cols(vec![day]).build();
         Self { snapshot, store, table_schema, only_with_corrections: false }
@@ -122,7 +137,7 @@ fn partitioned(file: &LakeFile, path: &str) -> PartitionedFile {
         .with_statistics(Arc::new(statistics(file)))
 }
 
-fn days_since_1970(day: NaiveDate) -> i32 {
+pub(crate) fn days_since_1970(day: NaiveDate) -> i32 {
     day.num_days_from_ce() - NaiveDate::default().num_days_from_ce()
 }
 

@@ -4,6 +4,7 @@
 //! manifest.json                        the files that count, and the positions
 //! cdrs/day=2026-10-05/part-*.parquet   rows; what any tool may read
 //! cdrs/day=2026-10-05/.tmp-part-*      being written, or committed and about to get its name
+//! tables/events/part-*.parquet         rows of the other tables, and hidden files in the same way
 //! retired/                             merged into others; deleted after a while
 //! strays/                              found in the tree and not ours; never deleted
 //! .lock                                held by the process that writes
@@ -19,10 +20,12 @@ use chrono::NaiveDate;
 
 use crate::LakeError;
 use crate::error::IoContext;
-use crate::manifest::{LakeFile, Manifest, Retired};
+use crate::manifest::Manifest;
 
 /// The folder of calls, below the lake's directory.
 pub(crate) const CDRS: &str = "cdrs";
+/// The folder of the other tables, each in a folder of its own.
+pub(crate) const TABLES: &str = "tables";
 /// How the name of a file begins that has none of its own yet.
 const HIDDEN_PREFIX: &str = ".tmp-part-";
 
@@ -46,43 +49,49 @@ fn retired_dir(dir: &Path) -> PathBuf {
     dir.join("retired")
 }
 
-fn retired(dir: &Path, file: &Retired) -> PathBuf {
-    retired_dir(dir).join(format!("{}-{}", file.day, final_name(file.number)))
+/// Where one file of the lake belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Spot {
+    /// Relative to the lake's directory.
+    folder: String,
+    number: u64,
 }
 
-fn final_name(number: u64) -> String {
-    format!("part-{number:010}.parquet")
-}
+impl Spot {
+    /// Calls of one UTC day.
+    pub(crate) fn of_day(day: NaiveDate, number: u64) -> Self {
+        Self { folder: format!("{CDRS}/day={day}"), number }
+    }
 
-fn hidden_name(number: u64) -> String {
-    // No `.parquet`: some tools' `*.parquet` takes in hidden files.
-    format!("{HIDDEN_PREFIX}{number:010}")
-}
+    /// Rows of another table.
+    pub(crate) fn of_table(table: &str, number: u64) -> Self {
+        Self { folder: format!("{TABLES}/{table}"), number }
+    }
 
-/// Relative to the lake's directory.
-fn day_folder(day: NaiveDate) -> String {
-    format!("{CDRS}/day={day}")
-}
+    fn final_name(&self) -> String {
+        format!("part-{:010}.parquet", self.number)
+    }
 
-pub(crate) fn day_dir(dir: &Path, day: NaiveDate) -> PathBuf {
-    dir.join(day_folder(day))
-}
+    /// The name the file has for the world, relative to the lake's directory.
+    pub(crate) fn final_path(&self) -> String {
+        format!("{}/{}", self.folder, self.final_name())
+    }
 
-/// The name a file has for the world, relative to the lake's directory.
-pub(crate) fn final_path(day: NaiveDate, number: u64) -> String {
-    format!("{}/{}", day_folder(day), final_name(number))
-}
+    /// The name it has until it is committed, and for a moment after, relative to the lake's directory.
+    pub(crate) fn hidden_path(&self) -> String {
+        // No `.parquet`: some tools' `*.parquet` takes in hidden files.
+        format!("{}/{HIDDEN_PREFIX}{:010}", self.folder, self.number)
+    }
 
-/// The name it has until it is committed, and for a moment after, relative to the lake's directory.
-pub(crate) fn hidden_path(day: NaiveDate, number: u64) -> String {
-    format!("{}/{}", day_folder(day), hidden_name(number))
-}
+    /// Where the committed file is right now, relative to the lake's directory; `None` if it has been moved away.
+    pub(crate) fn present_path(&self, dir: &Path) -> Option<String> {
+        [self.final_path(), self.hidden_path()].into_iter().find(|path| dir.join(path).is_file())
+    }
 
-/// Where a committed file is right now, relative to the lake's directory; `None` if it has been moved away.
-pub(crate) fn present_path(dir: &Path, file: &LakeFile) -> Option<String> {
-    [final_path(file.day, file.number), hidden_path(file.day, file.number)]
-        .into_iter()
-        .find(|path| dir.join(path).is_file())
+    fn retired(&self, dir: &Path) -> PathBuf {
+        let folder = self.folder.rsplit(['/', '=']).next().unwrap_or(&self.folder);
+        retired_dir(dir).join(format!("{folder}-{}", self.final_name()))
+    }
 }
 
 /// Makes the names in a directory survive a power cut.
@@ -90,54 +99,55 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), LakeError> {
     File::open(dir).and_then(|file| file.sync_all()).at("sync", dir)
 }
 
-/// Makes the directory of a day, durably.
-pub(crate) fn make_day_dir(dir: &Path, day: NaiveDate) -> Result<PathBuf, LakeError> {
-    let path = day_dir(dir, day);
+/// Makes the directory that a file belongs in, durably.
+pub(crate) fn make_folder(dir: &Path, spot: &Spot) -> Result<(), LakeError> {
+    let path = dir.join(&spot.folder);
     if !path.is_dir() {
-        let cdrs = dir.join(CDRS);
         fs::create_dir_all(&path).at("create", &path)?;
-        sync_dir(&cdrs)?;
+        if let Some(parent) = path.parent() {
+            sync_dir(parent)?;
+        }
         sync_dir(dir)?;
     }
-    Ok(path)
+    Ok(())
 }
 
 /// Gives every committed file its final name, and moves retired ones out of the tree. New names come first: who reads the
 /// tree without the manifest may for a moment see a call twice, which its revision resolves, but never miss one.
 pub(crate) fn settle(dir: &Path, manifest: &Manifest) -> Result<(), LakeError> {
-    for file in &manifest.files {
-        name_finally(dir, file)?;
+    for file in manifest.live() {
+        name_finally(dir, &file.spot)?;
     }
-    for file in &manifest.retired {
-        move_out(dir, file)?;
+    for spot in manifest.retired_spots() {
+        move_out(dir, &spot)?;
     }
     Ok(())
 }
 
 /// Renames one committed file from its hidden name, if that is still to be done.
-pub(crate) fn name_finally(dir: &Path, file: &LakeFile) -> Result<(), LakeError> {
-    let hidden = dir.join(hidden_path(file.day, file.number));
+pub(crate) fn name_finally(dir: &Path, spot: &Spot) -> Result<(), LakeError> {
+    let hidden = dir.join(spot.hidden_path());
     if !hidden.exists() {
         return Ok(());
     }
-    fs::rename(&hidden, dir.join(final_path(file.day, file.number))).at("rename", &hidden)
+    fs::rename(&hidden, dir.join(spot.final_path())).at("rename", &hidden)
 }
 
 /// Moves one retired file out of the tree, if that is still to be done.
-pub(crate) fn move_out(dir: &Path, file: &Retired) -> Result<(), LakeError> {
-    let visible = dir.join(final_path(file.day, file.number));
+pub(crate) fn move_out(dir: &Path, spot: &Spot) -> Result<(), LakeError> {
+    let visible = dir.join(spot.final_path());
     if !visible.exists() {
         return Ok(());
     }
     let folder = retired_dir(dir);
     fs::create_dir_all(&folder).at("create", &folder)?;
-    fs::rename(&visible, retired(dir, file)).at("move", &visible)
+    fs::rename(&visible, spot.retired(dir)).at("move", &visible)
 }
 
 /// Deletes a retired file for good.
-pub(crate) fn purge(dir: &Path, file: &Retired) -> Result<(), LakeError> {
-    move_out(dir, file)?;
-    remove_if_there(&retired(dir, file))
+pub(crate) fn purge(dir: &Path, spot: &Spot) -> Result<(), LakeError> {
+    move_out(dir, spot)?;
+    remove_if_there(&spot.retired(dir))
 }
 
 pub(crate) fn remove_if_there(path: &Path) -> Result<(), LakeError> {
@@ -149,8 +159,8 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<(), LakeError> {
 
 /// Whether every committed row is there, in files of the size they were committed with.
 pub(crate) fn check(dir: &Path, manifest: &Manifest) -> Result<(), LakeError> {
-    for file in &manifest.files {
-        let path = dir.join(final_path(file.day, file.number));
+    for file in manifest.live() {
+        let path = dir.join(file.spot.final_path());
         let found = match fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -170,7 +180,7 @@ pub(crate) fn check(dir: &Path, manifest: &Manifest) -> Result<(), LakeError> {
 pub(crate) fn sweep(dir: &Path, manifest: &Manifest) -> Result<(), LakeError> {
     remove_if_there(&manifest_temporary(dir))?;
     let live: std::collections::HashSet<PathBuf> =
-        manifest.files.iter().map(|file| dir.join(final_path(file.day, file.number))).collect();
+        manifest.live().map(|file| dir.join(file.spot.final_path())).collect();
     for path in row_files(dir)? {
         if live.contains(&path) {
             continue;
@@ -206,21 +216,22 @@ pub(crate) fn has_rows(dir: &Path) -> Result<bool, LakeError> {
 
 /// Every file in the tree that holds rows, or was going to.
 fn row_files(dir: &Path) -> Result<Vec<PathBuf>, LakeError> {
-    let cdrs = dir.join(CDRS);
     let mut found = Vec::new();
-    if !cdrs.is_dir() {
-        return Ok(found);
-    }
-    for entry in fs::read_dir(&cdrs).at("list", &cdrs)? {
-        let day = entry.at("list", &cdrs)?.path();
-        if !day.is_dir() {
+    for root in [dir.join(CDRS), dir.join(TABLES)] {
+        if !root.is_dir() {
             continue;
         }
-        for entry in fs::read_dir(&day).at("list", &day)? {
-            let path = entry.at("list", &day)?.path();
-            let name = entry_name(&path);
-            if name.ends_with(".parquet") || name.starts_with(HIDDEN_PREFIX) {
-                found.push(path);
+        for entry in fs::read_dir(&root).at("list", &root)? {
+            let folder = entry.at("list", &root)?.path();
+            if !folder.is_dir() {
+                continue;
+            }
+            for entry in fs::read_dir(&folder).at("list", &folder)? {
+                let path = entry.at("list", &folder)?.path();
+                let name = entry_name(&path);
+                if name.ends_with(".parquet") || name.starts_with(HIDDEN_PREFIX) {
+                    found.push(path);
+                }
             }
         }
     }

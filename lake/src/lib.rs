@@ -5,6 +5,7 @@
 //! SQL, and the sums that invoices are made of. Rows and positions are committed together, so a replay neither loses nor
 //! doubles a call. When to commit, where to resume and what to suspend is the stage runner's work.
 
+mod access;
 mod catalogue;
 mod column;
 mod compaction;
@@ -13,23 +14,33 @@ mod error;
 mod history;
 mod layout;
 mod manifest;
+mod mirror;
+mod numbering;
 mod parquet_file;
 mod query;
 mod result;
 mod rows;
+mod table;
+pub mod tables;
 mod usage;
+mod views;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use access::Access;
+pub use catalogue::{TableDoc, tables as table_docs};
 pub use column::{ColumnDoc, columns};
 pub use compaction::Compacted;
 pub use config::LakeConfig;
 pub use error::LakeError;
 pub use manifest::{LanePosition, Positions, Watermark};
+pub use mirror::TableLane;
+pub use numbering::prefix_rows;
 pub use result::{QueryColumn, QueryResult, write_csv, write_json, write_table};
 pub use rows::check_row;
+pub use table::{Row, Table, TableColumn, Value};
 pub use usage::{BilledCall, CallLine, DayUsage, IncomingUsage, UsageLine};
 pub use writer::LaneRows;
 

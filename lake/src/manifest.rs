@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
 use crate::error::IoContext;
-use crate::layout;
+use crate::layout::{self, Spot};
 
-/// Format of the manifest that this version writes.
-const FORMAT: u32 = 1;
+/// Format of the manifest that this version writes: 2 since there are tables beside the calls.
+pub(crate) const FORMAT: u32 = 2;
 
 /// The state of the lake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,46 @@ pub(crate) struct Manifest {
     pub(crate) files: Vec<LakeFile>,
     /// Files that were merged into others: moved out of sight, deleted later.
     pub(crate) retired: Vec<Retired>,
+    /// The other tables, by name.
+    #[serde(default)]
+    pub(crate) tables: BTreeMap<String, TableState>,
+    /// Their files that were merged or replaced.
+    #[serde(default)]
+    pub(crate) retired_tables: Vec<RetiredTable>,
+}
+
+/// Another table.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct TableState {
+    /// How far each lane is, where its rows come from the bus.
+    pub(crate) positions: Positions,
+    /// What the rows were made from, where they are replaced as a whole.
+    pub(crate) mark: String,
+    /// In no order that matters.
+    pub(crate) files: Vec<TableFile>,
+}
+
+/// One Parquet file of another table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TableFile {
+    pub(crate) number: u64,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A file that is no longer part of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RetiredTable {
+    pub(crate) table: String,
+    pub(crate) number: u64,
+    pub(crate) since: DateTime<Utc>,
+}
+
+/// A file that counts, of whatever table.
+pub(crate) struct Live {
+    pub(crate) spot: Spot,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
 }
 
 /// One Parquet file.
@@ -48,6 +88,13 @@ pub(crate) struct LakeFile {
     /// First and last `start_at`, microseconds since 1970.
     pub(crate) first_start_us: i64,
     pub(crate) last_start_us: i64,
+}
+
+impl LakeFile {
+    /// Where it belongs.
+    pub(crate) fn spot(&self) -> Spot {
+        Spot::of_day(self.day, self.number)
+    }
 }
 
 /// A file that is no longer part of the lake.
@@ -96,6 +143,20 @@ impl Positions {
         self.0.iter().map(|(partition, lane)| (*partition, lane))
     }
 
+    /// Refuses rows that were committed before: a position that does not move on although there are some.
+    pub(crate) fn refuse_replay(
+        &self,
+        partition: u32,
+        position: u64,
+        has_rows: bool,
+    ) -> Result<(), LakeError> {
+        let Some(committed) = self.lane(partition).map(|lane| lane.position) else { return Ok(()) };
+        if position < committed || (position == committed && has_rows) {
+            return Err(LakeError::Replayed { partition, position, committed });
+        }
+        Ok(())
+    }
+
     /// Moves a lane on. Watermarks that are not named stay, and none goes back.
     pub(crate) fn advance(&mut self, partition: u32, position: u64, watermarks: &[Watermark]) {
         let lane = self.0.entry(partition).or_default();
@@ -126,10 +187,33 @@ impl Manifest {
             positions: Positions::default(),
             files: Vec::new(),
             retired: Vec::new(),
+            tables: BTreeMap::new(),
+            retired_tables: Vec::new(),
         }
     }
 
-    /// Rows in all files.
+    /// All files that count.
+    pub(crate) fn live(&self) -> impl Iterator<Item = Live> + '_ {
+        let calls =
+            self.files.iter().map(|file| Live { spot: file.spot(), rows: file.rows, bytes: file.bytes });
+        let others = self.tables.iter().flat_map(|(table, state)| {
+            state.files.iter().map(|file| Live {
+                spot: Spot::of_table(table, file.number),
+                rows: file.rows,
+                bytes: file.bytes,
+            })
+        });
+        calls.chain(others)
+    }
+
+    /// All files that no longer count and may still be there.
+    pub(crate) fn retired_spots(&self) -> impl Iterator<Item = Spot> + '_ {
+        let calls = self.retired.iter().map(|file| Spot::of_day(file.day, file.number));
+        let others = self.retired_tables.iter().map(|file| Spot::of_table(&file.table, file.number));
+        calls.chain(others)
+    }
+
+    /// Rows of calls in all files.
     pub(crate) fn n_rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()
     }

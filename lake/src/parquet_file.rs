@@ -6,12 +6,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use datafusion::arrow::array::{
     Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::compute::interleave_record_batch;
-use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -22,10 +23,11 @@ use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::parquet::schema::types::ColumnPath;
 
 use crate::LakeError;
-use crate::column::{BLOOM_COLUMNS, COLUMNS, SORT_COLUMNS};
+use crate::column::{BLOOM_COLUMNS, SORT_COLUMNS};
 use crate::error::IoContext;
 use crate::layout;
 use crate::rows::FILE_SCHEMA;
+use crate::table::Table;
 
 /// Rows of one row group: small enough to skip most of a file for one hour or one account, large enough to compress.
 const ROW_GROUP_ROWS: usize = 131_072;
@@ -36,25 +38,52 @@ const ZSTD_LEVEL: i32 = 3;
 /// One of a hundred files is read in vain when one call is looked for.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
-fn properties(rows: u64) -> Result<WriterProperties, LakeError> {
+/// What a file is to look like beside its rows.
+pub(crate) struct Shape {
+    pub(crate) schema: SchemaRef,
+    /// Table it is of, written into the file.
+    pub(crate) table: &'static str,
+    /// Columns its rows are in the order of.
+    pub(crate) sorted_by: &'static [&'static str],
+    /// Columns with a bloom filter.
+    pub(crate) bloom: &'static [&'static str],
+}
+
+/// Files of calls.
+pub(crate) static CALLS: LazyLock<Shape> = LazyLock::new(|| Shape {
+    schema: FILE_SCHEMA.clone(),
+    table: "calls_history",
+    sorted_by: &SORT_COLUMNS,
+    bloom: BLOOM_COLUMNS,
+});
+
+impl Shape {
+    /// Files of another table. Merged ones are not sorted through, so none says it is.
+    pub(crate) fn of_table(table: &Table) -> Self {
+        Self { schema: table.file_schema(), table: table.name, sorted_by: &[], bloom: &[] }
+    }
+}
+
+fn properties(shape: &Shape, rows: u64) -> Result<WriterProperties, LakeError> {
     let level = ZstdLevel::try_new(ZSTD_LEVEL)
         .map_err(|error| LakeError::Internal { problem: format!("zstd level {ZSTD_LEVEL}: {error}") })?;
-    let sorting = SORT_COLUMNS
+    let sorting: Vec<SortingColumn> = shape
+        .sorted_by
         .iter()
-        .filter_map(|name| COLUMNS.iter().position(|column| column.name == *name))
+        .filter_map(|name| shape.schema.index_of(name).ok())
         .filter_map(|idx| i32::try_from(idx).ok())
         .map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: false })
         .collect();
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_sorting_columns(Some(sorting))
+        .set_sorting_columns((!sorting.is_empty()).then_some(sorting))
         .set_created_by(concat!("tollbook lake ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(vec![KeyValue::new(
             "tollbook.table".to_owned(),
-            "calls_history".to_owned(),
+            shape.table.to_owned(),
         )]));
-    for name in BLOOM_COLUMNS {
+    for name in shape.bloom {
         builder = builder
             .set_column_bloom_filter_fpp(ColumnPath::from(*name), BLOOM_FALSE_POSITIVES)
             // Folded to what is needed once the row group is full.
@@ -70,9 +99,9 @@ struct HiddenFile {
 }
 
 impl HiddenFile {
-    fn create(path: PathBuf, rows: u64) -> Result<Self, LakeError> {
+    fn create(path: PathBuf, rows: u64, shape: &Shape) -> Result<Self, LakeError> {
         let file = File::create(&path).at("create", &path)?;
-        let writer = ArrowWriter::try_new(file, FILE_SCHEMA.clone(), Some(properties(rows)?))
+        let writer = ArrowWriter::try_new(file, shape.schema.clone(), Some(properties(shape, rows)?))
             .map_err(|error| parquet_error("write", &path, error))?;
         Ok(Self { path, writer: Some(writer) })
     }
@@ -119,8 +148,8 @@ fn parquet_error(action: &'static str, path: &Path, error: impl ToString) -> Lak
 }
 
 /// Writes one batch as one file, synced, its name too. Returns its size in bytes.
-pub(crate) fn write_rows(path: &Path, batch: &RecordBatch) -> Result<u64, LakeError> {
-    let mut file = HiddenFile::create(path.to_owned(), batch.num_rows() as u64)?;
+pub(crate) fn write_rows(path: &Path, batch: &RecordBatch, shape: &Shape) -> Result<u64, LakeError> {
+    let mut file = HiddenFile::create(path.to_owned(), batch.num_rows() as u64, shape)?;
     file.write(batch)?;
     let bytes = file.finish()?;
     sync_name(path)?;
@@ -143,7 +172,7 @@ pub(crate) fn merge_files(
     output: &Path,
     rows_expected: u64,
 ) -> Result<Merged, LakeError> {
-    let mut file = HiddenFile::create(output.to_owned(), rows_expected)?;
+    let mut file = HiddenFile::create(output.to_owned(), rows_expected, &CALLS)?;
     let mut cursors = Vec::with_capacity(inputs.len());
     for path in inputs {
         cursors.extend(Cursor::open(path)?);
@@ -168,6 +197,40 @@ pub(crate) fn merge_files(
     let bytes = file.finish()?;
     sync_name(output)?;
     Ok(Merged { rows, bytes })
+}
+
+/// Puts files one behind the other into one, a few thousand rows at a time.
+pub(crate) fn append_files(
+    inputs: &[PathBuf],
+    output: &Path,
+    rows_expected: u64,
+    shape: &Shape,
+) -> Result<Merged, LakeError> {
+    let mut file = HiddenFile::create(output.to_owned(), rows_expected, shape)?;
+    let mut rows = 0;
+    for path in inputs {
+        for batch in reader(path)? {
+            let batch = batch.map_err(|error| parquet_error("read", path, error))?;
+            let batch =
+                widened(&batch, &shape.schema).map_err(|problem| parquet_error("read", path, problem))?;
+            rows += batch.num_rows() as u64;
+            file.write(&batch)?;
+        }
+    }
+    let bytes = file.finish()?;
+    sync_name(output)?;
+    Ok(Merged { rows, bytes })
+}
+
+fn reader(path: &Path) -> Result<ParquetRecordBatchReader, LakeError> {
+    let file = File::open(path).at("open", path)?;
+    // An older file lacks the columns that were added since; they are NULL.
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+        .map_err(|error| parquet_error("read", path, error))?;
+    ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+        .with_batch_size(MERGE_BATCH_ROWS)
+        .build()
+        .map_err(|error| parquet_error("read", path, error))
 }
 
 fn flush(
@@ -200,17 +263,9 @@ struct Cursor {
 impl Cursor {
     /// `None` for a file without rows.
     fn open(path: &Path) -> Result<Option<Self>, LakeError> {
-        let file = File::open(path).at("open", path)?;
-        // An older file lacks the columns that were added since; they are NULL.
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .map_err(|error| parquet_error("read", path, error))?;
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-            .with_batch_size(MERGE_BATCH_ROWS)
-            .build()
-            .map_err(|error| parquet_error("read", path, error))?;
         let mut cursor = Self {
             path: path.to_owned(),
-            reader,
+            reader: reader(path)?,
             batch: RecordBatch::new_empty(FILE_SCHEMA.clone()),
             row: 0,
         };
@@ -221,7 +276,8 @@ impl Cursor {
         for batch in self.reader.by_ref() {
             let batch = batch.map_err(|error| parquet_error("read", &self.path, error))?;
             if batch.num_rows() > 0 {
-                self.batch = widened(&batch).map_err(|problem| parquet_error("read", &self.path, problem))?;
+                self.batch = widened(&batch, &FILE_SCHEMA)
+                    .map_err(|problem| parquet_error("read", &self.path, problem))?;
                 self.row = 0;
                 return Ok(true);
             }
@@ -244,8 +300,8 @@ impl Cursor {
 }
 
 /// The batch with the columns of today, in their order.
-fn widened(batch: &RecordBatch) -> Result<RecordBatch, String> {
-    let arrays = FILE_SCHEMA.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+fn widened(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
+    let arrays = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
         Some(array) if array.data_type() == field.data_type() => Ok(array.clone()),
         Some(array) => Err(format!("{} is {}, not {}", field.name(), array.data_type(), field.data_type())),
         None if field.is_nullable() => {
@@ -254,5 +310,5 @@ fn widened(batch: &RecordBatch) -> Result<RecordBatch, String> {
         None => Err(format!("{} is missing", field.name())),
     });
     let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
-    RecordBatch::try_new(FILE_SCHEMA.clone(), arrays).map_err(|error| error.to_string())
+    RecordBatch::try_new(schema.clone(), arrays).map_err(|error| error.to_string())
 }

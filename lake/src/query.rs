@@ -18,10 +18,14 @@ use datafusion::object_store::local::LocalFileSystem;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext, col, lit};
 use futures::StreamExt;
 
-use crate::catalogue::{CALLS, CALLS_HISTORY, DOCUMENTATION, TABLES, documentation};
+use crate::access::{Access, guard_of_call_column};
+use crate::catalogue::{CALLS, CALLS_HISTORY, DOCUMENTATION, documentation, tables};
 use crate::column::columns;
 use crate::error::IoContext;
 use crate::history::{History, Snapshot};
+use crate::mirror::Mirror;
+use crate::tables::MIRRORED;
+use crate::views::{VIEWS, functions};
 use crate::{Lake, LakeError, QueryResult};
 
 /// Memory all queries of this process together may hold; beyond it they spill to disk, and then fail.
@@ -57,7 +61,16 @@ impl Lake {
     /// [`LakeError::ReadOnlySql`], [`LakeError::UnknownTable`], [`LakeError::UnknownColumn`] and [`LakeError::Sql`] for what
     /// the statement asks, [`LakeError::QueryTooLarge`] and [`LakeError::ResultTooLarge`] beyond the limits.
     pub async fn query(&self, sql: &str) -> Result<QueryResult, LakeError> {
-        self.engine.query(sql).await
+        self.engine.query(sql, &Access::WHOLE).await
+    }
+
+    /// The same for somebody who may not see everything: tables, rows and values beyond `access` do not exist for the statement.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Lake::query`].
+    pub async fn query_as(&self, sql: &str, access: &Access) -> Result<QueryResult, LakeError> {
+        self.engine.query(sql, access).await
     }
 }
 
@@ -74,11 +87,11 @@ impl Engine {
         Ok(Self { dir: dir.to_owned(), runtime, store })
     }
 
-    pub(crate) async fn query(&self, sql: &str) -> Result<QueryResult, LakeError> {
+    pub(crate) async fn query(&self, sql: &str, access: &Access) -> Result<QueryResult, LakeError> {
         for _ in 0..QUERY_ATTEMPTS {
             let dir = self.dir.clone();
             let snapshot = Arc::new(crate::blocking(move || Snapshot::take(&dir)).await?);
-            match self.run(snapshot.clone(), sql).await {
+            match self.run(snapshot.clone(), sql, access).await {
                 Err(error) if snapshot.has_moved() => {
                     tracing::debug!(%error, "lake files were merged under a query; asking again");
                 }
@@ -88,8 +101,14 @@ impl Engine {
         Err(LakeError::Moving { attempts: QUERY_ATTEMPTS })
     }
 
-    async fn run(&self, snapshot: Arc<Snapshot>, sql: &str) -> Result<QueryResult, LakeError> {
-        let context = self.session(snapshot).map_err(internal)?;
+    async fn run(
+        &self,
+        snapshot: Arc<Snapshot>,
+        sql: &str,
+        access: &Access,
+    ) -> Result<QueryResult, LakeError> {
+        let explain = |error: &DataFusionError| explain(error, access);
+        let context = self.session(snapshot, sql, access).await.map_err(internal)?;
         let read_only =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let frame = context.sql_with_options(sql, read_only).await.map_err(|error| explain(&error))?;
@@ -108,7 +127,13 @@ impl Engine {
         Ok(QueryResult::new(&schema, batches))
     }
 
-    fn session(&self, snapshot: Arc<Snapshot>) -> DataFusionResult<SessionContext> {
+    /// A session in which the tables exist that `sql` can mean and that `access` allows, as far as it allows.
+    async fn session(
+        &self,
+        snapshot: Arc<Snapshot>,
+        sql: &str,
+        access: &Access,
+    ) -> DataFusionResult<SessionContext> {
         let mut config = SessionConfig::new()
             .with_information_schema(true)
             .with_default_catalog_and_schema(CATALOG, SCHEMA)
@@ -116,18 +141,59 @@ impl Engine {
         // 0.1 in a query is a tenth, not a binary fraction near it.
         config.options_mut().sql_parser.parse_float_as_decimal = true;
         let context = SessionContext::new_with_config_rt(config, self.runtime.clone());
-        let history = || History::new(snapshot.clone(), self.store.clone());
-        context.register_table(CALLS_HISTORY, Arc::new(history()))?;
-        let all = context.read_table(Arc::new(history()))?;
-        let newest = if snapshot.has_corrections() {
-            newest_revisions(all, context.read_table(Arc::new(history().only_with_corrections()))?)?
-        } else {
-            all
-        };
-        context.register_table(CALLS, newest.into_view())?;
-        context.register_table(DOCUMENTATION, Arc::new(documentation()?))?;
+        for function in functions() {
+            context.register_udf(function);
+        }
+        let wanted = wanted(sql);
+        let is_wanted = |name: &str| access.may_read(name) && wanted.contains(&name);
+        if is_wanted(CALLS) || is_wanted(CALLS_HISTORY) {
+            let columns = || columns().into_iter().map(|doc| (doc.name, guard_of_call_column(doc.name)));
+            let history = || History::new(snapshot.clone(), self.store.clone());
+            let all = context.read_table(Arc::new(history()))?;
+            let newest = if snapshot.has_corrections() {
+                let corrected = context.read_table(Arc::new(history().only_with_corrections()))?;
+                newest_revisions(all.clone(), corrected)?
+            } else {
+                all.clone()
+            };
+            // The table itself says more than a view of it: that its row count is known, for one.
+            if *access == Access::WHOLE {
+                context.register_table(CALLS_HISTORY, Arc::new(history()))?;
+            } else {
+                context.register_table(CALLS_HISTORY, access.restrict(all, columns())?.into_view())?;
+            }
+            context.register_table(CALLS, access.restrict(newest, columns())?.into_view())?;
+        }
+        for table in MIRRORED.into_iter().filter(|table| is_wanted(table.name)) {
+            let mirror = Mirror::new(table, &snapshot, self.store.clone());
+            let columns = table.columns.iter().map(|column| (column.doc.name, column.guard));
+            let seen = access.restrict(context.read_table(Arc::new(mirror))?, columns)?;
+            context.register_table(table.name, seen.into_view())?;
+        }
+        for view in VIEWS.iter().filter(|view| is_wanted(view.table.name)) {
+            let frame = view.plan(&context).await?;
+            context.register_table(view.table.name, frame.into_view())?;
+        }
+        if is_wanted(DOCUMENTATION) {
+            context.register_table(DOCUMENTATION, Arc::new(documentation(access)?))?;
+        }
         Ok(context)
     }
+}
+
+/// The tables that a statement may mean: those whose names are in it, with what they are made of. All of them where it asks what
+/// there is. A table is planned for each statement anew, and most statements need one.
+fn wanted(sql: &str) -> Vec<&'static str> {
+    let sql = sql.to_lowercase();
+    let asks_for_all = ["information_schema", "show"].iter().any(|word| sql.contains(word));
+    let all = tables(&Access::WHOLE).into_iter().map(|table| table.name);
+    let mut wanted: Vec<&str> = all.filter(|name| asks_for_all || sql.contains(name)).collect();
+    for view in &VIEWS {
+        if wanted.contains(&view.table.name) {
+            wanted.extend(view.needs);
+        }
+    }
+    wanted
 }
 
 /// Every row of `all` but those that a row of `corrected` supersedes. Corrections are few, so theirs is the small side.
@@ -149,7 +215,7 @@ fn internal(error: impl std::fmt::Display) -> LakeError {
 }
 
 /// What a person who wrote the statement needs to know.
-fn explain(error: &DataFusionError) -> LakeError {
+fn explain(error: &DataFusionError, access: &Access) -> LakeError {
     let root = error.find_root();
     let message = root.strip_backtrace();
     if let DataFusionError::SchemaError(schema_error, _) = root
@@ -170,7 +236,10 @@ fn explain(error: &DataFusionError) -> LakeError {
         && let Some((name, _)) = rest.split_once("' not found")
     {
         let name = name.strip_prefix(&format!("{CATALOG}.{SCHEMA}.")).unwrap_or(name).to_owned();
-        return LakeError::UnknownTable { name, tables: TABLES.map(str::to_owned).to_vec() };
+        return LakeError::UnknownTable {
+            name,
+            tables: tables(access).iter().map(|table| table.name.to_owned()).collect(),
+        };
     }
     if let DataFusionError::SQL(syntax, _) = root {
         return LakeError::Sql { message: syntax.to_string() };

@@ -3,7 +3,7 @@
 //! In: rated calls. Out: for each UTC day of start one record batch in the order of the file. A call that a column cannot
 //! hold is refused with its column; nothing is rounded or cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
@@ -26,7 +26,15 @@ const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 pub(crate) static FILE_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(schema(&DataType::Utf8)));
 
 /// The same as SQL reads it: texts as views, which DataFusion compares and copies faster.
-pub(crate) static SQL_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(schema(&DataType::Utf8View)));
+pub(crate) static SQL_SCHEMA: LazyLock<SchemaRef> =
+    LazyLock::new(|| Arc::new(plain(schema(&DataType::Utf8View))));
+
+/// Without metadata: DataFusion refuses a union of columns that differ in it.
+pub(crate) fn plain(schema: Schema) -> Schema {
+    let fields: Vec<Field> =
+        schema.fields().iter().map(|field| field.as_ref().clone().with_metadata(HashMap::new())).collect();
+    Schema::new(fields)
+}
 
 fn schema(text: &DataType) -> Schema {
     let fields: Vec<Field> = COLUMNS

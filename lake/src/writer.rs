@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use model::RatedCdr;
 
 use crate::error::IoContext;
+use crate::layout::Spot;
 use crate::manifest::{LakeFile, Manifest};
 use crate::rows::rows_by_day;
 use crate::{LakeConfig, LakeError, Watermark, layout, parquet_file};
@@ -111,6 +112,7 @@ impl Writer {
         mut next: Manifest,
         now: DateTime<Utc>,
     ) -> Result<(), LakeError> {
+        next.format = crate::manifest::FORMAT;
         next.generation = state.manifest.generation + 1;
         next.written_at = Some(now);
         if let Err(error) = next.write(self.dir()) {
@@ -128,13 +130,13 @@ impl Writer {
             if lanes[..idx].iter().any(|earlier| earlier.partition == lane.partition) {
                 return Err(LakeError::LaneTwice { partition: lane.partition });
             }
-            refuse_replay(&state.manifest, lane)?;
+            state.manifest.positions.refuse_replay(lane.partition, lane.position, !lane.rows.is_empty())?;
             next.positions.advance(lane.partition, lane.position, &lane.watermarks);
         }
         if next.positions == state.manifest.positions && lanes.iter().all(|lane| lane.rows.is_empty()) {
             return Ok(());
         }
-        let mut written = Unpublished { dir: self.dir(), files: Vec::new() };
+        let mut written = Unpublished::new(self.dir());
         for day in rows_by_day(lanes.iter().flat_map(|lane| &lane.rows))? {
             let number = next.next_file;
             next.next_file += 1;
@@ -147,48 +149,56 @@ impl Writer {
                 first_start_us: day.first_start_us,
                 last_start_us: day.last_start_us,
             };
-            layout::make_day_dir(self.dir(), day.day)?;
-            written.files.push(file.clone());
             file.bytes =
-                parquet_file::write_rows(&self.dir().join(layout::hidden_path(day.day, number)), &day.batch)?;
+                parquet_file::write_rows(&written.begin(file.spot())?, &day.batch, &parquet_file::CALLS)?;
             next.files.push(file);
         }
-        self.publish(&mut state, next, now).inspect_err(|_| {
-            // The manifest may be in place: what it names must stay.
-            written.files.clear();
-        })?;
-        for file in written.files.drain(..) {
-            if let Err(error) = layout::name_finally(self.dir(), &file) {
-                // Committed all the same: our readers find it under its hidden name, and the next open renames it.
-                tracing::warn!(%error, code = error.code(), "committed lake file keeps its hidden name for now");
-            }
-        }
+        self.publish(&mut state, next, now).inspect_err(|_| written.keep())?;
+        written.name();
         Ok(())
     }
 }
 
-/// A position that does not move on although there are rows means that these rows were committed before.
-fn refuse_replay(manifest: &Manifest, lane: &LaneRows) -> Result<(), LakeError> {
-    let Some(committed) = manifest.positions.lane(lane.partition).map(|lane| lane.position) else {
-        return Ok(());
-    };
-    if lane.position < committed || (lane.position == committed && !lane.rows.is_empty()) {
-        return Err(LakeError::Replayed { partition: lane.partition, position: lane.position, committed });
-    }
-    Ok(())
+/// Files written and not yet named by the manifest; deleted when the commit fails before that.
+pub(crate) struct Unpublished<'a> {
+    dir: &'a Path,
+    spots: Vec<Spot>,
 }
 
-/// Files written and not yet named by the manifest; deleted when the commit fails before that.
-struct Unpublished<'a> {
-    dir: &'a Path,
-    files: Vec<LakeFile>,
+impl<'a> Unpublished<'a> {
+    pub(crate) fn new(dir: &'a Path) -> Self {
+        Self { dir, spots: Vec::new() }
+    }
+
+    /// The path to write a file under, in a folder that is there.
+    pub(crate) fn begin(&mut self, spot: Spot) -> Result<PathBuf, LakeError> {
+        layout::make_folder(self.dir, &spot)?;
+        let path = self.dir.join(spot.hidden_path());
+        self.spots.push(spot);
+        Ok(path)
+    }
+
+    /// The manifest may be in place: what it names must stay.
+    pub(crate) fn keep(&mut self) {
+        self.spots.clear();
+    }
+
+    /// The manifest names them: they get their final names.
+    pub(crate) fn name(mut self) {
+        for spot in self.spots.drain(..) {
+            if let Err(error) = layout::name_finally(self.dir, &spot) {
+                // Committed all the same: our readers find it under its hidden name, and the next open renames it.
+                tracing::warn!(%error, code = error.code(), "committed lake file keeps its hidden name for now");
+            }
+        }
+    }
 }
 
 impl Drop for Unpublished<'_> {
     fn drop(&mut self) {
-        for file in &self.files {
+        for spot in &self.spots {
             // What stays behind is deleted when the lake is opened next.
-            let _ = layout::remove_if_there(&self.dir.join(layout::hidden_path(file.day, file.number)));
+            let _ = layout::remove_if_there(&self.dir.join(spot.hidden_path()));
         }
     }
 }

@@ -66,7 +66,8 @@ pub enum InvoiceKind {
 }
 
 impl InvoiceKind {
-    const fn word(self) -> &'static str {
+    /// The stable word.
+    pub const fn word(self) -> &'static str {
         match self {
             InvoiceKind::Invoice => "invoice",
             InvoiceKind::CreditNote { .. } => "credit_note",

@@ -242,7 +242,7 @@ async fn without_replays(conn: &mut AnyConnection, postings: Vec<Posting>) -> Re
     Ok(fresh)
 }
 
-fn posting_of(row: &AnyRow) -> Result<Posting> {
+pub(crate) fn posting_of(row: &AnyRow) -> Result<Posting> {
     Ok(Posting {
         id: row.id("id", PostingId::from_bytes)?,
         tenant: TenantId(row.int("tenant")?),

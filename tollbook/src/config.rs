@@ -94,6 +94,9 @@ pub(crate) struct PipelineConfig {
     /// How often small lake files are merged. Default: `"5m"`.
     #[serde(with = "humantime_serde")]
     pub(crate) lake_compact: Duration,
+    /// How often the lake's copies of alerts, invoices and rates are compared with the database. Default: `"10s"`.
+    #[serde(with = "humantime_serde")]
+    pub(crate) lake_mirror: Duration,
     /// How often waiting mails are looked for. Default: `"2s"`.
     #[serde(with = "humantime_serde")]
     pub(crate) mail_poll: Duration,
@@ -105,6 +108,7 @@ impl Default for PipelineConfig {
             tick: Duration::from_secs(10),
             lake_commit: Duration::from_secs(1),
             lake_compact: Duration::from_secs(300),
+            lake_mirror: Duration::from_secs(10),
             mail_poll: Duration::from_secs(2),
         }
     }
@@ -453,6 +457,7 @@ impl Config {
             ("pipeline.tick", pipeline.tick.is_zero(), "\"10s\""),
             ("pipeline.lake_commit", pipeline.lake_commit.is_zero(), "\"1s\""),
             ("pipeline.lake_compact", pipeline.lake_compact.is_zero(), "\"5m\""),
+            ("pipeline.lake_mirror", pipeline.lake_mirror.is_zero(), "\"10s\""),
             ("pipeline.mail_poll", pipeline.mail_poll.is_zero(), "\"2s\""),
             ("alarms.every", self.alarms.every.is_zero(), "\"1m\""),
             ("mediator.late_for", mediator.late_for.is_zero(), "\"10m\""),

@@ -110,10 +110,10 @@ async fn commit_waiting(rooms: &Rooms, lake: &Lake) -> anyhow::Result<(u64, Vec<
     Ok((n_records, positions))
 }
 
-fn store_mark(mark: lake::Watermark) -> store::Watermark {
+pub(crate) fn store_mark(mark: lake::Watermark) -> store::Watermark {
     store::Watermark { stage: mark.stage, partition: mark.partition, offset: mark.offset, index: mark.index }
 }
 
-fn lake_mark(mark: store::Watermark) -> lake::Watermark {
+pub(crate) fn lake_mark(mark: store::Watermark) -> lake::Watermark {
     lake::Watermark { stage: mark.stage, partition: mark.partition, offset: mark.offset, index: mark.index }
 }

@@ -22,6 +22,7 @@ mod fraud_watch;
 mod import_feed;
 mod invoice_mail;
 mod lake_feed;
+mod lake_tables;
 mod ledger_stage;
 mod mail_queue;
 mod past_calls;

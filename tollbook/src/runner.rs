@@ -32,7 +32,7 @@ use tracing::error;
 pub(crate) use self::lane_store::LaneStore;
 use self::place::{Place, Poison, poisoned_record, unreadable_record};
 pub(crate) use self::place::{decode, entry};
-pub(crate) use self::positions::{LAKE, Positions, check_positions, topic_of};
+pub(crate) use self::positions::{LAKE, LAKE_EVENTS, LAKE_POSTINGS, Positions, check_positions, topic_of};
 pub(crate) use self::watermarks::Watermarks;
 use crate::clock::Clock;
 use crate::counts::Counts;

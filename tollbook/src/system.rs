@@ -37,7 +37,7 @@ use crate::retention::Keeper;
 use crate::runner::{self, Begin, Kind, Positions, Progress, Rooms};
 use crate::{
     billing, control_feed, disk_watch, event_writer, exchange_inbox, export_files, figures, fraud_watch,
-    import_feed, lake_feed, mail_queue, provisioning_feed, resubmit, sftp_desk, suspense_record,
+    import_feed, lake_feed, lake_tables, mail_queue, provisioning_feed, resubmit, sftp_desk, suspense_record,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -301,6 +301,25 @@ impl System {
             sender,
         )));
         consumers.push(Consumer { name: "lake", topic: Topic::Rated, progress });
+        for source in [&lake_tables::POSTINGS_SOURCE, &lake_tables::EVENTS_SOURCE] {
+            let (sender, progress) = watch::channel(Progress::default());
+            self.tasks.push(tokio::spawn(lake_tables::follow(
+                source,
+                self.rooms.clone(),
+                self.lake.clone(),
+                self.config.pipeline.lake_commit,
+                self.stop_rest.clone(),
+                sender,
+            )));
+            consumers.push(Consumer { name: source.name, topic: source.topic, progress });
+        }
+        self.tasks.push(tokio::spawn(lake_tables::mirror(
+            self.rooms.store.clone(),
+            self.lake.clone(),
+            self.rooms.clock.clone(),
+            self.config.pipeline.lake_mirror,
+            self.stop_rest.clone(),
+        )));
         self.consumers = Arc::new(consumers);
     }
 

@@ -115,6 +115,16 @@ async fn every_column_of_a_call_is_read_back() {
         "diversion":null,
         "routes":"1:t3:200:answered:1240",
         "foreign_key":null,
+        "reseller_zone":"Germany",
+        "reseller_prefix":"49",
+        "reseller_billed_seconds":132,
+        "customer_in_prefix":null,
+        "reseller_in_zone":null,
+        "reseller_in_prefix":null,
+        "reseller_in_billed_seconds":null,
+        "carrier_in_zone":"Germany",
+        "carrier_in_prefix":"49",
+        "carrier_in_billed_seconds":132,
         "day":"2026-10-05"}
         ]
     "#]]

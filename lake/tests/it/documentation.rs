@@ -8,18 +8,37 @@ use crate::world::{World, call, rows, tree};
 const README: &str = include_str!("../../README.md");
 
 #[test]
-fn readme_lists_every_column_as_it_is() {
+fn readme_lists_every_table_and_column_as_it_is() {
     let (head, _) = README.split_once("<!-- made from").unwrap();
     let (_, after) = README.split_once("<!-- made from").unwrap();
     let marker = format!("<!-- made from{}\n", after.lines().next().unwrap());
-    let mut text =
-        format!("{head}{marker}\n| column | type | unit | meaning | example |\n|---|---|---|---|---|\n");
-    for column in lake::columns() {
-        let nullable = if column.nullable { ", may be NULL" } else { "" };
-        text.push_str(&format!(
-            "| `{}` | {}{nullable} | {} | {} | `{}` |\n",
-            column.name, column.sql_type, column.unit, column.meaning, column.example
-        ));
+    let mut text = format!("{head}{marker}");
+    let mut described = Vec::new();
+    for table in lake::table_docs(&lake::Access::WHOLE) {
+        if table.name == "calls_history" {
+            continue;
+        }
+        let title = if table.name == "calls" {
+            "`calls` and `calls_history`".to_owned()
+        } else {
+            format!("`{}`", table.name)
+        };
+        text.push_str(&format!("\n### {title}\n\n{}", table.meaning));
+        // What has the columns of another table is described there.
+        let names: Vec<_> = table.columns.iter().map(|column| column.name).collect();
+        if let Some((of, _)) = described.iter().find(|(_, known)| *known == names) {
+            text.push_str(&format!(" Columns as in `{of}`.\n"));
+            continue;
+        }
+        text.push_str("\n\n| column | type | unit | meaning | example |\n|---|---|---|---|---|\n");
+        for column in &table.columns {
+            let nullable = if column.nullable { ", may be NULL" } else { "" };
+            text.push_str(&format!(
+                "| `{}` | {}{nullable} | {} | {} | `{}` |\n",
+                column.name, column.sql_type, column.unit, column.meaning, column.example
+            ));
+        }
+        described.push((table.name, names));
     }
     expect_file!["../../README.md"].assert_eq(&text);
 }

@@ -7,5 +7,6 @@ mod compaction;
 mod crash;
 mod documentation;
 mod sql;
+mod tables;
 mod usage;
 mod world;

