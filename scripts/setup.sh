@@ -46,6 +46,16 @@ einvoice_rules() {
   done
 }
 
+# The jars of a real Kafka broker, from Maven Central: the tests start it.
+kafka_broker() {
+  [ -n "$(compgen -G 'target/kafka/kafka_2.13-*.jar')" ] && return
+  if ! mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies "-DoutputDirectory=$PWD/target/kafka" >/tmp/tollbook-mvn.log 2>&1; then
+    tail -n 3 /tmp/tollbook-mvn.log >&2
+    rm -rf target/kafka
+    LEFT_OUT+=("the event log on Kafka: the broker cannot be had from Maven Central")
+  fi
+}
+
 # Makes up requests from the API's own description; kept beside what is built.
 need_schemathesis() {
   [ -x target/schemathesis/bin/schemathesis ] && return

@@ -152,6 +152,57 @@ pub enum BusError {
         /// What the system says.
         reason: String,
     },
+    /// No broker answers, or none that lets us in.
+    #[error(
+        "no Kafka broker answers at {servers}: {reason}; check `bus.url`, that the brokers run, and `[bus.kafka.tls]` and \
+         `[bus.kafka.sasl]`"
+    )]
+    Unreachable {
+        /// As configured.
+        servers: String,
+        /// What the client says.
+        reason: String,
+    },
+    /// The number of partitions decides where an account's records lie.
+    #[error(
+        "the topic {topic} has {stored} partitions and the configuration asks for {asked}; the number of an existing log cannot \
+         change, because accounts would move between lanes: set `bus.kafka.partitions = {stored}`, or choose another \
+         `bus.kafka.topic_prefix`"
+    )]
+    TopicPartitions {
+        /// Its full name.
+        topic: String,
+        /// What it has.
+        stored: u32,
+        /// What the configuration says.
+        asked: u32,
+    },
+    /// Somebody made or changed a topic in a way that would lose records.
+    #[error(
+        "the topic {topic} has {setting} = {found:?} and needs {needed}: {why}; change it with `kafka-configs.sh --alter`"
+    )]
+    TopicSetting {
+        /// Its full name.
+        topic: String,
+        /// Kafka's name of the setting.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+        /// What it has to be.
+        needed: String,
+        /// What would happen.
+        why: &'static str,
+    },
+    /// The brokers did not do what they were asked; for now.
+    #[error("cannot {action} the Kafka cluster at {servers}: {reason}; it is tried again")]
+    KafkaFailed {
+        /// What we were doing.
+        action: &'static str,
+        /// As configured.
+        servers: String,
+        /// What the client says.
+        reason: String,
+    },
     /// The log has been closed.
     #[error("the log is closed")]
     Closed,
@@ -175,13 +226,21 @@ impl BusError {
             BusError::WriteFailed { .. } => "BUS012",
             BusError::ReadFailed { .. } => "BUS013",
             BusError::Closed => "BUS014",
+            BusError::Unreachable { .. } => "BUS015",
+            BusError::TopicPartitions { .. } => "BUS016",
+            BusError::TopicSetting { .. } => "BUS017",
+            BusError::KafkaFailed { .. } => "BUS018",
         }
     }
 
     /// Whether the same call can succeed later without anybody changing the program, the configuration or the position.
     pub const fn retry_helps(&self) -> bool {
         match self {
-            BusError::DiskFull { .. } | BusError::WriteFailed { .. } | BusError::ReadFailed { .. } => true,
+            BusError::DiskFull { .. }
+            | BusError::WriteFailed { .. }
+            | BusError::ReadFailed { .. }
+            | BusError::Unreachable { .. }
+            | BusError::KafkaFailed { .. } => true,
             BusError::Expired { .. }
             | BusError::Beyond { .. }
             | BusError::NoSuchPartition { .. }
@@ -192,6 +251,8 @@ impl BusError {
             | BusError::Unwritable { .. }
             | BusError::Damaged { .. }
             | BusError::Format { .. }
+            | BusError::TopicPartitions { .. }
+            | BusError::TopicSetting { .. }
             | BusError::Closed => false,
         }
     }

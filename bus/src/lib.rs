@@ -6,16 +6,29 @@
 //!
 //! [`EmbeddedBus`] keeps the log in one directory that one process opens at a time, also for reading: another
 //! program that wants to look at the log of a running installation asks that process, or waits for its end.
+//! `KafkaBus` (feature `kafka`) keeps it on a cluster of brokers that any number of processes use.
 
+mod clock;
 mod embedded;
 mod error;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod kafka_config;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use model::Topic;
 
+#[cfg(feature = "kafka")]
+use embedded::topic_idx;
 pub use embedded::{EmbeddedBus, EmbeddedConfig};
 pub use error::BusError;
+#[cfg(feature = "kafka")]
+pub use kafka::KafkaBus;
+pub use kafka_config::{Compression, KafkaConfig, KafkaSasl, KafkaTls, Mechanism};
+
+/// The offset of a record whose acknowledgement was lost and made good by the log's memory of it (Kafka).
+pub const OFFSET_UNKNOWN: u64 = u64::MAX;
 
 /// The largest payload, 1 MiB: what Kafka takes by default, and a thousand times a record of ours.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
@@ -54,7 +67,7 @@ pub struct Batch {
 pub struct Expired {
     /// Records, over all topics.
     pub records: u64,
-    /// Their bytes.
+    /// Their bytes; 0 where the log does not know (Kafka).
     pub bytes: u64,
 }
 
@@ -67,8 +80,9 @@ pub trait Bus: Send + Sync {
 
     /// Appends in the order given, and returns the offsets, in the same order, once all are durable.
     ///
-    /// After an error, or when the future is dropped, some of the entries may be in the log or not: as after a
-    /// crash. The embedded log takes all of them or none.
+    /// After an error, or when the future is dropped, some of the entries may be in the log or not, or come into it later: as
+    /// after a crash. The embedded log takes all of them or none. On Kafka no entry comes into a lane before one that was appended
+    /// to it earlier; an offset whose acknowledgement was lost is [`OFFSET_UNKNOWN`].
     ///
     /// # Errors
     ///
@@ -97,13 +111,13 @@ pub trait Bus: Send + Sync {
     /// When the log cannot be read.
     async fn range(&self, topic: Topic, partition: u32) -> Result<(u64, u64), BusError>;
 
-    /// Returns when some partition `p` of the topic has grown beyond `positions[p]`: when a read from there finds a
-    /// record, or says that it has expired. Partitions beyond the end of `positions` are not watched.
+    /// Returns when some partition of the topic has grown beyond its position: when a read from there finds a record, or says that
+    /// it has expired. `positions` are partitions, each with the offset that is read next; others are not watched.
     ///
     /// # Errors
     ///
     /// [`BusError::Closed`] when the log is closed while we wait; [`BusError::Beyond`] as in [`Bus::read`].
-    async fn wait(&self, topic: Topic, positions: &[u64]) -> Result<(), BusError>;
+    async fn wait(&self, topic: Topic, positions: &[(u32, u64)]) -> Result<(), BusError>;
 
     /// Drops what retention no longer asks for, by the age since the append and by size; but nothing that was appended at
     /// `seen_before` or later, which some reader may still need. Dropping is coarse: the log may keep more than asked,

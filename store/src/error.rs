@@ -133,6 +133,14 @@ pub enum StoreError {
         /// Where we thought it was.
         expected: u64,
     },
+    /// Another process has claimed the lane.
+    #[error("lane {stage}/{partition}: another process has claimed it; nothing was written")]
+    Fenced {
+        /// Which stage.
+        stage: String,
+        /// Which partition.
+        partition: u32,
+    },
     /// The id is taken by something else.
     #[error("posting {id} exists with other content; a posting never changes, post a reversal and a new one")]
     PostingConflict {
@@ -242,6 +250,7 @@ impl StoreError {
             StoreError::NotFound { .. } => "STO021",
             StoreError::Taken { .. } => "STO022",
             StoreError::Database(_) => "STO023",
+            StoreError::Fenced { .. } => "STO024",
         }
     }
 
@@ -270,6 +279,7 @@ impl StoreError {
             | StoreError::ForeignSchema { .. }
             | StoreError::Migration { .. }
             | StoreError::LaneMoved { .. }
+            | StoreError::Fenced { .. }
             | StoreError::UnknownReference { .. }
             | StoreError::Invalid { .. }
             | StoreError::VersionExists { .. }
@@ -278,6 +288,12 @@ impl StoreError {
             | StoreError::Taken { .. }
             | StoreError::Database(_) => false,
         }
+    }
+
+    /// Whether the same would be taken if it were said again at once: two transactions met (PostgreSQL's classes 40001 and 40P01).
+    pub(crate) fn is_of_the_moment(&self) -> bool {
+        let StoreError::Database(sqlx::Error::Database(inner)) = self else { return false };
+        inner.code().is_some_and(|code| matches!(&*code, "40001" | "40P01"))
     }
 
     /// Whether it is for the user to mend (exit code 2), not for us.
@@ -301,6 +317,7 @@ impl StoreError {
             | StoreError::Taken { .. } => true,
             StoreError::Migration { .. }
             | StoreError::LaneMoved { .. }
+            | StoreError::Fenced { .. }
             | StoreError::PostingConflict { .. }
             | StoreError::Amount { .. }
             | StoreError::TooLarge { .. }

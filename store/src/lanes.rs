@@ -11,9 +11,13 @@ use sqlx::AnyConnection;
 
 use crate::edrs::write_edrs;
 use crate::fraud_desk::{insert_alert, insert_lock};
+use crate::leases::hold;
 use crate::ledger::insert_postings;
 use crate::sql::{Bind, Cell, Columns, cells, execute_in, insert_rows, query, signed};
-use crate::{Result, Store, StoreError};
+use crate::{Fence, Result, Store, StoreError};
+
+/// How often a commit is tried that meets another one.
+const COMMIT_TRIES: u32 = 5;
 
 /// How far one origin has been applied: records of it at or below this are replays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +182,33 @@ impl Store {
     /// [`StoreError::LaneMoved`] when a lane is not where its batch began, [`StoreError::PostingConflict`] when a posting's
     /// id is taken by another (an identical one is a replay and left alone), and what the database says.
     pub async fn commit(&self, stage: &str, lanes: Vec<LaneCommit>) -> Result<()> {
+        self.commit_if(stage, lanes, None).await
+    }
+
+    /// Commits, if the lanes are still those of the `fence`'s owner. What the database refuses only because somebody else was at work
+    /// is tried again.
+    pub(crate) async fn commit_if(
+        &self,
+        stage: &str,
+        lanes: Vec<LaneCommit>,
+        fence: Option<&Fence>,
+    ) -> Result<()> {
+        // SQLite has one writer; nobody comes in between.
+        let n_tries = if self.is_postgres() { COMMIT_TRIES } else { 1 };
+        for _ in 1..n_tries {
+            match self.commit_once(stage, lanes.clone(), fence).await {
+                Err(why) if why.is_of_the_moment() => {}
+                ended => return ended,
+            }
+        }
+        self.commit_once(stage, lanes, fence).await
+    }
+
+    async fn commit_once(&self, stage: &str, lanes: Vec<LaneCommit>, fence: Option<&Fence>) -> Result<()> {
         let mut tx = self.write().await?;
+        if let Some(fence) = fence {
+            hold(self, &mut tx, stage, &lanes, fence).await?;
+        }
         for lane in &lanes {
             advance(&mut tx, stage, lane).await?;
         }

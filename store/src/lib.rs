@@ -26,6 +26,7 @@ mod insight;
 mod invoice_templates;
 mod invoices;
 mod lanes;
+mod leases;
 mod ledger;
 mod limits;
 mod mirror;
@@ -54,6 +55,7 @@ pub use imports::{IMPORT, Import, ImportCounts, ImportStep, ImportedRecord, Susp
 pub use invoice_templates::TemplateFiles;
 pub use invoices::{Invoice, InvoiceKind, InvoiceState, NewInvoice};
 pub use lanes::{Lane, LaneCommit, StoreEffect, Watermark};
+pub use leases::{Fence, Lease, Process};
 pub use ledger::{Balance, BalanceFault, SideSum};
 pub use mirror::MirrorMarks;
 pub use outbox::{Mail, MailState, NewMail};

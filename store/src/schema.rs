@@ -30,6 +30,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (90, "pricing_terms", include_str!("../migrations/0090_pricing_terms.sql")),
     (100, "stream_positions", include_str!("../migrations/0100_stream_positions.sql")),
     (101, "exchange_inbox", include_str!("../migrations/0101_exchange_inbox.sql")),
+    (120, "processes", include_str!("../migrations/0120_processes.sql")),
 ];
 
 /// Connections that read while one writes (SQLite).
@@ -83,6 +84,11 @@ impl Store {
     pub async fn close(&self) {
         self.writers.close().await;
         self.readers.close().await;
+    }
+
+    /// Whether it is a server.
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.dialect == Dialect::Postgres
     }
 
     /// A transaction that may write. Dropped without a commit, it leaves nothing behind.

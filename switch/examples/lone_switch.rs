@@ -165,5 +165,6 @@ fn directory(listen: SocketAddr, trunk: SocketAddr, source: Option<String>) -> D
         tariffs: Vec::new(),
         profile_limits: Vec::new(),
         calling: model::CallingRules::default(),
+        ..Directory::default()
     }
 }

@@ -8,6 +8,7 @@ use crate::commands::import_fees::FeesArgs;
 use crate::commands::import_ported::PortedArgs;
 use crate::commands::rerate::RerateArgs;
 use crate::commands::simulate::TariffTrial;
+use crate::roles::Role;
 
 /// From SIP INVITE to paid invoice: switch, mediation, rating, fraud control, invoices, CDR exchange and SQL in one
 /// program.
@@ -32,8 +33,15 @@ pub(crate) struct Installation {
 pub(crate) enum Command {
     /// Run the whole pipeline on real SIP calls over loopback, and show what came of them.
     Demo(DemoArgs),
-    /// Run the installation until it is told to stop.
-    Run(Installation),
+    /// Run the installation until it is told to stop; or a part of it, beside other processes.
+    Run {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// What this process does, separated by commas. Left out: all of it. Several processes need `bus.url = "kafka://..."`.
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "ROLES")]
+        roles: Vec<Role>,
+    },
     /// Write a commented configuration and sample provisioning data.
     Init {
         /// Directory of the new installation; must be empty or not exist yet.

@@ -56,6 +56,9 @@ pub(crate) struct Config {
     /// Console and API.
     #[serde(default)]
     pub(crate) web: WebConfig,
+    /// What a supervisor of processes asks.
+    #[serde(default)]
+    pub(crate) health: HealthConfig,
     /// What to be woken for.
     #[serde(default)]
     pub(crate) alarms: AlarmConfig,
@@ -100,6 +103,12 @@ pub(crate) struct PipelineConfig {
     /// How often waiting mails are looked for. Default: `"2s"`.
     #[serde(with = "humantime_serde")]
     pub(crate) mail_poll: Duration,
+    /// Of several processes, one that gives no sign of life for so long is replaced, e.g. `"10s"`. Default: `"10s"`.
+    #[serde(with = "humantime_serde")]
+    pub(crate) takeover: Duration,
+    /// How long a stop lets calls go on, taking no new ones, before it hangs them up. Default: `"0s"`.
+    #[serde(with = "humantime_serde")]
+    pub(crate) drain: Duration,
 }
 
 impl Default for PipelineConfig {
@@ -110,6 +119,8 @@ impl Default for PipelineConfig {
             lake_compact: Duration::from_secs(300),
             lake_mirror: Duration::from_secs(10),
             mail_poll: Duration::from_secs(2),
+            takeover: Duration::from_secs(10),
+            drain: Duration::ZERO,
         }
     }
 }
@@ -136,15 +147,38 @@ impl Default for InvoicingConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BusConfig {
-    /// `"embedded"`: in the data directory. Default: `"embedded"`.
+    /// `"embedded"`: in the data directory; or `"kafka://host:9092,other:9092"`, a Kafka cluster. Default: `"embedded"`.
     pub(crate) url: String,
     /// Of the embedded log.
     pub(crate) embedded: bus::EmbeddedConfig,
+    /// Of the Kafka cluster.
+    pub(crate) kafka: bus::KafkaConfig,
+}
+
+impl BusConfig {
+    /// Whether the log is on a Kafka cluster.
+    pub(crate) fn is_kafka(&self) -> bool {
+        self.url.starts_with("kafka://")
+    }
+
+    /// Lanes of each topic.
+    pub(crate) fn partitions(&self) -> u32 {
+        if self.is_kafka() { self.kafka.partitions } else { self.embedded.partitions }
+    }
+
+    /// How long records are kept after everybody has read them.
+    pub(crate) fn retention(&self) -> Duration {
+        if self.is_kafka() { self.kafka.retention } else { self.embedded.retention }
+    }
 }
 
 impl Default for BusConfig {
     fn default() -> Self {
-        Self { url: "embedded".to_owned(), embedded: bus::EmbeddedConfig::default() }
+        Self {
+            url: "embedded".to_owned(),
+            embedded: bus::EmbeddedConfig::default(),
+            kafka: bus::KafkaConfig::default(),
+        }
     }
 }
 
@@ -279,6 +313,15 @@ impl Default for WebConfig {
     }
 }
 
+/// What a supervisor of processes asks.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HealthConfig {
+    /// Address that answers `GET /healthz` (the process lives) and `GET /readyz` (database, event log and leases are at hand; 503
+    /// and the reason otherwise), without a password. Default: absent, none does.
+    pub(crate) listen: Option<SocketAddr>,
+}
+
 impl Config {
     /// Reads and checks `file`; paths in it become absolute.
     ///
@@ -326,6 +369,12 @@ impl Config {
                 *path = base.join(&*path);
             }
         }
+        let kafka = &mut config.bus.kafka;
+        let tls = kafka.tls.iter_mut().flat_map(|tls| [&mut tls.roots, &mut tls.certificate, &mut tls.key]);
+        let password = kafka.sasl.iter_mut().map(|sasl| &mut sasl.password_file);
+        for path in tls.chain(password).flatten() {
+            *path = base.join(&*path);
+        }
         config.check(file)?;
         Ok(config)
     }
@@ -345,12 +394,22 @@ impl Config {
         let wrong = |key: &str, rule: &str, remedy: &str| {
             Err(UserError::new(format!("{}: {key}: {rule}", file.display()), remedy.to_owned()))
         };
-        if self.bus.url != "embedded" {
+        if self.bus.url != "embedded" && !self.bus.is_kafka() {
             return wrong(
                 "bus.url",
                 &format!("{:?} is not an event log of this version", self.bus.url),
-                "use \"embedded\"",
+                "use \"embedded\" or \"kafka://host:9092\"",
             );
+        }
+        if self.bus.is_kafka() && !cfg!(feature = "kafka") {
+            return wrong(
+                "bus.url",
+                "this program was built without Kafka",
+                "build it with `cargo build --release -p tollbook --features kafka`",
+            );
+        }
+        if let Err(rule) = self.bus.kafka.validate() {
+            return Err(UserError::new(format!("{}: {rule}", file.display()), ""));
         }
         self.check_sftp(file)?;
         if let Err(why) = self.mail.check() {
@@ -485,6 +544,12 @@ impl Config {
                 "use a longer time; the usual value is \"4h\"",
             ));
         }
+        if pipeline.takeover < Duration::from_secs(3) {
+            return Err(UserError::new(
+                format!("{}: pipeline.takeover: signs of life come once a second", file.display()),
+                "use \"3s\" or more; the usual value is \"10s\"",
+            ));
+        }
         if self.lake.compact_files_min < 2 {
             return Err(UserError::new(
                 format!("{}: lake.compact_files_min: one file cannot be merged", file.display()),
@@ -509,6 +574,16 @@ impl Config {
         } else {
             self.store.url.clone()
         }
+    }
+
+    /// Where the event log is, as it may be shown.
+    pub(crate) fn bus_place(&self) -> String {
+        if self.bus.is_kafka() { self.bus.url.clone() } else { self.bus_dir().display().to_string() }
+    }
+
+    /// Directory of the switch's own log, when the event log is on Kafka.
+    pub(crate) fn switch_log_dir(&self) -> PathBuf {
+        self.data.join("switch-log")
     }
 
     /// Directory of the embedded event log.

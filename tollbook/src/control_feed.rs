@@ -50,8 +50,9 @@ pub(crate) async fn run(
                 tokio::time::sleep(REVISION_POLL).await;
             }
         }
+        let waiting_for = numbered(&positions);
         tokio::select! {
-            waited = rooms.bus.wait(Topic::Control, &positions) => {
+            waited = rooms.bus.wait(Topic::Control, &waiting_for) => {
                 if let Err(why) = waited {
                     error!(error = %why, "cannot wait for control messages");
                     tokio::time::sleep(REVISION_POLL).await;
@@ -61,6 +62,11 @@ pub(crate) async fn run(
             () = stop.cancelled() => return,
         }
     }
+}
+
+/// Each with its partition.
+fn numbered(positions: &[u64]) -> Vec<(u32, u64)> {
+    (0_u32..).zip(positions.iter().copied()).collect()
 }
 
 /// Passes on what has come. `handed` is the snapshot that the switch has. `false` when the switch has gone.

@@ -17,18 +17,24 @@ mod exchange_inbox;
 mod export_files;
 mod failure;
 mod figures;
+mod followed;
 mod foreign_records;
+mod forwarder;
 mod fraud_watch;
 mod import_feed;
 mod invoice_mail;
 mod lake_feed;
 mod lake_tables;
+mod lake_writer;
+mod leases;
 mod ledger_stage;
 mod mail_queue;
 mod past_calls;
 mod provisioning_feed;
+mod readiness;
 mod resubmit;
 mod retention;
+mod roles;
 mod runner;
 mod sftp_desk;
 mod suspense_record;
@@ -44,6 +50,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, ImportAction, Installation};
 use crate::config::Config;
+use crate::roles::Roles;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -69,10 +76,10 @@ fn main() -> ExitCode {
 async fn carry_out(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => commands::demo::demo(args).await,
-        Command::Run(installation) => {
+        Command::Run { installation, roles } => {
             let config = load(&installation)?;
             start_log(&config.log)?;
-            commands::run::run(config).await
+            commands::run::run(config, Roles::of(&roles)).await
         }
         Command::Init { dir } => commands::init::init(&dir),
         Command::CheckConfig(installation) => commands::check_config::check_config(&installation.config),

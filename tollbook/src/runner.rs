@@ -9,6 +9,7 @@ mod lane_store;
 mod place;
 mod positions;
 mod recall;
+mod share;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use bus::{Bus, BusError, Entry};
 use model::{Body, Directory, Effect, Effects, Stage, StageInput, StateChange, Topic};
-use store::{LaneCommit, Store, StoreError};
+use store::{Fence, LaneCommit, Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -33,6 +34,7 @@ pub(crate) use self::lane_store::LaneStore;
 use self::place::{Place, Poison, poisoned_record, unreadable_record};
 pub(crate) use self::place::{decode, entry};
 pub(crate) use self::positions::{LAKE, LAKE_EVENTS, LAKE_POSTINGS, Positions, check_positions, topic_of};
+pub(crate) use self::share::{Assignment, Share, ShareKeeper};
 pub(crate) use self::watermarks::Watermarks;
 use crate::clock::Clock;
 use crate::counts::Counts;
@@ -44,6 +46,9 @@ const ROUND_RECORDS_MAX: usize = 256;
 
 /// How long an idle runner sleeps before it looks again by itself, for instance at the directory.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a runner rests whose leases were not renewed, before it looks again.
+const NOT_CURRENT_WAIT: Duration = Duration::from_millis(100);
 
 /// Pause after a failed round, before lanes are loaded again from the last commit.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
@@ -79,6 +84,8 @@ pub(crate) struct Kind<S> {
     pub(crate) make: Box<dyn Fn() -> S + Send + Sync>,
     /// Hands a lane new provisioning data; stages that need none ignore it.
     pub(crate) refresh: Refresh<S>,
+    /// Which lanes it works.
+    pub(crate) share: Share,
 }
 
 /// With which records a stage begins that is new to an installation.
@@ -91,6 +98,9 @@ pub(crate) enum Begin {
 }
 
 struct Lane<S> {
+    partition: u32,
+    /// Of its lease, where there are leases.
+    epoch: Option<u64>,
     stage: S,
     /// The provisioning data that the stage has.
     directory: Arc<Directory>,
@@ -240,18 +250,29 @@ async fn session<S: Stage, L: LaneStore>(
     progress: &watch::Sender<Progress>,
     lessons: &Lessons,
 ) -> Result<Ended, RoundError> {
-    let mut directory = rooms.directory.current();
-    let mut lanes = load_lanes(kind, rooms, &directory).await?;
+    let mut assigned = kind.share.assigned();
+    let mut lanes = Vec::new();
     loop {
         if stop.is_cancelled() {
             return Ok(Ended::Stopped);
         }
-        directory = rooms.directory.current();
+        let assignment = assigned.borrow_and_update().clone();
+        let mut directory = rooms.directory.current();
+        adopt(kind, rooms, &assignment, &mut lanes, &directory).await?;
+        if !kind.share.is_current() {
+            tokio::select! {
+                () = tokio::time::sleep(NOT_CURRENT_WAIT) => continue,
+                () = stop.cancelled() => return Ok(Ended::Stopped),
+            }
+        }
         let n_records = round(kind, rooms, &mut lanes, &mut directory, lessons).await?;
-        let positions: Vec<u64> = lanes.iter().map(|lane| lane.position).collect();
+        let positions: Vec<(u32, u64)> = lanes.iter().map(|lane| (lane.partition, lane.position)).collect();
         progress.send_modify(|progress| {
             progress.n_records += n_records;
-            progress.positions.clone_from(&positions);
+            // Of lanes that others work too, the database tells.
+            if !kind.share.is_leased() {
+                progress.positions = positions.iter().map(|(_, position)| *position).collect();
+            }
         });
         if n_records > 0 {
             continue;
@@ -265,15 +286,41 @@ async fn session<S: Stage, L: LaneStore>(
         }
         tokio::select! {
             waited = rooms.bus.wait(kind.topic, &positions) => waited?,
+            Ok(()) = assigned.changed() => {}
             () = tokio::time::sleep(IDLE_WAIT) => {}
             () = stop.cancelled() => return Ok(Ended::Stopped),
         }
     }
 }
 
+/// Lets go of what is not assigned any more, and loads what is new.
+async fn adopt<S: Stage, L: LaneStore>(
+    kind: &Kind<S>,
+    rooms: &Rooms<L>,
+    assignment: &Assignment,
+    lanes: &mut Vec<Lane<S>>,
+    directory: &Arc<Directory>,
+) -> Result<(), RoundError> {
+    lanes.retain(|lane| assignment.lanes.get(&lane.partition) == Some(&lane.epoch));
+    kind.share.adopt(assignment.generation);
+    let news = not_held(assignment, lanes);
+    if !news.is_empty() {
+        lanes.extend(load_lanes(kind, rooms, &news, directory).await?);
+        lanes.sort_by_key(|lane| lane.partition);
+    }
+    Ok(())
+}
+
+fn not_held<S>(assignment: &Assignment, lanes: &[Lane<S>]) -> Vec<(u32, Option<u64>)> {
+    let is_held = |partition: u32| lanes.iter().any(|lane| lane.partition == partition);
+    let assigned = assignment.lanes.iter().map(|(partition, epoch)| (*partition, *epoch));
+    assigned.filter(|(partition, _)| !is_held(*partition)).collect()
+}
+
 async fn load_lanes<S: Stage, L: LaneStore>(
     kind: &Kind<S>,
     rooms: &Rooms<L>,
+    wanted: &[(u32, Option<u64>)],
     directory: &Arc<Directory>,
 ) -> Result<Vec<Lane<S>>, RoundError> {
     let mut saved: HashMap<u32, store::Lane> =
@@ -283,7 +330,7 @@ async fn load_lanes<S: Stage, L: LaneStore>(
         saved = begin_now(kind, rooms).await?;
     }
     let mut lanes = Vec::new();
-    for partition in 0..rooms.bus.partitions() {
+    for &(partition, epoch) in wanted {
         let mut stage = (kind.make)();
         (kind.refresh)(&mut stage, directory);
         let (position, committed, watermarks, mut state) = match saved.remove(&partition) {
@@ -299,7 +346,17 @@ async fn load_lanes<S: Stage, L: LaneStore>(
         })?;
         let directory = directory.clone();
         let watermarks = Watermarks::new(watermarks);
-        lanes.push(Lane { stage, directory, position, committed, watermarks, counts, waiting: None });
+        lanes.push(Lane {
+            partition,
+            epoch,
+            stage,
+            directory,
+            position,
+            committed,
+            watermarks,
+            counts,
+            waiting: None,
+        });
     }
     Ok(lanes)
 }
@@ -325,7 +382,7 @@ async fn begin_now<S: Stage, L: LaneStore>(
             effects: Vec::new(),
         });
     }
-    rooms.store.commit(kind.name, commits).await.map_err(RoundError::of_commit)?;
+    rooms.store.commit(kind.name, commits, None).await.map_err(RoundError::of_commit)?;
     Ok(lanes)
 }
 
@@ -341,7 +398,9 @@ async fn round<S: Stage, L: LaneStore>(
     let mut entries = Vec::new();
     let mut commits = Vec::new();
     let mut n_records = 0;
-    for (partition, lane) in (0_u32..).zip(lanes.iter_mut()) {
+    let fence = kind.share.fence(lanes.iter().map(|lane| (lane.partition, lane.epoch)));
+    for lane in lanes.iter_mut() {
+        let partition = lane.partition;
         let batch = rooms.bus.read(kind.topic, partition, lane.position, records_max).await?;
         if batch.records.is_empty() {
             continue;
@@ -440,7 +499,7 @@ async fn round<S: Stage, L: LaneStore>(
     let Some(first) = commits.first().map(|commit| (commit.partition, commit.expected)) else {
         return Ok(0);
     };
-    finish(kind.name, rooms, entries, commits).await.map_err(|error| match error {
+    finish(kind.name, rooms, entries, commits, fence.as_ref()).await.map_err(|error| match error {
         RoundError::Refused(why) if lessons.one_by_one => {
             let (partition, offset) = first;
             RoundError::Poison { partition, offset, why: Poison::Refused(format!("{why:#}")) }
@@ -456,11 +515,12 @@ async fn finish<L: LaneStore>(
     rooms: &Rooms<L>,
     entries: Vec<Entry>,
     commits: Vec<LaneCommit>,
+    fence: Option<&Fence>,
 ) -> Result<(), RoundError> {
     if !entries.is_empty() {
         rooms.bus.append(entries).await.map_err(RoundError::of_append)?;
     }
-    rooms.store.commit(stage, commits).await.map_err(RoundError::of_commit)
+    rooms.store.commit(stage, commits, fence).await.map_err(RoundError::of_commit)
 }
 
 fn config_revision(body: &Body) -> i64 {

@@ -1,14 +1,15 @@
-//! The whole house in one process: opens the rooms, connects them, starts and stops them in order.
+//! The house, or one process's part of it: opens the rooms, connects them, starts and stops them in order.
 //!
 //! Everything that can be wrong with the surroundings (a port in use, a directory that cannot be written, a broken
 //! database) is found before the first task starts.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use bus::{Bus, EmbeddedBus};
+use bus::{Bus, BusError, EmbeddedBus};
 use exports::{ExportStage, Start, Stream, Streams};
 use fraud::FraudDesk;
 use fraud::watch::{Watch, WatchRules};
@@ -32,12 +33,16 @@ use crate::config::{Config, SftpSection};
 use crate::directory::DirectoryFeed;
 use crate::disk_watch::DiskWatch;
 use crate::failure::UserError;
+use crate::forwarder::SwitchLog;
+use crate::leases::LeaseKeeper;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
-use crate::runner::{self, Begin, Kind, Positions, Progress, Rooms};
+use crate::roles::{Role, Roles};
+use crate::runner::{self, Begin, Kind, Positions, Progress, Rooms, Share};
 use crate::{
-    billing, control_feed, disk_watch, event_writer, exchange_inbox, export_files, figures, fraud_watch,
-    import_feed, lake_feed, lake_tables, mail_queue, provisioning_feed, resubmit, sftp_desk, suspense_record,
+    billing, control_feed, disk_watch, event_writer, exchange_inbox, export_files, figures, followed,
+    forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness, resubmit,
+    sftp_desk, suspense_record,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -52,6 +57,9 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 /// How often it is looked whether files are due or full.
 const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The role whose processes work the export streams.
+const EXPORTS: &str = "exports";
+
 /// How often it is looked whether files wait for their readers.
 const MISS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -60,6 +68,10 @@ const INBOX_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether suspended records are to be sent in again, and imported ones and changes to be put on the bus.
 const RESUBMIT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often, and after what pause, it is looked for a lake that another process is making.
+const LAKE_TRIES: u32 = 20;
+const LAKE_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a stop waits for the calls to be hung up.
 const HANG_UP_PATIENCE: Duration = Duration::from_secs(3);
@@ -80,9 +92,54 @@ pub(crate) const STAGES: [(&str, Topic); 6] = [
 /// Where the running system can be reached.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {
-    pub(crate) sip: SocketAddr,
-    pub(crate) sftp: SocketAddr,
-    pub(crate) web: SocketAddr,
+    pub(crate) sip: Option<SocketAddr>,
+    pub(crate) sftp: Option<SocketAddr>,
+    pub(crate) web: Option<SocketAddr>,
+}
+
+/// What is bound before anything runs; only what this process serves.
+struct Sockets {
+    sip: Option<UdpSocket>,
+    sftp: Option<TcpListener>,
+    web: Option<TcpListener>,
+    health: Option<TcpListener>,
+}
+
+impl Sockets {
+    async fn bind(config: &Config, roles: &Roles) -> anyhow::Result<(Self, Addresses)> {
+        let sip = match roles.has(Role::Switch) {
+            true => Some(
+                switch::net::bind(config.switch.listen)
+                    .map_err(|why| cannot_listen("switch.listen", config.switch.listen, &why))?,
+            ),
+            false => None,
+        };
+        let sftp = match roles.has(Role::Sftp) {
+            true => Some(bind_tcp("sftp.server.listen", config.sftp.server.listen).await?),
+            false => None,
+        };
+        let web = match roles.has(Role::Web) {
+            true => Some(bind_tcp("web.listen", config.web.listen).await?),
+            false => None,
+        };
+        let health = match config.health.listen {
+            Some(address) => Some(bind_tcp("health.listen", address).await?),
+            None => None,
+        };
+        let addresses = Addresses {
+            sip: sip.as_ref().map(UdpSocket::local_addr).transpose()?,
+            sftp: sftp.as_ref().map(TcpListener::local_addr).transpose()?,
+            web: web.as_ref().map(TcpListener::local_addr).transpose()?,
+        };
+        // The switch listens for streams by itself; whether it can is asked here, before anything runs.
+        if let Some(sip) = addresses.sip.filter(|_| config.switch.tcp) {
+            drop(bind_tcp("switch.listen", sip).await?);
+        }
+        if let Some(tls) = config.switch.tls.as_ref().filter(|_| sip.is_some()) {
+            drop(bind_tcp("switch.tls.listen", tls.listen).await?);
+        }
+        Ok((Self { sip, sftp, web, health }, addresses))
+    }
 }
 
 /// How far the consumer called `name` has come on `topic`.
@@ -101,12 +158,19 @@ pub(crate) struct System {
     pub(crate) consumers: Arc<Vec<Consumer>>,
     pub(crate) sftp_fingerprint: String,
     config: Config,
+    roles: Roles,
     streams: Arc<Streams>,
     switch: mpsc::Sender<Input>,
     stop_switch: CancellationToken,
     stop_rest: CancellationToken,
     switch_tasks: Vec<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
+    /// Where several processes share the work.
+    leases: Option<LeaseKeeper>,
+    leasing: Option<JoinHandle<()>>,
+    stop_leases: CancellationToken,
+    /// Whether this process does what one does for all.
+    on_duty: Arc<AtomicBool>,
 }
 
 /// Opens the database and the lake of an installation without starting anything: what commands work on.
@@ -125,6 +189,25 @@ pub(crate) fn of_store(why: StoreError) -> anyhow::Error {
     if why.is_users() { UserError::new(why.to_string(), "").into() } else { anyhow::Error::new(why) }
 }
 
+/// For reading only where others may write it: then whoever has the role writes it by a handle of his own.
+async fn open_lake(config: &Config) -> anyhow::Result<Lake> {
+    if !config.bus.is_kafka() {
+        return Lake::open(config.lake.clone()).map_err(of_lake);
+    }
+    for _ in 0..LAKE_TRIES {
+        match Lake::open_read_only(&config.lake.dir) {
+            // The first of all processes makes it.
+            Err(lake::LakeError::NoLake { .. }) => match Lake::open(config.lake.clone()) {
+                Ok(made) => drop(made),
+                Err(lake::LakeError::InUse { .. }) => tokio::time::sleep(LAKE_PAUSE).await,
+                Err(why) => return Err(of_lake(why)),
+            },
+            opened => return opened.map_err(of_lake),
+        }
+    }
+    Lake::open_read_only(&config.lake.dir).map_err(of_lake)
+}
+
 fn make_dir(dir: &std::path::Path) -> Result<(), UserError> {
     std::fs::create_dir_all(dir).map_err(|why| {
         UserError::new(
@@ -134,13 +217,17 @@ fn make_dir(dir: &std::path::Path) -> Result<(), UserError> {
     })
 }
 
-/// The event log of an installation; one process at a time.
-pub(crate) fn open_bus(config: &Config) -> anyhow::Result<Arc<dyn Bus>> {
-    make_dir(&config.data)?;
-    // What stops a log from opening is in its surroundings: a directory, another process, a damaged file.
-    let bus = EmbeddedBus::open(&config.bus_dir(), config.bus.embedded.clone())
-        .map_err(|why| UserError::new(why.to_string(), ""))?;
-    Ok(Arc::new(bus))
+/// The event log of an installation: embedded, by one process at a time, or on a Kafka cluster, by any number.
+///
+/// # Errors
+///
+/// What stops a log from opening is in its surroundings: a directory, another process, a damaged file, brokers that do not answer.
+pub(crate) async fn open_bus(config: &Config) -> Result<Arc<dyn Bus>, BusError> {
+    #[cfg(feature = "kafka")]
+    if config.bus.is_kafka() {
+        return Ok(Arc::new(bus::KafkaBus::open(&config.bus.url, config.bus.kafka.clone()).await?));
+    }
+    Ok(Arc::new(EmbeddedBus::open(&config.bus_dir(), config.bus.embedded.clone())?))
 }
 
 /// Whether event log, database and lake are of one installation: each alone may have been deleted or restored, and calls would be
@@ -148,7 +235,7 @@ pub(crate) fn open_bus(config: &Config) -> anyhow::Result<Arc<dyn Bus>> {
 async fn belong_together(bus: &dyn Bus, store: &Store, lake: &Lake, config: &Config) -> anyhow::Result<()> {
     runner::check_positions(bus, &Positions::load(store, Some(lake)).await?)
         .await
-        .map_err(|why| UserError::new(format!("{}: {why}", config.bus_dir().display()), ""))?;
+        .map_err(|why| UserError::new(format!("{}: {why}", config.bus_place()), ""))?;
     if lake.count_rows()? > 0 && store.lane_positions().await?.is_empty() {
         return Err(UserError::new(
             format!("the database is new, and the lake in {} holds calls already", lake.dir().display()),
@@ -220,27 +307,20 @@ impl System {
     /// # Errors
     ///
     /// A [`UserError`] for what the operator can put right; nothing is running then.
-    pub(crate) async fn start(config: Config, clock: Clock) -> anyhow::Result<System> {
-        let sip_socket = switch::net::bind(config.switch.listen)
-            .map_err(|why| cannot_listen("switch.listen", config.switch.listen, &why))?;
-        let sftp_listener = bind_tcp("sftp.server.listen", config.sftp.server.listen).await?;
-        let web_listener = bind_tcp("web.listen", config.web.listen).await?;
-        let addresses = Addresses {
-            sip: sip_socket.local_addr()?,
-            sftp: sftp_listener.local_addr()?,
-            web: web_listener.local_addr()?,
-        };
+    pub(crate) async fn start(config: Config, clock: Clock, roles: Roles) -> anyhow::Result<System> {
+        if !roles.is_all() && !config.bus.is_kafka() {
+            return Err(UserError::new(
+                "--roles: the embedded event log is one process's",
+                "leave --roles out, or set `bus.url = \"kafka://host:9092\"`",
+            )
+            .into());
+        }
+        let (sockets, addresses) = Sockets::bind(&config, &roles).await?;
         let streams = config.streams()?;
-        // The switch listens for streams by itself; whether it can is asked here, before anything runs.
-        if config.switch.tcp {
-            drop(bind_tcp("switch.listen", addresses.sip).await?);
-        }
-        if let Some(tls) = &config.switch.tls {
-            drop(bind_tcp("switch.tls.listen", tls.listen).await?);
-        }
-        let bus = open_bus(&config)?;
+        make_dir(&config.data)?;
+        let bus = open_bus(&config).await.map_err(|why| UserError::new(why.to_string(), ""))?;
         let store = open_store(&config).await?;
-        let lake = Arc::new(Lake::open(config.lake.clone()).map_err(of_lake)?);
+        let lake = Arc::new(open_lake(&config).await?);
         belong_together(&*bus, &store, &lake, &config).await?;
         let mailer = Mailer::new(config.mail.clone()).context("prepare outgoing mail")?;
         let sftp_fingerprint =
@@ -250,6 +330,11 @@ impl System {
 
         let watch_rules = Arc::new(config.fraud.load()?);
         let (switch, switch_inputs) = mpsc::channel(INPUTS_WAITING_MAX);
+        let leases = config.bus.is_kafka().then(|| {
+            let me = format!("{}-{}", config.switch.node, hex::encode(rand::random::<[u8; 6]>()));
+            let takeover = config.pipeline.takeover;
+            LeaseKeeper::new(store.clone(), clock.clone(), me, roles.to_string(), takeover)
+        });
         let mut house = System {
             rooms,
             lake,
@@ -259,18 +344,59 @@ impl System {
             sftp_fingerprint,
             streams,
             config,
+            roles,
             switch,
             stop_switch: CancellationToken::new(),
             stop_rest: CancellationToken::new(),
             switch_tasks: Vec::new(),
             tasks: Vec::new(),
+            leases,
+            leasing: None,
+            stop_leases: CancellationToken::new(),
+            on_duty: Arc::new(AtomicBool::new(true)),
+        };
+        // What can still be wrong with the surroundings comes before the first task.
+        let switch_log = match house.config.bus.is_kafka() && house.roles.has(Role::Switch) {
+            true => Some(SwitchLog::open(&house.config)?),
+            false => None,
         };
         house.start_stages(watch_rules);
-        house.start_desks(mailer);
-        house.start_switch(sip_socket, switch_inputs).await?;
-        house.start_servers(sftp_listener, web_listener);
-        info!(sip = %addresses.sip, sftp = %addresses.sftp, web = %addresses.web, "running");
+        if house.roles.has(Role::Desk) {
+            house.start_desks(mailer);
+        }
+        house.start_switch(sockets.sip, switch_inputs, switch_log).await?;
+        if let Some(listener) = sockets.sftp {
+            house.start_sftp(listener);
+        }
+        if let Some(listener) = sockets.web {
+            house.start_web(listener);
+        }
+        house.start_leases(sockets.health);
+        info!(roles = %house.roles, ?addresses, "running");
         Ok(house)
+    }
+
+    /// After everybody has said what he wants a share of.
+    fn start_leases(&mut self, health: Option<TcpListener>) {
+        let mut has_leases = Arc::new(AtomicBool::new(true));
+        if let Some(keeper) = self.leases.take() {
+            has_leases = keeper.is_current();
+            self.leasing = Some(tokio::spawn(keeper.run(self.stop_leases.clone())));
+        }
+        let Some(listener) = health else { return };
+        let (sender, obstacles) = watch::channel(vec!["starting".to_owned()]);
+        self.tasks.push(tokio::spawn(readiness::run(
+            self.rooms.clone(),
+            has_leases,
+            sender,
+            self.stop_rest.clone(),
+        )));
+        let serving = web::serve_probe(listener, obstacles, self.stop_rest.clone().cancelled_owned());
+        self.tasks.push(tokio::spawn(async move {
+            if let Err(why) = serving.await {
+                error!(error = %why, "questions of the supervisor are not answered any more");
+            }
+        }));
     }
 
     fn start_stages(&mut self, watch_rules: Arc<WatchRules>) {
@@ -292,39 +418,35 @@ impl System {
         for stream in self.streams.clone().iter() {
             consumers.push(self.start_stream(stream));
         }
-        let (sender, progress) = watch::channel(Progress::default());
-        self.tasks.push(tokio::spawn(lake_feed::run(
-            self.rooms.clone(),
-            self.lake.clone(),
-            self.config.pipeline.lake_commit,
-            self.stop_rest.clone(),
-            sender,
-        )));
-        consumers.push(Consumer { name: "lake", topic: Topic::Rated, progress });
-        for source in [&lake_tables::POSTINGS_SOURCE, &lake_tables::EVENTS_SOURCE] {
-            let (sender, progress) = watch::channel(Progress::default());
-            self.tasks.push(tokio::spawn(lake_tables::follow(
-                source,
+        let lake_consumers = lake_writer::consumers();
+        let told = lake_consumers.each_ref().map(|(_, sender)| sender.clone());
+        if self.roles.has(Role::Lake) {
+            let writing = lake_writer::run(
+                self.rooms.clone(),
+                self.config.clone(),
+                self.lake.clone(),
+                told,
+                self.stop_rest.clone(),
+            );
+            self.tasks.push(tokio::spawn(writing));
+        }
+        consumers.extend(lake_consumers);
+        let (consumers, senders): (Vec<_>, Vec<_>) = consumers.into_iter().unzip();
+        self.consumers = Arc::new(consumers);
+        if self.leases.is_some() {
+            // Others work too: how far all have come is told by the database.
+            self.tasks.push(tokio::spawn(followed::run(
                 self.rooms.clone(),
                 self.lake.clone(),
-                self.config.pipeline.lake_commit,
+                self.consumers.clone(),
+                senders,
                 self.stop_rest.clone(),
-                sender,
             )));
-            consumers.push(Consumer { name: source.name, topic: source.topic, progress });
         }
-        self.tasks.push(tokio::spawn(lake_tables::mirror(
-            self.rooms.store.clone(),
-            self.lake.clone(),
-            self.rooms.clock.clone(),
-            self.config.pipeline.lake_mirror,
-            self.stop_rest.clone(),
-        )));
-        self.consumers = Arc::new(consumers);
     }
 
     /// The stage that queues the calls of one export stream, at its own place in the log.
-    fn start_stream(&mut self, stream: &Stream) -> Consumer {
+    fn start_stream(&mut self, stream: &Stream) -> (Consumer, watch::Sender<Progress>) {
         // There are 32 at most, and they stay until the process ends.
         let name: &'static str = stream.stage_name().leak();
         let begin = match stream.config.start {
@@ -332,14 +454,16 @@ impl System {
             Start::Oldest | Start::At(_) => Begin::Oldest,
         };
         let stream = Arc::new(stream.clone());
+        let share = self.share(EXPORTS, name);
         let kind = Kind {
             name,
             topic: Topic::Rated,
             begin,
             make: Box::new(move || ExportStage::new(stream.clone())),
             refresh: Box::new(|stage, directory| stage.set_directory(directory.clone())),
+            share,
         };
-        self.run_stage(kind)
+        self.run_stage(EXPORTS, kind)
     }
 
     fn start_stage<S: model::Stage + 'static>(
@@ -348,20 +472,41 @@ impl System {
         topic: Topic,
         make: impl Fn() -> S + Send + Sync + 'static,
         refresh: impl Fn(&mut S, &Arc<Directory>) + Send + Sync + 'static,
-    ) -> Consumer {
-        let begin = Begin::Oldest;
-        self.run_stage(Kind { name, topic, begin, make: Box::new(make), refresh: Box::new(refresh) })
+    ) -> (Consumer, watch::Sender<Progress>) {
+        let (begin, share) = (Begin::Oldest, self.share(name, name));
+        let kind = Kind { name, topic, begin, make: Box::new(make), refresh: Box::new(refresh), share };
+        self.run_stage(name, kind)
     }
 
-    fn run_stage<S: model::Stage + 'static>(&mut self, kind: Kind<S>) -> Consumer {
+    /// Of the lanes of a stage that processes with `role` work.
+    fn share(&mut self, role: &'static str, name: &'static str) -> Share {
+        let n_partitions = self.rooms.bus.partitions();
+        match &mut self.leases {
+            Some(leases) if self.roles.has_stage(role) => leases.share(role, name, n_partitions),
+            Some(_) | None => Share::all(n_partitions),
+        }
+    }
+
+    /// Where this process has the role; the others' progress is told by the database.
+    fn run_stage<S: model::Stage + 'static>(
+        &mut self,
+        role: &str,
+        kind: Kind<S>,
+    ) -> (Consumer, watch::Sender<Progress>) {
         let (name, topic) = (kind.name, kind.topic);
         let (sender, progress) = watch::channel(Progress::default());
-        self.tasks.push(tokio::spawn(runner::run(kind, self.rooms.clone(), self.stop_rest.clone(), sender)));
-        Consumer { name, topic, progress }
+        if self.roles.has_stage(role) {
+            let (rooms, stop) = (self.rooms.clone(), self.stop_rest.clone());
+            self.tasks.push(tokio::spawn(runner::run(kind, rooms, stop, sender.clone())));
+        }
+        (Consumer { name, topic, progress }, sender)
     }
 
     /// Ticks, retention, compaction, export files, mail.
     fn start_desks(&mut self, mailer: Mailer) {
+        if let Some(leases) = &mut self.leases {
+            self.on_duty = leases.desk();
+        }
         let pipeline = self.config.pipeline.clone();
         let rooms = self.rooms.clone();
         self.every(pipeline.tick, "tick", move || {
@@ -372,22 +517,13 @@ impl System {
             }
         });
         let (rooms, consumers) = (self.rooms.clone(), self.consumers.clone());
-        let retention = self.config.bus.embedded.retention;
+        let retention = self.config.bus.retention();
         let keeper = Arc::new(tokio::sync::Mutex::new(Keeper::default()));
         self.every(RETENTION_INTERVAL, "retention", move || {
             let (rooms, consumers, keeper) = (rooms.clone(), consumers.clone(), keeper.clone());
             async move {
                 let now = rooms.clock.utc();
                 keeper.lock().await.expire(&*rooms.bus, &consumers, retention, now).await?;
-                Ok(())
-            }
-        });
-        let lake = self.lake.clone();
-        let clock = self.rooms.clock.clone();
-        self.every(pipeline.lake_compact, "compaction", move || {
-            let (lake, now) = (lake.clone(), clock.utc());
-            async move {
-                lake.compact(now).await?;
                 Ok(())
             }
         });
@@ -447,18 +583,21 @@ impl System {
         });
     }
 
-    /// Runs `work` every `interval` until the stop; a failure is logged and tried again next time.
+    /// Runs `work` every `interval` until the stop, while this process has the desk; a failure is logged and tried again next time.
     fn every<F, Work>(&mut self, interval: Duration, what: &'static str, mut work: F)
     where
         F: FnMut() -> Work + Send + 'static,
         Work: Future<Output = anyhow::Result<()>> + Send,
     {
-        let stop = self.stop_rest.clone();
+        let (stop, on_duty) = (self.stop_rest.clone(), self.on_duty.clone());
         self.tasks.push(tokio::spawn(async move {
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(interval) => {}
                     () = stop.cancelled() => return,
+                }
+                if !on_duty.load(Ordering::Acquire) {
+                    continue;
                 }
                 if let Err(why) = work().await {
                     error!(what, error = format!("{why:#}"), "failed; trying again");
@@ -469,21 +608,24 @@ impl System {
 
     async fn start_switch(
         &mut self,
-        socket: UdpSocket,
-        inputs_waiting: mpsc::Receiver<Input>,
+        socket: Option<UdpSocket>,
+        mut inputs_waiting: mpsc::Receiver<Input>,
+        switch_log: Option<SwitchLog>,
     ) -> anyhow::Result<()> {
         let clock = &self.rooms.clock;
         let (events, events_waiting) = mpsc::channel::<CallEvent>(EVENTS_WAITING_MAX);
         let inputs = self.switch.clone();
+        if socket.is_none() {
+            // What is said to the switch is said to nobody; the feed keeps the provisioning data of this process fresh.
+            self.tasks.push(tokio::spawn(async move { while inputs_waiting.recv().await.is_some() {} }));
+            inputs_waiting = mpsc::channel(1).1;
+        }
         // Where `[control]` ends now; what was said before is in the snapshot that is loaded after this.
         let control_from = control_feed::ends(&*self.rooms.bus).await?;
         let directory = self.rooms.directory.reload().await?;
         inputs.send(Input::Directory(directory.clone())).await?;
 
-        let bus = self.rooms.bus.clone();
         let back = inputs.clone();
-        self.switch_tasks
-            .push(tokio::spawn(async move { event_writer::run(&*bus, events_waiting, back).await }));
         self.tasks.push(tokio::spawn(control_feed::run(
             self.rooms.clone(),
             control_from,
@@ -491,6 +633,19 @@ impl System {
             inputs,
             self.stop_rest.clone(),
         )));
+        let Some(socket) = socket else { return Ok(()) };
+        // With the log on brokers, the switch has one of its own: it never waits for them.
+        let bus: Arc<dyn Bus> = match switch_log {
+            Some(log) => {
+                let own = log.bus.clone();
+                let (to, clock, stop) = (self.rooms.bus.clone(), clock.clone(), self.stop_rest.clone());
+                self.tasks.push(tokio::spawn(forwarder::run(log, to, clock, stop)));
+                own
+            }
+            None => self.rooms.bus.clone(),
+        };
+        self.switch_tasks
+            .push(tokio::spawn(async move { event_writer::run(&*bus, events_waiting, back).await }));
 
         let running = switch::net::run(
             self.config.switch.clone(),
@@ -510,7 +665,7 @@ impl System {
         Ok(())
     }
 
-    fn start_servers(&mut self, sftp_listener: TcpListener, web_listener: TcpListener) {
+    fn start_sftp(&mut self, sftp_listener: TcpListener) {
         let sftp = self.config.sftp.clone();
         let root = self.config.exports.dir.clone();
         let (trail, events) = mpsc::channel(exports::sftp::EVENTS_WAITING_MAX);
@@ -580,7 +735,9 @@ impl System {
                 error!(error = %why, "the SFTP server has stopped");
             }
         }));
+    }
 
+    fn start_web(&mut self, web_listener: TcpListener) {
         let (figures, current) = watch::channel(web::Figures::default());
         self.tasks.push(tokio::spawn(figures::run(
             self.rooms.clone(),
@@ -633,10 +790,20 @@ impl System {
 
     /// Takes no new calls and hangs up those that are up, so that each has its record with its true length.
     async fn end_calls(&self) {
-        let patience = tokio::time::sleep(HANG_UP_PATIENCE);
-        tokio::pin!(patience);
+        if !self.roles.has(Role::Switch) {
+            return;
+        }
         // The switch may have stopped by itself; then nobody listens, and nothing is up.
         let _ = self.switch.send(Input::Drain(true)).await;
+        let drained = async {
+            while self.stats.load().calls_active > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // Calls that are up may end by themselves, if there is time.
+        let _ = tokio::time::timeout(self.config.pipeline.drain, drained).await;
+        let patience = tokio::time::sleep(HANG_UP_PATIENCE);
+        tokio::pin!(patience);
         for account in &self.rooms.directory.current().accounts {
             let _ = self.switch.send(Input::Control(Control::EndCallsOf { account: account.id })).await;
         }
@@ -663,6 +830,11 @@ impl System {
         self.stop_rest.cancel();
         for task in self.tasks {
             task.await.context("a task ended badly")?;
+        }
+        // Nobody works any more: what was ours is free.
+        self.stop_leases.cancel();
+        if let Some(leasing) = self.leasing {
+            leasing.await.context("the keeper of the leases ended badly")?;
         }
         info!("stopped");
         Ok(())

@@ -3,7 +3,6 @@
 //! One thread writes ([`writer`]), blocking reads run on the runtime's threads for such work. [`log`] is what lies on
 //! disk, [`segment`] how it is read.
 
-mod clock;
 mod config;
 mod log;
 mod segment;
@@ -22,7 +21,8 @@ use tracing::{info, warn};
 
 pub use config::EmbeddedConfig;
 use log::{Log, unwritable};
-use segment::{TopicView, topic_idx};
+use segment::TopicView;
+pub(crate) use segment::topic_idx;
 use writer::{Job, Shared};
 
 use crate::{Batch, Bus, BusError, Entry, Expired, PAYLOAD_BYTES_MAX};
@@ -84,15 +84,18 @@ impl EmbeddedBus {
     }
 
     /// Whether a lane of `topic` has grown beyond its position.
-    fn has_grown(&self, topic: Topic, positions: &[u64]) -> Result<bool, BusError> {
+    fn has_grown(&self, topic: Topic, positions: &[(u32, u64)]) -> Result<bool, BusError> {
         let views = self.shared.views.read().unwrap_or_else(PoisonError::into_inner);
         let view = &views.as_ref().map_err(Clone::clone)?[topic_idx(topic)];
-        for (partition, (from, end)) in (0u32..).zip(positions.iter().zip(&view.next)) {
+        let mut has_grown = false;
+        for &(partition, from) in positions {
+            let end = view.next[partition as usize];
             if from > end {
-                return Err(BusError::Beyond { topic, partition, from: *from, end: *end });
+                return Err(BusError::Beyond { topic, partition, from, end });
             }
+            has_grown |= from < end;
         }
-        Ok(positions.iter().zip(&view.next).any(|(position, end)| position < end))
+        Ok(has_grown)
     }
 }
 
@@ -162,7 +165,10 @@ impl Bus for EmbeddedBus {
         Ok((view.oldest(lane), view.next[lane]))
     }
 
-    async fn wait(&self, topic: Topic, positions: &[u64]) -> Result<(), BusError> {
+    async fn wait(&self, topic: Topic, positions: &[(u32, u64)]) -> Result<(), BusError> {
+        for (partition, _) in positions {
+            self.check_partition(*partition)?;
+        }
         let mut grown = self.shared.grown[topic_idx(topic)].subscribe();
         while !self.has_grown(topic, positions)? {
             grown.changed().await.map_err(|_| BusError::Closed)?;

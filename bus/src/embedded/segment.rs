@@ -48,7 +48,7 @@ pub(super) const fn topic_code(topic: Topic) -> u8 {
 }
 
 /// Place of a topic in our tables.
-pub(super) const fn topic_idx(topic: Topic) -> usize {
+pub(crate) const fn topic_idx(topic: Topic) -> usize {
     topic_code(topic) as usize - 1
 }
 

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tracing::{info, warn};
 
-use super::clock;
 use super::log::Log;
 use super::segment::TopicView;
+use crate::clock;
 use crate::{BusError, EmbeddedConfig, Entry, Expired};
 
 /// Bytes of one group: above this a longer batch makes nothing faster.

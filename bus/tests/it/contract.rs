@@ -14,7 +14,7 @@ pub(crate) trait Rig: Send + Sync {
     async fn open(&self) -> Box<dyn Bus>;
 }
 
-/// Every case of the contract as a test of its own, on the rig that the expression makes.
+/// Every case of the contract as a test of its own, on the rig that the expression makes; `None` where there can be none.
 macro_rules! contract_tests {
     ($rig:expr) => {
         $crate::contract::contract_tests!($rig;
@@ -40,7 +40,9 @@ macro_rules! contract_tests {
     ($rig:expr; $($case:ident,)+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $case() {
-            $crate::contract::$case(&$rig).await;
+            if let Some(rig) = $rig {
+                $crate::contract::$case(&rig).await;
+            }
         }
     )+};
 }
@@ -159,7 +161,7 @@ pub(crate) async fn position_beyond_the_end_is_refused(rig: &dyn Rig) {
     bus.append(vec![entry(Topic::Calls, 0, "x")]).await.unwrap();
     let error = bus.read(Topic::Calls, 0, 7, 10).await.unwrap_err();
     assert!(matches!(error, BusError::Beyond { from: 7, end: 1, .. }), "{error}");
-    let error = bus.wait(Topic::Calls, &[7]).await.unwrap_err();
+    let error = bus.wait(Topic::Calls, &[(0, 7)]).await.unwrap_err();
     assert!(matches!(error, BusError::Beyond { from: 7, end: 1, .. }), "{error}");
 }
 
@@ -184,7 +186,7 @@ pub(crate) async fn any_bytes_come_back_as_they_were(rig: &dyn Rig) {
 
 pub(crate) async fn append_of_nothing_does_nothing(rig: &dyn Rig) {
     let bus = rig.open().await;
-    assert_eq!(bus.append(Vec::new()).await.unwrap(), []);
+    assert_eq!(bus.append(Vec::new()).await.unwrap(), [0_u64; 0]);
     assert_eq!(bus.range(Topic::Calls, 0).await.unwrap(), (0, 0));
 }
 
@@ -198,6 +200,7 @@ pub(crate) async fn partition_that_does_not_exist_is_refused(rig: &dyn Rig) {
     refused(bus.append(mixed).await.unwrap_err());
     refused(bus.read(Topic::Calls, partition, 0, 1).await.unwrap_err());
     refused(bus.range(Topic::Calls, partition).await.unwrap_err());
+    refused(bus.wait(Topic::Calls, &[(partition, 0)]).await.unwrap_err());
     assert_eq!(bus.range(Topic::Calls, 0).await.unwrap(), (0, 0), "nothing of the batch is kept");
 }
 
@@ -243,15 +246,15 @@ pub(crate) async fn concurrent_appenders_get_distinct_dense_offsets(rig: &dyn Ri
 pub(crate) async fn wait_returns_at_once_when_there_is_something_to_read(rig: &dyn Rig) {
     let bus = rig.open().await;
     bus.append(vec![entry(Topic::Cdrs, 1, "x")]).await.unwrap();
-    bus.wait(Topic::Cdrs, &[0, 0]).await.unwrap();
+    bus.wait(Topic::Cdrs, &[(0, 0), (1, 0)]).await.unwrap();
 }
 
 pub(crate) async fn append_wakes_those_who_wait_for_its_lane_and_nobody_else(rig: &dyn Rig) {
     let bus = rig.open().await;
     bus.append(vec![entry(Topic::Cdrs, 0, "old")]).await.unwrap();
-    let elsewhere = bus.wait(Topic::Cdrs, &[1]);
-    let other_topic = bus.wait(Topic::Rated, &[0, 0]);
-    let here = bus.wait(Topic::Cdrs, &[1, 0]);
+    let elsewhere = bus.wait(Topic::Cdrs, &[(0, 1)]);
+    let other_topic = bus.wait(Topic::Rated, &[(0, 0), (1, 0)]);
+    let here = bus.wait(Topic::Cdrs, &[(0, 1), (1, 0)]);
     let (woken, appended) = tokio::join!(here, async {
         tokio::task::yield_now().await;
         bus.append(vec![entry(Topic::Cdrs, 1, "new")]).await
@@ -289,7 +292,7 @@ pub(crate) async fn expired_read_names_the_oldest_offset_and_offsets_go_on(rig: 
     let error = bus.read(Topic::Calls, 0, 3, 10).await.unwrap_err();
     assert!(matches!(error, BusError::Expired { from: 3, oldest: 15, .. }), "{error}");
     // A reader that stands behind is woken, so that it learns of its loss.
-    bus.wait(Topic::Calls, &[3]).await.unwrap();
+    bus.wait(Topic::Calls, &[(0, 3)]).await.unwrap();
     assert_eq!(bus.append(vec![entry(Topic::Calls, 0, "y")]).await.unwrap(), [15]);
     drop(bus);
     let bus = rig.open().await;

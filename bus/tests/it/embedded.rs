@@ -38,7 +38,7 @@ pub(crate) fn config() -> EmbeddedConfig {
 mod as_shipped {
     use super::*;
 
-    contract_tests!(EmbeddedRig::new());
+    contract_tests!(Some(EmbeddedRig::new()));
 }
 
 /// Every append begins a new segment: what holds across segments holds.
@@ -50,7 +50,7 @@ mod in_the_smallest_segments {
         EmbeddedRig { dir: tempfile::tempdir().unwrap(), config }
     }
 
-    contract_tests!(rig();
+    contract_tests!(Some(rig());
         keeps_order_within_a_partition,
         batch_over_many_lanes_returns_the_offset_of_each_entry,
         reading_resumes_where_the_last_batch_ended,

@@ -150,7 +150,7 @@ pub(crate) async fn edr_is_kept_once_and_waits_for_the_files_it_concerns(db: Dat
     let of = |kind| EdrFilter { kind: Some(kind), ..EdrFilter::default() };
     assert_eq!(store.edrs(of(EdrKind::Registered), 10).await.unwrap(), [registered]);
     let number = EdrFilter { number: profile.number, ..EdrFilter::default() };
-    assert_eq!(store.edrs(number, 10).await.unwrap(), [profile.clone()]);
+    assert_eq!(store.edrs(number, 10).await.unwrap(), std::slice::from_ref(&profile));
     assert!(store.edrs(of(EdrKind::EndProfile), 10).await.unwrap().is_empty());
     assert_eq!(store.edr_owners_waiting().await.unwrap(), ["reseller:4", "system"]);
     for owner in ["reseller:4", "system"] {

@@ -12,6 +12,7 @@ mod database;
 mod edrs;
 mod imports;
 mod lanes_and_ledger;
+mod leases;
 mod numbering;
 mod opening;
 mod people;
@@ -53,6 +54,11 @@ on_both! {
         file_goes_on_where_it_stopped_and_no_key_comes_twice,
         number_of_an_imported_record_is_never_given_again,
         suspended_line_is_taken_in_once;
+    leases:
+        slow_former_owner_cannot_commit_whatever_its_position,
+        lease_goes_to_the_first_who_claims_it,
+        process_that_takes_its_leave_frees_its_lanes,
+        claim_and_commit_never_overlap;
     lanes_and_ledger:
         one_refused_posting_undoes_its_whole_batch,
         former_owner_of_a_lane_is_refused,

@@ -106,6 +106,7 @@ pub(crate) fn directory() -> Directory {
         tariffs: Vec::new(),
         profile_limits: Vec::new(),
         calling: model::CallingRules::default(),
+        ..Directory::default()
     }
 }
 

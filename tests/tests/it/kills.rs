@@ -15,8 +15,8 @@ const LENGTH_TOLERANCE_US: u64 = 20_000;
 
 /// What sipp saw of one call: microseconds since 1970.
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    answered_us: Option<u64>,
+pub(crate) struct Seen {
+    pub(crate) answered_us: Option<u64>,
     hung_up_us: Option<u64>,
     /// The BYE was answered.
     confirmed_us: Option<u64>,
@@ -34,7 +34,7 @@ impl Lives {
 }
 
 /// Adds what a log of `logged_call.xml` says.
-fn read_log(text: &str, seen: &mut BTreeMap<String, Seen>) {
+pub(crate) fn read_log(text: &str, seen: &mut BTreeMap<String, Seen>) {
     for line in text.lines() {
         let mut words = line.split_whitespace();
         let (Some(kind), Some(call), Some(time)) = (words.next(), words.next(), words.next_back()) else {
@@ -169,14 +169,14 @@ fn calls_survive_twenty_kills_in_the_midst_of_them() {
 }
 
 #[derive(Debug)]
-struct Record {
+pub(crate) struct Record {
     status: String,
-    cause: String,
+    pub(crate) cause: String,
     duration_us: u64,
 }
 
 /// By the Call-ID that sipp gave.
-fn records_of(made: &Installation) -> BTreeMap<String, Vec<Record>> {
+pub(crate) fn records_of(made: &Installation) -> BTreeMap<String, Vec<Record>> {
     let rows = made.sql(
         "select sip_call_id, status, cause, cast(duration_seconds * 1000000 as bigint) from calls where cause <> 'unauthorised'",
     );

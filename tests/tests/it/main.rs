@@ -9,12 +9,21 @@
 
 mod bad_input;
 mod billing;
+#[expect(
+    dead_code,
+    clippy::print_stdout,
+    reason = "the bus's own tests use more of it, and say what they start"
+)]
+#[path = "../../../bus/tests/it/broker.rs"]
+mod broker;
 mod console;
 mod crash;
 mod edrs;
 mod floor_plan;
 mod imports;
+mod kafka_house;
 mod kills;
+mod postgres;
 mod price_lists;
 mod rerate;
 mod rig;

@@ -93,6 +93,11 @@ impl Running {
         self.0.wait().unwrap();
     }
 
+    /// A signal by its name, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        printed(Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]));
+    }
+
     /// SIGTERM, and a good end.
     pub(crate) fn stop(mut self) {
         printed(Command::new("kill").args(["-TERM", &self.0.id().to_string()]));
@@ -121,6 +126,11 @@ pub(crate) struct Installation {
 impl Installation {
     /// `tollbook init`, free ports, a key for the operator's SFTP user, `tollbook import`.
     pub(crate) fn new() -> Self {
+        Self::with_store("sqlite")
+    }
+
+    /// The same, in another database.
+    pub(crate) fn with_store(url: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("tollbook");
         let made = Self {
@@ -138,7 +148,7 @@ impl Installation {
             // sipp reads only the first challenge, and knows only MD5.
             format!(
                 "[switch]\nlisten = \"{}\"\ndomain = \"sip.meridian.example\"\n\
-                 digest_algorithms = [\"MD5\", \"SHA-256\"]\n[web]\nlisten = \"{}\"\n\
+                 digest_algorithms = [\"MD5\", \"SHA-256\"]\n[store]\nurl = \"{url}\"\n[web]\nlisten = \"{}\"\n\
                  [sftp.server]\nlisten = \"{}\"\n[[sftp.users]]\nname = \"operator\"\nfolder = \"system\"\nauthorized_keys = [\"{}\"]\n",
                 made.sip,
                 made.web,
@@ -155,6 +165,12 @@ impl Installation {
         std::fs::write(&world, text).unwrap();
         made.run_command(&["import", world.to_str().unwrap()]);
         made
+    }
+
+    /// Adds to the configuration.
+    pub(crate) fn configure(&self, text: &str) {
+        let mut file = std::fs::File::options().append(true).open(self.config()).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -186,8 +202,15 @@ impl Installation {
 
     /// `tollbook run`, up and listening.
     pub(crate) fn start(&self) -> Running {
+        self.start_with(&[])
+    }
+
+    /// `tollbook run ARGS`, up.
+    pub(crate) fn start_with(&self, args: &[&str]) -> Running {
         let mut child = Command::new(tollbook_path())
-            .args(["run", "--config"])
+            .arg("run")
+            .args(args)
+            .arg("--config")
             .arg(self.config())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -195,12 +218,8 @@ impl Installation {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next().map(Result::unwrap);
-        assert!(
-            first.as_deref().is_some_and(|line| line.starts_with("SIP")),
-            "not started: {first:?}\n{}",
-            std::fs::read_to_string(self.path().join("log")).unwrap()
-        );
+        let is_up = lines.by_ref().map(Result::unwrap).any(|line| line == "running");
+        assert!(is_up, "not started:\n{}", std::fs::read_to_string(self.path().join("log")).unwrap());
         // Somebody has to read what else it prints.
         std::thread::spawn(move || for _ in lines.by_ref() {});
         Running(child)

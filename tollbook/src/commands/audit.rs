@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use bus::{Bus, BusError, EmbeddedBus};
+use bus::{Bus, BusError};
 use chrono::{DateTime, Utc};
 use lake::Lake;
 use model::{Body, CdrId, EventBody, Money, PostingId, Record, Topic};
@@ -23,7 +24,7 @@ use crate::counts::Counts;
 use crate::failure::UserError;
 use crate::resubmit;
 use crate::runner::{COUNTS_KEY, LAKE, Positions, check_positions, decode, topic_of};
-use crate::system::{STAGES, open_store};
+use crate::system::{STAGES, open_bus, open_store};
 
 /// Records read at once from a partition.
 const READ_MAX: usize = 4_096;
@@ -80,7 +81,7 @@ pub(crate) async fn audit(config: &Config, asked: &AuditPeriod) -> anyhow::Resul
     let mut report = Report::default();
 
     println!("event log");
-    let log = open_log(config, &mut report);
+    let log = open_log(config, &mut report).await;
     println!("lake");
     let lake = open_lake(config, &mut report).await;
 
@@ -89,13 +90,13 @@ pub(crate) async fn audit(config: &Config, asked: &AuditPeriod) -> anyhow::Resul
     if let Some(log) = &log {
         println!("positions");
         let positions = Positions::load(&store, lake.as_ref().map(|(lake, _)| lake)).await?;
-        let checked = check_positions(log, &positions).await;
+        let checked = check_positions(&**log, &positions).await;
         report.line(checked.is_ok(), "nobody has read further than the event log reaches");
         if let Err(why) = &checked {
             println!("          {why}");
         }
         let found =
-            Log::read(log, config.exports.answered_only, period).await.context("read the event log")?;
+            Log::read(&**log, config.exports.answered_only, period).await.context("read the event log")?;
         let requested = store.suspense_requested(u32::MAX).await?.len() as u64;
         let (_, not_sent) = store.import_totals().await?;
         let n_waiting = found.waiting(&positions) + requested + not_sent;
@@ -162,14 +163,14 @@ enum At {
 }
 
 /// The event log; `None` while the installation runs, or when it cannot be read.
-fn open_log(config: &Config, report: &mut Report) -> Option<EmbeddedBus> {
+async fn open_log(config: &Config, report: &mut Report) -> Option<Arc<dyn Bus>> {
     let dir = config.bus_dir();
-    if !dir.is_dir() {
+    if !config.bus.is_kafka() && !dir.is_dir() {
         // Opening it would make a new one.
         report.line(false, &format!("there is no event log in {}", dir.display()));
         return None;
     }
-    match EmbeddedBus::open(&dir, config.bus.embedded.clone()) {
+    match open_bus(config).await {
         Ok(bus) => {
             report.line(true, "it can be read");
             Some(bus)

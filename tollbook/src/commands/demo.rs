@@ -23,6 +23,7 @@ use crate::commands::run::StopSignals;
 use crate::config::Config;
 use crate::demo_traffic::{Caller, Phones, gateway_answers, phones_answer, plan};
 use crate::failure::UserError;
+use crate::roles::Roles;
 use crate::system::{System, of_lake, of_store, open_store};
 use crate::{start_log, world_file};
 
@@ -61,7 +62,7 @@ pub(crate) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         directory.tariffs.len(),
     );
 
-    let house = System::start(config.clone(), clock.clone()).await?;
+    let house = System::start(config.clone(), clock.clone(), Roles::all()).await?;
     let traffic = place_calls(&args, &house, &directory, &ports, &clock).await?;
 
     let bar = spinner("the pipeline works off what is left");
@@ -197,7 +198,7 @@ async fn place_calls(
     clock: &Clock,
 ) -> anyhow::Result<Traffic> {
     let stop = CancellationToken::new();
-    let server = house.addresses.sip;
+    let server = ports.sip;
     let mut lines = Vec::new();
     let mut callers = Vec::new();
     for subscriber in &directory.subscribers {
@@ -485,13 +486,17 @@ impl Summary<'_> {
         if !self.args.stay {
             println!("run it again  tollbook run --config {}", config.display());
         }
-        println!(
-            "fetch files   sftp -i {} -P {} operator@127.0.0.1      host key {}",
-            dir.join("keys/operator").display(),
-            addresses.sftp.port(),
-            self.house.sftp_fingerprint
-        );
-        println!("console       http://{}/      {CONSOLE_USER} / {}", addresses.web, self.password);
+        if let Some(sftp) = addresses.sftp {
+            println!(
+                "fetch files   sftp -i {} -P {} operator@127.0.0.1      host key {}",
+                dir.join("keys/operator").display(),
+                sftp.port(),
+                self.house.sftp_fingerprint
+            );
+        }
+        if let Some(web) = addresses.web {
+            println!("console       http://{web}/      {CONSOLE_USER} / {}", self.password);
+        }
         println!("audit         tollbook audit --config {}", config.display());
         println!("ask           tollbook sql --config {} \"...\", such as", config.display());
     }

@@ -11,7 +11,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use bus::{Bus, EmbeddedBus};
+use bus::Bus;
 use chrono::NaiveDate;
 use mediator::Mediator;
 use model::{Body, Cdr, Effect, Effects, Origin, Record, Stage, StageInput, Topic};
@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::failure::UserError;
 use crate::resubmit;
 use crate::runner::{Watermarks, decode, entry};
-use crate::system::open_store;
+use crate::system::{open_bus, open_store};
 
 /// Records read at once from a partition.
 const READ_MAX: usize = 4_096;
@@ -43,16 +43,15 @@ struct Made {
 /// Rebuilds the CDRs that started on `day` (UTC) into `out`.
 pub(crate) async fn replay(config: &Config, day: NaiveDate, out: &Path) -> anyhow::Result<()> {
     let dir = config.bus_dir();
-    if !dir.is_dir() {
+    if !config.bus.is_kafka() && !dir.is_dir() {
         let remedy = "name the installation's own configuration with --config";
         return Err(UserError::new(format!("{}: there is no event log", dir.display()), remedy).into());
     }
     // In use, damaged, missing rights: the log says what to do.
-    let bus = EmbeddedBus::open(&dir, config.bus.embedded.clone())
-        .map_err(|why| UserError::new(why.to_string(), ""))?;
+    let bus = open_bus(config).await.map_err(|why| UserError::new(why.to_string(), ""))?;
     let store = open_store(config).await?;
-    let was_made = made_then(&bus, day).await.context("read the CDRs that were made")?;
-    let fresh = made_now(&bus, config, &store, day).await.context("replay the events")?;
+    let was_made = made_then(&*bus, day).await.context("read the CDRs that were made")?;
+    let fresh = made_now(&*bus, config, &store, day).await.context("replay the events")?;
     let file = write(&fresh, day, out)?;
 
     let mut differing = Vec::new();

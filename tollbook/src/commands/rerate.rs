@@ -82,7 +82,7 @@ pub(crate) async fn rerate(config: &Config, args: &RerateArgs) -> anyhow::Result
         println!("nothing was changed");
         return Ok(());
     }
-    let orders = found.changed.iter().map(|before| order(before, config.bus.embedded.partitions)).collect();
+    let orders = found.changed.iter().map(|before| order(before, config.bus.partitions())).collect();
     let n = store.suspense_order(orders, &args.reason, COMMAND_LINE, Clock::start().utc()).await?;
     println!("{n} calls are priced again; a running installation begins within a second");
     Ok(())

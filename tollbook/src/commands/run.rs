@@ -4,16 +4,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::roles::Roles;
 use crate::system::System;
 
 /// Runs until SIGINT or SIGTERM.
-pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+pub(crate) async fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
     // Before anything starts: a signal that comes meanwhile must stop the house in order too, not kill it.
     let mut stop = StopSignals::listen()?;
-    let house = System::start(config, Clock::start()).await?;
-    println!("SIP      {}", house.addresses.sip);
-    println!("SFTP     {}  host key {}", house.addresses.sftp, house.sftp_fingerprint);
-    println!("console  http://{}/", house.addresses.web);
+    let house = System::start(config, Clock::start(), roles).await?;
+    if let Some(sip) = house.addresses.sip {
+        println!("SIP      {sip}");
+    }
+    if let Some(sftp) = house.addresses.sftp {
+        println!("SFTP     {sftp}  host key {}", house.sftp_fingerprint);
+    }
+    if let Some(web) = house.addresses.web {
+        println!("console  http://{web}/");
+    }
+    println!("running");
     stop.wait().await;
     println!("stopping");
     house.stop().await

@@ -2,7 +2,8 @@
 //! without them.
 //!
 //! The stages are the real ones, driven by the real rounds; log and database are in memory and fail by seed. A stage that fails is
-//! dropped with all it knew and begins again from its last commit; now and then the old one lives on beside the new one.
+//! dropped with all it knew and begins again from its last commit; now and then the old one lives on beside the new one. In a second
+//! kind of day each stage runs in two processes that take lanes from each other, and whoever lost one does not know it.
 
 mod machines;
 pub(super) mod world;
@@ -50,6 +51,95 @@ trait Driven {
     fn finish(&mut self, house: &House) -> u64;
 }
 
+/// How a day is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Nothing fails.
+    Calm,
+    /// Everything does, and each stage has one process, which may outlive its replacement.
+    Stormy,
+    /// Everything does, and each stage has two processes, which hold leases for its lanes.
+    TwoOwners,
+}
+
+impl Mode {
+    fn is_stormy(self) -> bool {
+        self != Mode::Calm
+    }
+}
+
+/// A stage in two processes.
+struct Pair<S> {
+    owners: [Owner<S>; 2],
+}
+
+struct Owner<S> {
+    name: &'static str,
+    kind: Kind<S>,
+    /// As this process has them; some may be the other's by now.
+    lanes: Vec<Lane<S>>,
+}
+
+impl<S: Stage> Owner<S> {
+    /// Loads what is its own by the leases and not at hand.
+    fn load(&mut self, house: &House) {
+        let owned = house.rooms.store.owned(self.kind.name, self.name);
+        let is_held =
+            |lane: &(u32, Option<u64>)| self.lanes.iter().any(|held| (held.partition, held.epoch) == *lane);
+        let news: Vec<_> = owned.into_iter().filter(|lane| !is_held(lane)).collect();
+        // A lane of an earlier epoch is replaced by the one that was claimed again.
+        self.lanes.retain(|held| news.iter().all(|(partition, _)| held.partition != *partition));
+        let directory = house.rooms.directory.current();
+        let loaded = ready(load_lanes(&self.kind, &house.rooms, &news, &directory));
+        self.lanes.extend(loaded.expect("the simulated database can always be read"));
+    }
+
+    fn round(&mut self, house: &House) -> Result<u64, RoundError> {
+        let mut directory = house.rooms.directory.current();
+        ready(round(&self.kind, &house.rooms, &mut self.lanes, &mut directory, &Lessons::default()))
+    }
+}
+
+impl<S: Stage> Driven for Pair<S> {
+    fn turn(&mut self, house: &House, rng: &mut StdRng) -> bool {
+        let owner = &mut self.owners[rng.random_range(0..2)];
+        match rng.random_range(0..12) {
+            0 => owner.lanes.clear(),
+            // Nobody tells the other, who goes on with what he has.
+            1..=3 => {
+                house.rooms.store.claim(owner.kind.name, rng.random_range(0..PARTITIONS), owner.name);
+            }
+            4..=6 => owner.load(house),
+            _ => {}
+        }
+        match owner.round(house) {
+            Ok(n_records) => n_records > 0,
+            Err(error) => {
+                assert!(matches!(error, RoundError::Failed(_)), "{}: {error:?}", owner.kind.name);
+                owner.lanes.clear();
+                true
+            }
+        }
+    }
+
+    fn finish(&mut self, house: &House) -> u64 {
+        let owner = &mut self.owners[0];
+        for partition in 0..PARTITIONS {
+            house.rooms.store.claim(owner.kind.name, partition, owner.name);
+        }
+        owner.lanes.clear();
+        owner.load(house);
+        let mut n_all = 0;
+        loop {
+            match owner.round(house) {
+                Ok(0) => return n_all,
+                Ok(n_records) => n_all += n_records,
+                Err(error) => panic!("{}: {error:?}", owner.kind.name),
+            }
+        }
+    }
+}
+
 struct Runner<S> {
     kind: Kind<S>,
     lanes: Option<Vec<Lane<S>>>,
@@ -62,7 +152,9 @@ impl<S: Stage> Runner<S> {
         let mut directory = house.rooms.directory.current();
         let lanes = match &mut self.lanes {
             Some(lanes) => lanes,
-            gone @ None => gone.insert(ready(load_lanes(&self.kind, &house.rooms, &directory))?),
+            gone @ None => {
+                gone.insert(ready(load_lanes(&self.kind, &house.rooms, &every_lane(), &directory))?)
+            }
         };
         ready(round(&self.kind, &house.rooms, lanes, &mut directory, &Lessons::default()))
     }
@@ -113,14 +205,33 @@ impl<S: Stage> Driven for Runner<S> {
     }
 }
 
-fn runner<S: Stage>(
+fn every_lane() -> Vec<(u32, Option<u64>)> {
+    (0..PARTITIONS).map(|partition| (partition, None)).collect()
+}
+
+fn driven<S: Stage + 'static>(
+    mode: Mode,
     name: &'static str,
     topic: Topic,
-    make: impl Fn() -> S + Send + Sync + 'static,
-    refresh: impl Fn(&mut S, &Arc<Directory>) + Send + Sync + 'static,
-) -> Runner<S> {
-    let kind = Kind { name, topic, begin: Begin::Oldest, make: Box::new(make), refresh: Box::new(refresh) };
-    Runner { kind, lanes: None, former: None }
+    make: impl Fn() -> S + Clone + Send + Sync + 'static,
+    refresh: impl Fn(&mut S, &Arc<Directory>) + Clone + Send + Sync + 'static,
+) -> Box<dyn Driven> {
+    let kind = |share| Kind {
+        name,
+        topic,
+        begin: Begin::Oldest,
+        make: Box::new(make.clone()),
+        refresh: Box::new(refresh.clone()),
+        share,
+    };
+    if mode == Mode::TwoOwners {
+        let owner = |name| {
+            let (share, _) = Share::leased(name, Arc::default());
+            Owner { name, kind: kind(share), lanes: Vec::new() }
+        };
+        return Box::new(Pair { owners: [owner("a"), owner("b")] });
+    }
+    Box::new(Runner { kind: kind(Share::all(PARTITIONS)), lanes: None, former: None })
 }
 
 /// Log, database, and the stages between them.
@@ -138,7 +249,8 @@ struct Outcome {
 }
 
 /// Writes `day` into the log while the stages work, then lets them finish.
-fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, is_stormy: bool) -> Outcome {
+fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, mode: Mode) -> Outcome {
+    let is_stormy = mode.is_stormy();
     let mut rng = StdRng::seed_from_u64(seed);
     let weather = Chaos::with_seed(seed, is_stormy);
     let log = Arc::new(MemoryBus::new(PARTITIONS, weather.clone()));
@@ -152,7 +264,8 @@ fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, is_stormy: bool
     let house = House { rooms, log };
     let snapshot = snapshot.clone();
     let mut stages: Vec<Box<dyn Driven>> = vec![
-        Box::new(runner(
+        driven(
+            mode,
             "mediator",
             Topic::Calls,
             || {
@@ -161,14 +274,15 @@ fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, is_stormy: bool
                 Mediator::new(MediatorConfig { interim_every, ..MediatorConfig::default() })
             },
             |_, _| {},
-        )),
-        Box::new(runner("rating", Topic::Cdrs, RatingStage::new, move |stage, _| {
+        ),
+        driven(mode, "rating", Topic::Cdrs, RatingStage::new, move |stage: &mut RatingStage, _| {
             stage.set_snapshot(snapshot.clone());
-        })),
-        Box::new(runner("fraud", Topic::Rated, FraudDesk::new, |stage, directory| {
+        }),
+        driven(mode, "fraud", Topic::Rated, FraudDesk::new, |stage: &mut FraudDesk, directory| {
             stage.set_directory(directory.clone());
-        })),
-        Box::new(runner(
+        }),
+        driven(
+            mode,
             "exports",
             Topic::Rated,
             {
@@ -177,8 +291,8 @@ fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, is_stormy: bool
                 move || ExportStage::new(main.clone())
             },
             |_, _| {},
-        )),
-        Box::new(runner("ledger", Topic::Postings, LedgerStage::default, |_, _| {})),
+        ),
+        driven(mode, "ledger", Topic::Postings, LedgerStage::default, |_, _| {}),
     ];
     let mut left = day;
     while !left.is_empty() {
@@ -302,21 +416,30 @@ fn assert_same(stormy: &Outcome, calm: &Outcome, seed: u64) {
     assert_eq!(stormy.rated, calm.rated, "{again}: rated calls");
 }
 
-/// One day, calm and stormy.
-fn compare(seed: u64, snapshot: &Arc<RatingSnapshot>) {
+/// One day, calm and in `mode`.
+fn compare(seed: u64, snapshot: &Arc<RatingSnapshot>, mode: Mode) {
     let day = world::day(&mut StdRng::seed_from_u64(seed));
-    let calm = live(&day, seed, snapshot, false);
+    let calm = live(&day, seed, snapshot, Mode::Calm);
     check_conservation(&calm);
-    let stormy = live(&day, seed, snapshot, true);
+    let stormy = live(&day, seed, snapshot, mode);
     assert_same(&stormy, &calm, seed);
     check_conservation(&stormy);
 }
 
 #[test]
 fn day_with_crashes_between_all_steps_equals_the_day_without() {
+    compare_days(Mode::Stormy);
+}
+
+#[test]
+fn day_with_two_owners_who_take_lanes_from_each_other_equals_the_day_without() {
+    compare_days(Mode::TwoOwners);
+}
+
+fn compare_days(mode: Mode) {
     let snapshot = Arc::new(RatingSnapshot::build(Arc::new(world::directory()), None).unwrap());
     if let Ok(seed) = std::env::var("SIMULATION_SEED") {
-        return compare(seed.parse().unwrap(), &snapshot);
+        return compare(seed.parse().unwrap(), &snapshot, mode);
     }
     let n_seeds = if std::env::var_os("RUN_SLOW_TESTS").is_some() { SEEDS } else { SEEDS_QUICK };
     // Side by side: each seed is a world of its own.
@@ -329,7 +452,7 @@ fn day_with_crashes_between_all_steps_equals_the_day_without() {
                     if seed >= n_seeds {
                         return;
                     }
-                    compare(seed, &snapshot);
+                    compare(seed, &snapshot, mode);
                 }
             });
         }

@@ -41,7 +41,8 @@ impl House {
     /// One round of a freshly loaded stage.
     async fn round<S: Stage>(&self, kind: &Kind<S>) -> Result<u64, RoundError> {
         let mut directory = self.rooms.directory.current();
-        let mut lanes = load_lanes(kind, &self.rooms, &directory).await?;
+        let every = [(0, None), (1, None)];
+        let mut lanes = load_lanes(kind, &self.rooms, &every, &directory).await?;
         round(kind, &self.rooms, &mut lanes, &mut directory, &Lessons::default()).await
     }
 
@@ -107,6 +108,7 @@ fn ledger() -> Kind<LedgerStage> {
         begin: Begin::Oldest,
         make: Box::new(LedgerStage::default),
         refresh: Box::new(|_, _| {}),
+        share: Share::all(PARTITIONS),
     }
 }
 
@@ -137,6 +139,7 @@ fn forward() -> Kind<Forward> {
         begin: Begin::Oldest,
         make: Box::new(Forward::default),
         refresh: Box::new(|_, _| {}),
+        share: Share::all(PARTITIONS),
     }
 }
 
@@ -151,6 +154,8 @@ async fn outputs_appended_again_after_a_crash_are_applied_once() {
         let failed = {
             let mut directory = house.rooms.directory.current();
             let mut lanes = vec![Lane {
+                partition: 0,
+                epoch: None,
                 stage: Forward,
                 directory: directory.clone(),
                 position: 0,
@@ -272,6 +277,7 @@ fn picky(name: &'static str, has_fee: bool) -> Kind<Picky> {
         begin: Begin::Oldest,
         make: Box::new(move || Picky { has_fee }),
         refresh: Box::new(|_, _| {}),
+        share: Share::all(PARTITIONS),
     }
 }
 
@@ -380,9 +386,10 @@ async fn data_loaded_for_one_lane_reaches_the_others_too() {
         begin: Begin::Oldest,
         make: Box::new(Witness::default),
         refresh: Box::new(|stage: &mut Witness, directory| stage.revision = directory.revision),
+        share: Share::all(PARTITIONS),
     };
     let mut directory = house.rooms.directory.current();
-    let mut lanes = load_lanes(&kind, &house.rooms, &directory).await.unwrap();
+    let mut lanes = load_lanes(&kind, &house.rooms, &[(0, None), (1, None)], &directory).await.unwrap();
     // Somebody changes something, and a call is made under it before this process has heard.
     let lock = model::Lock {
         tenant: TenantId(1),
@@ -413,7 +420,7 @@ async fn stage_that_begins_now_passes_over_what_was_there_and_keeps_its_place() 
     house.append(Topic::Postings, 0, vec![bytes(Body::Posting(posting(1, 5)))]).await;
     // Its lanes are loaded, and then the process dies: where it began is known all the same.
     let directory = house.rooms.directory.current();
-    load_lanes(&late(), &house.rooms, &directory).await.unwrap();
+    load_lanes(&late(), &house.rooms, &[(0, None), (1, None)], &directory).await.unwrap();
     house.append(Topic::Postings, 0, vec![bytes(Body::Posting(posting(2, 6)))]).await;
     house.append(Topic::Postings, 1, vec![bytes(Body::Posting(posting(3, 7)))]).await;
     house.rooms.store = open(&house.dir).await;

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use model::{Alert, CdrId, Edr, Lock, Posting, PostingId, Topic};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use store::{Lane, LaneCommit, StoreEffect, StoreError, Watermark};
+use store::{Fence, Lane, LaneCommit, StoreEffect, StoreError, Watermark};
 
 use super::super::LaneStore;
 
@@ -174,7 +174,7 @@ impl Bus for MemoryBus {
         Ok((0, lanes.get(&(topic, partition)).map_or(0, Vec::len) as u64))
     }
 
-    async fn wait(&self, _topic: Topic, _positions: &[u64]) -> Result<(), BusError> {
+    async fn wait(&self, _topic: Topic, _positions: &[(u32, u64)]) -> Result<(), BusError> {
         Ok(())
     }
 
@@ -187,6 +187,8 @@ impl Bus for MemoryBus {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tables {
     lanes: BTreeMap<(String, u32), Lane>,
+    /// Owner and epoch.
+    leases: BTreeMap<(String, u32), (String, u64)>,
     pub(super) postings: BTreeMap<PostingId, Posting>,
     pub(super) exports: BTreeMap<(String, CdrId, u32), Vec<u8>>,
     /// Stage, code, call.
@@ -212,6 +214,21 @@ impl MemoryStore {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Gives a lane to `owner`, whoever had it; the new epoch.
+    pub(super) fn claim(&self, stage: &str, partition: u32, owner: &str) -> u64 {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = tables.leases.entry((stage.to_owned(), partition)).or_default();
+        *lease = (owner.to_owned(), lease.1 + 1);
+        lease.1
+    }
+
+    /// The lanes that are `owner`'s, with their epochs.
+    pub(super) fn owned(&self, stage: &str, owner: &str) -> Vec<(u32, Option<u64>)> {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let leases = tables.leases.iter().filter(|((name, _), lease)| name == stage && lease.0 == owner);
+        leases.map(|((_, partition), (_, epoch))| (*partition, Some(*epoch))).collect()
+    }
+
     /// Of all lanes of a stage, what the runner keeps under `key`.
     pub(super) fn entries(&self, stage: &str, key: &str) -> Vec<Vec<u8>> {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
@@ -233,7 +250,12 @@ impl LaneStore for MemoryStore {
         Ok(tables.lanes.iter().filter(|((name, _), _)| name == stage).map(|(_, lane)| lane.clone()).collect())
     }
 
-    async fn commit(&self, stage: &str, lanes: Vec<LaneCommit>) -> Result<(), StoreError> {
+    async fn commit(
+        &self,
+        stage: &str,
+        lanes: Vec<LaneCommit>,
+        fence: Option<&Fence>,
+    ) -> Result<(), StoreError> {
         let fate = {
             let mut chaos = self.weather.lock().unwrap_or_else(PoisonError::into_inner);
             chaos.fate(&[Fate::Refused, Fate::Unconfirmed])
@@ -245,6 +267,9 @@ impl LaneStore for MemoryStore {
         // All or nothing: whatever can be refused is looked at before anything is changed.
         for commit in &lanes {
             tables.check(stage, commit)?;
+            if let Some(fence) = fence {
+                tables.check_lease(stage, commit.partition, fence)?;
+            }
         }
         for commit in lanes {
             tables.take(stage, commit);
@@ -260,6 +285,14 @@ impl LaneStore for MemoryStore {
 }
 
 impl Tables {
+    fn check_lease(&self, stage: &str, partition: u32, fence: &Fence) -> Result<(), StoreError> {
+        let lease = self.leases.get(&(stage.to_owned(), partition));
+        let is_held = lease.is_some_and(|(owner, epoch)| {
+            *owner == fence.owner && fence.epochs.get(&partition) == Some(epoch)
+        });
+        if is_held { Ok(()) } else { Err(StoreError::Fenced { stage: stage.to_owned(), partition }) }
+    }
+
     fn check(&self, stage: &str, commit: &LaneCommit) -> Result<(), StoreError> {
         let partition = commit.partition;
         let position = self.lanes.get(&(stage.to_owned(), partition)).map_or(0, |lane| lane.position);

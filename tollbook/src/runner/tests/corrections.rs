@@ -75,6 +75,7 @@ fn rating() -> Kind<RatingStage> {
         begin: Begin::Oldest,
         make: Box::new(RatingStage::new),
         refresh: Box::new(move |stage, _| stage.set_directory(directory.clone()).unwrap()),
+        share: Share::all(PARTITIONS),
     }
 }
 
@@ -87,6 +88,7 @@ fn exports() -> Kind<ExportStage> {
         begin: Begin::Oldest,
         make: Box::new(move || ExportStage::new(main.clone())),
         refresh: Box::new(|_, _| {}),
+        share: Share::all(PARTITIONS),
     }
 }
 

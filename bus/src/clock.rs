@@ -6,12 +6,12 @@ use chrono::Utc;
 
 /// Microseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "the time of an append is the log's own, whoever appends")]
-pub(super) fn wall_us() -> i64 {
+pub(crate) fn wall_us() -> i64 {
     Utc::now().timestamp_micros()
 }
 
-/// For intervals between fsyncs.
-#[expect(clippy::disallowed_methods, reason = "paces the disk; nothing of it is recorded")]
-pub(super) fn mono() -> Instant {
+/// For intervals: between fsyncs, between looks at a broker.
+#[expect(clippy::disallowed_methods, reason = "paces work; nothing of it is recorded")]
+pub(crate) fn mono() -> Instant {
     Instant::now()
 }
