@@ -1,5 +1,6 @@
 //! The snapshot of provisioning data that a switch or a stage works from.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use chrono::{DateTime, Utc};
@@ -7,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
 use crate::{
-    Account, AccountId, BillingNetwork, CallingRules, E164, ExchangeRate, Lock, PortedNumber, ProfileLimits,
-    RouteId, SubscriberId, TariffVersion, Tenant, TenantId, TrunkId,
+    Account, AccountId, BillingNetwork, CallingRules, ContractTerms, E164, ExchangeRate, Lock, Package,
+    PortedNumber, ProfileLimits, RouteId, SubscriberId, TariffVersion, Tenant, TenantId, TenantPackage,
+    TrunkId,
 };
 
 named_enum! {
@@ -59,6 +61,20 @@ pub struct Directory {
     /// What the switch alone asks about all of these.
     #[serde(default)]
     pub calling: CallingRules,
+    /// Profile packages.
+    #[serde(default)]
+    pub packages: Vec<TenantPackage>,
+    /// Accounts whose balance is kept.
+    #[serde(default)]
+    pub contracts: BTreeMap<AccountId, ContractTerms>,
+}
+
+impl Directory {
+    /// The package of an account's contract; `None` for one without.
+    pub fn package_of(&self, tenant: TenantId, terms: &ContractTerms) -> Option<&Package> {
+        let mine = |known: &&TenantPackage| known.tenant == tenant && known.package.handle == terms.package;
+        self.packages.iter().find(mine).map(|known| &known.package)
+    }
 }
 
 /// A SIP identity.

@@ -155,6 +155,18 @@ impl PostingId {
     }
 }
 
+impl PostingId {
+    /// The `number`-th movement of an account's balance that no call causes.
+    pub fn of_balance(account: AccountId, number: u64) -> Self {
+        Self::derive_from(&[b"balance", &account.0.to_be_bytes(), &number.to_be_bytes()])
+    }
+
+    /// The top-up of `account` that was asked for under `token`.
+    pub fn of_top_up(account: AccountId, token: &str) -> Self {
+        Self::derive_from(&[b"topup", &account.0.to_be_bytes(), token.as_bytes()])
+    }
+}
+
 impl AlertId {
     /// The crossing of `rule` by `account` in the period named `period` (such as `2026-10-05`).
     pub fn derive(rule: &str, account: AccountId, period: &str) -> Self {

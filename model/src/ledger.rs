@@ -24,6 +24,16 @@ pub enum LedgerAccount {
     Cost(TenantId),
     /// What reached a tenant's bank.
     Bank(TenantId),
+    /// Own money of an account: paid in and not used up.
+    Cash(AccountId),
+    /// Free cash of an account's balance interval.
+    FreeCash(AccountId),
+    /// Free time of an account's balance interval, in seconds ([`crate::Currency::SECONDS`]).
+    FreeTime(AccountId),
+    /// Where a tenant's free cash and free time come from, and go when they expire.
+    Grants(TenantId),
+    /// Vouchers that a tenant has given out, once they are used.
+    Vouchers(TenantId),
 }
 
 impl fmt::Display for LedgerAccount {
@@ -35,6 +45,11 @@ impl fmt::Display for LedgerAccount {
             LedgerAccount::Sales(id) => write!(f, "sales:{id}"),
             LedgerAccount::Cost(id) => write!(f, "cost:{id}"),
             LedgerAccount::Bank(id) => write!(f, "bank:{id}"),
+            LedgerAccount::Cash(id) => write!(f, "cash:{id}"),
+            LedgerAccount::FreeCash(id) => write!(f, "free_cash:{id}"),
+            LedgerAccount::FreeTime(id) => write!(f, "free_time:{id}"),
+            LedgerAccount::Grants(id) => write!(f, "grants:{id}"),
+            LedgerAccount::Vouchers(id) => write!(f, "vouchers:{id}"),
         }
     }
 }
@@ -45,7 +60,19 @@ impl FromStr for LedgerAccount {
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
         let unknown = || UnknownWord {
             text: text.to_owned(),
-            allowed: &["receivable:ID", "payable:ID", "revenue:ID", "sales:ID", "cost:ID", "bank:ID"],
+            allowed: &[
+                "receivable:ID",
+                "payable:ID",
+                "revenue:ID",
+                "sales:ID",
+                "cost:ID",
+                "bank:ID",
+                "cash:ID",
+                "free_cash:ID",
+                "free_time:ID",
+                "grants:ID",
+                "vouchers:ID",
+            ],
         };
         let (kind, id) = text.split_once(':').ok_or_else(unknown)?;
         let id: i64 = id.parse().map_err(|_| unknown())?;
@@ -56,6 +83,11 @@ impl FromStr for LedgerAccount {
             "sales" => Ok(LedgerAccount::Sales(AccountId(id))),
             "cost" => Ok(LedgerAccount::Cost(TenantId(id))),
             "bank" => Ok(LedgerAccount::Bank(TenantId(id))),
+            "cash" => Ok(LedgerAccount::Cash(AccountId(id))),
+            "free_cash" => Ok(LedgerAccount::FreeCash(AccountId(id))),
+            "free_time" => Ok(LedgerAccount::FreeTime(AccountId(id))),
+            "grants" => Ok(LedgerAccount::Grants(TenantId(id))),
+            "vouchers" => Ok(LedgerAccount::Vouchers(TenantId(id))),
             _ => Err(unknown()),
         }
     }
@@ -86,6 +118,19 @@ named_enum! {
         Payment = "payment",
         /// By hand.
         Adjustment = "adjustment",
+        /// Own money came in.
+        TopUp = "topup",
+        /// Own money came in by a voucher.
+        Voucher = "voucher",
+        /// Kept of a top-up.
+        ServiceCharge = "service_charge",
+        /// A balance interval gave free cash or free time, or a contract own money to begin with.
+        Grant = "grant",
+        /// What was left at the end of a balance interval, or came too late to be carried over; turned round for a call whose record came
+        /// late.
+        Expiry = "expiry",
+        /// A prepaid call is paid from the balance; also when that is taken back.
+        Settlement = "settlement",
     }
 }
 

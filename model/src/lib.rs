@@ -63,7 +63,10 @@ pub use ledger::{LedgerAccount, Posting, PostingReason};
 pub use lock::{Lock, LockLevel, LockSource};
 pub use moment::Moment;
 pub use money::{Currency, InvalidCurrency, MICROS_PER_UNIT, Money, MoneyError, from_micros, to_micros};
-pub use package::{BalanceLength, BalanceUnit, CarryOver, Package, StartMode, Underrun};
+pub use package::{
+    BalanceLength, BalanceUnit, CarryOver, ContractTerms, LowBalance, Package, StartMode, TenantPackage,
+    Underrun,
+};
 pub use partition::{PARTITIONS_DEFAULT, partition_of};
 pub use rated::{Charge, Conversion, Direction, Peak, Piece, Provider, RatedCdr};
 pub use rates::{BillingNetwork, ExchangeRate, PortedNumber};

@@ -21,6 +21,8 @@ pub struct InvalidCurrency {
 impl Currency {
     /// Euro.
     pub const EUR: Currency = Currency(*b"EUR");
+    /// Not money but seconds of free time, so that the ledger can keep them by the same rules. No currency has this code.
+    pub const SECONDS: Currency = Currency(*b"SEC");
 
     /// The three letters.
     pub fn as_str(&self) -> &str {

@@ -1,11 +1,12 @@
 //! Profile packages: how the balance of an account is renewed, carried over, topped up and guarded
 //! (billing-reference 5.6 to 5.9).
 
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{LockLevel, ProfileId};
+use crate::{LockLevel, ProfileId, TenantId};
 
 named_enum! {
     /// Units of a balance interval.
@@ -77,8 +78,43 @@ pub struct Underrun<T> {
     pub then: T,
 }
 
+/// Whom to tell when a balance falls below an amount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LowBalance {
+    /// In the account's currency.
+    pub below: Decimal,
+    /// Mail addresses.
+    #[serde(default)]
+    pub notify: Vec<String>,
+}
+
+/// What was agreed with an account about its balance. An account that has one has its calls held to what there is: prepaid to the balance,
+/// postpaid to the credit limit, if it has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContractTerms {
+    /// Since when; where intervals are counted from.
+    pub created_at: DateTime<Utc>,
+    /// Handle of its package; empty: none.
+    pub package: String,
+    /// How far below 0 the balance may go; of postpaid, how much may be owed in all. `None`: prepaid not at all, postpaid without end.
+    pub credit_limit: Option<Decimal>,
+    /// Who is told when little is left.
+    pub low_balance: Option<LowBalance>,
+}
+
+/// A package, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantPackage {
+    /// Whose.
+    pub tenant: TenantId,
+    /// What it says.
+    pub package: Package,
+}
+
 /// Rules of a contract's balance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Package {
     /// Letters, digits, dash; unique within the tenant.
     pub handle: String,

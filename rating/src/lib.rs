@@ -7,6 +7,8 @@
 //! party, [`balance`] keeps what an account may use, [`RatingStage`] decides who pays and posts it, and [`workbench`] reads tariffs and calls from files.
 
 pub mod balance;
+mod charger;
+mod contracts;
 mod dated;
 mod digit_trie;
 mod error;
@@ -28,6 +30,8 @@ mod stage;
 mod tariff;
 pub mod workbench;
 
+pub use charger::{Charger, Funds, Verdict};
+pub use contracts::{contract_key, contract_of};
 pub use error::{RatingError, TariffError, TariffFault};
 pub use explain::explain;
 pub use fee_diff::{COMPARED_SECONDS, FeeChange, FeeDiff, FeeDifference, compared_prices, fee_diff};

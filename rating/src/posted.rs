@@ -11,6 +11,8 @@ use chrono::{DateTime, Utc};
 use model::{CdrId, Posting, StateChange};
 use serde::{Deserialize, Serialize};
 
+use crate::balance::Taken;
+
 /// Version 1 of the entry's format: JSON, so that later versions can add to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Posted {
@@ -20,6 +22,9 @@ pub(crate) struct Posted {
     /// End of the call: what its age is counted from.
     pub(crate) ended_at: DateTime<Utc>,
     pub(crate) postings: Vec<Posting>,
+    /// Of the payer's balance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) taken: Option<Taken>,
 }
 
 /// The state of one lane.

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::{
-    Account, AccountId, Cdr, Charge, Direction, Directory, PortedNumber, ProfileId, ProfileVersionId,
-    Provider,
+    Account, AccountId, BalanceLength, Cdr, Charge, ContractTerms, Direction, Directory, Package,
+    PortedNumber, ProfileId, ProfileVersionId, Provider,
 };
 
+use crate::balance::Rules;
 use crate::dated::{DatedFacts, is_from};
 use crate::error::{RatingError, TariffError};
 use crate::parties::{PayingParty, destination_key, keys_with_domains, paying_parties, source_key};
@@ -101,17 +102,41 @@ impl RatingSnapshot {
     ///
     /// [`RatingError`] of the first party whose price cannot be told: a call has all its prices or none.
     pub fn charges(&self, cdr: &Cdr) -> Result<Vec<Charge>, RatingError> {
+        self.charges_with(cdr, &mut |_, _, _| None)
+    }
+
+    /// As [`Self::charges`]; `priced_elsewhere` may price a party's part of the call itself.
+    pub(crate) fn charges_with(
+        &self,
+        cdr: &Cdr,
+        priced_elsewhere: PricedElsewhere<'_>,
+    ) -> Result<Vec<Charge>, RatingError> {
         let mut charges = Vec::new();
         let costs_something = cdr.is_answered()
             || self.charges_attempts && cdr.detail.refused_by.is_empty() && !cdr.is_in_progress();
         if costs_something {
-            let (source, destination) = (source_key(cdr), destination_key(cdr));
-            let ported = self.dated.ported(&self.directory, &destination, cdr.start_at);
+            let keys = (source_key(cdr), destination_key(cdr));
+            let ported = self.dated.ported(&self.directory, &keys.1, cdr.start_at);
             for party in paying_parties(cdr) {
-                charges.extend(self.charge(cdr, party, &source, &destination, ported)?);
+                charges.extend(self.charge(cdr, party, &keys, ported, priced_elsewhere)?);
             }
         }
         Ok(charges)
+    }
+
+    /// What was agreed with an account about its balance; `None` for one without a contract.
+    pub(crate) fn contract_terms(&self, account: AccountId) -> Option<Terms<'_>> {
+        let contract = self.directory.contracts.get(&account)?;
+        let account = self.accounts.get(&account).map(|&idx| &self.directory.accounts[idx])?;
+        let tenant = self.directory.tenants.iter().find(|tenant| tenant.id == account.tenant);
+        let tenant_zone = tenant.map_or(account.timezone, |tenant| tenant.timezone);
+        let package = self.directory.package_of(account.tenant, contract);
+        Some(Terms { account, contract, package, tenant_zone })
+    }
+
+    /// Where a number was ported to, if it was.
+    pub(crate) fn ported(&self, destination: &str, at: DateTime<Utc>) -> Option<&PortedNumber> {
+        self.dated.ported(&self.directory, destination, at)
     }
 
     /// What one party owes; `None` for one that has no profile and need not have one.
@@ -119,9 +144,9 @@ impl RatingSnapshot {
         &self,
         cdr: &Cdr,
         party: PayingParty,
-        source: &str,
-        destination: &str,
+        (source, destination): &(String, String),
         ported: Option<&PortedNumber>,
+        priced_elsewhere: PricedElsewhere<'_>,
     ) -> Result<Option<Charge>, RatingError> {
         let PayingParty { provider, direction, account } = party;
         let Some((tariff, payer)) = self.tariff_of(account, cdr.start_at, &cdr.source.ip)? else {
@@ -135,7 +160,7 @@ impl RatingSnapshot {
         let with_domains = tariff.matches_domains().then(|| keys_with_domains(cdr));
         let (source, destination) = match &with_domains {
             Some((source, destination)) => (source.as_str(), destination.as_str()),
-            None => (source, destination),
+            None => (source.as_str(), destination.as_str()),
         };
         let call = CallToPrice {
             source,
@@ -145,6 +170,13 @@ impl RatingSnapshot {
             duration_us: cdr.duration_us,
             ported,
         };
+        // A balance is kept in one currency; a price in another is owed like any other.
+        if cdr.is_answered()
+            && tariff.profile().currency == payer.currency
+            && let Some(priced) = priced_elsewhere(party, tariff, &call)
+        {
+            return priced.map(Some);
+        }
         let priced =
             if cdr.is_answered() { Some(price(tariff, &call)?) } else { price_attempt(tariff, &call)? };
         let Some(priced) = priced else { return Ok(None) };
@@ -160,5 +192,32 @@ impl RatingSnapshot {
             at: cdr.start_at,
         };
         self.dated.convert(charge, payer.tenant, payer.currency, cdr.start_at).map(Some).ok_or(no_rate)
+    }
+}
+
+/// Prices the part of one party, or leaves it to the caller.
+pub(crate) type PricedElsewhere<'f> =
+    &'f mut dyn FnMut(PayingParty, &Tariff, &CallToPrice<'_>) -> Option<Result<Charge, RatingError>>;
+
+/// What the rules of an account's balance follow from.
+pub(crate) struct Terms<'s> {
+    pub(crate) account: &'s Account,
+    pub(crate) contract: &'s ContractTerms,
+    pub(crate) package: Option<&'s Package>,
+    tenant_zone: chrono_tz::Tz,
+}
+
+impl Terms<'_> {
+    /// The rules under a tariff.
+    pub(crate) fn rules(&self, tariff: Option<&Tariff>) -> Rules {
+        let rules = match self.package {
+            Some(package) => Rules::of_package(package, self.tenant_zone, self.account.timezone),
+            None => Rules::without_package(BalanceLength::MONTH, self.account.timezone),
+        };
+        Rules {
+            prepaid: tariff.is_some_and(|tariff| tariff.profile().prepaid),
+            compat: tariff.is_some_and(|tariff| tariff.compat),
+            ..rules
+        }
     }
 }

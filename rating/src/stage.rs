@@ -1,6 +1,6 @@
 //! The rating stage: CDRs become rated calls and postings.
 //!
-//! In: records of [`Topic::Cdrs`]; a rated call among them is an order to price that call again. Out: one rated call in the payer's lane, and one posting for each amount, in the lane of
+//! In: records of [`Topic::Cdrs`]; a rated call among them is an order to price that call again, a posting is money that came in. Out: one rated call in the payer's lane, and one posting for each amount, in the lane of
 //! the account it concerns. A call that cannot be priced is suspended alone. Outputs depend on the record, the directory in force
 //! and what was posted for the same call before.
 
@@ -12,6 +12,8 @@ use model::{
     PostingId, PostingReason, Provider, RatedCdr, Stage, StageInput, StateChange, Suspended, Topic,
 };
 
+use crate::balance::Taken;
+use crate::contracts::{Contracts, Spent};
 use crate::error::{RatingError, TariffError};
 use crate::posted::{Posted, PostedCalls};
 use crate::snapshot::RatingSnapshot;
@@ -25,12 +27,20 @@ pub const PARTIAL_KEPT_DAYS: i64 = 45;
 pub struct RatingStage {
     snapshot: Arc<RatingSnapshot>,
     posted: PostedCalls,
+    contracts: Contracts,
+    /// Lanes in all; 0 in a stage that keeps no balances but those of calls.
+    n_lanes: u32,
 }
 
 impl RatingStage {
     /// A stage without tariffs: every call is suspended until a directory is set.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// As [`Self::new`], for one of `n_lanes`: balances of accounts in its lane are opened and renewed by the ticks of the log.
+    pub fn for_lanes(n_lanes: u32) -> Self {
+        Self { n_lanes, ..Self::default() }
     }
 
     /// Compiles the tariffs of `directory` that are new, and prices the calls from here on by it.
@@ -57,19 +67,11 @@ impl RatingStage {
             // The same record again, resubmitted twice: it is priced already.
             return;
         }
+        let is_known = known.is_some();
         match self.rate(cdr, known) {
-            Ok(rated) => {
-                let reversed = known.map(|known| known.postings.as_slice()).unwrap_or_default();
-                let (reversals, postings) = postings(&rated, reversed);
-                effects.append(Topic::Rated, cdr.payer, Body::Rated(rated));
-                for posting in reversals.into_iter().chain(postings.iter().cloned()) {
-                    effects.append(Topic::Postings, posting.account, Body::Posting(posting));
-                }
-                if cdr.partial || known.is_some() {
-                    let posted =
-                        Posted { revision: cdr.revision, is_rated: true, ended_at: cdr.end_at(), postings };
-                    self.posted.keep(cdr.id, posted);
-                }
+            Ok((rated, spent)) => {
+                let reversed = known.map(|known| known.postings.clone()).unwrap_or_default();
+                self.post(rated, spent, &reversed, is_known, effects);
             }
             Err(error) => {
                 // A successor of a suspended record has nothing to reverse, but must know that it was seen.
@@ -87,6 +89,7 @@ impl RatingStage {
                         is_rated: false,
                         ended_at: cdr.end_at(),
                         postings: Vec::new(),
+                        taken: None,
                     };
                     self.posted.keep(cdr.id, posted);
                 }
@@ -94,7 +97,63 @@ impl RatingStage {
         }
     }
 
-    fn rate(&self, cdr: &Cdr, known: Option<&Posted>) -> Result<RatedCdr, RatingError> {
+    /// Sends out a rated call with its postings, and remembers them where a later revision may come.
+    fn post(
+        &mut self,
+        rated: RatedCdr,
+        spent: Option<Spent>,
+        reversed: &[Posting],
+        is_known: bool,
+        effects: &mut Effects,
+    ) {
+        let (cdr, revision, ended_at) = (rated.cdr.id, rated.cdr.revision, rated.cdr.end_at());
+        let (reversals, mut postings) = postings(&rated, reversed);
+        let taken = spent.as_ref().map(|spent| spent.taken.clone());
+        if let Some(spent) = spent {
+            let mut index = u32::try_from(reversals.len() + postings.len()).unwrap_or(u32::MAX);
+            let next_id = || {
+                let id = PostingId::derive(cdr, revision, index);
+                index += 1;
+                id
+            };
+            let of_balance = self.contracts.commit(&self.snapshot, &rated.cdr, spent, next_id, effects);
+            postings.extend(of_balance);
+        } else if let Some(taken) = self.posted.get(cdr).and_then(|known| known.taken.as_ref()) {
+            // Nothing is owed any more by whoever's balance paid.
+            self.contracts.give_back(&self.snapshot, &rated.cdr, taken, effects);
+        }
+        let is_kept = rated.cdr.partial || is_known || taken.is_some();
+        effects.append(Topic::Rated, rated.cdr.payer, Body::Rated(rated));
+        for posting in reversals.into_iter().chain(postings.iter().cloned()) {
+            effects.append(Topic::Postings, posting.account, Body::Posting(posting));
+        }
+        if is_kept {
+            self.posted.keep(cdr, Posted { revision, is_rated: true, ended_at, postings, taken });
+        }
+    }
+
+    /// What each party owes, and what the payer's balance gives of it.
+    fn charges(&self, cdr: &Cdr, replaced: Option<&Taken>) -> Result<(RatedCdr, Option<Spent>), RatingError> {
+        let mut spent = None;
+        let (snapshot, contracts) = (&self.snapshot, &self.contracts);
+        let charges = snapshot.charges_with(cdr, &mut |party, tariff, call| {
+            let is_payer = party.provider == Provider::Customer
+                && party.direction == Direction::Out
+                && party.account == cdr.payer;
+            if !is_payer || !Contracts::has(snapshot, party.account) {
+                return None;
+            }
+            Some(contracts.spend(snapshot, party, tariff, call, replaced, cdr.end_at()).map(
+                |(charge, what)| {
+                    spent = Some(what);
+                    charge
+                },
+            ))
+        })?;
+        Ok((RatedCdr { cdr: cdr.clone(), charges }, spent))
+    }
+
+    fn rate(&self, cdr: &Cdr, known: Option<&Posted>) -> Result<(RatedCdr, Option<Spent>), RatingError> {
         match known {
             None if cdr.revision > 0 => {
                 return Err(RatingError::UnknownPredecessor { cdr: cdr.id, revision: cdr.revision });
@@ -108,27 +167,18 @@ impl RatingStage {
             }
             None | Some(_) => {}
         }
-        Ok(RatedCdr { cdr: cdr.clone(), charges: self.snapshot.charges(cdr)? })
+        self.charges(cdr, known.and_then(|known| known.taken.as_ref()))
     }
 
     /// Prices a call again, `previous` being what it was rated as: its next revision, which reverses what that one posted.
     fn apply_again(&mut self, previous: &RatedCdr, effects: &mut Effects) {
         let cdr = Cdr { revision: previous.cdr.revision + 1, ..previous.cdr.clone() };
         let outcome = self.posted_for(previous).and_then(|posted| {
-            let charges = self.snapshot.charges(&cdr)?;
-            Ok((posted, RatedCdr { cdr: cdr.clone(), charges }))
+            let taken = self.posted.get(cdr.id).and_then(|known| known.taken.as_ref());
+            Ok((posted, self.charges(&cdr, taken)?))
         });
         match outcome {
-            Ok((posted, rated)) => {
-                let (reversals, postings) = postings(&rated, &posted);
-                effects.append(Topic::Rated, cdr.payer, Body::Rated(rated));
-                for posting in reversals.into_iter().chain(postings.iter().cloned()) {
-                    effects.append(Topic::Postings, posting.account, Body::Posting(posting));
-                }
-                let posted =
-                    Posted { revision: cdr.revision, is_rated: true, ended_at: cdr.end_at(), postings };
-                self.posted.keep(cdr.id, posted);
-            }
+            Ok((posted, (rated, spent))) => self.post(rated, spent, &posted, true, effects),
             Err(error) => effects.suspend(Suspended {
                 code: error.code().to_owned(),
                 message: error.to_string(),
@@ -151,7 +201,10 @@ impl RatingStage {
                 Err(RatingError::Superseded { cdr: cdr.id, revision: cdr.revision, known: known.revision })
             }
             Some(known) if known.is_rated && known.revision == cdr.revision => Ok(known.postings.clone()),
-            None if cdr.revision == 0 => Ok(postings(previous, &[]).1),
+            // What a balance gave for it is not known any more.
+            None if cdr.revision == 0 && !Contracts::has(&self.snapshot, cdr.payer) => {
+                Ok(postings(previous, &[]).1)
+            }
             Some(_) | None => {
                 Err(RatingError::UnknownPredecessor { cdr: cdr.id, revision: cdr.revision + 1 })
             }
@@ -188,6 +241,10 @@ impl Stage for RatingStage {
     /// What a revision posted decides the ids of the next one's postings, so all of them must be there from the first on.
     fn recall(&mut self, revisions: &[RatedCdr]) {
         let (Some(first), Some(last)) = (revisions.first(), revisions.last()) else { return };
+        if Contracts::has(&self.snapshot, first.cdr.payer) {
+            // What a balance gave for it cannot be told from its prices.
+            return;
+        }
         if first.cdr.revision > 0
             || self.posted.get(last.cdr.id).is_some_and(|known| known.revision >= last.cdr.revision)
         {
@@ -195,24 +252,36 @@ impl Stage for RatingStage {
         }
         let posted = revisions.iter().fold(Vec::new(), |earlier, rated| postings(rated, &earlier).1);
         let (revision, ended_at) = (last.cdr.revision, last.cdr.end_at());
-        self.posted.recall(last.cdr.id, Posted { revision, is_rated: true, ended_at, postings: posted });
+        let postings = posted;
+        self.posted.recall(last.cdr.id, Posted { revision, is_rated: true, ended_at, postings, taken: None });
     }
 
     fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
         match input.body {
             Body::Cdr(cdr) => self.apply_cdr(cdr, effects),
             Body::Rated(previous) => self.apply_again(previous, effects),
-            Body::Tick(now) => self.tick(*now),
-            Body::Call(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) | Body::Accrual(_) => {}
+            Body::Tick(now) => {
+                self.tick(*now);
+                if self.n_lanes > 0 {
+                    let lane = (input.partition, self.n_lanes);
+                    self.contracts.tick(&self.snapshot, lane, *now, effects);
+                }
+            }
+            // From the desk: money came in.
+            Body::Posting(posting) => self.contracts.move_money(&self.snapshot, posting, effects),
+            Body::Call(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) => {}
         }
     }
 
     fn take_changes(&mut self) -> Vec<StateChange> {
-        self.posted.take_changes()
+        let mut changes = self.posted.take_changes();
+        changes.append(&mut self.contracts.take_changes());
+        changes
     }
 
     fn restore(&mut self, entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
-        self.posted.restore(entries)
+        let others = self.contracts.restore(entries)?;
+        self.posted.restore(others)
     }
 }
 
@@ -231,7 +300,11 @@ fn postings(rated: &RatedCdr, earlier: &[Posting]) -> (Vec<Posting>, Vec<Posting
             id: next_id(),
             debit: posting.credit,
             credit: posting.debit,
-            reason: PostingReason::Reversal,
+            reason: match posting.reason {
+                // Paid from a balance and taken back: neither is what calls came to.
+                PostingReason::Settlement => PostingReason::Settlement,
+                _ => PostingReason::Reversal,
+            },
             reverses: Some(posting.id),
             ..posting.clone()
         })

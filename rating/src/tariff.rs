@@ -14,6 +14,7 @@ use model::{
 };
 use rust_decimal::Decimal;
 
+use crate::balance::Grant;
 use crate::error::{TariffError, TariffFault};
 use crate::fee_index::{Entries, Entry, FeeIndex, Side, Sources};
 use crate::peak_calendar::{PeakCalendar, SpanEnd};
@@ -45,8 +46,7 @@ pub struct Tariff {
     ported: HashMap<(Direction, Box<str>), Sources>,
     /// Attempts that nobody answered may cost something.
     pub(crate) charges_attempts: bool,
-    gives_free_cash: bool,
-    uses_free_time: bool,
+    grant: Grant,
     is_by_month: bool,
 }
 
@@ -147,18 +147,18 @@ impl Tariff {
         self.valid_from
     }
 
-    /// Whether a call has one price and needs no balance beside the tariff. The workbench keeps balances and prints fragments;
-    /// the pipeline does neither.
+    /// What a billing interval gives to an account of this profile.
+    pub(crate) fn grant(&self) -> Grant {
+        self.grant
+    }
+
+    /// Whether a call has one price. The workbench prints fragments; the pipeline does not.
     ///
     /// # Errors
     ///
     /// [`TariffFault::NotOffered`] naming the setting that asks for more.
     pub fn without_balance(&self) -> Result<(), TariffError> {
-        let what = if self.gives_free_cash {
-            "interval_free_cash above 0"
-        } else if self.uses_free_time {
-            "use_free_time on a fee"
-        } else if self.peak_split == PeakSplit::ReferenceFragments {
+        let what = if self.peak_split == PeakSplit::ReferenceFragments {
             "split_at_peak = \"reference_fragments\""
         } else if self.compat {
             "compat = \"reference\""
@@ -277,7 +277,6 @@ fn compile(version: &TariffVersion) -> Result<Tariff, TariffFault> {
         FeeMatch::Prefix => by_prefix(fees, &mut builder)?,
         FeeMatch::Reference => by_reference(&fees, &mut builder)?,
     };
-    let uses_free_time = builder.terms.iter().any(|t| t.onpeak.use_free_time || t.offpeak.use_free_time);
     let Builder { mut entries, terms, quick, zones, patterns, .. } = builder;
     entries.shrink_to_fit();
     Ok(Tariff {
@@ -301,8 +300,10 @@ fn compile(version: &TariffVersion) -> Result<Tariff, TariffFault> {
         patterns,
         ported,
         charges_attempts: version.fees.iter().any(|fee| !fee.failed_attempt_fee.is_zero()),
-        gives_free_cash: !version.interval_free_cash.is_zero(),
-        uses_free_time: uses_free_time && version.interval_free_seconds > 0,
+        grant: Grant {
+            seconds: version.interval_free_seconds,
+            micros: model::to_micros(version.interval_free_cash).unwrap_or(0),
+        },
         is_by_month: version.interval == BillingInterval::default(),
     })
 }

@@ -10,6 +10,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::calling::load_calling;
+use crate::contracts::{load_contracts, load_packages};
 use crate::dated_facts::{load_exchange_rates, load_mappings, load_networks, load_ported_numbers};
 use crate::fraud_desk::load_locks;
 use crate::limits::{load_account_limits, load_profile_limits};
@@ -85,6 +86,8 @@ pub(crate) async fn load_directory(conn: &mut AnyConnection) -> Result<Directory
         exchange_rates: load_exchange_rates(conn).await?,
         ported_numbers: load_ported_numbers(conn).await?,
         calling: load_calling(conn).await?,
+        packages: load_packages(conn).await?,
+        contracts: load_contracts(conn).await?,
     })
 }
 

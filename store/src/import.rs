@@ -4,6 +4,7 @@
 //! deleted: an account is terminated, a trunk disabled, a number's ownership closed.
 
 mod calling;
+mod contracts;
 mod dated;
 
 use std::collections::{HashMap, HashSet};
@@ -79,6 +80,10 @@ pub struct ImportReport {
     /// Exchange rates.
     #[serde(skip_serializing_if = "ImportCount::is_nothing")]
     pub exchange_rates: ImportCount,
+    /// Profile packages.
+    pub packages: ImportCount,
+    /// Contracts.
+    pub contracts: ImportCount,
     /// The revision now in force.
     pub revision: i64,
     /// Whether anything changed.
@@ -100,6 +105,8 @@ impl fmt::Display for ImportReport {
             ("billing terms", self.billing_terms),
             ("networks", self.networks),
             ("exchange rates", self.exchange_rates),
+            ("packages", self.packages),
+            ("contracts", self.contracts),
         ] {
             if count.is_nothing() && matches!(kind, "networks" | "exchange rates") {
                 continue;
@@ -160,6 +167,13 @@ impl Store {
         for new in &world.billing_terms {
             import.billing_terms(new).await?;
         }
+        for new in &world.packages {
+            import.package(new).await?;
+        }
+        for new in &world.contracts {
+            import.contract(new).await?;
+        }
+        import.contracts_by_profile().await?;
         for new in &world.subscribers {
             let before = import.report.subscribers;
             import.subscriber(new).await?;
@@ -214,6 +228,8 @@ impl Import {
             report.billing_terms,
             report.networks,
             report.exchange_rates,
+            report.packages,
+            report.contracts,
         ];
         report.is_changed = counts.iter().any(|count| count.added + count.changed > 0);
         report.revision = if report.is_changed { self.revision } else { self.there.revision };

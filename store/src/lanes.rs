@@ -109,49 +109,7 @@ impl Store {
     /// What the database says.
     pub async fn load_lanes(&self, stage: &str) -> Result<Vec<Lane>> {
         let mut tx = self.read().await?;
-        let mut lanes = Vec::new();
-        let mut place_of: HashMap<i64, usize> = HashMap::new();
-        let rows = query("SELECT part, position FROM lanes WHERE stage = $1 ORDER BY part")
-            .cells(cells![stage])
-            .fetch_all(&mut *tx)
-            .await?;
-        for row in &rows {
-            place_of.insert(row.int("part")?, lanes.len());
-            lanes.push(Lane {
-                partition: row.narrow("part")?,
-                position: row.narrow("position")?,
-                watermarks: Vec::new(),
-                state: Vec::new(),
-            });
-        }
-        let rows = query(
-            "SELECT part, origin_stage, origin_part, origin_offset, origin_idx FROM watermarks \
-             WHERE stage = $1 ORDER BY part, origin_stage, origin_part",
-        )
-        .cells(cells![stage])
-        .fetch_all(&mut *tx)
-        .await?;
-        for row in &rows {
-            if let Some(place) = place_of.get(&row.int("part")?) {
-                lanes[*place].watermarks.push(Watermark {
-                    stage: row.text("origin_stage")?,
-                    partition: row.narrow("origin_part")?,
-                    offset: row.narrow("origin_offset")?,
-                    index: row.narrow("origin_idx")?,
-                });
-            }
-        }
-        let rows = query(
-            "SELECT part, entry_key, entry_value FROM stage_state WHERE stage = $1 ORDER BY part, entry_key",
-        )
-        .cells(cells![stage])
-        .fetch_all(&mut *tx)
-        .await?;
-        for row in &rows {
-            if let Some(place) = place_of.get(&row.int("part")?) {
-                lanes[*place].state.push((row.text("entry_key")?, row.bytes("entry_value")?));
-            }
-        }
+        let lanes = load_lanes(&mut tx, stage).await?;
         tx.commit().await?;
         Ok(lanes)
     }
@@ -173,6 +131,21 @@ impl Store {
         .await?;
         tx.commit().await?;
         rows.iter().map(|row| Ok((row.text("entry_key")?, row.bytes("entry_value")?))).collect()
+    }
+
+    /// One state entry of `stage`, in whichever lane it is.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn stage_entry(&self, stage: &str, key: &str) -> Result<Option<Vec<u8>>> {
+        let mut tx = self.read().await?;
+        let row = query("SELECT entry_value FROM stage_state WHERE stage = $1 AND entry_key = $2")
+            .cells(cells![stage, key])
+            .fetch_optional(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        row.map(|row| row.bytes("entry_value")).transpose()
     }
 
     /// Moves `lanes` of `stage` and does what their batches ask for: all of it or nothing.
@@ -245,6 +218,54 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// As [`Store::load_lanes`], inside a transaction.
+pub(crate) async fn load_lanes(conn: &mut AnyConnection, stage: &str) -> Result<Vec<Lane>> {
+    let mut lanes = Vec::new();
+    let mut place_of: HashMap<i64, usize> = HashMap::new();
+    let rows = query("SELECT part, position FROM lanes WHERE stage = $1 ORDER BY part")
+        .cells(cells![stage])
+        .fetch_all(&mut *conn)
+        .await?;
+    for row in &rows {
+        place_of.insert(row.int("part")?, lanes.len());
+        lanes.push(Lane {
+            partition: row.narrow("part")?,
+            position: row.narrow("position")?,
+            watermarks: Vec::new(),
+            state: Vec::new(),
+        });
+    }
+    let rows = query(
+        "SELECT part, origin_stage, origin_part, origin_offset, origin_idx FROM watermarks \
+         WHERE stage = $1 ORDER BY part, origin_stage, origin_part",
+    )
+    .cells(cells![stage])
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in &rows {
+        if let Some(place) = place_of.get(&row.int("part")?) {
+            lanes[*place].watermarks.push(Watermark {
+                stage: row.text("origin_stage")?,
+                partition: row.narrow("origin_part")?,
+                offset: row.narrow("origin_offset")?,
+                index: row.narrow("origin_idx")?,
+            });
+        }
+    }
+    let rows = query(
+        "SELECT part, entry_key, entry_value FROM stage_state WHERE stage = $1 ORDER BY part, entry_key",
+    )
+    .cells(cells![stage])
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in &rows {
+        if let Some(place) = place_of.get(&row.int("part")?) {
+            lanes[*place].state.push((row.text("entry_key")?, row.bytes("entry_value")?));
+        }
+    }
+    Ok(lanes)
 }
 
 async fn advance(conn: &mut AnyConnection, stage: &str, lane: &LaneCommit) -> Result<()> {

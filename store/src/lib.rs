@@ -13,6 +13,7 @@ mod api_tokens;
 mod audit;
 mod billing_terms;
 mod calling;
+mod contracts;
 mod dated_facts;
 mod directory;
 mod edrs;
@@ -44,6 +45,7 @@ pub use alert_cases::{AlertCase, AlertNote, RuleRecord};
 pub use api_tokens::ApiToken;
 pub use audit::{AuditEntry, AuditFault};
 pub use billing_terms::TermsBook;
+pub use contracts::{HeldBalance, NewTopUp, NewVoucher, TOPUP, TopUpAttempt, TopUpKind, TopUpOutcome};
 pub use dated_facts::PortedReport;
 pub use edrs::{EdrFilter, WaitingEdr};
 pub use error::StoreError;
@@ -65,8 +67,8 @@ pub use schema::Store;
 pub use sftp_trail::{Fetched, FetchedRange, TrailEntry, WaitingFile, fetched};
 pub use suspense::{ResendOrder, SuspendedRecord};
 pub use world::{
-    NewAccount, NewBillingTerms, NewExchangeRate, NewMapping, NewNetwork, NewProfileLimits, NewRoute,
-    NewSubscriber, NewTariff, NewTenant, NewTrunk, World,
+    NewAccount, NewBillingTerms, NewContract, NewExchangeRate, NewMapping, NewNetwork, NewPackage,
+    NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World,
 };
 
 /// What a call to the store comes to.

@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use model::{
     AccountCalling, AccountKind, AccountStatus, Address, BillingTerms, Contact, Currency, E164, FraudLimit,
-    FraudPolicy, RouteCalling, SubscriberCalling, TariffVersion, TenantCalling, Transport, TrunkCalling,
+    FraudPolicy, LowBalance, Package, RouteCalling, SubscriberCalling, TariffVersion, TenantCalling,
+    Transport, TrunkCalling,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
@@ -36,6 +37,10 @@ pub struct World {
     pub networks: Vec<NewNetwork>,
     /// Exchange rates; key: tenant, currencies and beginning.
     pub exchange_rates: Vec<NewExchangeRate>,
+    /// Profile packages; key: tenant and handle.
+    pub packages: Vec<NewPackage>,
+    /// Contracts; key: tenant and account handle.
+    pub contracts: Vec<NewContract>,
     /// Tariff versions; key: tenant and profile handle. They come from their own files, not from this one.
     #[serde(skip)]
     pub tariffs: Vec<NewTariff>,
@@ -187,6 +192,38 @@ pub struct NewBillingTerms {
     pub account: String,
     /// Its terms.
     pub terms: BillingTerms,
+}
+
+/// A profile package.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPackage {
+    /// Handle of the tenant; may be empty where there is only one.
+    #[serde(default)]
+    pub tenant: String,
+    /// What it says.
+    pub package: Package,
+}
+
+/// What was agreed with an account about its balance. An account whose profile is prepaid, or gives free cash or free time, has a contract
+/// from its import on, without being named here.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewContract {
+    /// Handle of the tenant; may be empty where there is only one.
+    #[serde(default)]
+    pub tenant: String,
+    /// Handle of the account.
+    pub account: String,
+    /// Handle of its package; empty: none.
+    #[serde(default)]
+    pub package: String,
+    /// How far below 0 the balance may go; of postpaid, how much may be owed in all. Absent: prepaid not at all, postpaid without end.
+    #[serde(default)]
+    pub credit_limit: Option<Decimal>,
+    /// Who is told when little is left.
+    #[serde(default)]
+    pub low_balance: Option<LowBalance>,
 }
 
 /// A subscriber.

@@ -33,6 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let clock = Arc::new(move || Moment { wall: clock(), mono: began.elapsed() });
     let (inputs, inputs_out) = mpsc::channel(16);
     let (events_in, mut events) = mpsc::channel(10_000);
+    let (credit, _nobody_asks) = mpsc::channel(1);
     inputs.send(Input::Directory(Arc::new(directory(listen, trunk, source)))).await?;
     let writer = tokio::task::spawn_blocking(move || match std::env::var_os("LONE_SWITCH_LOG") {
         Some(dir) => write_log(std::path::Path::new(&dir), &mut events),
@@ -47,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let domain = listen.ip().to_string();
     let trace_dir = std::env::var_os("LONE_SWITCH_TRACE").map(Into::into);
     let config = SwitchConfig { listen, domain, digest_algorithms, trace_dir, ..SwitchConfig::default() };
-    run(config, clock, rand::random(), bind(listen)?, inputs_out, events_in, stats, stop).await?;
+    run(config, clock, rand::random(), bind(listen)?, inputs_out, events_in, credit, stats, stop).await?;
     writer.await?;
     Ok(())
 }

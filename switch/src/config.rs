@@ -60,6 +60,44 @@ pub enum ClientCertificates {
     Required,
 }
 
+/// Whether a call is let through whose balance cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithoutRating {
+    /// No: 503.
+    Refuse,
+    /// Yes: it is counted and logged, and priced and posted as any other.
+    Allow,
+}
+
+/// Section `[switch.credit]`: calls of prepaid accounts, and of those with a credit limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CreditConfig {
+    /// SIP code for a call that its balance does not allow: 402, 403 or 503. Default: 402.
+    pub no_credit_code: u16,
+    /// Milliseconds the charging service may take to say whether a call may begin. Default: 500.
+    pub patience_ms: u32,
+    /// Milliseconds before the end of what was granted at which more is asked for. Default: 1000.
+    pub margin_ms: u32,
+    /// A prepaid call whose balance cannot be asked: `"refuse"` or `"allow"`. Default: `"refuse"`.
+    pub prepaid_without_rating: WithoutRating,
+    /// A postpaid call with a credit limit that cannot be asked. Default: `"allow"`.
+    pub postpaid_without_rating: WithoutRating,
+}
+
+impl Default for CreditConfig {
+    fn default() -> Self {
+        Self {
+            no_credit_code: 402,
+            patience_ms: 500,
+            margin_ms: 1_000,
+            prepaid_without_rating: WithoutRating::Refuse,
+            postpaid_without_rating: WithoutRating::Allow,
+        }
+    }
+}
+
 /// Section `[switch]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -123,6 +161,8 @@ pub struct SwitchConfig {
     pub never_banned: Vec<String>,
     /// User-Agents whose requests are dropped without an answer, as shell patterns. Default: the scanners everybody knows.
     pub scanners: Vec<String>,
+    /// Calls held to a balance: section `[switch.credit]`.
+    pub credit: CreditConfig,
     /// Directory of the SIP trace, for `tollbook trace`. Default: `trace` in the data directory; the switch alone keeps none.
     pub trace_dir: Option<PathBuf>,
     /// Bytes the trace may take on disk; the oldest goes first; 0 keeps none. At 6 kB a call the default holds about 40 000.
@@ -164,6 +204,7 @@ impl Default for SwitchConfig {
             scanners: ["friendly-scanner*", "sipvicious*", "sipcli*", "sip-scan*", "sundayddr*", "pplsip*"]
                 .map(str::to_owned)
                 .to_vec(),
+            credit: CreditConfig::default(),
             trace_dir: None,
             trace_bytes_max: 256 << 20,
             retry_after_seconds: 5,
@@ -213,6 +254,15 @@ impl SwitchConfig {
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("switch.{key} must be at least 1"));
+        }
+        if ![402, 403, 503].contains(&self.credit.no_credit_code) {
+            return Err(format!(
+                "switch.credit.no_credit_code = {} must be 402, 403 or 503",
+                self.credit.no_credit_code
+            ));
+        }
+        if self.credit.patience_ms == 0 {
+            return Err("switch.credit.patience_ms must be at least 1".to_owned());
         }
         if self.session_seconds > 0 && self.session_seconds < self.session_seconds_min {
             return Err(format!(

@@ -12,6 +12,7 @@
 
 mod b2bua;
 mod config;
+mod credit;
 mod dialog;
 mod digest;
 mod error;
@@ -30,7 +31,11 @@ pub use crate::b2bua::{
     Counters, EventLog, Input, Output, PlannedAttempt, PlannedRefusal, RouteFrom, RoutePlan, Switch,
     node_started,
 };
-pub use crate::config::{CALLS_ACTIVE_MAX, ClientCertificates, DigestAlgorithm, SwitchConfig, TlsConfig};
+pub use crate::config::{
+    CALLS_ACTIVE_MAX, ClientCertificates, CreditConfig, DigestAlgorithm, SwitchConfig, TlsConfig,
+    WithoutRating,
+};
+pub use crate::credit::{Credit, CreditAnswer, CreditKey, CreditQuestion, CreditStep};
 pub use crate::error::SwitchError;
 pub use crate::hop::{Addresses, Hop};
 pub use crate::message::{

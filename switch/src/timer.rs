@@ -47,6 +47,10 @@ pub enum Timer {
     ChargeTick,
     /// Ours: the call has lasted as long as a call may.
     CallSecondsMax,
+    /// Ours: nobody has said whether the call may begin.
+    CreditSilent,
+    /// Ours: what the call was granted is nearly, or quite, used up.
+    CreditDue,
     /// Ours: the callee's phones have rung for as long as its forward waits.
     ForwardNoAnswer,
     /// RFC 4028: a side has not refreshed its session in time, or it is on us to do so.

@@ -165,6 +165,45 @@ pub(crate) enum Command {
         #[command(flatten)]
         args: EdrArgs,
     },
+    /// What an account has, what was free, and which calls used it; now or at any time.
+    Balance {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Handle of the account.
+        account: String,
+        /// When, such as 2026-10-05T12:00:00+02:00 [default: now].
+        #[arg(long, value_name = "TIME")]
+        at: Option<chrono::DateTime<chrono::Utc>>,
+    },
+    /// Every movement of an account's balance, as CSV.
+    Statement {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Which.
+        #[command(flatten)]
+        args: StatementArgs,
+    },
+    /// Top up an account, or list what was tried.
+    #[command(name = "topup")]
+    TopUp {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Whom and how.
+        #[command(flatten)]
+        args: TopUpArgs,
+    },
+    /// Make vouchers; their codes are shown this once.
+    Voucher {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// How many and of what worth.
+        #[command(flatten)]
+        args: VoucherArgs,
+    },
     /// Prove that nothing was lost and nothing doubled.
     Audit {
         /// Installation.
@@ -805,6 +844,57 @@ pub(crate) enum UserAction {
         #[arg(long, default_value = "operator")]
         role: String,
     },
+}
+
+/// Of `tollbook topup`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TopUpArgs {
+    /// Handle of the account.
+    pub(crate) account: String,
+    /// How much, in the account's currency. Without it and without --voucher, the attempts so far are listed.
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) amount: Option<rust_decimal::Decimal>,
+    /// The code of a voucher, in place of an amount.
+    #[arg(long, value_name = "CODE", conflicts_with = "amount")]
+    pub(crate) voucher: Option<String>,
+    /// Set right by hand: no money came in, and the amount may be below 0.
+    #[arg(long, requires = "amount")]
+    pub(crate) adjust: bool,
+    /// Your name for this top-up: asked again under the same one, nothing is done [default: drawn].
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+}
+
+/// Of `tollbook voucher`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VoucherArgs {
+    /// What each is worth.
+    pub(crate) amount: rust_decimal::Decimal,
+    /// How many.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) count: u32,
+    /// Days until they are worth nothing.
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) days: u32,
+    /// Only for this account.
+    #[arg(long, value_name = "HANDLE")]
+    pub(crate) account: Option<String>,
+}
+
+/// Of `tollbook statement`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatementArgs {
+    /// Handle of the account.
+    pub(crate) account: String,
+    /// First day, in the account's zone.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) from: chrono::NaiveDate,
+    /// Last day.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) to: chrono::NaiveDate,
+    /// The file; standard output without it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Of `tollbook token`.

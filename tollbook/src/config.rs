@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::alarms::AlarmConfig;
+use crate::charging::ChargingConfig;
 use crate::failure::UserError;
 use crate::fraud_watch::FraudConfig;
 use crate::toml_file;
@@ -65,6 +66,9 @@ pub(crate) struct Config {
     /// The watch on calls as they happen.
     #[serde(default)]
     pub(crate) fraud: FraudConfig,
+    /// Calls held to balances.
+    #[serde(default)]
+    pub(crate) charging: ChargingConfig,
 }
 
 fn data_default() -> PathBuf {

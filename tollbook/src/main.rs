@@ -3,6 +3,7 @@
 
 mod alarms;
 mod billing;
+mod charging;
 mod cli;
 mod clock;
 mod commands;
@@ -40,6 +41,7 @@ mod sftp_desk;
 mod suspense_record;
 mod system;
 mod toml_file;
+mod topup_feed;
 mod workbook;
 mod world_file;
 
@@ -130,6 +132,18 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             let config = quiet(&installation)?;
             let out = out.unwrap_or_else(|| config.data.join("replay"));
             commands::replay::replay(&config, day, &out).await
+        }
+        Command::Balance { installation, account, at } => {
+            commands::balance::balance(&quiet(&installation)?, &account, at).await
+        }
+        Command::Statement { installation, args } => {
+            commands::balance::statement(&quiet(&installation)?, &args).await
+        }
+        Command::TopUp { installation, args } => {
+            commands::top_up::top_up(&quiet(&installation)?, &args).await
+        }
+        Command::Voucher { installation, args } => {
+            commands::top_up::voucher(&quiet(&installation)?, &args).await
         }
         Command::Audit { installation, period } => {
             commands::audit::audit(&quiet(&installation)?, &period).await

@@ -40,9 +40,9 @@ use crate::retention::Keeper;
 use crate::roles::{Role, Roles};
 use crate::runner::{self, Begin, Kind, Positions, Progress, Rooms, Share};
 use crate::{
-    billing, control_feed, disk_watch, event_writer, exchange_inbox, export_files, figures, followed,
-    forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness, resubmit,
-    sftp_desk, suspense_record,
+    billing, charging, control_feed, disk_watch, event_writer, exchange_inbox, export_files, figures,
+    followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness,
+    resubmit, sftp_desk, suspense_record, topup_feed,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -72,6 +72,9 @@ const RESUBMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often, and after what pause, it is looked for a lake that another process is making.
 const LAKE_TRIES: u32 = 20;
 const LAKE_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether somebody topped up.
+const TOP_UP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a stop waits for the calls to be hung up.
 const HANG_UP_PATIENCE: Duration = Duration::from_secs(3);
@@ -401,6 +404,7 @@ impl System {
 
     fn start_stages(&mut self, watch_rules: Arc<WatchRules>) {
         let mediator = self.config.mediator.clone();
+        let n_lanes = self.rooms.bus.partitions();
         let mut consumers = vec![
             self.start_stage("mediator", Topic::Calls, move || Mediator::new(mediator.clone()), |_, _| {}),
             self.start_stage(
@@ -409,7 +413,12 @@ impl System {
                 move || Watch::new(watch_rules.clone()),
                 fraud_watch::refresh(),
             ),
-            self.start_stage("rating", Topic::Cdrs, RatingStage::new, rating_refresh()),
+            self.start_stage(
+                "rating",
+                Topic::Cdrs,
+                move || RatingStage::for_lanes(n_lanes),
+                rating_refresh(),
+            ),
             self.start_stage("fraud", Topic::Rated, FraudDesk::new, |stage, directory| {
                 stage.set_directory(directory.clone());
             }),
@@ -564,6 +573,11 @@ impl System {
             }
         });
         let rooms = self.rooms.clone();
+        self.every(TOP_UP_INTERVAL, "top-ups", move || {
+            let rooms = rooms.clone();
+            async move { topup_feed::send_waiting(&rooms).await.map(|_| ()) }
+        });
+        let rooms = self.rooms.clone();
         self.every(RESUBMIT_INTERVAL, "imported records", move || {
             let rooms = rooms.clone();
             async move { import_feed::send_waiting(&rooms).await.map(|_| ()) }
@@ -647,6 +661,14 @@ impl System {
         self.switch_tasks
             .push(tokio::spawn(async move { event_writer::run(&*bus, events_waiting, back).await }));
 
+        let (credit, questions) = mpsc::channel(charging::QUESTIONS_WAITING_MAX);
+        let service = charging::Charging {
+            rooms: self.rooms.clone(),
+            switch: self.switch.clone(),
+            consumers: self.consumers.clone(),
+            config: self.config.charging.clone(),
+        };
+        self.tasks.push(tokio::spawn(charging::run(service, questions, self.stop_rest.clone())));
         let running = switch::net::run(
             self.config.switch.clone(),
             clock.shared(),
@@ -654,6 +676,7 @@ impl System {
             socket,
             inputs_waiting,
             events,
+            credit,
             self.stats.clone(),
             self.stop_switch.clone().cancelled_owned(),
         );

@@ -15,8 +15,8 @@ use rating::workbench::{Issue, TariffIds, WorkbenchError, read_tariff};
 use serde::Deserialize;
 use sha2::Sha256;
 use store::{
-    NewAccount, NewBillingTerms, NewExchangeRate, NewNetwork, NewProfileLimits, NewRoute, NewSubscriber,
-    NewTariff, NewTenant, NewTrunk, World,
+    NewAccount, NewBillingTerms, NewContract, NewExchangeRate, NewNetwork, NewPackage, NewProfileLimits,
+    NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World,
 };
 
 use crate::failure::UserError;
@@ -37,6 +37,8 @@ struct WorldFile {
     billing_terms: Vec<NewBillingTerms>,
     networks: Vec<NewNetwork>,
     exchange_rates: Vec<NewExchangeRate>,
+    packages: Vec<NewPackage>,
+    contracts: Vec<NewContract>,
 }
 
 #[derive(Deserialize)]
@@ -120,6 +122,8 @@ pub(crate) fn read(file: &Path) -> Result<World, UserError> {
         billing_terms: world.billing_terms,
         networks: world.networks,
         exchange_rates: world.exchange_rates,
+        packages: world.packages,
+        contracts: world.contracts,
         tariffs,
     };
     check::within(&world).map_err(|wrong| wrong.in_file(file))?;

@@ -141,5 +141,10 @@ pub fn ledger_name(directory: &Directory, account: LedgerAccount) -> String {
         LedgerAccount::Sales(id) => format!("sales of {}", handle(id)),
         LedgerAccount::Cost(_) => "cost of carriers".to_owned(),
         LedgerAccount::Bank(_) => "bank".to_owned(),
+        LedgerAccount::Cash(id) => format!("money of {}", handle(id)),
+        LedgerAccount::FreeCash(id) => format!("free cash of {}", handle(id)),
+        LedgerAccount::FreeTime(id) => format!("free time of {}", handle(id)),
+        LedgerAccount::Grants(_) => "grants".to_owned(),
+        LedgerAccount::Vouchers(_) => "vouchers".to_owned(),
     }
 }

@@ -192,6 +192,11 @@ fn from_ledger(account: LedgerAccount) -> proto::LedgerAccount {
         LedgerAccount::Sales(account) => (proto::LedgerSide::Sales, account.0),
         LedgerAccount::Cost(tenant) => (proto::LedgerSide::Cost, tenant.0),
         LedgerAccount::Bank(tenant) => (proto::LedgerSide::Bank, tenant.0),
+        LedgerAccount::Cash(account) => (proto::LedgerSide::Cash, account.0),
+        LedgerAccount::FreeCash(account) => (proto::LedgerSide::FreeCash, account.0),
+        LedgerAccount::FreeTime(account) => (proto::LedgerSide::FreeTime, account.0),
+        LedgerAccount::Grants(tenant) => (proto::LedgerSide::Grants, tenant.0),
+        LedgerAccount::Vouchers(tenant) => (proto::LedgerSide::Vouchers, tenant.0),
     };
     proto::LedgerAccount { side: side as i32, id }
 }
@@ -205,6 +210,11 @@ fn to_ledger(account: Option<proto::LedgerAccount>, field: &'static str) -> Resu
         Ok(proto::LedgerSide::Sales) => Ok(LedgerAccount::Sales(AccountId(account.id))),
         Ok(proto::LedgerSide::Cost) => Ok(LedgerAccount::Cost(TenantId(account.id))),
         Ok(proto::LedgerSide::Bank) => Ok(LedgerAccount::Bank(TenantId(account.id))),
+        Ok(proto::LedgerSide::Cash) => Ok(LedgerAccount::Cash(AccountId(account.id))),
+        Ok(proto::LedgerSide::FreeCash) => Ok(LedgerAccount::FreeCash(AccountId(account.id))),
+        Ok(proto::LedgerSide::FreeTime) => Ok(LedgerAccount::FreeTime(AccountId(account.id))),
+        Ok(proto::LedgerSide::Grants) => Ok(LedgerAccount::Grants(TenantId(account.id))),
+        Ok(proto::LedgerSide::Vouchers) => Ok(LedgerAccount::Vouchers(TenantId(account.id))),
         Ok(proto::LedgerSide::Unspecified) => Err(WireError::Missing { field }),
         Err(_) => Err(WireError::UnknownWord { field, number: account.side }),
     }

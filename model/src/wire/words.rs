@@ -62,7 +62,9 @@ words! {
     Provider { Carrier, Reseller, Customer } unknown: None;
     Direction { Out, In } unknown: None;
     Peak { On, Off } unknown: None;
-    PostingReason { Call, Reversal, RecurringFee, Payment, Adjustment } unknown: None;
+    PostingReason {
+        Call, Reversal, RecurringFee, Payment, Adjustment, TopUp, Voucher, ServiceCharge, Grant, Expiry, Settlement,
+    } unknown: None;
     LockLevel { None, Foreign, Outgoing, All, Global, Ported } unknown: None;
     LockSource { Fraud, Admin, Dunning, Package } unknown: None;
 }

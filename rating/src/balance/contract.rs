@@ -284,8 +284,10 @@ impl Contract {
             .copied()
             .collect();
         if touched.is_empty() {
+            // Named by its own start, which is no interval's: so none is taken for it.
             let oldest = self.intervals[0];
-            touched.push(Interval { left: Grant::default(), ..oldest });
+            let stretch = Stretch { start, ..oldest.stretch };
+            touched.push(Interval { stretch, left: Grant::default(), ..oldest });
         } else if touched.len() > 1 && touched[touched.len() - 1].stretch.start == end {
             // A call that ends with an interval has nothing in the next.
             touched.pop();

@@ -139,13 +139,13 @@ fn stage(directory: Directory) -> RatingStage {
     stage
 }
 
-fn apply(stage: &mut RatingStage, body: Body) -> Vec<Effect> {
+pub(super) fn apply(stage: &mut RatingStage, body: Body) -> Vec<Effect> {
     let mut effects = Effects::default();
     stage.apply(StageInput { partition: 0, offset: 1, body: &body }, &mut effects);
     effects.0
 }
 
-fn picture(effects: &[Effect]) -> String {
+pub(super) fn picture(effects: &[Effect]) -> String {
     let mut text = String::new();
     for effect in effects {
         text += &match effect {
@@ -488,11 +488,11 @@ fn directory_with_a_bad_tariff_leaves_the_old_one_in_force() {
 }
 
 #[test]
-fn free_cash_is_refused_live_rather_than_ignored() {
-    let mut wants_balance = directory();
-    wants_balance.tariffs[0].interval_free_cash = Decimal::ONE;
-    let error = RatingSnapshot::build(Arc::new(wants_balance), None).unwrap_err();
-    assert!(error.to_string().contains("interval_free_cash"), "{error}");
+fn fragments_are_refused_live_rather_than_ignored() {
+    let mut wants_fragments = directory();
+    wants_fragments.tariffs[0].peak_split = model::PeakSplit::ReferenceFragments;
+    let error = RatingSnapshot::build(Arc::new(wants_fragments), None).unwrap_err();
+    assert!(error.to_string().contains("reference_fragments"), "{error}");
 }
 
 /// What the stage rated, and its postings as a picture.

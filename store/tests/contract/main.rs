@@ -19,6 +19,7 @@ mod people;
 mod provisioning;
 mod reading;
 mod sample;
+mod topups;
 mod trail;
 
 macro_rules! on_both {
@@ -113,6 +114,10 @@ on_both! {
         number_that_changes_hands_keeps_its_history,
         reference_to_nothing_is_named_and_nothing_is_written,
         profile_changes_from_its_date_on;
+    topups:
+        account_gets_a_contract_by_its_profile_or_its_own,
+        top_up_is_done_once_and_every_attempt_is_kept,
+        voucher_is_used_once_and_guessing_is_throttled;
     trail:
         trail_comes_back_as_it_was_and_is_forgotten_by_age,
         file_waits_for_its_reader_until_somebody_was_told,

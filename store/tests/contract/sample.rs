@@ -293,6 +293,8 @@ pub(crate) fn world() -> World {
             weight: 3,
             calling: RouteCalling::default(),
         }],
+        packages: Vec::new(),
+        contracts: Vec::new(),
         tariffs: vec![tariff("retail", "2026-01-01T00:00:00Z", vec![fee("49", "0.05"), fee("43", "0.03")])],
     }
 }

@@ -7,6 +7,7 @@ use model::{
     AccountId, CallUid, E164, EventBody, MediaQuality, Moment, Party, SubscriberId, TenantId, TrunkId,
 };
 
+use super::credit::LegCredit;
 use super::limits::Holder;
 use super::sessions::Session;
 use super::{Due, Switch};
@@ -21,6 +22,19 @@ use crate::transaction::{ClientId, ServerId};
 pub(super) struct CallRef {
     slot: u32,
     generation: u32,
+}
+
+impl CallRef {
+    /// As one number, for those outside who only hand it back.
+    pub(super) fn number(self) -> u64 {
+        u64::from(self.slot) << 32 | u64::from(self.generation)
+    }
+
+    /// Back from [`Self::number`].
+    pub(super) fn of_number(number: u64) -> Self {
+        let halves = |number: u64| u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        Self { slot: halves(number >> 32), generation: halves(number) }
+    }
 }
 
 /// One of the two legs.
@@ -102,6 +116,9 @@ pub(super) struct Leg {
     pub(super) tenant: TenantId,
     pub(super) payer: AccountId,
     pub(super) n_attempts: u16,
+    /// The number its price is from, and the one it is to: those of its record.
+    pub(super) priced_from: String,
+    pub(super) priced_to: String,
 }
 
 /// A request passed from one leg to the other, waiting for its answer.
@@ -200,6 +217,10 @@ pub(super) struct Call {
     pub(super) n_ticks: u32,
     /// Ringing long enough to be forwarded.
     pub(super) forward_timer: Option<TimerKey>,
+    /// Of the legs that are held to a balance.
+    pub(super) credits: Vec<LegCredit>,
+    /// No answer of the charging service, or a grant nearly used up.
+    pub(super) credit_timer: Option<TimerKey>,
 }
 
 /// How a route refused.
@@ -239,7 +260,7 @@ impl Call {
     pub(super) fn answered_us(&self, now: Moment) -> u64 {
         match self.state {
             CallState::SettingUp | CallState::Over => 0,
-            CallState::Answered { at } => micros(now.mono.saturating_sub(at.mono)),
+            CallState::Answered { at } => micros(now.mono.saturating_sub(at.mono)).min(self.granted_us()),
         }
     }
 }

@@ -100,7 +100,11 @@ impl Switch {
 
     /// Hangs up both legs of an answered call.
     pub(super) fn hang_up_both(&mut self, call: &mut Call, by: Initiator, cause: Cause) {
-        let reason = format!("SIP;cause=200;text=\"{cause}\"");
+        let reason = match cause {
+            // Q.850 has no word for it; 31 is "normal, unspecified" (RFC 3326).
+            Cause::NoCredit => "Q.850;cause=31;text=\"no credit\"".to_owned(),
+            other => format!("SIP;cause=200;text=\"{other}\""),
+        };
         self.hang_up(call, Side::Callee, &reason);
         self.hang_up(call, Side::Caller, &reason);
         self.finish(call, by, cause, 200, String::new());
@@ -186,6 +190,14 @@ impl Switch {
                 let tick = Duration::from_secs(self.config.charge_tick_seconds.into());
                 self.arm_short(name, &mut call, tick, Timer::ChargeTick);
                 Fate::Lives
+            }
+            (Timer::CreditSilent, CallState::SettingUp) => {
+                call.credit_timer = None;
+                self.credit_silent(name, &mut call)
+            }
+            (Timer::CreditDue, CallState::Answered { .. }) => {
+                call.credit_timer = None;
+                self.credit_due(name, &mut call)
             }
             (Timer::CallSecondsMax, CallState::Answered { .. }) => {
                 call.long_timer = None;

@@ -115,11 +115,13 @@ impl Switch {
         let number = canonical_of(plan, &dialed);
         let party = self.lookup.party(forwarder);
         let parent = call.leg().clone();
-        let leg = Leg {
+        let mut leg = Leg {
             number: parent.number + 1,
             tenant: forwarder.tenant,
             payer: forwarder.account,
             n_attempts: 0,
+            priced_from: String::new(),
+            priced_to: String::new(),
         };
         let forwarded = EventBody::Forwarded(Forwarded {
             call_type: call_type(kind),
@@ -154,6 +156,7 @@ impl Switch {
             diversion: String::new(),
             detail: None,
         };
+        (leg.priced_from, leg.priced_to) = super::setup::priced_between(&attempt);
         self.emit_leg(call, &leg, EventBody::Attempt(attempt));
         call.legs.push(leg);
         call.diversions.push((own_name.clone(), diversion_reason(kind)));

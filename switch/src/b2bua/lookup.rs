@@ -2,15 +2,15 @@
 //!
 //! In: [`Directory`] snapshots and lock changes. Out: who somebody is, who owns a number, which routes a number has.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use model::{
-    Account, AccountId, AccountStatus, Directory, E164, Lock, LockLevel, Moment, NumberOwner, Party, Route,
-    RouteId, Subscriber, SubscriberId, TenantId, Transport, Trunk, TrunkId,
+    Account, AccountId, AccountStatus, Directory, E164, Lock, LockLevel, Moment, NumberOwner, Party,
+    ProfileId, Route, RouteId, Subscriber, SubscriberId, TenantId, Transport, Trunk, TrunkId,
 };
 
 use super::party_rules::{AccountRules, RouteRules, Rules, SubscriberRules, TenantRules, TrunkRules};
@@ -40,6 +40,7 @@ pub(crate) struct Lookup {
     numbers_of: HashMap<SubscriberId, Vec<usize>>,
     routes: HashMap<TenantId, HashMap<String, Vec<usize>>>,
     rules: Rules,
+    prepaid: HashSet<ProfileId>,
     locks: HashMap<AccountId, Lock>,
     heard: HashMap<AccountId, (Duration, Lock)>,
 }
@@ -146,6 +147,8 @@ impl Lookup {
             }
         }
         lookup.rules = Rules::compile(&directory);
+        let prepaid = directory.tariffs.iter().filter(|version| version.profile.prepaid);
+        lookup.prepaid = prepaid.map(|version| version.profile.id).collect();
         lookup.directory = directory;
         lookup
     }
@@ -175,6 +178,14 @@ impl Lookup {
 
     fn route_rules(&self, id: RouteId) -> Option<&RouteRules> {
         self.rules.routes.get(&id)
+    }
+
+    /// Whether calls of an account are held to its balance, and if so whether it is prepaid: postpaid is where it has a credit limit.
+    pub(crate) fn held_to_balance(&self, account: AccountId, at: DateTime<Utc>) -> Option<bool> {
+        let terms = self.directory.contracts.get(&account)?;
+        let profile = self.account(account)?.profile_at(at)?;
+        let is_prepaid = self.prepaid.contains(&profile);
+        (is_prepaid || terms.credit_limit.is_some()).then_some(is_prepaid)
     }
 
     /// All trunks in use.

@@ -7,6 +7,7 @@
 mod bans;
 mod call;
 mod classify;
+mod credit;
 mod destination;
 mod ending;
 mod explain;
@@ -39,6 +40,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::config::SwitchConfig;
+use crate::credit::{CreditAnswer, CreditQuestion};
 use crate::digest::Challenger;
 use crate::hop::{Addresses, Hop};
 use crate::message::{HeaderName, Message, Method, Scheme, StartLine, Unreadable, Uri};
@@ -87,6 +89,8 @@ pub enum Input {
     EventLog(EventLog),
     /// Take no new calls (`true`), or take them again. Calls in progress go on.
     Drain(bool),
+    /// From the charging service.
+    Credit(CreditAnswer),
 }
 
 /// State of the log that the events go to.
@@ -110,6 +114,8 @@ pub enum Output {
     },
     /// Make an event durable.
     Event(Box<CallEvent>),
+    /// Ask the charging service, or tell it.
+    Credit(Box<CreditQuestion>),
 }
 
 /// Figures for people. Those named `active` are of now; the others count up from the start.
@@ -141,6 +147,8 @@ pub struct Counters {
     pub dropped: u64,
     /// Sources shut out now.
     pub bans_active: u64,
+    /// Calls let through although their balance could not be asked.
+    pub calls_without_credit: u64,
 }
 
 /// What a request of ours is about.
@@ -200,6 +208,7 @@ pub struct Switch {
     n_calls: u64,
     n_events: u64,
     events: VecDeque<CallEvent>,
+    questions: VecDeque<CreditQuestion>,
     counters: Counters,
     tag_seed: u64,
 }
@@ -258,6 +267,7 @@ impl Switch {
             n_calls: 0,
             n_events: 1,
             events: VecDeque::from([started]),
+            questions: VecDeque::new(),
             counters: Counters::default(),
             tag_seed: rng.next_u64(),
             rng,
@@ -294,6 +304,10 @@ impl Switch {
                 self.now = now;
                 self.is_draining = is_draining;
             }
+            Input::Credit(answer) => {
+                self.now = now;
+                self.credit_answered(answer);
+            }
         }
     }
 
@@ -316,6 +330,9 @@ impl Switch {
         // Events first: what is said to a peer has been written before.
         if let Some(event) = self.events.pop_front() {
             return Some(Output::Event(Box::new(event)));
+        }
+        if let Some(question) = self.questions.pop_front() {
+            return Some(Output::Credit(Box::new(question)));
         }
         let (to, bytes) = self.transactions.poll_transmit()?;
         Some(Output::Transmit { to, bytes })

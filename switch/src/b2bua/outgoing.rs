@@ -309,6 +309,7 @@ impl Switch {
         self.arm_short(name, call, tick, Timer::ChargeTick);
         let longest = Duration::from_secs(call.seconds_max.into());
         self.arm_long(name, call, longest, Timer::CallSecondsMax);
+        self.credit_begins(name, call);
     }
 
     /// Reports the final answer of one fork.
@@ -402,8 +403,10 @@ impl Switch {
         outcome: Result<(), super::gates::Refusal>,
     ) -> Fate {
         let refusal = match outcome {
-            Ok(()) if self.try_next_group(name, call) => return Fate::Lives,
-            Ok(()) => super::setup::no_room(),
+            Ok(()) => match self.send_on(name, call) {
+                super::credit::Sent::OnItsWay => return Fate::Lives,
+                super::credit::Sent::NoRoom => super::setup::no_room(),
+            },
             Err(refusal) => refusal,
         };
         let server = call.invite_server;

@@ -10,6 +10,7 @@ use model::{Attempt, AuthMethod, CallUid, Cause, End, EventBody, Initiator, Part
 
 use super::Switch;
 use super::call::{Call, CallRef, CallState, Fate, Leg, Side};
+use super::credit::Sent;
 use super::destination::Seeker;
 use super::gates::Refusal;
 use super::identify::Caller;
@@ -60,6 +61,7 @@ impl Switch {
         let payer = caller.party.account();
         let config_revision = self.lookup.revision();
         let attempt = self.attempt_event(from, message, &caller);
+        let (priced_from, priced_to) = priced_between(&attempt);
         self.emit_for(
             caller.tenant,
             payer,
@@ -75,7 +77,14 @@ impl Switch {
         let seconds_max = self.seconds_max(&caller);
         let mut call = Box::new(Call {
             uid,
-            legs: vec![Leg { number: 0, tenant: caller.tenant, payer, n_attempts: 0 }],
+            legs: vec![Leg {
+                number: 0,
+                tenant: caller.tenant,
+                payer,
+                n_attempts: 0,
+                priced_from,
+                priced_to,
+            }],
             config_revision,
             began: self.now,
             state: CallState::SettingUp,
@@ -112,6 +121,8 @@ impl Switch {
             sessions: [None, None],
             n_ticks: 0,
             forward_timer: None,
+            credits: Vec::new(),
+            credit_timer: None,
         });
         if caller.auth == AuthMethod::Ip {
             call.caller_leg.follow_contact();
@@ -198,7 +209,10 @@ impl Switch {
             call.holders.push(holder);
         }
         self.find_targets(name, call, seeker)?;
-        if self.try_next_group(name, call) { Ok(()) } else { Err(no_room()) }
+        match self.send_on(name, call) {
+            Sent::OnItsWay => Ok(()),
+            Sent::NoRoom => Err(no_room()),
+        }
     }
 
     /// Refuses a call in our own name: every record that is open says so.
@@ -246,6 +260,7 @@ impl Switch {
     pub(super) fn let_go(&mut self, call: &mut Call) {
         self.timers.disarm(&mut call.short_timer);
         self.timers.disarm(&mut call.long_timer);
+        self.credit_ends(call);
         self.disarm_forward(call);
         self.disarm_sessions(call);
         self.leave_loop(call);
@@ -264,6 +279,15 @@ impl Switch {
             self.loops.leave(key);
         }
     }
+}
+
+/// The numbers that the record of an attempt is priced between.
+pub(super) fn priced_between(attempt: &Attempt) -> (String, String) {
+    let bare = |user: &str| user.strip_prefix('+').unwrap_or(user).to_owned();
+    (
+        attempt.cli.map_or_else(|| bare(&attempt.from_user), |cli| cli.to_string()),
+        attempt.callee.map_or_else(|| bare(&attempt.dialed), |callee| callee.to_string()),
+    )
 }
 
 /// Every trunk of the route is down, full or too busy.

@@ -23,7 +23,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::{EventLog, Hop, Input, Output, Switch, SwitchConfig, SwitchError};
+use crate::{CreditQuestion, EventLog, Hop, Input, Output, Switch, SwitchConfig, SwitchError};
 
 pub use phones::run_phones;
 pub use stats::SwitchStats;
@@ -65,7 +65,7 @@ pub fn bind(address: SocketAddr) -> Result<UdpSocket, SwitchError> {
 ///
 /// Every event goes to `events`, in order; the writer behind it makes them durable. While that channel is full, events wait here
 /// and new calls are refused with 503, so that calls in progress go on and no record is lost. The first event is `node_started`.
-/// `inputs` carries snapshots, control messages and the state of the event log. `seed` must come from a good source of chance.
+/// What is asked of the charging service goes to `credit`, its answers come by `inputs`. `inputs` carries snapshots, control messages and the state of the event log. `seed` must come from a good source of chance.
 /// When `stop` resolves, calls in progress are left up: their events stop, and the next start closes their records.
 ///
 /// # Errors
@@ -79,6 +79,7 @@ pub async fn run(
     socket: UdpSocket,
     mut inputs: mpsc::Receiver<Input>,
     events: mpsc::Sender<CallEvent>,
+    credit: mpsc::Sender<CreditQuestion>,
     stats: Arc<SwitchStats>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), SwitchError> {
@@ -108,6 +109,7 @@ pub async fn run(
                 match &output {
                     Output::Transmit { to, bytes } => tracer.message(clock(), true, *to, bytes),
                     Output::Event(event) => tracer.event(clock(), event),
+                    Output::Credit(_) => {}
                 }
             }
             match output {
@@ -120,6 +122,8 @@ pub async fn run(
                     }
                 }
                 Output::Event(event) => shell.waiting.push_back(*event),
+                // One that finds no room, or nobody, is not answered: the switch knows what to do then.
+                Output::Credit(question) => drop(credit.try_send(*question)),
             }
         }
         if let Some(hop) = unreachable.pop() {
@@ -344,6 +348,7 @@ mod tests {
         // A channel far too small for what comes: the switch must neither block nor lose.
         let (events_in, mut events) = mpsc::channel(2);
         let (inputs, inputs_out) = mpsc::channel(4);
+        let (credit, _nobody_asks) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel::<()>();
         inputs.send(Input::Directory(Arc::new(rows))).await.unwrap();
         let stats = Arc::new(SwitchStats::default());
@@ -351,7 +356,7 @@ mod tests {
         let until = async move { drop(stopped.await) };
         let shown = stats.clone();
         let switch =
-            tokio::spawn(run(config, clock(), 1, switch_socket, inputs_out, events_in, stats, until));
+            tokio::spawn(run(config, clock(), 1, switch_socket, inputs_out, events_in, credit, stats, until));
         let collected = tokio::spawn(async move {
             let mut collected = Vec::new();
             while let Some(event) = events.recv().await {

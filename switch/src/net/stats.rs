@@ -27,5 +27,5 @@ macro_rules! stats {
 
 stats! {
     calls_active, contacts_active, calls, calls_answered, calls_rejected, calls_shed, registrations, challenges,
-    auth_failed, malformed, datagrams, dropped, bans_active,
+    auth_failed, malformed, datagrams, dropped, bans_active, calls_without_credit,
 }

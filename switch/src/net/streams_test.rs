@@ -54,6 +54,7 @@ async fn switch(
     let address = socket.local_addr().unwrap();
     let (events_in, events) = mpsc::channel(10_000);
     let (inputs, inputs_out) = mpsc::channel(4);
+    let (credit, _nobody_asks) = mpsc::channel(1);
     let (stop, stopped) = oneshot::channel::<()>();
     inputs.send(Input::Directory(Arc::new(rows))).await.unwrap();
     let config = SwitchConfig { domain: "example.net".into(), tls, ..SwitchConfig::default() };
@@ -62,7 +63,7 @@ async fn switch(
     tokio::spawn(async move {
         // The sender of inputs lives as long as the switch.
         let _inputs = inputs;
-        run(config, clock(), 1, socket, inputs_out, events_in, stats, until).await.unwrap();
+        run(config, clock(), 1, socket, inputs_out, events_in, credit, stats, until).await.unwrap();
     });
     (address, stop, events)
 }

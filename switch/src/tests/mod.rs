@@ -3,6 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at the events that it is about")]
 
 mod calls;
+mod credit;
 mod forks;
 mod forwards;
 mod messages;

@@ -18,7 +18,7 @@ use crate::phone::{
     Behaviour, CallPlan, IncomingCall, PhoneCommand, PhoneInput, PhoneLine, PhoneOutput, PhoneReport,
     PhoneStep, PhoneSubject, Phones,
 };
-use crate::{Input, Output, Switch, SwitchConfig};
+use crate::{CreditQuestion, Input, Output, Switch, SwitchConfig};
 
 pub(super) const SWITCH: &str = "192.0.2.1:5060";
 pub(super) const HOMES: &str = "198.51.100.1:5062";
@@ -127,6 +127,10 @@ pub(super) struct World {
     /// Datagrams for addresses where nobody of ours lives.
     pub(super) raw: Vec<(SocketAddr, Vec<u8>)>,
     pub(super) events: Vec<CallEvent>,
+    /// What the charging service was asked; nobody answers by himself.
+    pub(super) questions: Vec<CreditQuestion>,
+    /// Every BYE of the switch, whole.
+    pub(super) byes: Vec<String>,
     pub(super) reports: Vec<PhoneReport>,
     /// What the switch was told of calling rules at the start.
     pub(super) calling: model::CallingRules,
@@ -178,6 +182,8 @@ impl World {
             log: Vec::new(),
             raw: Vec::new(),
             events: Vec::new(),
+            questions: Vec::new(),
+            byes: Vec::new(),
             reports: Vec::new(),
             n_plans: 0,
         }
@@ -305,6 +311,7 @@ impl World {
                         self.wire.push_back((address(SWITCH), to.address, bytes))
                     }
                     Output::Event(event) => self.events.push(*event),
+                    Output::Credit(question) => self.questions.push(*question),
                 }
             }
             for (at, phones) in &mut self.phones {
@@ -318,6 +325,9 @@ impl World {
             let Some((from, to, bytes)) = self.wire.pop_front() else { return };
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let first = text.lines().next().unwrap_or_default().to_owned();
+            if from == address(SWITCH) && first.starts_with("BYE") {
+                self.byes.push(text.clone());
+            }
             self.log.push((self.mono, from, to, first));
             if let Some(idx) = self
                 .losses

@@ -24,6 +24,7 @@ mod imports;
 mod kafka_house;
 mod kills;
 mod postgres;
+mod prepaid;
 mod price_lists;
 mod rerate;
 mod rig;

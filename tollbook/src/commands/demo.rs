@@ -402,7 +402,12 @@ impl Summary<'_> {
                 LedgerAccount::Sales(_)
                 | LedgerAccount::Receivable(_)
                 | LedgerAccount::Payable(_)
-                | LedgerAccount::Bank(_) => {}
+                | LedgerAccount::Bank(_)
+                | LedgerAccount::Cash(_)
+                | LedgerAccount::FreeCash(_)
+                | LedgerAccount::FreeTime(_)
+                | LedgerAccount::Grants(_)
+                | LedgerAccount::Vouchers(_) => {}
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 
 pub(crate) mod audit;
 mod audit_period;
+pub(crate) mod balance;
 pub(crate) mod call;
 pub(crate) mod check_config;
 pub(crate) mod demo;
@@ -31,6 +32,7 @@ pub(crate) mod sql;
 pub(crate) mod suspense;
 mod suspense_desk;
 pub(crate) mod token;
+pub(crate) mod top_up;
 pub(crate) mod trace;
 pub(crate) mod user;
 

@@ -394,7 +394,13 @@ fn check_conservation(outcome: &Outcome) {
             PostingReason::Call
             | PostingReason::RecurringFee
             | PostingReason::Payment
-            | PostingReason::Adjustment => posting.amount.amount,
+            | PostingReason::Adjustment
+            | PostingReason::TopUp
+            | PostingReason::Voucher
+            | PostingReason::ServiceCharge
+            | PostingReason::Grant
+            | PostingReason::Expiry
+            | PostingReason::Settlement => posting.amount.amount,
         })
         .sum();
     assert_eq!(posted, owed);

@@ -113,7 +113,12 @@ fn owner(account: LedgerAccount) -> Option<model::AccountId> {
         LedgerAccount::Revenue(_)
         | LedgerAccount::Sales(_)
         | LedgerAccount::Cost(_)
-        | LedgerAccount::Bank(_) => None,
+        | LedgerAccount::Bank(_)
+        | LedgerAccount::Cash(_)
+        | LedgerAccount::FreeCash(_)
+        | LedgerAccount::FreeTime(_)
+        | LedgerAccount::Grants(_)
+        | LedgerAccount::Vouchers(_) => None,
     }
 }
 

@@ -536,10 +536,8 @@ fn late_call_uses_what_had_expired() {
             07-01 00:00 GrantCash 5
             08-01 00:00 ExpireCash -5
             08-01 00:00 GrantCash 5
-            08-02 00:00 ExpireCash 5
-            08-02 00:00 CallFreeCash -5
-            08-02 00:00 CallOwn -2
-            08-01 00:00 to 09-01 00:00: own 1, free 5 and 0 s
+            08-02 00:00 CallOwn -3
+            08-01 00:00 to 09-01 00:00: own 0, free 5 and 0 s
         "#]],
     );
 }

@@ -1,0 +1,353 @@
+//! The charging service's mind: what each account has, and what its calls in progress may still use.
+//!
+//! In: balances as the ledger has them, postings as they are made, calls that begin, are answered, want to go on, end. Out: how long
+//! each call may last. Money is reserved before it is used: what was granted to all calls of an account together is never more than it
+//! has, so no order of their ends takes it past zero. What a call really costs is settled by the pipeline; until its postings are seen,
+//! its price stays reserved. Prices are those of [`crate::price()`], the pipeline's own.
+//!
+//! No clock, no socket, no database: the shell hands in what happened.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use model::{AccountId, CdrId, Direction, LedgerAccount, Posting};
+
+use crate::meter::FreeTime;
+use crate::price::{CallToPrice, price_whole, quote};
+use crate::snapshot::RatingSnapshot;
+use crate::tariff::Tariff;
+
+const MICROS: u64 = 1_000_000;
+
+/// What an account has, millionths and seconds of free time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Funds {
+    /// Own money and free cash, less what is owed.
+    pub micros: i64,
+    /// Free time.
+    pub seconds: u64,
+}
+
+/// How long a call may last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// So many seconds from its answer on.
+    Seconds(u32),
+    /// The account is held to nothing.
+    Unlimited,
+    /// There is not enough for its first moment, or no price for it.
+    Refused(&'static str),
+}
+
+#[derive(Debug)]
+struct Account {
+    funds: Funds,
+    /// Of all its calls: what they were granted and has not been posted.
+    held: Funds,
+}
+
+#[derive(Debug)]
+struct Hold {
+    account: AccountId,
+    tariff: Arc<Tariff>,
+    source: String,
+    destination: String,
+    start: DateTime<Utc>,
+    granted_seconds: u32,
+    /// What it costs to last as long as it was granted, and after its end, what it cost.
+    reserved: Funds,
+    posted: Funds,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+impl Hold {
+    /// What is kept back for it beside what was posted.
+    fn outstanding(&self) -> Funds {
+        Funds {
+            micros: (self.reserved.micros - self.posted.micros).max(0),
+            seconds: self.reserved.seconds.saturating_sub(self.posted.seconds),
+        }
+    }
+}
+
+/// Accounts, and their calls in progress.
+#[derive(Debug)]
+pub struct Charger {
+    snapshot: Arc<RatingSnapshot>,
+    quantum_seconds: u32,
+    accounts: HashMap<AccountId, Account>,
+    holds: HashMap<CdrId, Hold>,
+}
+
+impl Charger {
+    /// With what the ledger has. `quantum_seconds` is granted at a time, at least 1.
+    pub fn new(
+        snapshot: Arc<RatingSnapshot>,
+        quantum_seconds: u32,
+        funds: impl IntoIterator<Item = (AccountId, Funds)>,
+    ) -> Self {
+        let none = Funds::default();
+        let accounts = funds.into_iter().map(|(id, funds)| (id, Account { funds, held: none })).collect();
+        Self { snapshot, quantum_seconds: quantum_seconds.max(1), accounts, holds: HashMap::new() }
+    }
+
+    /// New provisioning data, for calls that begin from now on.
+    pub fn set_snapshot(&mut self, snapshot: Arc<RatingSnapshot>) {
+        self.snapshot = snapshot;
+    }
+
+    /// The provisioning data in force.
+    pub fn snapshot(&self) -> &RatingSnapshot {
+        &self.snapshot
+    }
+
+    /// What an account has, and what of it is kept back for its calls.
+    pub fn funds(&self, account: AccountId) -> (Funds, Funds) {
+        self.accounts.get(&account).map_or_else(Default::default, |account| (account.funds, account.held))
+    }
+
+    /// Calls whose price is not all posted yet.
+    pub fn n_holds(&self) -> usize {
+        self.holds.len()
+    }
+
+    /// A call wants to begin at `at`.
+    pub fn begin(
+        &mut self,
+        call: CdrId,
+        account: AccountId,
+        (source, destination): (String, String),
+        at: DateTime<Utc>,
+    ) -> Verdict {
+        if !self.snapshot.directory().contracts.contains_key(&account) {
+            return Verdict::Unlimited;
+        }
+        // Where the call comes from is not asked: a profile of one network alone prices the record, not the reservation.
+        let Ok(Some((tariff, payer))) = self.snapshot.tariff_of(account, at, "") else {
+            return Verdict::Refused("it has no tariff");
+        };
+        if tariff.profile().currency != payer.currency {
+            return Verdict::Refused("its tariff is in another currency");
+        }
+        let hold = Hold {
+            account,
+            tariff: Arc::clone(tariff),
+            source,
+            destination,
+            start: at,
+            granted_seconds: 0,
+            reserved: Funds::default(),
+            posted: Funds::default(),
+            ended_at: None,
+        };
+        self.accounts.entry(account).or_insert(Account { funds: Funds::default(), held: Funds::default() });
+        self.holds.insert(call, hold);
+        match self.grant(call) {
+            Some(Verdict::Seconds(0)) => {
+                self.holds.remove(&call);
+                Verdict::Refused("its balance does not pay for the call")
+            }
+            Some(verdict) => verdict,
+            None => {
+                self.holds.remove(&call);
+                Verdict::Refused("there is no price for the call")
+            }
+        }
+    }
+
+    /// It was answered at `at`, which its price begins with. What was granted for another start is granted again.
+    pub fn answered(&mut self, call: CdrId, at: DateTime<Utc>) -> Verdict {
+        let Some(hold) = self.holds.get_mut(&call) else { return Verdict::Unlimited };
+        hold.start = at;
+        hold.granted_seconds = 0;
+        let freed = std::mem::take(&mut hold.reserved);
+        let account = hold.account;
+        self.release(account, freed);
+        // The answer is here already: it may cost what its first moment costs.
+        self.grant(call).unwrap_or(Verdict::Seconds(0))
+    }
+
+    /// What was granted is nearly used up. The same as before: there is no more.
+    pub fn extend(&mut self, call: CdrId) -> Verdict {
+        if !self.holds.contains_key(&call) {
+            return Verdict::Unlimited;
+        }
+        self.grant(call).unwrap_or(Verdict::Seconds(0))
+    }
+
+    /// It is over after `answered_us`: its price stays reserved until it is posted, the rest is free again.
+    pub fn end(&mut self, call: CdrId, answered_us: u64, now: DateTime<Utc>) {
+        let Some(hold) = self.holds.get(&call) else { return };
+        let account = hold.account;
+        let before = hold.outstanding();
+        // What it was granted cannot be less than what it cost.
+        let cost = match answered_us {
+            0 => Some(Funds::default()),
+            _ => self.cost(hold, answered_us, self.free_seconds(account) + hold.reserved.seconds),
+        };
+        if let Some(hold) = self.holds.get_mut(&call) {
+            hold.reserved = cost.unwrap_or(hold.reserved);
+            hold.ended_at = Some(now);
+            let after = hold.outstanding();
+            if after == Funds::default() {
+                self.holds.remove(&call);
+            }
+            self.release(account, before);
+            self.reserve(account, after);
+        }
+    }
+
+    /// A posting was made. Returns the account whose funds it changed, and how they were before.
+    pub fn posted(&mut self, posting: &Posting) -> Option<(AccountId, Funds)> {
+        let change = change_by(posting)?;
+        let account = posting.account;
+        let entry = self
+            .accounts
+            .entry(account)
+            .or_insert(Account { funds: Funds::default(), held: Funds::default() });
+        let before = entry.funds;
+        entry.funds.micros = entry.funds.micros.saturating_add(change.0);
+        entry.funds.seconds = entry.funds.seconds.saturating_add_signed(change.1);
+        if let Some((cdr, hold)) = posting.cdr.and_then(|cdr| Some((cdr, self.holds.get_mut(&cdr)?)))
+            && hold.account == account
+        {
+            let kept_before = hold.outstanding();
+            hold.posted.micros = hold.posted.micros.saturating_sub(change.0);
+            hold.posted.seconds = hold.posted.seconds.saturating_add_signed(-change.1);
+            let kept = hold.outstanding();
+            if hold.ended_at.is_some() && kept == Funds::default() {
+                self.holds.remove(&cdr);
+            }
+            self.release(account, kept_before);
+            self.reserve(account, kept);
+        }
+        Some((account, before))
+    }
+
+    /// Forgets calls that ended before `before` and were posted for less than was reckoned, or never: priced by another tariff, or
+    /// suspended. Returns which.
+    pub fn forget(&mut self, before: DateTime<Utc>) -> Vec<CdrId> {
+        let old = |hold: &Hold| hold.ended_at.is_some_and(|ended| ended < before);
+        let gone: Vec<CdrId> =
+            self.holds.iter().filter(|(_, hold)| old(hold)).map(|(call, _)| *call).collect();
+        for call in &gone {
+            if let Some(hold) = self.holds.remove(call) {
+                self.release(hold.account, hold.outstanding());
+            }
+        }
+        gone
+    }
+
+    /// Grants another quantum, or as much of it as there is. `None`: it has no price.
+    fn grant(&mut self, call: CdrId) -> Option<Verdict> {
+        let hold = self.holds.get(&call)?;
+        let account = hold.account;
+        let entry = self.accounts.get(&account)?;
+        let limit = match self.snapshot.directory().contracts.get(&account) {
+            Some(terms) => match terms.credit_limit {
+                Some(limit) => model::to_micros(limit).unwrap_or(0),
+                None if hold.tariff.profile().prepaid => 0,
+                // Postpaid without a limit.
+                None => i64::MAX,
+            },
+            None => i64::MAX,
+        };
+        let own = hold.outstanding();
+        // What it holds already is its own to use.
+        let at_hand = entry.funds.micros.saturating_add(limit).saturating_sub(entry.held.micros - own.micros);
+        let at_hand = at_hand.saturating_add(hold.posted.micros);
+        let seconds = self.free_seconds(account) + own.seconds + hold.posted.seconds;
+        let fits = |total: u32| -> Option<Option<Funds>> {
+            let cost = self.cost(hold, u64::from(total) * MICROS, seconds)?;
+            Some((cost.micros <= at_hand).then_some(cost))
+        };
+        let wanted = hold.granted_seconds.saturating_add(self.quantum_seconds);
+        let (granted, cost) = match fits(wanted)? {
+            Some(cost) => (wanted, cost),
+            None => {
+                // The longest that fits: a longer call never costs less, but for credits, which are granted second by second.
+                let (mut fitting, mut not) = ((hold.granted_seconds, hold.reserved), wanted);
+                while not - fitting.0 > 1 {
+                    let middle = fitting.0 + (not - fitting.0) / 2;
+                    match fits(middle)? {
+                        Some(cost) => fitting = (middle, cost),
+                        None => not = middle,
+                    }
+                }
+                fitting
+            }
+        };
+        let hold = self.holds.get_mut(&call)?;
+        hold.granted_seconds = granted;
+        hold.reserved = cost;
+        let kept = hold.outstanding();
+        self.release(account, own);
+        self.reserve(account, kept);
+        Some(Verdict::Seconds(granted))
+    }
+
+    /// What a call of this length takes: free seconds first, as the pipeline does. `None`: it has no price.
+    fn cost(&self, hold: &Hold, duration_us: u64, free_seconds: u64) -> Option<Funds> {
+        let call = CallToPrice {
+            source: &hold.source,
+            destination: &hold.destination,
+            direction: Direction::Out,
+            start: hold.start,
+            duration_us,
+            ported: self.snapshot.ported(&hold.destination, hold.start),
+        };
+        if free_seconds == 0 {
+            let cost = quote(&hold.tariff, &call).ok()?.cost_micros;
+            return Some(Funds { micros: cost.max(0), seconds: 0 });
+        }
+        let mut free = [FreeTime { until: i64::MAX, seconds: free_seconds }];
+        let fragments = price_whole(&hold.tariff, &call, &mut free, false).ok()?;
+        let mut cost = Funds::default();
+        for fragment in fragments {
+            cost.micros = cost.micros.checked_add(model::to_micros(fragment.priced.cost).ok()?)?;
+            cost.seconds += fragment.priced.free_seconds;
+        }
+        Some(Funds { micros: cost.micros.max(0), ..cost })
+    }
+
+    /// Free time that no call holds.
+    fn free_seconds(&self, account: AccountId) -> u64 {
+        let entry = self.accounts.get(&account);
+        entry.map_or(0, |entry| entry.funds.seconds.saturating_sub(entry.held.seconds))
+    }
+
+    fn reserve(&mut self, account: AccountId, funds: Funds) {
+        if let Some(entry) = self.accounts.get_mut(&account) {
+            entry.held.micros = entry.held.micros.saturating_add(funds.micros);
+            entry.held.seconds = entry.held.seconds.saturating_add(funds.seconds);
+        }
+    }
+
+    fn release(&mut self, account: AccountId, funds: Funds) {
+        if let Some(entry) = self.accounts.get_mut(&account) {
+            entry.held.micros = entry.held.micros.saturating_sub(funds.micros);
+            entry.held.seconds = entry.held.seconds.saturating_sub(funds.seconds);
+        }
+    }
+}
+
+/// By how much a posting makes its account's funds grow: millionths and seconds. `None`: it does not concern them.
+fn change_by(posting: &Posting) -> Option<(i64, i64)> {
+    let account = posting.account;
+    let is_money = |side: LedgerAccount| {
+        side == LedgerAccount::Cash(account)
+            || side == LedgerAccount::FreeCash(account)
+            || side == LedgerAccount::Receivable(account)
+    };
+    let amount = model::to_micros(posting.amount.amount).ok()?;
+    let (mut micros, mut seconds) = (0i64, 0i64);
+    for (side, sign) in [(posting.debit, -1), (posting.credit, 1)] {
+        if is_money(side) {
+            micros = micros.checked_add(amount.checked_mul(sign)?)?;
+        } else if side == LedgerAccount::FreeTime(account) {
+            seconds = seconds.checked_add((amount / model::MICROS_PER_UNIT).checked_mul(sign)?)?;
+        }
+    }
+    (micros != 0 || seconds != 0).then_some((micros, seconds))
+}

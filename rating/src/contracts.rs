@@ -1,0 +1,472 @@
+//! The contract balances of one lane: opened, renewed, spent from, topped up.
+//!
+//! In: calls of accounts that have a contract, top-ups, ticks. Out: what a call took, and the postings of everything else that moved a
+//! balance. How a balance reckons is in [`crate::balance`]; which rules are an account's is in the snapshot.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use model::{
+    AccountId, Cdr, Charge, Currency, Effect, Effects, LedgerAccount, Lock, LockSource, Money, Party,
+    Posting, PostingId, PostingReason, StateChange, TenantId, from_micros, partition_of,
+};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::balance::{Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, Rules, Taken};
+use crate::error::RatingError;
+use crate::meter::FreeTime;
+use crate::parties::PayingParty;
+use crate::price::{CallToPrice, price_whole};
+use crate::snapshot::{RatingSnapshot, Terms};
+use crate::tariff::Tariff;
+
+const KEY: &str = "contract:";
+
+/// Contracts opened or renewed by one tick of one lane: at the first of a month many are due at once, and calls must not wait for them.
+const DUE_MAX: usize = 500;
+
+/// One contract as it is kept: JSON, so that later versions can add to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    contract: Contract,
+    /// Postings made for it that no call caused: their ids are counted.
+    n_moves: u64,
+    /// Handle of the package whose rules it follows.
+    package: String,
+}
+
+/// What a call does to a contract, once it is clear that the call is priced.
+#[derive(Debug)]
+pub(crate) struct Spent {
+    account: AccountId,
+    kept: Kept,
+    outcome: Outcome,
+    /// To be given back if the record is replaced.
+    pub(crate) taken: Taken,
+    is_prepaid: bool,
+}
+
+/// Under which state entry of the rating stage a contract is kept.
+pub fn contract_key(account: AccountId) -> String {
+    format!("{KEY}{account}")
+}
+
+/// The contract in such an entry.
+///
+/// # Errors
+///
+/// A sentence saying why it cannot be read.
+pub fn contract_of(entry: &[u8]) -> Result<Contract, String> {
+    let kept: Kept =
+        serde_json::from_slice(entry).map_err(|why| format!("a contract cannot be read: {why}"))?;
+    Ok(kept.contract)
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Contracts {
+    kept: HashMap<AccountId, Kept>,
+    by_due: BTreeSet<(DateTime<Utc>, AccountId)>,
+    dirty: BTreeSet<AccountId>,
+    /// To be opened, or to follow another package, by a tick after the commit that knows of it: so a replay does the same.
+    wanted: BTreeSet<AccountId>,
+    is_wanted_committed: bool,
+    seen_revision: Option<i64>,
+}
+
+impl Contracts {
+    /// Whether this account's calls are spent from a balance.
+    pub(crate) fn has(snapshot: &RatingSnapshot, account: AccountId) -> bool {
+        snapshot.directory().contracts.contains_key(&account)
+    }
+
+    /// Prices a call with what the balance gives, and says what it would take. `replaced` is what the record before took.
+    pub(crate) fn spend(
+        &self,
+        snapshot: &RatingSnapshot,
+        party: PayingParty,
+        tariff: &Tariff,
+        call: &CallToPrice<'_>,
+        replaced: Option<&Taken>,
+        end: DateTime<Utc>,
+    ) -> Result<(Charge, Spent), RatingError> {
+        let PayingParty { provider, direction, account } = party;
+        let view = View::of(snapshot, account)?;
+        let rules = view.rules(tariff);
+        let grant_at = |at| view.grant(at);
+        let mut outcome = Outcome::default();
+        let mut kept = match self.kept.get(&account) {
+            Some(kept) => kept.clone(),
+            None => view.open(&rules, &mut outcome),
+        };
+        while !kept.contract.catch_up(end, &rules, &grant_at, &mut outcome) {}
+        if let Some(taken) = replaced {
+            // Of what it gives back, the calls' own postings are reversed by the stage.
+            let mut given = Outcome::default();
+            kept.contract.give_back(call.start, taken, &rules, &mut given);
+            given.movements.retain(|movement| !is_of_call(movement.what));
+            outcome.movements.append(&mut given.movements);
+            outcome.happenings.append(&mut given.happenings);
+        }
+        let touched = kept.contract.touched(call.start, end);
+        let mut free = free_time(&touched);
+        let mut fragments = price_whole(tariff, call, &mut free, false)?;
+        let fragment = fragments.pop().filter(|_| fragments.is_empty());
+        let fragment = fragment.expect("a call that is not cut has one fragment");
+        let mut dues = Vec::with_capacity(fragment.shares.len());
+        for share in &fragment.shares {
+            let price_micros = model::to_micros(share.cost)
+                .map_err(|_| RatingError::OutOfRange { what: "the price of the call" })?;
+            let interval = touched[share.span].stretch.start;
+            dues.push(Due { interval, price_micros, free_seconds: share.free_seconds });
+        }
+        let taken = kept.contract.spend(call.start, &dues, &rules, &mut outcome);
+        let mut charge = fragment.priced.into_charge(provider, direction, account);
+        let paid = from_micros(taken.own_micros.saturating_add(taken.free_micros()));
+        // Cost and free cash together are the price everywhere. A prepaid call costs all of it: its payment is in the ledger alone.
+        if !rules.prepaid {
+            charge.free_cash = paid.max(Decimal::ZERO);
+            charge.cost = (charge.cost - charge.free_cash).normalize();
+        }
+        Ok((charge, Spent { account, kept, outcome, taken, is_prepaid: rules.prepaid }))
+    }
+
+    /// Makes it so. Returns the postings of the call itself, whose ids `next_id` gives; the others go out at once.
+    pub(crate) fn commit(
+        &mut self,
+        snapshot: &RatingSnapshot,
+        cdr: &Cdr,
+        spent: Spent,
+        mut next_id: impl FnMut() -> PostingId,
+        effects: &mut Effects,
+    ) -> Vec<Posting> {
+        let Spent { account, mut kept, outcome, is_prepaid, .. } = spent;
+        let Ok(view) = View::of(snapshot, account) else { return Vec::new() };
+        let (of_call, others): (Vec<Movement>, Vec<Movement>) =
+            outcome.movements.into_iter().partition(|movement| is_of_call(movement.what));
+        let others = Outcome { movements: others, happenings: outcome.happenings };
+        view.emit(&mut kept, others, effects);
+        self.keep(account, kept, &view);
+        let earned = match &cdr.source.party {
+            Party::Subscriber { reseller, .. } => earned_by(cdr.tenant, Some(*reseller)),
+            Party::Trunk { .. } | Party::Unknown => LedgerAccount::Revenue(cdr.tenant),
+        };
+        let postings = of_call.into_iter().map(|movement| {
+            let (counter, reason) = match movement.what {
+                Moved::CallTime => (LedgerAccount::Grants(cdr.tenant), PostingReason::Call),
+                _ if is_prepaid => (LedgerAccount::Receivable(account), PostingReason::Settlement),
+                _ => (earned, PostingReason::Call),
+            };
+            let base = view.posting(next_id(), movement, counter, reason);
+            Posting { at: cdr.start_at, cdr: Some(cdr.id), ..base }
+        });
+        postings.collect()
+    }
+
+    /// Gives back what a call took that is not paid from a balance any more. Its own postings are reversed by the stage.
+    pub(crate) fn give_back(
+        &mut self,
+        snapshot: &RatingSnapshot,
+        cdr: &Cdr,
+        taken: &Taken,
+        effects: &mut Effects,
+    ) {
+        let Ok(view) = View::of(snapshot, cdr.payer) else { return };
+        let Some(mut kept) = self.kept.get(&cdr.payer).cloned() else { return };
+        let rules = view.rules_at(cdr.start_at);
+        let mut outcome = Outcome::default();
+        kept.contract.give_back(cdr.start_at, taken, &rules, &mut outcome);
+        outcome.movements.retain(|movement| !is_of_call(movement.what));
+        view.emit(&mut kept, outcome, effects);
+        self.keep(cdr.payer, kept, &view);
+    }
+
+    /// Money that came in, or was set right by hand: the desk's posting, and what follows from it.
+    pub(crate) fn move_money(&mut self, snapshot: &RatingSnapshot, posting: &Posting, effects: &mut Effects) {
+        let account = posting.account;
+        let amount = model::to_micros(posting.amount.amount).unwrap_or(0);
+        let is_ours = posting.credit == LedgerAccount::Cash(account);
+        effects.append(model::Topic::Postings, account, model::Body::Posting(posting.clone()));
+        let Ok(view) = View::of(snapshot, account) else { return };
+        if !is_ours || amount == 0 {
+            return;
+        }
+        let rules = view.rules_at(posting.at);
+        let grant_at = |at| view.grant(at);
+        let mut outcome = Outcome::default();
+        let mut kept = match self.kept.get(&account) {
+            Some(kept) => kept.clone(),
+            None => view.open(&rules, &mut outcome),
+        };
+        while !kept.contract.catch_up(posting.at, &rules, &grant_at, &mut outcome) {}
+        if posting.reason == PostingReason::Adjustment {
+            kept.contract.adjust(posting.at, amount, &rules, &mut outcome);
+        } else {
+            kept.contract.top_up(posting.at, amount, &rules, &rules, &grant_at, &mut outcome);
+        }
+        // The desk's posting is this movement.
+        outcome.movements.retain(|movement| !matches!(movement.what, Moved::TopUp | Moved::Adjustment));
+        view.emit(&mut kept, outcome, effects);
+        self.keep(account, kept, &view);
+    }
+
+    /// Opens what is new in the lane, and renews what is due.
+    pub(crate) fn tick(
+        &mut self,
+        snapshot: &Arc<RatingSnapshot>,
+        lane: (u32, u32),
+        now: DateTime<Utc>,
+        effects: &mut Effects,
+    ) {
+        let mut left = DUE_MAX;
+        if self.is_wanted_committed {
+            while left > 0
+                && let Some(account) = self.wanted.pop_first()
+            {
+                left -= 1;
+                self.attend(snapshot, account, now, effects);
+            }
+        }
+        while left > 0
+            && let Some((due, account)) = self.by_due.first().copied()
+            && due <= now
+        {
+            left -= 1;
+            self.by_due.pop_first();
+            self.attend(snapshot, account, now, effects);
+        }
+        let directory = snapshot.directory();
+        if self.seen_revision == Some(directory.revision) || !self.wanted.is_empty() {
+            return;
+        }
+        self.seen_revision = Some(directory.revision);
+        let (partition, n_partitions) = lane;
+        let wanted = directory.contracts.iter().filter(|(account, terms)| {
+            partition_of(**account, n_partitions) == partition
+                && terms.created_at <= now
+                && self.kept.get(account).is_none_or(|kept| kept.package != terms.package)
+        });
+        self.wanted = wanted.map(|(account, _)| *account).collect();
+        self.is_wanted_committed = false;
+    }
+
+    /// Opens, renews and switches one contract, as it needs.
+    fn attend(
+        &mut self,
+        snapshot: &RatingSnapshot,
+        account: AccountId,
+        now: DateTime<Utc>,
+        effects: &mut Effects,
+    ) {
+        let Ok(view) = View::of(snapshot, account) else { return };
+        let rules = view.rules_at(now);
+        let grant_at = |at| view.grant(at);
+        let mut outcome = Outcome::default();
+        let mut kept = match self.kept.get(&account) {
+            Some(kept) => kept.clone(),
+            None => view.open(&rules, &mut outcome),
+        };
+        while !kept.contract.catch_up(now, &rules, &grant_at, &mut outcome) {}
+        if kept.package != view.terms.contract.package {
+            kept.package.clone_from(&view.terms.contract.package);
+            kept.contract.switch_package(now, &rules, &grant_at, &mut outcome);
+        }
+        view.emit(&mut kept, outcome, effects);
+        self.keep(account, kept, &view);
+    }
+
+    fn keep(&mut self, account: AccountId, kept: Kept, view: &View<'_>) {
+        let rules = view.rules_at(kept.contract.running().stretch.start);
+        if let Some(due) = kept.contract.due_at(&rules) {
+            self.by_due.insert((due, account));
+        }
+        self.kept.insert(account, kept);
+        self.dirty.insert(account);
+    }
+
+    pub(crate) fn take_changes(&mut self) -> Vec<StateChange> {
+        self.is_wanted_committed = true;
+        std::mem::take(&mut self.dirty)
+            .into_iter()
+            .filter_map(|account| {
+                let kept = self.kept.get(&account)?;
+                let value =
+                    serde_json::to_vec(kept).expect("strings, numbers and lists always have a JSON form");
+                Some(StateChange { key: contract_key(account), value: Some(value) })
+            })
+            .collect()
+    }
+
+    /// Takes the entries that are contracts, and hands back the others.
+    pub(crate) fn restore(
+        &mut self,
+        entries: Vec<(String, Vec<u8>)>,
+    ) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let mut others = Vec::new();
+        for (key, value) in entries {
+            let Some(account) = key.strip_prefix(KEY) else {
+                others.push((key, value));
+                continue;
+            };
+            let unreadable = |why: String| format!("rating state entry {key:?} cannot be read: {why}");
+            let account = AccountId(account.parse().map_err(|_| unreadable("it names no account".into()))?);
+            let kept: Kept = serde_json::from_slice(&value).map_err(|why| unreadable(why.to_string()))?;
+            // What is due is found out when it is looked at; an end in the past is due at once.
+            if let Some(due) = kept.contract.running().stretch.end {
+                self.by_due.insert((due, account));
+            }
+            self.kept.insert(account, kept);
+        }
+        Ok(others)
+    }
+}
+
+/// One account with a contract, as the snapshot has it.
+struct View<'s> {
+    snapshot: &'s RatingSnapshot,
+    terms: Terms<'s>,
+}
+
+impl<'s> View<'s> {
+    fn of(snapshot: &'s RatingSnapshot, account: AccountId) -> Result<Self, RatingError> {
+        let terms = snapshot.contract_terms(account);
+        let terms = terms.ok_or(RatingError::NoProfile { account, at: DateTime::UNIX_EPOCH })?;
+        Ok(Self { snapshot, terms })
+    }
+
+    fn account(&self) -> AccountId {
+        self.terms.account.id
+    }
+
+    fn rules(&self, tariff: &Tariff) -> Rules {
+        self.terms.rules(Some(tariff))
+    }
+
+    fn rules_at(&self, at: DateTime<Utc>) -> Rules {
+        self.terms.rules(self.tariff(at))
+    }
+
+    fn tariff(&self, at: DateTime<Utc>) -> Option<&'s Tariff> {
+        self.snapshot.tariff_of(self.account(), at, "").ok().flatten().map(|(tariff, _)| tariff.as_ref())
+    }
+
+    /// What an interval that begins at `at` gives: the package's, else the profile's.
+    fn grant(&self, at: DateTime<Utc>) -> Grant {
+        let of_profile = self.tariff(at).map(Tariff::grant).unwrap_or_default();
+        let package = self.terms.package;
+        Grant {
+            seconds: package.and_then(|package| package.free_seconds).unwrap_or(of_profile.seconds),
+            micros: package
+                .and_then(|package| package.free_cash)
+                .map_or(of_profile.micros, |cash| model::to_micros(cash).unwrap_or(0)),
+        }
+    }
+
+    fn open(&self, rules: &Rules, outcome: &mut Outcome) -> Kept {
+        let grant_at = |at| self.grant(at);
+        let contract = Contract::open(self.terms.contract.created_at, rules, &grant_at, outcome);
+        Kept { contract, n_moves: 0, package: self.terms.contract.package.clone() }
+    }
+
+    /// Sends out what moved a balance and is no call, and what others have to do.
+    fn emit(&self, kept: &mut Kept, outcome: Outcome, effects: &mut Effects) {
+        let (tenant, account) = (self.terms.account.tenant, self.account());
+        for movement in outcome.movements {
+            let id = PostingId::of_balance(account, kept.n_moves);
+            kept.n_moves += 1;
+            let earned = earned_by(tenant, self.terms.account.reseller);
+            let grants = LedgerAccount::Grants(tenant);
+            let (counter, reason) = match movement.what {
+                Moved::GrantCash | Moved::GrantTime | Moved::InitialOwn => (grants, PostingReason::Grant),
+                Moved::ExpireCash | Moved::ExpireTime => (grants, PostingReason::Expiry),
+                Moved::DiscardOwn => (earned, PostingReason::Expiry),
+                Moved::ServiceCharge => (earned, PostingReason::ServiceCharge),
+                Moved::TopUp | Moved::Adjustment | Moved::CallFreeCash | Moved::CallOwn | Moved::CallTime => {
+                    (earned, PostingReason::Adjustment)
+                }
+            };
+            let posting = self.posting(id, movement, counter, reason);
+            effects.append(model::Topic::Postings, account, model::Body::Posting(posting));
+        }
+        for happening in outcome.happenings {
+            let (at, level, why) = match happening {
+                Happening::Lock { at, level, why } => (at, level, why),
+                // Packages that change profiles are refused when they are imported.
+                Happening::Profile { .. } => continue,
+            };
+            effects.0.push(Effect::Lock(Box::new(Lock {
+                tenant,
+                account,
+                level,
+                source: LockSource::Package,
+                reason: why.to_owned(),
+                alert: None,
+                since: at,
+                until: None,
+            })));
+        }
+    }
+
+    /// One movement as a posting: what grows is credited, for the account's side is what we owe it.
+    fn posting(
+        &self,
+        id: PostingId,
+        movement: Movement,
+        counter: LedgerAccount,
+        reason: PostingReason,
+    ) -> Posting {
+        let account = self.account();
+        let own = match movement.what {
+            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash => LedgerAccount::FreeCash(account),
+            Moved::GrantTime | Moved::ExpireTime | Moved::CallTime => LedgerAccount::FreeTime(account),
+            Moved::DiscardOwn
+            | Moved::InitialOwn
+            | Moved::TopUp
+            | Moved::ServiceCharge
+            | Moved::Adjustment
+            | Moved::CallOwn => LedgerAccount::Cash(account),
+        };
+        let is_time = matches!(own, LedgerAccount::FreeTime(_));
+        let (amount, currency) = if is_time {
+            (Decimal::from(movement.amount), Currency::SECONDS)
+        } else {
+            (from_micros(movement.amount), self.terms.account.currency)
+        };
+        let (debit, credit) = if amount.is_sign_negative() { (own, counter) } else { (counter, own) };
+        Posting {
+            id,
+            tenant: self.terms.account.tenant,
+            account,
+            at: movement.at,
+            debit,
+            credit,
+            amount: Money::new(amount.abs(), currency),
+            reason,
+            cdr: None,
+            reverses: None,
+        }
+    }
+}
+
+/// Whose income it is: of a reseller's customer the reseller's.
+fn earned_by(tenant: TenantId, reseller: Option<AccountId>) -> LedgerAccount {
+    match reseller.filter(|reseller| *reseller != AccountId::NOBODY) {
+        Some(reseller) => LedgerAccount::Sales(reseller),
+        None => LedgerAccount::Revenue(tenant),
+    }
+}
+
+const fn is_of_call(what: Moved) -> bool {
+    matches!(what, Moved::CallFreeCash | Moved::CallOwn | Moved::CallTime)
+}
+
+/// The free time that a call may use, interval by interval.
+fn free_time(touched: &[Interval]) -> Vec<FreeTime> {
+    let last = touched.len() - 1;
+    let ends = touched.iter().enumerate().map(|(idx, interval)| match interval.stretch.end {
+        Some(end) if idx < last => FreeTime { until: end.timestamp_micros(), seconds: interval.left.seconds },
+        Some(_) | None => FreeTime { until: i64::MAX, seconds: interval.left.seconds },
+    });
+    ends.collect()
+}

@@ -1,0 +1,253 @@
+//! Many calls of one account at once: none past what there is.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use model::{
+    CallUid, CdrId, ContractTerms, Currency, Direction, Directory, LedgerAccount, Money, Posting, PostingId,
+    PostingReason, TenantId,
+};
+use proptest::prelude::*;
+
+use super::stage::{ALICE, directory};
+use crate::{CallToPrice, Charger, Funds, RatingSnapshot, Verdict, quote};
+
+/// 0.06 a minute begun, or 0.01 a second with `by_second`.
+fn rows(by_second: bool, credit_limit: Option<&str>) -> Directory {
+    let mut rows = directory();
+    rows.tariffs[0].profile.prepaid = credit_limit.is_none();
+    if by_second {
+        rows.tariffs[0].fees[0] = super::fee("49 0.60 0.60 1/1");
+    }
+    let terms = ContractTerms {
+        created_at: DateTime::UNIX_EPOCH,
+        package: String::new(),
+        credit_limit: credit_limit.map(|limit| limit.parse().unwrap()),
+        low_balance: None,
+    };
+    rows.contracts.insert(ALICE, terms);
+    rows
+}
+
+fn charger(rows: Directory, quantum: u32, micros: i64) -> Charger {
+    let snapshot = Arc::new(RatingSnapshot::build(Arc::new(rows), None).unwrap());
+    Charger::new(snapshot, quantum, [(ALICE, Funds { micros, seconds: 0 })])
+}
+
+fn start() -> DateTime<Utc> {
+    "2026-10-05T10:00:00Z".parse().unwrap()
+}
+
+fn id(n: usize) -> CdrId {
+    CdrId::derive(&CallUid::new(format!("sw1-1-{n}")), 0)
+}
+
+fn begin(charger: &mut Charger, n: usize) -> Verdict {
+    charger.begin(id(n), ALICE, ("43660555123".to_owned(), "4930555123".to_owned()), start())
+}
+
+fn settled(n: usize, micros: i64) -> Posting {
+    Posting {
+        id: PostingId::derive(id(n), 0, 1),
+        tenant: TenantId(1),
+        account: ALICE,
+        at: start(),
+        debit: LedgerAccount::Receivable(ALICE),
+        credit: LedgerAccount::Revenue(TenantId(1)),
+        amount: Money::new(model::from_micros(micros), Currency::EUR),
+        reason: PostingReason::Call,
+        cdr: Some(id(n)),
+        reverses: None,
+    }
+}
+
+/// Paid from the balance: what is owed is less, and so is the money.
+fn paid(n: usize, micros: i64) -> Posting {
+    Posting {
+        id: PostingId::derive(id(n), 0, 2),
+        debit: LedgerAccount::Cash(ALICE),
+        credit: LedgerAccount::Receivable(ALICE),
+        reason: PostingReason::Settlement,
+        ..settled(n, micros)
+    }
+}
+
+/// What the pipeline says it costs.
+fn offline(charger: &Charger, answered_us: u64) -> i64 {
+    let tariff = charger.snapshot().tariff_of(ALICE, start(), "").unwrap().unwrap().0.clone();
+    let call = CallToPrice {
+        source: "43660555123",
+        destination: "4930555123",
+        direction: Direction::Out,
+        start: start(),
+        duration_us: answered_us,
+        ported: None,
+    };
+    quote(&tariff, &call).unwrap().cost_micros
+}
+
+#[test]
+fn calls_at_once_share_one_balance() {
+    let mut charger = charger(rows(true, None), 10, 250_000);
+    assert_eq!(begin(&mut charger, 1), Verdict::Seconds(10));
+    assert_eq!(begin(&mut charger, 2), Verdict::Seconds(10));
+    // What the two have kept back leaves 5 seconds.
+    assert_eq!(begin(&mut charger, 3), Verdict::Seconds(5));
+    assert_eq!(begin(&mut charger, 4), Verdict::Refused("its balance does not pay for the call"));
+    assert_eq!(charger.extend(id(1)), Verdict::Seconds(10));
+    // One that ends early leaves the rest to the others.
+    charger.end(id(2), 4_200_000, start());
+    assert_eq!(charger.extend(id(1)), Verdict::Seconds(15));
+    assert_eq!(
+        charger.funds(ALICE),
+        (Funds { micros: 250_000, seconds: 0 }, Funds { micros: 250_000, seconds: 0 })
+    );
+}
+
+#[test]
+fn whole_intervals_are_granted_and_none_that_is_not_paid() {
+    let mut charger = charger(rows(false, None), 45, 130_000);
+    // A minute costs 0.06, begun or not: two of them fit, a third does not.
+    assert_eq!(begin(&mut charger, 1), Verdict::Seconds(45));
+    assert_eq!(charger.extend(id(1)), Verdict::Seconds(90));
+    assert_eq!(charger.extend(id(1)), Verdict::Seconds(120));
+    assert_eq!(charger.extend(id(1)), Verdict::Seconds(120));
+    charger.end(id(1), 120_000_000, start());
+    charger.posted(&settled(1, 120_000));
+    assert_eq!(charger.posted(&paid(1, 120_000)), None, "it was owed before");
+    assert_eq!(charger.funds(ALICE), (Funds { micros: 10_000, seconds: 0 }, Funds::default()));
+    assert_eq!(charger.n_holds(), 0);
+}
+
+#[test]
+fn top_up_during_the_call_lets_it_go_on() {
+    let mut charger = charger(rows(true, None), 10, 50_000);
+    assert_eq!(begin(&mut charger, 1), Verdict::Seconds(5));
+    let top_up = Posting {
+        debit: LedgerAccount::Bank(TenantId(1)),
+        credit: LedgerAccount::Cash(ALICE),
+        reason: PostingReason::TopUp,
+        cdr: None,
+        ..settled(9, 30_000)
+    };
+    charger.posted(&top_up);
+    assert_eq!(charger.extend(id(1)), Verdict::Seconds(8));
+}
+
+#[test]
+fn record_of_a_call_still_up_is_not_counted_twice() {
+    let mut charger = charger(rows(true, None), 60, 1_000_000);
+    assert_eq!(begin(&mut charger, 1), Verdict::Seconds(60));
+    charger.posted(&settled(1, 400_000));
+    assert_eq!(charger.funds(ALICE).1, Funds { micros: 200_000, seconds: 0 });
+    // Its price is 1.00 in all, 0.40 of it posted.
+    assert_eq!(charger.extend(id(1)), Verdict::Seconds(100));
+    // The final record takes the partial one back.
+    let back = Posting {
+        debit: LedgerAccount::Revenue(TenantId(1)),
+        credit: LedgerAccount::Receivable(ALICE),
+        ..settled(1, 400_000)
+    };
+    charger.end(id(1), 90_000_000, start());
+    charger.posted(&back);
+    charger.posted(&settled(1, 900_000));
+    assert_eq!(charger.funds(ALICE), (Funds { micros: 100_000, seconds: 0 }, Funds::default()));
+    assert_eq!(charger.n_holds(), 0);
+}
+
+#[test]
+fn credit_limit_and_what_is_owed_already() {
+    let mut charger = charger(rows(true, Some("1.00")), 10, -950_000);
+    assert_eq!(begin(&mut charger, 1), Verdict::Seconds(5));
+    assert_eq!(begin(&mut charger, 2), Verdict::Refused("its balance does not pay for the call"));
+}
+
+#[test]
+fn free_time_is_used_before_money_and_kept_back_too() {
+    let mut rows = rows(true, None);
+    rows.tariffs[0].interval_free_seconds = 100;
+    let mut charger = charger(rows, 10, 50_000);
+    let grant = Posting {
+        debit: LedgerAccount::Grants(TenantId(1)),
+        credit: LedgerAccount::FreeTime(ALICE),
+        amount: Money::new(15.into(), Currency::SECONDS),
+        reason: PostingReason::Grant,
+        cdr: None,
+        ..settled(9, 0)
+    };
+    charger.posted(&grant);
+    assert_eq!(charger.funds(ALICE).0, Funds { micros: 50_000, seconds: 15 });
+    // The fee does not use it: money alone counts.
+    assert_eq!(begin(&mut charger, 1), Verdict::Seconds(5));
+}
+
+#[test]
+fn call_that_was_suspended_is_forgotten_in_the_end() {
+    let mut charger = charger(rows(true, None), 10, 100_000);
+    begin(&mut charger, 1);
+    charger.end(id(1), 3_000_000, start());
+    assert_eq!(charger.forget(start()), []);
+    assert_eq!(charger.forget(start() + TimeDelta::seconds(1)), [id(1)]);
+    assert_eq!(charger.funds(ALICE).1, Funds::default());
+}
+
+proptest! {
+    /// Calls begin, go on, end and are posted in any order. Together they never cost more than there was, and what was kept back is free
+    /// in the end.
+    #[test]
+    fn no_order_takes_an_account_past_zero(
+        micros in 0i64..3_000_000,
+        quantum in 1u32..70,
+        by_second: bool,
+        steps in prop::collection::vec((0usize..6, 0u8..4, 0u64..200_000_000), 1..80),
+    ) {
+        let mut charger = charger(rows(by_second, None), quantum, micros);
+        let mut granted = [None::<u32>; 6];
+        let mut cost = 0;
+        let mut posted = Vec::new();
+        for (n, (call, what, wish_us)) in steps.into_iter().enumerate() {
+            let name = n * 10 + call;
+            let seconds = |verdict| match verdict {
+                Verdict::Seconds(seconds) => Some(seconds),
+                Verdict::Unlimited | Verdict::Refused(_) => None,
+            };
+            match (granted[call], what) {
+                (None, _) => {
+                    granted[call] = seconds(begin(&mut charger, call + 1_000 * (posted.len() + n)));
+                    if granted[call].is_some() {
+                        posted.push((call, call + 1_000 * (posted.len() + n), None));
+                    }
+                }
+                (Some(before), 0 | 1) => {
+                    let place = posted.iter().rposition(|(of, ..)| *of == call).unwrap();
+                    let more = seconds(charger.extend(id(posted[place].1))).unwrap();
+                    prop_assert!(more >= before && more <= before + quantum, "{} {}", before, name);
+                    granted[call] = Some(more);
+                }
+                (Some(limit), _) => {
+                    // It ends by itself, or is cut where its grant ends.
+                    let place = posted.iter().rposition(|(of, ..)| *of == call).unwrap();
+                    let answered_us = wish_us.min(u64::from(limit) * 1_000_000);
+                    charger.end(id(posted[place].1), answered_us, start());
+                    let price = offline(&charger, answered_us);
+                    posted[place].2 = Some(price);
+                    cost += price;
+                    granted[call] = None;
+                }
+            }
+            prop_assert!(cost <= micros, "{} of {}", cost, micros);
+            let (funds, held) = charger.funds(ALICE);
+            prop_assert!(held.micros >= 0 && held.micros <= funds.micros);
+        }
+        for (call, name, price) in posted {
+            match price {
+                Some(price) if price > 0 => drop(charger.posted(&settled(name, price))),
+                Some(_) => {}
+                None => charger.end(id(name), 0, start()),
+            }
+            let _ = call;
+        }
+        prop_assert_eq!(charger.n_holds(), 0);
+        prop_assert_eq!(charger.funds(ALICE), (Funds { micros: micros - cost, seconds: 0 }, Funds::default()));
+    }
+}

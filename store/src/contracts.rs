@@ -1,0 +1,486 @@
+//! Packages and contracts as provisioned, top-ups with the trail of every attempt, vouchers.
+//!
+//! A top-up is asked for under a token of the asker's choice: asked again under the same token it is done once. What is done here is
+//! the attempt and its number; the balance changes when rating takes it from [`Store::topups_waiting`].
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use model::{AccountId, ContractTerms, Currency, LowBalance, Money, Package, TenantId, TenantPackage};
+use rust_decimal::Decimal;
+use sha2::{Digest as _, Sha256};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::lanes::load_lanes;
+use crate::sql::{Bind, Columns, cells, insert_rows, json, micros, query};
+use crate::{Lane, Result, Store};
+
+/// Origin of what rating is sent.
+pub const TOPUP: &str = "topup";
+
+/// Wrong voucher codes of one account within [`GUESS_WINDOW`]; then none is looked at until they are older.
+const GUESSES_MAX: i64 = 5;
+
+/// How long a wrong code counts.
+const GUESS_WINDOW: TimeDelta = TimeDelta::hours(1);
+
+/// How money comes in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopUpKind {
+    /// Paid.
+    Cash(Money),
+    /// By hand, up or down.
+    Adjustment(Money),
+    /// By the code of a voucher; separators in it do not matter.
+    Voucher(String),
+}
+
+impl TopUpKind {
+    const fn as_str(&self) -> &'static str {
+        match self {
+            TopUpKind::Cash(_) => "cash",
+            TopUpKind::Adjustment(_) => "adjustment",
+            TopUpKind::Voucher(_) => "voucher",
+        }
+    }
+}
+
+/// A top-up that somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTopUp {
+    /// Whose platform.
+    pub tenant: TenantId,
+    /// Whose balance.
+    pub account: AccountId,
+    /// Of its balance.
+    pub currency: Currency,
+    /// The asker's name for it: asked again, it is not done again.
+    pub token: String,
+    /// How.
+    pub kind: TopUpKind,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopUpOutcome {
+    /// Done now.
+    Done(Money),
+    /// Done before under the same token.
+    Known(Money),
+    /// Not done.
+    Refused {
+        /// One word, as in the trail.
+        outcome: &'static str,
+        /// Why, in a sentence.
+        message: String,
+    },
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopUpAttempt {
+    /// Counts up.
+    pub id: i64,
+    /// Whose balance.
+    pub account: AccountId,
+    /// Under which token.
+    pub token: String,
+    /// `cash`, `adjustment` or `voucher`.
+    pub kind: String,
+    /// `done`, or why not in a word.
+    pub outcome: String,
+    /// Why not, in a sentence.
+    pub message: String,
+    /// How much; 0 where that is not known.
+    pub amount: Money,
+    /// Who asked.
+    pub actor: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A voucher to be given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewVoucher {
+    /// Whose platform.
+    pub tenant: TenantId,
+    /// What its holder types; kept as a hash alone.
+    pub code: String,
+    /// What it is worth.
+    pub amount: Money,
+    /// Worth nothing from then on.
+    pub valid_until: DateTime<Utc>,
+    /// Only for this account.
+    pub account: Option<AccountId>,
+}
+
+impl Store {
+    /// Tops up, or says why not; either leaves an entry in the trail.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn top_up(&self, new: &NewTopUp, now: DateTime<Utc>) -> Result<TopUpOutcome> {
+        let mut tx = self.write().await?;
+        let outcome = top_up(&mut tx, new, now).await?;
+        let (word, message, amount) = match &outcome {
+            TopUpOutcome::Done(amount) => ("done", String::new(), *amount),
+            TopUpOutcome::Known(amount) => ("known", String::new(), *amount),
+            TopUpOutcome::Refused { outcome, message } => {
+                (*outcome, message.clone(), Money::zero(new.currency))
+            }
+        };
+        query(
+            "INSERT INTO topups (account, token, kind, outcome, message, amount_micros, currency, actor, at, \
+             is_waiting) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .cells(cells![
+            new.account.0,
+            new.token.as_str(),
+            new.kind.as_str(),
+            word,
+            message,
+            micros(amount.amount, || format!("top-up {:?}", new.token))?,
+            amount.currency.as_str(),
+            new.actor.as_str(),
+            now,
+            matches!(outcome, TopUpOutcome::Done(_)),
+        ])
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(outcome)
+    }
+
+    /// The latest attempts of an account, or of all, newest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn topups(&self, account: Option<AccountId>, limit: u32) -> Result<Vec<TopUpAttempt>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT id, account, token, kind, outcome, message, amount_micros, currency, actor, at FROM topups \
+             WHERE account = $1 OR $1 = 0 ORDER BY id DESC LIMIT $2",
+        )
+        .cells(cells![account.unwrap_or(AccountId::NOBODY).0, limit])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(attempt_of).collect()
+    }
+
+    /// Top-ups that rating has not been sent, in their order.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn topups_waiting(&self, limit: u32) -> Result<Vec<TopUpAttempt>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT id, account, token, kind, outcome, message, amount_micros, currency, actor, at FROM topups \
+             WHERE is_waiting = 1 ORDER BY id LIMIT $1",
+        )
+        .cells(cells![limit])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(attempt_of).collect()
+    }
+
+    /// Those up to this one have been sent.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn topups_sent(&self, last: i64) -> Result<()> {
+        let mut tx = self.write().await?;
+        query("UPDATE topups SET is_waiting = 0 WHERE is_waiting = 1 AND id <= $1")
+            .cells(cells![last])
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Keeps vouchers that were given out. Returns how many are new: a code that is there already is left alone.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn vouchers_add(&self, vouchers: &[NewVoucher], now: DateTime<Utc>) -> Result<u64> {
+        let mut rows = Vec::with_capacity(vouchers.len());
+        for voucher in vouchers {
+            rows.push(cells![
+                voucher.tenant.0,
+                hash_of(voucher.tenant, &voucher.code),
+                micros(voucher.amount.amount, || "a voucher".to_owned())?,
+                voucher.amount.currency.as_str(),
+                voucher.valid_until,
+                voucher.account.map(|account| account.0),
+                now,
+            ]);
+        }
+        let mut tx = self.write().await?;
+        let n_added = insert_rows(
+            &mut tx,
+            "INSERT INTO vouchers (tenant, code_hash, amount_micros, currency, valid_until, account, created_at)",
+            "ON CONFLICT (tenant, code_hash) DO NOTHING",
+            rows,
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(n_added)
+    }
+}
+
+async fn top_up(conn: &mut AnyConnection, new: &NewTopUp, now: DateTime<Utc>) -> Result<TopUpOutcome> {
+    let refused = |outcome, message: &str| Ok(TopUpOutcome::Refused { outcome, message: message.to_owned() });
+    let there = query(
+        "SELECT id, account, token, kind, outcome, message, amount_micros, currency, actor, at FROM topups \
+         WHERE account = $1 AND token = $2 AND outcome = 'done'",
+    )
+    .cells(cells![new.account.0, new.token.as_str()])
+    .fetch_optional(&mut *conn)
+    .await?;
+    if let Some(row) = there {
+        let there = attempt_of(&row)?;
+        let is_same = match &new.kind {
+            TopUpKind::Cash(amount) | TopUpKind::Adjustment(amount) => *amount == there.amount,
+            TopUpKind::Voucher(_) => true,
+        };
+        if is_same && there.kind == new.kind.as_str() {
+            return Ok(TopUpOutcome::Known(there.amount));
+        }
+        return refused("token_used", "this token was used for another top-up; choose a new one");
+    }
+    let contract = query("SELECT account FROM contracts WHERE account = $1")
+        .cells(cells![new.account.0])
+        .fetch_optional(&mut *conn)
+        .await?;
+    if contract.is_none() {
+        return refused("no_contract", "no balance is kept for this account; give it a contract first");
+    }
+    match &new.kind {
+        TopUpKind::Cash(amount) if amount.amount <= Decimal::ZERO => {
+            refused("bad_amount", "the amount must be above 0")
+        }
+        TopUpKind::Cash(amount) | TopUpKind::Adjustment(amount) if amount.currency != new.currency => {
+            refused("bad_currency", "the balance is kept in another currency")
+        }
+        TopUpKind::Cash(amount) | TopUpKind::Adjustment(amount) => Ok(TopUpOutcome::Done(*amount)),
+        TopUpKind::Voucher(code) => use_voucher(conn, new, code, now).await,
+    }
+}
+
+async fn use_voucher(
+    conn: &mut AnyConnection,
+    new: &NewTopUp,
+    code: &str,
+    now: DateTime<Utc>,
+) -> Result<TopUpOutcome> {
+    let refused = |outcome, message: &str| Ok(TopUpOutcome::Refused { outcome, message: message.to_owned() });
+    let n_guesses =
+        query("SELECT count(*) AS n FROM topups WHERE account = $1 AND outcome = 'bad_code' AND at > $2")
+            .cells(cells![new.account.0, now - GUESS_WINDOW])
+            .fetch_one(&mut *conn)
+            .await?
+            .int("n")?;
+    if n_guesses >= GUESSES_MAX {
+        return refused("throttled", "too many wrong codes; try again in an hour");
+    }
+    let row = query(
+        "SELECT id, amount_micros, currency, valid_until, account, used_at FROM vouchers \
+         WHERE tenant = $1 AND code_hash = $2",
+    )
+    .cells(cells![new.tenant.0, hash_of(new.tenant, code)])
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(row) = row else { return refused("bad_code", "there is no such voucher") };
+    let owner = row.opt_int("account")?;
+    if owner.is_some_and(|owner| owner != new.account.0) {
+        // As if it did not exist: whoever guesses must not learn more.
+        return refused("bad_code", "there is no such voucher");
+    }
+    if row.opt_int("used_at")?.is_some() {
+        return refused("used", "this voucher has been used");
+    }
+    if row.time("valid_until")? <= now {
+        return refused("expired", "this voucher is not valid any more");
+    }
+    let amount = Money::new(row.amount("amount_micros")?, row.word("currency")?);
+    if amount.currency != new.currency {
+        return refused("bad_currency", "the balance is kept in another currency");
+    }
+    query("UPDATE vouchers SET used_by = $2, used_at = $3 WHERE id = $1 AND used_at IS NULL")
+        .cells(cells![row.int("id")?, new.account.0, now])
+        .execute(&mut *conn)
+        .await?;
+    Ok(TopUpOutcome::Done(amount))
+}
+
+/// Of the code without its separators, salted with the tenant: codes are unique there, and long enough not to be found by trying.
+fn hash_of(tenant: TenantId, code: &str) -> String {
+    let plain: String = code.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    let mut hash = Sha256::new();
+    hash.update(b"tollbook voucher");
+    hash.update(tenant.0.to_be_bytes());
+    hash.update(plain.to_ascii_uppercase());
+    hex::encode(hash.finalize())
+}
+
+fn attempt_of(row: &AnyRow) -> Result<TopUpAttempt> {
+    Ok(TopUpAttempt {
+        id: row.int("id")?,
+        account: AccountId(row.int("account")?),
+        token: row.text("token")?,
+        kind: row.text("kind")?,
+        outcome: row.text("outcome")?,
+        message: row.text("message")?,
+        amount: Money::new(row.amount("amount_micros")?, row.word("currency")?),
+        actor: row.text("actor")?,
+        at: row.time("at")?,
+    })
+}
+
+/// What a contract says besides when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub(crate) struct KeptTerms {
+    pub(crate) package: String,
+    pub(crate) credit_limit: Option<Decimal>,
+    pub(crate) low_balance: Option<LowBalance>,
+}
+
+pub(crate) async fn load_packages(conn: &mut AnyConnection) -> Result<Vec<TenantPackage>> {
+    let rows = query("SELECT tenant, package FROM packages ORDER BY id").fetch_all(conn).await?;
+    rows.iter()
+        .map(|row| Ok(TenantPackage { tenant: TenantId(row.int("tenant")?), package: row.json("package")? }))
+        .collect()
+}
+
+pub(crate) async fn load_contracts(conn: &mut AnyConnection) -> Result<BTreeMap<AccountId, ContractTerms>> {
+    let rows =
+        query("SELECT account, created_at, terms FROM contracts ORDER BY account").fetch_all(conn).await?;
+    rows.iter()
+        .map(|row| {
+            let KeptTerms { package, credit_limit, low_balance } = row.json("terms")?;
+            let created_at = row.time("created_at")?;
+            let terms = ContractTerms { created_at, package, credit_limit, low_balance };
+            Ok((AccountId(row.int("account")?), terms))
+        })
+        .collect()
+}
+
+pub(crate) async fn write_package(
+    conn: &mut AnyConnection,
+    tenant: TenantId,
+    package: &Package,
+    revision: i64,
+) -> Result<()> {
+    query(
+        "INSERT INTO packages (tenant, handle, package, revision) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (tenant, handle) DO UPDATE SET package = excluded.package, revision = excluded.revision",
+    )
+    .cells(cells![tenant.0, package.handle.as_str(), json(package), revision])
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn write_contract(
+    conn: &mut AnyConnection,
+    account: AccountId,
+    terms: &ContractTerms,
+    revision: i64,
+) -> Result<()> {
+    let ContractTerms { created_at, package, credit_limit, low_balance } = terms.clone();
+    let kept = KeptTerms { package, credit_limit, low_balance };
+    query(
+        "INSERT INTO contracts (account, created_at, terms, revision) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (account) DO UPDATE SET terms = excluded.terms, revision = excluded.revision",
+    )
+    .cells(cells![account.0, created_at, json(&kept), revision])
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One balance that calls are held to: cash, free cash and debt of an account, in millionths, and its free seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HeldBalance {
+    /// Own money, free cash and, taken off, what is owed.
+    pub micros: i64,
+    /// Free time.
+    pub seconds: u64,
+}
+
+impl Store {
+    /// The balances of all accounts, as the ledger has them now, and the lanes of `stage`, which posts them, at the same moment. An
+    /// account without any posting is left out.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn held_balances(&self, stage: &str) -> Result<(Vec<(AccountId, HeldBalance)>, Vec<Lane>)> {
+        let mut tx = self.read().await?;
+        let lanes = load_lanes(&mut tx, stage).await?;
+        let rows = query(
+            "SELECT ledger_account, currency, micros FROM balances WHERE micros <> 0 AND \
+             (ledger_account LIKE 'cash:%' OR ledger_account LIKE 'free_cash:%' OR \
+             ledger_account LIKE 'free_time:%' OR ledger_account LIKE 'receivable:%')",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let mut held: BTreeMap<AccountId, HeldBalance> = BTreeMap::new();
+        for row in &rows {
+            let name = row.text("ledger_account")?;
+            let (side, id) = name.split_once(':').unwrap_or_default();
+            let id = id.parse().map_err(|_| crate::sql::unreadable("ledger_account", &name))?;
+            let balance = held.entry(AccountId(id)).or_default();
+            // All four are ours to give: what the account has is a credit, what it owes a debit.
+            let amount = row.int("micros")?;
+            if side == "free_time" {
+                let seconds = u64::try_from(-amount / model::MICROS_PER_UNIT).unwrap_or(0);
+                balance.seconds = balance.seconds.saturating_add(seconds);
+            } else {
+                balance.micros = balance.micros.saturating_sub(amount);
+            }
+        }
+        Ok((held.into_iter().collect(), lanes))
+    }
+
+    /// What postings of `account` before `until` come to, by ledger account: a past balance.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn balances_before(
+        &self,
+        account: AccountId,
+        until: DateTime<Utc>,
+    ) -> Result<Vec<crate::Balance>> {
+        let postings = self.postings(account, DateTime::UNIX_EPOCH, until).await?;
+        let mut sums: BTreeMap<(String, Currency), (model::LedgerAccount, Decimal)> = BTreeMap::new();
+        for posting in postings {
+            for (side, amount) in
+                [(posting.debit, posting.amount.amount), (posting.credit, -posting.amount.amount)]
+            {
+                let sum =
+                    sums.entry((side.to_string(), posting.amount.currency)).or_insert((side, Decimal::ZERO));
+                sum.1 += amount;
+            }
+        }
+        Ok(sums
+            .into_iter()
+            .map(|((_, currency), (account, sum))| crate::Balance {
+                account,
+                balance: Money::new(sum, currency),
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,313 @@
+//! The charging service: holds prepaid and credit-limited calls to what their accounts have.
+//!
+//! In: questions of the switch, and every posting as it is made. Out: answers to the switch, and mails when little is left. What it
+//! knows is in memory: the balances of the ledger at the start, the postings since, and the calls in progress. Nothing of it is kept, so
+//! after a crash no reservation is left; and until everything that was under way then has been posted, nobody's balance is
+//! known and the switch decides what to do with such calls (`[switch.credit]`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::TimeDelta;
+use model::{AccountId, Body, CdrId, Topic, from_micros};
+use rating::{Charger, Funds, RatingSnapshot, Verdict};
+use serde::Deserialize;
+use store::NewMail;
+use switch::{Credit, CreditAnswer, CreditKey, CreditQuestion, CreditStep, Input};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::runner::{Rooms, Watermarks, decode};
+use crate::system::Consumer;
+
+/// Questions waiting; beyond that the switch takes silence for an answer.
+pub(crate) const QUESTIONS_WAITING_MAX: usize = 20_000;
+
+/// Postings of one partition read at once.
+const READ_MAX: usize = 1_024;
+
+/// How often new provisioning data is looked for, and calls that were never posted are forgotten.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Pause before something that failed is tried again.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the price of a call that is over stays reserved for postings that do not come: it was suspended.
+const UNPOSTED_KEPT: TimeDelta = TimeDelta::hours(6);
+
+/// How long the switch has to report that it began, before it is looked what was under way.
+const SETTLE_TIME: Duration = Duration::from_millis(300);
+
+/// Section `[charging]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ChargingConfig {
+    /// Seconds that a call is granted at a time; so much more of an account's balance each of its calls may keep back. Default: 60.
+    pub(crate) quantum_seconds: u32,
+}
+
+impl Default for ChargingConfig {
+    fn default() -> Self {
+        Self { quantum_seconds: 60 }
+    }
+}
+
+/// What the service needs of the house.
+pub(crate) struct Charging {
+    pub(crate) rooms: Rooms,
+    pub(crate) switch: mpsc::Sender<Input>,
+    pub(crate) consumers: Arc<Vec<Consumer>>,
+    pub(crate) config: ChargingConfig,
+}
+
+/// What it knows.
+struct State {
+    charger: Charger,
+    revision: i64,
+    /// Next posting of each partition.
+    positions: Vec<u64>,
+    watermarks: Vec<Watermarks>,
+    /// Where the postings of what was under way at the start end; `None`: not known yet, or passed.
+    settled_at: Option<Vec<u64>>,
+    is_ready: bool,
+}
+
+/// Until `stop`.
+pub(crate) async fn run(
+    charging: Charging,
+    mut questions: mpsc::Receiver<CreditQuestion>,
+    stop: CancellationToken,
+) {
+    let mut state = loop {
+        match load(&charging).await {
+            Ok(state) => break state,
+            Err(why) => error!(error = format!("{why:#}"), "balances could not be loaded; trying again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FAILURE_PAUSE) => {}
+            () = stop.cancelled() => return,
+        }
+    };
+    let (told, mut settled) = oneshot::channel();
+    let watching = tokio::spawn(settled_ends(charging.rooms.clone(), charging.consumers.clone(), told));
+    let mut look = tokio::time::interval(LOOK_INTERVAL);
+    loop {
+        let is_watched = state.settled_at.is_none() && !state.is_ready;
+        let awaited: Vec<(u32, u64)> = (0..).zip(state.positions.iter().copied()).collect();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            question = questions.recv() => {
+                let Some(question) = question else { break };
+                if let Some(answer) = answer(&charging, &mut state, question) {
+                    // The switch may have gone; then nobody asks any more.
+                    let _ = charging.switch.send(Input::Credit(answer)).await;
+                }
+            }
+            ends = &mut settled, if is_watched => state.settled_at = ends.ok(),
+            waited = charging.rooms.bus.wait(Topic::Postings, &awaited) => {
+                let read = match waited {
+                    Ok(()) => read_postings(&charging, &mut state).await,
+                    Err(why) => Err(why.into()),
+                };
+                if let Err(why) = read {
+                    error!(error = format!("{why:#}"), "postings could not be read; trying again");
+                    tokio::time::sleep(FAILURE_PAUSE).await;
+                }
+            }
+            _ = look.tick() => {
+                refresh(&charging, &mut state);
+                let before = charging.rooms.clock.utc() - UNPOSTED_KEPT;
+                for call in state.charger.forget(before) {
+                    warn!(%call, "a call that was held to a balance was not posted as it was reckoned");
+                }
+            }
+        }
+        note_readiness(&mut state);
+    }
+    watching.abort();
+}
+
+async fn load(charging: &Charging) -> anyhow::Result<State> {
+    let rooms = &charging.rooms;
+    let directory = rooms.directory.current();
+    let revision = directory.revision;
+    let snapshot = Arc::new(RatingSnapshot::build(directory, None).context("compile the tariffs")?);
+    let (balances, lanes) = rooms.store.held_balances("ledger").await?;
+    let funds = balances
+        .into_iter()
+        .map(|(account, held)| (account, Funds { micros: held.micros, seconds: held.seconds }));
+    let charger = Charger::new(snapshot, charging.config.quantum_seconds, funds);
+    let mut positions = Vec::new();
+    let mut watermarks = Vec::new();
+    for partition in 0..rooms.bus.partitions() {
+        match lanes.iter().find(|lane| lane.partition == partition) {
+            Some(lane) => {
+                positions.push(lane.position);
+                watermarks.push(Watermarks::new(lane.watermarks.clone()));
+            }
+            None => {
+                positions.push(rooms.bus.range(Topic::Postings, partition).await?.0);
+                watermarks.push(Watermarks::new(Vec::new()));
+            }
+        }
+    }
+    Ok(State { charger, revision, positions, watermarks, settled_at: None, is_ready: false })
+}
+
+/// Where the postings end of everything that was under way when the system started: events have become CDRs, CDRs have been rated.
+async fn settled_ends(rooms: Rooms, consumers: Arc<Vec<Consumer>>, told: oneshot::Sender<Vec<u64>>) {
+    tokio::time::sleep(SETTLE_TIME).await;
+    for (stage, topic) in [("mediator", Topic::Calls), ("rating", Topic::Cdrs)] {
+        let Some(ends) = ends_of(&rooms, topic).await else { return };
+        let Some(consumer) = consumers.iter().find(|consumer| consumer.name == stage) else { return };
+        let mut progress = consumer.progress.clone();
+        let has_passed = |positions: &[u64]| {
+            positions.len() == ends.len() && positions.iter().zip(&ends).all(|(at, end)| at >= end)
+        };
+        while !has_passed(&progress.borrow_and_update().positions) {
+            if progress.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+    if let Some(ends) = ends_of(&rooms, Topic::Postings).await {
+        // The service may have stopped.
+        let _ = told.send(ends);
+    }
+}
+
+/// Where every partition of a topic ends now; `None` if the log cannot say.
+async fn ends_of(rooms: &Rooms, topic: Topic) -> Option<Vec<u64>> {
+    let mut ends = Vec::new();
+    for partition in 0..rooms.bus.partitions() {
+        match rooms.bus.range(topic, partition).await {
+            Ok((_, end)) => ends.push(end),
+            Err(why) => {
+                error!(error = %why, "it is not known what was under way; prepaid calls are not let through");
+                return None;
+            }
+        }
+    }
+    Some(ends)
+}
+
+fn note_readiness(state: &mut State) {
+    let has_passed =
+        |ends: &Vec<u64>| state.positions.iter().zip(ends).all(|(position, end)| position >= end);
+    if !state.is_ready && state.settled_at.as_ref().is_some_and(has_passed) {
+        state.is_ready = true;
+        info!("balances are known; calls are held to them");
+    }
+}
+
+/// Loads what is provisioned since.
+fn refresh(charging: &Charging, state: &mut State) {
+    let directory = charging.rooms.directory.current();
+    if directory.revision == state.revision {
+        return;
+    }
+    state.revision = directory.revision;
+    match RatingSnapshot::build(directory, Some(state.charger.snapshot())) {
+        Ok(snapshot) => state.charger.set_snapshot(Arc::new(snapshot)),
+        Err(why) => {
+            error!(error = %why, "a tariff cannot be used; calls are held to the prices known before")
+        }
+    }
+}
+
+fn answer(charging: &Charging, state: &mut State, question: CreditQuestion) -> Option<CreditAnswer> {
+    let CreditQuestion { key, what } = question;
+    let call = CdrId::derive(&key.call, key.leg);
+    let credit = match what {
+        CreditStep::Begin { account, source, destination, at } => {
+            if charging.rooms.directory.current().revision != state.revision {
+                refresh(charging, state);
+            }
+            if state.is_ready {
+                of_verdict(state.charger.begin(call, account, (source, destination), at))
+            } else {
+                Credit::Unknown
+            }
+        }
+        CreditStep::Answered { at } => of_verdict(state.charger.answered(call, at)),
+        CreditStep::Extend => of_verdict(state.charger.extend(call)),
+        CreditStep::End { answered_us } => {
+            state.charger.end(call, answered_us, charging.rooms.clock.utc());
+            return None;
+        }
+    };
+    Some(CreditAnswer { key: CreditKey { ..key }, credit })
+}
+
+fn of_verdict(verdict: Verdict) -> Credit {
+    match verdict {
+        Verdict::Seconds(seconds) => Credit::Seconds(seconds),
+        Verdict::Unlimited => Credit::Unlimited,
+        Verdict::Refused(why) => Credit::Refused(why),
+    }
+}
+
+async fn read_postings(charging: &Charging, state: &mut State) -> anyhow::Result<()> {
+    let rooms = &charging.rooms;
+    let mut low = Vec::new();
+    for partition in 0..rooms.bus.partitions() {
+        let place = partition as usize;
+        let batch = rooms.bus.read(Topic::Postings, partition, state.positions[place], READ_MAX).await?;
+        for stored in batch.records {
+            let Ok(record) = decode(&stored.payload) else { continue };
+            if !state.watermarks[place].admit(record.origin.as_ref()) {
+                continue;
+            }
+            if let Body::Posting(posting) = &record.body
+                && let Some((account, before)) = state.charger.posted(posting)
+            {
+                low.push((account, before));
+            }
+        }
+        state.positions[place] = batch.next;
+    }
+    for (account, before) in low {
+        tell_if_low(charging, state, account, before).await?;
+    }
+    Ok(())
+}
+
+/// A mail to those who want to know, when the balance falls below what they said.
+async fn tell_if_low(
+    charging: &Charging,
+    state: &State,
+    account: AccountId,
+    before: Funds,
+) -> anyhow::Result<()> {
+    let snapshot = state.charger.snapshot();
+    let directory = snapshot.directory();
+    let Some(low) = directory.contracts.get(&account).and_then(|terms| terms.low_balance.as_ref()) else {
+        return Ok(());
+    };
+    let threshold = model::to_micros(low.below).unwrap_or(0);
+    let (now, _) = state.charger.funds(account);
+    if before.micros < threshold || now.micros >= threshold || low.notify.is_empty() {
+        return Ok(());
+    }
+    let Some(row) = directory.accounts.iter().find(|row| row.id == account) else { return Ok(()) };
+    let left = from_micros(now.micros).normalize();
+    let mail = NewMail {
+        to: low.notify.clone(),
+        subject: format!("Balance of {} is low: {left} {}", row.handle, row.currency),
+        text: format!(
+            "The balance of account {} ({}) has fallen below {} {}: {left} {} are left.\n",
+            row.handle,
+            row.contact.name,
+            low.below.normalize(),
+            row.currency,
+            row.currency
+        ),
+        attachments: Vec::new(),
+        about: format!("balance:{account}"),
+    };
+    charging.rooms.store.mail_enqueue(&mail, charging.rooms.clock.utc()).await?;
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! `tollbook balance` and `tollbook statement`: what an account has, and how that came about, from postings alone.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveTime, TimeZone, Utc};
+use model::{Account, CdrId, Currency, LedgerAccount, Posting, PostingReason};
+use rust_decimal::Decimal;
+
+use crate::cli::StatementArgs;
+use crate::clock::Clock;
+use crate::commands::fraud::local;
+use crate::commands::{account_named, print_table};
+use crate::config::Config;
+use crate::failure::UserError;
+use crate::system::open_store;
+
+/// Calls listed with a balance.
+const CALLS_SHOWN_MAX: usize = 30;
+
+/// What one call took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    at: DateTime<Utc>,
+    seconds: Decimal,
+    free_cash: Decimal,
+    own: Decimal,
+    owed: Decimal,
+}
+
+/// Prints the balance of `handle` at `at`, or now.
+pub(crate) async fn balance(config: &Config, handle: &str, at: Option<DateTime<Utc>>) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let directory = store.directory().await?;
+    let account = account_named(&directory, handle)?;
+    let now = Clock::start().utc();
+    let until = at.unwrap_or(now);
+    let all = store.postings(account.id, DateTime::UNIX_EPOCH, until).await?;
+    let sum = |ledger: LedgerAccount, postings: &[Posting]| -> Decimal {
+        postings.iter().map(|posting| grown(posting, ledger)).sum()
+    };
+    let (cash, free_cash) = (LedgerAccount::Cash(account.id), LedgerAccount::FreeCash(account.id));
+    let (free_time, owed) = (LedgerAccount::FreeTime(account.id), LedgerAccount::Receivable(account.id));
+    let (own_left, cash_left) = (sum(cash, &all), sum(free_cash, &all));
+    let (seconds_left, owed_sum) = (sum(free_time, &all), -sum(owed, &all));
+
+    let contract = directory.contracts.get(&account.id);
+    let prepaid = account
+        .profile_at(until)
+        .and_then(|profile| directory.tariffs.iter().find(|version| version.profile.id == profile))
+        .is_some_and(|version| version.profile.prepaid);
+    let kind = match (contract, prepaid) {
+        (None, _) => "no balance is kept for it",
+        (Some(_), true) => "prepaid",
+        (Some(_), false) => "postpaid",
+    };
+    println!("account        {handle} ({kind}, {})", account.currency);
+    println!("at             {}", local(&directory, account.id, until));
+    let entry = store.stage_entry("rating", &rating::contract_key(account.id)).await?;
+    let kept = entry.map(|bytes| rating::contract_of(&bytes)).transpose().map_err(anyhow::Error::msg)?;
+    let stretch = kept
+        .iter()
+        .flat_map(|contract| &contract.intervals)
+        .map(|interval| interval.stretch)
+        .rfind(|stretch| stretch.contains(until));
+    let begins = match stretch {
+        Some(stretch) => {
+            let end = stretch
+                .end
+                .map_or_else(|| "the next top-up".to_owned(), |end| local(&directory, account.id, end));
+            println!("interval       {} to {end}", local(&directory, account.id, stretch.start));
+            stretch.start
+        }
+        // Too long ago for the contract itself: the last renewal before says when it began.
+        None => {
+            let renewals = all.iter().filter(|posting| posting.reason == PostingReason::Grant);
+            let begin = renewals.map(|posting| posting.at).max().unwrap_or(DateTime::UNIX_EPOCH);
+            if begin > DateTime::UNIX_EPOCH {
+                println!("interval       from {}", local(&directory, account.id, begin));
+            }
+            begin
+        }
+    };
+    let of_interval: Vec<&Posting> = all.iter().filter(|posting| posting.at >= begins).collect();
+    let given = |ledger| -> Decimal {
+        let grants = of_interval.iter().filter(|posting| posting.reason == PostingReason::Grant);
+        grants.map(|posting| grown(posting, ledger)).sum()
+    };
+    let used = |ledger| -> Decimal {
+        of_interval
+            .iter()
+            .filter(|posting| posting.cdr.is_some())
+            .map(|posting| -grown(posting, ledger))
+            .sum()
+    };
+    println!("own money      {}", own_left.normalize());
+    println!(
+        "free cash      {} given, {} used, {} left",
+        given(free_cash).normalize(),
+        used(free_cash).normalize(),
+        cash_left.normalize()
+    );
+    println!(
+        "free time      {} s given, {} s used, {} s left",
+        given(free_time).normalize(),
+        used(free_time).normalize(),
+        seconds_left.normalize()
+    );
+    println!("owed           {}", owed_sum.normalize());
+    let limit = contract.and_then(|contract| contract.credit_limit);
+    match (prepaid, limit) {
+        (_, Some(limit)) => println!("credit limit   {}", limit.normalize()),
+        (true, None) => println!("credit limit   0"),
+        (false, None) => println!("credit limit   none"),
+    }
+    println!("balance        {}", (own_left + cash_left - owed_sum).normalize());
+    print_calls(account, &directory, &of_interval);
+    Ok(())
+}
+
+fn print_calls(account: &Account, directory: &model::Directory, postings: &[&Posting]) {
+    let mut calls: BTreeMap<CdrId, Taken> = BTreeMap::new();
+    for posting in postings {
+        let Some(cdr) = posting.cdr else { continue };
+        let call = calls.entry(cdr).or_default();
+        call.at = posting.at;
+        call.seconds -= grown(posting, LedgerAccount::FreeTime(account.id));
+        call.free_cash -= grown(posting, LedgerAccount::FreeCash(account.id));
+        call.own -= grown(posting, LedgerAccount::Cash(account.id));
+        call.owed -= grown(posting, LedgerAccount::Receivable(account.id));
+    }
+    let n_calls = calls.len();
+    let mut calls: Vec<(CdrId, Taken)> = calls.into_iter().collect();
+    calls.sort_by_key(|(cdr, call)| (call.at, *cdr));
+    println!();
+    if n_calls > CALLS_SHOWN_MAX {
+        println!("the last {CALLS_SHOWN_MAX} of {n_calls} calls; `tollbook statement` has all of them");
+    }
+    let shown = calls.into_iter().skip(n_calls.saturating_sub(CALLS_SHOWN_MAX));
+    print_table(
+        &["call", "start", "free time", "free cash", "own money", "owed"],
+        shown.map(|(cdr, call)| {
+            vec![
+                cdr.to_string(),
+                local(directory, account.id, call.at),
+                format!("{} s", call.seconds.normalize()),
+                call.free_cash.normalize().to_string(),
+                call.own.normalize().to_string(),
+                call.owed.normalize().to_string(),
+            ]
+        }),
+        "no calls in it",
+    );
+}
+
+/// By how much a posting makes what `ledger` holds for the account grow: a credit is ours to give.
+fn grown(posting: &Posting, ledger: LedgerAccount) -> Decimal {
+    let credited = if posting.credit == ledger { posting.amount.amount } else { Decimal::ZERO };
+    let debited = if posting.debit == ledger { posting.amount.amount } else { Decimal::ZERO };
+    credited - debited
+}
+
+/// Writes every movement of an account's money and free time between two days, with the balance after each, as CSV.
+pub(crate) async fn statement(config: &Config, args: &StatementArgs) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let directory = store.directory().await?;
+    let account = account_named(&directory, &args.account)?;
+    let midnight = |day: chrono::NaiveDate| {
+        account.timezone.from_local_datetime(&day.and_time(NaiveTime::MIN)).earliest().map(|at| at.to_utc())
+    };
+    let (Some(from), Some(to)) = (midnight(args.from), args.to.succ_opt().and_then(midnight)) else {
+        return Err(UserError::new("--from and --to must be days of the calendar", "").into());
+    };
+    if from >= to {
+        return Err(UserError::new("--to must not be before --from", "").into());
+    }
+    let all = store.postings(account.id, DateTime::UNIX_EPOCH, to).await?;
+    let sides = [
+        LedgerAccount::Cash(account.id),
+        LedgerAccount::FreeCash(account.id),
+        LedgerAccount::FreeTime(account.id),
+        LedgerAccount::Receivable(account.id),
+    ];
+    let mut out = csv::Writer::from_writer(Vec::new());
+    out.write_record([
+        "at",
+        "reason",
+        "call",
+        "own_money",
+        "free_cash",
+        "free_seconds",
+        "owed",
+        "own_money_after",
+        "free_cash_after",
+        "free_seconds_after",
+        "owed_after",
+        "currency",
+    ])?;
+    let mut after = [Decimal::ZERO; 4];
+    let mut n_rows = 0;
+    for posting in &all {
+        let mut change = sides.map(|side| grown(posting, side));
+        if change.iter().all(Decimal::is_zero) {
+            continue;
+        }
+        // What is owed is told as a debt.
+        change[3] = -change[3];
+        for (sum, change) in after.iter_mut().zip(change) {
+            *sum += change;
+        }
+        if posting.at < from {
+            continue;
+        }
+        n_rows += 1;
+        let mut row = vec![
+            posting.at.with_timezone(&account.timezone).to_rfc3339(),
+            posting.reason.to_string(),
+            posting.cdr.map_or_else(String::new, |cdr| cdr.to_string()),
+        ];
+        row.extend(change.iter().chain(&after).map(|amount| amount.normalize().to_string()));
+        let currency = if posting.amount.currency == Currency::SECONDS {
+            account.currency
+        } else {
+            posting.amount.currency
+        };
+        row.push(currency.to_string());
+        out.write_record(&row)?;
+    }
+    let bytes = out.into_inner().map_err(|why| anyhow::anyhow!("write the statement: {why}"))?;
+    match &args.out {
+        Some(file) => {
+            std::fs::write(file, bytes)
+                .map_err(|why| UserError::new(format!("{}: {why}", file.display()), "choose another file"))?;
+            println!("{}: {n_rows} movements", file.display());
+        }
+        None => print!("{}", String::from_utf8_lossy(&bytes)),
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! `tollbook topup` and `tollbook voucher`: money comes in.
+
+use chrono::TimeDelta;
+use model::Money;
+use rand::RngExt as _;
+use store::{NewTopUp, NewVoucher, TopUpKind, TopUpOutcome};
+
+use crate::cli::{TopUpArgs, VoucherArgs};
+use crate::clock::Clock;
+use crate::commands::fraud::local;
+use crate::commands::import::COMMAND_LINE;
+use crate::commands::{account_named, print_table};
+use crate::config::Config;
+use crate::failure::UserError;
+use crate::system::open_store;
+
+/// Letters and digits that nobody takes for another.
+const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+
+/// Of a voucher code: 80 bits, which nobody finds by trying.
+const CODE_LENGTH: usize = 16;
+
+/// Tops up an account, or lists what was tried.
+pub(crate) async fn top_up(config: &Config, args: &TopUpArgs) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let directory = store.directory().await?;
+    let account = account_named(&directory, &args.account)?;
+    let kind = match (&args.voucher, args.amount) {
+        (Some(code), None) => TopUpKind::Voucher(code.clone()),
+        (None, Some(amount)) => {
+            let amount = Money::new(amount, account.currency);
+            if args.adjust { TopUpKind::Adjustment(amount) } else { TopUpKind::Cash(amount) }
+        }
+        (None, None) => {
+            let attempts = store.topups(Some(account.id), 50).await?;
+            print_table(
+                &["when", "how", "amount", "outcome", "token", "by", "why not"],
+                attempts.into_iter().map(|attempt| {
+                    vec![
+                        local(&directory, account.id, attempt.at),
+                        attempt.kind,
+                        attempt.amount.to_string(),
+                        attempt.outcome,
+                        attempt.token,
+                        attempt.actor,
+                        attempt.message,
+                    ]
+                }),
+                "nobody has tried to top up this account",
+            );
+            return Ok(());
+        }
+        (Some(_), Some(_)) => {
+            return Err(UserError::new("give an amount or a voucher, not both", "").into());
+        }
+    };
+    let token = args.token.clone().unwrap_or_else(|| code().to_ascii_lowercase());
+    let new = NewTopUp {
+        tenant: account.tenant,
+        account: account.id,
+        currency: account.currency,
+        token: token.clone(),
+        kind,
+        actor: COMMAND_LINE.to_owned(),
+    };
+    match store.top_up(&new, Clock::start().utc()).await? {
+        TopUpOutcome::Done(amount) => {
+            println!(
+                "{} is topped up with {amount} (token {token}); a running system knows within a second",
+                args.account
+            );
+            Ok(())
+        }
+        TopUpOutcome::Known(amount) => {
+            println!(
+                "{} was topped up with {amount} under this token before; nothing was done",
+                args.account
+            );
+            Ok(())
+        }
+        TopUpOutcome::Refused { message, .. } => Err(UserError::new(message, "").into()),
+    }
+}
+
+/// Makes vouchers, and prints their codes this once.
+pub(crate) async fn voucher(config: &Config, args: &VoucherArgs) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let directory = store.directory().await?;
+    let account = match &args.account {
+        Some(handle) => Some(account_named(&directory, handle)?),
+        None => None,
+    };
+    let tenant = match (account, directory.tenants.as_slice()) {
+        (Some(account), _) => account.tenant,
+        (None, [only]) => only.id,
+        (None, _) => return Err(UserError::new("there are several tenants", "name an --account").into()),
+    };
+    let currency = directory.tenants.iter().find(|there| there.id == tenant).map(|there| there.currency);
+    let currency = account.map(|account| account.currency).or(currency).unwrap_or(model::Currency::EUR);
+    if args.amount <= rust_decimal::Decimal::ZERO {
+        return Err(UserError::new("the amount must be above 0", "").into());
+    }
+    let now = Clock::start().utc();
+    let vouchers: Vec<NewVoucher> = (0..args.count)
+        .map(|_| NewVoucher {
+            tenant,
+            code: code(),
+            amount: Money::new(args.amount, currency),
+            valid_until: now + TimeDelta::days(i64::from(args.days)),
+            account: account.map(|account| account.id),
+        })
+        .collect();
+    store.vouchers_add(&vouchers, now).await?;
+    for voucher in vouchers {
+        println!("{}", voucher.code);
+    }
+    Ok(())
+}
+
+/// Four groups of four.
+fn code() -> String {
+    let mut rng = rand::rng();
+    let mut code = String::with_capacity(CODE_LENGTH + 3);
+    for idx in 0..CODE_LENGTH {
+        if idx > 0 && idx % 4 == 0 {
+            code.push('-');
+        }
+        code.push(char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]));
+    }
+    code
+}
