@@ -42,8 +42,9 @@ fn missing_file_is_told_with_what_to_do() {
 }
 
 #[test]
-fn kafka_is_not_pretended() {
-    refused(&check_config("[bus]\nurl = \"kafka://localhost:9092\"\n"), &["bus.url", "embedded"]);
+fn event_log_of_no_known_kind_is_told_with_those_there_are() {
+    let rabbit = check_config("[bus]\nurl = \"amqp://localhost\"\n");
+    refused(&rabbit, &["bus.url", "embedded", "kafka://host:9092"]);
 }
 
 #[test]
