@@ -153,10 +153,12 @@ impl Contracts {
             Party::Trunk { .. } | Party::Unknown => LedgerAccount::Revenue(cdr.tenant),
         };
         let postings = of_call.into_iter().map(|movement| {
-            let (counter, reason) = match movement.what {
-                Moved::CallTime => (LedgerAccount::Grants(cdr.tenant), PostingReason::Call),
-                _ if is_prepaid => (LedgerAccount::Receivable(account), PostingReason::Settlement),
-                _ => (earned, PostingReason::Call),
+            let (counter, reason) = if movement.what == Moved::CallTime {
+                (LedgerAccount::Grants(cdr.tenant), PostingReason::Call)
+            } else if is_prepaid {
+                (LedgerAccount::Receivable(account), PostingReason::Settlement)
+            } else {
+                (earned, PostingReason::Call)
             };
             let base = view.posting(next_id(), movement, counter, reason);
             Posting { at: cdr.start_at, cdr: Some(cdr.id), ..base }

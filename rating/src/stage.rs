@@ -300,10 +300,11 @@ fn postings(rated: &RatedCdr, earlier: &[Posting]) -> (Vec<Posting>, Vec<Posting
             id: next_id(),
             debit: posting.credit,
             credit: posting.debit,
-            reason: match posting.reason {
-                // Paid from a balance and taken back: neither is what calls came to.
-                PostingReason::Settlement => PostingReason::Settlement,
-                _ => PostingReason::Reversal,
+            // Paid from a balance and taken back: neither is what calls came to.
+            reason: if posting.reason == PostingReason::Settlement {
+                PostingReason::Settlement
+            } else {
+                PostingReason::Reversal
             },
             reverses: Some(posting.id),
             ..posting.clone()

@@ -14,7 +14,7 @@ use model::{AccountId, Body, CdrId, Topic, from_micros};
 use rating::{Charger, Funds, RatingSnapshot, Verdict};
 use serde::Deserialize;
 use store::NewMail;
-use switch::{Credit, CreditAnswer, CreditKey, CreditQuestion, CreditStep, Input};
+use switch::{Credit, CreditAnswer, CreditQuestion, CreditStep, Input};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -239,7 +239,7 @@ fn answer(charging: &Charging, state: &mut State, question: CreditQuestion) -> O
             return None;
         }
     };
-    Some(CreditAnswer { key: CreditKey { ..key }, credit })
+    Some(CreditAnswer { key, credit })
 }
 
 fn of_verdict(verdict: Verdict) -> Credit {

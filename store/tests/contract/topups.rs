@@ -94,7 +94,7 @@ pub(crate) async fn voucher_is_used_once_and_guessing_is_throttled(db: Database)
     };
     let refused = |outcome: TopUpOutcome| match outcome {
         TopUpOutcome::Refused { outcome, .. } => outcome,
-        other => panic!("{other:?}"),
+        TopUpOutcome::Done(amount) | TopUpOutcome::Known(amount) => panic!("{amount}"),
     };
     // As people type it.
     assert_eq!(use_it("a", "aaaa 1111", 1).await, TopUpOutcome::Done(eur("10")));

@@ -100,10 +100,11 @@ impl Switch {
 
     /// Hangs up both legs of an answered call.
     pub(super) fn hang_up_both(&mut self, call: &mut Call, by: Initiator, cause: Cause) {
-        let reason = match cause {
-            // Q.850 has no word for it; 31 is "normal, unspecified" (RFC 3326).
-            Cause::NoCredit => "Q.850;cause=31;text=\"no credit\"".to_owned(),
-            other => format!("SIP;cause=200;text=\"{other}\""),
+        // Q.850 has no word for it; 31 is "normal, unspecified" (RFC 3326).
+        let reason = if cause == Cause::NoCredit {
+            "Q.850;cause=31;text=\"no credit\"".to_owned()
+        } else {
+            format!("SIP;cause=200;text=\"{cause}\"")
         };
         self.hang_up(call, Side::Callee, &reason);
         self.hang_up(call, Side::Caller, &reason);
