@@ -61,6 +61,8 @@ pub struct ExportConfig {
     pub corrections: Corrections,
     /// Mail addresses that get each report of corrections, with the file. Default: none.
     pub corrections_to: Vec<String>,
+    /// Files of event detail records. Default: none.
+    pub edr: Option<EdrConfig>,
     /// Further streams of files beside these, each with its own format, schedule and sequences. Default: none.
     pub streams: Vec<StreamConfig>,
 }
@@ -125,6 +127,53 @@ const fn every_default() -> Duration {
 
 const fn max_rows_default() -> u32 {
     5000
+}
+
+/// Files of event detail records: the section `[exports.edr]`. Defaults are those of the reference (billing-reference 7.1 to 7.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EdrConfig {
+    /// `"reference-edr"`, or a description of your own with `of = "events"`.
+    pub format: String,
+    /// Who has files: `"system"`, `"resellers"`, and handles of single resellers. Default: both.
+    pub owners: Vec<String>,
+    /// As in a stream; `${prefix}` is that of `[exports]`. Default:
+    /// `"edr/${created:%Y%m}/${created:%d}/${prefix}_${version}_${created:%Y%m%d%H%M%S}_${sequence:010}.${suffix}"`.
+    pub file_name: String,
+    /// As in `[exports]`. Default: `"24h"`: at midnight.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    /// As in `[exports]`. Default: `"0s"`.
+    #[serde(with = "humantime_serde")]
+    pub offset: Duration,
+    /// Events of one file at most; the filters look at so many at once. Default: 3000.
+    pub max_rows_per_file: u32,
+    /// As in `[exports]`. Default: `true`.
+    pub write_empty: bool,
+    /// What began and ended within one file is left out. Default: `false`.
+    pub filter_flapping: bool,
+    /// What began and changed within one file is told once, as begun with the later value. Default: `false`.
+    pub merge_update: bool,
+    /// Zone of times. Default: the format's, else the tenant's.
+    pub zone: Option<Tz>,
+}
+
+impl Default for EdrConfig {
+    fn default() -> Self {
+        Self {
+            format: "reference-edr".to_owned(),
+            owners: vec!["system".to_owned(), "resellers".to_owned()],
+            file_name: "edr/${created:%Y%m}/${created:%d}/${prefix}_${version}_${created:%Y%m%d%H%M%S}_${sequence:010}.${suffix}"
+                .to_owned(),
+            every: Duration::from_secs(24 * 3_600),
+            offset: Duration::ZERO,
+            max_rows_per_file: 3_000,
+            write_empty: true,
+            filter_flapping: false,
+            merge_update: false,
+            zone: None,
+        }
+    }
 }
 
 /// With which calls a new stream begins.
@@ -211,6 +260,7 @@ impl Default for ExportConfig {
             answered_only: false,
             corrections: Corrections::Report,
             corrections_to: Vec::new(),
+            edr: None,
             streams: Vec::new(),
         }
     }

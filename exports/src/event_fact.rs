@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use model::{Edr, EdrKind};
 use sha2::{Digest as _, Sha256};
 
-use crate::fact::{Fact, Facts, Kind, Value, known, text};
+use crate::Owner;
+use crate::fact::{Fact, Facts, Kind, Value, count, known, text};
 
 /// A fact of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,10 @@ pub(crate) enum EventFact {
     Type,
     Tenant,
     AccountId,
+    ResellerId,
     SubscriberId,
+    SubscriberUuid,
+    Number,
     OldStatus,
     NewStatus,
     /// The status of events about profiles; absent of all others.
@@ -36,7 +40,10 @@ const NAMED: &[(&str, EventFact, Kind)] = &[
     ("type", EventFact::Type, Kind::Text),
     ("tenant", EventFact::Tenant, Kind::Number),
     ("account_id", EventFact::AccountId, Kind::Number),
+    ("reseller_id", EventFact::ResellerId, Kind::Number),
     ("subscriber_id", EventFact::SubscriberId, Kind::Number),
+    ("subscriber_uuid", EventFact::SubscriberUuid, Kind::Text),
+    ("number", EventFact::Number, Kind::Number),
     ("old_status", EventFact::OldStatus, Kind::Text),
     ("new_status", EventFact::NewStatus, Kind::Text),
     ("old_profile", EventFact::OldProfile, Kind::Text),
@@ -63,6 +70,7 @@ pub(crate) struct EventRow<'a> {
     pub(crate) edr: &'a Edr,
     /// Of the account's contact.
     pub(crate) company: &'a str,
+    pub(crate) viewer: Owner,
 }
 
 impl<'a> EventRow<'a> {
@@ -76,7 +84,13 @@ impl<'a> EventRow<'a> {
             EventFact::Type => text(edr.kind.as_str()),
             EventFact::Tenant => Value::Number(edr.tenant.0),
             EventFact::AccountId => known(edr.account),
+            EventFact::ResellerId => match self.viewer {
+                Owner::System | Owner::Reseller(_) => known(edr.reseller),
+                Owner::Carrier(_) => Value::Absent,
+            },
             EventFact::SubscriberId => edr.subscriber.map_or(Value::Absent, |id| Value::Number(id.0)),
+            EventFact::SubscriberUuid => text(&edr.uuid),
+            EventFact::Number => edr.number.map_or(Value::Absent, |number| count(number.as_u64())),
             EventFact::OldStatus => text(&edr.old_status),
             EventFact::NewStatus => text(&edr.new_status),
             EventFact::OldProfile if is_about_profile => text(&edr.old_status),

@@ -27,7 +27,7 @@ mod stream;
 mod verify;
 
 pub use acknowledgement::{VERDICTS_MAX, Verdict, verdicts};
-pub use config::{Corrections, ExportConfig, RecordId, Start, StreamConfig};
+pub use config::{Corrections, EdrConfig, ExportConfig, RecordId, Start, StreamConfig};
 pub use error::{ExportsError, VerifyError};
 pub use fact::{RecordType, Way};
 pub use files::publish;
@@ -42,5 +42,5 @@ pub use render::{
 };
 pub use series::Series;
 pub use stage::ExportStage;
-pub use stream::{STREAMS_MAX, Stream, Streams, load_format, owner_name};
+pub use stream::{EDR_STREAM, STREAMS_MAX, Stream, Streams, load_format, owner_name};
 pub use verify::{Verified, verify};

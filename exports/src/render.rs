@@ -207,7 +207,7 @@ impl<'f, 's> Draft<'f, 's> {
             }
             Contents::Events(events) => {
                 for event in events {
-                    let row = EventRow { edr: &event.edr, company: &event.company };
+                    let row = EventRow { edr: &event.edr, company: &event.company, viewer: file.owner };
                     writer.write(&mut out, &row, &mut tally)?;
                 }
             }
@@ -242,9 +242,20 @@ impl Format {
         self.wants(&Row::new(rated, owner, RecordType::Original))
     }
 
+    /// Whether `only` lets the event into a file of `owner`.
+    pub fn wants_event(&self, owner: Owner, event: &Event) -> bool {
+        self.wants(&EventRow { edr: &event.edr, company: &event.company, viewer: owner })
+    }
+
     /// The record of a call, field by field.
     pub fn explain(&self, owner: Owner, rated: &RatedCdr, zone: Tz) -> Vec<Shown> {
         let row = Row::new(rated, owner, RecordType::Original);
+        RecordWriter::new(self, zone).explain(&row)
+    }
+
+    /// The record of an event, field by field.
+    pub fn explain_event(&self, owner: Owner, event: &Event, zone: Tz) -> Vec<Shown> {
+        let row = EventRow { edr: &event.edr, company: &event.company, viewer: owner };
         RecordWriter::new(self, zone).explain(&row)
     }
 }

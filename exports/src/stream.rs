@@ -13,13 +13,17 @@ use model::{Directory, Tenant, TenantId};
 
 use crate::config::{Corrections, RecordId, Start, StreamConfig};
 use crate::fact::Row;
+use crate::flapping::Flapping;
 use crate::format::template::{Known, Place, Template, Token};
-use crate::format::{DELIVERED, Format, ZoneClock, delivered};
+use crate::format::{DELIVERED, Format, Subject, ZoneClock, delivered};
 use crate::series::{CORRECTIONS, MAIN};
 use crate::{ExportConfig, ExportsError, Owner, Series, Way, owner_dir};
 
 /// Streams at most: each queues every call once more.
 pub const STREAMS_MAX: usize = 32;
+
+/// The name of the stream of event detail records.
+pub const EDR_STREAM: &str = "edr";
 
 /// The stage of the main stream; those of the others have its name and theirs.
 const MAIN_STAGE: &str = "exports";
@@ -30,6 +34,8 @@ pub struct Streams {
     all: Vec<Stream>,
     /// Of those whose formats have no word for a correction.
     corrections: Vec<Stream>,
+    /// Of event detail records, with its filters.
+    edr: Option<(Stream, Flapping)>,
 }
 
 /// One stream.
@@ -84,7 +90,11 @@ impl Streams {
             all.push(ready);
         }
         let corrections = all.iter().map(Stream::corrections).collect::<Result<_, _>>()?;
-        Ok(Self { all, corrections })
+        let edr = config
+            .edr
+            .as_ref()
+            .map(|edr| Ok::<_, ExportsError>((edr_stream(config, edr)?, flapping_of(edr))));
+        Ok(Self { all, corrections, edr: edr.transpose()? })
     }
 
     /// The main stream, then the others in the order of the configuration.
@@ -94,23 +104,38 @@ impl Streams {
 
     /// The stream of that name; the main one has none. Reports of corrections are streams too.
     pub fn named(&self, name: &str) -> Option<&Stream> {
-        self.all.iter().chain(&self.corrections).find(|stream| stream.config.name == name)
+        let edr = self.edr.iter().map(|(stream, _)| stream);
+        self.all.iter().chain(&self.corrections).chain(edr).find(|stream| stream.config.name == name)
+    }
+
+    /// The stream of event detail records, with its filters.
+    pub fn edr(&self) -> Option<(&Stream, Flapping)> {
+        self.edr.as_ref().map(|(stream, flapping)| (stream, *flapping))
     }
 }
 
 impl Stream {
     fn load(config: &StreamConfig, prefix: &str) -> Result<Self, ExportsError> {
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let is_reserved = matches!(config.name.as_str(), MAIN | "system" | "out" | "in");
+        let is_reserved = matches!(config.name.as_str(), MAIN | EDR_STREAM | "system" | "out" | "in");
         if config.name.is_empty()
             || config.name.len() > 40
             || !config.name.chars().all(is_plain)
             || is_reserved
         {
-            let allowed = "1 to 40 lowercase letters, digits and dashes, and not main, system, out or in";
+            let allowed =
+                "1 to 40 lowercase letters, digits and dashes, and not main, edr, system, out or in";
             return Err(refused(config, "name", &config.name, allowed));
         }
         let formats = load_formats(config)?;
+        if formats[0].subject() == Subject::Events {
+            return Err(refused(
+                config,
+                "format",
+                &config.format,
+                "a format of calls; that of events is for [exports.edr]",
+            ));
+        }
         Self::with_formats(config.clone(), prefix, formats)
     }
 
@@ -401,6 +426,54 @@ fn main_stream(config: &ExportConfig) -> Result<Stream, ExportsError> {
         corrections: config.corrections,
     };
     Stream::with_formats(stream, &config.prefix, [system?, reseller?, carrier?])
+}
+
+/// `[exports.edr]`.
+fn edr_stream(config: &ExportConfig, edr: &crate::EdrConfig) -> Result<Stream, ExportsError> {
+    let stream = StreamConfig {
+        name: EDR_STREAM.to_owned(),
+        format: edr.format.clone(),
+        owners: edr.owners.clone(),
+        file_name: edr.file_name.clone(),
+        every: edr.every,
+        offset: edr.offset,
+        max_rows_per_file: edr.max_rows_per_file,
+        write_empty: edr.write_empty,
+        answered_only: false,
+        by_direction: false,
+        by_day: false,
+        zone: edr.zone,
+        start: Start::Oldest,
+        corrections: Corrections::Repeat,
+    };
+    let formats = if edr.format == "reference-edr" {
+        let reseller = load_format("reference-edr-reseller")?;
+        [load_format("reference-edr-system")?, reseller.clone(), reseller]
+    } else {
+        let format = load_format(&edr.format)?;
+        [format.clone(), format.clone(), format]
+    };
+    if formats[0].subject() != Subject::Events {
+        return Err(refused(
+            &stream,
+            "format",
+            &edr.format,
+            "\"reference-edr\", or a description with of = \"events\"",
+        ));
+    }
+    if edr.owners.iter().any(|owner| owner == "carriers") {
+        return Err(refused(
+            &stream,
+            "owners",
+            "carriers",
+            "system, resellers and their handles; carriers have no events",
+        ));
+    }
+    Stream::with_formats(stream, &config.prefix, formats)
+}
+
+fn flapping_of(edr: &crate::EdrConfig) -> Flapping {
+    Flapping { filter: edr.filter_flapping, merge: edr.merge_update }
 }
 
 fn refused(config: &StreamConfig, key: &'static str, value: &str, allowed: &str) -> ExportsError {

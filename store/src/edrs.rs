@@ -64,16 +64,9 @@ impl Store {
     /// What the database says.
     pub async fn edrs_waiting(&self, owner: &str, max: u32) -> Result<Vec<WaitingEdr>> {
         let mut tx = self.read().await?;
-        let rows = query_of(format!(
-            "SELECT edr_rows.id AS row_id, {COLUMNS} FROM edr_rows JOIN edrs ON edrs.id = edr_rows.edr \
-             WHERE edr_rows.owner = $1 AND edr_rows.file IS NULL AND edr_rows.is_filtered = 0 \
-             ORDER BY edr_rows.id LIMIT $2"
-        ))
-        .cells(cells![owner, max])
-        .fetch_all(&mut *tx)
-        .await?;
+        let waiting = edrs_waiting_in(&mut tx, owner, max).await?;
         tx.commit().await?;
-        rows.iter().map(|row| Ok(WaitingEdr { row: row.int("row_id")?, edr: edr_of(row)? })).collect()
+        Ok(waiting)
     }
 
     /// Owners for whose files EDRs wait.
@@ -91,6 +84,22 @@ impl Store {
         tx.commit().await?;
         rows.iter().map(|row| row.text("owner")).collect()
     }
+}
+
+pub(crate) async fn edrs_waiting_in(
+    conn: &mut AnyConnection,
+    owner: &str,
+    max: u32,
+) -> Result<Vec<WaitingEdr>> {
+    let rows = query_of(format!(
+        "SELECT edr_rows.id AS row_id, {COLUMNS} FROM edr_rows JOIN edrs ON edrs.id = edr_rows.edr \
+         WHERE edr_rows.owner = $1 AND edr_rows.file IS NULL AND edr_rows.is_filtered = 0 \
+         ORDER BY edr_rows.id LIMIT $2"
+    ))
+    .cells(cells![owner, max])
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok(WaitingEdr { row: row.int("row_id")?, edr: edr_of(row)? })).collect()
 }
 
 /// Keeps `edrs`, and queues those that tell of provisioning for the operator and for the reseller above.

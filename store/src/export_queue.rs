@@ -128,24 +128,8 @@ impl Store {
             Some(choose) => choose_rows(&mut tx, &plan, choose).await?,
         };
         let name = name(sequence, day);
-        let id = query(
-            "INSERT INTO export_files \
-             (owner, sequence, name, n_rows, state, created_at, format, zone, owner_name, day) \
-             VALUES ($1, $2, $3, 0, 'planned', $4, $5, $6, $7, $8) RETURNING id",
-        )
-        .cells(cells![
-            owner,
-            signed("sequence", sequence)?,
-            name.as_str(),
-            plan.now,
-            plan.format,
-            plan.zone,
-            plan.owner_name,
-            day,
-        ])
-        .fetch_one(&mut *tx)
-        .await?
-        .int("id")?;
+        let mut file = plan_file(&mut tx, &plan, sequence, name, day).await?;
+        let id = file.id;
         let n_rows = match chosen {
             None => {
                 let taken = query(
@@ -175,21 +159,8 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        // As it will be read back: to the microsecond.
-        let stored = |at: DateTime<Utc>| DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at);
-        Ok(Some(ExportFile {
-            id,
-            owner: owner.to_owned(),
-            sequence,
-            name,
-            n_rows,
-            created_at: stored(plan.now),
-            format: Some(plan.format.to_owned()),
-            zone: Some(plan.zone.to_owned()),
-            owner_name: Some(plan.owner_name.to_owned()),
-            day: day.map(stored),
-            state: ExportState::Planned,
-        }))
+        file.n_rows = n_rows;
+        Ok(Some(file))
     }
 
     /// Keeps a format's description under its hash, once.
@@ -389,7 +360,50 @@ impl Store {
     }
 }
 
-async fn next_sequence(conn: &mut AnyConnection, owner: &str) -> Result<u64> {
+/// A file that is planned, without rows yet.
+pub(crate) async fn plan_file(
+    conn: &mut AnyConnection,
+    plan: &ExportPlan<'_>,
+    sequence: u64,
+    name: String,
+    day: Option<DateTime<Utc>>,
+) -> Result<ExportFile> {
+    let id = query(
+        "INSERT INTO export_files \
+         (owner, sequence, name, n_rows, state, created_at, format, zone, owner_name, day) \
+         VALUES ($1, $2, $3, 0, 'planned', $4, $5, $6, $7, $8) RETURNING id",
+    )
+    .cells(cells![
+        plan.owner,
+        signed("sequence", sequence)?,
+        name.as_str(),
+        plan.now,
+        plan.format,
+        plan.zone,
+        plan.owner_name,
+        day,
+    ])
+    .fetch_one(conn)
+    .await?
+    .int("id")?;
+    // As it will be read back: to the microsecond.
+    let stored = |at: DateTime<Utc>| DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at);
+    Ok(ExportFile {
+        id,
+        owner: plan.owner.to_owned(),
+        sequence,
+        name,
+        n_rows: 0,
+        created_at: stored(plan.now),
+        format: Some(plan.format.to_owned()),
+        zone: Some(plan.zone.to_owned()),
+        owner_name: Some(plan.owner_name.to_owned()),
+        day: day.map(stored),
+        state: ExportState::Planned,
+    })
+}
+
+pub(crate) async fn next_sequence(conn: &mut AnyConnection, owner: &str) -> Result<u64> {
     query(
         "INSERT INTO export_sequences (owner, last_number) VALUES ($1, 1) ON CONFLICT (owner) \
          DO UPDATE SET last_number = export_sequences.last_number + 1 RETURNING last_number",
@@ -401,7 +415,7 @@ async fn next_sequence(conn: &mut AnyConnection, owner: &str) -> Result<u64> {
 }
 
 /// Takes a number and a file back that nobody has seen: the numbers have no gap.
-async fn give_back(conn: &mut AnyConnection, owner: &str, id: i64) -> Result<()> {
+pub(crate) async fn give_back(conn: &mut AnyConnection, owner: &str, id: i64) -> Result<()> {
     query("DELETE FROM export_files WHERE id = $1").cells(cells![id]).execute(&mut *conn).await?;
     query("UPDATE export_sequences SET last_number = last_number - 1 WHERE owner = $1")
         .cells(cells![owner])

@@ -128,15 +128,16 @@ impl Store {
             }
         }
         let rows = query(
-            "SELECT name, n_rows, count(export_rows.id) AS n_found FROM export_files \
-             LEFT JOIN export_rows ON export_rows.file = export_files.id \
-             GROUP BY export_files.id, name, n_rows HAVING count(export_rows.id) <> n_rows ORDER BY export_files.id",
+            "SELECT name, n_rows, n_found FROM (SELECT id, name, n_rows, \
+             (SELECT count(*) FROM export_rows WHERE export_rows.file = export_files.id) \
+             + (SELECT count(*) FROM edr_rows WHERE edr_rows.file = export_files.id) AS n_found FROM export_files) found \
+             WHERE n_found <> n_rows ORDER BY id",
         )
         .fetch_all(&mut *tx)
         .await?;
         for row in &rows {
             faults.push(format!(
-                "file {} was made of {} calls, {} are there",
+                "file {} was made of {} records, {} are there",
                 row.text("name")?,
                 row.int("n_rows")?,
                 row.int("n_found")?

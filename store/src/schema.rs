@@ -30,6 +30,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (90, "pricing_terms", include_str!("../migrations/0090_pricing_terms.sql")),
     (100, "stream_positions", include_str!("../migrations/0100_stream_positions.sql")),
     (101, "exchange_inbox", include_str!("../migrations/0101_exchange_inbox.sql")),
+    (102, "edr_files", include_str!("../migrations/0102_edr_files.sql")),
     (110, "contracts", include_str!("../migrations/0110_contracts.sql")),
     (120, "processes", include_str!("../migrations/0120_processes.sql")),
 ];

@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
+use exports::flapping::{Fate, Flapping, settle};
 use exports::{
-    Digest, Entry, ExportConfig, ExportsError, FileSpec, Format, Owner, Rendered, Series, Stream, Streams,
-    Way, digest_of,
+    Contents, Digest, EDR_STREAM, Entry, Event, ExportConfig, ExportsError, FileSpec, Format, Owner,
+    Rendered, Series, Stream, Streams, Subject, Way, digest_of,
 };
-use model::{AccountKind, AccountStatus, Directory, RatedCdr};
-use store::{ChooseCalls, ExportFile, ExportPlan, ExportState, KeptFormat, NewMail, Store};
+use model::{AccountKind, AccountStatus, Body, Directory, Edr, RatedCdr, Record};
+use store::{ChooseCalls, ExportFile, ExportPlan, ExportState, KeptFormat, NewMail, Store, ToldEdr};
 use tracing::{error, info, warn};
 
 use crate::failure::UserError;
@@ -54,6 +55,7 @@ pub(crate) async fn close_all(desk: &Desk, now: DateTime<Utc>) -> anyhow::Result
     for (name, _) in desk.store.export_waiting().await? {
         round.close(&name, None).await;
     }
+    round.close_edrs(false).await?;
     round.end()
 }
 
@@ -77,7 +79,8 @@ impl Schedule {
 
 async fn close_due(desk: &Desk, now: DateTime<Utc>) -> anyhow::Result<()> {
     let mut due = BTreeMap::new();
-    for stream in desk.streams.iter() {
+    let edr = desk.streams.edr().map(|(stream, _)| stream);
+    for stream in desk.streams.iter().chain(edr) {
         let name = stream.config.name.as_str();
         match desk.store.export_ran_at(name).await? {
             // The first interval of a new stream is a whole one.
@@ -112,6 +115,11 @@ async fn close_due(desk: &Desk, now: DateTime<Utc>) -> anyhow::Result<()> {
     }
     for (name, at) in due {
         let Some(stream) = desk.streams.named(name) else { continue };
+        if name == EDR_STREAM {
+            round.close_edrs(stream.config.write_empty).await?;
+            desk.store.export_set_ran_at(name, now).await?;
+            continue;
+        }
         for (series, _) in &waiting {
             if series.parse::<Series>().is_ok_and(|series| is_of(&series, name)) {
                 round.close(series, None).await;
@@ -273,13 +281,97 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    async fn plan(
+    /// Closes the files of events of every owner; with `also_empty` those of resellers who had none too. The reference writes the
+    /// operator no empty file (billing-reference 7.5).
+    async fn close_edrs(&mut self, also_empty: bool) -> anyhow::Result<()> {
+        let Some((stream, flapping)) = self.desk.streams.edr() else { return Ok(()) };
+        let mut owners: BTreeSet<Owner> = BTreeSet::new();
+        for owner in self.desk.store.edr_owners_waiting().await? {
+            owners.insert(owner.parse()?);
+        }
+        let resellers = self.desk.directory.accounts.iter().filter(|account| {
+            account.kind == AccountKind::Reseller && account.status != AccountStatus::Terminated
+        });
+        let all: BTreeSet<Owner> = resellers.map(|account| Owner::Reseller(account.id)).collect();
+        if also_empty {
+            owners.extend(all);
+        }
+        for owner in owners {
+            if !stream.has(owner, &self.desk.directory) {
+                continue;
+            }
+            let series = Series { stream: stream.config.name.clone(), owner, way: None };
+            if self.stuck.contains(&series.to_string()) {
+                continue;
+            }
+            let may_be_empty = also_empty && owner != Owner::System;
+            if let Err(why) = self.close_edrs_of(&series, stream, flapping, may_be_empty).await {
+                self.note(&series.to_string(), why);
+            }
+        }
+        Ok(())
+    }
+
+    async fn close_edrs_of(
+        &mut self,
+        series: &Series,
+        stream: &Stream,
+        flapping: Flapping,
+        may_be_empty: bool,
+    ) -> anyhow::Result<()> {
+        let directory = self.desk.directory.clone();
+        let (format, viewer) = (stream.format(series.owner).clone(), series.owner);
+        let told = move |edrs: &[Edr]| -> Vec<Option<ToldEdr>> {
+            let company_of = |account: model::AccountId| {
+                directory
+                    .accounts
+                    .iter()
+                    .find(|known| known.id == account)
+                    .map_or("", |known| known.contact.name.as_str())
+            };
+            let fates = settle(edrs, flapping);
+            edrs.iter()
+                .zip(fates)
+                .map(|(edr, fate)| {
+                    let edr = match fate {
+                        Fate::Keep => edr.clone(),
+                        Fate::KeepAs(other) => *other,
+                        Fate::Filtered => return None,
+                    };
+                    let event = Event { company: company_of(edr.account).to_owned(), edr };
+                    if !format.wants_event(viewer, &event) {
+                        return None;
+                    }
+                    let shown = model::wire::encode(&Record { origin: None, body: Body::Edr(event.edr) });
+                    Some(ToldEdr { shown, company: event.company })
+                })
+                .collect()
+        };
+        let queue = series.owner.to_string();
+        let mut may_be_empty = may_be_empty;
+        loop {
+            let named = |sequence| stream.file_path(series, sequence, self.now, None, &self.desk.directory);
+            let file = self
+                .with_plan(series, stream, may_be_empty, async |plan| {
+                    Ok(self.desk.store.edr_plan(plan, &queue, &told, named).await?)
+                })
+                .await?;
+            let Some(file) = file else { return Ok(()) };
+            may_be_empty = false;
+            let done = self.write(file).await?;
+            self.written.push(done);
+        }
+    }
+
+    /// What a file of the series is planned with.
+    async fn with_plan<T>(
         &self,
         series: &Series,
         stream: &Stream,
         may_be_empty: bool,
-    ) -> anyhow::Result<Option<ExportFile>> {
-        let (desk, now) = (self.desk, self.now);
+        work: impl AsyncFnOnce(ExportPlan<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let desk = self.desk;
         let format = stream.format(series.owner);
         let description = format.to_toml();
         let hash = digest_of(Digest::Sha256, description.as_bytes());
@@ -290,16 +382,26 @@ impl<'a> Round<'a> {
         let zone = stream.zone(series.owner, &desk.directory);
         let key = series.to_string();
         let corrections = stream.corrections_of(series).map(|series| series.to_string());
-        let plan = ExportPlan {
+        work(ExportPlan {
             owner: &key,
             rows_max: stream.config.max_rows_per_file,
-            now,
+            now: self.now,
             format: &hash,
             zone: zone.name(),
             owner_name: &owner_name,
             may_be_empty,
             corrections: corrections.as_deref(),
-        };
+        })
+        .await
+    }
+
+    async fn plan(
+        &self,
+        series: &Series,
+        stream: &Stream,
+        may_be_empty: bool,
+    ) -> anyhow::Result<Option<ExportFile>> {
+        let (desk, now) = (self.desk, self.now);
         let of_one_day = |payloads: &[Vec<u8>]| {
             let start_of =
                 |payload: &Vec<u8>| model::wire::decode_rated(payload).ok().map(|rated| rated.cdr.start_at);
@@ -315,7 +417,10 @@ impl<'a> Round<'a> {
         };
         let choose: Option<&ChooseCalls<'_>> = if stream.config.by_day { Some(&of_one_day) } else { None };
         let named = |sequence, day| stream.file_path(series, sequence, now, day, &desk.directory);
-        Ok(desk.store.export_plan(plan, choose, named).await?)
+        self.with_plan(series, stream, may_be_empty, async |plan| {
+            Ok(desk.store.export_plan(plan, choose, named).await?)
+        })
+        .await
     }
 
     async fn write(&mut self, file: ExportFile) -> anyhow::Result<Written> {
@@ -411,6 +516,15 @@ async fn render(
     let decoded = |payload: &[u8]| -> anyhow::Result<RatedCdr> {
         model::wire::decode_rated(payload).context("a call that was queued for it cannot be read")
     };
+    let mut events = Vec::new();
+    if format.subject() == Subject::Events {
+        for told in desk.store.edr_file_rows(file.id).await? {
+            let record =
+                model::wire::decode(&told.shown).context("an event that was queued for it cannot be read")?;
+            let Body::Edr(edr) = record.body else { anyhow::bail!("what was queued for it is no event") };
+            events.push(Event { edr, company: told.company });
+        }
+    }
     let mut entries = Vec::new();
     let corrected = series.corrected().map(|series| series.to_string());
     for call in desk.store.export_rows(file.id, corrected.as_deref()).await? {
@@ -434,7 +548,12 @@ async fn render(
         day: file.day,
         zone,
     };
-    Ok(exports::render(&spec, &entries)?)
+    let contents = match format.subject() {
+        Subject::Calls => Contents::Calls(&entries),
+        Subject::Events => Contents::Events(&events),
+    };
+    let rendered = exports::render_all(&[(spec, contents)]).pop().context("nothing was rendered")?;
+    Ok(rendered?)
 }
 
 /// Writes the file, unless a crash came after it was published: then it is there, whole, and perhaps fetched. It stays as it is even

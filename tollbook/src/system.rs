@@ -291,7 +291,8 @@ fn exchange_of(sftp: &SftpSection, streams: &Streams) -> web::Exchange {
             .filter_map(|(may, word)| may.then_some(word))
             .collect(),
     });
-    let streams = streams.iter().map(|stream| {
+    let edr = streams.edr().map(|(stream, _)| stream);
+    let streams = streams.iter().chain(edr).map(|stream| {
         let (key, shared) = (stream.config.name.clone(), Arc::new(stream.clone()));
         web::StreamDesk {
             name: if key.is_empty() { "main".to_owned() } else { key.clone() },

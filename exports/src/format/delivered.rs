@@ -12,6 +12,8 @@ pub const DELIVERED: &[(&str, &str)] = &[
     ("csv", include_str!("../../formats/csv.toml")),
     ("fixed-record", include_str!("../../formats/fixed-record.toml")),
     ("json-lines", include_str!("../../formats/json-lines.toml")),
+    ("reference-edr-system", include_str!("../../formats/reference-edr-system.toml")),
+    ("reference-edr-reseller", include_str!("../../formats/reference-edr-reseller.toml")),
     ("corrections", include_str!("../../formats/corrections.toml")),
 ];
 

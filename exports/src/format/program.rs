@@ -207,8 +207,9 @@ impl Marks {
             return !eights.iter().any(|eight| self.any(u64::from_le_bytes(*eight)))
                 && !self.any(u64::from_le_bytes(*last));
         }
-        // Filled up with what is never a mark.
-        let mut eight = [b'0'; 8];
+        // Filled up with one of its own.
+        let Some(first) = text.first() else { return true };
+        let mut eight = [*first; 8];
         for (to, from) in eight.iter_mut().zip(text) {
             *to = *from;
         }
@@ -369,6 +370,13 @@ impl Out {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn text_of_nothing_has_no_marks_whatever_they_are() {
+        assert!(Marks::new([0, 0, b'0', 0], None, false).are_none_in(b""));
+        assert!(Marks::new([0, 0, b'0', 0], None, false).are_none_in(b"1"));
+        assert!(!Marks::new([0, 0, b'0', 0], None, false).are_none_in(b"10"));
+    }
 
     proptest! {
         #[test]

@@ -304,22 +304,30 @@ const DAY_SECONDS: i64 = 86_400;
 #[derive(Debug, Clone)]
 pub(crate) struct ZoneClock {
     zone: Tz,
-    slot: i64,
-    slot_offset: i32,
-    day: i64,
-    date: (i32, u32, u32, u32),
+    /// The offsets of the slots seen last, each at its place.
+    slots: [(i64, i32); REMEMBERED],
+    /// Year, month, day and day of the year of the days seen last.
+    days: [(i64, (i32, u32, u32, u32)); REMEMBERED],
+}
+
+/// Slots and days remembered: the beginnings and the ends of calls of one file are some slots apart.
+const REMEMBERED: usize = 16;
+
+fn place(number: i64) -> usize {
+    usize::try_from(number.rem_euclid(16)).unwrap_or(0)
 }
 
 impl ZoneClock {
     pub(crate) fn new(zone: Tz) -> Self {
-        Self { zone, slot: i64::MIN, slot_offset: 0, day: i64::MIN, date: (1970, 1, 1, 1) }
+        Self { zone, slots: [(i64::MIN, 0); REMEMBERED], days: [(i64::MIN, (1970, 1, 1, 1)); REMEMBERED] }
     }
 
     fn local(&mut self, at: DateTime<Utc>) -> Local {
         let unix = at.timestamp();
         let slot = unix.div_euclid(SLOT_SECONDS);
-        let offset_seconds = if slot == self.slot {
-            self.slot_offset
+        let (known_slot, known_offset) = self.slots[place(slot)];
+        let offset_seconds = if slot == known_slot {
+            known_offset
         } else {
             let offset_of = |unix: i64| {
                 let naive = DateTime::from_timestamp(unix, 0).unwrap_or(at).naive_utc();
@@ -329,18 +337,18 @@ impl ZoneClock {
             // Before there were zones, offsets changed at odd seconds; such a slot is not kept.
             let first = slot.saturating_mul(SLOT_SECONDS);
             if offset_of(first) == offset && offset_of(first.saturating_add(SLOT_SECONDS - 1)) == offset {
-                (self.slot, self.slot_offset) = (slot, offset);
+                self.slots[place(slot)] = (slot, offset);
             }
             offset
         };
         let local_unix = unix.saturating_add(i64::from(offset_seconds));
         let day = local_unix.div_euclid(DAY_SECONDS);
-        if day != self.day {
+        if day != self.days[place(day)].0 {
             let date =
                 DateTime::from_timestamp(day.saturating_mul(DAY_SECONDS), 0).unwrap_or(at).naive_utc().date();
-            (self.day, self.date) = (day, (date.year(), date.month(), date.day(), date.ordinal()));
+            self.days[place(day)] = (day, (date.year(), date.month(), date.day(), date.ordinal()));
         }
-        let (year, month, day, day_of_year) = self.date;
+        let (year, month, day, day_of_year) = self.days[place(day)].1;
         let second_of_day = u32::try_from(local_unix.rem_euclid(DAY_SECONDS)).unwrap_or(0);
         Local { year, month, day, day_of_year, second_of_day, offset_seconds }
     }

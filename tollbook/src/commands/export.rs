@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use anyhow::Context;
-use exports::{DELIVERED, Entry, ExportsError, FileSpec, Format, Owner, Series, Way};
+use exports::{
+    Contents, DELIVERED, Entry, Event, ExportsError, FileSpec, Format, Owner, Series, Subject, Way,
+};
 use model::{AccountKind, Directory};
+use store::EdrFilter;
 
 use crate::cli::ExportAction;
 use crate::clock::Clock;
@@ -84,7 +87,8 @@ async fn list(config: &Config) -> anyhow::Result<()> {
 async fn streams(desk: &Desk) -> anyhow::Result<()> {
     let waiting = desk.store.export_waiting().await?;
     let mut rows = Vec::new();
-    for stream in desk.streams.iter() {
+    let edr = desk.streams.edr().map(|(stream, _)| stream);
+    for stream in desk.streams.iter().chain(edr) {
         let name = stream.config.name.as_str();
         let n_calls: u64 = waiting
             .iter()
@@ -163,23 +167,40 @@ fn way_named(text: Option<&str>) -> Result<Option<Way>, UserError> {
     }
 }
 
-async fn preview(desk: &Desk, format: &Format, owner: &str, calls: u32, fields: bool) -> anyhow::Result<()> {
+async fn preview(desk: &Desk, format: &Format, owner: &str, n_max: u32, fields: bool) -> anyhow::Result<()> {
     let owner = owner_named(owner, &desk.directory)?;
-    let mut rows = Vec::new();
-    for payload in desk.store.export_latest_calls(&Series::main(owner).to_string(), calls).await? {
-        let rated = model::wire::decode_rated(&payload).context("read a call of the database")?;
-        if format.wants_call(owner, &rated) {
-            rows.push(rated);
+    let (mut calls, mut events) = (Vec::new(), Vec::new());
+    match format.subject() {
+        Subject::Calls => {
+            for payload in desk.store.export_latest_calls(&Series::main(owner).to_string(), n_max).await? {
+                let rated = model::wire::decode_rated(&payload).context("read a call of the database")?;
+                if format.wants_call(owner, &rated) {
+                    calls.push(Entry::from(rated));
+                }
+            }
+        }
+        Subject::Events => {
+            for edr in desk.store.edrs(EdrFilter::default(), n_max).await? {
+                let accounts = &desk.directory.accounts;
+                let known = accounts.iter().find(|account| account.id == edr.account);
+                let company = known.map(|account| account.contact.name.clone()).unwrap_or_default();
+                let is_seen = owner.account().is_none_or(|id| id == edr.reseller);
+                let event = Event { edr, company };
+                if is_seen && format.wants_event(owner, &event) {
+                    events.push(event);
+                }
+            }
         }
     }
-    if rows.is_empty() {
+    if calls.is_empty() && events.is_empty() {
         return Err(UserError::new(
-            format!("there are no calls of {owner} that this format would write"),
+            format!("there are no records of {owner} that this format would write"),
             "place some calls, or see whether `only` leaves all of them out",
         )
         .into());
     }
-    rows.reverse();
+    calls.reverse();
+    events.reverse();
     let now = Clock::start().utc();
     let zone = match (format.zone(), desk.streams.named("")) {
         (Some(zone), _) => zone,
@@ -187,7 +208,12 @@ async fn preview(desk: &Desk, format: &Format, owner: &str, calls: u32, fields: 
         (None, None) => chrono_tz::UTC,
     };
     if fields {
-        let shown = format.explain(owner, &rows[0], zone).into_iter();
+        let shown = match (calls.first(), events.first()) {
+            (Some(call), _) => format.explain(owner, &call.rated, zone),
+            (None, Some(event)) => format.explain_event(owner, event, zone),
+            (None, None) => Vec::new(),
+        };
+        let shown = shown.into_iter();
         print_table(
             &["columns", "field", "value"],
             shown.map(|field| vec![field.columns, field.name, field.value]),
@@ -208,8 +234,12 @@ async fn preview(desk: &Desk, format: &Format, owner: &str, calls: u32, fields: 
         day: None,
         zone,
     };
-    let entries: Vec<Entry> = rows.into_iter().map(Entry::from).collect();
-    let rendered = exports::render(&spec, &entries).map_err(|why| UserError::new(why.to_string(), ""))?;
+    let contents = match format.subject() {
+        Subject::Calls => Contents::Calls(&calls),
+        Subject::Events => Contents::Events(&events),
+    };
+    let rendered = exports::render_all(&[(spec, contents)]).pop().context("nothing was rendered")?;
+    let rendered = rendered.map_err(|why| UserError::new(why.to_string(), ""))?;
     let bytes = exports::unpacked(rendered.bytes).context("unpack the preview")?;
     std::io::Write::write_all(&mut std::io::stdout(), &bytes).context("print the preview")?;
     Ok(())

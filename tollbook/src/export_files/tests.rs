@@ -378,3 +378,57 @@ async fn owner_whose_file_cannot_be_written_does_not_keep_the_others_from_theirs
     close_all(&desk, now).await.unwrap_err();
     assert_eq!(desk.store.export_unfinished().await.unwrap(), planned);
 }
+
+fn edr(n: u32, kind: model::EdrKind, old: &str, new: &str) -> store::StoreEffect {
+    store::StoreEffect::Edr(Box::new(Edr {
+        id: format!("provisioning-0-{n}"),
+        tenant: model::TenantId(1),
+        account: model::AccountId(101),
+        subscriber: Some(model::SubscriberId(9)),
+        kind,
+        old_status: old.to_owned(),
+        new_status: new.to_owned(),
+        detail: String::new(),
+        at: at("2026-03-25T10:00:00Z"),
+        reseller: model::AccountId::NOBODY,
+        uuid: String::new(),
+        number: None,
+    }))
+}
+
+#[tokio::test]
+async fn events_are_closed_at_midnight_spared_their_flapping_and_given_again() {
+    use model::EdrKind::{EndProfile, LockChanged, StartProfile, UpdateProfile};
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk(&dir, "[edr]\nfilter_flapping = true\nmerge_update = true").await;
+    let mut schedule = Schedule::default();
+    schedule.tick(&desk, at("2026-03-25T10:00:00Z")).await.unwrap();
+    let events = vec![
+        edr(1, StartProfile, "", "trial"),
+        edr(2, EndProfile, "trial", ""),
+        edr(3, StartProfile, "", "gold"),
+        edr(4, UpdateProfile, "gold", "silver"),
+        edr(5, LockChanged, "none", "outgoing"),
+    ];
+    commit(&desk, 0, events).await;
+    schedule.tick(&desk, at("2026-03-25T23:59:59Z")).await.unwrap();
+    assert!(!listed(&desk.config.dir).iter().any(|file| file.contains("edr/")), "it is not midnight yet");
+    schedule.tick(&desk, at("2026-03-26T00:00:00Z")).await.unwrap();
+    let name = "system/edr/202603/26/tollbook_001_20260326000000_0000000001.edr";
+    let text = std::fs::read_to_string(desk.config.dir.join(name)).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "001,0001"), "{text}");
+    assert!(lines[1].contains("'start_profile'") && lines[1].contains("'silver'"), "{text}");
+    exports::verify(text.as_bytes()).unwrap();
+
+    // Nothing more to tell, no number taken; the next day's goes on.
+    schedule.tick(&desk, at("2026-03-27T00:00:00Z")).await.unwrap();
+    commit(&desk, 1, vec![edr(6, EndProfile, "silver", "")]).await;
+    let written = close_all(&desk, at("2026-03-27T12:00:00Z")).await.unwrap();
+    assert_eq!(shown(&desk, &written), ["system/edr/202603/27/tollbook_001_20260327120000_0000000002.edr 1"]);
+    assert_eq!(desk.store.numbering_check().await.unwrap(), Vec::<String>::new());
+    // Made again from what was kept.
+    std::fs::remove_dir_all(&desk.config.archive).unwrap();
+    let series = Series { stream: "edr".to_owned(), owner: Owner::System, way: None };
+    assert_eq!(again(&desk, &series, 1).await.unwrap().bytes, text.as_bytes());
+}
