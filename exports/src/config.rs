@@ -56,6 +56,12 @@ pub struct ExportConfig {
     pub write_empty: bool,
     /// Leave out calls that nobody answered. Default: `false`.
     pub answered_only: bool,
+    /// Who has files: `"system"`, always, `"resellers"`, `"carriers"`, and handles of single accounts. Default: all three.
+    pub owners: Vec<String>,
+    /// Lines before the records, as in a format; `[]` for none. Default: `["${version},${rows:04}"]`.
+    pub header: Option<Vec<String>>,
+    /// Lines after them. Default: `["${md5}"]`.
+    pub trailer: Option<Vec<String>>,
     /// What becomes of a call that is priced again after it was written, where the format has no word for that.
     /// Default: `"report"`.
     pub corrections: Corrections,
@@ -258,6 +264,9 @@ impl Default for ExportConfig {
             offset: Duration::ZERO,
             write_empty: true,
             answered_only: false,
+            owners: ["system", "resellers", "carriers"].map(str::to_owned).to_vec(),
+            header: None,
+            trailer: None,
             corrections: Corrections::Report,
             corrections_to: Vec::new(),
             edr: None,
@@ -302,6 +311,10 @@ impl ExportConfig {
                 &self.escape,
                 "one ASCII character other than the separator, or empty",
             ));
+        }
+        // What the console and `explain` tell of a call they have from the operator's rows.
+        if !self.owners.iter().any(|owner| owner == "system") {
+            return Err(refused("owners", &self.owners.join(", "), "\"system\" and whoever else"));
         }
         if self.max_rows_per_file == 0 {
             return Err(refused("max_rows_per_file", "0", "1 or more"));

@@ -394,6 +394,14 @@ fn main_stream(config: &ExportConfig) -> Result<Stream, ExportsError> {
             key.get_mut().clone_from(value);
         }
         description.escape = Some(toml::Spanned::new(0..0, config.escape.clone()));
+        let lines =
+            |lines: &[String]| lines.iter().map(|line| toml::Spanned::new(0..0, line.clone())).collect();
+        if let Some(header) = &config.header {
+            description.header = lines(header);
+        }
+        if let Some(trailer) = &config.trailer {
+            description.trailer = lines(trailer);
+        }
         if config.record_id == RecordId::Hex
             && let Some(id) = description.field.first_mut()
         {
@@ -412,7 +420,7 @@ fn main_stream(config: &ExportConfig) -> Result<Stream, ExportsError> {
     let stream = StreamConfig {
         name: String::new(),
         format: "reference".to_owned(),
-        owners: ["system", "resellers", "carriers"].map(str::to_owned).to_vec(),
+        owners: config.owners.clone(),
         file_name: format!("{date_dir}${{prefix}}_${{version}}_{time}_${{sequence:010}}.${{suffix}}"),
         every: config.every,
         offset: config.offset,

@@ -174,6 +174,26 @@ fn a_call_between_two_customers_of_one_reseller_is_one_row_of_its_file() {
 }
 
 #[test]
+fn owners_header_and_trailer_of_the_references_files_may_be_others() {
+    let config: ExportConfig = toml::from_str(
+        r#"owners = ["system"]
+        header = ["H;${columns}"]
+        trailer = ["T;${rows};${sum duration};${sha256}"]"#,
+    )
+    .unwrap();
+    assert_eq!(calls_of(Owner::Reseller(RESELLER), &config), []);
+    let rows = calls_of(Owner::System, &config);
+    let text = String::from_utf8(render_by(&config, Owner::System, &rows).bytes).unwrap();
+    assert!(text.starts_with("H;id,update_time,"), "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with(&format!("T;{};", rows.len())), "{last}");
+    let none = ExportConfig { owners: vec!["resellers".to_owned()], ..ExportConfig::default() };
+    assert!(Streams::load(&none).unwrap_err().to_string().contains("system"));
+    let wrong = ExportConfig { header: Some(vec!["${nothing}".to_owned()]), ..ExportConfig::default() };
+    assert!(Streams::load(&wrong).unwrap_err().to_string().contains("${nothing} says nothing here"));
+}
+
+#[test]
 fn failed_calls_are_left_out_where_only_answered_ones_are_wanted() {
     let config = ExportConfig { answered_only: true, ..ExportConfig::default() };
     assert_eq!(names(&calls_of(Owner::System, &config)), ["out", "on-net", "anonymous", "transit"]);

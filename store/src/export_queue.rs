@@ -302,6 +302,23 @@ impl Store {
         rows.iter().map(|row| Ok((row.text("owner")?, row.narrow("n")?))).collect()
     }
 
+    /// How many calls wait for a series' next files.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn export_waiting_for(&self, owner: &str) -> Result<u64> {
+        let mut tx = self.read().await?;
+        let row = query(
+            "SELECT count(*) AS n FROM export_rows WHERE owner = $1 AND file IS NULL AND passed IS NULL",
+        )
+        .cells(cells![owner])
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        row.narrow("n")
+    }
+
     /// The latest calls queued for a series, newest first.
     ///
     /// # Errors

@@ -230,11 +230,10 @@ impl<'a> Round<'a> {
             return Ok(());
         }
         loop {
-            if let Some(at_least) = at_least {
-                let waiting = self.desk.store.export_waiting().await?;
-                if !waiting.iter().any(|(owner, n)| owner == name && *n >= u64::from(at_least)) {
-                    return Ok(());
-                }
+            if let Some(at_least) = at_least
+                && self.desk.store.export_waiting_for(name).await? < u64::from(at_least)
+            {
+                return Ok(());
             }
             match self.plan(series, stream, false).await? {
                 Some(file) => {

@@ -101,6 +101,8 @@ pub(crate) async fn number_of_a_file_without_calls_is_given_back(db: Database) {
     assert_eq!(store.export_plan(plan("carrier:3", 10), None, name).await.unwrap(), None);
     waiting_calls(&db, "carrier:3", 3).await;
     assert_eq!(store.export_waiting().await.unwrap(), [("carrier:3".to_owned(), 3)]);
+    assert_eq!(store.export_waiting_for("carrier:3").await.unwrap(), 3);
+    assert_eq!(store.export_waiting_for("carrier:4").await.unwrap(), 0);
     let file = store.export_plan(plan("carrier:3", 2), None, name).await.unwrap().unwrap();
     assert_eq!((file.sequence, file.name.as_str(), file.n_rows), (1, "VOX0000001.cdr", 2));
     assert_eq!(store.export_rows(file.id, None).await.unwrap(), [call(0), call(1)]);
