@@ -22,6 +22,7 @@ mod posted;
 mod prefix_tree;
 mod price;
 mod quick;
+mod quick_hash;
 mod reference_loop;
 mod reference_match;
 mod settle;

@@ -21,6 +21,7 @@ use crate::peak_calendar::{PeakCalendar, SpanEnd};
 use crate::prefix_tree::PrefixTree;
 use crate::price::CALL_SECONDS_MAX;
 use crate::quick::QuickTerms;
+use crate::quick_hash::QuickMap;
 use crate::reference_match::{BadPattern, PatternTooSlow, ReferenceIndex, SameKey};
 
 /// One version of a billing profile, ready to price calls.
@@ -429,9 +430,9 @@ struct Builder<'v> {
     entries: Vec<Entry>,
     terms: Vec<Terms>,
     quick: Vec<QuickTerms>,
-    terms_seen: HashMap<TermsKey, u32>,
+    terms_seen: QuickMap<TermsKey, u32>,
     zones: Vec<(Arc<str>, Arc<str>)>,
-    zones_seen: HashMap<(&'v str, &'v str), u32>,
+    zones_seen: QuickMap<(&'v str, &'v str), u32>,
     patterns: Vec<Box<str>>,
 }
 
@@ -442,9 +443,9 @@ impl<'v> Builder<'v> {
             entries: Vec::new(),
             terms: Vec::new(),
             quick: Vec::new(),
-            terms_seen: HashMap::new(),
+            terms_seen: QuickMap::default(),
             zones: Vec::new(),
-            zones_seen: HashMap::new(),
+            zones_seen: QuickMap::default(),
             patterns: Vec::new(),
         }
     }

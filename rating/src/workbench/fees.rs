@@ -1,6 +1,6 @@
 //! `fees.csv`: our headed columns, or the reference's without a header.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use csv::StringRecord;
@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use super::issue::Issue;
 use super::table::{Row, Table, decimal, records, whole};
 use crate::price::CALL_SECONDS_MAX;
+use crate::quick_hash::QuickMap;
 use crate::reference_match::check_pattern;
 
 const TEXTS_AND_INTERVALS: &[&str] = &[
@@ -113,12 +114,13 @@ pub(crate) fn from_records(
     issues: &mut Vec<Issue>,
 ) -> Vec<Fee> {
     let mut out = Vec::new();
-    let is_headed =
-        records.first().is_none_or(|first| first.iter().any(|cell| cell.eq_ignore_ascii_case("destination")));
+    let is_headed = records
+        .first()
+        .is_none_or(|first| first.iter().any(|cell| cell.trim().eq_ignore_ascii_case("destination")));
     let table = if is_headed {
         let cents: Vec<String> = RATES.iter().map(|rate| format!("{rate}{CENTS_PER_SECOND}")).collect();
         let header = records.first().cloned().unwrap_or_default();
-        let has = |name: &str| header.iter().any(|cell| cell.eq_ignore_ascii_case(name));
+        let has = |name: &str| header.iter().any(|cell| cell.trim().eq_ignore_ascii_case(name));
         let mut required: Vec<&str> = TEXTS_AND_INTERVALS.to_vec();
         for (rate, cents) in RATES.iter().zip(&cents) {
             required.push(if has(cents) && !has(rate) { cents } else { rate });
@@ -130,6 +132,7 @@ pub(crate) fn from_records(
     };
     let Some(table) = table else { return out };
     let mut lines = Vec::new();
+    let has = Optional::of(&table);
     let has_options = OPTION_COLUMNS.iter().any(|name| table.has_column(name));
     for (idx, row) in table.rows().enumerate() {
         let fits = if is_headed { row.has_full_width(issues) } else { has_reference_width(&row, issues) };
@@ -138,7 +141,7 @@ pub(crate) fn from_records(
         }
         let id = FeeId(first_fee.0 + i64::try_from(idx).unwrap_or(i64::MAX - first_fee.0));
         let before = issues.len();
-        let fee = fee(&row, id, is_headed, fee_match, issues);
+        let fee = fee(&row, id, is_headed, fee_match, has, issues);
         let [onpeak, offpeak] =
             if has_options { options(&row, is_headed, issues) } else { [PeakOptions::default(); 2] };
         if let (Some(fee), true) = (fee, issues.len() == before) {
@@ -167,18 +170,42 @@ fn has_reference_width(row: &Row<'_>, issues: &mut Vec<Issue>) -> bool {
     fits
 }
 
+/// Which columns there are of those that may be missing: asked once for a file, not for each of its lines.
+#[derive(Debug, Clone, Copy)]
+struct Optional {
+    match_mode: bool,
+    amounts: bool,
+    validity: bool,
+}
+
+impl Optional {
+    fn of(table: &Table<'_>) -> Self {
+        let any = |names: &[&str]| names.iter().any(|name| table.has_column(name));
+        Self {
+            match_mode: table.has_column("match_mode"),
+            amounts: any(&["connection_fee", "minimum_charge", "maximum_charge", "failed_attempt_fee"]),
+            validity: any(&["valid_from", "valid_to"]),
+        }
+    }
+}
+
 fn fee(
     row: &Row<'_>,
     id: FeeId,
     is_headed: bool,
     fee_match: FeeMatch,
+    has: Optional,
     issues: &mut Vec<Issue>,
 ) -> Option<Fee> {
     let remedy =
         "use exact_destination, prefix, regex_longest_match, regex_longest_pattern, or leave it empty";
-    let match_mode = row.parsed("match_mode", remedy, issues, |text| {
-        text.parse::<MatchMode>().map_err(|error| error.to_string())
-    });
+    let match_mode = if has.match_mode {
+        row.parsed("match_mode", remedy, issues, |text| {
+            text.parse::<MatchMode>().map_err(|error| error.to_string())
+        })
+    } else {
+        None
+    };
     if fee_match == FeeMatch::Prefix && !matches!(match_mode, None | Some(MatchMode::Prefix)) {
         issues.push(row.issue(
             "match_mode",
@@ -216,7 +243,9 @@ fn fee(
         let (price, per_seconds) = price?;
         Some(Rate { price, per_seconds, interval_seconds: interval? })
     });
-    let mut amount = |name| row.parsed(name, "write a decimal such as 0.05", issues, decimal);
+    let mut amount = |name| {
+        if has.amounts { row.parsed(name, "write a decimal such as 0.05", issues, decimal) } else { None }
+    };
     let connection_fee = amount("connection_fee").unwrap_or_default();
     let failed_attempt_fee = amount("failed_attempt_fee").unwrap_or_default();
     let (minimum_charge, maximum_charge) = (amount("minimum_charge"), amount("maximum_charge"));
@@ -226,8 +255,10 @@ fn fee(
         let rule = format!("{minimum} is above the maximum_charge, {maximum}");
         issues.push(row.issue("minimum_charge", rule, "swap or remove one"));
     }
-    let mut instant =
-        |name| row.parsed(name, "write RFC 3339, such as 2026-07-01T00:00:00+02:00", issues, instant);
+    let mut instant = |name| {
+        let remedy = "write RFC 3339, such as 2026-07-01T00:00:00+02:00";
+        if has.validity { row.parsed(name, remedy, issues, instant) } else { None }
+    };
     let (valid_from, valid_to) = (instant("valid_from"), instant("valid_to"));
     if let (Some(from), Some(to)) = (valid_from, valid_to)
         && from >= to
@@ -318,7 +349,8 @@ fn options(row: &Row<'_>, is_headed: bool, issues: &mut Vec<Issue>) -> [PeakOpti
 /// Two fees for the same calls would make the price depend on the order of the lines.
 fn report_duplicates(file: &str, fees: &[Fee], lines: &[u64], issues: &mut Vec<Issue>) {
     type Key<'f> = (Direction, MatchMode, &'f str, &'f str);
-    let mut first_of: HashMap<Key<'_>, usize> = HashMap::with_capacity(fees.len());
+    let mut first_of: QuickMap<Key<'_>, usize> = QuickMap::default();
+    first_of.reserve(fees.len());
     let mut more: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (idx, fee) in fees.iter().enumerate() {
         let key = (fee.direction, fee.match_mode, fee.destination.as_str(), fee.source.as_str());

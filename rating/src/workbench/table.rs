@@ -29,10 +29,10 @@ pub(crate) struct Row<'t> {
     next: Cell<usize>,
 }
 
-/// Records of any width, unquoted blanks dropped. Lines that are not CSV are reported.
+/// Records of any width. Lines that are not CSV are reported.
 pub(crate) fn records(file: &str, read: impl Read, issues: &mut Vec<Issue>) -> Vec<StringRecord> {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(read);
+    // Blanks around a cell are dropped when it is looked at: the reader's own way copies every record.
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(read);
     let mut records = Vec::new();
     for record in reader.records() {
         match record {
@@ -89,7 +89,7 @@ impl<'n> Table<'n> {
             return None;
         }
         let header = records.remove(0);
-        let names: Vec<String> = header.iter().map(str::to_lowercase).collect();
+        let names: Vec<String> = header.iter().map(|name| name.trim().to_lowercase()).collect();
         let before = issues.len();
         for (idx, name) in names.iter().enumerate() {
             let mut report = |rule: &str, remedy: String| {
@@ -152,7 +152,7 @@ impl<'t> Row<'t> {
 
     /// The cell of `name`; empty when the file or the line has no such column.
     pub(crate) fn cell(&self, name: &str) -> &'t str {
-        self.place(name).and_then(|idx| self.record.get(idx)).unwrap_or("")
+        self.place(name).and_then(|idx| self.record.get(idx)).unwrap_or("").trim()
     }
 
     fn place(&self, name: &str) -> Option<usize> {
