@@ -108,7 +108,8 @@ impl Access {
 /// Who may see a column of `calls`.
 pub(crate) fn guard_of_call_column(name: &str) -> Guard {
     match name {
-        "source_number"
+        "user_to_user"
+        | "source_number"
         | "source_user"
         | "source_user_out"
         | "destination_number"
@@ -117,7 +118,8 @@ pub(crate) fn guard_of_call_column(name: &str) -> Guard {
         | "dialed" => Guard::Number,
         "sip_call_id" | "source_user_agent" | "customer_prefix" | "carrier_prefix" | "reseller_prefix"
         | "customer_in_prefix" | "reseller_in_prefix" | "carrier_in_prefix" | "reason" | "refused_by"
-        | "asserted_identity" | "diversion" | "foreign_key" => Guard::Prose,
+        | "preferred_identity" | "history_info" | "stir" | "peer_auth_user" | "asserted_identity"
+        | "diversion" | "foreign_key" => Guard::Prose,
         "customer_cost" | "free_cash" | "reseller_cost" | "customer_in_cost" | "reseller_in_cost" => {
             Guard::CustomerPrice
         }

@@ -21,6 +21,14 @@ pub struct LakeConfig {
     /// Default: `"15m"`.
     #[serde(with = "humantime_serde")]
     pub retired_keep: Duration,
+    /// Memory that all queries of one process together may hold, in MiB, at least 16; beyond it they spill to disk, and then fail.
+    /// Default: 512.
+    pub query_memory_mib: usize,
+    /// Size of one query's result in memory, in MiB, at least 1. Default: 256.
+    pub query_result_mib: usize,
+    /// How long a query of a person may run, e.g. `"5m"`; then it is stopped. Default: `"5m"`.
+    #[serde(with = "humantime_serde")]
+    pub query_timeout: Duration,
 }
 
 impl Default for LakeConfig {
@@ -30,6 +38,9 @@ impl Default for LakeConfig {
             compact_files_min: 8,
             target_rows: 1_000_000,
             retired_keep: Duration::from_secs(15 * 60),
+            query_memory_mib: 512,
+            query_result_mib: 256,
+            query_timeout: Duration::from_secs(5 * 60),
         }
     }
 }

@@ -202,6 +202,14 @@ pub enum LakeError {
         /// What it may have.
         limit_mib: usize,
     },
+    /// The query ran for too long.
+    #[error(
+        "the query ran longer than {limit:?} and was stopped; ask for fewer days or columns, or raise the time"
+    )]
+    QueryTooSlow {
+        /// How long it may run.
+        limit: std::time::Duration,
+    },
     /// The files moved on during every attempt.
     #[error("the lake's files changed under the query {attempts} times; try it again")]
     Moving {
@@ -262,6 +270,7 @@ impl LakeError {
             LakeError::Internal { .. } => "LAK023",
             LakeError::TwoCurrencies { .. } => "LAK024",
             LakeError::Unmirrored { .. } => "LAK025",
+            LakeError::QueryTooSlow { .. } => "LAK026",
         }
     }
 
@@ -291,6 +300,7 @@ impl LakeError {
                 | LakeError::Sql { .. }
                 | LakeError::QueryTooLarge { .. }
                 | LakeError::ResultTooLarge { .. }
+                | LakeError::QueryTooSlow { .. }
         )
     }
 }

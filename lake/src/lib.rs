@@ -20,6 +20,7 @@ mod parquet_file;
 mod query;
 mod result;
 mod rows;
+mod saved;
 mod table;
 pub mod tables;
 mod usage;
@@ -38,8 +39,9 @@ pub use error::LakeError;
 pub use manifest::{LanePosition, Positions, Watermark};
 pub use mirror::TableLane;
 pub use numbering::prefix_rows;
-pub use result::{QueryColumn, QueryResult, write_csv, write_json, write_table};
+pub use result::{QueryColumn, QueryResult, write_arrow, write_csv, write_json, write_parquet, write_table};
 pub use rows::check_row;
+pub use saved::{SavedQuery, saved_queries};
 pub use table::{Row, Table, TableColumn, Value};
 pub use usage::{BilledCall, CallLine, DayUsage, IncomingUsage, UsageLine};
 pub use writer::LaneRows;
@@ -77,8 +79,9 @@ impl Lake {
     /// are gone: then nothing is changed.
     pub fn open(config: LakeConfig) -> Result<Lake, LakeError> {
         let dir = config.dir.clone();
+        let limits = config.clone();
         let writer = Writer::open(config)?;
-        Ok(Lake { engine: Arc::new(Engine::new(&dir)?), dir, writer: Some(Arc::new(writer)) })
+        Ok(Lake { engine: Arc::new(Engine::new(&limits)?), dir, writer: Some(Arc::new(writer)) })
     }
 
     /// Opens the lake in `dir` for reading, while another process may write. Each query sees what was committed before it.
@@ -87,9 +90,17 @@ impl Lake {
     ///
     /// [`LakeError::NoLake`] when there is none.
     pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Lake, LakeError> {
-        let dir = dir.as_ref().to_owned();
-        current(&dir)?;
-        Ok(Lake { engine: Arc::new(Engine::new(&dir)?), dir, writer: None })
+        Self::open_to_ask(&LakeConfig::new(dir.as_ref()))
+    }
+
+    /// The same with the limits of `config` for its queries.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::NoLake`] when there is none.
+    pub fn open_to_ask(config: &LakeConfig) -> Result<Lake, LakeError> {
+        current(&config.dir)?;
+        Ok(Lake { engine: Arc::new(Engine::new(config)?), dir: config.dir.clone(), writer: None })
     }
 
     /// Where it is.

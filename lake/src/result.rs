@@ -1,11 +1,15 @@
-//! The result of a query, and its three printed forms: table, CSV, JSON.
+//! The result of a query, and its forms: table, CSV and JSON to read, Parquet and Arrow for programs.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use datafusion::arrow::array::Array;
-use datafusion::arrow::datatypes::{DataType, Schema};
-use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::ipc::writer::StreamWriter;
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::parquet::arrow::ArrowWriter;
 
 /// One column of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +28,11 @@ pub struct QueryResult {
     /// Its columns.
     pub columns: Vec<QueryColumn>,
     pub(crate) batches: Vec<RecordBatch>,
+    schema: SchemaRef,
 }
 
 impl QueryResult {
-    pub(crate) fn new(schema: &Schema, batches: Vec<RecordBatch>) -> Self {
+    pub(crate) fn new(schema: Schema, batches: Vec<RecordBatch>) -> Self {
         let columns = schema
             .fields()
             .iter()
@@ -37,7 +42,7 @@ impl QueryResult {
                 is_numeric: field.data_type().is_numeric(),
             })
             .collect();
-        Self { columns, batches }
+        Self { columns, batches, schema: Arc::new(schema) }
     }
 
     /// How many rows.
@@ -191,4 +196,62 @@ pub fn write_json(result: &QueryResult, out: &mut impl Write) -> io::Result<()> 
         write!(out, "}}")?;
     }
     writeln!(out, "\n]")
+}
+
+/// The rows with texts as every reader knows them: views of texts are young.
+fn plain(result: &QueryResult) -> io::Result<(SchemaRef, Vec<RecordBatch>)> {
+    let plain_type = |data_type: &DataType| {
+        // Nothing but NULL is a text that is never there.
+        if matches!(data_type, DataType::Utf8View | DataType::Null) {
+            DataType::Utf8
+        } else if *data_type == DataType::BinaryView {
+            DataType::Binary
+        } else {
+            data_type.clone()
+        }
+    };
+    let fields: Vec<Field> = result
+        .schema
+        .fields()
+        .iter()
+        .map(|field| Field::new(field.name(), plain_type(field.data_type()), true))
+        .collect();
+    let schema = Arc::new(Schema::new(fields));
+    let batches = result.batches.iter().map(|batch| {
+        let arrays =
+            batch.columns().iter().zip(schema.fields()).map(|(array, field)| cast(array, field.data_type()));
+        let arrays = arrays.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(schema.clone(), arrays, &rows).map_err(io::Error::other)
+    });
+    let batches = batches.collect::<io::Result<Vec<_>>>()?;
+    Ok((schema, batches))
+}
+
+/// Writes the result as one Parquet file.
+///
+/// # Errors
+///
+/// Those of `out`, and a type that Parquet does not know.
+pub fn write_parquet(result: &QueryResult, out: &mut (impl Write + Send)) -> io::Result<()> {
+    let (schema, batches) = plain(result)?;
+    let mut writer = ArrowWriter::try_new(out, schema, None).map_err(io::Error::other)?;
+    for batch in &batches {
+        writer.write(batch).map_err(io::Error::other)?;
+    }
+    writer.close().map(|_| ()).map_err(io::Error::other)
+}
+
+/// Writes the result as an Arrow stream (IPC streaming format).
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_arrow(result: &QueryResult, out: &mut impl Write) -> io::Result<()> {
+    let (schema, batches) = plain(result)?;
+    let mut writer = StreamWriter::try_new(out, &schema).map_err(io::Error::other)?;
+    for batch in &batches {
+        writer.write(batch).map_err(io::Error::other)?;
+    }
+    writer.finish().map_err(io::Error::other)
 }

@@ -73,11 +73,14 @@ pub static EVENTS: Table = Table {
         "tenant" Integer always Open, "tenant id", "Whose platform.", "1";
         "account" Integer always Open, "account id", "Which account; 0 is nobody.", "1001";
         "subscriber" Integer nullable Open, "subscriber id", "Which subscriber; NULL for none.", "42";
-        "kind" Text always Open, "word", "What happened: registered, unregistered, register_failed, start_profile, update_profile, end_profile, trunk_state, lock_changed, security and others.", "registered";
+        "kind" Text always Open, "word", "What happened: registered, unregistered, register_failed, start_profile, update_profile, end_profile, number_assigned, number_released, trunk_state, lock_changed, security and others.", "registered";
         "old_status" Text always Prose, "", "State before, in the words of the kind.", "";
         "new_status" Text always Prose, "", "State after.", "registered";
         "detail" Text always Prose, "", "Contact, address, user agent and the like.", "sip:42@192.0.2.10:5060 udp";
         "at" Instant always Open, "UTC", "When.", "2026-10-05T08:15:30.250000";
+        "reseller" Integer nullable Open, "account id", "Reseller above the account; NULL for none.", "11";
+        "subscriber_uuid" Text nullable Open, "", "Uuid of the subscriber; NULL for none.", "9b2e2c8e-1d1f-4a77-8a53-1f2e3d4c5b6a";
+        "number" Text nullable Number, "E.164 digits", "The number it is about; NULL for none.", "43660555123";
     },
 };
 
@@ -264,7 +267,7 @@ pub static ATTEMPTS: Table = Table {
         "trunk" Integer nullable Open, "trunk id", "The trunk tried; NULL for a subscriber.", "3";
         "subscriber" Integer nullable Open, "subscriber id", "The subscriber tried; NULL for a trunk.", "42";
         "code" Integer nullable Open, "SIP code", "Its final answer; 0 is none.", "503";
-        "class" Text nullable Open, "answered, user, network, cancelled and others", "Whose doing that was.", "network";
+        "class" Text nullable Open, "pending, answered, redirected, callee, no_such_number, cancelled, timeout, network", "Whose doing that was.", "network";
         "pdd_ms" Integer nullable Open, "milliseconds", "Post-dial delay of this route; NULL: no 18x came.", "120";
         "payer" Integer always Open, "account id", "The paying party of the call.", "1001";
         "zone" Text nullable Open, "", "Zone of the customer's fee; NULL where nothing was paid.", "Germany";

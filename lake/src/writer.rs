@@ -51,6 +51,8 @@ impl Writer {
         for (key, value, at_least) in [
             ("compact_files_min", config.compact_files_min as u64, 2),
             ("target_rows", config.target_rows, 1),
+            ("query_memory_mib", config.query_memory_mib as u64, 16),
+            ("query_result_mib", config.query_result_mib as u64, 1),
         ] {
             if value < at_least {
                 return Err(LakeError::Config { key, value, at_least });

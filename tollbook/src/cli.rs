@@ -111,11 +111,9 @@ pub(crate) enum Command {
         /// Installation.
         #[command(flatten)]
         installation: Installation,
-        /// The query; read from standard input if absent.
-        query: Option<String>,
-        /// How to print the rows.
-        #[arg(long, value_enum, default_value_t = Format::Table)]
-        format: Format,
+        /// What to ask.
+        #[command(flatten)]
+        question: SqlQuestion,
     },
     /// Billing runs and invoices.
     Invoice {
@@ -339,6 +337,39 @@ pub(crate) enum Format {
     Csv,
     /// One JSON object a line.
     Json,
+    /// A Parquet file.
+    Parquet,
+    /// An Arrow stream.
+    Arrow,
+}
+
+/// A question to the lake.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SqlQuestion {
+    /// The query. If absent it is read from standard input; a terminal gets a prompt.
+    #[arg(conflicts_with = "saved")]
+    pub(crate) query: Option<String>,
+    /// A delivered query.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) saved: Option<String>,
+    /// Names the delivered queries.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Of a delivered query: calls from this day (UTC) or time on. Default: 30 days before the end.
+    #[arg(long, value_name = "DAY", requires = "saved")]
+    pub(crate) from: Option<String>,
+    /// Of a delivered query: calls before this day (UTC) or time. Default: now.
+    #[arg(long, value_name = "DAY", requires = "saved")]
+    pub(crate) to: Option<String>,
+    /// How to print the rows.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Write the rows to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// How long the query may run, e.g. `30s`. Default: `lake.query_timeout`.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<humantime_serde::re::humantime::Duration>,
 }
 
 /// What a billing run covers: one of them.

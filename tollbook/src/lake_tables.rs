@@ -235,6 +235,9 @@ fn event_row(edr: &Edr) -> Row {
         edr.new_status.as_str().into(),
         edr.detail.as_str().into(),
         edr.at.into(),
+        Some(edr.reseller.0).filter(|_| edr.reseller != AccountId::NOBODY).into(),
+        Some(edr.uuid.as_str()).filter(|uuid| !uuid.is_empty()).into(),
+        edr.number.map(|number| number.to_string()).into(),
     ]
 }
 

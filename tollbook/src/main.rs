@@ -109,9 +109,7 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Explain { installation, cdr } => {
             commands::explain::explain(&quiet(&installation)?, &cdr).await
         }
-        Command::Sql { installation, query, format } => {
-            commands::sql::sql(&quiet(&installation)?, query, format).await
-        }
+        Command::Sql { installation, question } => commands::sql::sql(&quiet(&installation)?, question).await,
         Command::Invoice { installation, action } => {
             commands::invoice::invoice(&quiet(&installation)?, action).await
         }

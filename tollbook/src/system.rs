@@ -198,7 +198,7 @@ async fn open_lake(config: &Config) -> anyhow::Result<Lake> {
         return Lake::open(config.lake.clone()).map_err(of_lake);
     }
     for _ in 0..LAKE_TRIES {
-        match Lake::open_read_only(&config.lake.dir) {
+        match Lake::open_to_ask(&config.lake) {
             // The first of all processes makes it.
             Err(lake::LakeError::NoLake { .. }) => match Lake::open(config.lake.clone()) {
                 Ok(made) => drop(made),
@@ -208,7 +208,7 @@ async fn open_lake(config: &Config) -> anyhow::Result<Lake> {
             opened => return opened.map_err(of_lake),
         }
     }
-    Lake::open_read_only(&config.lake.dir).map_err(of_lake)
+    Lake::open_to_ask(&config.lake).map_err(of_lake)
 }
 
 fn make_dir(dir: &std::path::Path) -> Result<(), UserError> {

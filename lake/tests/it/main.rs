@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy knows tests by their attribute, and not their helpers")]
 
+mod access;
 mod commit;
 mod compaction;
 mod crash;
 mod documentation;
+mod limits;
+mod saved;
 mod sql;
 mod tables;
 mod usage;

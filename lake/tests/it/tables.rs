@@ -17,6 +17,9 @@ fn event(n: u32, kind: &str) -> Row {
         kind.into(),
         "sip:43660555123@192.0.2.10:5060".into(),
         at("2026-10-05T08:00:00Z").into(),
+        Value::Null,
+        Some("9b2e2c8e").into(),
+        Some("43660555123").into(),
     ]
 }
 

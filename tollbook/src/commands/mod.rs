@@ -29,6 +29,7 @@ pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod sql;
+mod sql_prompt;
 pub(crate) mod suspense;
 mod suspense_desk;
 pub(crate) mod token;
