@@ -74,8 +74,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /files                        200      200      403      200      403      200      403
         /files/partners               200      200      403      200      403      200      403
         /files/trail                  200      200      403      200      403      200      403
-        /sql                          200      200      403      403      403      200      403
-        /sql.csv?q=select+1           200      200      403      403      403      200      403
+        /sql                          200      200      200      200      200      200      403
+        /sql.csv?q=select+1           200      200      200      200      200      200      403
         /health                       200      200      200      200      200      200      403
         /metrics                      200      200      200      200      200      200      403
         /api/v1/figures               200      200      200      200      200      200      403
