@@ -632,7 +632,14 @@ impl System {
         let inputs = self.switch.clone();
         if socket.is_none() {
             // What is said to the switch is said to nobody; the feed keeps the provisioning data of this process fresh.
-            self.tasks.push(tokio::spawn(async move { while inputs_waiting.recv().await.is_some() {} }));
+            let stop = self.stop_rest.clone();
+            self.tasks.push(tokio::spawn(async move {
+                let unheard = async { while inputs_waiting.recv().await.is_some() {} };
+                tokio::select! {
+                    () = unheard => {}
+                    () = stop.cancelled() => {}
+                }
+            }));
             inputs_waiting = mpsc::channel(1).1;
         }
         // Where `[control]` ends now; what was said before is in the snapshot that is loaded after this.
