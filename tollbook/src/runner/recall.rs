@@ -39,8 +39,10 @@ pub(super) async fn answer<S: Stage, L: LaneStore>(
     (partition, offset): (u32, u64),
     cdr: CdrId,
 ) -> Result<bool, RoundError> {
+    // How far the keeper is comes first: what it keeps between the two questions is then seen by the second.
+    let must_wait = must_wait(rooms, lane, partition, offset).await?;
     let payloads = rooms.store.rated_revisions(cdr).await?;
-    if payloads.is_empty() && must_wait(rooms, lane, partition, offset).await? {
+    if payloads.is_empty() && must_wait {
         return Ok(false);
     }
     lane.waiting = None;
