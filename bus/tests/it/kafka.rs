@@ -103,19 +103,20 @@ async fn readers_far_apart_do_not_disturb_each_other() {
         let entries = (0..200).map(|idx| entry(Topic::Rated, 0, format!("{:0>100}", batch * 200 + idx)));
         bus.append(entries.collect()).await.unwrap();
     }
-    let readers = (0..6_u64).map(|reader| {
+    let readers = (0..6_u32).map(|reader| {
         let bus = bus.clone();
         tokio::spawn(async move {
-            let mut position = reader * 1_500;
+            let mut position = u64::from(reader) * 1_500;
+            let max = 50 + 37 * usize::try_from(reader).unwrap();
             while position < 10_000 {
-                let batch = bus.read(Topic::Rated, 0, position, 50 + 37 * reader as usize).await.unwrap();
+                let batch = bus.read(Topic::Rated, 0, position, max).await.unwrap();
                 for record in &batch.records {
                     let number: u64 = std::str::from_utf8(&record.payload).unwrap().parse().unwrap();
                     assert_eq!((record.offset, number), (position, position));
                     position += 1;
                 }
                 assert_eq!(batch.next, position);
-                tokio::time::sleep(Duration::from_millis(reader)).await;
+                tokio::time::sleep(Duration::from_millis(u64::from(reader))).await;
             }
         })
     });

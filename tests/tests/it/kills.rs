@@ -17,7 +17,7 @@ const LENGTH_TOLERANCE_US: u64 = 20_000;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Seen {
     pub(crate) answered_us: Option<u64>,
-    hung_up_us: Option<u64>,
+    pub(crate) hung_up_us: Option<u64>,
     /// The BYE was answered.
     confirmed_us: Option<u64>,
 }

@@ -129,8 +129,10 @@ fn ten_calls_at_once_are_cut_at_the_second_and_leave_exactly_nothing() {
     up_ms.sort_unstable();
     assert_eq!(up_ms.len(), 10, "{up_ms:?}");
     eventually("every call is paid", || has_balance(&made, "0"));
+    let cut_off = "from calls where cause = 'no_credit' and status = 'ok'";
+    eventually("every call is in the lake", || made.sql(&format!("select count(*) {cut_off}")) == ["10"]);
     let mut seconds: Vec<f64> = made
-        .sql("select duration_seconds from calls where cause = 'no_credit' and status = 'ok'")
+        .sql(&format!("select duration_seconds {cut_off}"))
         .iter()
         .map(|seconds| seconds.parse().unwrap())
         .collect();
