@@ -175,7 +175,7 @@ const fn is_false(flag: &bool) -> bool {
 }
 
 impl Cdr {
-    /// Whether somebody picked up; only such a call costs anything (billing-reference 5.1).
+    /// Whether somebody picked up; any other call costs at most its failed-attempt fee (billing-reference 5.1).
     pub fn is_answered(&self) -> bool {
         matches!(self.status, CallStatus::Ok | CallStatus::Failed) && self.code == 200
     }
