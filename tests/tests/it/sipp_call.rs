@@ -123,10 +123,15 @@ fn calls_of_a_foreign_phone_become_cdrs_money_a_lock_a_file_and_an_invoice() {
         made.sql("select count(*) from calls where status = 'ok'") == ["5"]
     });
     let facts = made.sql(
-        "select min(duration_seconds) >= 1.2 and max(duration_seconds) < 10, min(codec), min(attempts), \
-         count(distinct call_id), min(destination_number) from calls where status = 'ok'",
+        "select min(codec), min(attempts), count(distinct call_id), min(destination_number) from calls where status = 'ok'",
     );
-    assert_eq!(facts, ["true,PCMU/8000,1,5,4930555123"]);
+    assert_eq!(facts, ["PCMU/8000,1,5,4930555123"]);
+    let lengths = made.sql("select duration_seconds from calls where status = 'ok'");
+    for length in &lengths {
+        // sipp holds a call for 1.2 s by its own clock, whose ticks come early or late when other tests run beside it.
+        let seconds: f64 = length.parse().unwrap();
+        assert!((1.1..10.0).contains(&seconds), "{lengths:?}");
+    }
     // The sample tariff: a minute to Germany fixed, begun and charged whole, on-peak or off-peak.
     let costs = made.sql("select distinct customer_cost, customer_zone, billed_seconds, onpeak_seconds from calls where status = 'ok'");
     for cost in &costs {
