@@ -1,6 +1,6 @@
 //! The ledger: postings, and balances that are their sums.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use model::{
@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::sql::{Bind, Cell, Columns, cells, fetch_in, insert_rows, micros, query};
+use crate::sql::{Bind, Cell, Columns, cells, fetch_in, insert_returning, insert_rows, micros, query};
 use crate::{Result, Store, StoreError};
 
 /// One balance of the ledger.
@@ -168,42 +168,47 @@ impl Store {
 }
 
 /// Adds `postings` and moves both balances of each. One that is there already, alike in all, is a replay and skipped.
-pub(crate) async fn insert_postings(conn: &mut AnyConnection, postings: Vec<Posting>) -> Result<()> {
-    let postings = without_replays(conn, postings).await?;
-    let mut changes: BTreeMap<(String, &str), i64> = BTreeMap::new();
+pub(crate) async fn insert_postings(conn: &mut AnyConnection, mut postings: Vec<Posting>) -> Result<()> {
     let mut rows = Vec::with_capacity(postings.len());
-    for posting in &postings {
-        let amount = micros(posting.amount.amount, || format!("posting {}", posting.id))?;
-        let (debit, credit) = (posting.debit.to_string(), posting.credit.to_string());
-        let currency = posting.amount.currency.as_str();
-        for (side, delta) in [(debit.clone(), Some(amount)), (credit.clone(), amount.checked_neg())] {
-            let sum = changes.entry((side, currency)).or_default();
-            *sum = delta.and_then(|delta| sum.checked_add(delta)).ok_or_else(|| StoreError::Amount {
-                object: format!("posting {}", posting.id),
-                source: MoneyError::OutOfRange,
-            })?;
-        }
+    for posting in &mut postings {
+        // Times are kept to the microsecond.
+        posting.at = DateTime::from_timestamp_micros(posting.at.timestamp_micros()).unwrap_or(posting.at);
         rows.push(cells![
             posting.id.as_bytes(),
             posting.tenant.0,
             posting.account.0,
             posting.at,
-            debit,
-            credit,
-            amount,
-            currency,
+            posting.debit.to_string(),
+            posting.credit.to_string(),
+            micros_of(posting)?,
+            posting.amount.currency.as_str(),
             posting.reason.as_str(),
             posting.cdr.as_ref().map(CdrId::as_bytes),
             posting.reverses.as_ref().map(PostingId::as_bytes),
         ]);
     }
-    insert_rows(
+    let came_in = insert_returning(
         conn,
         "INSERT INTO postings (id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses)",
-        "",
+        "ON CONFLICT (id) DO NOTHING RETURNING id",
         rows,
     )
     .await?;
+    let came_in = came_in.iter().map(|row| row.id("id", PostingId::from_bytes)).collect::<Result<_>>()?;
+    let fresh = without_replays(conn, postings, came_in).await?;
+
+    let mut changes: BTreeMap<(String, &str), i64> = BTreeMap::new();
+    for posting in &fresh {
+        let amount = micros_of(posting)?;
+        let currency = posting.amount.currency.as_str();
+        for (side, delta) in [(&posting.debit, Some(amount)), (&posting.credit, amount.checked_neg())] {
+            let sum = changes.entry((side.to_string(), currency)).or_default();
+            *sum = delta.and_then(|delta| sum.checked_add(delta)).ok_or_else(|| StoreError::Amount {
+                object: format!("posting {}", posting.id),
+                source: MoneyError::OutOfRange,
+            })?;
+        }
+    }
     // In the order of their names, so that two commits that share balances wait for each other and never both.
     let rows =
         changes.into_iter().map(|((account, currency), delta)| cells![account, currency, delta]).collect();
@@ -217,29 +222,30 @@ pub(crate) async fn insert_postings(conn: &mut AnyConnection, postings: Vec<Post
     Ok(())
 }
 
-async fn without_replays(conn: &mut AnyConnection, postings: Vec<Posting>) -> Result<Vec<Posting>> {
-    let ids = postings.iter().map(|posting| Cell::from(posting.id.as_bytes())).collect();
+fn micros_of(posting: &Posting) -> Result<i64> {
+    micros(posting.amount.amount, || format!("posting {}", posting.id))
+}
+
+/// Of all `postings` those that `came_in` just now, each once; the others must be alike in all to those that are there.
+async fn without_replays(
+    conn: &mut AnyConnection,
+    postings: Vec<Posting>,
+    mut came_in: HashSet<PostingId>,
+) -> Result<Vec<Posting>> {
+    let (fresh, rest): (Vec<_>, Vec<_>) =
+        postings.into_iter().partition(|posting| came_in.remove(&posting.id));
+    let ids = rest.iter().map(|posting| Cell::from(posting.id.as_bytes())).collect();
     let head = "SELECT id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses \
                 FROM postings WHERE id";
-    let mut known: HashMap<PostingId, Posting> = HashMap::new();
+    let mut there: HashMap<PostingId, Posting> = HashMap::new();
     for row in fetch_in(conn, head, &[], ids).await? {
         let posting = posting_of(&row)?;
-        known.insert(posting.id, posting);
+        there.insert(posting.id, posting);
     }
-    let mut fresh = Vec::with_capacity(postings.len());
-    for mut posting in postings {
-        // Times are kept to the microsecond.
-        posting.at = DateTime::from_timestamp_micros(posting.at.timestamp_micros()).unwrap_or(posting.at);
-        match known.get(&posting.id) {
-            Some(there) if *there == posting => {}
-            Some(_) => return Err(StoreError::PostingConflict { id: posting.id }),
-            None => {
-                known.insert(posting.id, posting.clone());
-                fresh.push(posting);
-            }
-        }
+    match rest.iter().find(|posting| there.get(&posting.id) != Some(*posting)) {
+        Some(posting) => Err(StoreError::PostingConflict { id: posting.id }),
+        None => Ok(fresh),
     }
-    Ok(fresh)
 }
 
 pub(crate) fn posting_of(row: &AnyRow) -> Result<Posting> {

@@ -35,6 +35,15 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (120, "processes", include_str!("../migrations/0120_processes.sql")),
 ];
 
+/// How the one connection is set up that writes (SQLite).
+const WRITER: &[&str] = &[
+    // What a statement of many rows may have to take back is kept in memory, not in a file: it touches few pages.
+    "PRAGMA temp_store = MEMORY",
+    // 64 MiB: the pages that a large transaction changes stay in memory until it is committed.
+    "PRAGMA cache_size = -65536",
+    // 16 MiB of log before it is copied into the file: pages that every transaction changes are copied less often.
+    "PRAGMA wal_autocheckpoint = 4096",
+];
 /// Connections that read while one writes (SQLite).
 const SQLITE_READERS_MAX: u32 = 4;
 /// Connections to a server.
@@ -119,9 +128,9 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     check_sqlite_file(file)?;
     let named = |error| sqlite_error(file, error);
     probe_sqlite(file).await.map_err(named)?;
-    let writers = sqlite_pool(file, 1).await.map_err(named)?;
+    let writers = sqlite_pool(file, 1, WRITER).await.map_err(named)?;
     migrate(&writers, Dialect::Sqlite, &file.display().to_string()).await.map_err(named)?;
-    let readers = sqlite_pool(file, SQLITE_READERS_MAX).await.map_err(named)?;
+    let readers = sqlite_pool(file, SQLITE_READERS_MAX, &[]).await.map_err(named)?;
     info!(file = %file.display(), "database opened");
     Ok(Store { writers, readers, dialect: Dialect::Sqlite, place: file.to_owned().into() })
 }
@@ -178,14 +187,22 @@ async fn set_up_sqlite(conn: &mut AnyConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-async fn sqlite_pool(file: &Path, connections_max: u32) -> Result<AnyPool> {
+async fn sqlite_pool(file: &Path, connections_max: u32, more: &'static [&'static str]) -> Result<AnyPool> {
     let pool = AnyPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .after_connect(|conn, _| Box::pin(set_up_sqlite(conn)))
+        .after_connect(move |conn, _| {
+            Box::pin(async move {
+                set_up_sqlite(conn).await?;
+                for pragma in more {
+                    conn.execute(*pragma).await?;
+                }
+                Ok(())
+            })
+        })
         .connect_with(sqlite_options(file)?)
         .await?;
     Ok(pool)

@@ -141,9 +141,49 @@ impl Bind for Query {
 
 /// Numbers of rows in one statement: few different texts, so that each is prepared once and kept.
 const ROWS_PER_STATEMENT: [usize; 5] = [256, 64, 16, 4, 1];
-/// Arguments in one statement. Both databases take more (SQLite 32,766), but to bind one, SQLite walks the names of all
-/// before it: with 2,800 of them that was a third of the database's time.
-const ARGUMENTS_MAX: usize = 1_024;
+/// Arguments in one statement. Both databases take more (SQLite 32,766), but more save nothing.
+const ARGUMENTS_MAX: usize = 4_096;
+
+/// How a database wants its placeholders in a statement of many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Placeholders {
+    /// `$1`, `$2`: PostgreSQL knows no others.
+    Numbered,
+    /// `?`: to bind one that has a name, SQLite's driver asks for the name, for which SQLite walks the names of all before it.
+    /// With a thousand of them that was more than half of the database's time.
+    Bare,
+}
+
+impl Placeholders {
+    fn of(conn: &AnyConnection) -> Self {
+        if conn.backend_name() == "SQLite" { Placeholders::Bare } else { Placeholders::Numbered }
+    }
+
+    /// Writes `count` of them, numbered from `first` (0-based).
+    fn write(self, text: &mut String, first: usize, count: usize) {
+        for idx in 0..count {
+            text.push_str(if idx == 0 { "" } else { ", " });
+            match self {
+                Placeholders::Numbered => write!(text, "${}", first + idx + 1).expect("a String takes all"),
+                Placeholders::Bare => text.push('?'),
+            }
+        }
+    }
+
+    /// `{head} IN (...)` with `n_keys` placeholders after the `n_fixed` that `head` has, each once and in their order.
+    fn in_list(self, head: &str, n_fixed: usize, n_keys: usize) -> String {
+        let mut text = head.to_owned();
+        if self == Placeholders::Bare {
+            for idx in 0..n_fixed {
+                text = text.replacen(&format!("${}", idx + 1), "?", 1);
+            }
+        }
+        text.push_str(" IN (");
+        self.write(&mut text, n_fixed, n_keys);
+        text.push(')');
+        text
+    }
+}
 
 /// Runs `{head} VALUES (...), (...) {tail}` over all rows, in order; returns how many rows were affected.
 pub(crate) async fn insert_rows(
@@ -152,27 +192,56 @@ pub(crate) async fn insert_rows(
     tail: &'static str,
     rows: Vec<Vec<Cell>>,
 ) -> Result<u64> {
-    let Some(width) = rows.first().map(Vec::len) else { return Ok(0) };
     let mut n_affected = 0;
+    for statement in inserts(conn, head, tail, rows) {
+        n_affected += statement.execute(&mut *conn).await?.rows_affected();
+    }
+    Ok(n_affected)
+}
+
+/// As [`insert_rows`], with a `tail` that returns something of each row that came in.
+pub(crate) async fn insert_returning(
+    conn: &mut AnyConnection,
+    head: &'static str,
+    tail: &'static str,
+    rows: Vec<Vec<Cell>>,
+) -> Result<Vec<AnyRow>> {
+    let mut returned = Vec::with_capacity(rows.len());
+    for statement in inserts(conn, head, tail, rows) {
+        returned.extend(statement.fetch_all(&mut *conn).await?);
+    }
+    Ok(returned)
+}
+
+/// The statements that insert `rows`, made one after the other.
+fn inserts(
+    conn: &AnyConnection,
+    head: &'static str,
+    tail: &'static str,
+    rows: Vec<Vec<Cell>>,
+) -> impl Iterator<Item = Query> + use<> {
+    let width = rows.first().map_or(0, Vec::len);
+    let placeholders = Placeholders::of(conn);
     let mut rows = rows.into_iter();
-    while rows.len() > 0 {
+    std::iter::from_fn(move || {
+        if rows.len() == 0 {
+            return None;
+        }
         let n_rows = chunk_size(rows.len(), width);
         let mut text = String::with_capacity(head.len() + tail.len() + n_rows * width * 6);
         text.push_str(head);
         text.push_str(" VALUES ");
         for row_idx in 0..n_rows {
             text.push_str(if row_idx == 0 { "(" } else { ", (" });
-            placeholders(&mut text, row_idx * width, width);
+            placeholders.write(&mut text, row_idx * width, width);
             text.push(')');
         }
         text.push(' ');
         text.push_str(tail);
         let cells: Vec<Cell> = rows.by_ref().take(n_rows).flatten().collect();
         assert_eq!(cells.len(), n_rows * width, "rows of one insert have the same width");
-        n_affected +=
-            sqlx::query(AssertSqlSafe(text)).cells(cells).execute(&mut *conn).await?.rows_affected();
-    }
-    Ok(n_affected)
+        Some(query_of(text).cells(cells))
+    })
 }
 
 /// Fetches `{head} IN (...)` over all keys, whose placeholders follow those of `fixed`.
@@ -182,11 +251,12 @@ pub(crate) async fn fetch_in(
     fixed: &[Cell],
     keys: Vec<Cell>,
 ) -> Result<Vec<AnyRow>> {
+    let placeholders = Placeholders::of(conn);
     let mut found = Vec::new();
     let mut keys = keys.into_iter();
     while keys.len() > 0 {
         let n_keys = chunk_size(keys.len(), 1);
-        let query = sqlx::query(AssertSqlSafe(in_list(head, fixed.len(), n_keys)));
+        let query = sqlx::query(AssertSqlSafe(placeholders.in_list(head, fixed.len(), n_keys)));
         let cells = fixed.iter().cloned().chain(keys.by_ref().take(n_keys)).collect();
         found.extend(query.cells(cells).fetch_all(&mut *conn).await?);
     }
@@ -200,22 +270,16 @@ pub(crate) async fn execute_in(
     fixed: &[Cell],
     keys: Vec<Cell>,
 ) -> Result<u64> {
+    let placeholders = Placeholders::of(conn);
     let mut n_affected = 0;
     let mut keys = keys.into_iter();
     while keys.len() > 0 {
         let n_keys = chunk_size(keys.len(), 1);
-        let query = sqlx::query(AssertSqlSafe(in_list(head, fixed.len(), n_keys)));
+        let query = sqlx::query(AssertSqlSafe(placeholders.in_list(head, fixed.len(), n_keys)));
         let cells = fixed.iter().cloned().chain(keys.by_ref().take(n_keys)).collect();
         n_affected += query.cells(cells).execute(&mut *conn).await?.rows_affected();
     }
     Ok(n_affected)
-}
-
-fn in_list(head: &str, n_fixed: usize, n_keys: usize) -> String {
-    let mut text = format!("{head} IN (");
-    placeholders(&mut text, n_fixed, n_keys);
-    text.push(')');
-    text
 }
 
 fn chunk_size(n_left: usize, width: usize) -> usize {
@@ -223,13 +287,6 @@ fn chunk_size(n_left: usize, width: usize) -> usize {
         .into_iter()
         .find(|size| *size <= n_left && size * width <= ARGUMENTS_MAX)
         .expect("one row always fits")
-}
-
-fn placeholders(text: &mut String, first: usize, count: usize) {
-    for idx in 0..count {
-        let comma = if idx == 0 { "" } else { ", " };
-        write!(text, "{comma}${}", first + idx + 1).expect("a String takes all");
-    }
 }
 
 /// Typed columns of a row.
