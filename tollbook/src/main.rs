@@ -56,6 +56,10 @@ use crate::roles::Roles;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if !matches!(cli.command, Command::Run { .. } | Command::Demo(_)) {
+        // Whoever reads what a command prints may stop reading (`tollbook sql --list | head`): that ends it, as it ends other commands.
+        sigpipe::reset();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => {

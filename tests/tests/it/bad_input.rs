@@ -1,9 +1,9 @@
 //! What an operator gets wrong is told in one line with file, place and remedy; exit code 2; nothing half written.
 
 use std::net::{TcpListener, UdpSocket};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
-use crate::rig::{Installation, tollbook, write_file};
+use crate::rig::{Installation, tollbook, tollbook_path, write_file};
 
 fn refused(output: &Output, words: &[&str]) {
     let shown = String::from_utf8_lossy(&output.stderr);
@@ -31,6 +31,24 @@ fn unknown_key_is_told_with_its_line_and_the_nearest_key() {
 #[test]
 fn wrong_type_is_told_with_its_line() {
     refused(&check_config("\n[switch]\ncalls_max = \"many\"\n"), &["tollbook.toml:3:", "u32"]);
+}
+
+#[test]
+fn output_that_nobody_reads_any_more_ends_a_command_without_a_word() {
+    let made = Installation::new();
+    let (unread, output) = std::io::pipe().unwrap();
+    drop(unread);
+    let mut command = Command::new(tollbook_path());
+    let ended = command
+        .args(["sql", "--list", "--config"])
+        .arg(made.config())
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    assert!(!ended.status.success());
 }
 
 #[test]
