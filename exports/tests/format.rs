@@ -78,6 +78,7 @@ fn calls_of(owner: Owner, config: &ExportConfig) -> Vec<RatedCdr> {
             | Effect::Post(_)
             | Effect::Alert(_)
             | Effect::Lock(_)
+            | Effect::Bar(_)
             | Effect::Edr(_)
             | Effect::Suspend(_)) => {
                 panic!("the stage only exports: {other:?}")

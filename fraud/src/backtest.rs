@@ -18,6 +18,7 @@ use model::{
 };
 use rust_decimal::Decimal;
 
+use crate::barred::Bars;
 use crate::rule::{Bound, Measure, Rule};
 use crate::watch::{HotList, Watch, WatchRules, WatchSnapshot};
 
@@ -107,6 +108,8 @@ pub struct Backtest {
     up_of: BTreeMap<AccountId, Vec<u64>>,
     /// Whether and until when an account is locked, and which of the report's locks that is.
     locked: BTreeMap<AccountId, (Option<DateTime<Utc>>, usize)>,
+    bars: Bars,
+    tenants: BTreeMap<AccountId, TenantId>,
     next_tick: Option<DateTime<Utc>>,
     n_started: u64,
     report: BacktestReport,
@@ -130,6 +133,7 @@ impl Backtest {
         };
         let has_ticks = rules.iter().any(counts_money);
         let rules = Arc::new(WatchRules::new(rules, hot, never_originate, Vec::new()));
+        let tenants = directory.accounts.iter().map(|account| (account.id, account.tenant)).collect();
         let snapshot = Arc::new(WatchSnapshot::build(directory));
         let watches = (0..PARTITIONS_DEFAULT)
             .map(|_| {
@@ -146,6 +150,8 @@ impl Backtest {
             by_uid: BTreeMap::new(),
             up_of: BTreeMap::new(),
             locked: BTreeMap::new(),
+            bars: Bars::default(),
+            tenants,
             next_tick: None,
             n_started: 0,
             report: BacktestReport::default(),
@@ -162,6 +168,11 @@ impl Backtest {
         {
             let cost = call.cost;
             self.blocked(lock, cost, call.init_at);
+            return;
+        }
+        let tenant = self.tenants.get(&call.payer).copied().unwrap_or_default();
+        if self.bars.refuses(tenant, call.payer, call.callee.map(E164::as_u64), call.init_at) {
+            self.blocked_singly(call.cost, call.init_at);
             return;
         }
         self.n_started += 1;
@@ -322,7 +333,8 @@ impl Backtest {
                     });
                 }
                 Effect::Append { body, .. } => self.obey(at, &body),
-                Effect::Post(_)
+                Effect::Bar(_)
+                | Effect::Post(_)
                 | Effect::Suspend(_)
                 | Effect::Export { .. }
                 | Effect::Edr(_)
@@ -346,6 +358,7 @@ impl Backtest {
                 let up = self.up_of.get(account).cloned().unwrap_or_default();
                 up.into_iter().for_each(|n| self.cut(at, n));
             }
+            Control::BarringChanged(barring) => self.bars.set(barring.clone()),
             Control::LockChanged(_) | Control::ConfigChanged { .. } => {}
         }
     }

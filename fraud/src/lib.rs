@@ -18,6 +18,7 @@
 //! * Only the highest revision of each record; a superseding one adds the difference, or moves the call to another day.
 
 pub mod backtest;
+mod barred;
 mod day;
 mod desk;
 mod error;

@@ -76,6 +76,9 @@ pub struct Finding {
     pub sparkline: Vec<u32>,
     /// Seconds of one such part.
     pub sparkline_step_seconds: u32,
+    /// What was barred, in words such as `calls to 3712345xxxx`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub barred: Vec<String>,
 }
 
 /// A measured value against its limit, as people read them.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, CallUid, Lock};
+use crate::{AccountId, Barring, CallUid, Lock};
 
 /// One message; every process reads all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +10,8 @@ use crate::{AccountId, CallUid, Lock};
 pub enum Control {
     /// A lock was set or lifted.
     LockChanged(Lock),
+    /// A range of numbers was barred for somebody, or is not any more.
+    BarringChanged(Barring),
     /// Provisioning data changed: load the snapshot again.
     ConfigChanged {
         /// The new revision.

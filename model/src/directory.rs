@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
 use crate::{
-    Account, AccountId, BillingNetwork, CallingRules, ContractTerms, E164, ExchangeRate, Lock, Package,
-    PortedNumber, ProfileLimits, RouteId, SubscriberId, TariffVersion, Tenant, TenantId, TenantPackage,
-    TrunkId,
+    Account, AccountId, Barring, BillingNetwork, CallingRules, ContractTerms, E164, ExchangeRate, Lock,
+    Package, PortedNumber, ProfileLimits, RouteId, SubscriberId, TariffVersion, Tenant, TenantId,
+    TenantPackage, TrunkId,
 };
 
 named_enum! {
@@ -44,6 +44,9 @@ pub struct Directory {
     pub routes: Vec<Route>,
     /// The lock of each account that was ever locked; a lifted one has level `none` and the time of its lifting.
     pub locks: Vec<Lock>,
+    /// Ranges of numbers that somebody may not call; those whose time is over are left out.
+    #[serde(default)]
+    pub barrings: Vec<Barring>,
     /// Tariff versions.
     pub tariffs: Vec<TariffVersion>,
     /// Spend limits by profile, for accounts without their own.

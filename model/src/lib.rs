@@ -6,6 +6,7 @@
 mod account;
 mod accrual;
 mod alert;
+mod barring;
 mod billing_terms;
 mod calling;
 mod cause;
@@ -37,6 +38,7 @@ pub use account::{
 };
 pub use accrual::Accrual;
 pub use alert::{Alert, AlertSeverity, Finding, Measured, Verdict};
+pub use barring::Barring;
 pub use billing_terms::{AgreedFee, BillingCycle, BillingTerms, EInvoice, Language, TaxCategory, TaxRate};
 pub use calling::{
     AccountCalling, BlockList, CallForward, CallingRules, CliPolicy, CountryDialling, ForwardKind, ListMode,

@@ -3,7 +3,7 @@
 //! A stage is a pure state machine for one partition ("lane"). The runner reads a batch, lets the stage apply record
 //! by record, appends the outputs to the bus with their origin, and commits state and position in one transaction.
 
-use crate::{AccountId, Alert, Body, CdrId, Edr, Lock, Posting, RatedCdr, Suspended, Topic};
+use crate::{AccountId, Alert, Barring, Body, CdrId, Edr, Lock, Posting, RatedCdr, Suspended, Topic};
 
 /// One record, as the runner hands it to a stage.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,8 @@ pub enum Effect {
     Alert(Box<Alert>),
     /// Keep a lock. In the commit.
     Lock(Box<Lock>),
+    /// Keep a barring. In the commit.
+    Bar(Box<Barring>),
     /// Put the input aside. In the commit.
     Suspend(Box<Suspended>),
     /// Keep an EDR, and queue it for the files of those it concerns. In the commit.

@@ -149,6 +149,9 @@ fn finding_in_words(alert: &Alert, finding: &Finding, who: &str) -> (String, Vec
     }
     lines.push(format!("Calls:    {} in the window", finding.n_calls));
     lines.push(format!("Spent:    {} in the window, estimated", alert.value.round_to_minor()));
+    if !finding.barred.is_empty() {
+        lines.push(format!("Barred:   {}", finding.barred.join(", ")));
+    }
     lines.push(format!("At risk:  {} in the next hour", finding.at_risk.round_to_minor()));
     (format!("{who}: {} - {}", finding.title, in_words(alert.lock)), lines)
 }

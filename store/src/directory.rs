@@ -9,6 +9,7 @@ use model::{
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use crate::barrings::load_barrings;
 use crate::calling::load_calling;
 use crate::contracts::{load_contracts, load_packages};
 use crate::dated_facts::{load_exchange_rates, load_mappings, load_networks, load_ported_numbers};
@@ -80,6 +81,7 @@ pub(crate) async fn load_directory(conn: &mut AnyConnection) -> Result<Directory
         trunks: load_trunks(conn).await?,
         routes: load_routes(conn).await?,
         locks: load_locks(conn).await?,
+        barrings: load_barrings(conn).await?,
         tariffs: load_versions(conn).await?,
         profile_limits: load_profile_limits(conn).await?,
         networks: load_networks(conn).await?,

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use model::{Alert, CdrId, Edr, Lock, Posting, StateChange, Suspended, Topic};
+use model::{Alert, Barring, CdrId, Edr, Lock, Posting, StateChange, Suspended, Topic};
 use sqlx::AnyConnection;
 
+use crate::barrings::insert_barring;
 use crate::edrs::write_edrs;
 use crate::fraud_desk::{insert_alert, insert_lock};
 use crate::leases::hold;
@@ -68,9 +69,11 @@ pub enum StoreEffect {
     /// Post to the ledger.
     Post(Posting),
     /// Keep an alert and queue a mail to each it names.
-    Alert(Alert),
+    Alert(Box<Alert>),
     /// Keep a lock.
     Lock(Lock),
+    /// Keep a barring.
+    Bar(Barring),
     /// Keep an EDR, and queue it for files.
     Edr(Box<Edr>),
     /// Put a record aside.
@@ -353,6 +356,7 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
             StoreEffect::Post(posting) => postings.push(posting),
             StoreEffect::Alert(alert) => insert_alert(conn, &alert).await?,
             StoreEffect::Lock(lock) => insert_lock(conn, &lock).await?,
+            StoreEffect::Bar(barring) => insert_barring(conn, &barring).await?,
             StoreEffect::Edr(edr) => edrs.push(*edr),
             StoreEffect::Suspend { .. } => suspended.push(effect),
             StoreEffect::Export { owner, cdr, revision, payload } => {

@@ -11,6 +11,7 @@ mod alert_cases;
 mod alert_mail;
 mod api_tokens;
 mod audit;
+mod barrings;
 mod billing_terms;
 mod calling;
 mod contracts;

@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (102, "edr_files", include_str!("../migrations/0102_edr_files.sql")),
     (110, "contracts", include_str!("../migrations/0110_contracts.sql")),
     (120, "processes", include_str!("../migrations/0120_processes.sql")),
+    (160, "barrings", include_str!("../migrations/0160_barrings.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).

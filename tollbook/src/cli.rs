@@ -687,6 +687,40 @@ pub(crate) enum FraudAction {
         #[arg(long)]
         reason: String,
     },
+    /// List ranges of numbers that are barred, and accounts that are slowed down.
+    Barrings,
+    /// Bar calls to a range of numbers, or let through only so many of them.
+    Bar {
+        #[command(flatten)]
+        of: BarringOf,
+        /// So many calls a minute get through.
+        #[arg(long, default_value_t = 0)]
+        calls_per_minute: u32,
+        /// For how long, such as 12h; without it until somebody lifts it.
+        #[arg(long = "for", value_name = "SPAN")]
+        span: Option<model::Span>,
+    },
+    /// Let calls to a range go through again.
+    Unbar {
+        #[command(flatten)]
+        of: BarringOf,
+    },
+}
+
+/// Which barring.
+#[derive(Debug, Args)]
+pub(crate) struct BarringOf {
+    /// Digits that the numbers begin with, in international form without +; `*` for every number.
+    pub(crate) range: String,
+    /// Handle of the account; everybody without it.
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    /// Handle of the tenant, where everybody of it is meant; may be left out where there is only one.
+    #[arg(long, conflicts_with = "account")]
+    pub(crate) tenant: Option<String>,
+    /// Why; kept in the audit log.
+    #[arg(long)]
+    pub(crate) reason: String,
 }
 
 /// Which calls an audit looks at, by the UTC day of their start; all of them without it. What has no day is always looked at.

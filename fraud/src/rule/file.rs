@@ -10,7 +10,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Action, Bound, CallerNumber, Condition, Exceptions, Filter, Flow, Key, MONEY_SCALE, Measure, Rule,
+    Action, Barred, Bound, CallerNumber, Condition, Exceptions, Filter, Flow, Key, MONEY_SCALE, Measure,
+    Rule, Throttle,
 };
 
 /// The rules delivered with the program, one for each pattern of fraud and some more.
@@ -72,6 +73,14 @@ struct WrittenRule {
     lock: Option<LockLevel>,
     #[serde(default)]
     lock_for: Option<Span>,
+    #[serde(default)]
+    block: Option<Barred>,
+    #[serde(default)]
+    block_for: Option<Span>,
+    #[serde(default)]
+    calls_per_minute: Option<u32>,
+    #[serde(default)]
+    throttle_for: Option<Span>,
     #[serde(default)]
     notify: Vec<String>,
     #[serde(default)]
@@ -210,6 +219,7 @@ fn checked(written: WrittenRule) -> Result<Rule, Fault> {
         }
         (true | false, _) => {}
     }
+    let throttle = barring_terms(&written, &actions)?;
     if let Some(prefix) = written.except.callees.iter().find(|prefix| {
         prefix.is_empty() || prefix.len() > 15 || !prefix.bytes().all(|byte| byte.is_ascii_digit())
     }) {
@@ -244,6 +254,9 @@ fn checked(written: WrittenRule) -> Result<Rule, Fault> {
         actions,
         lock,
         lock_for: written.lock_for,
+        block: written.block.unwrap_or(Barred::Account),
+        block_for: written.block_for,
+        throttle,
         notify: written.notify,
         cool_down: written.cool_down.unwrap_or(written.window),
         except: Exceptions {
@@ -252,6 +265,34 @@ fn checked(written: WrittenRule) -> Result<Rule, Fault> {
             sources: written.except.sources,
         },
     })
+}
+
+/// What `block_range` and `throttle` say belongs to them, and is said where they need it.
+fn barring_terms(written: &WrittenRule, actions: &BTreeSet<Action>) -> Result<Option<Throttle>, Fault> {
+    let has = |action| actions.contains(&action);
+    if !has(Action::BlockRange) && (written.block.is_some() || written.block_for.is_some()) {
+        let fault = "block or block_for is given, and nothing is ever barred".to_owned();
+        return Err((fault, "add \"block_range\" to `action`"));
+    }
+    if !has(Action::Throttle) && (written.calls_per_minute.is_some() || written.throttle_for.is_some()) {
+        let fault = "calls_per_minute or throttle_for is given, and nobody is ever slowed down".to_owned();
+        return Err((fault, "add \"throttle\" to `action`"));
+    }
+    if written.filter.flow == Some(Flow::Registrations) && (has(Action::BlockRange) || has(Action::Throttle))
+    {
+        let fault = "registrations call no numbers and are paid by no account".to_owned();
+        return Err((fault, "remove \"block_range\" and \"throttle\" from `action`"));
+    }
+    if !has(Action::Throttle) {
+        return Ok(None);
+    }
+    match written.calls_per_minute {
+        Some(calls_per_minute @ 1..) => Ok(Some(Throttle { calls_per_minute, span: written.throttle_for })),
+        Some(0) | None => {
+            let fault = "action \"throttle\" does not say how many calls get through".to_owned();
+            Err((fault, "add calls_per_minute, 1 or more; to stop all of them, use \"lock\""))
+        }
+    }
 }
 
 fn condition_of(written: &WrittenCondition, rule: &WrittenRule) -> Result<Condition, Fault> {

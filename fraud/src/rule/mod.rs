@@ -244,7 +244,30 @@ words! {
         EndCalls = "end_calls",
         /// Lock the account.
         Lock = "lock",
+        /// Bar the numbers beside the one called, or the country where the rule counts by country.
+        BlockRange = "block_range",
+        /// Let the account make only so many calls a minute.
+        Throttle = "throttle",
     }
+}
+
+words! {
+    /// For whom a range is barred.
+    Barred {
+        /// The paying account.
+        Account = "account",
+        /// Everybody of the tenant.
+        Everybody = "everybody",
+    }
+}
+
+/// How a rule slows an account down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttle {
+    /// Calls that get through in a minute; at least 1.
+    pub calls_per_minute: u32,
+    /// For how long; `None` until somebody lifts it.
+    pub span: Option<Span>,
 }
 
 /// Who and what a rule leaves alone.
@@ -283,6 +306,12 @@ pub struct Rule {
     pub lock: LockLevel,
     /// How long the lock stays; `None` until somebody lifts it.
     pub lock_for: Option<Span>,
+    /// For whom ranges are barred, where they are.
+    pub block: Barred,
+    /// How long ranges stay barred; `None` until somebody lifts it.
+    pub block_for: Option<Span>,
+    /// How the account is slowed down, if it is.
+    pub throttle: Option<Throttle>,
     /// Who is told besides those named in the configuration.
     pub notify: Vec<String>,
     /// Without a crossing for so long, the incident is over and the next crossing is another.
@@ -297,6 +326,7 @@ impl Rule {
     pub fn only_alerting(mut self) -> Self {
         self.actions = BTreeSet::from([Action::Alert]);
         self.lock = LockLevel::None;
+        self.throttle = None;
         self
     }
 }

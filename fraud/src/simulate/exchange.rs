@@ -14,6 +14,7 @@ use model::{
 };
 
 use super::plan::{Knock, Planned, SECOND};
+use crate::barred::Bars;
 use crate::watch::{Watch, WatchRules, WatchSnapshot};
 
 /// Lanes, as in an installation.
@@ -73,6 +74,7 @@ pub(super) struct Exchange {
     up: BTreeMap<usize, Up>,
     up_of: BTreeMap<AccountId, BTreeSet<usize>>,
     locks: BTreeMap<AccountId, (LockLevel, Option<DateTime<Utc>>)>,
+    bars: Bars,
     next_tick: i64,
     n_events: u64,
     pub(super) tolls: Vec<Toll>,
@@ -108,6 +110,7 @@ impl Exchange {
             up: BTreeMap::new(),
             up_of: BTreeMap::new(),
             locks: BTreeMap::new(),
+            bars: Bars::default(),
             next_tick: 0,
             n_events: 0,
             tolls: vec![Toll::default(); n_attacks],
@@ -217,6 +220,9 @@ impl Exchange {
         let is_locked = self.locks.get(&payer).is_some_and(|(level, until)| {
             level.blocks_outgoing() && until.is_none_or(|until| until > self.time(at))
         });
+        let callee = call.callee;
+        let is_refused = is_locked || self.bars.refuses(TenantId(1), payer, Some(callee), self.time(at));
+        let call = &self.calls[idx];
         let caller = call.caller.clone();
         let attempt = Attempt {
             sip_call_id: String::new(),
@@ -239,7 +245,7 @@ impl Exchange {
         self.up.insert(idx, Up { answered_at: None });
         self.up_of.entry(payer).or_default().insert(idx);
         self.emit(at, idx, EventBody::Attempt(attempt));
-        if is_locked {
+        if is_refused {
             self.gone(idx);
             if let Some(attack) = self.calls[idx].attack {
                 self.tolls[attack].stopped += 1;
@@ -359,7 +365,8 @@ impl Exchange {
                         self.locked.push((at, lock.account));
                     }
                 }
-                Effect::Post(_)
+                Effect::Bar(_)
+                | Effect::Post(_)
                 | Effect::Suspend(_)
                 | Effect::Export { .. }
                 | Effect::Edr(_)
@@ -384,6 +391,7 @@ impl Exchange {
                     self.end(at, idx, true);
                 }
             }
+            Control::BarringChanged(barring) => self.bars.set(barring),
             Control::ConfigChanged { .. } => {}
         }
     }

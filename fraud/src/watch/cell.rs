@@ -118,6 +118,9 @@ pub(crate) struct Incident {
     pub(crate) told: i64,
     /// Words said so far.
     pub(crate) n_told: u32,
+    /// Ranges that were barred for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) barred: Vec<String>,
 }
 
 /// The counters of one rule for one subject.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::{
-    AccountId, Alert, AlertId, AlertSeverity, Body, CallUid, Control, Currency, Effect, Effects, Finding,
-    Lock, LockLevel, LockSource, Measured, Money, TenantId, Topic, TrunkId,
+    AccountId, Alert, AlertId, AlertSeverity, Barring, Body, CallUid, Control, Currency, Effect, Effects,
+    Finding, Lock, LockLevel, LockSource, Measured, Money, Span, TenantId, Topic, TrunkId,
 };
 
 use super::cell::{Incident, Sum, Window, part_seconds};
@@ -14,10 +14,13 @@ use super::snapshot::Compiled;
 use super::subjects::{Subject, SubjectKey};
 use super::{Watch, account_key, money, trunk_name};
 use crate::locking;
-use crate::rule::{Action, Bound, Condition, Key, MONEY_SCALE, Measure};
+use crate::rule::{Action, Barred, Bound, Condition, Key, MONEY_SCALE, Measure, Rule, Throttle};
 
 /// Words said about one incident at most: with each its value has doubled.
 const UPDATES_MAX: u32 = 8;
+
+/// Ranges barred for one incident: whoever tries more of them is for a lock.
+const RANGES_MAX: usize = 32;
 
 /// Calls of others that a share must rest on before it is compared with.
 const OTHERS_MIN: i64 = 30;
@@ -74,9 +77,23 @@ impl Watch {
             None => {
                 let began = at.format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
                 let id = AlertId::derive(&rule.name, occasion.payer, &format!("{name} {began}"));
-                (Incident { id, began: at, last: at, told: crossing.value.max(1), n_told: 1 }, true)
+                (
+                    Incident {
+                        id,
+                        began: at,
+                        last: at,
+                        told: crossing.value.max(1),
+                        n_told: 1,
+                        barred: Vec::new(),
+                    },
+                    true,
+                )
             }
         };
+        let mut incident = incident;
+        if rule.actions.contains(&Action::BlockRange) {
+            self.bar_range(rule, facts, &mut incident, occasion, effects);
+        }
         self.state.subjects.change(subject, at.timestamp(), 0, |subject| {
             if let Some(cell) = subject.known_cell_mut(idx) {
                 cell.incident = Some(incident.clone());
@@ -162,6 +179,63 @@ impl Watch {
         Some(own.value(measure)? - others_part * 100 / others)
     }
 
+    /// Bars the numbers beside the one called, once for each incident.
+    fn bar_range(
+        &self,
+        rule: &Rule,
+        facts: &Facts,
+        incident: &mut Incident,
+        occasion: &Occasion,
+        effects: &mut Effects,
+    ) {
+        let range = match rule.key {
+            Key::Country | Key::AccountCountry | Key::VendorCountry => u64::from(facts.country),
+            Key::Account | Key::Subscriber | Key::Trunk | Key::Source | Key::ARange | Key::BRange => {
+                facts.callee.unwrap_or(0) / 10_000
+            }
+        };
+        let range = range.to_string();
+        // A number too short to have neighbours has no range.
+        if range == "0" || incident.barred.contains(&range) || incident.barred.len() >= RANGES_MAX {
+            return;
+        }
+        let whom = match rule.block {
+            Barred::Everybody => AccountId::NOBODY,
+            // A stranger's calls are refused in any case.
+            Barred::Account if self.snapshot.account(occasion.payer).is_none() => return,
+            Barred::Account => occasion.payer,
+        };
+        incident.barred.push(range.clone());
+        self.bar(rule, whom, (range, 0), rule.block_for, incident.id, occasion, effects);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the facts of one barring")]
+    fn bar(
+        &self,
+        rule: &Rule,
+        account: AccountId,
+        (range, calls_per_minute): (String, u32),
+        span: Option<Span>,
+        alert: AlertId,
+        occasion: &Occasion,
+        effects: &mut Effects,
+    ) {
+        let now = self.state.clock.now.map_or(occasion.at, |now| now.max(occasion.at));
+        let barring = Barring {
+            tenant: self.snapshot.account(occasion.payer).map_or(occasion.tenant, |account| account.tenant),
+            account,
+            range,
+            calls_per_minute,
+            source: LockSource::Fraud,
+            reason: format!("{} ({}, version {})", rule.title, rule.name, rule.version),
+            alert: Some(alert),
+            since: occasion.at,
+            until: span.and_then(|span| now.checked_add_signed(span.delta())),
+        };
+        effects.0.push(Effect::Bar(Box::new(barring.clone())));
+        effects.append(Topic::Control, occasion.payer, Body::Control(Control::BarringChanged(barring)));
+    }
+
     #[expect(clippy::too_many_arguments, reason = "the facts of one crossing")]
     fn act(
         &mut self,
@@ -202,6 +276,13 @@ impl Watch {
             let order = Control::EndCallsOf { account: occasion.payer };
             effects.append(Topic::Control, occasion.payer, Body::Control(order));
         }
+        let mut barred: Vec<String> =
+            incident.barred.iter().map(|range| format!("calls to {range}...")).collect();
+        if let Some(Throttle { calls_per_minute, span }) = rule.throttle.filter(|_| account.is_some()) {
+            barred.push(format!("more than {calls_per_minute} calls a minute"));
+            let all = (String::new(), calls_per_minute);
+            self.bar(rule, occasion.payer, all, span, incident.id, occasion, effects);
+        }
         let currency = account.map_or(Currency::EUR, |account| account.currency);
         let (sparkline, evidence) = self
             .state
@@ -240,6 +321,7 @@ impl Watch {
                 at_risk: Money::new(money(crossing.cost_rate.saturating_mul(60)), currency),
                 sparkline,
                 sparkline_step_seconds: part_seconds(rule),
+                barred,
             }),
         })));
     }

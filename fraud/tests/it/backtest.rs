@@ -99,3 +99,29 @@ fn what_happened_while_the_rules_learned_is_not_reported() {
         assert!(report.locks.iter().any(|lock| lock.account == victim), "{victim}: {report:?}");
     }
 }
+
+#[test]
+fn calls_to_a_range_that_would_have_been_barred_are_counted_and_others_go_on() {
+    let rules = RuleFile::read(
+        "[[rule]]\nname = \"two\"\nversion = 1\ntitle = \"Two\"\nkey = \"b_range\"\nwindow = \"1h\"\n\
+         when = [{ measure = \"attempts\", at_least = 2 }]\n\
+         action = [\"block_range\"]\nblock_for = \"30m\"\n",
+    )
+    .unwrap()
+    .rules;
+    let begin: DateTime<Utc> = "2026-10-05T10:00:05Z".parse().unwrap();
+    let call = |n: usize, account, number, minute| {
+        stored(n, AccountId(account), number, begin + TimeDelta::minutes(minute), 60)
+    };
+    let calls = vec![
+        call(0, 1, 493_012_345_678, 0),
+        // The range is barred from here on, for half an hour, for this account.
+        call(1, 1, 493_012_345_679, 1),
+        call(2, 1, 493_012_340_000, 2),
+        call(3, 1, 493_099_999_999, 3),
+        call(4, 1, 493_012_345_678, 40),
+    ];
+    let directory = Simulation::new(1, SIZE).directory();
+    let report = run(rules, directory, begin - TimeDelta::hours(1), calls);
+    assert_eq!((report.n_calls, report.n_blocked, report.locks.len()), (5, 1, 0));
+}

@@ -240,3 +240,109 @@ fn state_that_cannot_be_read_is_refused_with_its_name() {
     assert!(refused("weather", r#"{"v":1,"is":""}"#).contains("weather"));
     assert!(refused("subject/nobody/1/2", r#"{"v":1,"is":""}"#).contains("subject/nobody"));
 }
+
+/// What was barred: whose calls, to which numbers, how many get through.
+fn barred(effects: &[Effect]) -> Vec<(i64, String, u32)> {
+    let told = |effect: &Effect| match effect {
+        Effect::Append { topic: Topic::Control, body, .. } => match &**body {
+            Body::Control(Control::BarringChanged(barring)) => Some(barring.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let told: Vec<model::Barring> = effects.iter().filter_map(told).collect();
+    // What the switch is told is what is kept.
+    let kept = |effect: &Effect| match effect {
+        Effect::Bar(barring) => Some((**barring).clone()),
+        _ => None,
+    };
+    assert_eq!(told, effects.iter().filter_map(kept).collect::<Vec<_>>());
+    told.into_iter().map(|bar| (bar.account.0, bar.range, bar.calls_per_minute)).collect()
+}
+
+/// The first attempt as often as numbers are given, each to one of these.
+fn attempts_to(numbers: &[u64]) -> Vec<Body> {
+    let first = first_attempts(1).remove(0);
+    let to = |(n, number): (usize, &u64)| {
+        let mut body = first.clone();
+        if let Body::Call(event) = &mut body {
+            event.call = Some(model::CallUid::new(format!("to-{n}")));
+            if let model::EventBody::Attempt(attempt) = &mut event.body {
+                attempt.callee = model::E164::from_u64(*number);
+            }
+        }
+        body
+    };
+    numbers.iter().enumerate().map(to).collect()
+}
+
+fn rule_of(lines: &str) -> Arc<WatchRules> {
+    let text = format!(
+        "[[rule]]\nname = \"own\"\nversion = 1\ntitle = \"Own\"\nwindow = \"1h\"\n\
+         when = [{{ measure = \"attempts\", at_least = 2 }}]\n{lines}"
+    );
+    Arc::new(WatchRules::new(own(&text), HotList::default(), HotList::default(), Vec::new()))
+}
+
+#[test]
+fn numbers_beside_the_one_called_are_barred_once_for_each_range_and_told_in_the_alert() {
+    let numbers = [37_112_345_001, 37_112_345_002, 37_112_349_003, 37_112_999_004, 37_112_345_005];
+    let rules = rule_of("key = \"account\"\naction = [\"block_range\"]\nblock_for = \"12h\"\n");
+    let attempts = attempts_to(&numbers);
+    let Body::Call(first) = &attempts[0] else { panic!("a call") };
+    let payer = first.payer.0;
+    let effects = feed(&mut watch(&rules), &attempts);
+    // The first call is within the limit.
+    assert_eq!(barred(&effects), [(payer, "3711234".to_owned(), 0), (payer, "3711299".to_owned(), 0)]);
+    let told = effects.iter().find_map(|effect| match effect {
+        Effect::Alert(alert) => alert.finding.clone(),
+        _ => None,
+    });
+    assert_eq!(told.unwrap().barred, ["calls to 3711234..."]);
+    let Some(Effect::Bar(barring)) = effects.iter().find(|effect| matches!(effect, Effect::Bar(_))) else {
+        panic!("nothing barred")
+    };
+    assert_eq!(barring.until, Some(barring.since + chrono::TimeDelta::hours(12)));
+}
+
+#[test]
+fn country_is_barred_for_everybody_where_a_rule_counts_by_country_and_says_so() {
+    let rules = rule_of("key = \"country\"\naction = [\"block_range\"]\nblock = \"everybody\"\n");
+    let effects = feed(&mut watch(&rules), &attempts_to(&[37_112_345_001, 37_199_345_002]));
+    assert_eq!(barred(&effects), [(0, "371".to_owned(), 0)]);
+}
+
+#[test]
+fn account_is_slowed_down_at_the_crossing_and_again_when_it_has_doubled() {
+    let rules =
+        rule_of("key = \"account\"\naction = [\"throttle\"]\ncalls_per_minute = 6\nthrottle_for = \"1h\"\n");
+    let effects = feed(&mut watch(&rules), &attempts_to(&[37_112_345_001; 4]));
+    let bars = barred(&effects);
+    assert_eq!(bars.len(), 2, "at 2 and at 4 calls");
+    assert!(bars.iter().all(|(_, range, n_calls)| range.is_empty() && *n_calls == 6), "{bars:?}");
+}
+
+#[test]
+fn barring_that_a_rule_does_not_spell_out_is_a_fault_with_its_remedy() {
+    let fault = |lines: &str| {
+        let text = format!(
+            "[[rule]]\nname = \"own\"\nversion = 1\ntitle = \"Own\"\nkey = \"source\"\nwindow = \"1h\"\n\
+             when = [{{ measure = \"attempts\", at_least = 2 }}]\n{lines}"
+        );
+        RuleFile::read(&text).unwrap_err()
+    };
+    for (lines, said, remedy) in [
+        ("action = [\"throttle\"]\n", "does not say how many", "calls_per_minute"),
+        ("action = [\"throttle\"]\ncalls_per_minute = 0\n", "does not say how many", "\"lock\""),
+        ("throttle_for = \"1h\"\n", "nobody is ever slowed down", "\"throttle\""),
+        ("block_for = \"1h\"\n", "nothing is ever barred", "\"block_range\""),
+        (
+            "where = { flow = \"registrations\" }\naction = [\"block_range\"]\n",
+            "call no numbers",
+            "remove \"block_range\"",
+        ),
+    ] {
+        let fault = fault(lines);
+        assert!(fault.fault.contains(said) && fault.remedy.contains(remedy), "{lines}: {fault:?}");
+    }
+}

@@ -496,8 +496,28 @@ fn lock() -> impl Strategy<Value = Lock> {
     })
 }
 
+fn barring() -> impl Strategy<Value = Barring> {
+    let what = (any::<i64>(), any::<i64>(), text(), any::<u32>(), word(LockSource::ALL), text());
+    (what, any::<Option<[u8; 16]>>(), time(), option::of(time())).prop_map(|(what, alert, since, until)| {
+        let (tenant, account, range, calls_per_minute, source, reason) = what;
+        let alert = alert.map(AlertId::from_bytes);
+        Barring {
+            tenant: TenantId(tenant),
+            account: AccountId(account),
+            range,
+            calls_per_minute,
+            source,
+            reason,
+            alert,
+            since,
+            until,
+        }
+    })
+}
+
 fn control() -> BoxedStrategy<Control> {
     prop_oneof![
+        barring().prop_map(Control::BarringChanged),
         lock().prop_map(Control::LockChanged),
         any::<i64>().prop_map(|revision| Control::ConfigChanged { revision }),
         any::<i64>().prop_map(|account| Control::EndCallsOf { account: AccountId(account) }),

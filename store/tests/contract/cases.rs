@@ -20,6 +20,7 @@ fn finding() -> Finding {
         n_calls: 6,
         at_risk: eur("360"),
         sparkline: vec![0, 1, 5],
+        barred: vec!["calls to 3712345...".to_owned()],
         sparkline_step_seconds: 600,
     }
 }
@@ -34,7 +35,8 @@ pub(crate) async fn later_word_of_an_incident_updates_its_alert_and_an_earlier_o
         ..alert(7, &told)
     };
     let crossed = Alert { update: 1, at: second(20), finding: Some(finding()), ..alert(7, &told) };
-    let effects = [&warned, &crossed, &warned, &crossed].map(|alert| StoreEffect::Alert(alert.clone()));
+    let effects =
+        [&warned, &crossed, &warned, &crossed].map(|alert| StoreEffect::Alert(Box::new(alert.clone())));
     store.commit("fraud", vec![step(0, 0, 1, effects.into())]).await.unwrap();
     let cases = store.alert_cases(true, 10).await.unwrap();
     assert_eq!(cases.len(), 1, "{cases:?}");
@@ -52,6 +54,7 @@ pub(crate) async fn later_word_of_an_incident_updates_its_alert_and_an_earlier_o
         Measured: cost_rate 6.00 EUR/min (fires at 3.00 EUR/min)
         Calls:    6 in the window
         Spent:    51.25 EUR in the window, estimated
+        Barred:   calls to 3712345...
         At risk:  360.00 EUR in the next hour
         Lock:     outgoing calls are locked
         Reached:  2026-10-05 08:00:20 UTC
@@ -75,7 +78,7 @@ pub(crate) async fn later_word_of_an_incident_updates_its_alert_and_an_earlier_o
 pub(crate) async fn alert_is_taken_on_noted_and_judged(db: Database) {
     let store = &db.store;
     let other = Alert { id: model::AlertId::from_bytes([9; 16]), ..alert(8, &[]) };
-    let both = [alert(7, &[]), other.clone()].map(StoreEffect::Alert);
+    let both = [alert(7, &[]), other.clone()].map(|alert| StoreEffect::Alert(Box::new(alert)));
     store.commit("fraud", vec![step(0, 0, 1, both.into())]).await.unwrap();
     let id = alert(7, &[]).id;
     store.alert_acknowledge(id, "ann", second(11)).await.unwrap();

@@ -54,7 +54,7 @@ pub(crate) async fn one_refused_posting_undoes_its_whole_batch(db: Database) {
         20,
         vec![
             StoreEffect::Post(posting(2, 7, "1")),
-            StoreEffect::Alert(alert(7, &["fraud@vox.example"])),
+            StoreEffect::Alert(Box::new(alert(7, &["fraud@vox.example"]))),
             StoreEffect::Lock(lock(7, LockLevel::Outgoing)),
             export(2, "system"),
             aside("RAT001"),
@@ -287,8 +287,14 @@ pub(crate) async fn orders_are_sent_in_behind_what_was_asked_for_before(db: Data
 pub(crate) async fn alert_is_kept_once_and_mailed_to_each_address(db: Database) {
     let store = &db.store;
     let crossed = alert(7, &["fraud@vox.example", "noc@vox.example"]);
-    store.commit("fraud", vec![step(0, 0, 1, vec![StoreEffect::Alert(crossed.clone())])]).await.unwrap();
-    store.commit("fraud", vec![step(0, 1, 2, vec![StoreEffect::Alert(crossed.clone())])]).await.unwrap();
+    store
+        .commit("fraud", vec![step(0, 0, 1, vec![StoreEffect::Alert(Box::new(crossed.clone()))])])
+        .await
+        .unwrap();
+    store
+        .commit("fraud", vec![step(0, 1, 2, vec![StoreEffect::Alert(Box::new(crossed.clone()))])])
+        .await
+        .unwrap();
     assert_eq!(store.alerts(10).await.unwrap(), [crossed]);
     let mails = store.mail_list().await.unwrap();
     assert_eq!(mails.len(), 2);
@@ -325,7 +331,7 @@ pub(crate) async fn mail_of_an_alert_says_who_what_until_when_and_how_to_unlock(
     };
     let mut effects = vec![StoreEffect::Lock(lock(id("north"), LockLevel::Outgoing))];
     let alerts = [Alert { value: eur("51.256"), ..alert(id("acme"), &["a"]) }, again, untold, locked, no_day];
-    effects.extend(alerts.into_iter().map(StoreEffect::Alert));
+    effects.extend(alerts.into_iter().map(|alert| StoreEffect::Alert(Box::new(alert))));
     store.commit("fraud", vec![step(0, 0, 1, effects)]).await.unwrap();
     let shown: Vec<_> = store
         .mail_list()

@@ -7,6 +7,7 @@
     reason = "the cases are functions of their own, called by the tests of both databases"
 )]
 
+mod barrings;
 mod cases;
 mod database;
 mod edrs;
@@ -43,6 +44,8 @@ macro_rules! on_both {
 }
 
 on_both! {
+    barrings:
+        later_word_on_a_range_counts_and_one_long_over_goes;
     cases:
         later_word_of_an_incident_updates_its_alert_and_an_earlier_one_does_not,
         alert_is_taken_on_noted_and_judged,

@@ -102,8 +102,8 @@ impl Switch {
 
     /// A request that led to nothing, or to a challenge, costs its sender one of so many.
     pub(super) fn count_request(&mut self, from: Hop) {
-        let rate = Rate { per_second: self.config.flood_per_second, burst: self.config.flood_burst };
-        if rate.per_second == 0 || self.is_exempt(from) {
+        let rate = Rate::per_second(self.config.flood_per_second, self.config.flood_burst);
+        if rate.count == 0 || self.is_exempt(from) {
             return;
         }
         let now = self.now.mono;
@@ -115,7 +115,7 @@ impl Switch {
 
     /// Right credentials: the challenge before them is given back, and wrong ones are forgotten.
     pub(super) fn note_good_login(&mut self, from: Hop, _subscriber: &Subscriber) {
-        let rate = Rate { per_second: self.config.flood_per_second, burst: self.config.flood_burst };
+        let rate = Rate::per_second(self.config.flood_per_second, self.config.flood_burst);
         if let Some(followed) = self.bans.sources.get_mut(&key(from.address.ip())) {
             followed.requests.give_back(rate);
             followed.failures = 0;

@@ -176,7 +176,7 @@ impl Switch {
         Err(Refusal::new(Cause::ForwardLoop, 482, "Loop Detected", "too many forwards"))
     }
 
-    fn forwarded(&self, forwarder: &Subscriber, to: &str) -> Result<Seeker, Refusal> {
+    fn forwarded(&mut self, forwarder: &Subscriber, to: &str) -> Result<Seeker, Refusal> {
         let rules = self.lookup.subscriber_rules(forwarder.id);
         let dialed = rules.numbers.cross(Crossing::InCallee, to, &rules.numbers.places);
         let seeker = Seeker {
@@ -190,6 +190,7 @@ impl Switch {
         };
         let is_on_net = self.local_callee(&seeker).is_some();
         self.account_may_call(forwarder.account, is_on_net)?;
+        self.not_barred(seeker.tenant, forwarder.account, seeker.number)?;
         if let Some(number) = seeker.number {
             let holder = super::limits::Holder::Subscriber(forwarder.id);
             self.may_dial(forwarder.account, holder, &rules, number)?;

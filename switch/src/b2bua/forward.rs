@@ -194,6 +194,7 @@ impl Switch {
         if level != LockLevel::Ported {
             self.account_may_call(account, target.is_some())?;
         }
+        self.not_barred(seeker.tenant, account, seeker.number)?;
         let holder = Holder::Subscriber(forwarder.id);
         let rules = self.lookup.subscriber_rules(forwarder.id);
         if let Some(number) = seeker.number {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use model::{AccountId, Cause, E164, LockLevel, TrunkId};
+use model::{AccountId, Cause, E164, LockLevel, TenantId, TrunkId};
 
 use super::Switch;
 use super::identify::{Caller, CallerRules};
@@ -97,6 +97,7 @@ impl Switch {
             return Ok(Vec::new());
         }
         self.account_may_call(payer, is_on_net)?;
+        self.not_barred(caller.tenant, payer, caller.callee)?;
         if let Some(refusal) = &caller.cli_refusal {
             return Err(refusal.clone());
         }
@@ -128,6 +129,32 @@ impl Switch {
         let level = self.lookup.lock_level(payer, self.now.wall);
         let is_locked = if is_on_net { level.blocks_outgoing_on_net() } else { level.blocks_outgoing() };
         if is_locked { Err(Refusal::locked_out(payer, level)) } else { Ok(()) }
+    }
+
+    /// Whether the number is in no range that is barred for the account; one that cannot be read is in those of all numbers alone.
+    pub(super) fn not_barred(
+        &mut self,
+        tenant: TenantId,
+        payer: AccountId,
+        number: Option<E164>,
+    ) -> Result<(), Refusal> {
+        let digits = number.map(|number| number.to_string()).unwrap_or_default();
+        let Err(barring) = self.barrings.check(tenant, payer, &digits, self.now) else { return Ok(()) };
+        let whose = match barring.account {
+            AccountId::NOBODY => "everybody".to_owned(),
+            account => format!("account {account}"),
+        };
+        let range = if barring.range.is_empty() { "all numbers" } else { &barring.range };
+        Err(match barring.calls_per_minute {
+            0 => {
+                let object = format!("{range} barred for {whose}");
+                Refusal::new(Cause::LockedOut, 403, "Destination barred", object)
+            }
+            n_calls => {
+                let object = format!("{range} barred for {whose} beyond {n_calls} calls a minute");
+                Refusal::new(Cause::RateLimited, 480, "Temporarily Unavailable", object)
+            }
+        })
     }
 
     /// Block lists and NCOS levels, those of the operator first.
@@ -176,7 +203,7 @@ impl Switch {
             if let Some(rate) = rate
                 && !self.limits.take(holder, rate, now)
             {
-                let object = format!("{holder} {} calls a second", rate.per_second);
+                let object = format!("{holder} {} calls a second", rate.count);
                 // A trunk knows what to do with Retry-After; a phone would only show the number 503.
                 return Err(match caller.holder {
                     Holder::Trunk(_) => Refusal::new(Cause::RateLimited, 503, "Service Unavailable", object),
@@ -219,7 +246,7 @@ impl Switch {
         self.limits.check(holder, calls_max)?;
         match self.lookup.trunk_rules(trunk).rate_out {
             Some(rate) if !self.limits.has_token(Holder::Out(trunk), rate, self.now.mono) => {
-                Err(format!("{holder} {} calls a second", rate.per_second))
+                Err(format!("{holder} {} calls a second", rate.count))
             }
             Some(_) | None => Ok(holder),
         }

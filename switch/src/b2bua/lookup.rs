@@ -16,9 +16,9 @@ use model::{
 use super::party_rules::{AccountRules, RouteRules, Rules, SubscriberRules, TenantRules, TrunkRules};
 use crate::hop::Hop;
 
-/// How long a lock heard on the control topic outweighs snapshots that do not know it: longer than one is under way from the
-/// database, shorter than a person needs to look at an alert and lift the lock by hand.
-const LOCK_OVERLAY: Duration = Duration::from_secs(10);
+/// How long a lock or barring heard on the control topic outweighs snapshots that do not know it: longer than one is under way from
+/// the database, shorter than a person needs to look at an alert and lift it by hand.
+pub(super) const HEARD_OUTWEIGHS: Duration = Duration::from_secs(10);
 
 /// Look-up tables over one snapshot.
 #[derive(Debug, Default)]
@@ -86,7 +86,7 @@ impl Lookup {
         let heard = std::mem::take(&mut self.heard);
         *self = Self::of(directory);
         for (account, (at, lock)) in heard {
-            let is_fresh = now.mono.saturating_sub(at) < LOCK_OVERLAY;
+            let is_fresh = now.mono.saturating_sub(at) < HEARD_OUTWEIGHS;
             let is_known = match self.locks.get(&account) {
                 Some(known) => known.since >= lock.since,
                 None => lock.level == LockLevel::None,

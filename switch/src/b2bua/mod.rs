@@ -5,6 +5,7 @@
 //! `setup`, answers of routes in `outgoing`, everything after the answer in `inside`, ends of all kinds in `ending`.
 
 mod bans;
+mod barrings;
 mod call;
 mod classify;
 mod credit;
@@ -47,6 +48,7 @@ use crate::message::{HeaderName, Message, Method, Scheme, StartLine, Unreadable,
 use crate::timer::{Timer, TimerQueue};
 use crate::transaction::{Expired, Received, Reply, ServerId, Transactions};
 use bans::Bans;
+use barrings::Barrings;
 use call::{CallRef, CallTable, Side};
 pub use explain::{PlannedAttempt, PlannedRefusal, RouteFrom, RoutePlan};
 use gates::Loops;
@@ -199,6 +201,7 @@ pub struct Switch {
     /// Calls by the INVITE transactions we answer in, for CANCEL and missing ACKs.
     call_of_invite: HashMap<ServerId, CallRef>,
     limits: Limits,
+    barrings: Barrings,
     loops: Loops,
     trunks: TrunkTable,
     bans: Bans,
@@ -258,6 +261,7 @@ impl Switch {
             calls: CallTable::default(),
             call_of_invite: HashMap::new(),
             limits: Limits::default(),
+            barrings: Barrings::default(),
             loops: Loops::default(),
             trunks: TrunkTable::default(),
             bans: Bans::new(&config.never_banned, &config.scanners),
@@ -289,6 +293,7 @@ impl Switch {
             Input::Timeout => self.expire(now),
             Input::Directory(directory) => {
                 self.now = now;
+                self.barrings.load(&directory.barrings, now);
                 self.lookup.load(directory, now);
                 self.tend_trunks();
             }
@@ -411,6 +416,7 @@ impl Switch {
     fn control(&mut self, control: Control) {
         match control {
             Control::LockChanged(lock) => self.lookup.lock(lock, self.now),
+            Control::BarringChanged(barring) => self.barrings.set(barring, self.now),
             // The shell loads the snapshot and hands it in.
             Control::ConfigChanged { .. } => {}
             Control::EndCallsOf { account } => self.kill(|call| call.is_paid_by(account)),

@@ -2,17 +2,29 @@
 
 use std::time::Duration;
 
-/// Tokens that come in a second, and how many can lie ready.
+/// How often a token comes, and how many can lie ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate {
-    pub(crate) per_second: u32,
-    pub(crate) burst: u32,
+    /// Tokens that come in `per`.
+    pub(crate) count: u32,
+    per: Duration,
+    burst: u32,
 }
 
 impl Rate {
     /// `None` is unlimited; without `burst` as many at once as in a second.
     pub(crate) fn of(per_second: Option<u32>, burst: Option<u32>) -> Option<Self> {
-        per_second.map(|per_second| Self { per_second, burst: burst.unwrap_or(per_second) })
+        per_second.map(|count| Self::per_second(count, burst.unwrap_or(count)))
+    }
+
+    /// So many a second, and so many at once.
+    pub(crate) const fn per_second(count: u32, burst: u32) -> Self {
+        Self { count, per: Duration::from_secs(1), burst }
+    }
+
+    /// So many a minute, and as many at once.
+    pub(crate) const fn per_minute(count: u32) -> Self {
+        Self { count, per: Duration::from_secs(60), burst: count }
     }
 }
 
@@ -31,10 +43,10 @@ impl Bucket {
 
     /// Takes one token; `false` when there is none.
     pub(crate) fn take(&mut self, rate: Rate, now: Duration) -> bool {
-        if rate.per_second == 0 || rate.burst == 0 {
+        if rate.count == 0 || rate.burst == 0 {
             return false;
         }
-        let token = Duration::from_secs(1) / rate.per_second;
+        let token = rate.per / rate.count;
         let full_at = self.full_at.max(now) + token;
         if full_at > now + token * rate.burst {
             return false;
@@ -45,8 +57,8 @@ impl Bucket {
 
     /// Gives one token back.
     pub(crate) fn give_back(&mut self, rate: Rate) {
-        if rate.per_second > 0 {
-            self.full_at = self.full_at.saturating_sub(Duration::from_secs(1) / rate.per_second);
+        if rate.count > 0 {
+            self.full_at = self.full_at.saturating_sub(rate.per / rate.count);
         }
     }
 
@@ -64,7 +76,7 @@ mod tests {
 
     #[test]
     fn burst_is_taken_at_once_and_comes_back_with_time() {
-        let rate = Rate { per_second: 2, burst: 3 };
+        let rate = Rate::per_second(2, 3);
         let now = Duration::from_secs(100);
         let mut bucket = Bucket::full(now);
         let taken = (0..5).filter(|_| bucket.take(rate, now)).count();
@@ -72,7 +84,7 @@ mod tests {
         assert!(!bucket.take(rate, now + Duration::from_millis(499)));
         assert!(bucket.take(rate, now + Duration::from_millis(500)));
         assert!(bucket.is_full(now + Duration::from_secs(3)));
-        assert!(!Bucket::full(now).take(Rate { per_second: 0, burst: 0 }, now), "0 is none");
+        assert!(!Bucket::full(now).take(Rate::per_second(0, 0), now), "0 is none");
     }
 
     proptest! {
@@ -82,7 +94,7 @@ mod tests {
             burst in 1u32..50,
             gaps in proptest::collection::vec(0u64..2_000, 1..200),
         ) {
-            let rate = Rate { per_second, burst };
+            let rate = Rate::per_second(per_second, burst);
             let mut now = Duration::from_secs(5);
             let start = now;
             let mut bucket = Bucket::full(now);

@@ -223,6 +223,8 @@ fn emergency_call_passes_every_gate_and_is_tried_everywhere() {
     rows.accounts[0].calls_max = Some(0);
     let mut world = World::with(SwitchConfig::default(), rows);
     world.control(lock(1, LockLevel::All));
+    let bar = super::barrings::barring(&world, 1, "", 0);
+    world.control(model::Control::BarringChanged(bar));
     world.behave(GATEWAY_1, Behaviour::Refuse { ring: std::time::Duration::ZERO, code: 486 });
     let id = world.dial(ALICE, "112", 1);
     world.run_seconds(10);

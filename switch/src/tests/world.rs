@@ -103,6 +103,7 @@ pub(crate) fn directory() -> Directory {
         trunks: vec![trunk(1, GATEWAY_1), trunk(2, GATEWAY_2)],
         routes: vec![route(1, "49", 1, 1), route(2, "49", 2, 2)],
         locks: Vec::new(),
+        barrings: Vec::new(),
         tariffs: Vec::new(),
         profile_limits: Vec::new(),
         calling: model::CallingRules::default(),

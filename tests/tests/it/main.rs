@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod barrings;
 mod billing;
 #[expect(
     dead_code,

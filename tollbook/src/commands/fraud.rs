@@ -6,7 +6,7 @@ use model::{AccountId, Directory, Lock, LockLevel, LockSource};
 use crate::cli::FraudAction;
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
-use crate::commands::{account_named, fraud_backtest, fraud_cases, fraud_lab, print_table};
+use crate::commands::{account_named, fraud_backtest, fraud_barrings, fraud_cases, fraud_lab, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::system::open_store;
@@ -26,7 +26,10 @@ pub(crate) fn without_installation(action: &FraudAction) -> anyhow::Result<bool>
         | FraudAction::Backtest(_)
         | FraudAction::Locks
         | FraudAction::Lock { .. }
-        | FraudAction::Unlock { .. } => return Ok(false),
+        | FraudAction::Unlock { .. }
+        | FraudAction::Barrings
+        | FraudAction::Bar { .. }
+        | FraudAction::Unbar { .. } => return Ok(false),
     }
     Ok(true)
 }
@@ -79,6 +82,11 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
         FraudAction::Unlock { account, reason } => {
             set(&store, &directory, &account, LockLevel::None, reason).await?;
         }
+        FraudAction::Barrings => fraud_barrings::list(&store, &directory).await?,
+        FraudAction::Bar { of, calls_per_minute, span } => {
+            fraud_barrings::bar(&store, &directory, of, calls_per_minute, span).await?;
+        }
+        FraudAction::Unbar { of } => fraud_barrings::lift(&store, &directory, of).await?,
     }
     Ok(())
 }

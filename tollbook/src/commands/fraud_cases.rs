@@ -79,6 +79,9 @@ pub(super) async fn show(store: &Store, directory: &Directory, id: &str) -> anyh
             }
             println!("calls         {} in the window", finding.n_calls);
             println!("spent         {} in the window, estimated", alert.value);
+            if !finding.barred.is_empty() {
+                println!("barred        {}", finding.barred.join(", "));
+            }
             println!("at risk       {} in the next hour", finding.at_risk);
             println!(
                 "attempts      {}  ({} s each)",

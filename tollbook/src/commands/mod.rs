@@ -13,6 +13,7 @@ pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod fraud;
 mod fraud_backtest;
+mod fraud_barrings;
 mod fraud_cases;
 mod fraud_lab;
 pub(crate) mod import;

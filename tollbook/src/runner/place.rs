@@ -76,8 +76,9 @@ impl Place {
                     entries.push(entry(topic, key, &Record { origin: Some(origin), body: *body }, bus));
                 }
                 Effect::Post(posting) => kept.push(StoreEffect::Post(*posting)),
-                Effect::Alert(alert) => kept.push(StoreEffect::Alert(*alert)),
+                Effect::Alert(alert) => kept.push(StoreEffect::Alert(alert)),
                 Effect::Lock(lock) => kept.push(StoreEffect::Lock(*lock)),
+                Effect::Bar(barring) => kept.push(StoreEffect::Bar(*barring)),
                 Effect::Edr(edr) => kept.push(StoreEffect::Edr(edr)),
                 Effect::Suspend(suspended) => kept.push(self.suspend(*suspended, raw.clone(), clock)),
                 // Counted by the runner; there is nothing to do for it.

@@ -349,6 +349,7 @@ fn outcome(house: &House) -> Outcome {
     tables.suspended.sort();
     tables.alerts.sort_by_key(|alert| alert.id);
     tables.locks.sort_by_key(|lock| (lock.account, lock.since));
+    tables.barrings.sort_by(|one, other| (one.key(), one.since).cmp(&(other.key(), other.since)));
     let counts = crate::system::STAGES
         .iter()
         .map(|(name, _)| {
@@ -418,6 +419,7 @@ fn assert_same(stormy: &Outcome, calm: &Outcome, seed: u64) {
     assert_eq!(stormy_tables.suspended, calm_tables.suspended, "{again}: suspense");
     assert_eq!(stormy_tables.alerts, calm_tables.alerts, "{again}: alerts");
     assert_eq!(stormy_tables.locks, calm_tables.locks, "{again}: locks");
+    assert_eq!(stormy_tables.barrings, calm_tables.barrings, "{again}: barrings");
     assert_eq!(stormy_tables.edrs, calm_tables.edrs, "{again}: EDRs");
     assert_eq!(stormy.rated, calm.rated, "{again}: rated calls");
 }

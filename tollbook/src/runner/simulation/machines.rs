@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bus::{Batch, Bus, BusError, Entry, Expired, Stored};
 use chrono::{DateTime, Utc};
-use model::{Alert, CdrId, Edr, Lock, Posting, PostingId, Topic};
+use model::{Alert, Barring, CdrId, Edr, Lock, Posting, PostingId, Topic};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use store::{Fence, Lane, LaneCommit, StoreEffect, StoreError, Watermark};
@@ -195,6 +195,7 @@ pub(super) struct Tables {
     pub(super) suspended: Vec<(String, String, Option<CdrId>)>,
     pub(super) alerts: Vec<Alert>,
     pub(super) locks: Vec<Lock>,
+    pub(super) barrings: Vec<Barring>,
     pub(super) edrs: BTreeMap<String, Edr>,
 }
 
@@ -336,8 +337,9 @@ impl Tables {
             StoreEffect::Post(posting) => {
                 self.postings.insert(posting.id, posting);
             }
-            StoreEffect::Alert(alert) => self.alerts.push(alert),
+            StoreEffect::Alert(alert) => self.alerts.push(*alert),
             StoreEffect::Lock(lock) => self.locks.push(lock),
+            StoreEffect::Bar(barring) => self.barrings.push(barring),
             StoreEffect::Edr(edr) => {
                 self.edrs.entry(edr.id.clone()).or_insert(*edr);
             }

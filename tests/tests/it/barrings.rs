@@ -1,0 +1,77 @@
+//! A rule of the watch bars a range of numbers: the second call to it never leaves, whoever is next; the rest of the account's calls do.
+
+use crate::rig::{Installation, eventually, have, write_file};
+use crate::sipp_call::{calls, gateway};
+
+const RULES: &str = r#"
+[[rule]]
+name = "dear-range"
+version = 1
+title = "Calls to numbers called for fraud"
+key = "account"
+window = "1h"
+where = { hot_listed = true }
+when = [{ measure = "attempts", at_least = 1 }]
+action = ["block_range"]
+block_for = "12h"
+"#;
+
+/// On the list; its neighbour; neither of them.
+const HOT: &str = "4930555123";
+const BESIDE: &str = "4930555999";
+const ELSEWHERE: &str = "4940555123";
+
+#[test]
+fn second_call_to_a_barred_range_is_refused_and_every_other_goes_through() {
+    if !have("sipp") {
+        return;
+    }
+    let made = Installation::new();
+    write_file(&made.home(), "rules.toml", RULES);
+    write_file(&made.home(), "hot.txt", "4930555123\n");
+    let config = std::fs::read_to_string(made.config()).unwrap();
+    let own = "presets = \"off\"\nrules = [\"rules.toml\"]\nhot_lists = [\"hot.txt\"]\n";
+    let config = match config.split_once("[fraud]\n") {
+        Some((before, after)) => format!("{before}[fraud]\n{own}{after}"),
+        None => format!("{config}\n[fraud]\n{own}"),
+    };
+    std::fs::write(made.config(), config).unwrap();
+    let house = made.start();
+    let _gateways = made.carriers.map(gateway);
+    let by = |user: &str, scenario: &str, number: &str| {
+        calls(&made, scenario, user, &format!("change-me-{user}"), number, 1, 200);
+    };
+
+    by("huber", "customer_call.xml", HOT);
+    let listed = || made.run_command(&["fraud", "barrings"]);
+    eventually("the range is barred", || listed().contains("493055*"));
+    assert!(listed().contains("baeckerei-huber") && listed().contains("dear-range"), "{}", listed());
+    by("huber", "refused_call.xml", BESIDE);
+    by("huber", "customer_call.xml", ELSEWHERE);
+    // It is the baker who is barred.
+    by("voss", "customer_call.xml", BESIDE);
+    eventually("the refusal has its record", || {
+        made.sql("select cause, code from calls where status <> 'ok'") == ["locked_out,403"]
+    });
+    let alert = made.run_command(&["fraud", "alerts"]);
+    assert!(alert.contains("dear-range"), "{alert}");
+
+    // A barring outlives the process.
+    house.kill();
+    let house = made.start();
+    by("huber", "refused_call.xml", BESIDE);
+    let lift = ["fraud", "unbar", "493055", "--account", "baeckerei-huber", "--reason", "his supplier"];
+    assert!(made.run_command(&lift).contains("go through again"));
+    assert!(listed().contains("no numbers are barred"), "{}", listed());
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    by("huber", "customer_call.xml", BESIDE);
+
+    // And by hand, for everybody of the tenant.
+    let bar = ["fraud", "bar", "+49405", "--reason", "a fraud ring", "--tenant", "meridian", "--for", "1h"];
+    assert!(made.run_command(&bar).contains("everybody of meridian"));
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    by("voss", "refused_call.xml", ELSEWHERE);
+    house.stop();
+    let proof = made.run_command(&["audit"]);
+    assert!(proof.contains("all of it holds"), "{proof}");
+}
