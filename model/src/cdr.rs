@@ -185,10 +185,14 @@ impl Cdr {
         self.partial && self.cause == Cause::InProgress
     }
 
-    /// When the answered part ended; the start for a call that was never answered.
+    /// When the answered part ended; the start for a call that was never answered. Of a length that leads out of all time, which only
+    /// a foreign record can claim, the end of the year 9999.
     pub fn end_at(&self) -> DateTime<Utc> {
-        self.start_at
-            + chrono::TimeDelta::microseconds(i64::try_from(self.duration_us).unwrap_or(i64::MAX / 4))
+        let length = i64::try_from(self.duration_us).ok().map(chrono::TimeDelta::microseconds);
+        length
+            .and_then(|length| self.start_at.checked_add_signed(length))
+            .or_else(|| DateTime::from_timestamp(253_402_300_799, 0))
+            .unwrap_or(self.start_at)
     }
 }
 

@@ -78,3 +78,11 @@ fn record_cut_anywhere_does_not_panic() {
         let _ = wire::decode(&bytes[..end]);
     }
 }
+
+#[test]
+fn record_of_an_absurd_length_has_an_end_all_the_same() {
+    for duration_us in [u64::MAX, u64::MAX / 2, 8_300_000_000_000_000_000] {
+        let cdr = model::Cdr { duration_us, ..samples::cdr() };
+        assert_eq!(cdr.end_at().to_rfc3339(), "9999-12-31T23:59:59+00:00");
+    }
+}
