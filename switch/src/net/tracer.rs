@@ -208,13 +208,19 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
+        let wait_for = |call: &str| {
+            let is_written = || !trace::find_call(&read_trace(dir.path()).unwrap(), call).is_empty();
+            (0..3_000).find(|_| {
+                is_written() || {
+                    std::thread::sleep(Duration::from_millis(10));
+                    false
+                }
+            })
+        };
+        // The last buffer is handed over when the tracer goes; the writer must have room for it.
+        wait_for("198").expect("the writer came to call 198");
         drop(tracer);
-        for _ in 0..500 {
-            if !trace::find_call(&read_trace(dir.path()).unwrap(), "199").is_empty() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait_for("199").expect("the writer came to call 199");
         let kept = read_trace(dir.path()).unwrap();
         assert!(kept.len() <= 8, "{}", kept.len());
         assert!(kept.iter().map(Vec::len).sum::<usize>() < 48_000);
