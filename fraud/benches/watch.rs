@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use fraud::backtest::{Backtest, StoredCall};
 use fraud::rule::{Key, Rule, presets};
 use fraud::simulate::{Simulation, Size};
-use fraud::watch::{HotList, HotListBuilder, Watch, WatchRules, WatchSnapshot};
+use fraud::watch::{Gate, HotList, HotListBuilder, Watch, WatchRules, WatchSnapshot};
 use model::{
     Body, CallEvent, CallUid, CdrId, E164, Effects, EventBody, PARTITIONS_DEFAULT, Party, Stage, StageInput,
     TenantId, partition_of,
@@ -49,6 +49,7 @@ fn main() {
         before.elapsed().as_millis()
     );
     lookups(&hot);
+    gate(&events, &snapshot, hot);
     let one: Vec<Rule> = presets().into_iter().filter(|rule| rule.name == "irsf-burst").collect();
     backtest("one rule", one, &simulation);
     backtest("all rules", presets(), &simulation);
@@ -96,6 +97,21 @@ fn decisions(events: &[CallEvent], snapshot: &Arc<WatchSnapshot>) {
             println!("memory         {n} of {key}: {each} bytes each on average");
         }
     }
+}
+
+/// What the switch waits for at each INVITE.
+fn gate(events: &[CallEvent], snapshot: &Arc<WatchSnapshot>, hot: HotList) {
+    let rules = Arc::new(WatchRules::new(presets(), hot, HotList::default(), Vec::new()));
+    let Some(gate) = Gate::new(rules, Arc::clone(snapshot)) else { return };
+    let mut took = Vec::new();
+    for event in events {
+        if let EventBody::Attempt(attempt) = &event.body {
+            let before = Instant::now();
+            std::hint::black_box(gate.refuses(event.payer, event.leg, event.at, attempt));
+            took.push(before.elapsed());
+        }
+    }
+    percentiles("gate", &mut took);
 }
 
 fn percentiles(what: &str, took: &mut [Duration]) {

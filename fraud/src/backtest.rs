@@ -20,7 +20,7 @@ use rust_decimal::Decimal;
 
 use crate::barred::Bars;
 use crate::rule::{Bound, Measure, Rule};
-use crate::watch::{HotList, Watch, WatchRules, WatchSnapshot};
+use crate::watch::{Gate, HotList, Watch, WatchRules, WatchSnapshot};
 
 /// How often a call gave a sign of life.
 const CHARGE_TICK: TimeDelta = TimeDelta::seconds(30);
@@ -109,6 +109,7 @@ pub struct Backtest {
     /// Whether and until when an account is locked, and which of the report's locks that is.
     locked: BTreeMap<AccountId, (Option<DateTime<Utc>>, usize)>,
     bars: Bars,
+    gate: Option<Gate>,
     tenants: BTreeMap<AccountId, TenantId>,
     next_tick: Option<DateTime<Utc>>,
     n_started: u64,
@@ -135,6 +136,7 @@ impl Backtest {
         let rules = Arc::new(WatchRules::new(rules, hot, never_originate, Vec::new()));
         let tenants = directory.accounts.iter().map(|account| (account.id, account.tenant)).collect();
         let snapshot = Arc::new(WatchSnapshot::build(directory));
+        let gate = Gate::new(Arc::clone(&rules), Arc::clone(&snapshot));
         let watches = (0..PARTITIONS_DEFAULT)
             .map(|_| {
                 let mut watch = Watch::new(Arc::clone(&rules));
@@ -151,6 +153,7 @@ impl Backtest {
             up_of: BTreeMap::new(),
             locked: BTreeMap::new(),
             bars: Bars::default(),
+            gate,
             tenants,
             next_tick: None,
             n_started: 0,
@@ -195,12 +198,22 @@ impl Backtest {
             diversion: String::new(),
             detail: None,
         };
+        let is_screened = self
+            .gate
+            .as_ref()
+            .is_some_and(|gate| gate.refuses(call.payer, call.leg, call.init_at, &attempt).is_some());
+        let cost = call.cost;
         let (init_at, start_at, vendor) = (call.init_at, call.start_at.max(call.init_at), call.vendor);
         let is_answered = call.answered_us.is_some();
         self.by_uid.insert((call.call.as_str().to_owned(), call.leg), n);
         self.up_of.entry(call.payer).or_default().push(n);
         self.up.insert(n, call);
         self.emit(init_at, n, EventBody::Attempt(attempt));
+        if is_screened && self.up.contains_key(&n) {
+            self.blocked_singly(cost, init_at);
+            self.end(init_at, n, 0);
+            return;
+        }
         if let Some(trunk) = vendor.filter(|_| self.up.contains_key(&n)) {
             let route = RouteAttempt {
                 attempt: 1,

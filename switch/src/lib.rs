@@ -21,6 +21,7 @@ mod message;
 pub mod net;
 pub mod phone;
 mod rules;
+mod screen;
 mod sdp;
 mod timer;
 mod told;
@@ -43,6 +44,7 @@ pub use crate::message::{
     Method, NameAddr, Params, Scheme, StartLine, Unframed, Unreadable, Uri, Via,
 };
 pub use crate::rules::{CallingOf, Rewritten, check_calling, rewrite};
+pub use crate::screen::Screen;
 pub use crate::timer::Timer;
 
 #[cfg(test)]

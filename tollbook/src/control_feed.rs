@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::fraud_watch::Screens;
 use crate::runner::Rooms;
 
 /// How often the database is asked for its revision.
@@ -34,12 +35,13 @@ pub(crate) async fn run(
     rooms: Rooms,
     mut positions: Vec<u64>,
     first: Arc<Directory>,
+    screens: Screens,
     switch: mpsc::Sender<Input>,
     stop: CancellationToken,
 ) {
     let mut handed = first;
     loop {
-        match step(&rooms, &mut positions, &mut handed, &switch).await {
+        match step(&rooms, &mut positions, &mut handed, &screens, &switch).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(why) => {
@@ -74,6 +76,7 @@ async fn step(
     rooms: &Rooms,
     positions: &mut [u64],
     handed: &mut Arc<Directory>,
+    screens: &Screens,
     switch: &mpsc::Sender<Input>,
 ) -> anyhow::Result<bool> {
     for (partition, position) in (0_u32..).zip(positions.iter_mut()) {
@@ -110,7 +113,7 @@ async fn step(
     if directory.revision == handed.revision {
         return Ok(true);
     }
-    let mut news = vec![Input::Directory(directory.clone())];
+    let mut news = vec![Input::Screen(screens.of(&directory)), Input::Directory(directory.clone())];
     // Somebody locked an account by hand: its calls end as they do when a rule locks it.
     news.extend(
         newly_locked(handed, &directory).map(|account| Input::Control(Control::EndCallsOf { account })),

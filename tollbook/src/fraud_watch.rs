@@ -4,10 +4,12 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use fraud::rule::{Rule, RuleFile, presets};
-use fraud::watch::{HotList, HotListBuilder, Watch, WatchRules, WatchSnapshot};
-use model::Directory;
+use fraud::watch::{Gate, HotList, HotListBuilder, Watch, WatchRules, WatchSnapshot};
+use model::{AccountId, Attempt, Directory};
 use serde::Deserialize;
+use switch::Screen;
 
 use crate::failure::UserError;
 
@@ -137,17 +139,52 @@ pub(crate) fn read_lists(files: &[PathBuf]) -> Result<HotList, UserError> {
     Ok(builder.build())
 }
 
-/// Gives a lane of the watch its provisioning data. Prices are worked out once for a revision, whichever lane asks first.
-pub(crate) fn refresh() -> impl Fn(&mut Watch, &Arc<Directory>) + Send + Sync {
-    let latest: Mutex<Option<Arc<WatchSnapshot>>> = Mutex::new(None);
-    move |watch, directory| {
-        let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+/// What the watch and its gate look up in the provisioning data: worked out once for a revision, whoever asks first.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshots(Mutex<Option<Arc<WatchSnapshot>>>);
+
+impl Snapshots {
+    fn of(&self, directory: &Arc<Directory>) -> Arc<WatchSnapshot> {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = match &*latest {
             Some(snapshot) if snapshot.revision() == directory.revision => snapshot.clone(),
             Some(_) | None => Arc::new(WatchSnapshot::build(directory.clone())),
         };
         *latest = Some(snapshot.clone());
-        watch.set_snapshot(snapshot);
+        snapshot
+    }
+}
+
+/// Gives a lane of the watch its provisioning data.
+pub(crate) fn refresh(snapshots: Arc<Snapshots>) -> impl Fn(&mut Watch, &Arc<Directory>) + Send + Sync {
+    move |watch, directory| watch.set_snapshot(snapshots.of(directory))
+}
+
+/// Makes what the switch asks at each INVITE.
+#[derive(Debug, Clone)]
+pub(crate) struct Screens {
+    pub(crate) rules: Arc<WatchRules>,
+    pub(crate) snapshots: Arc<Snapshots>,
+}
+
+impl Screens {
+    /// For one revision of the provisioning data; `None` where no rule refuses anything.
+    pub(crate) fn of(&self, directory: &Arc<Directory>) -> Option<Arc<dyn Screen>> {
+        if !self.rules.refuses_any() {
+            return None;
+        }
+        let gate = Gate::new(self.rules.clone(), self.snapshots.of(directory))?;
+        Some(Arc::new(InviteGate(gate)))
+    }
+}
+
+#[derive(Debug)]
+struct InviteGate(Gate);
+
+impl Screen for InviteGate {
+    fn refuses(&self, payer: AccountId, leg: u16, at: DateTime<Utc>, attempt: &Attempt) -> Option<String> {
+        let rule = self.0.refuses(payer, leg, at, attempt)?;
+        Some(format!("rule {}, version {}", rule.name, rule.version))
     }
 }
 
@@ -207,7 +244,7 @@ mod tests {
         check(
             &format!("{GOOD}wen = []\n"),
             expect![
-                "./own.toml:7:1: unknown field `wen`, expected one of `name`, `version`, `title`, `key`, `window`, `where`, `when`, `warm_up`, `action`, `lock`, `lock_for`, `notify`, `cool_down`, `except`; remove it; docs/fraud-rules.md lists what a rule may have"
+                "./own.toml:7:1: unknown field `wen`, expected one of `name`, `version`, `title`, `key`, `window`, `where`, `when`, `warm_up`, `action`, `lock`, `lock_for`, `block`, `block_for`, `calls_per_minute`, `throttle_for`, `notify`, `cool_down`, `except`; remove it; docs/fraud-rules.md lists what a rule may have"
             ],
         );
         check(

@@ -12,7 +12,7 @@ use anyhow::Context;
 use bus::{Bus, BusError, EmbeddedBus};
 use exports::{ExportStage, Start, Stream, Streams};
 use fraud::FraudDesk;
-use fraud::watch::{Watch, WatchRules};
+use fraud::watch::Watch;
 use lake::Lake;
 use mediator::Mediator;
 use model::{CallEvent, Control, Directory, Topic};
@@ -34,6 +34,7 @@ use crate::directory::DirectoryFeed;
 use crate::disk_watch::DiskWatch;
 use crate::failure::UserError;
 use crate::forwarder::SwitchLog;
+use crate::fraud_watch::Screens;
 use crate::leases::LeaseKeeper;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
@@ -332,7 +333,7 @@ impl System {
         let directory = DirectoryFeed::load(store.clone()).await?;
         let rooms = Rooms { bus: bus.clone(), store: store.clone(), clock: clock.clone(), directory };
 
-        let watch_rules = Arc::new(config.fraud.load()?);
+        let screens = Screens { rules: Arc::new(config.fraud.load()?), snapshots: Arc::default() };
         let (switch, switch_inputs) = mpsc::channel(INPUTS_WAITING_MAX);
         let leases = config.bus.is_kafka().then(|| {
             let me = format!("{}-{}", config.switch.node, hex::encode(rand::random::<[u8; 6]>()));
@@ -364,11 +365,11 @@ impl System {
             true => Some(SwitchLog::open(&house.config)?),
             false => None,
         };
-        house.start_stages(watch_rules);
+        house.start_stages(&screens);
         if house.roles.has(Role::Desk) {
             house.start_desks(mailer);
         }
-        house.start_switch(sockets.sip, switch_inputs, switch_log).await?;
+        house.start_switch(sockets.sip, switch_inputs, switch_log, screens).await?;
         if let Some(listener) = sockets.sftp {
             house.start_sftp(listener);
         }
@@ -403,7 +404,8 @@ impl System {
         }));
     }
 
-    fn start_stages(&mut self, watch_rules: Arc<WatchRules>) {
+    fn start_stages(&mut self, screens: &Screens) {
+        let (watch_rules, snapshots) = (screens.rules.clone(), screens.snapshots.clone());
         let mediator = self.config.mediator.clone();
         let n_lanes = self.rooms.bus.partitions();
         let mut consumers = vec![
@@ -412,7 +414,7 @@ impl System {
                 "watch",
                 Topic::Calls,
                 move || Watch::new(watch_rules.clone()),
-                fraud_watch::refresh(),
+                fraud_watch::refresh(snapshots),
             ),
             self.start_stage(
                 "rating",
@@ -626,6 +628,7 @@ impl System {
         socket: Option<UdpSocket>,
         mut inputs_waiting: mpsc::Receiver<Input>,
         switch_log: Option<SwitchLog>,
+        screens: Screens,
     ) -> anyhow::Result<()> {
         let clock = &self.rooms.clock;
         let (events, events_waiting) = mpsc::channel::<CallEvent>(EVENTS_WAITING_MAX);
@@ -645,6 +648,7 @@ impl System {
         // Where `[control]` ends now; what was said before is in the snapshot that is loaded after this.
         let control_from = control_feed::ends(&*self.rooms.bus).await?;
         let directory = self.rooms.directory.reload().await?;
+        inputs.send(Input::Screen(screens.of(&directory))).await?;
         inputs.send(Input::Directory(directory.clone())).await?;
 
         let back = inputs.clone();
@@ -652,6 +656,7 @@ impl System {
             self.rooms.clone(),
             control_from,
             directory,
+            screens,
             inputs,
             self.stop_rest.clone(),
         )));

@@ -220,6 +220,9 @@ fn checked(written: WrittenRule) -> Result<Rule, Fault> {
         (true | false, _) => {}
     }
     let throttle = barring_terms(&written, &actions)?;
+    if actions.contains(&Action::Refuse) {
+        needs_no_history(&written, &conditions)?;
+    }
     if let Some(prefix) = written.except.callees.iter().find(|prefix| {
         prefix.is_empty() || prefix.len() > 15 || !prefix.bytes().all(|byte| byte.is_ascii_digit())
     }) {
@@ -265,6 +268,29 @@ fn checked(written: WrittenRule) -> Result<Rule, Fault> {
             sources: written.except.sources,
         },
     })
+}
+
+/// A call is refused before it is counted, so nothing that is counted or remembered can be the reason.
+fn needs_no_history(written: &WrittenRule, conditions: &[Condition]) -> Result<(), Fault> {
+    let first = Condition { measure: Measure::Attempts, bound: Bound::AtLeast(1) };
+    if conditions != [first] {
+        let fault = "action \"refuse\" is decided at the INVITE, when nothing is counted yet".to_owned();
+        return Err((fault, "let `when` be [{ measure = \"attempts\", at_least = 1 }] alone"));
+    }
+    let filter = &written.filter;
+    let has_history = filter.new_country || filter.new_user_agent || filter.account_younger.is_some();
+    if has_history || written.warm_up.is_some() {
+        let fault = "action \"refuse\" is decided at the INVITE, where no history is known".to_owned();
+        return Err((
+            fault,
+            "remove new_country, new_user_agent, account_younger and warm_up, or \"refuse\"",
+        ));
+    }
+    if filter.flow == Some(Flow::Registrations) || written.key == Key::VendorCountry {
+        let fault = "action \"refuse\" is for calls that come in, whoever carries them on".to_owned();
+        return Err((fault, "choose another `flow` or `key`, or remove \"refuse\""));
+    }
+    Ok(())
 }
 
 /// What `block_range` and `throttle` say belongs to them, and is said where they need it.

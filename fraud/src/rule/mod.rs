@@ -246,6 +246,8 @@ words! {
         Lock = "lock",
         /// Bar the numbers beside the one called, or the country where the rule counts by country.
         BlockRange = "block_range",
+        /// Refuse the call at its INVITE. For rules that need no history: the first attempt of what `where` describes crosses them.
+        Refuse = "refuse",
         /// Let the account make only so many calls a minute.
         Throttle = "throttle",
     }

@@ -15,7 +15,7 @@ use model::{
 
 use super::plan::{Knock, Planned, SECOND};
 use crate::barred::Bars;
-use crate::watch::{Watch, WatchRules, WatchSnapshot};
+use crate::watch::{Gate, Watch, WatchRules, WatchSnapshot};
 
 /// Lanes, as in an installation.
 const LANES: u32 = model::PARTITIONS_DEFAULT;
@@ -75,6 +75,7 @@ pub(super) struct Exchange {
     up_of: BTreeMap<AccountId, BTreeSet<usize>>,
     locks: BTreeMap<AccountId, (LockLevel, Option<DateTime<Utc>>)>,
     bars: Bars,
+    gate: Option<Gate>,
     next_tick: i64,
     n_events: u64,
     pub(super) tolls: Vec<Toll>,
@@ -111,6 +112,7 @@ impl Exchange {
             up_of: BTreeMap::new(),
             locks: BTreeMap::new(),
             bars: Bars::default(),
+            gate: Gate::new(Arc::clone(rules), Arc::clone(snapshot)),
             next_tick: 0,
             n_events: 0,
             tolls: vec![Toll::default(); n_attacks],
@@ -242,6 +244,9 @@ impl Exchange {
             diversion: String::new(),
             detail: None,
         };
+        let leg = call.leg;
+        let is_screened = |gate: &Gate| gate.refuses(payer, leg, self.time(at), &attempt).is_some();
+        let is_refused = is_refused || self.gate.as_ref().is_some_and(is_screened);
         self.up.insert(idx, Up { answered_at: None });
         self.up_of.entry(payer).or_default().insert(idx);
         self.emit(at, idx, EventBody::Attempt(attempt));

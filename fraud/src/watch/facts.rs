@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
-use model::{AccountId, SubscriberId, TrunkId};
+use chrono::{DateTime, Datelike, Timelike, Utc, Weekday};
+use model::{Account, AccountId, Attempt, E164, Party, SubscriberId, TrunkId};
 use serde::{Deserialize, Serialize};
 
-use super::distinct::mix;
-use super::snapshot::Compiled;
+use super::country::country_of;
+use super::distinct::{mix, mix_text};
+use super::snapshot::{Compiled, WatchRules, WatchSnapshot};
 use super::subjects::SubjectKey;
 use crate::rule::{CallerNumber, Filter, Flow, Key};
 
@@ -130,6 +132,64 @@ impl Facts {
             Key::VendorCountry => of(id(vendor?.0), country),
         }
     }
+}
+
+/// Outside of Monday to Friday, 07:00 to 19:00, where the account is.
+fn is_off_hours(at: DateTime<Utc>, account: &Account) -> bool {
+    let local = at.with_timezone(&account.timezone);
+    matches!(local.weekday(), Weekday::Sat | Weekday::Sun) || !(7..19).contains(&local.hour())
+}
+
+/// What is known of an attempt without any history: `whose` is who pays, the leg and the time.
+pub(crate) fn known_facts(
+    rules: &WatchRules,
+    snapshot: &WatchSnapshot,
+    whose: (AccountId, u16, DateTime<Utc>),
+    attempt: &Attempt,
+    account: Option<&Account>,
+    rate: i64,
+) -> Facts {
+    let (payer, leg, at) = whose;
+    let (subscriber, trunk, flow) = match &attempt.caller {
+        Party::Subscriber { subscriber, .. } => (Some(*subscriber), None, Flow::Outgoing),
+        Party::Trunk { trunk, .. } => (None, Some(*trunk), Flow::Incoming),
+        Party::Unknown => (None, None, Flow::Incoming),
+    };
+    let callee = attempt.callee.map(E164::as_u64);
+    let cli = attempt.cli.map(E164::as_u64);
+    let mut facts = Facts {
+        account: payer,
+        subscriber,
+        trunk,
+        source: attempt.source.ip(),
+        cli,
+        callee,
+        user_agent: if attempt.user_agent.is_empty() { 0 } else { mix_text(&attempt.user_agent) },
+        flow: if leg > 0 { Flow::Forwarded } else { flow },
+        country: callee.map_or(0, country_of),
+        rate,
+        account_age: None,
+        flags: 0,
+    };
+    let is_from_outside = facts.flow == Flow::Incoming;
+    facts.set(Flag::HotListed, callee.is_some_and(|callee| rules.hot.contains(callee)));
+    facts.set(
+        Flag::OursFromOutside,
+        is_from_outside && attempt.diversion.is_empty() && cli.is_some_and(|cli| snapshot.is_ours(cli)),
+    );
+    facts.set(
+        Flag::Neighbour,
+        cli.zip(callee).is_some_and(|(cli, callee)| cli != callee && cli / 10_000 == callee / 10_000),
+    );
+    facts.set(
+        Flag::NeverOriginates,
+        is_from_outside && cli.is_some_and(|cli| rules.never_originate.contains(cli)),
+    );
+    facts.set(Flag::Abroad, facts.country != 0 && cli.is_some_and(|cli| country_of(cli) != facts.country));
+    if let Some(account) = account {
+        facts.set(Flag::OffHours, is_off_hours(at, account));
+    }
+    facts
 }
 
 /// Ids are positive; a stranger's would only be another key.

@@ -9,6 +9,7 @@ mod cell;
 mod country;
 mod distinct;
 mod facts;
+mod gate;
 mod hot_list;
 mod judge;
 mod price_list;
@@ -19,7 +20,7 @@ mod subjects;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, Offset, TimeDelta, Timelike, Utc, Weekday};
+use chrono::{DateTime, Offset, TimeDelta, Utc};
 use model::{
     Account, AccountId, Accrual, Attempt, Body, CallEvent, CallUid, CdrId, Effects, EventBody, Money, Party,
     Registration, RegistrationChange, Security, Stage, StageInput, StateChange, TenantId, Topic, TrunkId,
@@ -27,6 +28,7 @@ use model::{
 use rust_decimal::Decimal;
 
 pub(crate) use distinct::mix;
+pub use gate::Gate;
 pub use hot_list::{HOT_LIST_MAX, HotList, HotListBuilder, HotListFault};
 pub use snapshot::{WatchRules, WatchSnapshot};
 pub use subjects::SUBJECTS_MAX;
@@ -34,9 +36,8 @@ pub use subjects::SUBJECTS_MAX;
 use crate::locking;
 use crate::rule::{Flow, Key, MONEY_SCALE};
 use cell::{Cell, Sum, Things};
-use country::country_of;
 use distinct::mix_text;
-use facts::{Facts, Flag, source_hash};
+use facts::{Facts, Flag, known_facts, source_hash};
 use judge::Occasion;
 use state::{CallKey, OpenCall, WatchState};
 use subjects::{AccountMemory, SubjectKey};
@@ -179,13 +180,7 @@ impl Watch {
         }
         let snapshot = Arc::clone(&self.snapshot);
         let account = snapshot.account(event.payer);
-        let price = account
-            .zip(attempt.callee)
-            .and_then(|(account, callee)| {
-                let cli = attempt.cli.map(|cli| cli.as_u64());
-                snapshot.prices.price(account, cli, callee.as_u64(), event.at)
-            })
-            .unwrap_or_default();
+        let price = snapshot.price_of(account, attempt, event.at);
         let facts = self.facts(event, attempt, account, price.rate_per_minute());
         let call = OpenCall {
             node: event.node.clone(),
@@ -206,47 +201,9 @@ impl Watch {
     }
 
     fn facts(&mut self, event: &CallEvent, attempt: &Attempt, account: Option<&Account>, rate: i64) -> Facts {
-        let (subscriber, trunk, flow) = match &attempt.caller {
-            Party::Subscriber { subscriber, .. } => (Some(*subscriber), None, Flow::Outgoing),
-            Party::Trunk { trunk, .. } => (None, Some(*trunk), Flow::Incoming),
-            Party::Unknown => (None, None, Flow::Incoming),
-        };
-        let callee = attempt.callee.map(|callee| callee.as_u64());
-        let cli = attempt.cli.map(|cli| cli.as_u64());
-        let mut facts = Facts {
-            account: event.payer,
-            subscriber,
-            trunk,
-            source: attempt.source.ip(),
-            cli,
-            callee,
-            user_agent: if attempt.user_agent.is_empty() { 0 } else { mix_text(&attempt.user_agent) },
-            flow: if event.leg > 0 { Flow::Forwarded } else { flow },
-            country: callee.map_or(0, country_of),
-            rate,
-            account_age: None,
-            flags: 0,
-        };
-        let is_from_outside = facts.flow == Flow::Incoming;
-        facts.set(Flag::HotListed, callee.is_some_and(|callee| self.rules.hot.contains(callee)));
-        facts.set(
-            Flag::OursFromOutside,
-            is_from_outside
-                && attempt.diversion.is_empty()
-                && cli.is_some_and(|cli| self.snapshot.is_ours(cli)),
-        );
-        facts.set(
-            Flag::Neighbour,
-            cli.zip(callee).is_some_and(|(cli, callee)| cli != callee && cli / 10_000 == callee / 10_000),
-        );
-        facts.set(
-            Flag::NeverOriginates,
-            is_from_outside && cli.is_some_and(|cli| self.rules.never_originate.contains(cli)),
-        );
-        facts
-            .set(Flag::Abroad, facts.country != 0 && cli.is_some_and(|cli| country_of(cli) != facts.country));
+        let whose = (event.payer, event.leg, event.at);
+        let mut facts = known_facts(&self.rules, &self.snapshot, whose, attempt, account, rate);
         if let Some(account) = account {
-            facts.set(Flag::OffHours, is_off_hours(event.at, account));
             self.remember(&mut facts, event.at, account);
         }
         facts
@@ -656,12 +613,6 @@ impl Stage for Watch {
 
 fn account_key(account: AccountId) -> SubjectKey {
     SubjectKey { key: Key::Account, a: account.0.cast_unsigned(), b: 0 }
-}
-
-/// Outside of Monday to Friday, 07:00 to 19:00, where the account is.
-fn is_off_hours(at: DateTime<Utc>, account: &Account) -> bool {
-    let local = at.with_timezone(&account.timezone);
-    matches!(local.weekday(), Weekday::Sat | Weekday::Sun) || !(7..19).contains(&local.hour())
 }
 
 /// Seconds since 1970 as the account's clocks show them, so that hours of the week are those of its people.

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use model::{Account, AccountId, Directory};
+use chrono::{DateTime, Utc};
+use model::{Account, AccountId, Attempt, Directory, E164};
 
 use super::cell::Needs;
 use super::hot_list::HotList;
-use super::price_list::PriceList;
-use crate::rule::{Bound, Key, Rule};
+use super::price_list::{CallPrice, PriceList};
+use crate::rule::{Action, Bound, Key, Rule};
 
 /// A rule with what it has to keep.
 #[derive(Debug)]
@@ -56,6 +57,11 @@ impl WatchRules {
     /// The rules, in the order in which they are looked at.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().map(|compiled| &compiled.rule)
+    }
+
+    /// Whether one of them refuses calls at the INVITE.
+    pub fn refuses_any(&self) -> bool {
+        self.rules().any(|rule| rule.actions.contains(&Action::Refuse))
     }
 
     /// Where the rule of this name and version stands.
@@ -110,11 +116,25 @@ impl WatchSnapshot {
         }
     }
 
+    /// What an attempt costs its payer; nothing where nobody pays or no number is called.
+    pub(crate) fn price_of(
+        &self,
+        account: Option<&Account>,
+        attempt: &Attempt,
+        at: DateTime<Utc>,
+    ) -> CallPrice {
+        let price = account.zip(attempt.callee).and_then(|(account, callee)| {
+            let cli = attempt.cli.map(E164::as_u64);
+            self.prices.price(account, cli, callee.as_u64(), at)
+        });
+        price.unwrap_or_default()
+    }
+
     /// Ten-thousandths that a call of so many seconds costs, estimated.
     pub(crate) fn cost(&self, payer: AccountId, cli: Option<u64>, callee: u64, seconds: i64) -> i64 {
         let price = self
             .account(payer)
-            .and_then(|account| self.prices.price(account, cli, callee, chrono::DateTime::UNIX_EPOCH));
+            .and_then(|account| self.prices.price(account, cli, callee, DateTime::UNIX_EPOCH));
         let cost = price.unwrap_or_default().cost(u64::try_from(seconds).unwrap_or(0));
         i64::try_from(cost).unwrap_or(i64::MAX)
     }

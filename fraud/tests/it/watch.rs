@@ -346,3 +346,50 @@ fn barring_that_a_rule_does_not_spell_out_is_a_fault_with_its_remedy() {
         assert!(fault.fault.contains(said) && fault.remedy.contains(remedy), "{lines}: {fault:?}");
     }
 }
+
+/// What a gate with this rule says of the first attempt, made to the first number of the list.
+fn gate_says(lines: &str, is_listed: bool) -> Option<String> {
+    let attempts = attempts_to(&[37_112_345_001]);
+    let mut hot = HotListBuilder::default();
+    hot.line(if is_listed { "3711234*" } else { "4930*" }).unwrap();
+    let text = format!(
+        "[[rule]]\nname = \"own\"\nversion = 3\ntitle = \"Own\"\nkey = \"account\"\nwindow = \"1h\"\n\
+         when = [{{ measure = \"attempts\", at_least = 1 }}]\n{lines}"
+    );
+    let rules = Arc::new(WatchRules::new(own(&text), hot.build(), HotList::default(), Vec::new()));
+    let snapshot = Arc::new(WatchSnapshot::build(Arc::new(simulation().directory())));
+    let gate = fraud::watch::Gate::new(rules, snapshot)?;
+    let Body::Call(event) = &attempts[0] else { panic!("a call") };
+    let model::EventBody::Attempt(attempt) = &event.body else { panic!("an attempt") };
+    gate.refuses(event.payer, event.leg, event.at, attempt).map(|rule| rule.name.clone())
+}
+
+#[test]
+fn call_to_a_listed_number_is_refused_at_the_gate_and_no_other() {
+    let hot = "where = { flow = \"outgoing\", hot_listed = true }\naction = [\"refuse\"]\n";
+    assert_eq!(gate_says(hot, true).as_deref(), Some("own"));
+    assert_eq!(gate_says(hot, false), None);
+    let others_way = "where = { flow = \"incoming\", hot_listed = true }\naction = [\"refuse\"]\n";
+    assert_eq!(gate_says(others_way, true), None);
+    let excepted = format!("{hot}except = {{ callees = [\"37112\"] }}\n");
+    assert_eq!(gate_says(&excepted, true), None);
+    let only_alerting = "where = { hot_listed = true }\naction = [\"alert\"]\n";
+    assert_eq!(gate_says(only_alerting, true), None);
+}
+
+#[test]
+fn rule_that_refuses_and_asks_for_history_is_a_fault() {
+    for (lines, said) in [
+        ("when = [{ measure = \"attempts\", at_least = 2 }]\n", "nothing is counted yet"),
+        ("when = [{ measure = \"cost\", at_least = \"2.00\" }]\n", "nothing is counted yet"),
+        ("when = [{ measure = \"attempts\", at_least = 1 }]\nwarm_up = \"14d\"\n", "no history"),
+        ("when = [{ measure = \"attempts\", at_least = 1 }]\nwhere = { new_country = true }\n", "no history"),
+    ] {
+        let text = format!(
+            "[[rule]]\nname = \"own\"\nversion = 1\ntitle = \"Own\"\nkey = \"account\"\nwindow = \"1h\"\n\
+             action = [\"refuse\"]\n{lines}"
+        );
+        let fault = RuleFile::read(&text).unwrap_err();
+        assert!(fault.fault.contains(said), "{lines}: {fault:?}");
+    }
+}

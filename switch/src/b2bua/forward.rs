@@ -157,6 +157,7 @@ impl Switch {
             detail: None,
         };
         (leg.priced_from, leg.priced_to) = super::setup::priced_between(&attempt);
+        let screened = self.screened(leg.payer, leg.number, &attempt);
         self.emit_leg(call, &leg, EventBody::Attempt(attempt));
         call.legs.push(leg);
         call.diversions.push((own_name.clone(), diversion_reason(kind)));
@@ -172,7 +173,7 @@ impl Switch {
             is_emergency: false,
         };
         self.may_forward(call, forwarder, &seeker)?;
-        Ok(seeker)
+        screened.map_or(Ok(seeker), Err)
     }
 
     /// The gates a caller passes, for one who forwards.

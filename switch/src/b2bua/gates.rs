@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use model::{AccountId, Cause, E164, LockLevel, TenantId, TrunkId};
+use model::{AccountId, Attempt, Cause, E164, LockLevel, TenantId, TrunkId};
 
 use super::Switch;
 use super::identify::{Caller, CallerRules};
@@ -98,6 +98,9 @@ impl Switch {
         }
         self.account_may_call(payer, is_on_net)?;
         self.not_barred(caller.tenant, payer, caller.callee)?;
+        if let Some(refusal) = &caller.screened {
+            return Err(refusal.clone());
+        }
         if let Some(refusal) = &caller.cli_refusal {
             return Err(refusal.clone());
         }
@@ -129,6 +132,13 @@ impl Switch {
         let level = self.lookup.lock_level(payer, self.now.wall);
         let is_locked = if is_on_net { level.blocks_outgoing_on_net() } else { level.blocks_outgoing() };
         if is_locked { Err(Refusal::locked_out(payer, level)) } else { Ok(()) }
+    }
+
+    /// What the screen says of a call.
+    pub(super) fn screened(&self, payer: AccountId, leg: u16, attempt: &Attempt) -> Option<Refusal> {
+        let screen = self.screen.as_ref()?;
+        let object = screen.refuses(payer, leg, self.now.wall, attempt)?;
+        Some(Refusal::new(Cause::LockedOut, 403, "Forbidden", object))
     }
 
     /// Whether the number is in no range that is barred for the account; one that cannot be read is in those of all numbers alone.

@@ -76,6 +76,8 @@ pub(super) struct Caller {
     pub(super) is_emergency: bool,
     /// The number it gave may not be used.
     pub(super) cli_refusal: Option<Refusal>,
+    /// What is known of the numbers speaks against the call.
+    pub(super) screened: Option<Refusal>,
     /// Where it calls from is of no matter: nobody really calls.
     pub(super) is_source_known: bool,
 }
@@ -237,6 +239,7 @@ impl Switch {
             dialed_domain,
             callee,
             cli_refusal: None,
+            screened: None,
             is_source_known: false,
         }
     }
@@ -273,6 +276,7 @@ impl Switch {
             callee,
             is_emergency,
             cli_refusal: None,
+            screened: None,
             is_source_known: false,
         };
         self.screen_cli(&mut caller, message, &uri, subscriber, &rules);

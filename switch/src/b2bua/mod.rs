@@ -45,6 +45,7 @@ use crate::credit::{CreditAnswer, CreditQuestion};
 use crate::digest::Challenger;
 use crate::hop::{Addresses, Hop};
 use crate::message::{HeaderName, Message, Method, Scheme, StartLine, Unreadable, Uri};
+use crate::screen::Screen;
 use crate::timer::{Timer, TimerQueue};
 use crate::transaction::{Expired, Received, Reply, ServerId, Transactions};
 use bans::Bans;
@@ -87,6 +88,8 @@ pub enum Input {
     Directory(Arc<Directory>),
     /// From the control topic: locks and kills, in force for the next message.
     Control(Control),
+    /// What is asked at each INVITE from now on; `None` lets every number pass.
+    Screen(Option<Arc<dyn Screen>>),
     /// Whether events can be made durable. While they cannot, new calls and registrations are refused with 503.
     EventLog(EventLog),
     /// Take no new calls (`true`), or take them again. Calls in progress go on.
@@ -202,6 +205,7 @@ pub struct Switch {
     call_of_invite: HashMap<ServerId, CallRef>,
     limits: Limits,
     barrings: Barrings,
+    screen: Option<Arc<dyn Screen>>,
     loops: Loops,
     trunks: TrunkTable,
     bans: Bans,
@@ -262,6 +266,7 @@ impl Switch {
             call_of_invite: HashMap::new(),
             limits: Limits::default(),
             barrings: Barrings::default(),
+            screen: None,
             loops: Loops::default(),
             trunks: TrunkTable::default(),
             bans: Bans::new(&config.never_banned, &config.scanners),
@@ -297,6 +302,7 @@ impl Switch {
                 self.lookup.load(directory, now);
                 self.tend_trunks();
             }
+            Input::Screen(screen) => self.screen = screen,
             Input::Control(control) => {
                 self.now = now;
                 self.control(control);

@@ -52,7 +52,7 @@ impl Switch {
         }
     }
 
-    fn attempt(&mut self, from: Hop, message: &Message<'_>, caller: Caller) {
+    fn attempt(&mut self, from: Hop, message: &Message<'_>, mut caller: Caller) {
         let server = self.transactions.open(message, from);
         self.transactions.respond(self.now.mono, server, Reply::plain(100, None));
         self.counters.calls += 1;
@@ -62,6 +62,9 @@ impl Switch {
         let config_revision = self.lookup.revision();
         let attempt = self.attempt_event(from, message, &caller);
         let (priced_from, priced_to) = priced_between(&attempt);
+        if !caller.is_emergency {
+            caller.screened = self.screened(payer, 0, &attempt);
+        }
         self.emit_for(
             caller.tenant,
             payer,

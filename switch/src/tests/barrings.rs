@@ -95,3 +95,33 @@ fn barring_heard_just_now_outweighs_a_snapshot_that_does_not_know_it_and_no_late
     world.input(with_rows(Vec::new()));
     assert_eq!(code(&mut world, "49301234"), 200);
 }
+
+/// Refuses numbers of one beginning, whoever calls them.
+#[derive(Debug)]
+struct Beginning(&'static str);
+
+impl crate::Screen for Beginning {
+    fn refuses(
+        &self,
+        _: AccountId,
+        _: u16,
+        _: chrono::DateTime<chrono::Utc>,
+        attempt: &model::Attempt,
+    ) -> Option<String> {
+        let is_refused = attempt.callee.is_some_and(|callee| callee.to_string().starts_with(self.0));
+        is_refused.then(|| "rule hot, version 1".to_owned())
+    }
+}
+
+#[test]
+fn screen_refuses_by_its_word_before_the_call_goes_anywhere() {
+    let mut world = World::new();
+    world.input(Input::Screen(Some(std::sync::Arc::new(Beginning("49301")))));
+    assert_eq!(code(&mut world, "49301234"), 403);
+    assert!(world.story().contains("403 Forbidden locked_out (rule hot, version 1)"), "{}", world.story());
+    assert_eq!(world.count(super::world::SWITCH, super::world::GATEWAY_1, "INVITE"), 0);
+    assert_eq!(code(&mut world, "49302234"), 200);
+    world.input(Input::Screen(None));
+    assert_eq!(code(&mut world, "49301234"), 200);
+    world.assert_idle();
+}

@@ -21,14 +21,11 @@ const HOT: &str = "4930555123";
 const BESIDE: &str = "4930555999";
 const ELSEWHERE: &str = "4940555123";
 
-#[test]
-fn second_call_to_a_barred_range_is_refused_and_every_other_goes_through() {
-    if !have("sipp") {
-        return;
-    }
+/// An installation with rules of its own, and a hot list of one number.
+fn installation(rules: &str) -> Installation {
     let made = Installation::new();
-    write_file(&made.home(), "rules.toml", RULES);
-    write_file(&made.home(), "hot.txt", "4930555123\n");
+    write_file(&made.home(), "rules.toml", rules);
+    write_file(&made.home(), "hot.txt", &format!("{HOT}\n"));
     let config = std::fs::read_to_string(made.config()).unwrap();
     let own = "presets = \"off\"\nrules = [\"rules.toml\"]\nhot_lists = [\"hot.txt\"]\n";
     let config = match config.split_once("[fraud]\n") {
@@ -36,6 +33,36 @@ fn second_call_to_a_barred_range_is_refused_and_every_other_goes_through() {
         None => format!("{config}\n[fraud]\n{own}"),
     };
     std::fs::write(made.config(), config).unwrap();
+    made
+}
+
+#[test]
+fn call_to_a_listed_number_never_leaves_and_is_told() {
+    if !have("sipp") {
+        return;
+    }
+    let made = installation(
+        "[[rule]]\nname = \"hot\"\nversion = 1\ntitle = \"Hot number\"\nkey = \"account\"\nwindow = \"1h\"\n\
+         where = { hot_listed = true }\nwhen = [{ measure = \"attempts\", at_least = 1 }]\naction = [\"refuse\"]\n",
+    );
+    let house = made.start();
+    let _gateways = made.carriers.map(gateway);
+    calls(&made, "refused_call.xml", "huber", "change-me-huber", HOT, 1, 0);
+    calls(&made, "customer_call.xml", "huber", "change-me-huber", BESIDE, 1, 200);
+    eventually("both have their records", || {
+        made.sql("select cause, code, attempts from calls order by code")
+            == ["normal,200,1", "locked_out,403,0"]
+    });
+    eventually("it is told", || made.run_command(&["fraud", "alerts"]).contains("hot"));
+    house.stop();
+}
+
+#[test]
+fn second_call_to_a_barred_range_is_refused_and_every_other_goes_through() {
+    if !have("sipp") {
+        return;
+    }
+    let made = installation(RULES);
     let house = made.start();
     let _gateways = made.carriers.map(gateway);
     let by = |user: &str, scenario: &str, number: &str| {
