@@ -22,15 +22,19 @@ pub(crate) struct Fact<T> {
 }
 
 /// The first claim holds. Of a leg that was suspended, the same event with other content is a repair and replaces it.
+fn is_first<T: PartialEq>(held: Option<&Fact<T>>, may_repair: bool, event: &CallEvent, is: &T) -> bool {
+    held.is_none_or(|held| {
+        event.seq < held.seq || may_repair && event.seq == held.seq && (held.is != *is || held.at != event.at)
+    })
+}
+
 fn keep_first<T: Clone + PartialEq>(
     place: &mut Option<Fact<T>>,
     may_repair: bool,
     event: &CallEvent,
     is: &T,
 ) -> bool {
-    let wins = place.as_ref().is_none_or(|held| {
-        event.seq < held.seq || may_repair && event.seq == held.seq && (held.is != *is || held.at != event.at)
-    });
+    let wins = is_first(place.as_ref(), may_repair, event, is);
     if wins {
         *place = Some(Fact { seq: event.seq, at: event.at, is: is.clone() });
     }
@@ -82,7 +86,7 @@ pub(crate) struct Leg {
     /// The latest event: the last sign of life.
     pub(crate) life: Fact<()>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) attempt: Option<Fact<Attempt>>,
+    pub(crate) attempt: Option<Box<Fact<Attempt>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rejected: Option<Fact<Rejected>>,
     #[serde(default, skip_serializing_if = "Numbered::is_empty")]
@@ -134,34 +138,12 @@ pub(crate) struct Call {
     /// Log time of its next record while it is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) interim_at: Option<DateTime<Utc>>,
-    /// It has changed since the last commit.
+    /// Its place in the timetable of open calls: when it is looked at next, at the latest when it is given up.
     #[serde(skip)]
-    pub(crate) is_dirty: bool,
-    /// Under which key the last commit has it.
-    #[serde(skip)]
-    pub(crate) stored: Option<StoredAs>,
-    /// Its place in the timetable of the lane: when it is looked at next, at the latest when it is given up or forgotten.
-    #[serde(skip)]
-    pub(crate) timed: Option<(DateTime<Utc>, Table)>,
+    pub(crate) timed: Option<DateTime<Utc>>,
     /// Whether `interim_at` is in the timetable.
     #[serde(skip)]
     pub(crate) is_interim_timed: bool,
-}
-
-/// The timetables of a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Table {
-    /// Of open calls.
-    GiveUp,
-    /// Of closed ones.
-    Forget,
-}
-
-/// Open and closed calls have keys of their own, so that open ones can be counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StoredAs {
-    Open,
-    Closed,
 }
 
 impl Call {
@@ -175,8 +157,6 @@ impl Call {
             quiet_since: event.at,
             closed_at: None,
             interim_at: None,
-            is_dirty: false,
-            stored: None,
             timed: None,
             is_interim_timed: false,
         }
@@ -212,7 +192,14 @@ impl Call {
         }
         let may_repair = leg.refused.is_some();
         is_new |= match &event.body {
-            EventBody::Attempt(attempt) => keep_first(&mut leg.attempt, may_repair, event, attempt),
+            EventBody::Attempt(attempt) => {
+                let held = leg.attempt.as_deref();
+                let wins = is_first(held, may_repair, event, attempt);
+                if wins {
+                    leg.attempt = Some(Box::new(Fact { seq: event.seq, at: event.at, is: attempt.clone() }));
+                }
+                wins
+            }
             EventBody::Rejected(rejected) => keep_first(&mut leg.rejected, may_repair, event, rejected),
             EventBody::RouteAttempt(route) => keep_first(
                 &mut leg.routes.get_or_insert_with(route.attempt, RouteFacts::default).attempt,

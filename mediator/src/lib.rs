@@ -15,10 +15,14 @@ mod config;
 mod edr;
 mod error;
 pub mod foreign;
+mod held;
 mod mediator;
 mod numbered;
+mod packed;
 mod record;
+mod state_log;
+mod timetable;
 
 pub use config::MediatorConfig;
 pub use error::MediationError;
-pub use mediator::{Mediator, is_open_call_key, legs_without_record, up_since};
+pub use mediator::{Mediator, OpenCall, has_open_calls, open_calls};

@@ -4,110 +4,135 @@
 //! open and, for a bounded time of the log, after it closed, so that late and repeated events find it. What arrives after
 //! a call was forgotten makes a record of the same id and revision 0 at worst, which consumers know already.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    AccountId, Body, CallEvent, CallUid, Cause, CdrId, Effects, EventBody, Stage, StageInput, StateChange,
-    Topic,
+    AccountId, Body, CallEvent, CallUid, Cause, CdrId, Effect, Effects, EventBody, Stage, StageInput,
+    StateChange, Topic,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, Issued, Leg, StoredAs, Table};
+use crate::call::{Call, Issued};
 use crate::edr::{edr_id, edr_of};
+use crate::held::{Change, HeldCalls, Places};
+use crate::packed::unpack_call;
 use crate::record::{Verdict, is_complete, judge};
+use crate::state_log::{NewEntry, StateLog, number_of, words};
+use crate::timetable::{Memory, Timetable};
 use crate::{MediationError, MediatorConfig};
 
-/// Of the state entries. Later versions read all earlier ones.
+/// Of the state entries of the first version, and of those in JSON to this day. Later versions read all earlier ones.
 const STATE_VERSION: u32 = 1;
 
-/// An open call is kept under its own name; every other entry begins with this, which no call's name may.
+/// Version 1 kept an open call under its own name; every other entry begins with this.
 const RESERVED: char = '@';
+/// And those with open calls, of version 2, with this. No call's name may begin with either.
+const OPEN_PREFIX: char = '#';
 const CLOCK_KEY: &str = "@clock";
 const NODE_PREFIX: &str = "@node/";
+/// Version 1.
 const CLOSED_PREFIX: &str = "@closed/";
+/// Version 2.
+const DONE_PREFIX: &str = "@done/";
 const EDR_PREFIX: &str = "@edr/";
 
-/// Whether a state entry under `key` is an open call: for those who count them in the database. A key that begins with a
-/// control character belongs to the runner.
-pub fn is_open_call_key(key: &str) -> bool {
-    !key.starts_with(|first: char| first == RESERVED || first.is_control())
+/// Whether version 1 kept an open call under `key`. A key that begins with a control character belongs to the runner.
+fn is_name_of_a_call(key: &str) -> bool {
+    !key.is_empty()
+        && !key.starts_with(|first: char| first == RESERVED || first == OPEN_PREFIX || first.is_control())
 }
 
-/// Since when an open call, kept under `key`, is answered; `None` for entries of other kinds and calls that ring.
+/// Whether a state entry under `key` has open calls in it: all that [`open_calls`] needs.
+pub fn has_open_calls(key: &str) -> bool {
+    key.starts_with(OPEN_PREFIX) || is_name_of_a_call(key)
+}
+
+/// A call whose end is still to come, as the last commit has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenCall {
+    /// Which.
+    pub call: CallUid,
+    /// Since when it is answered; `None` while it rings.
+    pub up_since: Option<DateTime<Utc>>,
+    /// Its legs that began and of which there is neither a record nor anything in suspense.
+    pub legs_without_record: Vec<u16>,
+}
+
+impl OpenCall {
+    fn of(name: CallUid, call: &Call) -> Self {
+        let waits =
+            |leg: &crate::call::Leg| leg.attempt.is_some() && leg.issued.is_none() && leg.refused.is_none();
+        let legs = call.legs.iter().filter(|(_, leg)| waits(leg));
+        Self {
+            call: name,
+            up_since: call.up_since(),
+            legs_without_record: legs.map(|(number, _)| number).collect(),
+        }
+    }
+}
+
+/// The open calls in state entries of the mediator, of one lane or of several; a call with legs in two lanes is there twice. Entries of
+/// other kinds are passed over.
 ///
 /// # Errors
 ///
 /// A sentence naming the entry that cannot be read.
-pub fn up_since(key: &str, value: &[u8]) -> Result<Option<DateTime<Utc>>, String> {
-    if !is_open_call_key(key) {
-        return Ok(None);
+pub fn open_calls<'a>(
+    entries: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+) -> Result<Vec<OpenCall>, String> {
+    let mut found = Vec::new();
+    // By lane, and there by age: the last word on a call counts.
+    let mut logs: BTreeMap<(&str, u64), (&str, &[u8])> = BTreeMap::new();
+    for (key, value) in entries {
+        if is_name_of_a_call(key) {
+            found.push(OpenCall::of(CallUid::new(key), &read(key, value)?));
+        } else if key.starts_with(OPEN_PREFIX) {
+            logs.insert(number_of(key).ok_or_else(|| unknown(key))?, (key, value));
+        }
     }
-    Ok(read::<Call>(key, value)?.up_since())
-}
-
-/// The legs of an open call, kept under `key`, that began and of which there is neither a record nor anything in suspense. Empty
-/// for entries of other kinds.
-///
-/// # Errors
-///
-/// A sentence naming the entry that cannot be read.
-pub fn legs_without_record(key: &str, value: &[u8]) -> Result<Vec<(CallUid, u16)>, String> {
-    if !is_open_call_key(key) {
-        return Ok(Vec::new());
+    let mut calls: BTreeMap<(&str, CallUid), &[u8]> = BTreeMap::new();
+    for ((lane, _), (key, value)) in logs {
+        for word in words(key, value)? {
+            let (name, is, _) = word?;
+            match is {
+                Some(packed) => calls.insert((lane, name), packed),
+                None => calls.remove(&(lane, name)),
+            };
+        }
     }
-    let call: Call = read(key, value)?;
-    let waits = |leg: &Leg| leg.attempt.is_some() && leg.issued.is_none() && leg.refused.is_none();
-    let legs = call.legs.iter().filter(|(_, leg)| waits(leg));
-    Ok(legs.map(|(number, _)| (CallUid::new(key), number)).collect())
+    for ((lane, name), packed) in calls {
+        let call = unpack_call(packed)
+            .ok_or_else(|| format!("call {name} in the entries {lane:?} cannot be read: it is damaged"))?;
+        found.push(OpenCall::of(name, &call));
+    }
+    Ok(found)
 }
 
 /// The mediator of one lane.
 #[derive(Debug)]
 pub struct Mediator {
     config: MediatorConfig,
+    /// Which lane, once the first record of it has come.
+    partition: Option<u32>,
     clock: Option<LogClock>,
     /// The latest start of each node.
     boots: BTreeMap<String, u64>,
-    calls: ByName<Box<Call>>,
+    calls: HeldCalls,
     /// EDRs written lately, and when they are forgotten.
     edrs: HashMap<String, DateTime<Utc>>,
-    /// When each call that is up gets its next record.
-    interim: BTreeSet<(DateTime<Utc>, CallUid)>,
-    /// When each open call is given up.
-    give_up: BTreeSet<(DateTime<Utc>, CallUid)>,
-    /// When each closed call and EDR is forgotten.
-    forget: BTreeSet<(DateTime<Utc>, Memory)>,
-    /// No table has anything due before this.
-    next_due: DateTime<Utc>,
+    timetable: Timetable,
+    /// What commits keep of open calls.
+    open_log: StateLog,
+    /// And of closed ones.
+    done_log: StateLog,
     is_clock_dirty: bool,
-    /// Calls that have changed since the last commit, perhaps forgotten meanwhile.
-    dirty_calls: Vec<CallUid>,
     dirty: BTreeSet<Dirty>,
+    /// Keys that the next commit removes.
     removed: BTreeSet<String>,
 }
-
-/// FxHash, as compilers use it: names of calls are made by our own switch, so nobody can choose them to collide.
-#[derive(Default)]
-struct NameHasher(u64);
-
-impl std::hash::Hasher for NameHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
-        }
-    }
-}
-
-type ByName<T> = HashMap<CallUid, T, std::hash::BuildHasherDefault<NameHasher>>;
 
 /// The time of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,13 +142,6 @@ struct LogClock {
     /// The latest tick.
     #[serde(default)]
     tick: Option<DateTime<Utc>>,
-}
-
-/// What is remembered for a while.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Memory {
-    Call(CallUid),
-    Edr(String),
 }
 
 /// What else has changed since the last commit.
@@ -149,16 +167,15 @@ impl Mediator {
     pub fn new(config: MediatorConfig) -> Self {
         Self {
             config,
+            partition: None,
             clock: None,
             boots: BTreeMap::new(),
-            calls: ByName::default(),
+            calls: HeldCalls::default(),
             edrs: HashMap::new(),
-            interim: BTreeSet::new(),
-            give_up: BTreeSet::new(),
-            forget: BTreeSet::new(),
-            next_due: DateTime::<Utc>::MAX_UTC,
+            timetable: Timetable::new(),
+            open_log: StateLog::default(),
+            done_log: StateLog::default(),
             is_clock_dirty: false,
-            dirty_calls: Vec::new(),
             dirty: BTreeSet::new(),
             removed: BTreeSet::new(),
         }
@@ -166,7 +183,7 @@ impl Mediator {
 
     /// Calls whose end is still to come.
     pub fn open_calls(&self) -> usize {
-        self.give_up.len()
+        self.timetable.give_up.len()
     }
 
     /// Moves the time of the log on to a tick, never back.
@@ -228,9 +245,7 @@ impl Mediator {
         now: DateTime<Utc>,
         effects: &mut Effects,
     ) -> Result<(), MediationError> {
-        let Some(uid) =
-            event.call.as_ref().filter(|uid| !uid.as_str().is_empty() && is_open_call_key(uid.as_str()))
-        else {
+        let Some(uid) = event.call.as_ref().filter(|uid| is_name_of_a_call(uid.as_str())) else {
             return Err(MediationError::NoCall {
                 node: event.node.clone(),
                 boot: event.boot,
@@ -238,9 +253,9 @@ impl Mediator {
                 kind: kind_of_event(&event.body),
             });
         };
-        let (uid, mut call) = match self.calls.remove_entry(uid) {
-            Some((uid, call)) if call.node == event.node && call.boot == event.boot => (uid, call),
-            Some((uid, call)) => {
+        let (mut call, woken) = match self.calls.take(uid) {
+            Some((call, woken)) if call.node == event.node && call.boot == event.boot => (call, woken),
+            Some((call, woken)) => {
                 let error = MediationError::ForeignNode {
                     call: uid.to_string(),
                     node: call.node.clone(),
@@ -249,33 +264,32 @@ impl Mediator {
                     from_boot: event.boot,
                     seq: event.seq,
                 };
-                self.calls.insert(uid, call);
+                self.put_back(uid, call, woken, false);
                 return Err(error);
             }
-            None if self.give_up.len() >= self.config.calls_open_max => {
-                return Err(MediationError::TooManyOpen { call: uid.to_string(), open: self.give_up.len() });
+            None if self.open_calls() >= self.config.calls_open_max => {
+                return Err(MediationError::TooManyOpen { call: uid.to_string(), open: self.open_calls() });
             }
             None => {
                 let mut call = Call::of(event);
                 call.quiet_since = now;
-                (uid.clone(), Box::new(call))
+                (Box::new(call), None)
             }
         };
-        self.take_in(&uid, &mut call, event, now, effects);
-        self.time(&uid, &mut call);
-        self.calls.insert(uid, call);
+        let has_changed = self.take_in(uid, &mut call, event, now, effects);
+        self.put_back(uid, call, woken, has_changed);
         Ok(())
     }
 
-    /// Adds an event to its call and writes what records that leads to.
+    /// Adds an event to its call and writes what records that leads to. Whether it said anything new.
     fn take_in(
-        &mut self,
+        &self,
         uid: &CallUid,
         call: &mut Call,
         event: &CallEvent,
         now: DateTime<Utc>,
         effects: &mut Effects,
-    ) {
+    ) -> bool {
         let tolerance = delta(self.config.clock_tolerance);
         let issued: Vec<(u16, Option<Cause>)> = call
             .legs
@@ -288,9 +302,8 @@ impl Mediator {
             .collect();
         if !call.learn(event) {
             effects.repeated();
-            return;
+            return false;
         }
-        self.mark(uid, call);
         call.quiet_since = now;
         for (number, earlier) in before {
             let partial =
@@ -324,11 +337,12 @@ impl Mediator {
         } else if call.closed_at.is_none() {
             call.closed_at = Some(now);
         }
+        true
     }
 
     /// Closes a call at its last sign of life.
     fn give_up_call(&mut self, uid: &CallUid, cause: Cause, now: DateTime<Utc>, effects: &mut Effects) {
-        let Some(mut call) = self.calls.remove(uid) else { return };
+        let Some((mut call, woken)) = self.calls.take(uid) else { return };
         let numbers: Vec<u16> = call.legs.numbers().collect();
         for number in numbers {
             if !is_complete(&call, number) {
@@ -336,9 +350,7 @@ impl Mediator {
             }
         }
         call.closed_at = Some(now);
-        self.mark(uid, &mut call);
-        self.time(uid, &mut call);
-        self.calls.insert(uid.clone(), call);
+        self.put_back(uid, call, woken, true);
     }
 
     /// Every call that an earlier process of this node had open is gone.
@@ -352,8 +364,8 @@ impl Mediator {
         self.dirty.insert(Dirty::Node(event.node.clone()));
         let mut gone: Vec<CallUid> = self
             .calls
-            .iter()
-            .filter(|(_, call)| call.closed_at.is_none() && call.node == event.node && call.boot < event.boot)
+            .all_open()
+            .filter(|(_, call)| call.node == event.node && call.boot < event.boot)
             .map(|(uid, _)| uid.clone())
             .collect();
         gone.sort();
@@ -372,15 +384,14 @@ impl Mediator {
             effects.edr(edr);
         }
         let until = later(now, self.config.late_for);
-        self.next_due = self.next_due.min(until);
         self.edrs.insert(id.clone(), until);
-        self.forget.insert((until, Memory::Edr(id.clone())));
+        self.timetable.insert_forget(until, Memory::Edr(id.clone()));
         self.dirty.insert(Dirty::Edr(id));
     }
 
     /// Writes what each leg of a call that is up has come to so far. The call stays open.
     fn write_interim(&mut self, uid: &CallUid, now: DateTime<Utc>, effects: &mut Effects) {
-        let Some(mut call) = self.calls.remove(uid) else { return };
+        let Some((mut call, woken)) = self.calls.take(uid) else { return };
         call.is_interim_timed = false;
         let up: Vec<u16> = call
             .legs
@@ -395,58 +406,46 @@ impl Mediator {
             settle(uid, &mut call, number, Some(Cause::InProgress), tolerance, effects);
         }
         call.interim_at = Some(later(now, self.config.interim_every));
-        self.mark(uid, &mut call);
-        self.time(uid, &mut call);
-        self.calls.insert(uid.clone(), call);
+        self.put_back(uid, call, woken, true);
     }
 
-    /// Writes the records of calls that are up, gives up open calls that have been silent for too long, and forgets what was remembered for long enough.
+    /// Writes the records of calls that are up, gives up open calls that have been silent for too long, and forgets what was remembered
+    /// for long enough.
     fn pass_time(&mut self, effects: &mut Effects) {
         let Some(LogClock { now, .. }) = self.clock else { return };
-        if now < self.next_due && self.forget.len() <= self.config.remembered_max {
+        if now < self.timetable.next_due && !self.remembers_too_much() {
             return;
         }
-        while let Some((due, _)) = self.interim.first()
-            && *due <= now
-            && let Some((_, uid)) = self.interim.pop_first()
-        {
+        while let Some(uid) = self.timetable.pop_interim(now) {
             // Hours of the log may pass at once, after an outage: one that is given up next needs no record before.
-            if self.calls.get(&uid).is_some_and(|call| self.due(call) > now) {
+            if self.calls.open(&uid).is_some_and(|call| self.due(call) > now) {
                 self.write_interim(&uid, now, effects);
-            } else if let Some(call) = self.calls.get_mut(&uid) {
+            } else if let Some(call) = self.calls.open_mut(&uid) {
                 call.is_interim_timed = false;
             }
         }
-        while let Some((due, _)) = self.give_up.first()
-            && *due <= now
-            && let Some((_, uid)) = self.give_up.pop_first()
-        {
+        while let Some(uid) = self.timetable.pop_give_up(now) {
             // It has shown life since it was put there.
-            let due = self.calls.get(&uid).map_or(now, |call| self.due(call));
+            let due = self.calls.open(&uid).map_or(now, |call| self.due(call));
+            if let Some(call) = self.calls.open_mut(&uid) {
+                call.timed = (due > now).then_some(due);
+            }
             if due > now {
-                if let Some(call) = self.calls.get_mut(&uid) {
-                    call.timed = Some((due, Table::GiveUp));
-                }
-                self.give_up.insert((due, uid));
+                self.timetable.give_up.insert((due, uid));
                 continue;
             }
-            let cause = match self.calls.get(&uid) {
+            let cause = match self.calls.open(&uid) {
                 Some(call) if self.is_of_earlier_boot(call) => Cause::SwitchRestart,
                 Some(_) | None => Cause::LostEnd,
             };
             self.give_up_call(&uid, cause, now, effects);
         }
-        while let Some((due, _)) = self.forget.first()
-            && (*due <= now || self.forget.len() > self.config.remembered_max)
-            && let Some((_, memory)) = self.forget.pop_first()
+        while let Some((due, _)) = self.timetable.forget.first()
+            && (*due <= now || self.remembers_too_much())
+            && let Some((_, memory)) = self.timetable.forget.pop_first()
         {
             match memory {
-                Memory::Call(uid) => {
-                    let Some(call) = self.calls.remove(&uid) else { continue };
-                    if let Some(stored) = call.stored {
-                        self.removed.insert(key_of_call(&uid, stored));
-                    }
-                }
+                Memory::Call(uid) => self.calls.forget(&uid),
                 Memory::Edr(id) => {
                     self.edrs.remove(&id);
                     self.removed.insert(format!("{EDR_PREFIX}{id}"));
@@ -454,12 +453,12 @@ impl Mediator {
                 }
             }
         }
-        let firsts = [
-            self.interim.first().map(|(due, _)| *due),
-            self.give_up.first().map(|(due, _)| *due),
-            self.forget.first().map(|(due, _)| *due),
-        ];
-        self.next_due = firsts.into_iter().flatten().min().unwrap_or(DateTime::<Utc>::MAX_UTC);
+        self.timetable.look_ahead();
+    }
+
+    fn remembers_too_much(&self) -> bool {
+        self.timetable.forget.len() > self.config.remembered_max
+            || self.calls.bytes_asleep() > self.config.remembered_bytes_max
     }
 
     fn is_of_earlier_boot(&self, call: &Call) -> bool {
@@ -482,32 +481,37 @@ impl Mediator {
         call.began_at().map_or(DateTime::<Utc>::MAX_UTC, |began| later(began, self.config.age_max))
     }
 
-    /// Puts a call into the timetable. An open call that is there already stays where it is: nearly every event moves the end of
-    /// patience further away, and it is looked at again when its place comes.
-    fn time(&mut self, uid: &CallUid, call: &mut Call) {
-        let due = self.due(call);
-        let table = if call.closed_at.is_some() { Table::Forget } else { Table::GiveUp };
-        let stays = |(at, held): (DateTime<Utc>, Table)| {
-            held == table && (at == due || table == Table::GiveUp && at < due)
-        };
-        if !call.timed.is_some_and(stays) {
-            self.untime(uid, call);
-            self.next_due = self.next_due.min(due);
-            match table {
-                Table::GiveUp => self.give_up.insert((due, uid.clone())),
-                Table::Forget => self.forget.insert((due, Memory::Call(uid.clone()))),
-            };
-            call.timed = Some((due, table));
+    /// Puts a call back in its place and into the timetable. An open call that is there already stays where it is: nearly every event
+    /// moves the end of patience further away, and it is looked at again when its place comes. `woken` is when it would have been forgotten,
+    /// if it was closed before.
+    fn put_back(
+        &mut self,
+        uid: &CallUid,
+        mut call: Box<Call>,
+        woken: Option<DateTime<Utc>>,
+        has_changed: bool,
+    ) {
+        let due = self.due(&call);
+        let is_closed = call.closed_at.is_some();
+        if let Some(until) = woken.filter(|until| !is_closed || *until != due) {
+            self.timetable.forget.remove(&(until, Memory::Call(uid.clone())));
         }
-        self.time_interim(uid, call);
-    }
-
-    fn untime(&mut self, uid: &CallUid, call: &mut Call) {
-        match call.timed.take() {
-            Some((at, Table::GiveUp)) => self.give_up.remove(&(at, uid.clone())),
-            Some((at, Table::Forget)) => self.forget.remove(&(at, Memory::Call(uid.clone()))),
-            None => false,
-        };
+        if let Some(at) = call.timed.take_if(|at| is_closed || *at > due) {
+            self.timetable.give_up.remove(&(at, uid.clone()));
+        }
+        self.time_interim(uid, &mut call);
+        if is_closed {
+            if woken != Some(due) {
+                self.timetable.insert_forget(due, Memory::Call(uid.clone()));
+            }
+            self.calls.put_asleep(uid, &call, due, has_changed);
+        } else {
+            if call.timed.is_none() {
+                self.timetable.insert_give_up(due, uid);
+                call.timed = Some(due);
+            }
+            self.calls.put(uid, call, has_changed);
+        }
     }
 
     fn time_interim(&mut self, uid: &CallUid, call: &mut Call) {
@@ -517,7 +521,7 @@ impl Mediator {
             if let Some(at) = call.interim_at.take()
                 && std::mem::take(&mut call.is_interim_timed)
             {
-                self.interim.remove(&(at, uid.clone()));
+                self.timetable.interim.remove(&(at, uid.clone()));
             }
             return;
         };
@@ -525,18 +529,57 @@ impl Mediator {
         let from = since.max(call.quiet_since);
         let at = *call.interim_at.get_or_insert_with(|| later(from, self.config.interim_every));
         if !std::mem::replace(&mut call.is_interim_timed, true) {
-            self.next_due = self.next_due.min(at);
-            self.interim.insert((at, uid.clone()));
+            self.timetable.insert_interim(at, uid);
         }
     }
 
-    /// Notes a call for the next commit.
-    fn mark(&mut self, uid: &CallUid, call: &mut Call) {
-        if !std::mem::replace(&mut call.is_dirty, true) {
-            self.dirty_calls.push(uid.clone());
+    /// What changed of the calls, as entries of their logs.
+    fn take_changed_calls(&mut self, partition: u32, changes: &mut BTreeMap<String, Option<Vec<u8>>>) {
+        let prefixes = [format!("{OPEN_PREFIX}{partition:05}/"), format!("{DONE_PREFIX}{partition:05}/")];
+        let mut writing = Writing {
+            open: self.open_log.begin(),
+            done: self.done_log.begin(),
+            open_log: &mut self.open_log,
+            done_log: &mut self.done_log,
+        };
+        for (name, places) in self.calls.take_gone() {
+            writing.remove(&name, places);
         }
+        for name in self.calls.take_dirty() {
+            if let Some(change) = self.calls.change_of(&name) {
+                writing.keep(&name, change);
+            }
+        }
+        for n_dropped in 0.. {
+            let Some((entry, key, names)) = writing.open_log.drop_oldest(&prefixes[0], n_dropped) else {
+                break;
+            };
+            changes.insert(key, None);
+            for name in names {
+                let counts = |places: &Places| places.open.is_some_and(|stored| stored.entry == entry);
+                if let Some(change) = self.calls.again(&name, counts) {
+                    writing.keep(&name, change);
+                }
+            }
+        }
+        for n_dropped in 0.. {
+            let Some((entry, key, names)) = writing.done_log.drop_oldest(&prefixes[1], n_dropped) else {
+                break;
+            };
+            changes.insert(key, None);
+            for name in names {
+                let counts = |places: &Places| places.done.is_some_and(|stored| stored.entry == entry);
+                if let Some(change) = self.calls.again(&name, counts) {
+                    writing.keep(&name, change);
+                }
+            }
+        }
+        let Writing { open, done, .. } = writing;
+        let new = [self.open_log.end(&prefixes[0], open), self.done_log.end(&prefixes[1], done)];
+        changes.extend(new.into_iter().flatten().map(|change| (change.key, change.value)));
     }
 
+    /// Takes in an entry of version 1, or one that is in JSON to this day.
     fn restore_entry(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
         if key == CLOCK_KEY {
             self.clock = Some(read(key, value)?);
@@ -545,22 +588,87 @@ impl Mediator {
         } else if let Some(id) = key.strip_prefix(EDR_PREFIX) {
             self.edrs.insert(id.to_owned(), read(key, value)?);
         } else if let Some(uid) = key.strip_prefix(CLOSED_PREFIX) {
-            let call: Call = read(key, value)?;
-            self.calls.insert(CallUid::new(uid), Box::new(Call { stored: Some(StoredAs::Closed), ..call }));
-        } else if is_open_call_key(key) {
-            let call: Call = read(key, value)?;
-            self.calls.insert(CallUid::new(key), Box::new(Call { stored: Some(StoredAs::Open), ..call }));
+            self.calls.restore(&CallUid::new(uid), read(key, value)?, Places::default());
+            self.removed.insert(key.to_owned());
+        } else if is_name_of_a_call(key) {
+            self.calls.restore(&CallUid::new(key), read(key, value)?, Places::default());
+            self.removed.insert(key.to_owned());
         } else {
-            return Err(format!(
-                "entry {key:?} is of no kind this version knows: run the version that wrote it"
-            ));
+            return Err(unknown(key));
+        }
+        Ok(())
+    }
+
+    /// Takes in the entries of the logs of calls.
+    fn restore_logs(&mut self, mut entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
+        entries.sort();
+        let mut calls: HashMap<CallUid, (Places, &[u8])> = HashMap::new();
+        for (key, value) in &entries {
+            let (_, number) = number_of(key).ok_or_else(|| unknown(key))?;
+            let is_open = key.starts_with(OPEN_PREFIX);
+            let log = if is_open { &mut self.open_log } else { &mut self.done_log };
+            log.restore((key, number, value), |name, stored, is| {
+                let (places, packed) = calls.entry(name).or_default();
+                let place = if is_open { &mut places.open } else { &mut places.done };
+                if let Some(is) = is {
+                    *packed = is;
+                    Ok(place.replace(stored))
+                } else {
+                    Ok(place.take())
+                }
+            })?;
+        }
+        for (name, (places, packed)) in calls {
+            if places == Places::default() {
+                continue;
+            }
+            let call = unpack_call(packed)
+                .ok_or_else(|| format!("the saved state of call {name} cannot be read: it is damaged"))?;
+            self.calls.restore(&name, call, places);
         }
         Ok(())
     }
 }
 
+/// The two entries of a commit.
+struct Writing<'a> {
+    open_log: &'a mut StateLog,
+    done_log: &'a mut StateLog,
+    open: NewEntry,
+    done: NewEntry,
+}
+
+impl Writing<'_> {
+    fn keep(&mut self, name: &CallUid, change: Change<'_>) {
+        match change {
+            Change::Open(packed, places) => {
+                places.open = Some(self.open_log.keep(&mut self.open, name, packed, places.open));
+                if let Some(before) = places.done.take() {
+                    self.done_log.remove(&mut self.done, name, before);
+                }
+            }
+            Change::Done(packed, places) => {
+                places.done = Some(self.done_log.keep(&mut self.done, name, packed, places.done));
+                if let Some(before) = places.open.take() {
+                    self.open_log.remove(&mut self.open, name, before);
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, name: &CallUid, places: Places) {
+        if let Some(before) = places.open {
+            self.open_log.remove(&mut self.open, name, before);
+        }
+        if let Some(before) = places.done {
+            self.done_log.remove(&mut self.done, name, before);
+        }
+    }
+}
+
 impl Stage for Mediator {
     fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
+        self.partition = Some(input.partition);
         match input.body {
             Body::Tick(at) => self.tick(*at),
             Body::Call(event) => self.apply_event(event, effects),
@@ -584,16 +692,8 @@ impl Stage for Mediator {
         if std::mem::take(&mut self.is_clock_dirty) {
             changes.insert(CLOCK_KEY.to_owned(), self.clock.as_ref().map(write));
         }
-        for uid in std::mem::take(&mut self.dirty_calls) {
-            let Some(call) = self.calls.get_mut(&uid).filter(|call| call.is_dirty) else { continue };
-            call.is_dirty = false;
-            let store_as = if call.closed_at.is_some() { StoredAs::Closed } else { StoredAs::Open };
-            if let Some(stored) = call.stored.replace(store_as)
-                && stored != store_as
-            {
-                changes.insert(key_of_call(&uid, stored), None);
-            }
-            changes.insert(key_of_call(&uid, store_as), Some(write(&**call)));
+        if let Some(partition) = self.partition {
+            self.take_changed_calls(partition, &mut changes);
         }
         for dirty in std::mem::take(&mut self.dirty) {
             match dirty {
@@ -611,17 +711,26 @@ impl Stage for Mediator {
     }
 
     fn restore(&mut self, entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
-        for (key, value) in entries {
+        let is_of_a_log = |key: &str| key.starts_with(OPEN_PREFIX) || key.starts_with(DONE_PREFIX);
+        let (logs, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| is_of_a_log(key));
+        for (key, value) in others {
             self.restore_entry(&key, &value)?;
         }
-        let mut calls = std::mem::take(&mut self.calls);
-        for (uid, call) in &mut calls {
-            self.time(uid, call);
+        // Those of version 1 are written in the form of today by the next commit.
+        let of_version_1: HashSet<CallUid> = self.calls.names().into_iter().collect();
+        self.restore_logs(logs)?;
+        let mut names = self.calls.names();
+        names.sort();
+        for name in names {
+            if let Some((call, _)) = self.calls.take(&name) {
+                let is_old = of_version_1.contains(&name);
+                self.put_back(&name, call, None, is_old);
+            }
         }
-        self.calls = calls;
-        self.forget.extend(self.edrs.iter().map(|(id, until)| (*until, Memory::Edr(id.clone()))));
+        let edrs = self.edrs.iter().map(|(id, until)| (*until, Memory::Edr(id.clone())));
+        self.timetable.forget.extend(edrs);
         // Look at all of it once.
-        self.next_due = DateTime::<Utc>::MIN_UTC;
+        self.timetable.next_due = DateTime::<Utc>::MIN_UTC;
         Ok(())
     }
 }
@@ -646,7 +755,8 @@ fn settle(
                 leg.refused = Some(error.code().to_owned());
             }
         }
-        Verdict::Record(mut cdr) => {
+        Verdict::Record(mut record) => {
+            let Body::Cdr(cdr) = &mut *record else { unreachable!("the record of a leg is a CDR") };
             let revision = match &leg.issued {
                 None => 0,
                 Some(issued) if issued.is_outdated || issued.partial != given_up => issued.revision + 1,
@@ -655,15 +765,9 @@ fn settle(
             cdr.revision = revision;
             leg.issued = Some(Issued { revision, partial: given_up, is_outdated: false });
             leg.refused = None;
-            effects.append(Topic::Cdrs, cdr.payer, Body::Cdr(*cdr));
+            let key = cdr.payer;
+            effects.0.push(Effect::Append { topic: Topic::Cdrs, key, body: record });
         }
-    }
-}
-
-fn key_of_call(uid: &CallUid, stored: StoredAs) -> String {
-    match stored {
-        StoredAs::Open => uid.to_string(),
-        StoredAs::Closed => format!("{CLOSED_PREFIX}{uid}"),
     }
 }
 
@@ -689,6 +793,10 @@ fn read<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, String> {
         ));
     }
     serde_json::from_slice(value).map(|Versioned { is, .. }| is).map_err(unreadable)
+}
+
+fn unknown(key: &str) -> String {
+    format!("entry {key:?} is of no kind this version knows: run the version that wrote it")
 }
 
 fn kind_of_body(body: &Body) -> &'static str {

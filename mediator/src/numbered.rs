@@ -67,6 +67,13 @@ impl<T> Numbered<T> {
     }
 }
 
+/// Of numbers in rising order.
+impl<T> FromIterator<(u16, T)> for Numbered<T> {
+    fn from_iter<I: IntoIterator<Item = (u16, T)>>(held: I) -> Self {
+        Self(held.into_iter().collect())
+    }
+}
+
 impl<T: Serialize> Serialize for Numbered<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;

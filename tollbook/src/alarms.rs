@@ -219,11 +219,11 @@ fn stuck(config: &AlarmConfig, up: &[(String, DateTime<Utc>)], now: DateTime<Utc
 
 /// Looks at the installation.
 pub(crate) async fn gather(store: &Store, lake: &Lake) -> anyhow::Result<Look> {
-    let mut up = Vec::new();
-    for (key, value) in store.stage_entries("mediator", '@').await? {
-        let since = mediator::up_since(&key, &value).map_err(|why| anyhow::anyhow!(why))?;
-        up.extend(since.map(|since| (key, since)));
-    }
+    let entries = store.stage_entries("mediator", '@').await?;
+    let entries = entries.iter().filter(|(key, _)| mediator::has_open_calls(key));
+    let open = mediator::open_calls(entries.map(|(key, value)| (key.as_str(), value.as_slice())))
+        .map_err(|why| anyhow::anyhow!(why))?;
+    let up = open.into_iter().filter_map(|call| Some((call.call.to_string(), call.up_since?))).collect();
     let mut no_rate = BTreeMap::new();
     for raw in store.suspense_raw(NO_RATE, NO_RATE_MAX).await? {
         if let Ok(Record { body: Body::Cdr(cdr), .. }) = model::wire::decode(&raw) {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use expect_test::expect;
 use mediator::{Mediator, MediatorConfig};
+use model::{Effect, Stage};
 
-use crate::script::{check, events, feed, picture};
+use crate::script::{Saved, check, events, feed, picture};
 
 #[test]
 fn lost_end_closes_the_call_at_its_last_sign_of_life() {
@@ -177,34 +178,46 @@ fn switch_whose_clock_is_years_ahead_ends_no_call_of_others() {
     );
 }
 
+/// How many calls a mediator remembers that have closed: those whose first event, told again, says nothing new.
+fn remembered(saved: &Saved, config: &MediatorConfig, calls: &[&str]) -> Vec<String> {
+    let knows = |call: &str| {
+        let mut mediator = saved.load(config.clone());
+        let effects = feed(&mut mediator, &events(&format!("0 attempt call={call} seq=1")));
+        effects.contains(&Effect::Repeated)
+    };
+    calls.iter().filter(|call| knows(call)).map(|call| (*call).to_owned()).collect()
+}
+
 #[test]
 fn memory_of_closed_calls_ends() {
-    let mut mediator = Mediator::new(MediatorConfig::default());
-    feed(&mut mediator, &events("0 attempt\n5 reject 403 locked_out\n"));
-    assert!(!mediator.take_changes_keys().is_empty());
+    let (mut mediator, mut saved) = (Mediator::new(MediatorConfig::default()), Saved::default());
+    feed(&mut mediator, &events("0 attempt seq=1\n5 reject 403 locked_out\n"));
+    saved.commit(mediator.take_changes());
+    assert_eq!(remembered(&saved, &MediatorConfig::default(), &["a"]), ["a"]);
     feed(&mut mediator, &events("605 log"));
-    assert_eq!(mediator.take_changes_keys(), ["@clock", "-@closed/a"]);
+    saved.commit(mediator.take_changes());
+    assert_eq!(remembered(&saved, &MediatorConfig::default(), &["a"]), [""; 0]);
 }
 
 #[test]
 fn full_memory_forgets_the_oldest_first() {
-    let config = MediatorConfig { remembered_max: 1, ..MediatorConfig::default() };
-    let mut mediator = Mediator::new(config);
-    feed(
-        &mut mediator,
-        &events("0 attempt\n1 reject 403 locked_out\n2 attempt call=b\n3 reject 403 locked_out call=b"),
-    );
-    assert_eq!(mediator.take_changes_keys(), ["@clock", "@closed/b"]);
-}
-
-#[test]
-fn call_that_opens_and_closes_within_a_commit_is_written_once() {
-    let mut mediator =
-        Mediator::new(MediatorConfig { late_for: Duration::from_secs(60), ..MediatorConfig::default() });
-    feed(&mut mediator, &events("0 attempt\n1 attempt call=b\n2 end 0 486 busy callee call=b"));
-    assert_eq!(mediator.take_changes_keys(), ["@clock", "@closed/b", "a"]);
-    feed(&mut mediator, &events("3 end 0 486 busy callee seq=9"));
-    assert_eq!(mediator.take_changes_keys(), ["@clock", "@closed/a", "-a"]);
+    let script = "0 attempt call=a seq=1\n1 reject 403 locked_out call=a\n\
+                  2 attempt call=b seq=1\n3 reject 403 locked_out call=b\n\
+                  4 attempt call=c seq=1\n5 reject 403 locked_out call=c";
+    for config in [
+        MediatorConfig { remembered_max: 2, ..MediatorConfig::default() },
+        // Two calls, with what they take in tables, and not three.
+        MediatorConfig { remembered_bytes_max: 900, ..MediatorConfig::default() },
+    ] {
+        let (mut mediator, mut saved) = (Mediator::new(config.clone()), Saved::default());
+        feed(&mut mediator, &events(script));
+        saved.commit(mediator.take_changes());
+        assert_eq!(
+            remembered(&saved, &MediatorConfig::default(), &["a", "b", "c"]),
+            ["b", "c"],
+            "{config:?}"
+        );
+    }
 }
 
 #[test]
@@ -278,19 +291,4 @@ fn records_of_calls_that_are_up_can_be_switched_off() {
     let config = MediatorConfig { interim_every: Duration::ZERO, ..MediatorConfig::default() };
     let shown = picture(config, "0 attempt\n5 answer 1\n905 tick 900\n5000 log");
     assert_eq!(shown, "1 open\n");
-}
-
-/// The keys of the changes; a removal begins with `-`.
-trait ChangedKeys {
-    fn take_changes_keys(&mut self) -> Vec<String>;
-}
-
-impl ChangedKeys for Mediator {
-    fn take_changes_keys(&mut self) -> Vec<String> {
-        let changes = model::Stage::take_changes(self);
-        changes
-            .into_iter()
-            .map(|change| if change.value.is_some() { change.key } else { format!("-{}", change.key) })
-            .collect()
-    }
 }

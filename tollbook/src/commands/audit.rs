@@ -14,6 +14,7 @@ use anyhow::Context;
 use bus::{Bus, BusError};
 use chrono::{DateTime, Utc};
 use lake::Lake;
+use mediator::OpenCall;
 use model::{Body, CdrId, EventBody, Money, PostingId, Record, Topic};
 use store::{AuditFault, Store};
 
@@ -251,13 +252,15 @@ impl Stages {
         for (stage, _) in STAGES.iter().rev() {
             let mut total = Counts::default();
             for lane in store.load_lanes(stage).await? {
-                for (key, value) in lane.state {
-                    if key == COUNTS_KEY {
-                        total.add(Counts::from_bytes(&value).context("read the counters of a lane")?);
-                    } else if *stage == "mediator" {
-                        let legs = mediator::legs_without_record(&key, &value)
-                            .map_err(|why| anyhow::anyhow!("read the open calls of a lane: {why}"))?;
-                        open_legs.extend(legs.iter().map(|(call, leg)| CdrId::derive(call, *leg)));
+                if let Some((_, value)) = lane.state.iter().find(|(key, _)| key == COUNTS_KEY) {
+                    total.add(Counts::from_bytes(value).context("read the counters of a lane")?);
+                }
+                if *stage == "mediator" {
+                    let entries = lane.state.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
+                    let open = mediator::open_calls(entries)
+                        .map_err(|why| anyhow::anyhow!("read the open calls of a lane: {why}"))?;
+                    for OpenCall { call, legs_without_record, .. } in open {
+                        open_legs.extend(legs_without_record.iter().map(|leg| CdrId::derive(&call, *leg)));
                     }
                 }
             }

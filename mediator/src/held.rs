@@ -1,0 +1,230 @@
+//! The calls of a lane by name: open ones at hand, closed ones packed away.
+//!
+//! A closed call is kept for a late event, which hardly ever comes: so it is kept in its binary form, of some four hundred bytes instead of two
+//! thousand, and unpacked if one does come.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use model::CallUid;
+
+use crate::call::Call;
+use crate::packed::{pack_call, unpack_call};
+use crate::state_log::Stored;
+
+/// What a closed call takes beside its bytes: its name, and its places in the tables. About.
+const CLOSED_CALL_BYTES: usize = 160;
+
+/// FxHash, as compilers use it: names of calls are made by our own switch, so nobody can choose them to collide.
+#[derive(Default)]
+struct NameHasher(u64);
+
+impl std::hash::Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+    }
+}
+
+type ByName<T> = HashMap<CallUid, T, std::hash::BuildHasherDefault<NameHasher>>;
+
+/// A call as it is held.
+#[derive(Debug)]
+enum Life {
+    /// Open.
+    Awake(Box<Call>),
+    /// Closed.
+    Asleep {
+        /// As [`pack_call`] makes it.
+        packed: Box<[u8]>,
+        /// When it is forgotten.
+        until: DateTime<Utc>,
+    },
+    /// Taken out to be changed.
+    Away,
+}
+
+/// Where the last commit has a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Places {
+    /// Among the open ones.
+    pub(crate) open: Option<Stored>,
+    /// Among the closed ones.
+    pub(crate) done: Option<Stored>,
+}
+
+/// A call, and what the last commit has of it.
+#[derive(Debug)]
+struct Held {
+    life: Life,
+    places: Places,
+    /// It has changed since.
+    is_dirty: bool,
+}
+
+/// All calls of a lane.
+#[derive(Debug, Default)]
+pub(crate) struct HeldCalls {
+    by_name: ByName<Held>,
+    /// Bytes of closed ones, about.
+    bytes_asleep: usize,
+    /// Calls that have changed since the last commit, perhaps forgotten meanwhile.
+    dirty: Vec<CallUid>,
+    /// Calls forgotten since, that the last commit has.
+    gone: Vec<(CallUid, Places)>,
+    /// For packing, so that it need not grow each time.
+    scratch: Vec<u8>,
+}
+
+/// What a commit has to say of one call.
+pub(crate) enum Change<'a> {
+    /// It is open, and these are its bytes.
+    Open(&'a [u8], &'a mut Places),
+    /// It is closed, and these are.
+    Done(&'a [u8], &'a mut Places),
+}
+
+impl HeldCalls {
+    /// Bytes that closed calls take, about.
+    pub(crate) fn bytes_asleep(&self) -> usize {
+        self.bytes_asleep
+    }
+
+    /// An open call, to look at.
+    pub(crate) fn open(&self, name: &CallUid) -> Option<&Call> {
+        match &self.by_name.get(name)?.life {
+            Life::Awake(call) => Some(call),
+            Life::Asleep { .. } | Life::Away => None,
+        }
+    }
+
+    /// As [`HeldCalls::open`], to note when it is looked at next: what no commit keeps.
+    pub(crate) fn open_mut(&mut self, name: &CallUid) -> Option<&mut Call> {
+        match &mut self.by_name.get_mut(name)?.life {
+            Life::Awake(call) => Some(call),
+            Life::Asleep { .. } | Life::Away => None,
+        }
+    }
+
+    /// The open calls.
+    pub(crate) fn all_open(&self) -> impl Iterator<Item = (&CallUid, &Call)> {
+        self.by_name.iter().filter_map(|(name, held)| match &held.life {
+            Life::Awake(call) => Some((name, &**call)),
+            Life::Asleep { .. } | Life::Away => None,
+        })
+    }
+
+    /// Takes a call out to be changed; [`HeldCalls::put`] or [`HeldCalls::put_asleep`] puts it back. Of a closed one also when it would have been
+    /// forgotten.
+    pub(crate) fn take(&mut self, name: &CallUid) -> Option<(Box<Call>, Option<DateTime<Utc>>)> {
+        let held = self.by_name.get_mut(name)?;
+        match std::mem::replace(&mut held.life, Life::Away) {
+            Life::Awake(call) => Some((call, None)),
+            Life::Asleep { packed, until } => {
+                self.bytes_asleep -= CLOSED_CALL_BYTES + packed.len();
+                let call = unpack_call(&packed).expect("what was packed can be unpacked");
+                Some((Box::new(call), Some(until)))
+            }
+            Life::Away => unreachable!("a call that was taken out is put back before the next is taken"),
+        }
+    }
+
+    /// Puts an open call in its place.
+    pub(crate) fn put(&mut self, name: &CallUid, call: Box<Call>, has_changed: bool) {
+        self.set(name, Life::Awake(call), has_changed);
+    }
+
+    /// Packs a closed call away until it is forgotten.
+    pub(crate) fn put_asleep(
+        &mut self,
+        name: &CallUid,
+        call: &Call,
+        until: DateTime<Utc>,
+        has_changed: bool,
+    ) {
+        self.scratch.clear();
+        pack_call(call, &mut self.scratch);
+        let packed: Box<[u8]> = self.scratch.as_slice().into();
+        self.bytes_asleep += CLOSED_CALL_BYTES + packed.len();
+        self.set(name, Life::Asleep { packed, until }, has_changed);
+    }
+
+    fn set(&mut self, name: &CallUid, life: Life, has_changed: bool) {
+        let held = if let Some(held) = self.by_name.get_mut(name) {
+            held.life = life;
+            held
+        } else {
+            let held = Held { life, places: Places::default(), is_dirty: false };
+            self.by_name.entry(name.clone()).or_insert(held)
+        };
+        if has_changed && !std::mem::replace(&mut held.is_dirty, true) {
+            self.dirty.push(name.clone());
+        }
+    }
+
+    /// A closed call is not remembered any more.
+    pub(crate) fn forget(&mut self, name: &CallUid) {
+        let Some(held) = self.by_name.remove(name) else { return };
+        if let Life::Asleep { packed, .. } = &held.life {
+            self.bytes_asleep -= CLOSED_CALL_BYTES + packed.len();
+        }
+        if held.places != Places::default() {
+            self.gone.push((name.clone(), held.places));
+        }
+    }
+
+    /// Takes in a call as a commit has it.
+    pub(crate) fn restore(&mut self, name: &CallUid, call: Call, places: Places) {
+        let held = Held { life: Life::Awake(Box::new(call)), places, is_dirty: false };
+        self.by_name.insert(name.clone(), held);
+    }
+
+    /// All names, of open and closed calls.
+    pub(crate) fn names(&self) -> Vec<CallUid> {
+        self.by_name.keys().cloned().collect()
+    }
+
+    /// The calls that changed since the last commit; each once, and some of them gone meanwhile.
+    pub(crate) fn take_dirty(&mut self) -> Vec<CallUid> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Calls that are gone since the last commit, and where it has them.
+    pub(crate) fn take_gone(&mut self) -> Vec<(CallUid, Places)> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// What there is to say of a call that changed; `None` if it is said, or the call is gone.
+    pub(crate) fn change_of(&mut self, name: &CallUid) -> Option<Change<'_>> {
+        let held = self.by_name.get_mut(name)?;
+        if !std::mem::take(&mut held.is_dirty) {
+            return None;
+        }
+        said(held, &mut self.scratch)
+    }
+
+    /// The same of one that did not change, if `counts` of where the last commit has it.
+    pub(crate) fn again(&mut self, name: &CallUid, counts: impl Fn(&Places) -> bool) -> Option<Change<'_>> {
+        let held = self.by_name.get_mut(name).filter(|held| counts(&held.places))?;
+        said(held, &mut self.scratch)
+    }
+}
+
+fn said<'a>(held: &'a mut Held, scratch: &'a mut Vec<u8>) -> Option<Change<'a>> {
+    match &held.life {
+        Life::Awake(call) => {
+            scratch.clear();
+            pack_call(call, scratch);
+            Some(Change::Open(scratch, &mut held.places))
+        }
+        Life::Asleep { packed, .. } => Some(Change::Done(packed, &mut held.places)),
+        Life::Away => None,
+    }
+}
