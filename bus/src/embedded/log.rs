@@ -4,6 +4,7 @@
 //! database `log`; in it are the keyspace `meta` (format, partitions, the list of segments) and one keyspace for each
 //! segment. A batch and its meta data are one journal entry with a checksum: after a crash it is there or it is not.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,11 +15,11 @@ use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use model::Topic;
 
-use super::segment::{KEY_BYTES, Segment, TopicView, offset_of, record_key, topic_code, topic_idx};
+use super::segment::{KEY_BYTES, Run, Segment, TopicView, offset_of, record_key, topic_code, topic_idx};
 use crate::{BusError, EmbeddedConfig, Entry, Expired};
 
-/// Format of the directory.
-const FORMAT: u32 = 1;
+/// Format of the directory: 2 has runs of records in one entry. What 1 left is read as it is.
+const FORMAT: u32 = 2;
 /// A journal is replayed at start after a crash; this bounds how long that takes.
 const JOURNAL_BYTES_MAX: u64 = 128 << 20;
 /// Records kept in memory until they are written in sorted order; five topics may each hold a few.
@@ -101,6 +102,12 @@ impl Log {
         if format > FORMAT {
             return Err(BusError::Format { dir: dir.to_owned(), stored: format, known: FORMAT });
         }
+        if format < FORMAT {
+            // From here on an older version must not open it.
+            let mut batch = db.batch().durability(Some(PersistMode::SyncAll));
+            batch.insert(&meta, FORMAT_KEY, FORMAT.to_be_bytes());
+            batch.commit().map_err(broken)?;
+        }
         let stored = number_of(PARTITIONS_KEY)?;
         if stored != config.partitions {
             return Err(BusError::Partitions { dir: dir.to_owned(), stored, asked: config.partitions });
@@ -176,19 +183,30 @@ impl Log {
         let mut next: Vec<Vec<u64>> = self.topics.iter().map(|topic| topic.view.next.clone()).collect();
         let mut stats: Vec<SegmentStats> = self.topics.iter().map(TopicLog::active_stats).collect();
         let mut offsets = Vec::with_capacity(entries.len());
-        // A few more for the meta data of each topic.
-        let mut batch = OwnedWriteBatch::with_capacity(self.db.clone(), entries.len() + Topic::ALL.len())
-            .durability(Some(PersistMode::SyncData));
+        let mut batch =
+            OwnedWriteBatch::with_capacity(self.db.clone(), 64).durability(Some(PersistMode::SyncData));
+        let mut runs: BTreeMap<(usize, u32), Run> = BTreeMap::new();
         for entry in entries {
-            let idx = topic_idx(entry.topic);
-            let offset = &mut next[idx][entry.partition as usize];
-            let key = record_key(entry.topic, entry.partition, *offset);
-            stats[idx].bytes += (KEY_BYTES + entry.payload.len()) as u64;
+            let Entry { topic, partition, payload } = entry;
+            let idx = topic_idx(topic);
+            let offset = &mut next[idx][partition as usize];
+            stats[idx].bytes += (KEY_BYTES + payload.len()) as u64;
             stats[idx].last_us = stats[idx].last_us.max(now_us);
-            let segment = self.topics[idx].view.segments.last().ok_or("the topic has no segment")?;
-            batch.insert(&segment.keyspace, key, entry.payload);
+            let run = runs.entry((idx, partition)).or_default();
+            if run.is_full_for(&payload)
+                && let Some((key, value)) = run.take(topic, partition, *offset)
+            {
+                batch.insert(self.active(idx)?, key, value);
+            }
+            run.push(payload);
             offsets.push(*offset);
             *offset += 1;
+        }
+        for ((idx, partition), mut run) in runs {
+            let topic = self.topics[idx].topic;
+            if let Some((key, value)) = run.take(topic, partition, next[idx][partition as usize]) {
+                batch.insert(self.active(idx)?, key, value);
+            }
         }
         for (idx, topic) in self.topics.iter().enumerate().filter(|(idx, _)| touched[*idx]) {
             let number = topic.view.segments.last().map_or(0, |segment| segment.number);
@@ -202,6 +220,12 @@ impl Log {
             }
         }
         Ok(offsets)
+    }
+
+    /// Where records of a topic go now.
+    fn active(&self, idx: usize) -> Result<&Keyspace, String> {
+        let segment = self.topics[idx].view.segments.last().ok_or("the topic has no segment")?;
+        Ok(&segment.keyspace)
     }
 
     /// Drops the segments that retention no longer asks for. `on_drop` is called after each, so that readers let go.
@@ -446,4 +470,42 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("the database gave up").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(payload: &str) -> Entry {
+        Entry { topic: Topic::Cdrs, partition: 1, payload: payload.as_bytes().to_vec() }
+    }
+
+    fn config() -> EmbeddedConfig {
+        EmbeddedConfig { free_bytes_min: 0, ..EmbeddedConfig::default() }
+    }
+
+    fn read_all(log: &Log, dir: &Path) -> Vec<String> {
+        let view = &log.views()[topic_idx(Topic::Cdrs)];
+        let batch = view.read(dir, Topic::Cdrs, 1, 0, 100).unwrap();
+        batch.records.into_iter().map(|stored| String::from_utf8(stored.payload).unwrap()).collect()
+    }
+
+    /// Format 1 had each record by itself, as an append of one record leaves it to this day.
+    #[test]
+    fn log_of_the_first_format_is_read_and_goes_on_in_the_second() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path(), &config()).unwrap();
+        for payload in ["a", "b", "c"] {
+            log.append(vec![entry(payload)], 0).unwrap();
+        }
+        log.meta.insert(FORMAT_KEY, 1_u32.to_be_bytes()).unwrap();
+        drop(log);
+
+        let mut log = Log::open(dir.path(), &config()).unwrap();
+        assert_eq!(log.append(vec![entry("d"), entry("e")], 0).unwrap(), [3, 4]);
+        drop(log);
+        let log = Log::open(dir.path(), &config()).unwrap();
+        assert_eq!(read_all(&log, dir.path()), ["a", "b", "c", "d", "e"]);
+        assert_eq!(log.meta.get(FORMAT_KEY).unwrap().unwrap().as_ref(), FORMAT.to_be_bytes());
+    }
 }

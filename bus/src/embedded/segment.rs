@@ -2,6 +2,10 @@
 //!
 //! A segment is one keyspace of the database and holds records of all partitions of its topic. Retention drops whole
 //! segments, which gives their files back at once; deleting record by record would not.
+//!
+//! What one group of appends brings for a lane lies in runs of some thirty kilobytes, one entry of the database each: to it, a hundred
+//! small records cost as much as a hundred large ones. A run has the key of its last record, so that the entry at or behind an offset is
+//! the one that holds it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +18,12 @@ use crate::{Batch, BusError, Stored};
 
 /// Topic, partition, offset.
 pub(super) const KEY_BYTES: usize = 13;
+
+/// And how many records, where there are several.
+const RUN_KEY_BYTES: usize = KEY_BYTES + 4;
+
+/// Payloads of one run, bytes: a block of the database. Larger ones are by themselves.
+const RUN_BYTES_MAX: usize = 32 << 10;
 
 /// One segment. What it holds of partition `p` begins at `first[p]` and ends where the next segment begins.
 pub(super) struct Segment {
@@ -62,7 +72,78 @@ pub(super) fn record_key(topic: Topic, partition: u32, offset: u64) -> [u8; KEY_
     key
 }
 
-/// The offset in a key of [`record_key`].
+/// Records of a lane on their way into one entry.
+#[derive(Default)]
+pub(super) struct Run {
+    count: u32,
+    /// The payload, or several, each behind its length.
+    bytes: Vec<u8>,
+}
+
+impl Run {
+    /// Whether `payload` is better the first of another run.
+    pub(super) fn is_full_for(&self, payload: &[u8]) -> bool {
+        self.count > 0 && self.bytes.len() + payload.len() > RUN_BYTES_MAX
+    }
+
+    pub(super) fn push(&mut self, payload: Vec<u8>) {
+        match self.count {
+            0 => self.bytes = payload,
+            1 => {
+                let first = std::mem::take(&mut self.bytes);
+                self.bytes.reserve(RUN_BYTES_MAX.min(64 * (first.len() + payload.len())));
+                self.append(&first);
+                self.append(&payload);
+            }
+            _ => self.append(&payload),
+        }
+        self.count += 1;
+    }
+
+    fn append(&mut self, payload: &[u8]) {
+        // A payload is at most a megabyte.
+        self.bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes());
+        self.bytes.extend_from_slice(payload);
+    }
+
+    /// The entry, if there is one; `end` is the offset behind its last record.
+    pub(super) fn take(&mut self, topic: Topic, partition: u32, end: u64) -> Option<(Vec<u8>, Vec<u8>)> {
+        let Run { count, bytes } = std::mem::take(self);
+        let last = end.checked_sub(1).filter(|_| count > 0)?;
+        let mut key = record_key(topic, partition, last).to_vec();
+        if count > 1 {
+            key.extend_from_slice(&count.to_be_bytes());
+        }
+        Some((key, bytes))
+    }
+}
+
+/// How many records an entry holds, by its key.
+fn count_of(key: &[u8]) -> Option<u64> {
+    match key.len() {
+        KEY_BYTES => Some(1),
+        RUN_KEY_BYTES => Some(u32::from_be_bytes(key[KEY_BYTES..].try_into().ok()?).into()),
+        _ => None,
+    }
+}
+
+/// The payloads of an entry of `count` records; `None` if they are not there.
+fn payloads(value: &[u8], count: u64) -> Option<Vec<&[u8]>> {
+    if count == 1 {
+        return Some(vec![value]);
+    }
+    let mut left = value;
+    let mut payloads = Vec::new();
+    for _ in 0..count {
+        let (length, rest) = left.split_first_chunk()?;
+        let (payload, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        payloads.push(payload);
+        left = rest;
+    }
+    left.is_empty().then_some(payloads)
+}
+
+/// The offset in a key of [`record_key`], also of a run's last record.
 pub(super) fn offset_of(key: &[u8]) -> Option<u64> {
     let offset: [u8; 8] = key.get(5..KEY_BYTES)?.try_into().ok()?;
     Some(u64::from_be_bytes(offset))
@@ -106,12 +187,23 @@ impl TopicView {
                     dir: dir.to_owned(),
                     reason: describe(&error),
                 })?;
-                let offset = batch.next;
-                if offset_of(&key) != Some(offset) {
-                    return Err(missing(dir, topic, partition, offset));
+                let of_key = offset_of(&key).zip(count_of(&key));
+                let Some((last, count)) = of_key.filter(|(last, count)| (1..=last + 1).contains(count))
+                else {
+                    return Err(missing(dir, topic, partition, batch.next));
+                };
+                let first = last + 1 - count;
+                if !(first..=last).contains(&batch.next) {
+                    return Err(missing(dir, topic, partition, batch.next));
                 }
-                batch.records.push(Stored { offset, payload: value.to_vec() });
-                batch.next += 1;
+                let payloads =
+                    payloads(&value, count).ok_or_else(|| missing(dir, topic, partition, batch.next))?;
+                let skipped = usize::try_from(batch.next - first).unwrap_or(usize::MAX);
+                let room = wanted - batch.records.len();
+                for payload in payloads.into_iter().skip(skipped).take(room) {
+                    batch.records.push(Stored { offset: batch.next, payload: payload.to_vec() });
+                    batch.next += 1;
+                }
             }
             if batch.next < segment_end && batch.records.len() < wanted {
                 return Err(missing(dir, topic, partition, batch.next));

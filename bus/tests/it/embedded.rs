@@ -59,6 +59,39 @@ mod in_the_smallest_segments {
     );
 }
 
+/// Appends of one record and of many, small and large ones, over two lanes, in one fsync or in several.
+#[tokio::test]
+async fn records_appended_together_are_read_from_any_place_and_in_any_portions() {
+    let dir = tempfile::tempdir().unwrap();
+    let bus = EmbeddedBus::open(dir.path(), config()).unwrap();
+    let payload = |n: u32| format!("{n}:{}", "x".repeat([3, 200, 20_000, 0][n as usize % 4])).into_bytes();
+    let (mut n, mut expected) = (0, Vec::new());
+    for count in [1, 2, 40, 1, 7, 100] {
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            entries.push(entry(Topic::Cdrs, n % 2, payload(n)));
+            if n % 2 == 1 {
+                expected.push(payload(n));
+            }
+            n += 1;
+        }
+        bus.append(entries).await.unwrap();
+    }
+    drop(bus);
+    let bus = EmbeddedBus::open(dir.path(), config()).unwrap();
+    assert_eq!(bus.range(Topic::Cdrs, 1).await.unwrap(), (0, expected.len() as u64));
+    for from in 0..expected.len() {
+        for portion in [1, 2, 3, 50, 1_000] {
+            let batch = bus.read(Topic::Cdrs, 1, from as u64, portion).await.unwrap();
+            let to = expected.len().min(from + portion);
+            let found: Vec<&[u8]> = batch.records.iter().map(|stored| stored.payload.as_slice()).collect();
+            assert_eq!(batch.next, to as u64, "{from} {portion}");
+            assert!(found == expected[from..to], "{from} {portion}");
+            assert_eq!(batch.records[0].offset, from as u64);
+        }
+    }
+}
+
 fn disk_bytes(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir).unwrap().map(Result::unwrap);
     entries
