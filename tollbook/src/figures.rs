@@ -74,6 +74,7 @@ async fn gather(rooms: &Rooms, stats: &SwitchStats, consumers: &[Consumer]) -> a
             waiting,
         })
         .collect();
+    let suspended_by_code = store.suspense_counts().await?;
     let mut balances = store.balances().await?;
     balances.sort_by_key(|balance| std::cmp::Reverse(balance.balance.amount.abs()));
     let alerts = store.alerts(ROWS_MAX).await?;
@@ -91,7 +92,8 @@ async fn gather(rooms: &Rooms, stats: &SwitchStats, consumers: &[Consumer]) -> a
         calls_rejected: counters.calls_rejected,
         registrations: counters.contacts_active,
         malformed: counters.malformed,
-        suspended: store.suspense_counts().await?.into_iter().map(|(_, _, n)| n).sum(),
+        suspended: suspended_by_code.iter().map(|(_, _, n)| n).sum(),
+        suspended_by_code,
         mails_waiting: store.mails_waiting().await?,
         stages,
         balances: balances

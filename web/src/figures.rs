@@ -55,6 +55,9 @@ pub struct Figures {
     pub malformed: u64,
     /// Records put aside and not yet resolved.
     pub suspended: u64,
+    /// The same by the stage that put them aside and the code of what is wrong with them; for `/metrics`.
+    #[serde(skip)]
+    pub suspended_by_code: Vec<(String, String, u64)>,
     /// Mails not yet handed over.
     pub mails_waiting: u64,
     /// New calls of each of the last seconds, oldest first; at most [`HISTORY_SECONDS`]. The page draws it once and goes on by itself.

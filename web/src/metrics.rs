@@ -38,6 +38,15 @@ fn exposition(figures: &Figures) -> String {
     }
     let _ = writeln!(
         out,
+        "# HELP tollbook_suspense_code_records The same by stage and code.\n# TYPE tollbook_suspense_code_records gauge"
+    );
+    for (stage, code, n_records) in &figures.suspended_by_code {
+        // Names and codes are ours: letters, digits, `/` and `_`, nothing that would have to be escaped.
+        let labels = format!("stage=\"{stage}\",code=\"{code}\"");
+        let _ = writeln!(out, "tollbook_suspense_code_records{{{labels}}} {n_records}");
+    }
+    let _ = writeln!(
+        out,
         "# HELP tollbook_stage_records_total Records a stage has worked off.\n# TYPE tollbook_stage_records_total counter"
     );
     for stage in &figures.stages {
@@ -63,6 +72,7 @@ mod tests {
         let figures = Figures {
             calls_active: 7,
             stages: vec![StageRow { name: "rating".into(), consumed: 3, waiting: 1 }],
+            suspended_by_code: vec![("rating".into(), "RAT001".into(), 2)],
             ..Figures::default()
         };
         let text = exposition(&figures);
@@ -79,6 +89,7 @@ mod tests {
         assert!(
             text.contains("tollbook_calls_active 7\n")
                 && text.contains("tollbook_stage_lag_records{stage=\"rating\"} 1\n")
+                && text.contains("tollbook_suspense_code_records{stage=\"rating\",code=\"RAT001\"} 2\n")
         );
     }
 }
