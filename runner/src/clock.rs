@@ -8,30 +8,30 @@ use model::Moment;
 
 /// The machine's clock, wall and monotonic.
 #[derive(Debug, Clone)]
-pub(crate) struct Clock {
+pub struct Clock {
     began: Instant,
 }
 
 impl Clock {
     /// Starts counting monotonic time.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self { began: Instant::now() }
     }
 
     /// One reading.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-    pub(crate) fn now(&self) -> Moment {
+    pub fn now(&self) -> Moment {
         Moment { wall: Utc::now(), mono: self.began.elapsed() }
     }
 
     /// UTC alone.
-    pub(crate) fn utc(&self) -> DateTime<Utc> {
+    pub fn utc(&self) -> DateTime<Utc> {
         self.now().wall
     }
 
     /// For rooms that read it often.
-    pub(crate) fn shared(&self) -> Arc<dyn Fn() -> Moment + Send + Sync> {
+    pub fn shared(&self) -> Arc<dyn Fn() -> Moment + Send + Sync> {
         let clock = self.clone();
         Arc::new(move || clock.now())
     }

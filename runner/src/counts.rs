@@ -6,54 +6,64 @@ use serde::{Deserialize, Serialize};
 /// Counters of one lane of one stage, since the beginning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Counts {
+pub struct Counts {
     /// Call events read.
-    pub(crate) events_in: u64,
+    pub events_in: u64,
     /// Of these, INVITEs accepted for processing: calls.
-    pub(crate) attempts_in: u64,
+    pub attempts_in: u64,
     /// CDRs read, first revisions.
-    pub(crate) cdrs_in: u64,
+    pub cdrs_in: u64,
     /// CDRs read that supersede an earlier one.
-    pub(crate) revisions_in: u64,
+    pub revisions_in: u64,
     /// Rated calls read.
-    pub(crate) rated_in: u64,
+    pub rated_in: u64,
     /// Postings read.
-    pub(crate) postings_in: u64,
+    pub postings_in: u64,
     /// CDRs written, first revisions.
-    pub(crate) cdrs_out: u64,
+    pub cdrs_out: u64,
     /// CDRs written that supersede an earlier one.
-    pub(crate) revisions_out: u64,
+    pub revisions_out: u64,
     /// Rated calls written.
-    pub(crate) rated_out: u64,
+    pub rated_out: u64,
     /// Postings written.
-    pub(crate) postings_out: u64,
+    pub postings_out: u64,
     /// Postings made.
-    pub(crate) posted: u64,
+    pub posted: u64,
     /// Calls queued for export, over all owners.
-    pub(crate) exports: u64,
+    pub exports: u64,
     /// Calls queued for the operator's own export.
-    pub(crate) exports_system: u64,
+    pub exports_system: u64,
     /// Records put aside, of those counted above.
-    pub(crate) suspended: u64,
+    pub suspended: u64,
     /// Other records put aside: unreadable ones, and those that no equation counts.
-    pub(crate) strays: u64,
+    pub strays: u64,
     /// Records that came again out of suspense; not counted among those read above.
-    pub(crate) resubmitted: u64,
+    pub resubmitted: u64,
     /// Records dropped because they had been applied before.
-    pub(crate) replays: u64,
+    pub replays: u64,
 }
 
 impl Counts {
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    /// As kept.
+    ///
+    /// # Errors
+    ///
+    /// When these are not counters.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
 
-    pub(crate) fn to_bytes(self) -> Result<Vec<u8>, serde_json::Error> {
+    /// To be kept.
+    ///
+    /// # Errors
+    ///
+    /// None in truth: they are numbers.
+    pub fn to_bytes(self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(&self)
     }
 
     /// A record was read. Whether it is one of those that an equation of the audit counts.
-    pub(crate) fn saw(&mut self, body: &Body) -> bool {
+    pub fn saw(&mut self, body: &Body) -> bool {
         match body {
             Body::Call(event) => {
                 self.events_in += 1;
@@ -71,14 +81,14 @@ impl Counts {
     }
 
     /// A record that was counted before, or could not be read then, has come again out of suspense. As [`Counts::saw`].
-    pub(crate) fn saw_again(&mut self, body: &Body) -> bool {
+    pub fn saw_again(&mut self, body: &Body) -> bool {
         let is_counted = Counts::default().saw(body);
         self.resubmitted += u64::from(is_counted);
         is_counted
     }
 
     /// A record just counted said nothing that was not known: whoever wrote it appended it twice.
-    pub(crate) fn knew(&mut self, body: &Body) {
+    pub fn knew(&mut self, body: &Body) {
         let mut this = Counts::default();
         this.saw(body);
         self.events_in = self.events_in.saturating_sub(this.events_in);
@@ -91,7 +101,7 @@ impl Counts {
     }
 
     /// And this came of it.
-    pub(crate) fn did(&mut self, effects: &Effects) {
+    pub fn did(&mut self, effects: &Effects) {
         for effect in &effects.0 {
             match effect {
                 Effect::Append { body, .. } => match &**body {
@@ -115,7 +125,7 @@ impl Counts {
     }
 
     /// Sum over lanes.
-    pub(crate) fn add(&mut self, other: Counts) {
+    pub fn add(&mut self, other: Counts) {
         self.events_in += other.events_in;
         self.attempts_in += other.attempts_in;
         self.cdrs_in += other.cdrs_in;

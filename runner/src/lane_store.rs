@@ -4,7 +4,7 @@ use model::CdrId;
 use store::{Fence, Lane, LaneCommit, Store, StoreError};
 
 /// The part of the database that a runner needs; the simulation has another one, in memory and with faults.
-pub(crate) trait LaneStore: Send + Sync {
+pub trait LaneStore: Send + Sync {
     /// As [`Store::load_lanes`].
     fn load_lanes(&self, stage: &str) -> impl Future<Output = Result<Vec<Lane>, StoreError>> + Send;
 

@@ -4,7 +4,7 @@ use model::{Body, Effect, Effects, Stage, StageInput, StateChange};
 
 /// Keeps nothing: the database is its state.
 #[derive(Debug, Default)]
-pub(crate) struct LedgerStage;
+pub struct LedgerStage;
 
 impl Stage for LedgerStage {
     fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {

@@ -5,10 +5,15 @@
 //! consumers drop what they have seen by its origin. What cannot be read or applied goes to suspense; a lane never stops
 //! for one record.
 
+mod addressee;
+pub mod clock;
+pub mod counts;
+pub mod directory;
 mod lane_store;
+pub mod ledger_stage;
 mod place;
-mod positions;
 mod recall;
+mod round;
 mod share;
 #[cfg(test)]
 mod simulation;
@@ -16,33 +21,34 @@ mod simulation;
 mod tests;
 mod watermarks;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bus::{Bus, BusError, Entry};
-use model::{Body, Directory, Effect, Effects, Stage, StageInput, StateChange, Topic};
-use store::{Fence, LaneCommit, Store, StoreError};
-use tokio::sync::watch;
+use bus::{Bus, BusError};
+use model::{Directory, Stage, Topic};
+use store::{LaneCommit, Store, StoreError};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-pub(crate) use self::lane_store::LaneStore;
-use self::place::{Place, Poison, poisoned_record, unreadable_record};
-pub(crate) use self::place::{decode, entry};
-pub(crate) use self::positions::{LAKE, LAKE_EVENTS, LAKE_POSTINGS, Positions, check_positions, topic_of};
-pub(crate) use self::share::{Assignment, Share, ShareKeeper};
-pub(crate) use self::watermarks::Watermarks;
+pub use self::addressee::{addressed_to, addressee, is_for, is_resent};
+pub use self::lane_store::LaneStore;
+use self::place::Poison;
+pub use self::place::{decode, entries_of, entry, to_every_partition};
+use self::round::{Prepared, prepare};
+pub use self::share::{Assignment, Share, ShareKeeper};
+pub use self::watermarks::Watermarks;
 use crate::clock::Clock;
 use crate::counts::Counts;
 use crate::directory::DirectoryFeed;
-use crate::resubmit;
 
 /// Records of one lane in one round: about 150 kB of CDRs, and a transaction of some ten milliseconds.
-const ROUND_RECORDS_MAX: usize = 256;
+pub const ROUND_RECORDS_MAX: usize = 256;
 
 /// How long an idle runner sleeps before it looks again by itself, for instance at the directory.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
@@ -54,43 +60,45 @@ const NOT_CURRENT_WAIT: Duration = Duration::from_millis(100);
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The state entry under which the runner keeps its own counters, out of the way of the stage's keys.
-pub(crate) const COUNTS_KEY: &str = "\u{1}counts";
+pub const COUNTS_KEY: &str = "\u{1}counts";
 
 /// What a runner needs of the house.
 #[derive(Clone)]
-pub(crate) struct Rooms<L = Store> {
+pub struct Rooms<L = Store> {
     /// The event log.
-    pub(crate) bus: Arc<dyn Bus>,
+    pub bus: Arc<dyn Bus>,
     /// The database; for a runner alone, whatever keeps its lanes.
-    pub(crate) store: L,
+    pub store: L,
     /// The clock: for the time a record was put aside, never for a decision.
-    pub(crate) clock: Clock,
+    pub clock: Clock,
     /// Provisioning data.
-    pub(crate) directory: DirectoryFeed,
+    pub directory: DirectoryFeed,
 }
 
 /// Hands a lane new provisioning data.
 type Refresh<S> = Box<dyn Fn(&mut S, &Arc<Directory>) + Send + Sync>;
 
 /// What makes a stage of a certain kind.
-pub(crate) struct Kind<S> {
+pub struct Kind<S> {
     /// Name in positions, origins and suspense.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Where it reads.
-    pub(crate) topic: Topic,
+    pub topic: Topic,
     /// What it begins with where it is new to an installation.
-    pub(crate) begin: Begin,
+    pub begin: Begin,
     /// A fresh lane.
-    pub(crate) make: Box<dyn Fn() -> S + Send + Sync>,
+    pub make: Box<dyn Fn() -> S + Send + Sync>,
     /// Hands a lane new provisioning data; stages that need none ignore it.
-    pub(crate) refresh: Refresh<S>,
+    pub refresh: Refresh<S>,
     /// Which lanes it works.
-    pub(crate) share: Share,
+    pub share: Share,
+    /// Records of one lane in one round at most, usually [`ROUND_RECORDS_MAX`].
+    pub records_max: usize,
 }
 
 /// With which records a stage begins that is new to an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Begin {
+pub enum Begin {
     /// With what the log still has.
     Oldest,
     /// With what comes after its first start.
@@ -174,15 +182,15 @@ enum Ended {
 
 /// How far a consumer has come.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// Records consumed since the process began.
-    pub(crate) n_records: u64,
+    pub n_records: u64,
     /// Next offset of each partition, as committed; empty until the lanes are loaded.
-    pub(crate) positions: Vec<u64>,
+    pub positions: Vec<u64>,
 }
 
 /// Runs a stage until `stop`. Failures of bus or store are logged and tried again from the last commit.
-pub(crate) async fn run<S: Stage, L: LaneStore>(
+pub async fn run<S: Stage, L: LaneStore + Clone + 'static>(
     kind: Kind<S>,
     rooms: Rooms<L>,
     stop: CancellationToken,
@@ -243,38 +251,144 @@ async fn unwound<T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-async fn session<S: Stage, L: LaneStore>(
+/// Rounds under way at once, besides the one that is prepared.
+const FLIGHTS_MAX: usize = 2;
+
+/// The second half of a round, under way while the first half of the next one runs.
+struct Flight {
+    landing: JoinHandle<Result<(), RoundError>>,
+    /// Tells the one that started after it that this one is committed; dropped if it is not.
+    committed: Option<oneshot::Receiver<()>>,
+    /// Its outputs are in the log.
+    appended: oneshot::Receiver<()>,
+    n_records: u64,
+    positions: Vec<(u32, u64)>,
+}
+
+/// Those under way, oldest first.
+#[derive(Default)]
+struct Flights(VecDeque<Flight>);
+
+impl Flights {
+    /// Appends at once; commits when the one before is committed. The one before must be appended.
+    fn start<S: Stage, L: LaneStore + Clone + 'static>(
+        &mut self,
+        kind: &Kind<S>,
+        rooms: &Rooms<L>,
+        mut prepared: Prepared,
+    ) {
+        let (n_records, positions) = (prepared.n_records, prepared.positions.clone());
+        let (stage, rooms) = (kind.name, rooms.clone());
+        let before = self.0.back_mut().and_then(|before| before.committed.take());
+        let (tell_committed, committed) = oneshot::channel();
+        let (tell_appended, appended) = oneshot::channel();
+        let landing = tokio::spawn(async move {
+            prepared.append(&rooms).await?;
+            // Nobody may be waiting.
+            let _ = tell_appended.send(());
+            if let Some(before) = before
+                && before.await.is_err()
+            {
+                return Err(RoundError::Failed(anyhow::anyhow!("the round before was not committed")));
+            }
+            prepared.commit(stage, &rooms).await?;
+            let _ = tell_committed.send(());
+            Ok(())
+        });
+        self.0.push_back(Flight { landing, committed: Some(committed), appended, n_records, positions });
+    }
+
+    /// Waits until the latest is in the log: appends come one after the other.
+    async fn appended(&mut self) {
+        if let Some(latest) = self.0.back_mut() {
+            // One that failed says so when it lands.
+            let _ = (&mut latest.appended).await;
+        }
+    }
+
+    /// Waits until at most `n_left` are under way, and tells how far the stage is then.
+    async fn land<S>(
+        &mut self,
+        n_left: usize,
+        kind: &Kind<S>,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<(), RoundError> {
+        while self.0.len() > n_left
+            && let Some(flight) = self.0.pop_front()
+        {
+            flight.landing.await??;
+            progress.send_modify(|progress| {
+                progress.n_records += flight.n_records;
+                // Of lanes that others work too, the database tells.
+                if !kind.share.is_leased() {
+                    progress.positions = flight.positions.iter().map(|(_, position)| *position).collect();
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+async fn session<S: Stage, L: LaneStore + Clone + 'static>(
     kind: &Kind<S>,
     rooms: &Rooms<L>,
     stop: &CancellationToken,
     progress: &watch::Sender<Progress>,
     lessons: &Lessons,
 ) -> Result<Ended, RoundError> {
+    let mut flights = Flights::default();
+    let ended = rounds(kind, rooms, (stop, lessons), progress, &mut flights).await;
+    // However it ended: the next session begins where this one has really come to.
+    let landed = flights.land(0, kind, progress).await;
+    for flight in flights.0 {
+        // One of those before it failed, and so will this.
+        let _ = flight.landing.await;
+    }
+    ended.and_then(|ended| landed.map(|()| ended))
+}
+
+async fn rounds<S: Stage, L: LaneStore + Clone + 'static>(
+    kind: &Kind<S>,
+    rooms: &Rooms<L>,
+    (stop, lessons): (&CancellationToken, &Lessons),
+    progress: &watch::Sender<Progress>,
+    flights: &mut Flights,
+) -> Result<Ended, RoundError> {
     let mut assigned = kind.share.assigned();
     let mut lanes = Vec::new();
+    let mut generation = None;
     loop {
         if stop.is_cancelled() {
             return Ok(Ended::Stopped);
         }
         let assignment = assigned.borrow_and_update().clone();
         let mut directory = rooms.directory.current();
-        adopt(kind, rooms, &assignment, &mut lanes, &directory).await?;
+        if generation.replace(assignment.generation) != Some(assignment.generation) {
+            // Whoever gets a lane that is let go of must find all of it committed.
+            flights.land(0, kind, progress).await?;
+            adopt(kind, rooms, &assignment, &mut lanes, &directory).await?;
+            tell_positions(kind, &lanes, progress);
+        }
         if !kind.share.is_current() {
             tokio::select! {
                 () = tokio::time::sleep(NOT_CURRENT_WAIT) => continue,
                 () = stop.cancelled() => return Ok(Ended::Stopped),
             }
         }
-        let n_records = round(kind, rooms, &mut lanes, &mut directory, lessons).await?;
-        let positions: Vec<(u32, u64)> = lanes.iter().map(|lane| (lane.partition, lane.position)).collect();
-        progress.send_modify(|progress| {
-            progress.n_records += n_records;
-            // Of lanes that others work too, the database tells.
-            if !kind.share.is_leased() {
-                progress.positions = positions.iter().map(|(_, position)| *position).collect();
+        let is_in_flight = !flights.0.is_empty();
+        let prepared = prepare(kind, rooms, &mut lanes, &mut directory, (lessons, is_in_flight)).await?;
+        if let Some(prepared) = prepared {
+            flights.land(FLIGHTS_MAX - 1, kind, progress).await?;
+            flights.appended().await;
+            flights.start(kind, rooms, prepared);
+            if lessons.one_by_one {
+                flights.land(0, kind, progress).await?;
             }
-        });
-        if n_records > 0 {
+            continue;
+        }
+        if is_in_flight {
+            // What lands may be what a lane waits for.
+            flights.land(0, kind, progress).await?;
             continue;
         }
         if lanes.iter().any(|lane| lane.waiting.is_some()) {
@@ -284,12 +398,22 @@ async fn session<S: Stage, L: LaneStore>(
         if lessons.one_by_one {
             return Ok(Ended::CaughtUp);
         }
+        let positions: Vec<(u32, u64)> = lanes.iter().map(|lane| (lane.partition, lane.position)).collect();
         tokio::select! {
             waited = rooms.bus.wait(kind.topic, &positions) => waited?,
             Ok(()) = assigned.changed() => {}
             () = tokio::time::sleep(IDLE_WAIT) => {}
             () = stop.cancelled() => return Ok(Ended::Stopped),
         }
+    }
+}
+
+/// Where the lanes are, for those who wait for that, before the first round.
+fn tell_positions<S>(kind: &Kind<S>, lanes: &[Lane<S>], progress: &watch::Sender<Progress>) {
+    if !kind.share.is_leased() {
+        progress.send_modify(|progress| {
+            progress.positions = lanes.iter().map(|lane| lane.position).collect();
+        });
     }
 }
 
@@ -386,7 +510,8 @@ async fn begin_now<S: Stage, L: LaneStore>(
     Ok(lanes)
 }
 
-/// One round over all lanes: one group append, one transaction. Returns how many records it consumed.
+/// A whole round, both halves. Returns how many records it consumed.
+#[cfg(test)]
 async fn round<S: Stage, L: LaneStore>(
     kind: &Kind<S>,
     rooms: &Rooms<L>,
@@ -394,140 +519,11 @@ async fn round<S: Stage, L: LaneStore>(
     directory: &mut Arc<Directory>,
     lessons: &Lessons,
 ) -> Result<u64, RoundError> {
-    let records_max = if lessons.one_by_one { 1 } else { ROUND_RECORDS_MAX };
-    let mut entries = Vec::new();
-    let mut commits = Vec::new();
-    let mut n_records = 0;
-    let fence = kind.share.fence(lanes.iter().map(|lane| (lane.partition, lane.epoch)));
-    for lane in lanes.iter_mut() {
-        let partition = lane.partition;
-        let batch = rooms.bus.read(kind.topic, partition, lane.position, records_max).await?;
-        if batch.records.is_empty() {
-            continue;
-        }
-        let mut next = batch.next;
-        let first = batch.records[0].offset;
-        let mut kept = Vec::new();
-        lane.refresh(kind, directory);
-        for stored in batch.records {
-            n_records += 1;
-            let at = Place { kind_name: kind.name, topic: kind.topic, partition, offset: stored.offset };
-            let record = match decode(&stored.payload) {
-                Ok(record) => record,
-                Err(why) => {
-                    kept.push(at.suspend(unreadable_record(&why), stored.payload, &rooms.clock));
-                    lane.counts.strays += 1;
-                    continue;
-                }
-            };
-            if !resubmit::is_for(kind.name, record.origin.as_ref()) {
-                continue;
-            }
-            if let Some(cdr) = lane.stage.asks_for(&record.body)
-                && !lane.watermarks.has_seen(record.origin.as_ref())
-            {
-                // What this round puts out is nowhere yet, so the answer is only complete for its first record.
-                let is_first = stored.offset == first;
-                if !is_first || !recall::answer(kind, rooms, lane, (partition, stored.offset), cdr).await? {
-                    n_records -= 1;
-                    next = stored.offset;
-                    break;
-                }
-            }
-            if !lane.watermarks.admit(record.origin.as_ref()) {
-                lane.counts.replays += 1;
-                continue;
-            }
-            let is_counted = if resubmit::is_resent(record.origin.as_ref()) {
-                // It comes again because something was changed for it: that change must be in force.
-                let latest = rooms.directory.current();
-                if latest.revision > directory.revision {
-                    *directory = latest;
-                    lane.refresh(kind, directory);
-                }
-                lane.counts.saw_again(&record.body)
-            } else {
-                lane.counts.saw(&record.body)
-            };
-            if let Some(why) = lessons.poisoned.get(&(partition, stored.offset)) {
-                kept.push(at.suspend(poisoned_record(&record.body, why), stored.payload, &rooms.clock));
-                if is_counted {
-                    lane.counts.suspended += 1;
-                } else {
-                    lane.counts.strays += 1;
-                }
-                continue;
-            }
-            if config_revision(&record.body) > directory.revision {
-                // The call was made under data we have not loaded: wait for it rather than price by the old.
-                *directory = rooms.directory.reload().await?;
-                lane.refresh(kind, directory);
-            }
-            let mut effects = Effects::default();
-            let input = StageInput { partition, offset: stored.offset, body: &record.body };
-            let applied =
-                std::panic::catch_unwind(AssertUnwindSafe(|| lane.stage.apply(input, &mut effects)));
-            if applied.is_err() {
-                return Err(RoundError::Poison { partition, offset: stored.offset, why: Poison::Panicked });
-            }
-            lane.counts.did(&effects);
-            let repeated = effects.0.iter().any(|effect| matches!(effect, Effect::Repeated));
-            if repeated && is_counted && !resubmit::is_resent(record.origin.as_ref()) {
-                lane.counts.knew(&record.body);
-            }
-            let to = (&*rooms.bus, &rooms.clock);
-            at.sort_out(effects, stored.payload, to, &mut entries, &mut kept);
-        }
-        if next == lane.position {
-            continue;
-        }
-        let mut changes = lane.stage.take_changes();
-        changes.push(StateChange { key: COUNTS_KEY.to_owned(), value: Some(lane.counts.to_bytes()?) });
-        commits.push(LaneCommit {
-            partition,
-            expected: lane.committed,
-            position: next,
-            watermarks: lane.watermarks.take_risen(),
-            changes,
-            effects: kept,
-        });
-        (lane.position, lane.committed) = (next, next);
-        if lessons.one_by_one {
-            break;
-        }
-    }
-    let Some(first) = commits.first().map(|commit| (commit.partition, commit.expected)) else {
+    let Some(mut prepared) = prepare(kind, rooms, lanes, directory, (lessons, false)).await? else {
         return Ok(0);
     };
-    finish(kind.name, rooms, entries, commits, fence.as_ref()).await.map_err(|error| match error {
-        RoundError::Refused(why) if lessons.one_by_one => {
-            let (partition, offset) = first;
-            RoundError::Poison { partition, offset, why: Poison::Refused(format!("{why:#}")) }
-        }
-        other @ (RoundError::Refused(_) | RoundError::Poison { .. } | RoundError::Failed(_)) => other,
-    })?;
+    let n_records = prepared.n_records;
+    prepared.append(rooms).await?;
+    prepared.commit(kind.name, rooms).await?;
     Ok(n_records)
-}
-
-/// Appends, then commits.
-async fn finish<L: LaneStore>(
-    stage: &str,
-    rooms: &Rooms<L>,
-    entries: Vec<Entry>,
-    commits: Vec<LaneCommit>,
-    fence: Option<&Fence>,
-) -> Result<(), RoundError> {
-    if !entries.is_empty() {
-        rooms.bus.append(entries).await.map_err(RoundError::of_append)?;
-    }
-    rooms.store.commit(stage, commits, fence).await.map_err(RoundError::of_commit)
-}
-
-fn config_revision(body: &Body) -> i64 {
-    match body {
-        Body::Call(event) => event.config_revision,
-        Body::Cdr(cdr) => cdr.config_revision,
-        Body::Rated(rated) => rated.cdr.config_revision,
-        Body::Tick(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) | Body::Accrual(_) => 0,
-    }
 }

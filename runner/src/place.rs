@@ -1,14 +1,17 @@
 //! One record on its way through a stage: read, sorted into what goes to the bus and what into the commit, or put aside.
 
 use bus::{Bus, Entry};
-use model::{AccountId, Body, CdrId, Effect, Effects, Origin, Record, Retry, Suspended, Topic, partition_of};
+use model::{
+    AccountId, Body, CallEvent, CdrId, Effect, Effects, EventBody, Origin, Record, Retry, Suspended, Topic,
+    partition_of,
+};
 use store::StoreEffect;
 use tracing::warn;
 
 use crate::clock::Clock;
 
 /// A record of the bus, or why it cannot be read. Bytes that make the decoder fail are unreadable like others.
-pub(crate) fn decode(payload: &[u8]) -> Result<Record, String> {
+pub fn decode(payload: &[u8]) -> Result<Record, String> {
     match std::panic::catch_unwind(|| model::wire::decode(payload)) {
         Ok(decoded) => decoded.map_err(|why| why.to_string()),
         Err(_panic) => Err("the program failed on it; please report it".to_owned()),
@@ -95,8 +98,26 @@ impl Place {
 }
 
 /// A record ready for the lane of `key`.
-pub(crate) fn entry(topic: Topic, key: AccountId, record: &Record, bus: &dyn Bus) -> Entry {
+pub fn entry(topic: Topic, key: AccountId, record: &Record, bus: &dyn Bus) -> Entry {
     Entry { topic, partition: partition_of(key, bus.partitions()), payload: model::wire::encode(record) }
+}
+
+/// In the lane of the paying party; the start of a switch is news for every lane, each may hold open calls of its last life.
+pub fn entries_of(bus: &dyn Bus, event: CallEvent) -> Vec<Entry> {
+    let (payer, is_start) = (event.payer, matches!(event.body, EventBody::NodeStarted(_)));
+    let record = Record { origin: None, body: Body::Call(event) };
+    if is_start {
+        to_every_partition(bus, Topic::Calls, &record)
+    } else {
+        vec![entry(Topic::Calls, payer, &record, bus)]
+    }
+}
+
+/// The same record for every partition of `topic`.
+pub fn to_every_partition(bus: &dyn Bus, topic: Topic, record: &Record) -> Vec<Entry> {
+    (0..bus.partitions())
+        .map(|partition| Entry { topic, partition, payload: model::wire::encode(record) })
+        .collect()
 }
 
 pub(super) fn unreadable_record(why: &str) -> Suspended {

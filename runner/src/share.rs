@@ -9,16 +9,16 @@ use tokio::sync::watch;
 
 /// What a stage is to work on from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Assignment {
+pub struct Assignment {
     /// Counts the changes.
-    pub(crate) generation: u64,
+    pub generation: u64,
     /// The lanes; each with the epoch of its lease, where there are leases.
-    pub(crate) lanes: BTreeMap<u32, Option<u64>>,
+    pub lanes: BTreeMap<u32, Option<u64>>,
 }
 
 /// A stage's end of the agreement with whoever keeps the leases.
 #[derive(Clone)]
-pub(crate) struct Share {
+pub struct Share {
     owner: Arc<str>,
     assigned: watch::Receiver<Assignment>,
     adopted: Arc<watch::Sender<u64>>,
@@ -27,15 +27,16 @@ pub(crate) struct Share {
 }
 
 /// The other end.
-pub(crate) struct ShareKeeper {
-    pub(crate) assigned: watch::Sender<Assignment>,
+pub struct ShareKeeper {
+    /// What the stage is to work on.
+    pub assigned: watch::Sender<Assignment>,
     /// The generation that the stage works by.
-    pub(crate) adopted: watch::Receiver<u64>,
+    pub adopted: watch::Receiver<u64>,
 }
 
 impl Share {
     /// All lanes, without leases: a process alone.
-    pub(crate) fn all(n_partitions: u32) -> Self {
+    pub fn all(n_partitions: u32) -> Self {
         let lanes = (0..n_partitions).map(|partition| (partition, None)).collect();
         let (assigned, receiver) = watch::channel(Assignment { generation: 0, lanes });
         // The last word; nobody speaks on this channel again.
@@ -50,7 +51,7 @@ impl Share {
     }
 
     /// What `owner` holds leases for, none at first. Work rests while `is_current` is false: the leases may be another's.
-    pub(crate) fn leased(owner: &str, is_current: Arc<AtomicBool>) -> (Self, ShareKeeper) {
+    pub fn leased(owner: &str, is_current: Arc<AtomicBool>) -> (Self, ShareKeeper) {
         let (assigned, receiver) = watch::channel(Assignment { generation: 0, lanes: BTreeMap::new() });
         let (adopted, seen) = watch::channel(0);
         let share = Self {

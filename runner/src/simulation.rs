@@ -23,8 +23,10 @@ use rating::{RatingSnapshot, RatingStage};
 use rust_decimal::Decimal;
 
 use self::machines::{Chaos, MemoryBus, MemoryStore, Tables};
+use bus::Entry;
+use model::Body;
+
 use super::*;
-use crate::event_writer;
 use crate::ledger_stage::LedgerStage;
 
 const PARTITIONS: u32 = 2;
@@ -47,7 +49,7 @@ fn ready<T>(work: impl Future<Output = T>) -> T {
 trait Driven {
     /// One round, or a crash, or a round by a former owner of the lanes. Whether there was anything to do.
     fn turn(&mut self, house: &House, rng: &mut StdRng) -> bool;
-    /// Rounds in good weather until all is worked off, or waits for another stage. How many records that were.
+    /// Rounds in good weather until all is worked off, or waits for another stage. How many rounds that were.
     fn finish(&mut self, house: &House) -> u64;
 }
 
@@ -78,6 +80,68 @@ struct Owner<S> {
     kind: Kind<S>,
     /// As this process has them; some may be the other's by now.
     lanes: Vec<Lane<S>>,
+    in_flight: InFlight,
+}
+
+/// How a step goes about two rounds at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// The round before is finished first.
+    InTurn,
+    /// The next is prepared while it is under way.
+    Prepared,
+    /// And appended before it is committed.
+    Appended,
+}
+
+impl Order {
+    fn any(rng: &mut StdRng) -> Self {
+        [Order::InTurn, Order::Prepared, Order::Appended][rng.random_range(0..3)]
+    }
+}
+
+/// A round under way; whether it is appended.
+type InFlight = Option<(Prepared, bool)>;
+
+/// Appends what is under way, if that is not done.
+fn append(house: &House, in_flight: &mut InFlight) -> Result<(), RoundError> {
+    if let Some((prepared, is_appended)) = in_flight
+        && !*is_appended
+    {
+        ready(prepared.append(&house.rooms))?;
+        *is_appended = true;
+    }
+    Ok(())
+}
+
+/// Ends what is under way. Whether there was anything.
+fn land(stage: &str, house: &House, in_flight: &mut InFlight) -> Result<bool, RoundError> {
+    append(house, in_flight)?;
+    let Some((before, _)) = in_flight.take() else { return Ok(false) };
+    ready(before.commit(stage, &house.rooms))?;
+    Ok(true)
+}
+
+/// One step of a runner: the first half of a round, and before or after it the second half of the one before. Whether there was anything to do.
+fn step<S: Stage>(
+    kind: &Kind<S>,
+    house: &House,
+    lanes: &mut [Lane<S>],
+    in_flight: &mut InFlight,
+    order: Order,
+) -> Result<bool, RoundError> {
+    let mut directory = house.rooms.directory.current();
+    let mut has_landed = order == Order::InTurn && land(kind.name, house, in_flight)?;
+    let lessons = (&Lessons::default(), in_flight.is_some());
+    let prepared = ready(prepare(kind, &house.rooms, lanes, &mut directory, lessons))?;
+    let mut next = prepared.map(|prepared| (prepared, false));
+    append(house, in_flight)?;
+    if order == Order::Appended {
+        append(house, &mut next)?;
+    }
+    has_landed |= land(kind.name, house, in_flight)?;
+    *in_flight = next;
+    Ok(has_landed || in_flight.is_some())
 }
 
 impl<S: Stage> Owner<S> {
@@ -94,9 +158,24 @@ impl<S: Stage> Owner<S> {
         self.lanes.extend(loaded.expect("the simulated database can always be read"));
     }
 
-    fn round(&mut self, house: &House) -> Result<u64, RoundError> {
-        let mut directory = house.rooms.directory.current();
-        ready(round(&self.kind, &house.rooms, &mut self.lanes, &mut directory, &Lessons::default()))
+    fn step(&mut self, house: &House, order: Order) -> Result<bool, RoundError> {
+        step(&self.kind, house, &mut self.lanes, &mut self.in_flight, order)
+    }
+
+    /// The process dies.
+    fn die(&mut self) {
+        self.lanes.clear();
+        self.in_flight = None;
+    }
+
+    /// What is under way ends before lanes change hands. `false` if it ended badly.
+    fn land(&mut self, house: &House) -> bool {
+        let landed = land(self.kind.name, house, &mut self.in_flight);
+        if let Err(error) = &landed {
+            assert!(matches!(error, RoundError::Failed(_)), "{}: {error:?}", self.kind.name);
+            self.die();
+        }
+        landed.is_ok()
     }
 }
 
@@ -104,19 +183,19 @@ impl<S: Stage> Driven for Pair<S> {
     fn turn(&mut self, house: &House, rng: &mut StdRng) -> bool {
         let owner = &mut self.owners[rng.random_range(0..2)];
         match rng.random_range(0..12) {
-            0 => owner.lanes.clear(),
+            0 => owner.die(),
             // Nobody tells the other, who goes on with what he has.
             1..=3 => {
                 house.rooms.store.claim(owner.kind.name, rng.random_range(0..PARTITIONS), owner.name);
             }
-            4..=6 => owner.load(house),
+            4..=6 if owner.land(house) => owner.load(house),
             _ => {}
         }
-        match owner.round(house) {
-            Ok(n_records) => n_records > 0,
+        match owner.step(house, Order::any(rng)) {
+            Ok(was_busy) => was_busy,
             Err(error) => {
                 assert!(matches!(error, RoundError::Failed(_)), "{}: {error:?}", owner.kind.name);
-                owner.lanes.clear();
+                owner.die();
                 true
             }
         }
@@ -127,13 +206,13 @@ impl<S: Stage> Driven for Pair<S> {
         for partition in 0..PARTITIONS {
             house.rooms.store.claim(owner.kind.name, partition, owner.name);
         }
-        owner.lanes.clear();
+        owner.die();
         owner.load(house);
         let mut n_all = 0;
         loop {
-            match owner.round(house) {
-                Ok(0) => return n_all,
-                Ok(n_records) => n_all += n_records,
+            match owner.step(house, Order::Appended) {
+                Ok(false) => return n_all,
+                Ok(true) => n_all += 1,
                 Err(error) => panic!("{}: {error:?}", owner.kind.name),
             }
         }
@@ -143,20 +222,26 @@ impl<S: Stage> Driven for Pair<S> {
 struct Runner<S> {
     kind: Kind<S>,
     lanes: Option<Vec<Lane<S>>>,
-    /// Lanes as an earlier process has them, which does not know that it was replaced.
-    former: Option<Vec<Lane<S>>>,
+    in_flight: InFlight,
+    /// Lanes as an earlier process has them, which does not know that it was replaced, and what that has under way.
+    former: Option<(Vec<Lane<S>>, InFlight)>,
 }
 
 impl<S: Stage> Runner<S> {
-    fn round(&mut self, house: &House) -> Result<u64, RoundError> {
-        let mut directory = house.rooms.directory.current();
+    fn step(&mut self, house: &House, order: Order) -> Result<bool, RoundError> {
         let lanes = match &mut self.lanes {
             Some(lanes) => lanes,
             gone @ None => {
+                let directory = house.rooms.directory.current();
                 gone.insert(ready(load_lanes(&self.kind, &house.rooms, &every_lane(), &directory))?)
             }
         };
-        ready(round(&self.kind, &house.rooms, lanes, &mut directory, &Lessons::default()))
+        step(&self.kind, house, lanes, &mut self.in_flight, order)
+    }
+
+    /// The process dies.
+    fn die(&mut self) {
+        (self.lanes, self.in_flight) = (None, None);
     }
 
     fn must_have_been_the_machines(&self, error: &RoundError) {
@@ -167,13 +252,11 @@ impl<S: Stage> Runner<S> {
 impl<S: Stage> Driven for Runner<S> {
     fn turn(&mut self, house: &House, rng: &mut StdRng) -> bool {
         match rng.random_range(0..20) {
-            0 => self.lanes = None,
-            1 => self.former = self.lanes.take(),
+            0 => self.die(),
+            1 => self.former = self.lanes.take().map(|lanes| (lanes, self.in_flight.take())),
             2 | 3 => {
-                if let Some(former) = &mut self.former {
-                    let mut directory = house.rooms.directory.current();
-                    let ended =
-                        ready(round(&self.kind, &house.rooms, former, &mut directory, &Lessons::default()));
+                if let Some((lanes, in_flight)) = &mut self.former {
+                    let ended = step(&self.kind, house, lanes, in_flight, Order::any(rng));
                     if let Err(error) = &ended {
                         self.must_have_been_the_machines(error);
                         self.former = None;
@@ -182,23 +265,23 @@ impl<S: Stage> Driven for Runner<S> {
             }
             _ => {}
         }
-        match self.round(house) {
-            Ok(n_records) => n_records > 0,
+        match self.step(house, Order::any(rng)) {
+            Ok(was_busy) => was_busy,
             Err(error) => {
                 self.must_have_been_the_machines(&error);
-                self.lanes = None;
+                self.die();
                 true
             }
         }
     }
 
     fn finish(&mut self, house: &House) -> u64 {
-        self.lanes = None;
+        self.die();
         let mut n_all = 0;
         loop {
-            match self.round(house) {
-                Ok(0) => return n_all,
-                Ok(n_records) => n_all += n_records,
+            match self.step(house, Order::Appended) {
+                Ok(false) => return n_all,
+                Ok(true) => n_all += 1,
                 Err(error) => panic!("{}: {error:?}", self.kind.name),
             }
         }
@@ -223,15 +306,16 @@ fn driven<S: Stage + 'static>(
         make: Box::new(make.clone()),
         refresh: Box::new(refresh.clone()),
         share,
+        records_max: ROUND_RECORDS_MAX,
     };
     if mode == Mode::TwoOwners {
         let owner = |name| {
             let (share, _) = Share::leased(name, Arc::default());
-            Owner { name, kind: kind(share), lanes: Vec::new() }
+            Owner { name, kind: kind(share), lanes: Vec::new(), in_flight: None }
         };
         return Box::new(Pair { owners: [owner("a"), owner("b")] });
     }
-    Box::new(Runner { kind: kind(Share::all(PARTITIONS)), lanes: None, former: None })
+    Box::new(Runner { kind: kind(Share::all(PARTITIONS)), lanes: None, in_flight: None, former: None })
 }
 
 /// Log, database, and the stages between them.
@@ -300,7 +384,7 @@ fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, mode: Mode) -> 
         let n_events = left.iter().take_while(|body| matches!(body, Body::Call(_))).count();
         let n_records = if is_stormy { rng.random_range(1..=n_events.clamp(1, 6)) } else { n_events.max(1) };
         let (now, later) = left.split_at(n_records);
-        let entries: Vec<Entry> = now.iter().flat_map(|body| entries_of(&*house.log, body)).collect();
+        let entries: Vec<Entry> = now.iter().flat_map(|body| entries_of_day(&*house.log, body)).collect();
         // As the switch's writer does: again, until it is confirmed.
         while ready(house.log.append(entries.clone())).is_err() {}
         left = later;
@@ -320,14 +404,14 @@ fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, mode: Mode) -> 
     outcome(&house)
 }
 
-fn entries_of(bus: &dyn Bus, body: &Body) -> Vec<Entry> {
+fn entries_of_day(bus: &dyn Bus, body: &Body) -> Vec<Entry> {
     if let Body::Call(event) = body {
-        return event_writer::entries_of(bus, event.clone());
+        return entries_of(bus, event.clone());
     }
     let record = Record { origin: None, body: body.clone() };
     [Topic::Calls, Topic::Cdrs, Topic::Rated]
         .into_iter()
-        .flat_map(|topic| event_writer::to_every_partition(bus, topic, &record))
+        .flat_map(|topic| to_every_partition(bus, topic, &record))
         .collect()
 }
 
@@ -350,9 +434,9 @@ fn outcome(house: &House) -> Outcome {
     tables.alerts.sort_by_key(|alert| alert.id);
     tables.locks.sort_by_key(|lock| (lock.account, lock.since));
     tables.barrings.sort_by(|one, other| (one.key(), one.since).cmp(&(other.key(), other.since)));
-    let counts = crate::system::STAGES
+    let counts = ["mediator", "rating", "fraud", "exports", "ledger"]
         .iter()
-        .map(|(name, _)| {
+        .map(|name| {
             let mut sum = Counts::default();
             for lane in house.rooms.store.entries(name, COUNTS_KEY) {
                 sum.add(Counts::from_bytes(&lane).unwrap());

@@ -1,12 +1,13 @@
 //! The stage protocol on a real log and a real database, with the crashes it is made for.
 
 mod corrections;
+mod late_bye;
 
-use bus::{EmbeddedBus, EmbeddedConfig};
+use bus::{EmbeddedBus, EmbeddedConfig, Entry};
 use chrono::DateTime;
 use model::{
-    AccountId, Currency, LedgerAccount, Money, Origin, Posting, PostingId, PostingReason, Record, Retry,
-    Suspended, TenantId,
+    AccountId, Body, Currency, Effects, LedgerAccount, Money, Origin, Posting, PostingId, PostingReason,
+    Record, Retry, StageInput, StateChange, Suspended, TenantId,
 };
 use store::Watermark;
 
@@ -109,6 +110,7 @@ fn ledger() -> Kind<LedgerStage> {
         make: Box::new(LedgerStage::default),
         refresh: Box::new(|_, _| {}),
         share: Share::all(PARTITIONS),
+        records_max: ROUND_RECORDS_MAX,
     }
 }
 
@@ -140,6 +142,7 @@ fn forward() -> Kind<Forward> {
         make: Box::new(Forward::default),
         refresh: Box::new(|_, _| {}),
         share: Share::all(PARTITIONS),
+        records_max: ROUND_RECORDS_MAX,
     }
 }
 
@@ -226,116 +229,6 @@ async fn record_that_the_database_refuses_is_suspended_alone() {
     assert_eq!(house.rooms.store.balance_check().await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn log_that_ends_before_a_position_is_not_the_one_it_was_taken_from() {
-    let mut house = House::new().await;
-    house.append(Topic::Postings, 1, vec![bytes(Body::Posting(posting(1, 10)))]).await;
-    house.run_to_the_end(ledger()).await;
-    let positions = Positions::load(&house.rooms.store, None).await.unwrap();
-    check_positions(&*house.rooms.bus, &positions).await.unwrap();
-
-    let config = EmbeddedConfig { partitions: PARTITIONS, free_bytes_min: 0, ..EmbeddedConfig::default() };
-    house.rooms.bus = Arc::new(EmbeddedBus::open(&house.dir.path().join("empty"), config).unwrap());
-    let refused = check_positions(&*house.rooms.bus, &positions).await.unwrap_err();
-    assert_eq!(refused.code(), "BUS002", "{refused}");
-}
-
-/// Refuses everything until told otherwise, as rating does without a fee.
-struct Picky {
-    has_fee: bool,
-}
-
-impl Stage for Picky {
-    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
-        let Body::Posting(posting) = input.body else { return };
-        if self.has_fee {
-            effects.append(Topic::Postings, posting.account, Body::Posting(posting.clone()));
-        } else {
-            effects.suspend(Suspended {
-                code: "RAT001".to_owned(),
-                message: "no fee".to_owned(),
-                retry: Retry::AfterTariffChange,
-                account: posting.account,
-                cdr: None,
-            });
-        }
-    }
-
-    fn take_changes(&mut self) -> Vec<StateChange> {
-        Vec::new()
-    }
-
-    fn restore(&mut self, _entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-fn picky(name: &'static str, has_fee: bool) -> Kind<Picky> {
-    Kind {
-        name,
-        topic: Topic::Cdrs,
-        begin: Begin::Oldest,
-        make: Box::new(move || Picky { has_fee }),
-        refresh: Box::new(|_, _| {}),
-        share: Share::all(PARTITIONS),
-    }
-}
-
-#[tokio::test]
-async fn suspended_records_sent_in_again_are_applied_once_and_by_their_stage_alone() {
-    let house = House::new().await;
-    house.append(Topic::Cdrs, 1, (1..=3).map(|n| bytes(Body::Posting(posting(n, 10)))).collect()).await;
-    house.run_to_the_end(picky("rating", false)).await;
-    house.run_to_the_end(picky("bystander", true)).await;
-    let store = &house.rooms.store;
-    let ids: Vec<i64> = store.suspense_list(0, 9).await.unwrap().iter().map(|record| record.id).collect();
-
-    // The fee is still missing: it comes back as another.
-    store.suspense_request(&ids[..1], "test", DateTime::UNIX_EPOCH).await.unwrap();
-    assert_eq!(resubmit::send_waiting(&house.rooms).await.unwrap(), 1);
-    house.run_to_the_end(picky("rating", false)).await;
-    let open = store.suspense_list(0, 9).await.unwrap();
-    assert_eq!(open.iter().map(|record| record.offset).collect::<Vec<_>>(), [1, 2, 3]);
-
-    // Now it is there. The process dies between the append and the mark, and does it all again.
-    let ids: Vec<i64> = open.iter().map(|record| record.id).collect();
-    store.suspense_request(&ids, "test", DateTime::UNIX_EPOCH).await.unwrap();
-    let requested = store.suspense_requested(9).await.unwrap();
-    let lost: Vec<Entry> =
-        requested[..2].iter().map(|record| resubmit::entry_of(record, PARTITIONS).unwrap()).collect();
-    house.rooms.bus.append(lost).await.unwrap();
-    house.run_to_the_end(picky("rating", true)).await;
-    assert_eq!(resubmit::send_waiting(&house.rooms).await.unwrap(), 3);
-    assert_eq!(resubmit::send_waiting(&house.rooms).await.unwrap(), 0);
-    house.run_to_the_end(picky("rating", true)).await;
-    house.run_to_the_end(picky("bystander", true)).await;
-
-    assert_eq!(house.suspended().await, []);
-    let counts = house.counts("rating").await;
-    assert_eq!((counts.postings_in, counts.resubmitted), (3, 4));
-    assert_eq!((counts.postings_out, counts.suspended, counts.replays), (3, 4, 2));
-    let bystander = house.counts("bystander").await;
-    assert_eq!((bystander.postings_in, bystander.resubmitted, bystander.postings_out), (3, 0, 3));
-}
-
-#[tokio::test]
-async fn record_that_cannot_be_sent_in_again_stays_and_keeps_no_other_back() {
-    let house = House::new().await;
-    let lane = [vec![0xff; 40], bytes(Body::Posting(posting(1, 10)))];
-    house.append(Topic::Cdrs, 0, lane.to_vec()).await;
-    house.run_to_the_end(picky("rating", false)).await;
-    let store = &house.rooms.store;
-    let ids: Vec<i64> = store.suspense_list(0, 9).await.unwrap().iter().map(|record| record.id).collect();
-    store.suspense_request(&ids, "test", DateTime::UNIX_EPOCH).await.unwrap();
-
-    assert_eq!(resubmit::send_waiting(&house.rooms).await.unwrap(), 1);
-    house.run_to_the_end(picky("rating", true)).await;
-    let open = store.suspense_list(0, 9).await.unwrap();
-    assert_eq!((open.len(), open[0].id, open[0].resubmit_seq), (1, ids[0], None));
-    assert!(open[0].suspended.message.starts_with("cannot be sent in again: "), "{open:?}");
-    assert_eq!(house.counts("rating").await.postings_out, 1);
-}
-
 #[test]
 fn only_watermarks_that_rose_are_committed() {
     let origin = |partition, offset, index| Origin { stage: "rating".to_owned(), partition, offset, index };
@@ -387,6 +280,7 @@ async fn data_loaded_for_one_lane_reaches_the_others_too() {
         make: Box::new(Witness::default),
         refresh: Box::new(|stage: &mut Witness, directory| stage.revision = directory.revision),
         share: Share::all(PARTITIONS),
+        records_max: ROUND_RECORDS_MAX,
     };
     let mut directory = house.rooms.directory.current();
     let mut lanes = load_lanes(&kind, &house.rooms, &[(0, None), (1, None)], &directory).await.unwrap();
@@ -402,9 +296,18 @@ async fn data_loaded_for_one_lane_reaches_the_others_too() {
         until: None,
     };
     house.rooms.store.set_lock(&lock, "test", DateTime::UNIX_EPOCH).await.unwrap();
-    let moment = model::Moment { wall: DateTime::UNIX_EPOCH, mono: Duration::ZERO };
-    let mut event = switch::node_started("sw1", 1, 1, moment, AccountId(7));
-    event.config_revision = 1;
+    let event = model::CallEvent {
+        node: "sw1".to_owned(),
+        boot: 1,
+        seq: 1,
+        at: DateTime::UNIX_EPOCH,
+        config_revision: 1,
+        tenant: TenantId(1),
+        payer: AccountId(7),
+        call: None,
+        leg: 0,
+        body: model::EventBody::NodeStarted(model::NodeStarted { version: "1".to_owned() }),
+    };
     house.append(Topic::Calls, 0, vec![bytes(Body::Call(event))]).await;
     round(&kind, &house.rooms, &mut lanes, &mut directory, &Lessons::default()).await.unwrap();
     house.append(Topic::Calls, 1, vec![bytes(Body::Tick(DateTime::UNIX_EPOCH))]).await;

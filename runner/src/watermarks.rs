@@ -6,7 +6,7 @@ use model::Origin;
 use store::Watermark;
 
 /// Per origin lane, the highest (offset, index) applied.
-pub(crate) struct Watermarks {
+pub struct Watermarks {
     highest: HashMap<(String, u32), (u64, u32)>,
     /// Those that rose since they were last taken for a commit.
     risen: HashSet<(String, u32)>,
@@ -14,7 +14,7 @@ pub(crate) struct Watermarks {
 
 impl Watermarks {
     /// As loaded.
-    pub(crate) fn new(loaded: Vec<Watermark>) -> Self {
+    pub fn new(loaded: Vec<Watermark>) -> Self {
         let highest = loaded
             .into_iter()
             .map(|mark| ((mark.stage, mark.partition), (mark.offset, mark.index)))
@@ -23,14 +23,14 @@ impl Watermarks {
     }
 
     /// Whether a record of this origin is a replay.
-    pub(crate) fn has_seen(&self, origin: Option<&Origin>) -> bool {
+    pub fn has_seen(&self, origin: Option<&Origin>) -> bool {
         let Some(origin) = origin else { return false };
         let seen = self.highest.get(&(origin.stage.clone(), origin.partition));
         seen.is_some_and(|seen| *seen >= (origin.offset, origin.index))
     }
 
     /// Whether a record of this origin is new; if so it is remembered. Records from outside always are.
-    pub(crate) fn admit(&mut self, origin: Option<&Origin>) -> bool {
+    pub fn admit(&mut self, origin: Option<&Origin>) -> bool {
         let Some(origin) = origin else { return true };
         let lane = (origin.stage.clone(), origin.partition);
         let at = (origin.offset, origin.index);
@@ -43,7 +43,7 @@ impl Watermarks {
     }
 
     /// What rose since the last call, for the commit.
-    pub(crate) fn take_risen(&mut self) -> Vec<Watermark> {
+    pub fn take_risen(&mut self) -> Vec<Watermark> {
         let mut risen: Vec<Watermark> = self
             .risen
             .drain()

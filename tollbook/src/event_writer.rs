@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bus::{Bus, Entry};
 use chrono::{DateTime, Utc};
-use model::{Body, CallEvent, EventBody, Record, Topic, wire};
+use model::{Body, CallEvent, Record, Topic};
 use switch::{EventLog, Input};
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
-use crate::runner::entry;
+pub(crate) use crate::runner::{entries_of, to_every_partition};
 
 /// Events written at once; at 5 events a call this is 50 calls.
 const BATCH_MAX: usize = 256;
@@ -24,17 +24,6 @@ pub(crate) async fn run(bus: &dyn Bus, mut events: mpsc::Receiver<CallEvent>, sw
     while events.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let entries: Vec<Entry> = batch.drain(..).flat_map(|event| entries_of(bus, event)).collect();
         append_until_done(bus, entries, &switch).await;
-    }
-}
-
-/// In the lane of the paying party; the start of a switch is news for every lane, each may hold open calls of its last life.
-pub(crate) fn entries_of(bus: &dyn Bus, event: CallEvent) -> Vec<Entry> {
-    let (payer, is_start) = (event.payer, matches!(event.body, EventBody::NodeStarted(_)));
-    let record = Record { origin: None, body: Body::Call(event) };
-    if is_start {
-        to_every_partition(bus, Topic::Calls, &record)
-    } else {
-        vec![entry(Topic::Calls, payer, &record, bus)]
     }
 }
 
@@ -59,11 +48,6 @@ async fn append_until_done(bus: &dyn Bus, entries: Vec<Entry>, switch: &mpsc::Se
             }
         }
     }
-}
-
-/// The same record for every partition of `topic`.
-pub(crate) fn to_every_partition(bus: &dyn Bus, topic: Topic, record: &Record) -> Vec<Entry> {
-    (0..bus.partitions()).map(|partition| Entry { topic, partition, payload: wire::encode(record) }).collect()
 }
 
 /// A tick for every lane of the topics that stages read.

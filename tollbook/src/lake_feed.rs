@@ -11,8 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::resubmit;
-use crate::runner::{LAKE, Progress, Rooms, Watermarks, decode};
+use crate::runner::{LAKE, Progress, Rooms, Watermarks, decode, is_for};
 
 /// Rated calls of one lane in one commit.
 const LANE_ROWS_MAX: usize = 4_096;
@@ -74,7 +73,7 @@ async fn commit_waiting(rooms: &Rooms, lake: &Lake) -> anyhow::Result<(u64, Vec<
             n_records += 1;
             // What cannot be read is put aside by the stages that read the same topic; the lake only passes over it.
             let Ok(record) = decode(&stored.payload) else { continue };
-            if !resubmit::is_for(LAKE, record.origin.as_ref()) || !watermarks.admit(record.origin.as_ref()) {
+            if !is_for(LAKE, record.origin.as_ref()) || !watermarks.admit(record.origin.as_ref()) {
                 continue;
             }
             let Body::Rated(rated) = record.body else { continue };

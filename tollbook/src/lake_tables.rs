@@ -18,8 +18,7 @@ use tracing::error;
 
 use crate::clock::Clock;
 use crate::lake_feed::{lake_mark, store_mark};
-use crate::resubmit;
-use crate::runner::{LAKE_EVENTS, LAKE_POSTINGS, Progress, Rooms, Watermarks, decode};
+use crate::runner::{LAKE_EVENTS, LAKE_POSTINGS, Progress, Rooms, Watermarks, decode, is_for};
 
 /// Records of one lane in one commit.
 const LANE_RECORDS_MAX: usize = 4_096;
@@ -100,8 +99,8 @@ async fn add_waiting(
             n_records += 1;
             // What cannot be read is put aside by the stages that read the same topic.
             let Ok(record) = decode(&stored.payload) else { continue };
-            let is_new = resubmit::is_for(source.name, record.origin.as_ref())
-                && watermarks.admit(record.origin.as_ref());
+            let is_new =
+                is_for(source.name, record.origin.as_ref()) && watermarks.admit(record.origin.as_ref());
             let Some(row) = (source.row)(&record.body).filter(|_| is_new) else { continue };
             match source.table.check(&row) {
                 Ok(()) => rows.push(row),

@@ -5,13 +5,10 @@ mod alarms;
 mod billing;
 mod charging;
 mod cli;
-mod clock;
 mod commands;
 mod config;
 mod control_feed;
-mod counts;
 mod demo_traffic;
-mod directory;
 mod disk_watch;
 mod event_writer;
 mod exchange_inbox;
@@ -28,7 +25,6 @@ mod lake_feed;
 mod lake_tables;
 mod lake_writer;
 mod leases;
-mod ledger_stage;
 mod mail_queue;
 mod past_calls;
 mod provisioning_feed;
@@ -44,6 +40,8 @@ mod toml_file;
 mod topup_feed;
 mod workbook;
 mod world_file;
+
+use ::runner::{clock, counts, directory, ledger_stage};
 
 use std::process::ExitCode;
 

@@ -11,32 +11,15 @@ use store::{IMPORT, SuspendedRecord};
 use tracing::warn;
 
 use crate::foreign_records;
-use crate::runner::{LAKE, Rooms, decode, topic_of};
+pub(crate) use crate::runner::addressee;
+use crate::runner::{LAKE, Rooms, addressed_to, decode, topic_of};
 use crate::system::STAGES;
-
-/// Before the stage's name, in the origin of what is sent in again.
-const PREFIX: &str = "suspense:";
 
 /// Records sent in one append; a round of a stage takes as many.
 const SENT_MAX: u32 = 256;
 
 /// What the mediator says of a call on grounds of what it knows, this record included: again, it would tell it nothing.
 const LEARNED: [&str; 3] = ["MED001", "MED003", "MED004"];
-
-/// Whether a record was sent in again.
-pub(crate) fn is_resent(origin: Option<&Origin>) -> bool {
-    addressee(origin).is_some()
-}
-
-/// The one that a record was sent in again for; `None` for all others, which are for everybody.
-pub(crate) fn addressee(origin: Option<&Origin>) -> Option<&str> {
-    origin.and_then(|origin| origin.stage.strip_prefix(PREFIX))
-}
-
-/// Whether `consumer` is to take a record of this origin.
-pub(crate) fn is_for(consumer: &str, origin: Option<&Origin>) -> bool {
-    addressee(origin).is_none_or(|name| name == consumer)
-}
 
 /// Why sending a record in again would be no use, in words that go on from its name.
 pub(crate) fn refusal(record: &SuspendedRecord) -> Option<&'static str> {
@@ -144,7 +127,7 @@ pub(crate) fn entry_of(record: &SuspendedRecord, n_partitions: u32) -> Result<En
     let seq = record.resubmit_seq.and_then(|seq| u64::try_from(seq).ok());
     let offset = seq.ok_or("it was not asked for")?;
     let body = decode(&record.raw)?.body;
-    let origin = Origin { stage: format!("{PREFIX}{stage}"), partition: 0, offset, index: 0 };
+    let origin = Origin { stage: addressed_to(stage), partition: 0, offset, index: 0 };
     let payload = model::wire::encode(&Record { origin: Some(origin), body });
     Ok(Entry { topic: record.topic, partition: record.partition, payload })
 }
@@ -155,6 +138,7 @@ mod tests {
     use model::{AccountId, Retry, Suspended, Topic};
 
     use super::*;
+    use crate::runner::{is_for, is_resent};
 
     fn record(stage: &str, code: &str, topic: Topic, body: Body) -> SuspendedRecord {
         SuspendedRecord {

@@ -39,7 +39,7 @@ use crate::leases::LeaseKeeper;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
 use crate::roles::{Role, Roles};
-use crate::runner::{self, Begin, Kind, Positions, Progress, Rooms, Share};
+use crate::runner::{self, Begin, Kind, Positions, Progress, ROUND_RECORDS_MAX, Rooms, Share};
 use crate::{
     billing, charging, control_feed, disk_watch, event_writer, exchange_inbox, export_files, figures,
     followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness,
@@ -57,6 +57,9 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether files are due or full.
 const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Events of one lane in one round of the mediator: its commit has two entries for each lane, however many events there were.
+const MEDIATOR_RECORDS_MAX: usize = 2_048;
 
 /// The role whose processes work the export streams.
 const EXPORTS: &str = "exports";
@@ -474,6 +477,7 @@ impl System {
             make: Box::new(move || ExportStage::new(stream.clone())),
             refresh: Box::new(|stage, directory| stage.set_directory(directory.clone())),
             share,
+            records_max: ROUND_RECORDS_MAX,
         };
         self.run_stage(EXPORTS, kind)
     }
@@ -486,7 +490,9 @@ impl System {
         refresh: impl Fn(&mut S, &Arc<Directory>) + Send + Sync + 'static,
     ) -> (Consumer, watch::Sender<Progress>) {
         let (begin, share) = (Begin::Oldest, self.share(name, name));
-        let kind = Kind { name, topic, begin, make: Box::new(make), refresh: Box::new(refresh), share };
+        let records_max = if name == "mediator" { MEDIATOR_RECORDS_MAX } else { ROUND_RECORDS_MAX };
+        let (make, refresh) = (Box::new(make), Box::new(refresh));
+        let kind = Kind { name, topic, begin, make, refresh, share, records_max };
         self.run_stage(name, kind)
     }
 

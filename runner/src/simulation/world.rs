@@ -97,7 +97,7 @@ fn tariff(id: i64, cents_per_minute: i64, interval_seconds: u32) -> TariffVersio
 }
 
 /// Two customers in two lanes, one of them a reseller's; one carrier.
-pub(in crate::runner) fn directory() -> Directory {
+pub(crate) fn directory() -> Directory {
     Directory {
         revision: 1,
         accounts: vec![
@@ -336,4 +336,22 @@ fn one_call(rng: &mut StdRng, node: &mut Node, uid: &CallUid, from_ms: u64) {
         }
     }
     node.emit(now_ms, caller, call, 0, ending);
+}
+
+/// The events of a call of Anna's that is answered and lasts for `talk_s` seconds, with signs of life every half a minute until half a minute before
+/// its end; and its end. The interval of interim records is longer than that.
+pub(crate) fn call_of_anna(uid: &CallUid, talk_s: u64) -> (Vec<CallEvent>, CallEvent) {
+    let mut node = Node { boot: 1, seq: 0, events: Vec::new() };
+    let call = Some(uid);
+    node.emit(0, ANNA, call, 0, attempt(ANNA, "4930555123"));
+    node.emit(100, ANNA, call, 0, route(1));
+    node.emit(2_000, ANNA, call, 0, result(1, 200, RouteAction::Stop));
+    node.emit(2_000, ANNA, call, 0, answer(1));
+    for ticked_s in (30..talk_s).step_by(30) {
+        let tick = ChargeTick { answered_us: ticked_s * 1_000_000 };
+        node.emit(2_000 + ticked_s * 1_000, ANNA, call, 0, EventBody::ChargeTick(tick));
+    }
+    node.emit(2_000 + talk_s * 1_000, ANNA, call, 0, end(talk_s * 1_000, 200, Cause::Normal));
+    let end = node.events.remove(node.events.len() - 1);
+    (node.events, end)
 }

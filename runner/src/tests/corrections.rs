@@ -9,9 +9,9 @@ use model::{
 use rating::RatingStage;
 
 use super::*;
-use crate::runner::simulation::world;
+use crate::simulation::world;
 
-const ANNA: AccountId = AccountId(10);
+pub(super) const ANNA: AccountId = AccountId(10);
 
 /// A call of a customer without a reseller's or carrier's price, so long.
 fn cdr(revision: u32, seconds: u64) -> Body {
@@ -67,7 +67,7 @@ fn cdr(revision: u32, seconds: u64) -> Body {
     })
 }
 
-fn rating() -> Kind<RatingStage> {
+pub(super) fn rating() -> Kind<RatingStage> {
     let directory = Arc::new(world::directory());
     Kind {
         name: "rating",
@@ -76,10 +76,11 @@ fn rating() -> Kind<RatingStage> {
         make: Box::new(RatingStage::new),
         refresh: Box::new(move |stage, _| stage.set_directory(directory.clone()).unwrap()),
         share: Share::all(PARTITIONS),
+        records_max: ROUND_RECORDS_MAX,
     }
 }
 
-fn exports() -> Kind<ExportStage> {
+pub(super) fn exports() -> Kind<ExportStage> {
     let streams = Streams::load(&ExportConfig::default()).unwrap();
     let main = Arc::new(streams.named("").unwrap().clone());
     Kind {
@@ -89,11 +90,12 @@ fn exports() -> Kind<ExportStage> {
         make: Box::new(move || ExportStage::new(main.clone())),
         refresh: Box::new(|_, _| {}),
         share: Share::all(PARTITIONS),
+        records_max: ROUND_RECORDS_MAX,
     }
 }
 
 /// What Anna owes, by the ledger.
-async fn owed(house: &House) -> String {
+pub(super) async fn owed(house: &House) -> String {
     let balances = house.rooms.store.balances().await.unwrap();
     let of_anna = balances.iter().find(|balance| balance.account == LedgerAccount::Receivable(ANNA));
     of_anna.map_or_else(String::new, |balance| balance.balance.amount.normalize().to_string())

@@ -19,8 +19,7 @@ use store::Store;
 
 use crate::config::Config;
 use crate::failure::UserError;
-use crate::resubmit;
-use crate::runner::{Watermarks, decode, entry};
+use crate::runner::{Watermarks, decode, entry, is_for};
 use crate::system::{open_bus, open_store};
 
 /// Records read at once from a partition.
@@ -147,7 +146,7 @@ async fn made_now(
             for stored in batch.records.into_iter().take_while(|stored| stored.offset < end) {
                 let Ok(record) = decode(&stored.payload) else { continue };
                 let origin = record.origin.as_ref();
-                if !resubmit::is_for(STAGE, origin)
+                if !is_for(STAGE, origin)
                     || !watermarks.admit(origin)
                     || poisoned.contains(&(partition, stored.offset))
                 {

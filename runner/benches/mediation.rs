@@ -1,0 +1,330 @@
+//! Raw events in, CDRs committed: the mediator under its real runner, on the embedded log and a SQLite database. Prints figures; decides nothing.
+//!
+//! `cargo bench -p runner` feeds ten million events as fast as they are worked off, then five hundred calls a second for twenty seconds.
+//! `cargo bench -p runner -- 100000` takes so many calls instead of two million. `BENCH_DIR` is where log and database lie; a fresh directory
+//! there is removed afterwards.
+
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::float_arithmetic, reason = "figures for people, not money")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people, not money")]
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bus::{Bus, EmbeddedBus, EmbeddedConfig, Entry};
+use chrono::{DateTime, TimeDelta, Utc};
+use mediator::{Mediator, MediatorConfig};
+use model::{
+    AccountId, Answer, Attempt, AuthMethod, Body, CallEvent, CallUid, Cause, End, EventBody, Initiator,
+    Party, Record, RouteAction, RouteAttempt, RouteResult, SubscriberId, TenantId, Topic, Transport, TrunkId,
+};
+use runner::clock::Clock;
+use runner::directory::DirectoryFeed;
+use runner::{Begin, Kind, Progress, Rooms, Share, decode, entry};
+use store::Store;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Calls taken unless told otherwise: ten million events.
+const CALLS: u64 = 2_000_000;
+const EVENTS_OF_A_CALL: u64 = 5;
+/// Calls that are up side by side.
+const UP: u64 = 20_000;
+/// New calls a second of the log.
+const CALLS_PER_SECOND: u64 = 1_000;
+/// Who pay for the calls, spread over the lanes.
+const PAYERS: u64 = 4_000;
+/// Events of one append, as of many switches together.
+const APPEND: u64 = 10_000;
+/// Events that may wait for the mediator: a second or two.
+const BEHIND_MAX: u64 = 400_000;
+/// As the binary has it.
+const RECORDS_MAX: usize = 2_048;
+/// Of the second part.
+const PACE_CALLS_PER_SECOND: u64 = 500;
+const PACE_SECONDS: u64 = 20;
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let n_calls = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(CALLS);
+    let place = std::env::var_os("BENCH_DIR").unwrap_or_else(|| std::env::temp_dir().into_os_string());
+    let dir = tempfile::tempdir_in(place)?;
+    throughput(&dir.path().join("throughput"), n_calls).await?;
+    latency(&dir.path().join("latency")).await
+}
+
+/// Log, database and the mediator at work on them.
+struct House {
+    bus: Arc<dyn Bus>,
+    progress: watch::Receiver<Progress>,
+    stop: CancellationToken,
+    mediator: tokio::task::JoinHandle<()>,
+}
+
+impl House {
+    async fn open(dir: &Path) -> Outcome<Self> {
+        std::fs::create_dir_all(dir)?;
+        let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(&dir.join("bus"), EmbeddedConfig::default())?);
+        let store = Store::open(&format!("sqlite://{}", dir.join("tollbook.db").display())).await?;
+        let directory = DirectoryFeed::load(store.clone()).await?;
+        let rooms = Rooms { bus: bus.clone(), store, clock: Clock::start(), directory };
+        let kind = Kind {
+            name: "mediator",
+            topic: Topic::Calls,
+            begin: Begin::Oldest,
+            make: Box::new(|| Mediator::new(MediatorConfig::default())),
+            refresh: Box::new(|_, _| {}),
+            share: Share::all(bus.partitions()),
+            records_max: RECORDS_MAX,
+        };
+        let (sender, progress) = watch::channel(Progress::default());
+        let stop = CancellationToken::new();
+        let mediator = tokio::spawn(runner::run(kind, rooms, stop.clone(), sender));
+        Ok(Self { bus, progress, stop, mediator })
+    }
+
+    async fn close(self) -> Outcome<()> {
+        self.stop.cancel();
+        Ok(self.mediator.await?)
+    }
+}
+
+async fn throughput(dir: &Path, n_calls: u64) -> Outcome<()> {
+    let mut house = House::open(dir).await?;
+    let n_events = n_calls * EVENTS_OF_A_CALL;
+    println!("{n_calls} answered calls of {EVENTS_OF_A_CALL} events, {UP} up side by side, {PAYERS} payers");
+    println!("{:>12} {:>10} {:>12} {:>14} {:>10}", "committed", "s", "calls/s", "cpu us a call", "MB");
+    let script: Vec<EventBody> = (0..EVENTS_OF_A_CALL).map(event).collect();
+    let (began, cpu_began_ms) = (Instant::now(), cpu_ms());
+    let (mut n_fed, mut n_told, mut resident_max_mb) = (0, 0, 0);
+    let mut entries = Vec::new();
+    for call in 0..n_calls + UP {
+        // The call begins, and the one that began `UP` calls ago ends.
+        let at = start() + TimeDelta::microseconds((call * 1_000_000 / CALLS_PER_SECOND).cast_signed());
+        if call < n_calls {
+            entries.extend((0..4).map(|n| entry_of(&*house.bus, &script, call, n, at)));
+        }
+        if let Some(ended) = call.checked_sub(UP) {
+            entries.push(entry_of(&*house.bus, &script, ended, 4, at));
+        }
+        if entries.len() as u64 >= APPEND || call + 1 == n_calls + UP {
+            n_fed += entries.len() as u64;
+            house.bus.append(std::mem::take(&mut entries)).await?;
+            house.progress.wait_for(|progress| progress.n_records + BEHIND_MAX > n_fed).await?;
+        }
+        let n_done = house.progress.borrow().n_records;
+        if n_done >= n_told + n_events.div_ceil(10) || call + 1 == n_calls + UP {
+            let n_done = if call + 1 == n_calls + UP {
+                house.progress.wait_for(|progress| progress.n_records == n_events).await?.n_records
+            } else {
+                n_done
+            };
+            n_told = n_done;
+            resident_max_mb = resident_max_mb.max(resident_mb());
+            let (seconds, calls) = (began.elapsed().as_secs_f64(), n_done as f64 / EVENTS_OF_A_CALL as f64);
+            let cpu_us = (cpu_ms() - cpu_began_ms) as f64 * 1e3;
+            println!(
+                "{n_done:>12} {seconds:>10.1} {:>12.0} {:>14.1} {:>10}",
+                calls / seconds,
+                cpu_us / calls,
+                resident_mb()
+            );
+        }
+    }
+    let mut n_cdrs = 0;
+    for partition in 0..house.bus.partitions() {
+        let (first, end) = house.bus.range(Topic::Cdrs, partition).await?;
+        n_cdrs += end - first;
+    }
+    assert_eq!(n_cdrs, n_calls, "one CDR of each call");
+    let seconds = began.elapsed().as_secs_f64();
+    println!(
+        "raw event in to CDR committed: {:.0} calls/s by the wall, {:.0} for each processor at work, at most {resident_max_mb} MB \
+         resident, {n_cdrs} CDRs",
+        n_calls as f64 / seconds,
+        n_calls as f64 / (cpu_ms() - cpu_began_ms) as f64 * 1e3,
+    );
+    house.close().await
+}
+
+async fn latency(dir: &Path) -> Outcome<()> {
+    let house = House::open(dir).await?;
+    let script: Vec<EventBody> = (0..EVENTS_OF_A_CALL).map(event).collect();
+    let ended: Arc<Mutex<HashMap<CallUid, Instant>>> = Arc::default();
+    let n_calls = PACE_CALLS_PER_SECOND * PACE_SECONDS;
+    let reader = tokio::spawn(read_cdrs(house.bus.clone(), ended.clone(), n_calls));
+    let mut beat = tokio::time::interval(Duration::from_micros(1_000_000 / PACE_CALLS_PER_SECOND));
+    // Calls of a second each.
+    let up = PACE_CALLS_PER_SECOND;
+    let cpu_began_ms = cpu_ms();
+    for call in 0..n_calls + up {
+        beat.tick().await;
+        let at = start() + TimeDelta::microseconds((call * 1_000_000 / PACE_CALLS_PER_SECOND).cast_signed());
+        let mut entries = Vec::new();
+        if call < n_calls {
+            entries.extend((0..4).map(|n| entry_of(&*house.bus, &script, call, n, at)));
+        }
+        if let Some(over) = call.checked_sub(up) {
+            entries.push(entry_of(&*house.bus, &script, over, 4, at));
+            ended.lock().unwrap_or_else(PoisonError::into_inner).insert(uid(over), Instant::now());
+        }
+        // As the switch's writer: what has come meanwhile goes in one append.
+        let bus = house.bus.clone();
+        tokio::spawn(async move { bus.append(entries).await.map(|_offsets| ()) });
+    }
+    let mut took = reader.await??;
+    took.sort();
+    let at = |part: f64| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a list")]
+        let place = (took.len() as f64 * part) as usize;
+        took[place.min(took.len() - 1)].as_secs_f64() * 1e3
+    };
+    println!(
+        "end of call to CDR readable at {PACE_CALLS_PER_SECOND} calls/s, {} calls: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, \
+         max {:.1} ms; {:.2} processors",
+        took.len(),
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(1.0),
+        (cpu_ms() - cpu_began_ms) as f64 / 1e3 / (PACE_SECONDS + 1) as f64,
+    );
+    house.close().await
+}
+
+/// Reads CDRs as they come, until there are `n_calls`; how long after its end each was there.
+async fn read_cdrs(
+    bus: Arc<dyn Bus>,
+    ended: Arc<Mutex<HashMap<CallUid, Instant>>>,
+    n_calls: u64,
+) -> Outcome<Vec<Duration>> {
+    let mut positions: Vec<(u32, u64)> = (0..bus.partitions()).map(|partition| (partition, 0)).collect();
+    let mut took = Vec::new();
+    while (took.len() as u64) < n_calls {
+        bus.wait(Topic::Cdrs, &positions).await?;
+        for (partition, position) in &mut positions {
+            let batch = bus.read(Topic::Cdrs, *partition, *position, 1_000).await?;
+            let now = Instant::now();
+            for stored in batch.records {
+                if let Body::Cdr(cdr) = decode(&stored.payload)?.body
+                    && let Some(end) = ended.lock().unwrap_or_else(PoisonError::into_inner).remove(&cdr.call)
+                {
+                    took.push(now.duration_since(end));
+                }
+            }
+            *position = batch.next;
+        }
+    }
+    Ok(took)
+}
+
+fn start() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
+}
+
+fn uid(call: u64) -> CallUid {
+    CallUid::new(format!("sw1-1-{call}"))
+}
+
+/// The `n`th event of `call` on its way into the log.
+fn entry_of(bus: &dyn Bus, script: &[EventBody], call: u64, n: usize, at: DateTime<Utc>) -> Entry {
+    let payer = AccountId((call % PAYERS).cast_signed() + 1);
+    let body = Body::Call(CallEvent {
+        node: "sw1".to_owned(),
+        boot: 1,
+        seq: call * EVENTS_OF_A_CALL + n as u64 + 1,
+        at,
+        config_revision: 0,
+        tenant: TenantId(1),
+        payer,
+        call: Some(uid(call)),
+        leg: 0,
+        body: script[n].clone(),
+    });
+    entry(Topic::Calls, payer, &Record { origin: None, body }, bus)
+}
+
+/// The `n`th event of a call that is routed, answered and hung up.
+fn event(n: u64) -> EventBody {
+    let peer = SocketAddr::from(([192, 0, 2, 10], 5060));
+    match n {
+        0 => EventBody::Attempt(Attempt {
+            sip_call_id: "a84b4c76e66710@pc33.example.com".to_owned(),
+            caller: Party::Subscriber {
+                subscriber: SubscriberId(1),
+                account: AccountId(11),
+                reseller: AccountId(5),
+                uuid: "7f3c2a90-5f0e-4c57-9d0b-2f5f6a1c8e44".to_owned(),
+            },
+            from_user: "anna".to_owned(),
+            from_domain: "sip.example.org".to_owned(),
+            dialed: "004930555123".to_owned(),
+            dialed_domain: "sip.example.org".to_owned(),
+            cli: "43660555123".parse().ok(),
+            clir: false,
+            callee: "4930555123".parse().ok(),
+            source: peer,
+            transport: Transport::Udp,
+            user_agent: "phone/1.0".to_owned(),
+            auth: AuthMethod::Digest,
+            asserted_identity: String::new(),
+            diversion: String::new(),
+            detail: None,
+        }),
+        1 => EventBody::RouteAttempt(RouteAttempt {
+            attempt: 1,
+            callee: Party::Trunk { trunk: TrunkId(3), account: AccountId(20) },
+            next_hop: peer,
+            caller_out: "+43660555123".to_owned(),
+            callee_out: "+4930555123".to_owned(),
+            sip_call_id: "y1@sw1".to_owned(),
+            login: None,
+        }),
+        2 => EventBody::RouteResult(RouteResult {
+            attempt: 1,
+            code: 200,
+            phrase: "OK".to_owned(),
+            reason: String::new(),
+            pdd_us: Some(1_240_000),
+            action: RouteAction::Stop,
+        }),
+        3 => EventBody::Answer(Answer {
+            attempt: 1,
+            code: 200,
+            setup_us: 2_000_000,
+            codec: "PCMA/8000".to_owned(),
+            user_agent: "gateway/2".to_owned(),
+        }),
+        _ => EventBody::End(End {
+            // By the log: within the tolerance of clocks for both parts.
+            answered_us: 20_000_000,
+            by: Initiator::Caller,
+            cause: Cause::Normal,
+            code: 200,
+            reason: String::new(),
+            media: None,
+        }),
+    }
+}
+
+/// Of this process now; 0 where the system does not tell.
+fn resident_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().nth(1)).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0)
+        >> 10
+}
+
+/// Time all threads of this process have had of the processors, in steps of 10 ms; 0 where the system does not tell.
+fn cpu_ms() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name in parentheses may hold anything; utime and stime are the 12th and 13th word behind it (proc(5)).
+    let words = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    words.skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum::<u64>() * 10
+}
