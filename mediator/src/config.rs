@@ -22,7 +22,7 @@ pub struct MediatorConfig {
     #[serde(with = "humantime_serde")]
     pub interim_every: Duration,
     /// How long a complete call is remembered, so that a late event still corrects it and a repeated one is
-    /// recognised, e.g. `"10m"`. At 100 calls a second, ten minutes are 60 000 calls of about 500 bytes. Default: `"10m"`.
+    /// recognised, e.g. `"10m"`. At 100 calls a second, ten minutes are 60 000 calls of about 700 bytes. Default: `"10m"`.
     #[serde(with = "humantime_serde")]
     pub late_for: Duration,
     /// How long a call closed as partial is remembered, so that its end, when it comes after all, gives the full
@@ -38,8 +38,8 @@ pub struct MediatorConfig {
     pub calls_open_max: usize,
     /// Closed calls and EDRs remembered at once; beyond it those due first are forgotten early. Default: 100 000.
     pub remembered_max: usize,
-    /// Bytes that remembered calls may take; beyond it those due first are forgotten early. A call takes about 500, so the
-    /// default of 16 lanes is good for ten minutes at 400 calls a second. Default: 8388608 (8 MiB).
+    /// Bytes that remembered calls may take; beyond it those due first are forgotten early. A call takes about 700, so the
+    /// default of 16 lanes is good for ten minutes at 300 calls a second. Default: 8388608 (8 MiB).
     pub remembered_bytes_max: usize,
 }
 

@@ -13,7 +13,7 @@ use crate::packed::{pack_call, unpack_call};
 use crate::state_log::Stored;
 
 /// What a closed call takes beside its bytes: its name, and its places in the tables. About.
-const CLOSED_CALL_BYTES: usize = 160;
+const CLOSED_CALL_BYTES: usize = 320;
 
 /// FxHash, as compilers use it: names of calls are made by our own switch, so nobody can choose them to collide.
 #[derive(Default)]

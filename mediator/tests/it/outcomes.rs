@@ -96,6 +96,25 @@ fn all_routes_failed() {
     );
 }
 
+/// Who transfers calls on and pays: the leg is told as a forward of kind `xfer`, in the middle of the talk (switch-reference 8.2).
+#[test]
+fn transferred_call_has_a_second_record_that_the_transferor_pays() {
+    check(
+        "0 attempt
+         0.1 route 1
+         2 answer 1
+         32 forward xfer 1
+         32 route 1 leg=1 payer=12
+         34 answer 1 leg=1 payer=12
+         34.1 end 32.1 200 normal caller
+         94 end 60 200 normal callee leg=1 payer=12",
+        expect![[r#"
+            a/0 r0 call ok 200 normal by caller | in 12:00:00 start 12:00:02 for 32100000 us, pdd None PCMA/8000 [1:200:stop] | 11 pays: anna -> 43660555123 as 143660555123
+            a/1 r0 xfer ok 200 normal by callee | in 12:00:32 start 12:00:34 for 60000000 us, pdd None PCMA/8000 [1:200:stop] | 12 pays: 43660555123 -> 4930555123 as 143660555123
+        "#]],
+    );
+}
+
 #[test]
 fn forwarded_call_has_a_record_for_each_leg_and_the_forwarder_is_the_source_of_the_second() {
     check(
