@@ -77,8 +77,11 @@ fn deck(dir: &Path, n: usize) -> Vec<String> {
     listed
 }
 
+/// Its digits lie in it, as those of a record just decoded lie in the cache: what is measured is the pricing, not how the allocator strews
+/// a million texts over the heap.
 struct Call {
-    destination: String,
+    digits: [u8; 16],
+    n_digits: usize,
     start: DateTime<Utc>,
     duration_us: u64,
 }
@@ -90,8 +93,12 @@ fn calls(prefixes: &[String], n: usize) -> Vec<Call> {
     let mut one = || {
         let prefix = &prefixes[usize::try_from(drawn.below(prefixes.len() as u64)).unwrap_or(0)];
         let second = i64::try_from(drawn.below(7 * 86_400)).unwrap_or(0);
+        let destination = format!("{prefix}{:07}", drawn.below(10_000_000));
+        let mut digits = [0; 16];
+        digits[..destination.len()].copy_from_slice(destination.as_bytes());
         Call {
-            destination: format!("{prefix}{:07}", drawn.below(10_000_000)),
+            digits,
+            n_digits: destination.len(),
             start: monday + TimeDelta::seconds(second) + TimeDelta::microseconds(137),
             duration_us: 1_000_000 + drawn.below(600_000_000),
         }
@@ -103,7 +110,7 @@ fn to_price(call: &Call) -> CallToPrice<'_> {
     CallToPrice {
         ported: None,
         source: "43660555123",
-        destination: &call.destination,
+        destination: std::str::from_utf8(&call.digits[..call.n_digits]).expect("digits are text"),
         direction: Direction::Out,
         start: call.start,
         duration_us: call.duration_us,
@@ -162,13 +169,16 @@ fn main() {
             black_box(quote(&customer, &to_price(call)).expect("every number has a fee"));
         }
     });
-    println!("pricing, one lookup:                                       {:.2} M calls/s", per_second(took));
+    let quick = per_second(took);
+    println!("pricing, one lookup:                                       {quick:.2} M calls/s");
     let took = best(n_runs, || {
         for call in &calls {
             black_box(price(&customer, &to_price(call)).expect("every number has a fee"));
         }
     });
-    println!("pricing with evidence, one lookup:                         {:.2} M calls/s", per_second(took));
+    let exact = per_second(took);
+    println!("pricing with evidence, one lookup:                         {exact:.2} M calls/s");
+    println!("without evidence it takes 1/{:.1} of the time of the exact path with it", quick / exact);
     drop((customer, carrier, version));
 
     for n in [1_000, 20_000, 400_000] {

@@ -10,10 +10,12 @@ use chrono_tz::Tz;
 use model::{OffPeakSpecial, OffPeakWeekday, Peak};
 
 const SECOND: i64 = 1_000_000;
-const DAY: i64 = 86_400 * SECOND;
+const HOUR: i64 = 3_600 * SECOND;
+const DAY: i64 = 24 * HOUR;
+const WEEK: i64 = 7 * DAY;
 const QUARTER: i64 = 91 * DAY;
 
-/// Years whose clock changes are kept ready; others are looked up in the zone's own table.
+/// Years whose clock changes and special dates are kept ready; others are looked up in the zone's own table.
 const READY_YEARS: std::ops::Range<i32> = 2000..2060;
 
 /// The off-peak spans of one tariff version, ready for lookup. Times are microseconds, local ones since 1970 on the wall clock.
@@ -25,12 +27,40 @@ pub(crate) struct PeakCalendar {
     /// Local time, half open, ordered, not touching.
     specials: Vec<(i64, i64)>,
     always_on: bool,
-    /// Since when (UTC) the zone is so far ahead of UTC; over [`READY_YEARS`].
-    offsets: Vec<(i64, i64)>,
-    /// For each quarter of a year since the first of `offsets`, the place behind the one that holds at its beginning.
-    offsets_by_quarter: Vec<u16>,
-    /// Where `offsets` end to be certain.
+    /// What the weekdays say of each hour of the week, from Monday 0:00 on.
+    hours: Vec<HourOfWeek>,
+    /// Over [`READY_YEARS`], in order and without a gap.
+    stretches: Vec<Stretch>,
+    /// For each quarter of a year since the first of `stretches`, the place of the one that holds at its beginning.
+    stretches_by_quarter: Vec<u32>,
+    /// Where `stretches` end to be certain.
     ready_until: i64,
+}
+
+/// An hour of the week on the wall clock. Times are microseconds since Monday 0:00.
+#[derive(Debug, Clone, Copy)]
+struct HourOfWeek {
+    /// The first change of state behind the beginning of the hour, or the end of the week.
+    change: i64,
+    /// The next one behind that; in an hour of more than one change, [`CROWDED`].
+    next_change: i64,
+    /// State at the beginning of the hour.
+    peak: Peak,
+    /// And after `change`.
+    peak_after: Peak,
+}
+
+/// No time: the hour has more changes than [`HourOfWeek`] tells.
+const CROWDED: i64 = -1;
+
+/// A time in which the zone is as far ahead of UTC, and which is wholly inside a special date or outside of all.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    /// Its beginning, UTC; it ends where the next one begins.
+    from: i64,
+    /// How far local time is ahead.
+    offset: i64,
+    is_special: bool,
 }
 
 /// Where a span ends that is said to end at a second.
@@ -78,25 +108,69 @@ impl PeakCalendar {
         let local = |at: NaiveDateTime| at.and_utc().timestamp() * SECOND;
         let specials =
             specials.iter().map(|span| (local(span.start), local(span.end) + end.after())).collect();
-        let (offsets, ready_until) = if always_on { (Vec::new(), i64::MIN) } else { offsets(zone) };
-        let offsets_by_quarter = by_quarter(&offsets, ready_until);
+        let (weekdays, specials) = (by_day.map(united), united(specials));
+        let (stretches, ready_until) = if always_on {
+            (Vec::new(), i64::MIN)
+        } else {
+            let (offsets, until) = offsets(zone);
+            (stretches(&offsets, &specials, until), until)
+        };
         Self {
             zone,
-            weekdays: by_day.map(united),
-            specials: united(specials),
+            hours: if always_on { Vec::new() } else { hours(&weekdays) },
+            weekdays,
+            specials,
             always_on,
-            offsets,
-            offsets_by_quarter,
+            stretches_by_quarter: by_quarter(&stretches, ready_until),
+            stretches,
             ready_until,
         }
     }
 
     /// The state at `at`, microseconds since 1970 UTC, which lies in the years that a price may be asked for (see
     /// [`crate::price()`]).
+    #[inline]
     pub(crate) fn state_at(&self, at: i64) -> PeakState {
         if self.always_on {
             return PeakState { peak: Peak::On, until: i64::MAX };
         }
+        self.ready_state_at(at).unwrap_or_else(|| self.state_by_spans(at))
+    }
+
+    /// As [`Self::state_at`], by what is kept ready: two steps of arithmetic and two tables that fit into the nearest cache.
+    #[inline]
+    fn ready_state_at(&self, at: i64) -> Option<PeakState> {
+        let first = self.stretches.first()?.from;
+        if at < first || self.ready_until <= at {
+            return None;
+        }
+        // Where the search begins, by steps of a quarter of a year.
+        let step = usize::try_from((at - first) / QUARTER).unwrap_or_default();
+        let mut place = *self.stretches_by_quarter.get(step)? as usize;
+        while let Some(next) = self.stretches.get(place + 1)
+            && next.from <= at
+        {
+            place += 1;
+        }
+        let Stretch { offset, is_special, .. } = self.stretches[place];
+        let stretch_until = self.stretches.get(place + 1).map_or(self.ready_until, |next| next.from);
+        if is_special {
+            return Some(PeakState { peak: Peak::Off, until: stretch_until });
+        }
+        // 1970 began on a Thursday.
+        let of_week = (at + offset + 3 * DAY).rem_euclid(WEEK);
+        let hour = self.hours.get(usize::try_from(of_week / HOUR).unwrap_or_default())?;
+        if hour.next_change == CROWDED {
+            return None;
+        }
+        let is_after = hour.change <= of_week;
+        let peak = if is_after { hour.peak_after } else { hour.peak };
+        let change = if is_after { hour.next_change } else { hour.change };
+        Some(PeakState { peak, until: (at + (change - of_week)).min(stretch_until) })
+    }
+
+    /// As [`Self::state_at`], by the spans as they were given: for years far away, and hours with many changes.
+    fn state_by_spans(&self, at: i64) -> PeakState {
         let (offset, offset_until) = self.offset_at(at);
         let local = at + offset;
         let day = local.div_euclid(DAY);
@@ -131,18 +205,6 @@ impl PeakCalendar {
 
     /// How far the zone is ahead of UTC, and until when it surely is.
     fn offset_at(&self, at: i64) -> (i64, i64) {
-        if let Some(&(first, _)) = self.offsets.first()
-            && (first..self.ready_until).contains(&at)
-        {
-            // Where the search begins, by steps of a quarter of a year; two changes at most lie within one.
-            let step = usize::try_from((at - first) / QUARTER).unwrap_or_default();
-            let mut next = self.offsets_by_quarter.get(step).map_or(1, |&next| usize::from(next));
-            while self.offsets.get(next).is_some_and(|&(from, _)| from <= at) {
-                next += 1;
-            }
-            let until = self.offsets.get(next).map_or(self.ready_until, |&(from, _)| from);
-            return (self.offsets[next - 1].1, until);
-        }
         let second = at.div_euclid(SECOND);
         let offset = zone_offset(self.zone, second);
         // Two changes within a day that cancel out do not occur.
@@ -180,19 +242,72 @@ fn offsets(zone: Tz) -> (Vec<(i64, i64)>, i64) {
     (all, end * SECOND)
 }
 
-fn by_quarter(offsets: &[(i64, i64)], until: i64) -> Vec<u16> {
-    let Some(&(first, _)) = offsets.first() else { return Vec::new() };
-    let mut next = 0;
-    let mut all = Vec::new();
-    let mut at = first;
-    while at < until {
-        while offsets.get(next).is_some_and(|&(from, _)| from <= at) {
-            next += 1;
+/// Cuts the times of one offset each where special dates begin and end in them.
+fn stretches(offsets: &[(i64, i64)], specials: &[(i64, i64)], until: i64) -> Vec<Stretch> {
+    let mut all = Vec::with_capacity(offsets.len() + 2 * specials.len());
+    for (idx, &(from, offset)) in offsets.iter().enumerate() {
+        let end = offsets.get(idx + 1).map_or(until, |&(next, _)| next);
+        let mut at = from;
+        let mut put = |from: i64, to: i64, is_special: bool| {
+            if from < to {
+                all.push(Stretch { from, offset, is_special });
+            }
+        };
+        for &(start, special_end) in specials {
+            let (start, special_end) =
+                ((start - offset).clamp(at, end), (special_end - offset).clamp(at, end));
+            put(at, start, false);
+            put(start, special_end, true);
+            at = special_end;
         }
-        all.push(u16::try_from(next).unwrap_or(u16::MAX));
+        put(at, end, false);
+    }
+    all
+}
+
+fn by_quarter(stretches: &[Stretch], until: i64) -> Vec<u32> {
+    let Some(first) = stretches.first() else { return Vec::new() };
+    let mut place = 0;
+    let mut all = Vec::new();
+    let mut at = first.from;
+    while at < until {
+        while stretches.get(place as usize + 1).is_some_and(|next| next.from <= at) {
+            place += 1;
+        }
+        all.push(place);
         at += QUARTER;
     }
     all
+}
+
+/// What the spans of the days say of each hour of the week.
+fn hours(weekdays: &[Vec<(i64, i64)>; 7]) -> Vec<HourOfWeek> {
+    let of_day = |(day, spans): (i64, &Vec<(i64, i64)>)| -> Vec<(i64, i64)> {
+        spans.iter().map(|&(start, end)| (day * DAY + start, day * DAY + end)).collect()
+    };
+    let spans = united((0..).zip(weekdays).flat_map(of_day).collect());
+    let changes: Vec<(i64, Peak)> =
+        spans.iter().flat_map(|&(start, end)| [(start, Peak::Off), (end, Peak::On)]).collect();
+    let state_at = |at: i64| {
+        let n_before = changes.partition_point(|&(change, _)| change <= at);
+        if n_before == 0 { Peak::On } else { changes[n_before - 1].1 }
+    };
+    let change_after = |at: i64| {
+        let next = changes.partition_point(|&(change, _)| change <= at);
+        changes.get(next).map_or(WEEK, |&(change, _)| change).min(WEEK)
+    };
+    let hour = |hour: i64| {
+        let (begin, end) = (hour * HOUR, (hour + 1) * HOUR);
+        let change = change_after(begin);
+        let next_change = change_after(change);
+        HourOfWeek {
+            change,
+            next_change: if next_change < end { CROWDED } else { next_change },
+            peak: state_at(begin),
+            peak_after: state_at(change),
+        }
+    };
+    (0..WEEK / HOUR).map(hour).collect()
 }
 
 /// The first second with another offset than at `same`; at `changed` it is another one.
@@ -374,9 +489,9 @@ mod tests {
                 Thu 12-24 13:00:00 CET  onpeak
                 Thu 12-24 16:00:00 CET  offpeak
                 Thu 12-24 18:00:00 CET  offpeak
-                Thu 12-24 20:00:00 CET  offpeak
-                Fri 12-25 00:00:00 CET  offpeak
                 Sat 12-26 00:00:00 CET  onpeak
+                Mon 12-28 00:00:00 CET  onpeak
+                Thu 12-31 16:00:00 CET  offpeak
             "#]],
         );
     }
@@ -400,6 +515,65 @@ mod tests {
     }
 
     proptest! {
+        /// What is kept ready says what the spans say, specials among them, and promises no state for longer than it lasts.
+        #[test]
+        fn what_is_kept_ready_agrees_with_the_spans(
+            second in 0i64..12 * 366 * 86_400,
+            micros in 0i64..SECOND,
+            spans in prop::collection::vec((0u8..7, 0u32..86_400, 0u32..86_400), 0..8),
+            specials in prop::collection::vec((0i64..12 * 366 * 86_400, 0i64..3 * 86_400), 0..12),
+            end in prop::sample::select(vec![SpanEnd::WholeSecond, SpanEnd::Inclusive]),
+            zone in prop::sample::select(vec![
+                chrono_tz::UTC,
+                chrono_tz::Europe::Vienna,
+                chrono_tz::America::New_York,
+                chrono_tz::Australia::Lord_Howe,
+                chrono_tz::Pacific::Apia,
+            ]),
+        ) {
+            let weekdays: Vec<OffPeakWeekday> = spans.iter().map(|&(day, start, length)| {
+                let time = |second| NaiveTime::from_num_seconds_from_midnight_opt(second, 0).unwrap();
+                OffPeakWeekday {
+                    day: Weekday::try_from(day).unwrap(),
+                    start: time(start),
+                    end: time((start + length).min(86_399)),
+                }
+            }).collect();
+            let begin: DateTime<Utc> = "2019-12-30T00:00:00Z".parse().unwrap();
+            let specials: Vec<OffPeakSpecial> = specials.iter().map(|&(second, length)| {
+                let start = begin.naive_utc() + TimeDelta::seconds(second);
+                OffPeakSpecial { start, end: start + TimeDelta::seconds(length) }
+            }).collect();
+            let calendar = PeakCalendar::new(zone, &weekdays, &specials, end);
+            let at = (begin + TimeDelta::seconds(second)).timestamp_micros() + micros;
+            // The instant drawn, those around the borders that follow on it, and those around the specials.
+            let mut probes = vec![at];
+            let mut border = at;
+            for _ in 0..8 {
+                border = calendar.state_at(border).until;
+                if border == i64::MAX { break }
+                probes.extend([border - 1, border, border + 1]);
+            }
+            for special in &specials {
+                let start = special.start.and_utc().timestamp_micros() - zone_offset(zone, second) * SECOND;
+                probes.extend([start - 1, start, start + 1]);
+            }
+            for probe in probes {
+                let ready = calendar.state_at(probe);
+                let spans = calendar.state_by_spans(probe);
+                if calendar.always_on { continue }
+                prop_assert_eq!(ready.peak, spans.peak, "{}", probe);
+                prop_assert!(ready.until > probe);
+                // Border by border of the spans, as long as it was promised.
+                let mut at = probe;
+                for _ in 0..50 {
+                    at = calendar.state_by_spans(at).until;
+                    if at >= ready.until { break }
+                    prop_assert_eq!(calendar.state_by_spans(at).peak, ready.peak, "{} {}", probe, at);
+                }
+            }
+        }
+
         /// Whatever the day, zone and spans: the state that was promised until the border holds at each second before it.
         #[test]
         fn a_state_lasts_as_long_as_it_says(

@@ -1,12 +1,12 @@
 //! Longest-prefix lookup. In: pairs of prefix and value. Out: for a key, the values of its prefixes, longest first.
 //!
 //! The work of a lookup depends on the length of the key, never on the size of the table. Where all prefixes are digits, which is so of
-//! nearly all tables, [`crate::digit_trie`] finds the longest; else a tree over bytes does, a node of 12 bytes for each. What a value means is
+//! nearly all tables, [`crate::digit_ranges`] finds the longest; else a tree over bytes does, a node of 12 bytes for each. What a value means is
 //! left to [`crate::fee_index`].
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::digit_trie::{DigitTrie, NONE};
+use crate::digit_ranges::{DIGITS_MAX, DigitRanges, NONE};
 
 /// A table of prefixes.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub(crate) struct PrefixTree<V> {
 
 #[derive(Debug, Clone)]
 enum Index {
-    Digits(DigitTrie),
+    Digits(DigitRanges),
     Bytes(ByteTree),
 }
 
@@ -78,21 +78,28 @@ impl<V> PrefixTree<V> {
             values.push(value);
         }
         let prefixes: Vec<&[u8]> = prefixes.iter().map(String::as_bytes).collect();
-        let values = values.into_iter().zip(shorter_ones(&prefixes));
+        Self::of_sorted(&prefixes, values)
+    }
+
+    /// Builds the table of `prefixes` that are sorted and there once each, with a value for each.
+    pub(crate) fn of_sorted(prefixes: &[&[u8]], values: Vec<V>) -> Self {
+        let values = values.into_iter().zip(shorter_ones(prefixes));
         let values = values.map(|(value, shorter)| Valued { value, shorter }).collect();
-        let is_digits = prefixes.iter().all(|prefix| prefix.iter().all(u8::is_ascii_digit));
+        let is_digits =
+            prefixes.iter().all(|prefix| prefix.len() <= DIGITS_MAX && prefix.iter().all(u8::is_ascii_digit));
         let index = if is_digits {
-            Index::Digits(DigitTrie::build(&prefixes))
+            Index::Digits(DigitRanges::build(prefixes))
         } else {
-            Index::Bytes(ByteTree::build(&prefixes))
+            Index::Bytes(ByteTree::build(prefixes))
         };
         Self { index, values }
     }
 
     /// The values of all prefixes of `key`, longest first.
+    #[inline]
     pub(crate) fn longest_first<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a V> {
         let mut found = match &self.index {
-            Index::Digits(trie) => trie.longest(key.as_bytes()),
+            Index::Digits(ranges) => ranges.longest(key.as_bytes()),
             Index::Bytes(tree) => tree.longest(key.as_bytes()),
         };
         std::iter::from_fn(move || {
@@ -102,17 +109,26 @@ impl<V> PrefixTree<V> {
         })
     }
 
+    /// The ranges of digits, where all prefixes are digits, and what their places stand for.
+    #[inline]
+    pub(crate) fn ranges<'a>(
+        &'a self,
+    ) -> Option<(&'a DigitRanges, impl Fn(u32) -> Option<&'a V> + use<'a, V>)> {
+        match &self.index {
+            Index::Digits(ranges) => {
+                Some((ranges, |place: u32| self.values.get(place as usize).map(|valued| &valued.value)))
+            }
+            Index::Bytes(_) => None,
+        }
+    }
+
     /// Bytes that the table keeps, without what its values point to.
     pub(crate) fn bytes(&self) -> usize {
         let index = match &self.index {
-            Index::Digits(trie) => trie.bytes(),
+            Index::Digits(ranges) => ranges.bytes(),
             Index::Bytes(tree) => tree.bytes(),
         };
         index + self.values.capacity() * size_of::<Valued<V>>()
-    }
-
-    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.values.iter().map(|valued| &valued.value)
     }
 }
 

@@ -14,6 +14,7 @@ use rust_decimal::Decimal;
 
 use crate::error::{RatingError, masked};
 use crate::meter::{Cursor, FreeTime, MICROS, Metered, meter, price_pieces};
+use crate::peak_calendar::PeakState;
 use crate::reference_match::PatternTooSlow;
 use crate::settle::{Settled, as_decimal, rounded_quotient, settle, settle_steps};
 use crate::tariff::{Match, Matched, Tariff, Terms};
@@ -21,8 +22,8 @@ use crate::tariff::{Match, Matched, Tariff, Terms};
 /// The longest call that is priced: a leap year. Longer ones are a broken record.
 pub const CALL_SECONDS_MAX: u64 = 366 * 86_400;
 
-/// Starts that are priced, seconds since 1970: the years 1900 to 9999. Others are a broken record.
-const STARTS: std::ops::Range<i64> = -2_208_988_800..253_402_300_800;
+/// Starts that are priced, microseconds since 1970: the years 1900 to 9999. Others are a broken record.
+const STARTS: std::ops::Range<i64> = -2_208_988_800_000_000..253_402_300_800_000_000;
 
 /// What a price depends on.
 #[derive(Debug, Clone, Copy)]
@@ -167,28 +168,41 @@ pub fn quote<'t>(tariff: &'t Tariff, call: &CallToPrice<'_>) -> Result<Quote<'t>
     let mut quote =
         Quote { fee: None, zone: "", zone_detail: "", cost_micros: 0, onpeak_seconds: 0, offpeak_seconds: 0 };
     let Some((start, found)) = find(tariff, call)? else { return Ok(quote) };
-    quote.fee = Some(found.fee);
-    quote.zone = found.zone;
-    quote.zone_detail = found.zone_detail;
+    quote.fee = Some(found.fee());
+    (quote.zone, quote.zone_detail) = found.zone();
     if call.duration_us == 0 {
         return Ok(quote);
     }
     let state = tariff.calendar.state_at(start);
-    if let Some(quick) = found.quick.price(start, call.duration_us, state, tariff.rounding.mode) {
-        quote.cost_micros =
-            quick.steps.checked_mul(MICROS_PER_UNIT / 10i64.pow(tariff.rounding.scale)).ok_or(TOO_BIG)?;
-        match state.peak {
-            Peak::On => quote.onpeak_seconds = quick.seconds,
-            Peak::Off => quote.offpeak_seconds = quick.seconds,
-        }
+    if let Some(quick) =
+        found.quick.price(start, call.duration_us, state, tariff.rounding.mode, tariff.bounds())
+    {
+        quote.cost_micros = quick.steps.checked_mul(tariff.micros_per_step).ok_or(TOO_BIG)?;
+        // Without a branch: which it is cannot be foreseen.
+        let off_peak = u64::from(state.peak == Peak::Off);
+        quote.onpeak_seconds = quick.seconds * (1 - off_peak);
+        quote.offpeak_seconds = quick.seconds * off_peak;
         return Ok(quote);
     }
-    let options = found.terms.options(state.peak);
+    quote_exactly(tariff, call.duration_us, start, &found, state, quote)
+}
+
+/// Fills in what a call costs that is not of the usual kind.
+#[cold]
+fn quote_exactly<'t>(
+    tariff: &Tariff,
+    duration_us: u64,
+    start: i64,
+    found: &Match<'_>,
+    state: PeakState,
+    mut quote: Quote<'t>,
+) -> Result<Quote<'t>, RatingError> {
+    let terms = found.terms();
+    let options = terms.options(state.peak);
     let mut free = NO_FREE_TIME;
-    let mut cursor =
-        Cursor { at: start, remaining_us: call.duration_us, is_init: true, free: &mut free, span: 0 };
-    let metered = meter(tariff, found.terms, &mut cursor, state, false, &mut ()).ok_or(TOO_BIG)?;
-    let steps = settle_steps(tariff, found.terms, options, call.duration_us, &metered).ok_or(TOO_BIG)?;
+    let mut cursor = Cursor { at: start, remaining_us: duration_us, is_init: true, free: &mut free, span: 0 };
+    let metered = meter(tariff, terms, &mut cursor, state, false, &mut ()).ok_or(TOO_BIG)?;
+    let steps = settle_steps(tariff, terms, options, duration_us, &metered).ok_or(TOO_BIG)?;
     quote.cost_micros = micros(steps, tariff.rounding.scale).ok_or(TOO_BIG)?;
     quote.onpeak_seconds = metered.onpeak_seconds;
     quote.offpeak_seconds = metered.offpeak_seconds;
@@ -210,7 +224,7 @@ pub fn price_attempt(tariff: &Tariff, call: &CallToPrice<'_>) -> Result<Option<P
         Ok(None) | Err(RatingError::NoRate { .. }) => return Ok(None),
         Err(why) => return Err(why),
     };
-    let terms = found.terms;
+    let terms = found.terms();
     if terms.failed_attempt == 0 {
         return Ok(None);
     }
@@ -237,7 +251,8 @@ pub(crate) fn price_whole(
     if call.duration_us == 0 {
         return Ok(vec![Fragment::free_of_charge(described)]);
     }
-    let options = found.terms.options(tariff.calendar.state_at(start).peak);
+    let terms = found.terms();
+    let options = terms.options(tariff.calendar.state_at(start).peak);
     if !options.use_free_time {
         free.iter_mut().for_each(|span| span.seconds = 0);
     }
@@ -247,13 +262,13 @@ pub(crate) fn price_whole(
     while cursor.remaining_us > 0 {
         let mut of_fragment: Vec<Piece> = Vec::new();
         let state = tariff.calendar.state_at(cursor.at);
-        let metered = meter(tariff, found.terms, &mut cursor, state, cut, &mut of_fragment).ok_or(TOO_BIG)?;
-        check_sums(&metered, found.terms, &of_fragment);
+        let metered = meter(tariff, terms, &mut cursor, state, cut, &mut of_fragment).ok_or(TOO_BIG)?;
+        check_sums(&metered, terms, &of_fragment);
         price_pieces(&mut of_fragment).ok_or(TOO_BIG)?;
         walked.push(metered);
         pieces.push(of_fragment);
     }
-    let settled = settle(tariff, found.terms, options, call.duration_us, &walked).ok_or(TOO_BIG)?;
+    let settled = settle(tariff, terms, options, call.duration_us, &walked).ok_or(TOO_BIG)?;
     let parts = settled.into_iter().zip(walked).zip(pieces);
     parts
         .map(|((settled, metered), pieces)| fragment(tariff, &described, &settled, &metered, pieces))
@@ -263,31 +278,38 @@ pub(crate) fn price_whole(
 const TOO_BIG: RatingError = RatingError::OutOfRange { what: "the price of the call" };
 
 /// The fee, and the start in microseconds since 1970 UTC, which is what records keep; `None` for an incoming call that has no fee.
+#[inline(always)]
 pub(crate) fn find<'t>(
     tariff: &'t Tariff,
     call: &CallToPrice<'_>,
 ) -> Result<Option<(i64, Match<'t>)>, RatingError> {
-    if !STARTS.contains(&call.start.timestamp()) {
+    let start = call.start.timestamp_micros();
+    if !STARTS.contains(&start) {
         return Err(RatingError::OutOfRange { what: "the start of the call" });
     }
     if call.duration_us > CALL_SECONDS_MAX * MICROS {
         return Err(RatingError::OutOfRange { what: "the length of the call" });
     }
-    match tariff.find(call.direction, call.source, call.destination, call.ported, call.start) {
-        Ok(Some(found)) => Ok(Some((call.start.timestamp_micros(), found))),
-        Ok(None) => match call.direction {
-            Direction::In => Ok(None),
-            Direction::Out => Err(RatingError::NoRate {
-                destination: masked(call.destination),
-                profile: tariff.profile().handle.clone(),
-                version: tariff.version(),
-                at: call.start,
-            }),
-        },
+    match tariff.find(call.direction, call.source, call.destination, call.ported, start) {
+        Ok(Some(found)) => Ok(Some((start, found))),
+        Ok(None) => no_fee(tariff, call),
         Err(PatternTooSlow) => Err(RatingError::PatternTooSlow {
             destination: masked(call.destination),
             profile: tariff.profile().handle.clone(),
             version: tariff.version(),
+        }),
+    }
+}
+
+#[cold]
+fn no_fee<'t>(tariff: &Tariff, call: &CallToPrice<'_>) -> Result<Option<(i64, Match<'t>)>, RatingError> {
+    match call.direction {
+        Direction::In => Ok(None),
+        Direction::Out => Err(RatingError::NoRate {
+            destination: masked(call.destination),
+            profile: tariff.profile().handle.clone(),
+            version: tariff.version(),
+            at: call.start,
         }),
     }
 }
@@ -353,15 +375,16 @@ fn micros(steps: i128, scale: u32) -> Option<i64> {
 
 /// A price of 0 by the fee that was found.
 pub(crate) fn described(tariff: &Tariff, call: &CallToPrice<'_>, found: &Match<'_>) -> Priced {
-    let matched = match found.matched {
+    let matched = match found.matched() {
         Matched::Prefix(len) => &call.destination[..len],
         Matched::Pattern(text) => text,
     };
+    let (zone, zone_detail) = found.zone();
     Priced {
-        fee: Some(found.fee),
+        fee: Some(found.fee()),
         matched: matched.to_owned(),
-        zone: found.zone.to_owned(),
-        zone_detail: found.zone_detail.to_owned(),
+        zone: zone.to_owned(),
+        zone_detail: zone_detail.to_owned(),
         ..unpriced(tariff)
     }
 }
@@ -382,7 +405,7 @@ pub(crate) fn unpriced(tariff: &Tariff) -> Priced {
         onpeak_seconds: 0,
         offpeak_seconds: 0,
         flat: Decimal::ZERO,
-        rounding: format!("{} {}", tariff.rounding.mode, tariff.rounding.scale),
+        rounding: tariff.rounding_text.clone(),
         pieces: Vec::new(),
     }
 }

@@ -11,26 +11,35 @@ use crate::peak_calendar::PeakState;
 use crate::price::CALL_SECONDS_MAX;
 use crate::tariff::{SecondRate, Terms};
 
-/// [`Terms`] in two cache lines: amounts in parts of the unit.
+/// What calls at one price and zone need, in one cache line: amounts in parts of the unit.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
 pub(crate) struct QuickTerms {
-    /// On-peak first and following, off-peak first and following.
-    intervals: [Interval; 4],
+    /// Of an interval: on-peak first and following, off-peak first and following.
+    prices: [i64; 4],
     /// 0: the terms do not fit in here.
     rounding_step: i64,
     connection_fee: i64,
+    /// Of the same intervals.
+    seconds: [u16; 4],
+    /// Place of the bounds; [`UNBOUND`] for nearly all.
+    bounds: u32,
+    /// Place of the zone.
+    pub(crate) zone: u32,
+}
+
+const _: () = assert!(size_of::<QuickTerms>() == 64);
+
+const UNBOUND: u32 = u32::MAX;
+
+/// Bounds of price and time, where there are any.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
     minimum: i64,
     maximum: i64,
     /// Microseconds since 1970 UTC; the first included, the second not.
     valid_from: i64,
     valid_to: i64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Interval {
-    price: i64,
-    seconds: u32,
 }
 
 /// A price in steps of the rounding, and the seconds charged, all in one state.
@@ -44,15 +53,23 @@ pub(crate) struct QuickPrice {
 const SUM_MAX: i128 = 1 << 62;
 
 impl QuickTerms {
+    /// Of the terms of a fee and the time it is in force; its bounds, if it has any, go to the end of `all_bounds`.
     pub(crate) fn of(
         terms: &Terms,
         valid_from: Option<DateTime<Utc>>,
         valid_to: Option<DateTime<Utc>>,
+        zone: u32,
+        all_bounds: &mut Vec<Bounds>,
     ) -> Self {
         let mut quick = Self {
-            intervals: [Interval::default(); 4],
+            prices: [0; 4],
             rounding_step: 0,
             connection_fee: 0,
+            seconds: [1; 4],
+            bounds: UNBOUND,
+            zone,
+        };
+        let mut bounds = Bounds {
             minimum: i64::MIN,
             maximum: i64::MAX,
             // Calls are compared by the microsecond, so a bound within one rounds up.
@@ -60,52 +77,68 @@ impl QuickTerms {
             valid_to: valid_to.map_or(i64::MAX, micros_up),
         };
         if let Some(fitting) = Fitting::of(terms) {
-            let Fitting { intervals, rounding_step, connection_fee, minimum, maximum } = fitting;
-            quick = Self { intervals, rounding_step, connection_fee, minimum, maximum, ..quick };
+            let Fitting { prices, seconds, rounding_step, connection_fee, minimum, maximum } = fitting;
+            quick = Self { prices, seconds, rounding_step, connection_fee, ..quick };
+            bounds = Bounds { minimum, maximum, ..bounds };
+        }
+        let Bounds { minimum, maximum, valid_from, valid_to } = bounds;
+        if (minimum, maximum, valid_from, valid_to) != (i64::MIN, i64::MAX, i64::MIN, i64::MAX) {
+            quick.bounds = u32::try_from(all_bounds.len())
+                .expect("a tariff has fewer than 4 billion fees: they fit in memory");
+            all_bounds.push(bounds);
         }
         quick
     }
 
-    pub(crate) fn is_in_force(&self, at: DateTime<Utc>) -> bool {
-        let at = at.timestamp_micros();
-        self.valid_from <= at && at < self.valid_to
+    /// Whether the fee is in force at `at`, microseconds since 1970 UTC.
+    #[inline]
+    pub(crate) fn is_in_force(&self, at: i64, all_bounds: &[Bounds]) -> bool {
+        if self.bounds == UNBOUND {
+            return true;
+        }
+        let bounds = &all_bounds[self.bounds as usize];
+        bounds.valid_from <= at && at < bounds.valid_to
     }
 
-    /// Prices a call of more than 0 µs that starts in `state` at `start` (microseconds since 1970 UTC); `None` if it is not of the usual kind.
+    /// Prices a call of more than 0 µs that starts in `state` at `start` (microseconds since 1970 UTC) and is no longer than
+    /// [`CALL_SECONDS_MAX`]; `None` if it is not of the usual kind.
+    #[inline]
     pub(crate) fn price(
         &self,
         start: i64,
         duration_us: u64,
         state: PeakState,
         mode: RoundingMode,
+        all_bounds: &[Bounds],
     ) -> Option<QuickPrice> {
         if self.rounding_step == 0 {
             return None;
         }
-        let place = match state.peak {
-            Peak::On => 0,
-            Peak::Off => 2,
-        };
-        let (init, follow) = (self.intervals[place], self.intervals[place + 1]);
-        let init_us = u64::from(init.seconds) * MICROS;
-        let n_follow = match duration_us.checked_sub(init_us) {
-            None | Some(0) => 0,
-            Some(rest) => rest.div_ceil(u64::from(follow.seconds) * MICROS),
-        };
-        let seconds = u64::from(init.seconds) + n_follow * u64::from(follow.seconds);
+        let place = if state.peak == Peak::Off { 2 } else { 0 };
+        let (init, follow) = (u32::from(self.seconds[place]), u32::from(self.seconds[place + 1]));
+        // Whole seconds first: 32 bits, whose division takes half the time, and the same in the end.
+        let duration = u32::try_from(duration_us.div_ceil(MICROS)).ok()?;
+        let n_follow = duration.saturating_sub(init).div_ceil(follow);
+        let seconds = u64::from(init) + u64::from(n_follow) * u64::from(follow);
         // What is charged must begin and end in one state.
-        if state.until != i64::MAX && start.checked_add_unsigned(seconds * MICROS)? > state.until {
+        let end = start.checked_add_unsigned(seconds * MICROS)?;
+        if end > state.until {
             return None;
         }
-        let by_time = init.price + follow.price * n_follow.cast_signed();
-        let sum = (by_time + self.connection_fee).max(self.minimum).min(self.maximum);
+        let by_time = self.prices[place] + self.prices[place + 1] * i64::from(n_follow);
+        let mut sum = by_time + self.connection_fee;
+        if self.bounds != UNBOUND {
+            let bounds = &all_bounds[self.bounds as usize];
+            sum = sum.max(bounds.minimum).min(bounds.maximum);
+        }
         Some(QuickPrice { steps: rounded(sum, self.rounding_step, mode), seconds })
     }
 }
 
-/// What of [`Terms`] fits in 64 bits, and can be added up in them for the longest call.
+/// What of [`Terms`] fits in here, and can be added up in 64 bits for the longest call.
 struct Fitting {
-    intervals: [Interval; 4],
+    prices: [i64; 4],
+    seconds: [u16; 4],
     rounding_step: i64,
     connection_fee: i64,
     minimum: i64,
@@ -125,12 +158,12 @@ impl Fitting {
         if bound >= SUM_MAX {
             return None;
         }
-        let interval = |rate: &SecondRate| {
-            let seconds = rate.rate.interval_seconds;
-            Some(Interval { price: i64::try_from(rate.per_second * i128::from(seconds)).ok()?, seconds })
-        };
+        let price =
+            |rate: &SecondRate| i64::try_from(rate.per_second * i128::from(rate.rate.interval_seconds)).ok();
+        let seconds = |rate: &SecondRate| u16::try_from(rate.rate.interval_seconds).ok();
         Some(Self {
-            intervals: [interval(rates[0])?, interval(rates[1])?, interval(rates[2])?, interval(rates[3])?],
+            prices: [price(rates[0])?, price(rates[1])?, price(rates[2])?, price(rates[3])?],
+            seconds: [seconds(rates[0])?, seconds(rates[1])?, seconds(rates[2])?, seconds(rates[3])?],
             rounding_step: i64::try_from(terms.rounding_step).ok()?,
             connection_fee: i64::try_from(terms.connection_fee).ok()?,
             minimum: terms.minimum.map_or(Some(i64::MIN), |amount| i64::try_from(amount).ok())?,
@@ -140,19 +173,19 @@ impl Fitting {
 }
 
 /// As [`crate::settle::rounded_quotient`].
+#[inline]
 fn rounded(amount: i64, step: i64, mode: RoundingMode) -> i64 {
-    let (quotient, rest) = (amount / step, (amount % step).unsigned_abs());
-    if rest == 0 {
-        return quotient;
-    }
-    let half = rest.cmp(&(step.unsigned_abs() - rest));
+    let quotient = amount / step;
+    let rest = (amount - quotient * step).unsigned_abs();
+    let missing = step.unsigned_abs() - rest;
+    // A rest of 0 is below each half, so nothing is added to what divides.
     let away = match mode {
-        RoundingMode::HalfUp => half.is_ge(),
-        RoundingMode::HalfEven => half.is_gt() || (half.is_eq() && quotient % 2 != 0),
-        RoundingMode::Up => true,
+        RoundingMode::HalfUp => rest >= missing,
+        RoundingMode::HalfEven => rest > missing || (rest == missing && quotient % 2 != 0),
+        RoundingMode::Up => rest > 0,
         RoundingMode::Down => false,
     };
-    if away { quotient + amount.signum() } else { quotient }
+    quotient + amount.signum() * i64::from(away)
 }
 
 /// The first microsecond at or after `at`.

@@ -57,7 +57,7 @@ pub(crate) fn price_like_reference(
     if call.duration_us == 0 {
         return Ok(vec![ReferenceFragment { priced: described, free_cash: Decimal::ZERO }]);
     }
-    let mut run = Loop::new(tariff, found.terms, start, call.duration_us, rows)
+    let mut run = Loop::new(tariff, found.terms(), start, call.duration_us, rows)
         .ok_or(RatingError::OutOfRange { what: "the price of the call" })?;
     run.price(cut, &described).ok_or(RatingError::OutOfRange { what: "the price of the call" })
 }

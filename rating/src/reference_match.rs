@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use model::MatchMode;
 
-use crate::fee_index::{Entries, Sources};
+use crate::fee_index::{Entries, SourceTrees, Sources};
 use crate::prefix_tree::PrefixTree;
 
 /// Steps a pattern with look-around or back-references may take before it is given up.
@@ -27,6 +27,7 @@ pub(crate) struct ReferenceIndex {
     /// By destination; all sources, in the order of the tariff.
     exact: HashMap<String, Vec<Entries>>,
     prefix: PrefixTree<Sources>,
+    by_source: SourceTrees,
     longest_match: PatternTable,
     longest_pattern: PatternTable,
 }
@@ -70,10 +71,15 @@ impl ReferenceIndex {
                 MatchMode::RegexLongestPattern => by_pattern.push((destination, source, entries)),
             }
         }
-        let prefix = prefix.into_iter().map(|(destination, sources)| (destination, Sources::new(sources)));
+        let mut by_source = SourceTrees::default();
+        let prefix = prefix
+            .into_iter()
+            .map(|(destination, sources)| (destination, by_source.sources(sources)))
+            .collect();
         Ok(Self {
             exact,
-            prefix: PrefixTree::build(prefix.collect()),
+            prefix: PrefixTree::build(prefix),
+            by_source,
             longest_match: PatternTable::build(by_match)?,
             longest_pattern: PatternTable::build(by_pattern)?,
         })
@@ -107,7 +113,8 @@ impl ReferenceIndex {
         if exact.is_some() {
             return Ok(exact);
         }
-        let by_prefix = self.prefix.longest_first(destination).find_map(|sources| sources.find(source, pick));
+        let mut prefixes = self.prefix.longest_first(destination);
+        let by_prefix = prefixes.find_map(|sources| self.by_source.find(*sources, source, pick));
         if by_prefix.is_some() {
             return Ok(by_prefix);
         }
@@ -125,7 +132,11 @@ impl ReferenceIndex {
                 + table.groups.iter().map(|group| 64 + group.sources.len() * 48).sum::<usize>()
         };
         let exact = self.exact.capacity() * size_of::<(String, Vec<Entries>)>();
-        exact + self.prefix.bytes() + patterns(&self.longest_match) + patterns(&self.longest_pattern)
+        exact
+            + self.prefix.bytes()
+            + self.by_source.bytes()
+            + patterns(&self.longest_match)
+            + patterns(&self.longest_pattern)
     }
 }
 

@@ -9,18 +9,19 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::{
-    BillingInterval, Direction, Fee, FeeId, FeeMatch, MatchMode, Peak, PeakOptions, PeakSplit, PortedNumber,
-    ProfileVersionId, Rate, Rounding, TariffVersion,
+    BillingInterval, Direction, Fee, FeeId, FeeMatch, MICROS_PER_UNIT, MatchMode, Peak, PeakOptions,
+    PeakSplit, PortedNumber, ProfileVersionId, Rate, Rounding, TariffVersion,
 };
 use rust_decimal::Decimal;
 
 use crate::balance::Grant;
+use crate::digit_ranges::{DIGITS_MAX, packed};
 use crate::error::{TariffError, TariffFault};
-use crate::fee_index::{Entries, Entry, FeeIndex, Side, Sources};
+use crate::fee_index::{ByPrefix, Entries, Entry, FeeIndex, OFFERS_END, Run, Side, SourceTrees, Sources};
 use crate::peak_calendar::{PeakCalendar, SpanEnd};
 use crate::prefix_tree::PrefixTree;
 use crate::price::CALL_SECONDS_MAX;
-use crate::quick::QuickTerms;
+use crate::quick::{Bounds, QuickTerms};
 use crate::quick_hash::QuickMap;
 use crate::reference_match::{BadPattern, PatternTooSlow, ReferenceIndex, SameKey};
 
@@ -31,20 +32,28 @@ pub struct Tariff {
     profile: model::BillingProfile,
     valid_from: DateTime<Utc>,
     pub(crate) rounding: Rounding,
+    /// Such as `half_up 6`.
+    pub(crate) rounding_text: String,
+    /// Millionths of a currency unit that a step of the rounding is.
+    pub(crate) micros_per_step: i64,
     pub(crate) peak_split: PeakSplit,
     /// Price like the reference, quirks included.
     pub(crate) compat: bool,
     pub(crate) calendar: PeakCalendar,
     index: FeeIndex,
     entries: Vec<Entry>,
+    fees: FeeIds,
     terms: Vec<Terms>,
-    /// The same for calls of the usual kind, place by place.
-    quick: Vec<QuickTerms>,
+    /// Terms and zones as fees have them together: for calls of the usual kind, and place by place which terms those are.
+    offers: Vec<QuickTerms>,
+    terms_of_offers: Vec<u32>,
+    bounds: Vec<Bounds>,
     zones: Vec<(Arc<str>, Arc<str>)>,
     /// Destinations of the fees as they were written, where `index` holds patterns; else empty.
     patterns: Vec<Box<str>>,
     /// Fees for ported numbers, by direction and what their destination names.
     ported: HashMap<(Direction, Box<str>), Sources>,
+    ported_by_source: SourceTrees,
     /// Attempts that nobody answered may cost something.
     pub(crate) charges_attempts: bool,
     grant: Grant,
@@ -101,14 +110,77 @@ impl Terms {
     }
 }
 
+/// Which fee a place of [`Entry`] is: fees of a version are mostly numbered one after the other.
+#[derive(Debug, Clone)]
+enum FeeIds {
+    /// So many more than this.
+    From(i64),
+    Listed(Vec<FeeId>),
+}
+
+impl FeeIds {
+    fn of(fees: &[Fee]) -> Self {
+        let ids = || fees.iter().map(|fee| fee.id.0);
+        let (first, last) = (ids().min().unwrap_or(0), ids().max().unwrap_or(0));
+        match last.checked_sub(first).map(u32::try_from) {
+            Some(Ok(_)) => FeeIds::From(first),
+            Some(Err(_)) | None => FeeIds::Listed(Vec::with_capacity(fees.len())),
+        }
+    }
+
+    fn place(&mut self, id: FeeId) -> u32 {
+        match self {
+            FeeIds::From(first) => u32::try_from(id.0 - *first).expect("all fees were looked at"),
+            FeeIds::Listed(listed) => {
+                listed.push(id);
+                index(listed.len() - 1)
+            }
+        }
+    }
+
+    #[inline]
+    fn id(&self, place: u32) -> FeeId {
+        match self {
+            FeeIds::From(first) => FeeId(first + i64::from(place)),
+            FeeIds::Listed(listed) => listed[place as usize],
+        }
+    }
+}
+
 /// The fee that prices a call.
+#[derive(Clone, Copy)]
 pub(crate) struct Match<'a> {
-    pub(crate) fee: FeeId,
-    pub(crate) terms: &'a Terms,
+    tariff: &'a Tariff,
+    entry: Entry,
     pub(crate) quick: &'a QuickTerms,
-    pub(crate) zone: &'a str,
-    pub(crate) zone_detail: &'a str,
-    pub(crate) matched: Matched<'a>,
+    /// Of a fee for ported numbers, which no number begins with.
+    named: Option<&'a str>,
+}
+
+impl<'a> Match<'a> {
+    #[inline]
+    pub(crate) fn fee(&self) -> FeeId {
+        self.tariff.fees.id(self.entry.fee)
+    }
+
+    pub(crate) fn terms(&self) -> &'a Terms {
+        &self.tariff.terms[self.tariff.terms_of_offers[self.entry.offer as usize] as usize]
+    }
+
+    /// Zone and zone detail.
+    #[inline]
+    pub(crate) fn zone(&self) -> (&'a str, &'a str) {
+        let (zone, zone_detail) = &self.tariff.zones[self.quick.zone as usize];
+        (zone, zone_detail)
+    }
+
+    pub(crate) fn matched(&self) -> Matched<'a> {
+        match (self.named, self.tariff.patterns.get(self.entry.matched as usize)) {
+            (Some(pattern), _) => Matched::Pattern(pattern),
+            (None, Some(pattern)) => Matched::Pattern(pattern),
+            (None, None) => Matched::Prefix(self.entry.matched as usize),
+        }
+    }
 }
 
 /// What of a fee's destination matched.
@@ -189,19 +261,28 @@ impl Tariff {
         self.index.bytes()
             + self.entries.capacity() * size_of::<Entry>()
             + self.terms.capacity() * size_of::<Terms>()
-            + self.quick.capacity() * size_of::<QuickTerms>()
+            + self.offers.capacity() * (size_of::<QuickTerms>() + size_of::<u32>())
+            + self.bounds.capacity() * size_of::<Bounds>()
+            + self.ported_by_source.bytes()
             + self.patterns.capacity() * size_of::<Box<str>>()
             + patterns
     }
 
-    /// The fee for a call, in force at `at`.
+    /// Bounds of fees, which [`QuickTerms`] know by place.
+    #[inline]
+    pub(crate) fn bounds(&self) -> &[Bounds] {
+        &self.bounds
+    }
+
+    /// The fee for a call, in force at `at`, microseconds since 1970 UTC.
+    #[inline(always)]
     pub(crate) fn find(
         &self,
         direction: Direction,
         source: &str,
         destination: &str,
         ported: Option<&PortedNumber>,
-        at: DateTime<Utc>,
+        at: i64,
     ) -> Result<Option<Match<'_>>, PatternTooSlow> {
         if !self.ported.is_empty()
             && let Some(number) = ported
@@ -218,41 +299,32 @@ impl Tariff {
         direction: Direction,
         source: &str,
         number: &PortedNumber,
-        at: DateTime<Utc>,
+        at: i64,
     ) -> Option<Match<'_>> {
         let names = [(CARRIER_OF, &number.carrier), (TYPE_OF, &number.number_type)];
         names.into_iter().filter(|(_, name)| !name.is_empty()).find_map(|(of, name)| {
             let key = (direction, format!("{of}{name}").into_boxed_str());
             let ((_, destination), sources) = self.ported.get_key_value(&key)?;
-            let found = sources.find(source, &|entries| self.in_force(entries, at))?;
-            Some(Match { matched: Matched::Pattern(destination), ..found })
+            let found =
+                self.ported_by_source.find(*sources, source, &|entries| self.in_force(entries, at))?;
+            Some(Match { named: Some(destination), ..found })
         })
     }
 
-    fn in_force(&self, entries: Entries, at: DateTime<Utc>) -> Option<Match<'_>> {
-        match entries {
-            Entries::One(entry) => self.entry_in_force(entry, at),
-            Entries::Run { first, count } => {
-                let first = first as usize;
-                self.entries[first..first + count as usize]
-                    .iter()
-                    .find_map(|entry| self.entry_in_force(*entry, at))
+    #[inline(always)]
+    fn in_force(&self, entries: Entries, at: i64) -> Option<Match<'_>> {
+        match entries.run() {
+            Run::One(entry) => self.entry_in_force(entry, at),
+            Run::Several { first, count } => {
+                self.entries[first..first + count].iter().find_map(|entry| self.entry_in_force(*entry, at))
             }
         }
     }
 
-    fn entry_in_force(&self, entry: Entry, at: DateTime<Utc>) -> Option<Match<'_>> {
-        let quick = &self.quick[entry.terms as usize];
-        if !quick.is_in_force(at) {
-            return None;
-        }
-        let (zone, zone_detail) = &self.zones[entry.zone as usize];
-        let matched = match self.patterns.get(entry.matched as usize) {
-            Some(pattern) => Matched::Pattern(pattern),
-            None => Matched::Prefix(entry.matched as usize),
-        };
-        let terms = &self.terms[entry.terms as usize];
-        Some(Match { fee: entry.fee, terms, quick, zone, zone_detail, matched })
+    #[inline(always)]
+    fn entry_in_force(&self, entry: Entry, at: i64) -> Option<Match<'_>> {
+        let quick = &self.offers[entry.offer as usize];
+        quick.is_in_force(at, &self.bounds).then_some(Match { tariff: self, entry, quick, named: None })
     }
 }
 
@@ -271,20 +343,23 @@ fn compile(version: &TariffVersion) -> Result<Tariff, TariffFault> {
         return Err(TariffFault::BadRounding { scale: version.rounding.scale });
     }
     check_spans(version)?;
-    let mut builder = Builder::new(version.rounding);
+    let mut builder = Builder::new(version);
     let (ported, fees): (Vec<&Fee>, Vec<&Fee>) = version.fees.iter().partition(|fee| is_for_ported(fee));
-    let ported = by_ported(ported, version.fee_match, &mut builder)?;
+    let mut ported_by_source = SourceTrees::default();
+    let ported = by_ported(ported, version.fee_match, &mut builder, &mut ported_by_source)?;
     let index = match version.fee_match {
         FeeMatch::Prefix => by_prefix(fees, &mut builder)?,
         FeeMatch::Reference => by_reference(&fees, &mut builder)?,
     };
-    let Builder { mut entries, terms, quick, zones, patterns, .. } = builder;
+    let Builder { mut entries, fees, terms, offers, terms_of_offers, bounds, zones, patterns, .. } = builder;
     entries.shrink_to_fit();
     Ok(Tariff {
         version: version.id,
         profile: version.profile.clone(),
         valid_from: version.valid_from,
         rounding: version.rounding,
+        rounding_text: format!("{} {}", version.rounding.mode, version.rounding.scale),
+        micros_per_step: MICROS_PER_UNIT / 10i64.pow(version.rounding.scale),
         peak_split: version.peak_split,
         compat: version.compat,
         calendar: PeakCalendar::new(
@@ -295,11 +370,15 @@ fn compile(version: &TariffVersion) -> Result<Tariff, TariffFault> {
         ),
         index,
         entries,
+        fees,
         terms,
-        quick,
+        offers,
+        terms_of_offers,
+        bounds,
         zones,
         patterns,
         ported,
+        ported_by_source,
         charges_attempts: version.fees.iter().any(|fee| !fee.failed_attempt_fee.is_zero()),
         grant: Grant {
             seconds: version.interval_free_seconds,
@@ -314,6 +393,7 @@ fn by_ported<'v>(
     mut fees: Vec<&'v Fee>,
     fee_match: FeeMatch,
     builder: &mut Builder<'v>,
+    trees: &mut SourceTrees,
 ) -> Result<HashMap<(Direction, Box<str>), Sources>, TariffFault> {
     let source = |fee: &'v Fee| match fee_match {
         FeeMatch::Prefix => fee.source.as_str(),
@@ -327,32 +407,62 @@ fn by_ported<'v>(
             by_source.push((source(of_source[0]).to_owned(), builder.entries(of_source, 0)?));
         }
         let key = (of_name[0].direction, of_name[0].destination.as_str().into());
-        all.insert(key, Sources::new(by_source));
+        all.insert(key, trees.sources(by_source));
     }
     Ok(all)
 }
 
-fn by_prefix<'v>(mut fees: Vec<&'v Fee>, builder: &mut Builder<'v>) -> Result<FeeIndex, TariffFault> {
-    fees.sort_by(|a, b| key(a).cmp(&key(b)));
-    let mut outgoing = Vec::new();
-    let mut incoming = Vec::new();
-    for of_destination in fees.chunk_by(|a, b| (a.direction, &a.destination) == (b.direction, &b.destination))
-    {
+fn by_prefix<'v>(fees: Vec<&'v Fee>, builder: &mut Builder<'v>) -> Result<FeeIndex, TariffFault> {
+    let (outgoing, incoming): (Vec<&Fee>, Vec<&Fee>) =
+        fees.into_iter().partition(|fee| fee.direction == Direction::Out);
+    Ok(FeeIndex { outgoing: by_prefix_of(outgoing, builder)?, incoming: by_prefix_of(incoming, builder)? })
+}
+
+/// Of one direction.
+fn by_prefix_of<'v>(fees: Vec<&'v Fee>, builder: &mut Builder<'v>) -> Result<Side, TariffFault> {
+    let fees = by_destination(fees);
+    let mut prefixes = Vec::with_capacity(fees.len());
+    let mut values = Vec::with_capacity(fees.len());
+    let mut trees = SourceTrees::default();
+    for of_destination in fees.chunk_by(|a, b| a.destination == b.destination) {
+        let destination = of_destination[0].destination.as_str();
+        let matched = index(destination.len());
+        prefixes.push(destination.as_bytes());
+        if let [fee] = of_destination
+            && fee.source.is_empty()
+        {
+            values.push(Sources::any(Entries::one(builder.entry(fee, matched)?)));
+            continue;
+        }
         let mut by_source = Vec::new();
         for of_source in of_destination.chunk_by(|a, b| a.source == b.source) {
-            let matched = index(of_source[0].destination.len());
             by_source.push((of_source[0].source.clone(), builder.entries(of_source, matched)?));
         }
-        let pairs = match of_destination[0].direction {
-            Direction::Out => &mut outgoing,
-            Direction::In => &mut incoming,
-        };
-        pairs.push((of_destination[0].destination.clone(), Sources::new(by_source)));
+        values.push(trees.sources(by_source));
     }
-    Ok(FeeIndex {
-        outgoing: Side::Prefix(PrefixTree::build(outgoing)),
-        incoming: Side::Prefix(PrefixTree::build(incoming)),
-    })
+    Ok(Side::Prefix(Box::new(ByPrefix::new(PrefixTree::of_sorted(&prefixes, values), trees))))
+}
+
+/// Sorted by destination, of one destination by source, and then by the time they come into force.
+fn by_destination(mut fees: Vec<&Fee>) -> Vec<&Fee> {
+    let is_packed = |fee: &&Fee| {
+        fee.destination.len() <= DIGITS_MAX && fee.destination.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if !fees.iter().all(is_packed) {
+        fees.sort_by(|a, b| key(a).cmp(&key(b)));
+        return fees;
+    }
+    // Numbers are sorted in a fraction of the time that texts take.
+    let mut sorted: Vec<(u64, u32)> =
+        fees.iter().zip(0u32..).map(|(fee, place)| (packed(fee.destination.as_bytes()), place)).collect();
+    sorted.sort_unstable();
+    let mut sorted: Vec<&Fee> = sorted.into_iter().map(|(_, place)| fees[place as usize]).collect();
+    for same in sorted.chunk_by_mut(|a, b| a.destination == b.destination) {
+        if same.len() > 1 {
+            same.sort_by(|a, b| key(a).cmp(&key(b)));
+        }
+    }
+    sorted
 }
 
 fn by_reference<'v>(fees: &[&'v Fee], builder: &mut Builder<'v>) -> Result<FeeIndex, TariffFault> {
@@ -392,8 +502,8 @@ fn by_reference<'v>(fees: &[&'v Fee], builder: &mut Builder<'v>) -> Result<FeeIn
 }
 
 /// Puts fees for the same calls beside each other, in order of time.
-fn key(fee: &Fee) -> (Direction, &str, &str, Option<DateTime<Utc>>) {
-    (fee.direction, &fee.destination, &fee.source, fee.valid_from)
+fn key(fee: &Fee) -> (&str, &str, Option<DateTime<Utc>>) {
+    (&fee.destination, &fee.source, fee.valid_from)
 }
 
 fn check_spans(version: &TariffVersion) -> Result<(), TariffFault> {
@@ -413,37 +523,60 @@ fn check_spans(version: &TariffVersion) -> Result<(), TariffFault> {
     }
 }
 
-/// Everything that [`Terms`] are made of.
-#[derive(PartialEq, Eq, Hash)]
+/// Everything that [`Terms`] are made of, amounts as they are written: the same amount in two ways is kept twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct TermsKey {
-    rates: [(Decimal, u32, u32); 4],
-    connection_fee: Decimal,
-    bounds: (Option<Decimal>, Option<Decimal>),
-    validity: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
-    failed_attempt_fee: Decimal,
+    prices: [[u8; 16]; 4],
+    seconds: [(u32, u32); 4],
+    flat: [[u8; 16]; 2],
+    bounds: [Option<[u8; 16]>; 2],
+    validity: [Option<DateTime<Utc>>; 2],
     options: [PeakOptions; 2],
+}
+
+impl TermsKey {
+    fn of(fee: &Fee) -> Self {
+        let rates = [fee.onpeak_init, fee.onpeak_follow, fee.offpeak_init, fee.offpeak_follow];
+        Self {
+            prices: rates.map(|rate| rate.price.serialize()),
+            seconds: rates.map(|rate| (rate.per_seconds, rate.interval_seconds)),
+            flat: [fee.connection_fee.serialize(), fee.failed_attempt_fee.serialize()],
+            bounds: [fee.minimum_charge, fee.maximum_charge]
+                .map(|amount| amount.map(|amount| amount.serialize())),
+            validity: [fee.valid_from, fee.valid_to],
+            options: [fee.onpeak, fee.offpeak],
+        }
+    }
 }
 
 /// Collects entries, each distinct [`Terms`] and zone once.
 struct Builder<'v> {
     rounding: Rounding,
     entries: Vec<Entry>,
+    fees: FeeIds,
     terms: Vec<Terms>,
-    quick: Vec<QuickTerms>,
     terms_seen: QuickMap<TermsKey, u32>,
+    offers: Vec<QuickTerms>,
+    terms_of_offers: Vec<u32>,
+    offers_seen: QuickMap<(u32, u32), u32>,
+    bounds: Vec<Bounds>,
     zones: Vec<(Arc<str>, Arc<str>)>,
     zones_seen: QuickMap<(&'v str, &'v str), u32>,
     patterns: Vec<Box<str>>,
 }
 
 impl<'v> Builder<'v> {
-    fn new(rounding: Rounding) -> Self {
+    fn new(version: &TariffVersion) -> Self {
         Self {
-            rounding,
+            rounding: version.rounding,
             entries: Vec::new(),
+            fees: FeeIds::of(&version.fees),
             terms: Vec::new(),
-            quick: Vec::new(),
             terms_seen: QuickMap::default(),
+            offers: Vec::new(),
+            terms_of_offers: Vec::new(),
+            offers_seen: QuickMap::default(),
+            bounds: Vec::new(),
             zones: Vec::new(),
             zones_seen: QuickMap::default(),
             patterns: Vec::new(),
@@ -468,38 +601,48 @@ impl<'v> Builder<'v> {
             }
         }
         if let [fee] = fees {
-            return Ok(Entries::One(self.entry(fee, matched)?));
+            return Ok(Entries::one(self.entry(fee, matched)?));
         }
         let first = index(self.entries.len());
         for fee in fees {
             let entry = self.entry(fee, matched)?;
             self.entries.push(entry);
         }
-        Ok(Entries::Run { first, count: index(fees.len()) })
+        Ok(Entries::several(first, index(fees.len())))
     }
 
     fn entry(&mut self, fee: &'v Fee, matched: u32) -> Result<Entry, TariffFault> {
-        Ok(Entry { fee: fee.id, terms: self.terms(fee)?, zone: self.zone(fee), matched })
+        let (terms, zone) = (self.terms(fee)?, self.zone(fee));
+        let offer = match self.offers_seen.get(&(terms, zone)) {
+            Some(&seen) => seen,
+            None => {
+                let of_fee = &self.terms[terms as usize];
+                self.offers.push(QuickTerms::of(
+                    of_fee,
+                    fee.valid_from,
+                    fee.valid_to,
+                    zone,
+                    &mut self.bounds,
+                ));
+                self.terms_of_offers.push(terms);
+                let idx = index(self.offers.len() - 1);
+                self.offers_seen.insert((terms, zone), idx);
+                idx
+            }
+        };
+        Ok(Entry { fee: self.fees.place(fee.id), offer, matched })
     }
 
     fn terms(&mut self, fee: &Fee) -> Result<u32, TariffFault> {
         let bad =
             |rule: String| TariffFault::BadFee { fee: fee.id, destination: fee.destination.clone(), rule };
-        let rates = [fee.onpeak_init, fee.onpeak_follow, fee.offpeak_init, fee.offpeak_follow];
-        let key = TermsKey {
-            rates: rates.map(|rate| (rate.price, rate.per_seconds, rate.interval_seconds)),
-            connection_fee: fee.connection_fee,
-            bounds: (fee.minimum_charge, fee.maximum_charge),
-            validity: (fee.valid_from, fee.valid_to),
-            failed_attempt_fee: fee.failed_attempt_fee,
-            options: [fee.onpeak, fee.offpeak],
-        };
+        let key = TermsKey::of(fee);
         if let Some(&seen) = self.terms_seen.get(&key) {
             return Ok(seen);
         }
+        let rates = [fee.onpeak_init, fee.onpeak_follow, fee.offpeak_init, fee.offpeak_follow];
         let terms = self.new_terms(fee, &rates).map_err(bad)?;
         let idx = index(self.terms.len());
-        self.quick.push(QuickTerms::of(&terms, fee.valid_from, fee.valid_to));
         self.terms.push(terms);
         self.terms_seen.insert(key, idx);
         Ok(idx)
@@ -599,5 +742,6 @@ pub(crate) fn gcd(mut a: i128, mut b: i128) -> i128 {
 }
 
 fn index(len: usize) -> u32 {
-    u32::try_from(len).expect("a tariff has fewer than 4 billion fees: they fit in memory")
+    let fits = u32::try_from(len).ok().filter(|place| *place < OFFERS_END);
+    fits.expect("a tariff has fewer than 4 billion fees: they fit in memory")
 }
