@@ -9,7 +9,7 @@
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// Prefixes may be so long; what follows in a key is not looked at.
-pub(crate) const DIGITS_MAX: usize = 16;
+const DIGITS_MAX: usize = 16;
 
 /// Ten digits, and the end of the key.
 const SYMBOLS: u64 = 11;
@@ -32,6 +32,26 @@ const WINDOW: usize = 4;
 /// Edges for a place of the first table, about.
 const EDGES_PER_SLOT: usize = 2;
 const SLOTS_MAX: usize = 1 << 22;
+
+/// A prefix of digits alone, in the order of their texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DigitPrefix {
+    packed: u64,
+    len: u32,
+}
+
+impl DigitPrefix {
+    /// `None` for a text of other characters, or of more than [`DIGITS_MAX`].
+    pub(crate) fn of(text: &[u8]) -> Option<Self> {
+        let is_digits = text.len() <= DIGITS_MAX && text.iter().all(u8::is_ascii_digit);
+        is_digits.then(|| Self { packed: packed(text), len: u32::try_from(text.len()).unwrap_or(u32::MAX) })
+    }
+
+    /// How many digits.
+    pub(crate) fn len(self) -> usize {
+        self.len as usize
+    }
+}
 
 /// The index of a table of prefixes.
 #[derive(Debug, Clone)]
@@ -100,9 +120,11 @@ impl Number for u64 {
 }
 
 impl DigitRanges {
-    /// Builds the index. `prefixes` are at most [`DIGITS_MAX`] digits, sorted and each once; their places are the answers.
-    pub(crate) fn build(prefixes: &[&[u8]]) -> Self {
-        let digits = prefixes.iter().map(|prefix| prefix.len()).max().unwrap_or(0).clamp(HALF, DIGITS_MAX);
+    /// Builds the index. `prefixes` are sorted and each once; their places are the answers. Tells as well for each the place of the longest
+    /// other one that it begins with, or [`NONE`].
+    pub(crate) fn build(prefixes: &[DigitPrefix]) -> (Self, Vec<u32>) {
+        let longest = prefixes.iter().map(|prefix| prefix.len()).max().unwrap_or(0);
+        let digits = longest.clamp(HALF, DIGITS_MAX);
         let low_divisor = power(DIGITS_MAX - digits);
         let (high_factor, low_factor) = (power(digits - HALF), (1u64 << LOW_SHIFT).div_ceil(low_divisor));
         let mut found = Vec::with_capacity(2 * prefixes.len() + 1 + WINDOW);
@@ -124,10 +146,12 @@ impl DigitRanges {
         };
         let none = Edges::Narrow(EdgeTable::build(&[(0, NONE)]));
         let mut ranges = Self { high_factor, low_factor, edges: none };
+        let mut shorter = Vec::with_capacity(prefixes.len());
         for (prefix, place) in prefixes.iter().zip(0u32..) {
-            let (_, from) = ranges.number(prefix);
+            let from = ranges.joined(prefix.packed / HALF_RANGE, prefix.packed % HALF_RANGE);
             close(&mut open, from, &mut put);
             put(from, place);
+            shorter.push(open.last().map_or(NONE, |&(_, place)| place));
             open.push((from + power(digits - prefix.len()), place));
         }
         close(&mut open, u64::MAX, &mut put);
@@ -136,7 +160,7 @@ impl DigitRanges {
         } else {
             Edges::Wide(EdgeTable::build(&found))
         };
-        ranges
+        (ranges, shorter)
     }
 
     /// The place of the longest prefix of `key`; [`NONE`] if there is none. What follows the leading digits is not looked at.
@@ -166,10 +190,15 @@ impl DigitRanges {
     #[inline(always)]
     pub(crate) fn number(&self, key: &[u8]) -> (u64, u64) {
         let (high, low) = halves(key);
+        (high, self.joined(high, low))
+    }
+
+    #[inline(always)]
+    fn joined(&self, high: u64, low: u64) -> u64 {
         let product = u128::from(low) * u128::from(self.low_factor);
         #[expect(clippy::cast_possible_truncation, reason = "the quotient is below 2^28")]
         let low = (product >> LOW_SHIFT) as u64;
-        (high, high * self.high_factor + low)
+        high * self.high_factor + low
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -250,7 +279,7 @@ pub(crate) fn first_slot(first_half: u64) -> usize {
 
 /// All sixteen digits: other for each other text of up to sixteen digits, and in the order of such texts.
 #[inline]
-pub(crate) fn packed(key: &[u8]) -> u64 {
+fn packed(key: &[u8]) -> u64 {
     let (high, low) = halves(key);
     high * HALF_RANGE + low
 }
@@ -320,6 +349,12 @@ mod tests {
 
     use super::*;
 
+    fn build<'t>(texts: impl IntoIterator<Item = &'t String>) -> DigitRanges {
+        let prefixes: Vec<DigitPrefix> =
+            texts.into_iter().map(|text| DigitPrefix::of(text.as_bytes()).unwrap()).collect();
+        DigitRanges::build(&prefixes).0
+    }
+
     /// Slowly, by the definition.
     fn packed_slowly(key: &[u8]) -> u64 {
         let digits = key.iter().take_while(|byte| byte.is_ascii_digit()).take(DIGITS_MAX);
@@ -349,8 +384,7 @@ mod tests {
         let mut texts: Vec<String> = (0..5_000).map(|n| format!("4366055{n:04}")).collect();
         texts.extend(["1".to_owned(), "999999999999999".to_owned()]);
         texts.sort_unstable();
-        let prefixes: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
-        let ranges = DigitRanges::build(&prefixes);
+        let ranges = build(&texts);
         for (place, text) in texts.iter().enumerate() {
             assert_eq!(ranges.longest(format!("{text}77").as_bytes()) as usize, place, "{text}");
         }
@@ -377,7 +411,7 @@ mod tests {
             keys in prop::collection::vec("[0-9]{0,3}[0-1]{0,16}@?", 1..40),
         ) {
             let prefixes: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
-            let ranges = DigitRanges::build(&prefixes);
+            let ranges = build(&texts);
             // Keys of their own, and each prefix with and without something behind.
             let of_prefixes = texts.iter().flat_map(|text| [text.clone(), format!("{text}0"), format!("{text}9")]);
             for key in keys.into_iter().chain(of_prefixes) {

@@ -170,11 +170,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::digit_ranges::NONE;
+    use crate::digit_ranges::{DigitPrefix, NONE};
 
     fn check(texts: &[String], keys: impl IntoIterator<Item = String>) {
-        let prefixes: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
-        let ranges = DigitRanges::build(&prefixes);
+        let prefixes: Vec<DigitPrefix> =
+            texts.iter().map(|text| DigitPrefix::of(text.as_bytes()).unwrap()).collect();
+        let (ranges, _) = DigitRanges::build(&prefixes);
         // Some are elsewhere, as fees by source are.
         let fee = |place: u32| match texts.get(place as usize) {
             None => Leafed::Nothing,
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn more_offers_than_a_leaf_can_name_are_left_to_others() {
-        let ranges = DigitRanges::build(&[b"43"]);
+        let (ranges, _) = DigitRanges::build(&[DigitPrefix::of(b"43").unwrap()]);
         let fee = |offer| move |_| Leafed::Fee(Entry { fee: 1, offer, matched: 2 });
         assert!(FeeLeaves::build(&ranges, fee(65_533)).is_some());
         assert!(FeeLeaves::build(&ranges, fee(65_534)).is_none());

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::digit_ranges::{DIGITS_MAX, DigitRanges, NONE};
+use crate::digit_ranges::{DigitPrefix, DigitRanges, NONE};
 
 /// A table of prefixes.
 #[derive(Debug, Clone)]
@@ -83,16 +83,23 @@ impl<V> PrefixTree<V> {
 
     /// Builds the table of `prefixes` that are sorted and there once each, with a value for each.
     pub(crate) fn of_sorted(prefixes: &[&[u8]], values: Vec<V>) -> Self {
-        let values = values.into_iter().zip(shorter_ones(prefixes));
-        let values = values.map(|(value, shorter)| Valued { value, shorter }).collect();
-        let is_digits =
-            prefixes.iter().all(|prefix| prefix.len() <= DIGITS_MAX && prefix.iter().all(u8::is_ascii_digit));
-        let index = if is_digits {
-            Index::Digits(DigitRanges::build(prefixes))
-        } else {
-            Index::Bytes(ByteTree::build(prefixes))
-        };
-        Self { index, values }
+        let digits: Option<Vec<DigitPrefix>> =
+            prefixes.iter().map(|prefix| DigitPrefix::of(prefix)).collect();
+        match digits {
+            Some(digits) => Self::of_digits(&digits, values),
+            None => Self::new(Index::Bytes(ByteTree::build(prefixes)), values, shorter_ones(prefixes)),
+        }
+    }
+
+    /// As [`Self::of_sorted`], of digits.
+    pub(crate) fn of_digits(prefixes: &[DigitPrefix], values: Vec<V>) -> Self {
+        let (ranges, shorter) = DigitRanges::build(prefixes);
+        Self::new(Index::Digits(ranges), values, shorter)
+    }
+
+    fn new(index: Index, values: Vec<V>, shorter: Vec<u32>) -> Self {
+        let values = values.into_iter().zip(shorter);
+        Self { index, values: values.map(|(value, shorter)| Valued { value, shorter }).collect() }
     }
 
     /// The values of all prefixes of `key`, longest first.

@@ -15,7 +15,7 @@ use model::{
 use rust_decimal::Decimal;
 
 use crate::balance::Grant;
-use crate::digit_ranges::{DIGITS_MAX, packed};
+use crate::digit_ranges::DigitPrefix;
 use crate::error::{TariffError, TariffFault};
 use crate::fee_index::{ByPrefix, Entries, Entry, FeeIndex, OFFERS_END, Run, Side, SourceTrees, Sources};
 use crate::peak_calendar::{PeakCalendar, SpanEnd};
@@ -420,49 +420,72 @@ fn by_prefix<'v>(fees: Vec<&'v Fee>, builder: &mut Builder<'v>) -> Result<FeeInd
 
 /// Of one direction.
 fn by_prefix_of<'v>(fees: Vec<&'v Fee>, builder: &mut Builder<'v>) -> Result<Side, TariffFault> {
-    let fees = by_destination(fees);
+    let digits: Option<Vec<DigitPrefix>> =
+        fees.iter().map(|fee| DigitPrefix::of(fee.destination.as_bytes())).collect();
+    match digits {
+        Some(digits) => by_digits(&fees, digits, builder),
+        None => by_text(fees, builder),
+    }
+}
+
+/// Of digits alone: what a fee says is looked at in the order of the list, in which it lies in memory; what is sorted and put together
+/// afterwards is small.
+fn by_digits<'v>(
+    fees: &[&'v Fee],
+    digits: Vec<DigitPrefix>,
+    builder: &mut Builder<'v>,
+) -> Result<Side, TariffFault> {
+    let mut entries = Vec::with_capacity(fees.len());
+    for (fee, digits) in fees.iter().zip(&digits) {
+        let any_source = fee.source.is_empty();
+        entries.push((builder.entry(fee, index(digits.len()))?, any_source));
+    }
+    let mut sorted: Vec<(DigitPrefix, u32)> = digits.into_iter().zip(0..).collect();
+    sorted.sort_unstable();
+    let mut prefixes = Vec::with_capacity(fees.len());
+    let mut values = Vec::with_capacity(fees.len());
+    let mut trees = SourceTrees::default();
+    for of_destination in sorted.chunk_by(|(a, _), (b, _)| a == b) {
+        let (prefix, place) = of_destination[0];
+        prefixes.push(prefix);
+        values.push(match entries[place as usize] {
+            (entry, true) if of_destination.len() == 1 => Sources::any(Entries::one(entry)),
+            (..) => {
+                let mut same: Vec<&'v Fee> =
+                    of_destination.iter().map(|&(_, place)| fees[place as usize]).collect();
+                same.sort_by(|a, b| key(a).cmp(&key(b)));
+                of_one_destination(&same, builder, &mut trees)?
+            }
+        });
+    }
+    Ok(Side::Prefix(Box::new(ByPrefix::new(PrefixTree::of_digits(&prefixes, values), trees))))
+}
+
+/// Of any texts.
+fn by_text<'v>(mut fees: Vec<&'v Fee>, builder: &mut Builder<'v>) -> Result<Side, TariffFault> {
+    fees.sort_by(|a, b| key(a).cmp(&key(b)));
     let mut prefixes = Vec::with_capacity(fees.len());
     let mut values = Vec::with_capacity(fees.len());
     let mut trees = SourceTrees::default();
     for of_destination in fees.chunk_by(|a, b| a.destination == b.destination) {
-        let destination = of_destination[0].destination.as_str();
-        let matched = index(destination.len());
-        prefixes.push(destination.as_bytes());
-        if let [fee] = of_destination
-            && fee.source.is_empty()
-        {
-            values.push(Sources::any(Entries::one(builder.entry(fee, matched)?)));
-            continue;
-        }
-        let mut by_source = Vec::new();
-        for of_source in of_destination.chunk_by(|a, b| a.source == b.source) {
-            by_source.push((of_source[0].source.clone(), builder.entries(of_source, matched)?));
-        }
-        values.push(trees.sources(by_source));
+        prefixes.push(of_destination[0].destination.as_bytes());
+        values.push(of_one_destination(of_destination, builder, &mut trees)?);
     }
     Ok(Side::Prefix(Box::new(ByPrefix::new(PrefixTree::of_sorted(&prefixes, values), trees))))
 }
 
-/// Sorted by destination, of one destination by source, and then by the time they come into force.
-fn by_destination(mut fees: Vec<&Fee>) -> Vec<&Fee> {
-    let is_packed = |fee: &&Fee| {
-        fee.destination.len() <= DIGITS_MAX && fee.destination.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    if !fees.iter().all(is_packed) {
-        fees.sort_by(|a, b| key(a).cmp(&key(b)));
-        return fees;
+/// Fees of one destination, sorted by [`key`].
+fn of_one_destination<'v>(
+    fees: &[&'v Fee],
+    builder: &mut Builder<'v>,
+    trees: &mut SourceTrees,
+) -> Result<Sources, TariffFault> {
+    let mut by_source = Vec::new();
+    for of_source in fees.chunk_by(|a, b| a.source == b.source) {
+        let matched = index(of_source[0].destination.len());
+        by_source.push((of_source[0].source.clone(), builder.entries(of_source, matched)?));
     }
-    // Numbers are sorted in a fraction of the time that texts take.
-    let mut sorted: Vec<(u64, u32)> =
-        fees.iter().zip(0u32..).map(|(fee, place)| (packed(fee.destination.as_bytes()), place)).collect();
-    sorted.sort_unstable();
-    let mut sorted: Vec<&Fee> = sorted.into_iter().map(|(_, place)| fees[place as usize]).collect();
-    for same in sorted.chunk_by_mut(|a, b| a.destination == b.destination) {
-        if same.len() > 1 {
-            same.sort_by(|a, b| key(a).cmp(&key(b)));
-        }
-    }
-    sorted
+    Ok(trees.sources(by_source))
 }
 
 fn by_reference<'v>(fees: &[&'v Fee], builder: &mut Builder<'v>) -> Result<FeeIndex, TariffFault> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rust_decimal::Decimal;
 
 use super::issue::Issue;
-use super::table::{Table, decimal, records, whole};
+use super::table::{Table, decimal, records_of, whole};
 
 /// What an account has at the start of its first billing interval, grants included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct OpeningBalance {
 /// Reads the file. What is wrong in it is reported and left out.
 pub(crate) fn read(file: &str, text: &str, issues: &mut Vec<Issue>) -> HashMap<String, OpeningBalance> {
     let mut accounts = HashMap::new();
-    let records = records(file, text.as_bytes(), issues);
+    let records = records_of(file, text, issues);
     let columns = ["account", "cash", "free_seconds"];
     let Some(table) = Table::with_header(file, records, &columns, &[], issues) else { return accounts };
     for row in table.rows() {

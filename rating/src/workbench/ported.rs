@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use model::PortedNumber;
 
 use super::issue::{Issue, WorkbenchError};
-use super::table::{Row, Table, records};
+use super::table::{Row, Table, records_of};
 
 const COLUMNS: &[&str] = &["number", "carrier"];
 const OPTIONAL: &[&str] = &["number_type", "valid_from", "valid_to"];
@@ -22,7 +22,7 @@ pub fn read_ported(file: &str, text: &str) -> Result<Vec<PortedNumber>, Workbenc
 }
 
 pub(crate) fn read(file: &str, text: &str, issues: &mut Vec<Issue>) -> Vec<PortedNumber> {
-    let records = records(file, text.as_bytes(), issues);
+    let records = records_of(file, text, issues);
     let Some(table) = Table::with_header(file, records, COLUMNS, OPTIONAL, issues) else { return Vec::new() };
     table
         .rows()

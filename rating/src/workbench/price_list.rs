@@ -7,7 +7,7 @@ use model::{Fee, FeeId, FeeMatch};
 use super::fees;
 use super::issue::{Issue, WorkbenchError};
 use super::mapping::{Mapping, SheetRow};
-use super::table::records;
+use super::table::{Records, records_of};
 
 /// Reads a fee file: with our header, or without one in the reference's order.
 ///
@@ -16,7 +16,7 @@ use super::table::records;
 /// [`WorkbenchError::Input`] with everything that is wrong in it.
 pub fn read_fees(file: &str, text: &str, fee_match: FeeMatch) -> Result<Vec<Fee>, WorkbenchError> {
     let mut issues = Vec::new();
-    let records = records(file, text.as_bytes(), &mut issues);
+    let records = records_of(file, text, &mut issues);
     checked(file, records, fee_match, issues)
 }
 
@@ -36,7 +36,7 @@ pub fn read_mapped_fees(
     if records.is_empty() {
         return Err(WorkbenchError::Input { issues });
     }
-    checked(file, records, fee_match, issues).map_err(|error| match error {
+    checked(file, Records::Read(records), fee_match, issues).map_err(|error| match error {
         // The columns are ours, not those of the table.
         WorkbenchError::Input { issues } => WorkbenchError::Input {
             issues: issues.into_iter().map(|issue| Issue { column: None, ..issue }).collect(),
@@ -88,7 +88,7 @@ fn line_of(text: &str, position: &csv::Position) -> u64 {
 
 fn checked(
     file: &str,
-    records: Vec<csv::StringRecord>,
+    records: Records<'_>,
     fee_match: FeeMatch,
     mut issues: Vec<Issue>,
 ) -> Result<Vec<Fee>, WorkbenchError> {
