@@ -75,6 +75,7 @@ const TABLES: &[&str] = &[
     "export_rows",
     "export_runs",
     "export_sequences",
+    "fee_lists",
     "fees",
     "fraud_limits",
     "import_heads",

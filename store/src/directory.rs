@@ -16,7 +16,7 @@ use crate::dated_facts::{load_exchange_rates, load_mappings, load_networks, load
 use crate::fraud_desk::load_locks;
 use crate::limits::{load_account_limits, load_profile_limits};
 use crate::sql::{Bind, Columns, cells, query, unreadable};
-use crate::tariffs::load_versions;
+use crate::tariffs::{load_versions, load_versions_without_fees};
 use crate::{Result, Store};
 
 impl Store {
@@ -72,6 +72,12 @@ pub(crate) async fn load_revision(conn: &mut AnyConnection) -> Result<i64> {
 }
 
 pub(crate) async fn load_directory(conn: &mut AnyConnection) -> Result<Directory> {
+    let tariffs = load_versions(conn).await?;
+    Ok(Directory { tariffs, ..load_directory_without_fees(conn).await? })
+}
+
+/// As [`load_directory`], with the tariff versions as they are but for their fees.
+pub(crate) async fn load_directory_without_fees(conn: &mut AnyConnection) -> Result<Directory> {
     Ok(Directory {
         revision: load_revision(conn).await?,
         tenants: load_tenants(conn).await?,
@@ -82,7 +88,7 @@ pub(crate) async fn load_directory(conn: &mut AnyConnection) -> Result<Directory
         routes: load_routes(conn).await?,
         locks: load_locks(conn).await?,
         barrings: load_barrings(conn).await?,
-        tariffs: load_versions(conn).await?,
+        tariffs: load_versions_without_fees(conn).await?,
         profile_limits: load_profile_limits(conn).await?,
         networks: load_networks(conn).await?,
         exchange_rates: load_exchange_rates(conn).await?,

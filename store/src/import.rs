@@ -23,11 +23,12 @@ use self::calling::note;
 use crate::audit::append;
 use crate::billing_terms::{TermsOwner, write_terms};
 use crate::dated_facts::write_mapping;
-use crate::directory::load_directory;
+use crate::directory::load_directory_without_fees;
+use crate::fee_list::pack;
 use crate::limits::{Owner, write_limits};
 use crate::provisioning_events::{Holdings, keep_profile, load_holdings, tell_changes};
 use crate::sql::{Bind, Cell, Columns, cells, json, query};
-use crate::tariffs::{insert_version, is_same_tariff};
+use crate::tariffs::{fees_digest, insert_version, is_same_but_for_fees, without_fees};
 use crate::world::{
     NewAccount, NewBillingTerms, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk,
     World,
@@ -129,7 +130,7 @@ impl Store {
         let mut tx = self.write().await?;
         // Imports run one after the other: the second waits for this row.
         query("UPDATE revisions SET revision = revision WHERE one = 1").execute(&mut *tx).await?;
-        let there = load_directory(&mut tx).await?;
+        let there = load_directory_without_fees(&mut tx).await?;
         let revision = there.revision + 1;
         let accounts = there.accounts.iter().enumerate();
         let account_places =
@@ -359,25 +360,33 @@ impl Import {
         check_handle("profile", handle)?;
         let tenant = self.tenant_id(&new.tenant, object)?;
         let profile = self.profile(tenant, handle, &new.version.profile.name).await?;
-        let mut version = new.version.clone();
+        let mut version = without_fees(&new.version);
         version.profile.id = profile;
         version.profile.tenant = tenant;
+        let fees = pack(&new.version.fees)?;
         // Compared with what prices calls at that time without it.
-        let of_profile = || self.there.tariffs.iter().filter(|there| there.profile.id == profile);
-        let in_force = of_profile()
-            .filter(|there| there.valid_from <= version.valid_from)
+        let in_force = self
+            .there
+            .tariffs
+            .iter()
+            .filter(|there| there.profile.id == profile && there.valid_from <= version.valid_from)
             .max_by_key(|there| there.valid_from);
-        if in_force.is_some_and(|there| is_same_tariff(there, &version)) {
-            self.report.tariff_versions.unchanged += 1;
-            return Ok(());
+        if let Some(there) = in_force {
+            if is_same_but_for_fees(there, &version)
+                && fees_digest(&mut self.tx, there.id).await? == fees.digest
+            {
+                self.report.tariff_versions.unchanged += 1;
+                return Ok(());
+            }
+            if there.valid_from == version.valid_from {
+                return Err(StoreError::VersionExists {
+                    profile: handle.clone(),
+                    valid_from: version.valid_from,
+                });
+            }
         }
-        if in_force.is_some_and(|there| there.valid_from == version.valid_from) {
-            return Err(StoreError::VersionExists {
-                profile: handle.clone(),
-                valid_from: version.valid_from,
-            });
-        }
-        version.id = insert_version(&mut self.tx, &version, self.now, self.revision).await?;
+        let n_fees = new.version.fees.len();
+        version.id = insert_version(&mut self.tx, &version, fees, n_fees, self.now, self.revision).await?;
         self.there.tariffs.push(version);
         self.report.tariff_versions.added += 1;
         Ok(())

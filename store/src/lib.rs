@@ -22,6 +22,7 @@ mod edrs;
 mod error;
 mod exchange_inbox;
 mod export_queue;
+mod fee_list;
 mod fraud_desk;
 mod import;
 mod imports;

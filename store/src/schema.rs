@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (102, "edr_files", include_str!("../migrations/0102_edr_files.sql")),
     (110, "contracts", include_str!("../migrations/0110_contracts.sql")),
     (120, "processes", include_str!("../migrations/0120_processes.sql")),
+    (130, "fee_lists", include_str!("../migrations/0130_fee_lists.sql")),
     (160, "barrings", include_str!("../migrations/0160_barrings.sql")),
 ];
 
