@@ -7,6 +7,7 @@
 //! The first byte is the format. A format that was shipped is read for ever.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use chrono::{DateTime, Utc};
 use model::{Direction, ExtraRate, Fee, FeeId, MatchMode, PeakOptions, Rate};
@@ -41,7 +42,7 @@ type Amount = [u8; 16];
 type Options = (bool, Option<(u64, Amount)>);
 
 /// Everything of a fee but its destination and texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Terms {
     direction: Direction,
     match_mode: MatchMode,
@@ -52,6 +53,20 @@ struct Terms {
     /// Microseconds since 1970.
     validity: [Option<i64>; 2],
     options: [Options; 2],
+}
+
+/// By the prices alone, which tell nearly all terms apart: to hash all of it takes longer than everything else that is done with a fee.
+impl Hash for Terms {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Odd, with its bits well mixed: the fraction of the golden ratio.
+        const FACTOR: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        let mix = |sum: u128, amount: &Amount| (sum ^ u128::from_le_bytes(*amount)).wrapping_mul(FACTOR);
+        let sum = self
+            .rates
+            .iter()
+            .fold(0, |sum, (price, _, interval)| mix(sum, price).wrapping_add(u128::from(*interval)));
+        state.write_u128(mix(sum, &self.connection_fee));
+    }
 }
 
 impl Terms {
@@ -89,11 +104,13 @@ impl Terms {
 
 /// Packs a list.
 pub(crate) fn pack(fees: &[Fee]) -> Result<PackedFees> {
-    let (body, is_normalized) = body(fees, |terms| terms);
-    let digest = if is_normalized {
+    let parts = Parts::of(fees);
+    let body = parts.body(fees);
+    let normalized = parts.normalized();
+    let digest = if normalized.terms == parts.terms {
         Sha256::digest(&body)
     } else {
-        Sha256::digest(self::body(fees, Terms::normalized).0)
+        Sha256::digest(normalized.body(fees))
     };
     let compressed = zstd::bulk::compress(&body, ZSTD_LEVEL)
         .map_err(|why| unreadable(COLUMN, format!("cannot be compressed: {why}")))?;
@@ -103,42 +120,77 @@ pub(crate) fn pack(fees: &[Fee]) -> Result<PackedFees> {
     Ok(PackedFees { digest: hex::encode(digest), bytes })
 }
 
-/// What is compressed, and whether no amount in it has zeros at its end.
-fn body(fees: &[Fee], as_written: impl Fn(Terms) -> Terms) -> (Vec<u8>, bool) {
-    let mut writer = Writer(Vec::with_capacity(fees.len() * 16 + 1_024));
-    let mut texts = Numbered::default();
-    let mut all_terms = Numbered::default();
-    // Terms as they are, and their place: neighbours often have the same, and many have some of a few.
-    let mut last: Option<(Terms, u64)> = None;
-    let mut places: HashMap<Terms, u64> = HashMap::new();
-    let mut fields = Vec::with_capacity(fees.len());
-    for fee in fees {
-        let terms = Terms::of(fee);
-        let place = match last {
-            Some((of_last, place)) if of_last == terms => place,
-            Some(_) | None => *places.entry(terms).or_insert_with(|| all_terms.place(as_written(terms))),
-        };
-        last = Some((terms, place));
-        fields
-            .push((place, [&fee.source, &fee.zone, &fee.zone_detail].map(|text| texts.place(text.as_str()))));
+/// Of the terms of a fee; of its source, zone and detail.
+type Places = (u64, [u64; 3]);
+
+/// What fees have in common, each once in the order of its first appearance, and for each fee the places of its own.
+struct Parts<'f> {
+    texts: Vec<&'f str>,
+    terms: Vec<Terms>,
+    fields: Vec<Places>,
+}
+
+impl<'f> Parts<'f> {
+    fn of(fees: &'f [Fee]) -> Self {
+        let mut texts = Numbered::default();
+        let mut all_terms = Numbered::default();
+        // Neighbours often have the same, and to look it up takes longer than to compare it.
+        let mut last: Option<(&[&str; 3], Terms, Places)> = None;
+        let all: Vec<[&str; 3]> = fees
+            .iter()
+            .map(|fee| [fee.source.as_str(), fee.zone.as_str(), fee.zone_detail.as_str()])
+            .collect();
+        let mut fields = Vec::with_capacity(fees.len());
+        for (fee, of_fee) in fees.iter().zip(&all) {
+            let terms = Terms::of(fee);
+            let terms_place = match last {
+                Some((_, of_last, (place, _))) if of_last == terms => place,
+                Some(_) | None => all_terms.place(terms),
+            };
+            let mut places = [0; 3];
+            for (column, place) in places.iter_mut().enumerate() {
+                *place = match last {
+                    Some((before, _, (_, places))) if before[column] == of_fee[column] => places[column],
+                    Some(_) | None => texts.place(of_fee[column]),
+                };
+            }
+            last = Some((of_fee, terms, (terms_place, places)));
+            fields.push((terms_place, places));
+        }
+        Self { texts: texts.listed, terms: all_terms.listed, fields }
     }
-    writer.number(texts.listed.len() as u64);
-    texts.listed.iter().for_each(|text| writer.text(text));
-    writer.number(all_terms.listed.len() as u64);
-    all_terms.listed.iter().for_each(|terms| writer.terms(terms));
-    writer.number(fees.len() as u64);
-    let mut before = "";
-    for (fee, (terms, texts)) in fees.iter().zip(fields) {
-        writer.number(terms);
-        texts.into_iter().for_each(|place| writer.number(place));
-        let destination = fee.destination.as_str();
-        let shared = shared(before, destination);
-        writer.number(shared as u64);
-        writer.text(&destination[shared..]);
-        before = destination;
+
+    /// As it would be if no amount were written with zeros at its end.
+    fn normalized(&self) -> Self {
+        let mut all = Numbered::default();
+        let places: Vec<u64> = self.terms.iter().map(|terms| all.place(terms.normalized())).collect();
+        let fields = self.fields.iter().map(|&(terms, texts)| {
+            // A place fits, being one of a list in memory.
+            (usize::try_from(terms).map_or(terms, |place| places[place]), texts)
+        });
+        Self { texts: self.texts.clone(), terms: all.listed, fields: fields.collect() }
     }
-    let is_normalized = all_terms.listed.iter().all(|terms| terms.normalized() == *terms);
-    (writer.0, is_normalized)
+
+    /// What is compressed.
+    fn body(&self, fees: &[Fee]) -> Vec<u8> {
+        let mut writer = Writer(Vec::with_capacity(fees.len() * 16 + 1_024));
+        writer.number(self.texts.len() as u64);
+        self.texts.iter().for_each(|text| writer.text(text));
+        writer.number(self.terms.len() as u64);
+        self.terms.iter().for_each(|terms| writer.terms(terms));
+        writer.number(fees.len() as u64);
+        let mut before = "";
+        for (fee, (terms, texts)) in fees.iter().zip(&self.fields) {
+            writer.number(*terms);
+            texts.iter().for_each(|place| writer.number(*place));
+            let destination = fee.destination.as_str();
+            let shared = shared(before, destination);
+            writer.number(shared as u64);
+            writer.text(&destination[shared..]);
+            before = destination;
+        }
+        writer.0
+    }
 }
 
 /// Unpacks a list; its fees have the ids from `first` on.
@@ -181,7 +233,7 @@ impl<T> Default for Numbered<T> {
     }
 }
 
-impl<T: Copy + Eq + std::hash::Hash> Numbered<T> {
+impl<T: Copy + Eq + Hash> Numbered<T> {
     fn place(&mut self, value: T) -> u64 {
         let next = self.listed.len() as u64;
         let listed = &mut self.listed;
