@@ -1,10 +1,13 @@
 //! The provisioning snapshot, shared by every task of the process and replaced as a whole.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use model::Directory;
 use store::{Store, StoreError};
 use tokio::sync::watch;
+
+/// What is made of a snapshot before anybody sees it.
+type Prepare = Box<dyn Fn(&Arc<Directory>) + Send + Sync>;
 
 /// Hands out the current snapshot and loads new ones.
 #[derive(Clone)]
@@ -12,19 +15,25 @@ pub struct DirectoryFeed {
     /// `None` where one snapshot is all there is: in the simulation.
     store: Option<Store>,
     latest: Arc<watch::Sender<Arc<Directory>>>,
+    prepare: Arc<OnceLock<Prepare>>,
 }
 
 impl DirectoryFeed {
     /// Loads the first snapshot.
     pub async fn load(store: Store) -> Result<Self, StoreError> {
         let first = Arc::new(store.directory().await?);
-        Ok(Self { store: Some(store), latest: Arc::new(watch::Sender::new(first)) })
+        Ok(Self::new(Some(store), first))
     }
 
     /// A snapshot that never changes.
     #[cfg(test)]
     pub fn fixed(directory: Directory) -> Self {
-        Self { store: None, latest: Arc::new(watch::Sender::new(Arc::new(directory))) }
+        Self::new(None, Arc::new(directory))
+    }
+
+    fn new(store: Option<Store>, first: Arc<Directory>) -> Self {
+        let latest = Arc::new(watch::Sender::new(first));
+        Self { store, latest, prepare: Arc::default() }
     }
 
     /// The snapshot in force.
@@ -32,12 +41,36 @@ impl DirectoryFeed {
         self.latest.borrow().clone()
     }
 
+    /// Has `prepare` work on every later snapshot before anybody sees it, off the tasks that use them: what takes time is done by then, and
+    /// until then all go on with the snapshot before. The first to say so counts.
+    pub fn prepare_with(&self, prepare: impl Fn(&Arc<Directory>) + Send + Sync + 'static) {
+        let _ = self.prepare.set(Box::new(prepare));
+    }
+
+    /// Tells of every later snapshot.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Directory>> {
+        self.latest.subscribe()
+    }
+
     /// Loads the snapshot again and hands it to everybody.
     pub async fn reload(&self) -> Result<Arc<Directory>, StoreError> {
         let Some(store) = &self.store else { return Ok(self.current()) };
         let fresh = Arc::new(store.directory().await?);
-        self.latest.send_replace(fresh.clone());
-        Ok(fresh)
+        if self.prepare.get().is_some() {
+            let (feed, directory) = (self.clone(), fresh.clone());
+            let prepare = move || feed.prepare.get().into_iter().for_each(|prepare| prepare(&directory));
+            // One that fails is left to those who use the snapshot.
+            let _ = tokio::task::spawn_blocking(prepare).await;
+        }
+        // Another one may have been faster with a newer one.
+        self.latest.send_if_modified(|held| {
+            let is_newer = fresh.revision >= held.revision;
+            if is_newer {
+                *held = fresh.clone();
+            }
+            is_newer
+        });
+        Ok(self.current())
     }
 
     /// Loads it again if the database holds a newer one.

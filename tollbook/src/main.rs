@@ -36,6 +36,7 @@ mod runner;
 mod sftp_desk;
 mod suspense_record;
 mod system;
+mod tariffs;
 mod toml_file;
 mod topup_feed;
 mod workbook;

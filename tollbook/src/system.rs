@@ -17,7 +17,7 @@ use lake::Lake;
 use mediator::Mediator;
 use model::{CallEvent, Control, Directory, Topic};
 use notify::Mailer;
-use rating::{RatingSnapshot, RatingStage};
+use rating::RatingStage;
 use store::{Store, StoreError};
 use switch::Input;
 use switch::net::SwitchStats;
@@ -40,6 +40,7 @@ use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
 use crate::roles::{Role, Roles};
 use crate::runner::{self, Begin, Kind, Positions, Progress, ROUND_RECORDS_MAX, Rooms, Share};
+use crate::tariffs::Tariffs;
 use crate::{
     billing, charging, control_feed, disk_watch, event_writer, exchange_inbox, export_files, figures,
     followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness,
@@ -253,25 +254,6 @@ async fn belong_together(bus: &dyn Bus, store: &Store, lake: &Lake, config: &Con
     Ok(())
 }
 
-/// Gives a lane of rating its tariffs. They are compiled once for a snapshot, whichever lane asks first.
-fn rating_refresh() -> impl Fn(&mut RatingStage, &Arc<Directory>) + Send + Sync {
-    let latest: Mutex<Option<Arc<RatingSnapshot>>> = Mutex::new(None);
-    move |stage, directory| {
-        let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if latest.as_ref().is_none_or(|snapshot| snapshot.directory().revision != directory.revision) {
-            match RatingSnapshot::build(directory.clone(), latest.as_deref()) {
-                Ok(fresh) => *latest = Some(Arc::new(fresh)),
-                Err(why) => {
-                    error!(error = %why, "a tariff cannot be used; calls are priced by the snapshot loaded before")
-                }
-            }
-        }
-        if let Some(snapshot) = &*latest {
-            stage.set_snapshot(snapshot.clone());
-        }
-    }
-}
-
 async fn bind_tcp(key: &str, address: SocketAddr) -> Result<TcpListener, UserError> {
     TcpListener::bind(address).await.map_err(|why| cannot_listen(key, address, &why))
 }
@@ -410,6 +392,10 @@ impl System {
     fn start_stages(&mut self, screens: &Screens) {
         let (watch_rules, snapshots) = (screens.rules.clone(), screens.snapshots.clone());
         let mediator = self.config.mediator.clone();
+        let tariffs = Tariffs::default();
+        let ahead = tariffs.clone();
+        // What cannot be compiled is told of when a lane asks for it.
+        self.rooms.directory.prepare_with(move |directory| drop(ahead.of(directory)));
         let n_lanes = self.rooms.bus.partitions();
         let mut consumers = vec![
             self.start_stage("mediator", Topic::Calls, move || Mediator::new(mediator.clone()), |_, _| {}),
@@ -423,7 +409,7 @@ impl System {
                 "rating",
                 Topic::Cdrs,
                 move || RatingStage::for_lanes(n_lanes),
-                rating_refresh(),
+                move |stage, directory| tariffs.refresh(stage, directory),
             ),
             self.start_stage("fraud", Topic::Rated, FraudDesk::new, |stage, directory| {
                 stage.set_directory(directory.clone());
