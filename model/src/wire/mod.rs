@@ -13,6 +13,7 @@ mod cdr;
 mod control;
 mod money;
 mod scalar;
+pub mod view;
 mod words;
 
 use prost::Message as _;

@@ -1,6 +1,8 @@
 //! Every record comes back as it was, and no bytes make the decoder panic.
 
-use model::{Body, RatedCdr, Record, wire};
+use model::wire::WireError;
+use model::wire::view::{ChargeView, RatedView};
+use model::{Body, Charge, Provider, RatedCdr, Record, wire};
 use proptest::prelude::*;
 
 use crate::{any, samples};
@@ -25,6 +27,55 @@ proptest! {
     #[test]
     fn rated_call_comes_back_by_itself(rated in any::rated()) {
         prop_assert_eq!(wire::decode_rated(&wire::encode_rated(&rated)), Ok(rated));
+    }
+
+    #[test]
+    fn call_read_where_it_lies_is_the_call_read_in_full(rated in any::rated()) {
+        let bytes = wire::encode_rated(&rated);
+        let mut view = RatedView::default();
+        // Twice, over what another call has left.
+        let other = wire::encode_rated(&samples::rated());
+        view.read(&other, |_, _, _| true).unwrap();
+        view.read(&bytes, |_, _, _| true).unwrap();
+        prop_assert_eq!(&view, &RatedView::of(&rated));
+        for (charge, full) in view.charges.iter().zip(&rated.charges) {
+            prop_assert_eq!(charge.cost.mantissa(), full.cost.mantissa());
+            prop_assert_eq!(charge.cost.scale(), full.cost.scale());
+            prop_assert_eq!(charge.cost.negated().mantissa(), -full.cost.mantissa());
+        }
+        // Longer ones end beyond the calendar.
+        if rated.cdr.duration_us < 1_000_000_000_000_000 {
+            prop_assert_eq!(view.end_at_us(), rated.cdr.end_at().timestamp_micros());
+        }
+        prop_assert_eq!(view.is_answered(), rated.cdr.is_answered());
+        view.read(&bytes, |provider, _, _| provider == Provider::Customer).unwrap();
+        let is_shown = |charge: &&Charge| charge.provider == Provider::Customer;
+        let wanted: Vec<_> = rated.charges.iter().filter(is_shown).map(ChargeView::of).collect();
+        prop_assert_eq!(view.charges, wanted);
+    }
+
+    /// Of bytes that are no call both say the same; what is skipped may be broken.
+    #[test]
+    fn call_with_wrong_bytes_is_no_view_where_it_is_no_call(
+        wrong in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+        is_cut: bool,
+    ) {
+        let mut bytes = wire::encode_rated(&samples::rated());
+        for (at, byte) in wrong {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if is_cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let mut view = RatedView::default();
+        match (view.read(&bytes, |_, _, _| true), wire::decode_rated(&bytes)) {
+            (Ok(()), Ok(rated)) => prop_assert_eq!(view, RatedView::of(&rated)),
+            (Err(why), Err(same)) => prop_assert_eq!(why, same),
+            (Ok(()) | Err(WireError::Malformed { .. }), _) => {}
+            (Err(why), Ok(_)) => prop_assert!(false, "{why}"),
+        }
     }
 
     #[test]
