@@ -1,4 +1,4 @@
-//! Records formatted and hashed per second on one core, and a hundred partners' files closed.
+//! Records per second on one core, from where they lie in the queue to the hashed bytes of files, and a hundred partners' files closed.
 //!
 //! `cargo bench -p exports --bench format`
 
@@ -17,15 +17,18 @@ mod calls;
 use std::time::{Duration, Instant};
 
 use calls::{CARRIER, RESELLER, answered, charge, subscriber, trunk};
-use exports::{Contents, Entry, FileSpec, Format, Owner, load_format, publish, render, render_all};
+use exports::{Contents, FileSpec, Format, Owner, Queued, load_format, publish, render_all};
 use model::{AccountId, Direction, Provider};
 
 const ROWS: u32 = 5_000;
 const PARTNERS: u64 = 100;
 const MEASURE_FOR: Duration = Duration::from_secs(3);
 
-/// Answered calls of many callers, some seconds apart.
-fn entries() -> Vec<Entry> {
+/// Files whose checksums are worked out beside each other.
+const BESIDE: u32 = 16;
+
+/// Answered calls of many callers, some seconds apart, as they lie in the queue.
+fn payloads() -> Vec<Vec<u8>> {
     (0..ROWS)
         .map(|n| {
             let mut rated = answered(
@@ -43,7 +46,7 @@ fn entries() -> Vec<Entry> {
             rated.cdr.start_at += later;
             rated.cdr.duration_us += u64::from(n) * 1_234_567;
             rated.cdr.source.cli = Some((43_720_000_000_u64 + u64::from(n)).to_string().parse().unwrap());
-            Entry::from(rated)
+            model::wire::encode_rated(&rated)
         })
         .collect()
 }
@@ -80,11 +83,14 @@ fn per_second(n_files: u32, mut work: impl FnMut()) -> f64 {
 }
 
 fn main() {
-    let entries = entries();
+    let payloads = payloads();
+    let calls: Vec<Queued<'_>> = payloads.iter().map(|call| Queued { call, earlier: None }).collect();
+    let n_queued: usize = payloads.iter().map(Vec::len).sum();
     println!(
-        "{ROWS} records a file, per second of processor time; with header, trailer, MD5 and SHA-256 of the file"
+        "{ROWS} records a file, {} bytes each in the queue, per second of processor time: read, written, MD5, SHA-256",
+        n_queued / ROWS as usize
     );
-    println!("{:20} {:>14} {:>14} {:>14}", "records/s", "one file", "eight files", "eight of 250");
+    println!("{:20} {:>14} {:>14} {:>14}", "records/s", "one file", "sixteen files", "hashes alone");
     for (name, owner) in [
         ("fixed-record", Owner::Carrier(CARRIER)),
         ("reference-reseller", Owner::Reseller(RESELLER)),
@@ -94,27 +100,23 @@ fn main() {
     ] {
         let format = load_format(name).unwrap();
         let spec = spec(&format, owner, "bench");
-        let n_bytes = render(&spec, &entries).unwrap().bytes.len();
-        let one = per_second(1, || {
-            std::hint::black_box(render(&spec, std::hint::black_box(&entries)).unwrap());
-        });
-        let files: Vec<_> = (0..8).map(|_| (spec.clone(), Contents::Calls(&entries))).collect();
-        let eight = per_second(8, || {
+        let all_of = |n: u32| {
+            let files: Vec<_> = (0..n).map(|_| (spec.clone(), Contents::Queued(&calls))).collect();
             for file in render_all(std::hint::black_box(&files)) {
                 std::hint::black_box(file.unwrap());
             }
-        });
-        // Few calls stay in the processor's cache, as those do that were read a moment ago.
-        let few: Vec<_> = (0..8).map(|_| (spec.clone(), Contents::Calls(&entries[..250]))).collect();
-        let small = per_second(8, || {
-            for _ in 0..ROWS / 250 {
-                for file in render_all(std::hint::black_box(&few)) {
-                    std::hint::black_box(file.unwrap());
-                }
-            }
+        };
+        let rendered = render_all(&[(spec.clone(), Contents::Queued(&calls))]).pop().unwrap().unwrap();
+        let bytes = rendered.bytes.as_slice();
+        let n_bytes = bytes.len();
+        let one = per_second(1, || all_of(1));
+        let beside = per_second(BESIDE, || all_of(BESIDE));
+        let files = vec![bytes; BESIDE as usize];
+        let hashes = per_second(BESIDE, || {
+            std::hint::black_box(exports::hashes_of_each(std::hint::black_box(&files)));
         });
         println!(
-            "{name:20} {one:>14.0} {eight:>14.0} {small:>14.0}   {} bytes a record",
+            "{name:20} {one:>14.0} {beside:>14.0} {hashes:>14.0}   {} bytes a record",
             n_bytes / ROWS as usize
         );
     }
@@ -124,10 +126,10 @@ fn main() {
     let format = load_format("reference-reseller").unwrap();
     let began = Instant::now();
     let names: Vec<String> = (0..PARTNERS).map(|partner| format!("resellers/p{partner}/1.cdr")).collect();
-    for names in names.chunks(8) {
+    for names in names.chunks(BESIDE as usize) {
         let files: Vec<_> = names
             .iter()
-            .map(|name| (spec(&format, Owner::Reseller(RESELLER), name), Contents::Calls(&entries)))
+            .map(|name| (spec(&format, Owner::Reseller(RESELLER), name), Contents::Queued(&calls)))
             .collect();
         for rendered in render_all(&files) {
             let rendered = rendered.unwrap();

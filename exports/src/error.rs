@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use model::wire::WireError;
+
 use crate::format::{DescriptionError, Misfit};
 
 /// What can go wrong while files are written or served.
@@ -44,6 +46,9 @@ pub enum ExportsError {
     /// A call that a format cannot hold.
     #[error("a call cannot be written: {0}; change the format, or take the stream out of the configuration")]
     Misfit(#[from] Misfit),
+    /// A call that lies in a queue.
+    #[error("a call that was queued for the file cannot be read: {0}")]
+    Unreadable(#[from] WireError),
     /// The file system.
     #[error("cannot {doing} {}: {source}; check that the directory exists, is writable and has room", path.display())]
     Io {
@@ -86,6 +91,7 @@ impl ExportsError {
             ExportsError::Format(_) => "EXP006",
             ExportsError::NoFormat { .. } => "EXP007",
             ExportsError::Misfit(_) => "EXP008",
+            ExportsError::Unreadable(_) => "EXP009",
         }
     }
 

@@ -3,12 +3,11 @@
 //! A reseller's file has the events of its own subscribers alone; of those it may see everything but who the reseller of
 //! an event is, which is itself.
 
-use chrono::{DateTime, Utc};
 use model::{Edr, EdrKind};
 use sha2::{Digest as _, Sha256};
 
 use crate::Owner;
-use crate::fact::{Fact, Facts, Kind, Value, count, known, text};
+use crate::fact::{Fact, Facts, Kind, Value, count, known, text, word};
 
 /// A fact of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +79,8 @@ impl<'a> EventRow<'a> {
             matches!(edr.kind, EdrKind::StartProfile | EdrKind::UpdateProfile | EdrKind::EndProfile);
         match fact {
             EventFact::Id => Value::Number(event_number(&edr.id)),
-            EventFact::IdText => text(&edr.id),
-            EventFact::Type => text(edr.kind.as_str()),
+            EventFact::IdText => text(edr.id.as_bytes()),
+            EventFact::Type => word(edr.kind.as_str()),
             EventFact::Tenant => Value::Number(edr.tenant.0),
             EventFact::AccountId => known(edr.account),
             EventFact::ResellerId => match self.viewer {
@@ -89,16 +88,16 @@ impl<'a> EventRow<'a> {
                 Owner::Carrier(_) => Value::Absent,
             },
             EventFact::SubscriberId => edr.subscriber.map_or(Value::Absent, |id| Value::Number(id.0)),
-            EventFact::SubscriberUuid => text(&edr.uuid),
+            EventFact::SubscriberUuid => text(edr.uuid.as_bytes()),
             EventFact::Number => edr.number.map_or(Value::Absent, |number| count(number.as_u64())),
-            EventFact::OldStatus => text(&edr.old_status),
-            EventFact::NewStatus => text(&edr.new_status),
-            EventFact::OldProfile if is_about_profile => text(&edr.old_status),
-            EventFact::NewProfile if is_about_profile => text(&edr.new_status),
+            EventFact::OldStatus => text(edr.old_status.as_bytes()),
+            EventFact::NewStatus => text(edr.new_status.as_bytes()),
+            EventFact::OldProfile if is_about_profile => text(edr.old_status.as_bytes()),
+            EventFact::NewProfile if is_about_profile => text(edr.new_status.as_bytes()),
             EventFact::OldProfile | EventFact::NewProfile => Value::Absent,
-            EventFact::Detail => text(&edr.detail),
-            EventFact::Company => text(self.company),
-            EventFact::Time => Value::Time(edr.at),
+            EventFact::Detail => text(edr.detail.as_bytes()),
+            EventFact::Company => text(self.company.as_bytes()),
+            EventFact::Time => Value::Time(edr.at.timestamp_micros()),
         }
     }
 }
@@ -109,8 +108,8 @@ impl<'a> Facts<'a> for EventRow<'a> {
         if let Fact::Event(fact) = fact { self.fact(fact) } else { Value::Absent }
     }
 
-    fn at(&self) -> DateTime<Utc> {
-        self.edr.at
+    fn at_us(&self) -> i64 {
+        self.edr.at.timestamp_micros()
     }
 }
 

@@ -4,9 +4,8 @@
 //! here, for every format alike: a carrier sees of the other side what was exchanged with it and nobody else's
 //! price; a reseller sees no carrier's price and no other reseller's.
 
-use chrono::{DateTime, Utc};
-use model::{AccountId, Charge, Direction, Party, Provider, RatedCdr, TrunkId};
-use rust_decimal::Decimal;
+use model::wire::view::{ChargeView, PartyView, RatedView, RawDecimal, RawText};
+use model::{AccountId, Direction, MediaQuality, Provider, TrunkId};
 
 use crate::Owner;
 use crate::event_fact::EventFact;
@@ -59,6 +58,29 @@ pub(crate) enum OfCharge {
     Matched,
 }
 
+/// What came with an INVITE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Header {
+    /// What a peer says of the caller's number, unverified by us.
+    Stir,
+    AssertedIdentity,
+    PreferredIdentity,
+    Diversion,
+    UserToUser,
+    HistoryInfo,
+}
+
+/// Of the media of a call, one thing, as a party told it at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OfMedia {
+    /// Hundredths.
+    Mos,
+    /// Hundredths of a percent.
+    Loss,
+    Jitter,
+    RoundTrip,
+}
+
 /// A fact of a rated call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fact {
@@ -106,6 +128,18 @@ pub(crate) enum Fact {
     EndTime,
     Duration,
     Pdd,
+    /// From the INVITE to the answer.
+    Setup,
+    /// Identities and headers that the caller sent, which are his and our affair, and that of the carrier he came from.
+    FromCaller(Header),
+    /// To an emergency number.
+    Emergency,
+    /// How we prove ourselves to the trunk that was used.
+    PeerAuthUser,
+    PeerAuthRealm,
+    /// Why it ended, as a party said it.
+    Reason,
+    Media(OfMedia),
     Charge(Provider, Direction, OfCharge),
     /// Of formats for events.
     Event(EventFact),
@@ -161,6 +195,21 @@ const NAMED: &[(&str, Fact, Kind)] = &[
     ("end_time", Fact::EndTime, Kind::Time),
     ("duration", Fact::Duration, Kind::Duration),
     ("pdd", Fact::Pdd, Kind::Duration),
+    ("setup_time", Fact::Setup, Kind::Duration),
+    ("emergency", Fact::Emergency, Kind::Flag),
+    ("stir", Fact::FromCaller(Header::Stir), Kind::Text),
+    ("asserted_identity", Fact::FromCaller(Header::AssertedIdentity), Kind::Text),
+    ("preferred_identity", Fact::FromCaller(Header::PreferredIdentity), Kind::Text),
+    ("diversion", Fact::FromCaller(Header::Diversion), Kind::Text),
+    ("user_to_user", Fact::FromCaller(Header::UserToUser), Kind::Text),
+    ("history_info", Fact::FromCaller(Header::HistoryInfo), Kind::Text),
+    ("peer_auth_user", Fact::PeerAuthUser, Kind::Text),
+    ("peer_auth_realm", Fact::PeerAuthRealm, Kind::Text),
+    ("reason", Fact::Reason, Kind::Text),
+    ("media_mos_hundredths", Fact::Media(OfMedia::Mos), Kind::Number),
+    ("media_loss_hundredths", Fact::Media(OfMedia::Loss), Kind::Number),
+    ("media_jitter", Fact::Media(OfMedia::Jitter), Kind::Duration),
+    ("media_round_trip", Fact::Media(OfMedia::RoundTrip), Kind::Duration),
 ];
 
 /// `{source|destination}_{carrier|reseller|customer}_` and one of these.
@@ -211,21 +260,23 @@ impl Fact {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Value<'a> {
     Absent,
-    Text(&'a str),
-    Hex(&'a [u8; 16]),
+    /// UTF-8 wherever it is shown: nobody has looked at it yet.
+    Text(RawText<'a>),
+    Hex([u8; 16]),
     Number(i64),
     Flag(bool),
-    Time(DateTime<Utc>),
+    /// Microseconds since 1970.
+    Time(i64),
     Micros(u64),
-    Amount(Decimal),
+    Amount(RawDecimal),
 }
 
 /// What a record can be written from.
 pub(crate) trait Facts<'a> {
     fn value(&self, fact: Fact) -> Value<'a>;
 
-    /// When it began: decides the day of a file, and its first and last.
-    fn at(&self) -> DateTime<Utc>;
+    /// When it began, in microseconds since 1970: decides the day of a file, and its first and last.
+    fn at_us(&self) -> i64;
 }
 
 /// What a record is to its reader.
@@ -252,15 +303,19 @@ impl RecordType {
 
 /// One call as one owner may see it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Row<'a> {
-    pub(crate) rated: &'a RatedCdr,
+pub(crate) struct Row<'v, 'a> {
+    pub(crate) call: &'v RatedView<'a>,
     pub(crate) viewer: Owner,
     pub(crate) record_type: RecordType,
     /// The charges that the owner may see, by [`charge_idx`]: a record asks for each of them many times.
-    charges: [Option<&'a Charge>; 6],
+    charges: [Option<&'v ChargeView<'a>>; N_CHARGES],
 }
 
-const fn charge_idx(provider: Provider, direction: Direction) -> usize {
+/// Levels times sides.
+pub(crate) const N_CHARGES: usize = 6;
+
+/// Which of the charges of a call one is.
+pub(crate) const fn charge_idx(provider: Provider, direction: Direction) -> usize {
     let level = match provider {
         Provider::Carrier => 0,
         Provider::Reseller => 1,
@@ -272,65 +327,81 @@ const fn charge_idx(provider: Provider, direction: Direction) -> usize {
     }
 }
 
-impl<'a> Facts<'a> for Row<'a> {
-    fn at(&self) -> DateTime<Utc> {
-        self.rated.cdr.start_at
+impl<'a> Facts<'a> for Row<'_, 'a> {
+    #[inline]
+    fn at_us(&self) -> i64 {
+        self.call.start_at_us
     }
 
+    #[inline]
     fn value(&self, fact: Fact) -> Value<'a> {
-        let cdr = &self.rated.cdr;
+        let cdr = self.call;
         match fact {
             Fact::RecordId => Value::Number(record_number(cdr.id.as_bytes())),
-            Fact::RecordHex => Value::Hex(cdr.id.as_bytes()),
+            Fact::RecordHex => Value::Hex(*cdr.id.as_bytes()),
             Fact::Revision => Value::Number(i64::from(cdr.revision)),
-            Fact::RecordType => text(self.record_type.as_str()),
+            Fact::RecordType => word(self.record_type.as_str()),
             Fact::Partial => Value::Flag(cdr.partial),
             Fact::Tenant => Value::Number(cdr.tenant.0),
-            Fact::Call => text(cdr.call.as_str()),
+            Fact::Call => text(cdr.call),
             Fact::Leg => Value::Number(i64::from(cdr.leg)),
-            Fact::CallId => text(&cdr.sip_call_id),
-            Fact::Node => text(&cdr.node),
-            Fact::UpdateTime | Fact::RatedAt | Fact::EndTime => Value::Time(cdr.end_at()),
-            Fact::RatingStatus => text("ok"),
+            Fact::CallId => text(cdr.sip_call_id),
+            Fact::Node => text(cdr.node),
+            Fact::UpdateTime | Fact::RatedAt | Fact::EndTime => Value::Time(cdr.end_at_us()),
+            Fact::RatingStatus => word("ok"),
             Fact::UserId(side) => self.user_id(side),
             Fact::ProviderId(side) => self.provider_id(side),
             Fact::SubscriberId(side) => self.subscriber_id(side),
             Fact::AccountId(side) => self.account_id(side),
             Fact::TrunkId(side) => self.trunk_id(side),
-            Fact::SourceUser if self.is_far(Side::Source) => text(&cdr.source.user_out),
-            Fact::SourceUser => text(&cdr.source.user),
-            Fact::SourceUserOut => text(&cdr.source.user_out),
-            Fact::SourceDomain => text(&cdr.source.domain),
+            Fact::SourceUser if self.is_far(Side::Source) => text(cdr.source.user_out),
+            Fact::SourceUser => text(cdr.source.user),
+            Fact::SourceUserOut => text(cdr.source.user_out),
+            Fact::SourceDomain => text(cdr.source.domain),
             Fact::SourceCli => cdr.source.cli.map_or(Value::Absent, |cli| count(cli.as_u64())),
             Fact::SourceClir => Value::Flag(cdr.source.clir),
             Fact::SourceIp if self.is_far(Side::Source) => Value::Absent,
-            Fact::SourceIp => text(&cdr.source.ip),
+            Fact::SourceIp => text(cdr.source.ip),
             // Refused before it was sent on, a call has no final destination but the one asked for.
             Fact::DestinationUser
                 if cdr.destination.user_out.is_empty() || self.is_far(Side::Destination) =>
             {
-                text(&cdr.destination.user_in)
+                text(cdr.destination.user_in)
             }
-            Fact::DestinationUser => text(&cdr.destination.user_out),
-            Fact::DestinationUserIn => text(&cdr.destination.user_in),
+            Fact::DestinationUser => text(cdr.destination.user_out),
+            Fact::DestinationUserIn => text(cdr.destination.user_in),
             Fact::DestinationUserOut if self.is_far(Side::Destination) => Value::Absent,
-            Fact::DestinationUserOut => text(&cdr.destination.user_out),
-            Fact::DestinationUserDialed => text(&cdr.destination.dialed),
-            Fact::DestinationDomain => text(&cdr.destination.domain),
+            Fact::DestinationUserOut => text(cdr.destination.user_out),
+            Fact::DestinationUserDialed => text(cdr.destination.dialed),
+            Fact::DestinationDomain => text(cdr.destination.domain),
             Fact::DestinationNumber => {
                 cdr.destination.number.map_or(Value::Absent, |number| count(number.as_u64()))
             }
-            Fact::Direction => text(direction_of(self.rated, self.viewer).as_str()),
-            Fact::CallType => text(cdr.call_type.as_str()),
-            Fact::CallStatus => text(cdr.status.as_str()),
+            Fact::Direction => word(way_of(cdr, self.viewer).as_str()),
+            Fact::CallType => word(cdr.call_type.as_str()),
+            Fact::CallStatus => word(cdr.status.as_str()),
             Fact::CallCode => Value::Number(i64::from(cdr.code)),
-            Fact::Cause => text(cdr.cause.as_str()),
-            Fact::EndedBy => text(cdr.ended_by.as_str()),
-            Fact::Codec => text(&cdr.codec),
-            Fact::InitTime => Value::Time(cdr.init_at),
-            Fact::StartTime => Value::Time(cdr.start_at),
+            Fact::Cause => word(cdr.cause.as_str()),
+            Fact::EndedBy => word(cdr.ended_by.as_str()),
+            Fact::Codec => text(cdr.codec),
+            Fact::InitTime => Value::Time(cdr.init_at_us),
+            Fact::StartTime => Value::Time(cdr.start_at_us),
             Fact::Duration => Value::Micros(cdr.duration_us),
             Fact::Pdd => cdr.pdd_us.map_or(Value::Absent, Value::Micros),
+            Fact::Setup => cdr.detail.setup_us.map_or(Value::Absent, Value::Micros),
+            Fact::Emergency => Value::Flag(cdr.detail.emergency),
+            Fact::FromCaller(_) if self.is_far(Side::Source) => Value::Absent,
+            Fact::FromCaller(Header::Stir) => text(cdr.detail.stir),
+            Fact::FromCaller(Header::AssertedIdentity) => text(cdr.detail.asserted_identity),
+            Fact::FromCaller(Header::PreferredIdentity) => text(cdr.detail.preferred_identity),
+            Fact::FromCaller(Header::Diversion) => text(cdr.detail.diversion),
+            Fact::FromCaller(Header::UserToUser) => text(cdr.detail.user_to_user),
+            Fact::FromCaller(Header::HistoryInfo) => text(cdr.detail.history_info),
+            Fact::PeerAuthUser | Fact::PeerAuthRealm if self.is_far(Side::Destination) => Value::Absent,
+            Fact::PeerAuthUser => text(cdr.detail.peer_auth_user),
+            Fact::PeerAuthRealm => text(cdr.detail.peer_auth_realm),
+            Fact::Reason => text(cdr.detail.reason),
+            Fact::Media(of) => cdr.detail.media.map_or(Value::Absent, |media| of_media(media, of)),
             Fact::Charge(provider, direction, of) => match self.charges[charge_idx(provider, direction)] {
                 Some(charge) => self.of_charge(charge, of),
                 None => Value::Absent,
@@ -341,44 +412,46 @@ impl<'a> Facts<'a> for Row<'a> {
     }
 }
 
-impl<'a> Row<'a> {
-    pub(crate) fn new(rated: &'a RatedCdr, viewer: Owner, record_type: RecordType) -> Self {
+impl<'v, 'a> Row<'v, 'a> {
+    pub(crate) fn new(call: &'v RatedView<'a>, viewer: Owner, record_type: RecordType) -> Self {
         let mut charges = [None; 6];
-        for charge in rated.charges.iter().rev() {
-            if is_shown(charge, viewer) {
+        for charge in call.charges.iter().rev() {
+            if is_shown(charge.provider, charge.account, viewer) {
                 charges[charge_idx(charge.provider, charge.direction)] = Some(charge);
             }
         }
-        Self { rated, viewer, record_type, charges }
+        Self { call, viewer, record_type, charges }
     }
 
-    fn of_charge(&self, charge: &'a Charge, of: OfCharge) -> Value<'a> {
+    #[inline]
+    fn of_charge(&self, charge: &ChargeView<'a>, of: OfCharge) -> Value<'a> {
         match of {
             OfCharge::Cost => self.amount(charge.cost),
-            OfCharge::Currency => text(charge.currency.as_str()),
-            OfCharge::Zone => text(&charge.zone),
-            OfCharge::Detail => text(&charge.zone_detail),
+            OfCharge::Currency => text(charge.currency),
+            OfCharge::Zone => text(charge.zone),
+            OfCharge::Detail => text(charge.zone_detail),
             OfCharge::FreeTime => count(charge.free_seconds),
             OfCharge::FreeCash => self.amount(charge.free_cash),
             OfCharge::Billed => count(charge.billed_seconds),
             OfCharge::OnPeak => count(charge.onpeak_seconds),
             OfCharge::OffPeak => count(charge.offpeak_seconds),
-            OfCharge::Profile => text(&charge.profile),
-            OfCharge::Matched => text(&charge.matched),
+            OfCharge::Profile => text(charge.profile),
+            OfCharge::Matched => text(charge.matched),
         }
     }
 
-    fn amount(&self, amount: Decimal) -> Value<'a> {
+    fn amount(&self, amount: RawDecimal) -> Value<'a> {
         match self.record_type {
             RecordType::Original | RecordType::Replacement => Value::Amount(amount),
-            RecordType::Reversal => Value::Amount(-amount),
+            RecordType::Reversal => Value::Amount(amount.negated()),
         }
     }
 
-    fn party(&self, side: Side) -> &'a Party {
+    #[inline]
+    fn party(&self, side: Side) -> PartyView<'a> {
         match side {
-            Side::Source => &self.rated.cdr.source.party,
-            Side::Destination => &self.rated.cdr.destination.party,
+            Side::Source => self.call.source.party,
+            Side::Destination => self.call.destination.party,
         }
     }
 
@@ -387,62 +460,75 @@ impl<'a> Row<'a> {
     fn is_far(&self, side: Side) -> bool {
         match self.viewer {
             Owner::System | Owner::Reseller(_) => false,
-            Owner::Carrier(id) => !matches!(self.party(side), Party::Trunk { account, .. } if *account == id),
+            Owner::Carrier(id) => {
+                !matches!(self.party(side), PartyView::Trunk { account, .. } if account == id)
+            }
         }
     }
 
     fn user_id(&self, side: Side) -> Value<'a> {
         match self.party(side) {
-            Party::Subscriber { uuid, .. } if !self.is_far(side) => text(uuid),
-            Party::Subscriber { .. } | Party::Trunk { .. } | Party::Unknown => Value::Absent,
+            PartyView::Subscriber { uuid, .. } if !self.is_far(side) => text(uuid),
+            PartyView::Subscriber { .. } | PartyView::Trunk { .. } | PartyView::Unknown => Value::Absent,
         }
     }
 
     fn subscriber_id(&self, side: Side) -> Value<'a> {
         match self.party(side) {
-            Party::Subscriber { subscriber, .. } if !self.is_far(side) => Value::Number(subscriber.0),
-            Party::Subscriber { .. } | Party::Trunk { .. } | Party::Unknown => Value::Absent,
+            PartyView::Subscriber { subscriber, .. } if !self.is_far(side) => Value::Number(subscriber.0),
+            PartyView::Subscriber { .. } | PartyView::Trunk { .. } | PartyView::Unknown => Value::Absent,
         }
     }
 
     /// The customer's account; carriers have theirs in the provider column.
     fn account_id(&self, side: Side) -> Value<'a> {
         match self.party(side) {
-            Party::Subscriber { account, .. } if !self.is_far(side) => known(*account),
-            Party::Subscriber { .. } | Party::Trunk { .. } | Party::Unknown => Value::Absent,
+            PartyView::Subscriber { account, .. } if !self.is_far(side) => known(account),
+            PartyView::Subscriber { .. } | PartyView::Trunk { .. } | PartyView::Unknown => Value::Absent,
         }
     }
 
     fn trunk_id(&self, side: Side) -> Value<'a> {
         match (self.viewer, self.party(side)) {
             // Which of our trunks carried a call is our affair, but for the carrier at its other end.
-            (Owner::System | Owner::Carrier(_), Party::Trunk { trunk: TrunkId(id), .. })
+            (Owner::System | Owner::Carrier(_), PartyView::Trunk { trunk: TrunkId(id), .. })
                 if !self.is_far(side) =>
             {
-                Value::Number(*id)
+                Value::Number(id)
             }
-            (_, Party::Trunk { .. } | Party::Subscriber { .. } | Party::Unknown) => Value::Absent,
+            (_, PartyView::Trunk { .. } | PartyView::Subscriber { .. } | PartyView::Unknown) => Value::Absent,
         }
     }
 
     fn provider_id(&self, side: Side) -> Value<'a> {
         match self.party(side) {
-            Party::Subscriber { .. } | Party::Trunk { .. } if self.is_far(side) => Value::Absent,
-            Party::Subscriber { reseller: provider, .. } | Party::Trunk { account: provider, .. } => {
-                known(*provider)
+            PartyView::Subscriber { .. } | PartyView::Trunk { .. } if self.is_far(side) => Value::Absent,
+            PartyView::Subscriber { reseller: provider, .. } | PartyView::Trunk { account: provider, .. } => {
+                known(provider)
             }
-            Party::Unknown => Value::Absent,
+            PartyView::Unknown => Value::Absent,
         }
     }
 }
 
 /// A carrier is never shown what another one is owed for the same call, and a reseller neither what a carrier
 /// is owed nor what another reseller pays us (billing-reference 7.4).
-fn is_shown(charge: &Charge, viewer: Owner) -> bool {
-    match (viewer, charge.provider) {
+pub(crate) fn is_shown(provider: Provider, account: AccountId, viewer: Owner) -> bool {
+    match (viewer, provider) {
         (Owner::System, _) | (Owner::Reseller(_), Provider::Customer) => true,
         (Owner::Reseller(_), Provider::Carrier) => false,
-        (Owner::Reseller(id), Provider::Reseller) | (Owner::Carrier(id), _) => charge.account == id,
+        (Owner::Reseller(id), Provider::Reseller) | (Owner::Carrier(id), _) => account == id,
+    }
+}
+
+fn of_media(media: MediaQuality, of: OfMedia) -> Value<'static> {
+    let number = |number: Option<u32>| number.map_or(Value::Absent, |number| Value::Number(number.into()));
+    let micros = |micros: Option<u32>| micros.map_or(Value::Absent, |micros| Value::Micros(micros.into()));
+    match of {
+        OfMedia::Mos => number(media.mos_hundredths),
+        OfMedia::Loss => number(media.loss_hundredths),
+        OfMedia::Jitter => micros(media.jitter_us),
+        OfMedia::RoundTrip => micros(media.round_trip_us),
     }
 }
 
@@ -474,15 +560,15 @@ impl Way {
     }
 }
 
-/// Which way `rated` went for `viewer`. The operator's own customers are all subscribers.
-pub(crate) fn direction_of(rated: &RatedCdr, viewer: Owner) -> Way {
-    let is_own = |party: &Party| match (viewer, party) {
-        (Owner::System, Party::Subscriber { .. }) => true,
-        (Owner::Reseller(id), Party::Subscriber { reseller, .. }) => *reseller == id,
-        (Owner::Carrier(id), Party::Trunk { account, .. }) => *account == id,
-        (_, Party::Subscriber { .. } | Party::Trunk { .. } | Party::Unknown) => false,
+/// Which way `call` went for `viewer`. The operator's own customers are all subscribers.
+pub(crate) fn way_of(call: &RatedView<'_>, viewer: Owner) -> Way {
+    let is_own = |party: &PartyView<'_>| match (viewer, party) {
+        (Owner::System, PartyView::Subscriber { .. }) => true,
+        (Owner::Reseller(id), PartyView::Subscriber { reseller, .. }) => *reseller == id,
+        (Owner::Carrier(id), PartyView::Trunk { account, .. }) => *account == id,
+        (_, PartyView::Subscriber { .. } | PartyView::Trunk { .. } | PartyView::Unknown) => false,
     };
-    let (from, to) = (is_own(&rated.cdr.source.party), is_own(&rated.cdr.destination.party));
+    let (from, to) = (is_own(&call.source.party), is_own(&call.destination.party));
     match (viewer, from, to) {
         (_, true, true) => Way::Both,
         (_, false, false) => Way::Neither,
@@ -499,8 +585,15 @@ fn record_number(id: &[u8; 16]) -> i64 {
     i64::try_from(u64::from_be_bytes(head) >> 1).unwrap_or(i64::MAX)
 }
 
-pub(crate) fn text(text: &str) -> Value<'_> {
+#[inline]
+pub(crate) fn text(text: RawText<'_>) -> Value<'_> {
     if text.is_empty() { Value::Absent } else { Value::Text(text) }
+}
+
+/// One of our own words.
+#[inline]
+pub(crate) const fn word(word: &'static str) -> Value<'static> {
+    Value::Text(word.as_bytes())
 }
 
 pub(crate) fn count(number: u64) -> Value<'static> {

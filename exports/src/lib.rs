@@ -17,7 +17,7 @@ mod fact;
 mod files;
 pub mod flapping;
 mod format;
-mod md5_lanes;
+mod hash_lanes;
 mod owner;
 mod render;
 mod series;
@@ -38,7 +38,8 @@ pub use format::{
 };
 pub use owner::{Owner, UnknownOwner, owner_dir};
 pub use render::{
-    Contents, Entry, Event, FileSpec, Rendered, Shown, UNPACKED_BYTES_MAX, render, render_all, unpacked,
+    Contents, Entry, Event, FileSpec, Queued, Rendered, Shown, UNPACKED_BYTES_MAX, hashes_of_each, render,
+    render_all, unpacked,
 };
 pub use series::Series;
 pub use stage::ExportStage;

@@ -8,13 +8,14 @@ use std::io::Write as _;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use flate2::{Compression as Level, GzBuilder};
+use model::wire::view::RatedView;
 use model::{Edr, RatedCdr};
 
 use crate::event_fact::EventRow;
-use crate::fact::{RecordType, Row};
+use crate::fact::{RecordType, Row, charge_idx, is_shown};
 use crate::format::template::Known;
-use crate::format::{Compression, Digest, Format, Misfit, Out, RecordWriter, Tally, ZoneClock, digest_of};
-use crate::md5_lanes::md5_of_each;
+use crate::format::{Compression, Format, Misfit, Out, RecordWriter, Tally, ZoneClock};
+use crate::hash_lanes::{md5_of_each, sha256_of_each};
 use crate::{ExportsError, Owner};
 
 /// Which file to render.
@@ -82,11 +83,22 @@ pub struct Event {
     pub company: String,
 }
 
+/// One call for a file, as it lies in a queue: the bytes of [`model::wire::encode_rated`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queued<'a> {
+    /// The call.
+    pub call: &'a [u8],
+    /// The revision of it that went into an earlier file of the same series.
+    pub earlier: Option<&'a [u8]>,
+}
+
 /// What a file is of.
 #[derive(Debug, Clone, Copy)]
 pub enum Contents<'a> {
     /// For formats of calls.
     Calls(&'a [Entry]),
+    /// The same, read where they lie, which takes a fraction of the time.
+    Queued(&'a [Queued<'a>]),
     /// For formats of events.
     Events(&'a [Event]),
 }
@@ -133,16 +145,23 @@ pub fn render_all(files: &[(FileSpec<'_>, Contents<'_>)]) -> Vec<Result<Rendered
         }
     }
     let mut digests = md5_of(&drafts, |draft| draft.md5.is_none()).into_iter();
+    let whole: Vec<&[u8]> = drafts.iter().flatten().map(|draft| draft.bytes.as_slice()).collect();
+    let mut sha256s = sha256_of_each(&whole).into_iter();
     drafts
         .into_iter()
         .map(|draft| {
             let draft = draft?;
             let md5 = draft.md5.or_else(|| digests.next()).unwrap_or_default();
-            let sha256 = digest_of(Digest::Sha256, &draft.bytes);
+            let sha256 = sha256s.next().unwrap_or_default();
             let rows = usize::try_from(draft.tally.rows).unwrap_or(usize::MAX);
             Ok(Rendered { name: draft.file.name.to_owned(), bytes: draft.bytes, rows, md5, sha256 })
         })
         .collect()
+}
+
+/// MD5 and SHA-256 of each, lowercase hexadecimal, worked out beside each other.
+pub fn hashes_of_each(files: &[&[u8]]) -> Vec<(String, String)> {
+    md5_of_each(files).into_iter().zip(sha256_of_each(files)).collect()
 }
 
 fn md5_of<'f, 's>(
@@ -167,9 +186,6 @@ struct Draft<'f, 's> {
     md5: Option<String>,
 }
 
-/// Bytes of one field, on average: room that is made beforehand.
-const FIELD_BYTES: usize = 12;
-
 impl<'f, 's> Draft<'f, 's> {
     /// Header and records.
     fn write(file: &'f FileSpec<'s>, contents: Contents<'_>) -> Result<Self, ExportsError> {
@@ -179,9 +195,10 @@ impl<'f, 's> Draft<'f, 's> {
         let mut clock = ZoneClock::new(file.zone);
         let n_records = match contents {
             Contents::Calls(entries) => entries.len(),
+            Contents::Queued(entries) => entries.len(),
             Contents::Events(events) => events.len(),
         };
-        let mut out = Out::with_room((n_records + 1) * FIELD_BYTES * format.field_names().len() + 1024);
+        let mut out = Out::with_room(format.room_for(n_records));
         // As long as the real one, as a rule, which is known when the records are.
         let mut header = Vec::new();
         tally.rows = u64::try_from(n_records).unwrap_or(u64::MAX);
@@ -192,16 +209,30 @@ impl<'f, 's> Draft<'f, 's> {
         match contents {
             Contents::Calls(entries) => {
                 for entry in entries {
-                    let mut write = |rated, record_type| {
-                        writer.write(&mut out, &Row::new(rated, file.owner, record_type), &mut tally)
-                    };
-                    match &entry.earlier {
-                        Some(earlier) if format.has_reversals() => {
-                            write(earlier, RecordType::Reversal)?;
-                            write(&entry.rated, RecordType::Replacement)?;
+                    let call = RatedView::of(&entry.rated);
+                    let earlier = entry.earlier.as_ref().map(RatedView::of);
+                    for (call, record_type) in records_of(format, &call, earlier.as_ref()) {
+                        writer.write(&mut out, &Row::new(call, file.owner, record_type), &mut tally)?;
+                    }
+                }
+            }
+            Contents::Queued(queued) => {
+                let wanted = format.charges();
+                let wants = |provider, direction, account| {
+                    wanted[charge_idx(provider, direction)] && is_shown(provider, account, file.owner)
+                };
+                let (mut call, mut earlier) = (RatedView::default(), RatedView::default());
+                for entry in queued {
+                    call.read(entry.call, wants)?;
+                    let earlier = match entry.earlier {
+                        None => None,
+                        Some(bytes) => {
+                            earlier.read(bytes, wants)?;
+                            Some(&earlier)
                         }
-                        Some(_) => write(&entry.rated, RecordType::Replacement)?,
-                        None => write(&entry.rated, RecordType::Original)?,
+                    };
+                    for (call, record_type) in records_of(format, &call, earlier) {
+                        writer.write(&mut out, &Row::new(call, file.owner, record_type), &mut tally)?;
                     }
                 }
             }
@@ -219,9 +250,26 @@ impl<'f, 's> Draft<'f, 's> {
     }
 }
 
+/// The records that tell of a call.
+fn records_of<'v, 'a>(
+    format: &Format,
+    call: &'v RatedView<'a>,
+    earlier: Option<&'v RatedView<'a>>,
+) -> impl Iterator<Item = (&'v RatedView<'a>, RecordType)> {
+    let (reversed, record_type) = match earlier {
+        Some(earlier) if format.has_reversals() => {
+            (Some((earlier, RecordType::Reversal)), RecordType::Replacement)
+        }
+        Some(_) => (None, RecordType::Replacement),
+        None => (None, RecordType::Original),
+    };
+    reversed.into_iter().chain([(call, record_type)])
+}
+
 /// Whether the file of `owner` could hold the call: what a format refuses is put aside before it is queued.
 pub(crate) fn try_write(format: &Format, owner: Owner, rated: &RatedCdr) -> Result<(), Misfit> {
-    let row = Row::new(rated, owner, RecordType::Original);
+    let call = RatedView::of(rated);
+    let row = Row::new(&call, owner, RecordType::Original);
     RecordWriter::new(format, Tz::UTC).write(&mut Out::default(), &row, &mut Tally::new(format))
 }
 
@@ -239,7 +287,7 @@ pub struct Shown {
 impl Format {
     /// Whether `only` lets the call into a file of `owner`.
     pub fn wants_call(&self, owner: Owner, rated: &RatedCdr) -> bool {
-        self.wants(&Row::new(rated, owner, RecordType::Original))
+        self.wants(&Row::new(&RatedView::of(rated), owner, RecordType::Original))
     }
 
     /// Whether `only` lets the event into a file of `owner`.
@@ -249,7 +297,8 @@ impl Format {
 
     /// The record of a call, field by field.
     pub fn explain(&self, owner: Owner, rated: &RatedCdr, zone: Tz) -> Vec<Shown> {
-        let row = Row::new(rated, owner, RecordType::Original);
+        let call = RatedView::of(rated);
+        let row = Row::new(&call, owner, RecordType::Original);
         RecordWriter::new(self, zone).explain(&row)
     }
 
@@ -273,8 +322,8 @@ fn known_of<'a>(file: &FileSpec<'a>, tally: &'a Tally) -> Known<'a> {
         way: file.way,
         created: file.created_at,
         day: file.day,
-        first: tally.first,
-        last: tally.last,
+        first: tally.first(),
+        last: tally.last(),
         sums: &tally.sums,
         points: format.points(),
         columns: format.columns(),

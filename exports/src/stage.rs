@@ -7,12 +7,13 @@
 
 use std::sync::Arc;
 
+use model::wire::view::RatedView;
 use model::{
     AccountId, Body, Directory, Effect, Effects, Party, RatedCdr, Retry, Stage, StageInput, StateChange,
     Suspended,
 };
 
-use crate::fact::{RecordType, Row, direction_of};
+use crate::fact::{RecordType, Row, way_of};
 use crate::render::try_write;
 use crate::{Owner, Series, Stream, Way};
 
@@ -39,7 +40,8 @@ impl ExportStage {
     }
 
     fn queue(&self, rated: &RatedCdr, stream: &Stream, owner: Owner, effects: &mut Effects) {
-        let row = Row::new(rated, owner, RecordType::Original);
+        let call = RatedView::of(rated);
+        let row = Row::new(&call, owner, RecordType::Original);
         if !stream.has(owner, &self.directory) || !stream.wants(&row) {
             return;
         }
@@ -57,7 +59,7 @@ impl ExportStage {
             });
             return;
         }
-        let way = stream.config.by_direction.then(|| match direction_of(rated, owner) {
+        let way = stream.config.by_direction.then(|| match way_of(&call, owner) {
             Way::In => Way::In,
             // Each call is in one file: what goes both ways or neither is with the outgoing calls.
             Way::Out | Way::Both | Way::Neither => Way::Out,

@@ -248,13 +248,13 @@ impl Stream {
     }
 
     /// Whether `row` belongs into its files.
-    pub(crate) fn wants(&self, row: &Row<'_>) -> bool {
+    pub(crate) fn wants(&self, row: &Row<'_, '_>) -> bool {
         let is_in_time = match self.config.start {
             Start::Now | Start::Oldest => true,
-            Start::At(at) => row.rated.cdr.end_at() >= at,
+            Start::At(at) => row.call.end_at_us() >= at.timestamp_micros(),
         };
         is_in_time
-            && (!self.config.answered_only || row.rated.cdr.is_answered())
+            && (!self.config.answered_only || row.call.is_answered())
             && self.format(row.viewer).wants(row)
     }
 

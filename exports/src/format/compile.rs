@@ -12,7 +12,7 @@ use super::program::Program;
 use super::template::{Place, Template, Token};
 use super::write::Encoder;
 use crate::event_fact::EventFact;
-use crate::fact::{Fact, Facts, Kind, Value};
+use crate::fact::{Fact, Facts, Kind, N_CHARGES, Value, charge_idx};
 
 /// Fields of one record at most.
 pub const FIELDS_MAX: usize = 1000;
@@ -62,13 +62,13 @@ impl Filter {
         let mut buffer = itoa::Buffer::new();
         let text = match row.value(self.fact) {
             Value::Text(text) => text,
-            Value::Number(number) => buffer.format(number),
-            Value::Flag(flag) => buffer.format(u8::from(flag)),
+            Value::Number(number) => buffer.format(number).as_bytes(),
+            Value::Flag(flag) => buffer.format(u8::from(flag)).as_bytes(),
             // Refused when the description was loaded.
-            Value::Absent | Value::Hex(_) | Value::Time(_) | Value::Micros(_) | Value::Amount(_) => "",
+            Value::Absent | Value::Hex(_) | Value::Time(_) | Value::Micros(_) | Value::Amount(_) => &[],
         };
-        (self.is.is_empty() || self.is.iter().any(|word| word == text))
-            && !self.is_not.iter().any(|word| word == text)
+        (self.is.is_empty() || self.is.iter().any(|word| word.as_bytes() == text))
+            && !self.is_not.iter().any(|word| word.as_bytes() == text)
     }
 }
 
@@ -255,6 +255,22 @@ impl Format {
             fields,
             description,
         })
+    }
+
+    /// Which charges of a call its fields and its conditions look at, by [`charge_idx`].
+    pub(crate) fn charges(&self) -> [bool; N_CHARGES] {
+        let of_fields = self.fields.iter().filter_map(|field| match field.source {
+            Source::Constant => None,
+            Source::Fact(fact) => Some(fact),
+        });
+        let of_conditions = self.fields.iter().filter_map(|field| field.when.as_ref()).map(|when| when.fact);
+        let mut wanted = [false; N_CHARGES];
+        for fact in of_fields.chain(of_conditions) {
+            if let Fact::Charge(provider, direction, _) = fact {
+                wanted[charge_idx(provider, direction)] = true;
+            }
+        }
+        wanted
     }
 
     /// Whether each record of a file shows its header or its trailer the number of records.

@@ -3,31 +3,64 @@
 //!
 //! In: fields. Out: steps that write a record into one buffer, without a string or a call of `memcpy` for a few bytes.
 
+use fearless_simd::{Level, dispatch, i8x16, prelude::*, u8x16};
+
+use super::description::{Align, Case, Layout, Unit};
 use super::digits::{PAIRS, power_of_ten};
 use super::field::{Field, Source, Style};
 use super::time_pattern::{Stamp, TimePattern};
 use super::write::Encoder;
-use crate::fact::{Fact, Kind};
-use crate::format::description::{Layout, Unit};
+use crate::fact::Fact;
 
-/// Bytes that a step other than a text may write at most, its quotes included.
-const STEP_BYTES_MAX: usize = 96;
+/// Bytes of the longest text, and of the widest field, that a step writes; longer ones are left to [`super::write`].
+pub(super) const SHORT: usize = 64;
+/// Bytes that a step may write at most, its quotes and what it writes beyond its end included.
+const STEP_BYTES_MAX: usize = SHORT + PIECE + 4;
 
 /// One step of a record.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     /// Bytes that are the same in every record.
     Literal(Literal),
-    /// A value, and what stands in its place when there is none.
-    Value { fact: Fact, what: What, absent: Literal, quote: Option<u8>, field_idx: usize },
+    /// A value that goes into the line as it is.
+    Value(ValueStep),
     /// A field that needs a second look.
     Field(usize),
+}
+
+/// A value, and what stands in its place when there is none.
+#[derive(Debug, Clone)]
+pub(super) struct ValueStep {
+    pub(super) fact: Fact,
+    pub(super) what: What,
+    pub(super) absent: Literal,
+    /// Before and behind the value.
+    pub(super) quote: Option<u8>,
+    /// The quotes are in the literals around it.
+    pub(super) is_wrapped: bool,
+    pub(super) fixed: Option<Fixed>,
+    pub(super) field_idx: usize,
+}
+
+/// The place of a value in a line of columns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fixed {
+    pub(super) width: usize,
+    pub(super) is_left: bool,
+    pub(super) pad: u8,
 }
 
 /// How a value becomes characters.
 #[derive(Debug, Clone)]
 pub(super) enum What {
-    Text,
+    Text {
+        case: Option<Case>,
+    },
+    /// Each of our words, and the partner's, with quotes and padding.
+    Words {
+        words: Vec<(Vec<u8>, Literal)>,
+        otherwise: Option<Literal>,
+    },
     Number {
         is_summed: bool,
     },
@@ -53,15 +86,14 @@ pub(super) struct Literal {
     len: usize,
 }
 
-/// Bytes that must not go into a line as they are.
+/// Bytes that must not go into a line as they are: these, control characters and whatever is no ASCII, which has to be looked
+/// at more closely.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Marks {
-    /// Each eight times, some of them twice to fill the place.
-    bytes: [u64; 4],
+    /// Each sixteen times.
+    bytes: [[u8; 16]; 3],
     /// Those of formats that quote only what must be.
-    more: Option<[u64; 2]>,
-    /// Those from 0x80 on too.
-    is_ascii_only: bool,
+    more: Option<[[u8; 16]; 2]>,
 }
 
 /// The steps of a record.
@@ -73,9 +105,14 @@ pub(super) struct Program {
     pub(super) marks: Marks,
     /// Patterns of times, and the clock of each.
     pub(super) stamps: Vec<(TimePattern, usize)>,
-    /// Most bytes that the literals and values of a record take, its texts apart.
+    /// Most bytes that a record takes whose values need no second look.
     pub(super) bytes_max: usize,
+    /// Bytes of its literals and, on average, of its values.
+    pub(super) bytes_usual: usize,
 }
+
+/// Bytes of one value, on average.
+const VALUE_BYTES_USUAL: usize = 11;
 
 /// The longest piece that is copied at once.
 const PIECE: usize = 32;
@@ -86,19 +123,48 @@ impl Program {
         let mut same = Vec::new();
         for (field_idx, field) in fields.iter().enumerate() {
             same.extend_from_slice(&field.lead);
-            match (&field.source, program.what_of(field, encoder)) {
-                (Source::Constant, _) => same.extend_from_slice(&field.absent),
-                (Source::Fact(fact), Some(what)) => {
-                    program.flush(&mut same);
-                    let absent = program.literal(&field.absent);
-                    let quote = encoder.quote_of(field.shape.is_quoted);
-                    program.bytes_max += STEP_BYTES_MAX + absent.len;
-                    program.steps.push(Step::Value { fact: *fact, what, absent, quote, field_idx });
+            let fact = match field.source {
+                Source::Constant => {
+                    same.extend_from_slice(&field.absent);
+                    continue;
                 }
-                (Source::Fact(_), None) => {
-                    program.flush(&mut same);
-                    program.steps.push(Step::Field(field_idx));
-                }
+                Source::Fact(fact) => fact,
+            };
+            program.bytes_usual += field.shape.width.unwrap_or(VALUE_BYTES_USUAL);
+            let Some(what) = program.what_of(field, encoder) else {
+                program.flush(&mut same);
+                program.steps.push(Step::Field(field_idx));
+                continue;
+            };
+            let quote = match what {
+                What::Words { .. } => None,
+                What::Text { .. }
+                | What::Number { .. }
+                | What::Flag { .. }
+                | What::Time { .. }
+                | What::Scaled { .. } => encoder.quote_of(field.shape.is_quoted),
+            };
+            // Where an absent value has its quotes too, they are the same in every record.
+            let inside = quote.and_then(|quote| match field.absent.as_slice() {
+                [first, inside @ .., last] if *first == quote && *last == quote => Some((quote, inside)),
+                _ => None,
+            });
+            if let Some((quote, _)) = inside {
+                same.push(quote);
+            }
+            program.flush(&mut same);
+            let absent = program.literal(inside.map_or(field.absent.as_slice(), |(_, inside)| inside));
+            program.bytes_max += STEP_BYTES_MAX.max(absent.len + PIECE);
+            let fixed = field.shape.width.map(|width| Fixed {
+                width,
+                is_left: field.shape.align == Align::Left,
+                pad: field.shape.pad,
+            });
+            let is_wrapped = inside.is_some();
+            let step = ValueStep { fact, what, absent, quote, is_wrapped, fixed, field_idx };
+            program.steps.push(Step::Value(step));
+            if let Some((quote, _)) = inside {
+                same.push(quote);
             }
         }
         same.extend_from_slice(record_end);
@@ -110,7 +176,8 @@ impl Program {
     fn flush(&mut self, same: &mut Vec<u8>) {
         if !same.is_empty() {
             let literal = self.literal(same);
-            self.bytes_max += literal.len;
+            self.bytes_max += literal.len + PIECE;
+            self.bytes_usual += literal.len;
             self.steps.push(Step::Literal(literal));
             same.clear();
         }
@@ -124,15 +191,27 @@ impl Program {
 
     fn what_of(&mut self, field: &Field, encoder: &Encoder) -> Option<What> {
         let shape = &field.shape;
-        if shape.width.is_some() || shape.case.is_some() || !field.words.is_empty() || field.when.is_some() {
+        if field.when.is_some() || shape.width.is_some_and(|width| width > SHORT) {
             return None;
         }
-        let is_text = field.kind == Kind::Text;
-        if !is_text && !field.is_direct {
+        if !field.words.is_empty() {
+            let longest = field.words.iter().map(|(_, theirs)| theirs.len()).max();
+            if longest.max(field.otherwise.as_ref().map(Vec::len)) > Some(SHORT) || field.is_summed {
+                return None;
+            }
+            let words = field
+                .words
+                .iter()
+                .map(|(ours, theirs)| (ours.clone().into_bytes(), self.literal(theirs)))
+                .collect();
+            let otherwise = field.otherwise.as_ref().map(|theirs| self.literal(theirs));
+            return Some(What::Words { words, otherwise });
+        }
+        if !encoder.has_no_marks(field) {
             return None;
         }
         match &field.style {
-            Style::Text => Some(What::Text),
+            Style::Text => Some(What::Text { case: shape.case }),
             Style::Number => Some(What::Number { is_summed: field.is_summed }),
             Style::Flag => Some(What::Flag { is_bare: encoder.layout == Layout::Json && !shape.is_quoted }),
             Style::Time { pattern, clock } => {
@@ -158,62 +237,73 @@ impl Program {
         }
     }
 
-    pub(super) fn put(&self, out: &mut Out, literal: Literal) {
+    #[inline(always)]
+    pub(super) fn put(&self, line: &mut Line<'_>, literal: Literal) {
         let Literal { begin, len } = literal;
         if len <= PIECE
             && let Some(piece) = self.pool[begin..].first_chunk::<PIECE>()
         {
-            out.piece(piece, len);
+            line.piece(piece, len);
             return;
         }
-        out.put(&self.pool[begin..begin + len]);
+        line.long(&self.pool[begin..begin + len]);
     }
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const TOPS: u64 = 0x8080_8080_8080_8080;
-
 impl Marks {
-    pub(super) fn new(bytes: [u8; 4], more: Option<[u8; 2]>, is_ascii_only: bool) -> Self {
-        let eight_of = |byte: u8| ONES * u64::from(byte);
-        Self { bytes: bytes.map(eight_of), more: more.map(|more| more.map(eight_of)), is_ascii_only }
+    pub(super) fn new(bytes: [u8; 3], more: Option<[u8; 2]>) -> Self {
+        Self { bytes: bytes.map(|byte| [byte; 16]), more: more.map(|more| more.map(|byte| [byte; 16])) }
     }
 
-    /// Whether one of eight bytes is a mark or a control character. Now and then yes where it is none: then the slow way
-    /// finds out.
-    #[inline]
-    fn any(&self, eight: u64) -> bool {
-        // The lowest byte that is marked is right; those above it may be so for its borrow.
-        let mut found = eight.wrapping_sub(ONES * 0x20) & !eight;
-        let mut look_for = |mark: u64| {
-            let same = eight ^ mark;
-            found |= same.wrapping_sub(ONES) & !same;
-        };
-        self.bytes.into_iter().for_each(&mut look_for);
-        if let Some(more) = self.more {
-            more.into_iter().for_each(look_for);
-        }
-        if self.is_ascii_only {
-            found |= eight;
-        }
-        found & TOPS != 0
+    /// Whether one of sixteen bytes is a mark.
+    #[inline(always)]
+    fn any(&self, sixteen: [u8; 16]) -> bool {
+        // What every processor of the kind has: asking which one this is would cost more than it gains.
+        dispatch!(Level::baseline(), simd => {
+            let bytes: u8x16<_> = sixteen.simd_into(simd);
+            let signed: i8x16<_> = sixteen.map(u8::cast_signed).simd_into(simd);
+            let is_same = |marks: &[u8; 16]| {
+                let marks: u8x16<_> = (*marks).simd_into(simd);
+                bytes.simd_eq(marks)
+            };
+            let [one, two, three] = &self.bytes;
+            // Bytes from 0x80 on are negative numbers.
+            let mut found = signed.simd_lt(i8x16::splat(simd, 0x20)) | is_same(one) | is_same(two) | is_same(three);
+            if let Some([one, two]) = &self.more {
+                found = found | is_same(one) | is_same(two);
+            }
+            found.any_true()
+        })
     }
 
     /// Whether `text` can go into a line as it is.
-    #[inline]
+    #[inline(always)]
     pub(super) fn are_none_in(&self, text: &[u8]) -> bool {
-        let (eights, _) = text.as_chunks::<8>();
-        if let Some(last) = text.last_chunk::<8>() {
-            return !eights.iter().any(|eight| self.any(u64::from_le_bytes(*eight)))
-                && !self.any(u64::from_le_bytes(*last));
+        if let Some(last) = text.last_chunk::<16>() {
+            let (sixteens, _) = text.as_chunks::<16>();
+            return !sixteens.iter().any(|sixteen| self.any(*sixteen)) && !self.any(*last);
         }
-        // Filled up with one of its own.
-        let Some(first) = text.first() else { return true };
-        let mut eight = [*first; 8];
-        for (to, from) in eight.iter_mut().zip(text) {
-            *to = *from;
+        // Filled up with some of its own.
+        let mut sixteen = [0; 16];
+        let (low, high) = sixteen.split_at_mut(8);
+        if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            low.copy_from_slice(first);
+            high.copy_from_slice(last);
+        } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+            for place in [&mut low[..4], &mut high[..4]] {
+                place.copy_from_slice(first);
+            }
+            for place in [&mut low[4..], &mut high[4..]] {
+                place.copy_from_slice(last);
+            }
+        } else {
+            let Some(first) = text.first() else { return true };
+            sixteen = [*first; 16];
+            for (to, from) in sixteen.iter_mut().zip(text) {
+                *to = *from;
+            }
         }
-        !self.any(u64::from_le_bytes(eight))
+        !self.any(sixteen)
     }
 }
 
@@ -232,6 +322,19 @@ impl Out {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Room for a line of so many bytes at most.
+    #[inline(always)]
+    pub(super) fn line(&mut self, n_bytes: usize) -> Line<'_> {
+        self.room(n_bytes);
+        Line { bytes: &mut self.bytes[self.len..], at: 0 }
+    }
+
+    /// So many bytes more were written into [`Out::line`].
+    #[inline(always)]
+    pub(super) fn advance(&mut self, n_bytes: usize) {
+        self.len += n_bytes;
     }
 
     pub(crate) fn into_bytes(mut self) -> Vec<u8> {
@@ -264,60 +367,83 @@ impl Out {
         }
     }
 
-    /// The first `len` bytes of a piece, for which there is room.
-    #[inline]
-    fn piece<const N: usize>(&mut self, piece: &[u8; N], len: usize) {
-        self.bytes[self.len..self.len + N].copy_from_slice(piece);
-        self.len += len;
-    }
-
-    #[inline]
-    pub(super) fn byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
-    }
-
     /// Bytes of any number, for which room is made.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.room(bytes.len());
-        self.short(bytes);
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+}
+
+/// Where a record is written: there is room for all of it, and for some bytes that are written beyond an end.
+#[derive(Debug)]
+pub(super) struct Line<'o> {
+    bytes: &'o mut [u8],
+    pub(super) at: usize,
+}
+
+impl Line<'_> {
+    /// The first `len` bytes of a piece.
+    #[inline(always)]
+    fn piece<const N: usize>(&mut self, piece: &[u8; N], len: usize) {
+        self.bytes[self.at..self.at + N].copy_from_slice(piece);
+        self.at += len;
     }
 
-    /// Bytes for which there is room; quickest where they are few.
-    #[inline]
+    #[inline(always)]
+    pub(super) fn byte(&mut self, byte: u8) {
+        self.bytes[self.at] = byte;
+        self.at += 1;
+    }
+
+    fn long(&mut self, bytes: &[u8]) {
+        self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+
+    /// [`SHORT`] bytes at most; two copies of a fixed size that overlap in the middle.
+    #[inline(always)]
     pub(super) fn short(&mut self, bytes: &[u8]) {
-        let end = self.len + bytes.len();
-        let to = &mut self.bytes[self.len..end];
-        // Two copies of a fixed size that overlap in the middle.
-        if let (Some(first), Some(last)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>())
-            && bytes.len() <= 32
-        {
-            to[..16].copy_from_slice(first);
-            to[bytes.len() - 16..].copy_from_slice(last);
-        } else if bytes.len() > 32 {
-            to.copy_from_slice(bytes);
-        } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-            to[..8].copy_from_slice(first);
-            to[bytes.len() - 8..].copy_from_slice(last);
+        let len = bytes.len();
+        let to = &mut self.bytes[self.at..self.at + SHORT];
+        if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            if let (Some(first), Some(last)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+                to[..16].copy_from_slice(first);
+                if let (Some(second), Some(third)) =
+                    (bytes.get(16..32), bytes.get(len.wrapping_sub(32)..len - 16))
+                    && len > 32
+                {
+                    to[16..32].copy_from_slice(second);
+                    to[len - 32..len - 16].copy_from_slice(third);
+                }
+                to[len - 16..len].copy_from_slice(last);
+            } else {
+                to[..8].copy_from_slice(first);
+                to[len - 8..len].copy_from_slice(last);
+            }
         } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
             to[..4].copy_from_slice(first);
-            to[bytes.len() - 4..].copy_from_slice(last);
+            to[len - 4..len].copy_from_slice(last);
         } else if let (Some(first), Some(last)) = (bytes.first_chunk::<2>(), bytes.last_chunk::<2>()) {
             to[..2].copy_from_slice(first);
-            to[bytes.len() - 2..].copy_from_slice(last);
+            to[len - 2..len].copy_from_slice(last);
         } else if let [byte] = bytes {
             to[0] = *byte;
         }
-        self.len = end;
+        self.at += len;
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn number(&mut self, number: i64) {
-        self.short(itoa::Buffer::new().format(number).as_bytes());
+        match usize::try_from(number) {
+            Ok(small) if small < 10 => self.byte(PAIRS[small][1]),
+            Ok(small) if small < 100 => self.piece(&PAIRS[small], 2),
+            Ok(_) | Err(_) => self.short(itoa::Buffer::new().format(number).as_bytes()),
+        }
     }
 
     /// `scaled` with its last `decimals` digits behind the point.
-    #[inline]
+    #[inline(always)]
     pub(super) fn scaled(&mut self, scaled: i64, decimals: usize, point: Option<u8>) {
         if scaled < 0 {
             self.byte(b'-');
@@ -333,10 +459,10 @@ impl Out {
                 (magnitude / split, magnitude % split)
             }
         };
-        if whole < 10 {
-            self.byte(b'0' + u8::try_from(whole).unwrap_or(0));
-        } else {
-            self.short(itoa::Buffer::new().format(whole).as_bytes());
+        match usize::try_from(whole) {
+            Ok(small) if small < 10 => self.byte(PAIRS[small][1]),
+            Ok(small) if small < 100 => self.piece(&PAIRS[small], 2),
+            Ok(_) | Err(_) => self.short(itoa::Buffer::new().format(whole).as_bytes()),
         }
         if decimals == 0 {
             return;
@@ -358,11 +484,53 @@ impl Out {
         self.piece(&digits, decimals);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn stamp(&mut self, stamp: &Stamp, second_of_day: u32, micros: u32) {
-        let begin = self.len;
-        self.piece(&stamp.bytes, stamp.len);
-        stamp.patch(&mut self.bytes[begin..begin + stamp.len], second_of_day, micros);
+        if let Some(place) = self.bytes[self.at..].first_chunk_mut::<{ Stamp::BYTES_MAX }>() {
+            *place = stamp.bytes;
+            stamp.patch(place, second_of_day, micros);
+        }
+        self.at += stamp.len;
+    }
+
+    /// 32 hexadecimal digits.
+    #[inline(always)]
+    pub(super) fn hex(&mut self, bytes: [u8; 16]) {
+        let mut digits = [0; 32];
+        for (to, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+            let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+            *to = [digit(byte >> 4), digit(byte & 15)];
+        }
+        self.piece(&digits, 32);
+    }
+
+    /// Upper or lower case of what was written from `begin` on, which is ASCII.
+    pub(super) fn turn(&mut self, begin: usize, case: Case) {
+        match case {
+            Case::Upper => self.bytes[begin..self.at].make_ascii_uppercase(),
+            Case::Lower => self.bytes[begin..self.at].make_ascii_lowercase(),
+        }
+    }
+
+    /// Fills what was written from `begin` on up to its width; `None`, and nothing written, where it is wider.
+    #[inline(always)]
+    pub(super) fn fill(&mut self, begin: usize, fixed: Fixed) -> Option<()> {
+        let len = self.at - begin;
+        let Some(missing) = fixed.width.checked_sub(len) else {
+            self.at = begin;
+            return None;
+        };
+        let place = self.bytes[begin..].first_chunk_mut::<SHORT>()?;
+        if fixed.is_left {
+            place[len..fixed.width].fill(fixed.pad);
+        } else if missing > 0 {
+            // Zeros go between a sign and its digits.
+            let sign = usize::from(fixed.pad == b'0' && place[0] == b'-');
+            place.copy_within(sign..len, sign + missing);
+            place[sign..sign + missing].fill(fixed.pad);
+        }
+        self.at = begin + fixed.width;
+        Some(())
     }
 }
 
@@ -373,24 +541,30 @@ mod tests {
 
     #[test]
     fn text_of_nothing_has_no_marks_whatever_they_are() {
-        assert!(Marks::new([0, 0, b'0', 0], None, false).are_none_in(b""));
-        assert!(Marks::new([0, 0, b'0', 0], None, false).are_none_in(b"1"));
-        assert!(!Marks::new([0, 0, b'0', 0], None, false).are_none_in(b"10"));
+        assert!(Marks::new([0, b'0', 0], None).are_none_in(b""));
+        assert!(Marks::new([0, b'0', 0], None).are_none_in(b"1"));
+        assert!(!Marks::new([0, b'0', 0], None).are_none_in(b"10"));
+    }
+
+    /// What a line has after `write`.
+    fn line_of(write: impl FnOnce(&mut Line<'_>)) -> Vec<u8> {
+        let mut out = Out::with_room(0);
+        let mut line = out.line(2 * SHORT);
+        write(&mut line);
+        let n_bytes = line.at;
+        out.advance(n_bytes);
+        out.into_bytes()
     }
 
     proptest! {
         #[test]
-        fn marks_are_never_overlooked(text in prop::collection::vec(any::<u8>(), 0..40), marks: [u8; 4], more: Option<[u8; 2]>, is_ascii_only: bool) {
-            let found = Marks::new(marks, more, is_ascii_only);
+        fn marks_are_never_overlooked(text in prop::collection::vec(any::<u8>(), 0..40), marks: [u8; 3], more: Option<[u8; 2]>) {
+            let found = Marks::new(marks, more);
             let marks: Vec<u8> = marks.into_iter().chain(more.into_iter().flatten()).collect();
-            let is_one = |byte: &u8| *byte < 0x20 || marks.contains(byte) || is_ascii_only && *byte >= 0x80;
-            if text.iter().any(is_one) {
-                prop_assert!(!found.are_none_in(&text));
-            }
+            let is_one = |byte: &u8| *byte < 0x20 || *byte >= 0x80 || marks.contains(byte);
+            prop_assert_eq!(found.are_none_in(&text), !text.iter().any(is_one));
             let plain: Vec<u8> = text.iter().map(|byte| b'a' + byte % 16).collect();
-            if !plain.iter().any(|byte| marks.contains(byte)) {
-                prop_assert!(found.are_none_in(&plain));
-            }
+            prop_assert_eq!(found.are_none_in(&plain), !plain.iter().any(is_one));
         }
 
         #[test]
@@ -403,11 +577,25 @@ mod tests {
         }
 
         #[test]
+        fn short_texts_of_every_length_arrive(text in prop::collection::vec(any::<u8>(), 0..=SHORT)) {
+            prop_assert_eq!(line_of(|line| line.short(&text)), text);
+        }
+
+        #[test]
+        fn numbers_are_those_of_the_slow_way(number: i64, id: [u8; 16]) {
+            for number in [number, number % 1_000, number % 100, 0] {
+                prop_assert_eq!(line_of(|line| line.number(number)), number.to_string().into_bytes());
+            }
+            prop_assert_eq!(line_of(|line| line.hex(id)), hex::encode(id).into_bytes());
+        }
+
+        #[test]
         fn scaled_numbers_are_those_of_the_slow_way(scaled: i64, decimals in 0_usize..10) {
-            let (mut out, mut slow) = (Out::with_room(64), Vec::new());
-            out.scaled(scaled, decimals, Some(b'.'));
-            super::super::digits::push_scaled(&mut slow, i128::from(scaled), decimals, b".");
-            prop_assert_eq!(out.into_bytes(), slow);
+            for scaled in [scaled, scaled % 100_000_000, scaled % 1_000] {
+                let mut slow = Vec::new();
+                super::super::digits::push_scaled(&mut slow, i128::from(scaled), decimals, b".");
+                prop_assert_eq!(line_of(|line| line.scaled(scaled, decimals, Some(b'.'))), slow);
+            }
         }
     }
 }

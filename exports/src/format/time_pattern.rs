@@ -181,8 +181,11 @@ impl TimePattern {
 pub(super) struct Stamp {
     pub(super) bytes: [u8; Stamp::BYTES_MAX],
     pub(super) len: usize,
-    /// Year, day of the year and offset that it is filled in for.
-    day: Option<(i32, u32, i32)>,
+    /// The seconds since 1970 that it is filled in for: those of one day with one offset.
+    from: i64,
+    until: i64,
+    /// When its day began.
+    midnight: i64,
     /// Where in it which part is.
     patches: Vec<(usize, Part)>,
 }
@@ -200,43 +203,51 @@ impl Stamp {
             }
             at += part.width().unwrap_or(0);
         }
-        Self { bytes: [0; Self::BYTES_MAX], len: at, day: None, patches }
+        Self { bytes: [0; Self::BYTES_MAX], len: at, from: 0, until: 0, midnight: 0, patches }
     }
 
-    /// Fills it in for the day of `at`, and returns the second of that day.
-    #[inline]
-    pub(super) fn turn_to(&mut self, pattern: &TimePattern, at: DateTime<Utc>, clock: &mut ZoneClock) -> u32 {
-        let local = clock.local(at);
-        let day = Some((local.year, local.day_of_year, local.offset_seconds));
-        if self.day != day {
-            let mut bytes = Vec::with_capacity(Self::BYTES_MAX);
-            pattern.write(&mut bytes, at, clock);
-            self.bytes[..self.len].copy_from_slice(&bytes[..self.len]);
-            self.day = day;
+    /// Fills it in for the day of a second since 1970, and returns the second of that day; `None` of a second that no calendar has.
+    #[inline(always)]
+    pub(super) fn turn_to(&mut self, pattern: &TimePattern, unix: i64, clock: &mut ZoneClock) -> Option<u32> {
+        if unix < self.from || unix >= self.until {
+            self.fill(pattern, unix, clock)?;
         }
-        local.second_of_day
+        u32::try_from(unix - self.midnight).ok()
+    }
+
+    #[cold]
+    fn fill(&mut self, pattern: &TimePattern, unix: i64, clock: &mut ZoneClock) -> Option<()> {
+        let at = DateTime::from_timestamp(unix, 0)?;
+        let mut bytes = Vec::with_capacity(Self::BYTES_MAX);
+        pattern.write(&mut bytes, at, clock);
+        self.bytes[..self.len].copy_from_slice(&bytes[..self.len]);
+        self.midnight = unix - i64::from(clock.local(at).second_of_day);
+        (self.from, self.until) = clock.same_day(unix);
+        Some(())
     }
 
     /// Patches a copy of its bytes.
-    #[inline]
-    pub(super) fn patch(&self, out: &mut [u8], second_of_day: u32, micros: u32) {
+    #[inline(always)]
+    pub(super) fn patch(&self, out: &mut [u8; Stamp::BYTES_MAX], second_of_day: u32, micros: u32) {
         let pair = |number: u32| PAIRS[usize::try_from(number % 100).unwrap_or(0)];
-        // A leap second is its last millisecond for a second long.
-        let micros = micros.min(999_999);
+        let mut put = |at: usize, digits: [u8; 2]| {
+            if let Some(place) = out.get_mut(at..at + 2) {
+                place.copy_from_slice(&digits);
+            }
+        };
         for (at, part) in &self.patches {
-            let out = &mut out[*at..];
             match part {
-                Part::Hour => out[..2].copy_from_slice(&pair(second_of_day / 3600)),
-                Part::Minute => out[..2].copy_from_slice(&pair(second_of_day / 60 % 60)),
-                Part::Second => out[..2].copy_from_slice(&pair(second_of_day % 60)),
+                Part::Hour => put(*at, pair(second_of_day / 3600)),
+                Part::Minute => put(*at, pair(second_of_day / 60 % 60)),
+                Part::Second => put(*at, pair(second_of_day % 60)),
                 Part::Millis => {
-                    out[0] = pair(micros / 100_000)[1];
-                    out[1..3].copy_from_slice(&pair(micros / 1_000));
+                    put(*at, [pair(micros / 100_000)[1], pair(micros / 10_000)[1]]);
+                    put(*at + 1, pair(micros / 1_000));
                 }
                 Part::Micros => {
-                    out[..2].copy_from_slice(&pair(micros / 10_000));
-                    out[2..4].copy_from_slice(&pair(micros / 100));
-                    out[4..6].copy_from_slice(&pair(micros));
+                    put(*at, pair(micros / 10_000));
+                    put(*at + 2, pair(micros / 100));
+                    put(*at + 4, pair(micros));
                 }
                 // The same all day.
                 Part::Byte(_)
@@ -298,6 +309,8 @@ struct Local {
 /// Zones change their offset at a full quarter of an hour of UTC, if at all.
 const SLOT_SECONDS: i64 = 900;
 const DAY_SECONDS: i64 = 86_400;
+/// 1 January 1970: before that, offsets changed at any second.
+const ZONES_SINCE: i64 = 0;
 
 /// A zone, with what it said last: calls of one file are near each other, and looking up a zone costs more than all
 /// else that is written of a time.
@@ -308,6 +321,8 @@ pub(crate) struct ZoneClock {
     slots: [(i64, i32); REMEMBERED],
     /// Year, month, day and day of the year of the days seen last.
     days: [(i64, (i32, u32, u32, u32)); REMEMBERED],
+    /// The last days seen that have one offset from beginning to end; calls around midnight are of two days in turn.
+    whole_days: [(i64, i64); 2],
 }
 
 /// Slots and days remembered: the beginnings and the ends of calls of one file are some slots apart.
@@ -319,7 +334,12 @@ fn place(number: i64) -> usize {
 
 impl ZoneClock {
     pub(crate) fn new(zone: Tz) -> Self {
-        Self { zone, slots: [(i64::MIN, 0); REMEMBERED], days: [(i64::MIN, (1970, 1, 1, 1)); REMEMBERED] }
+        Self {
+            zone,
+            slots: [(i64::MIN, 0); REMEMBERED],
+            days: [(i64::MIN, (1970, 1, 1, 1)); REMEMBERED],
+            whole_days: [(0, 0); 2],
+        }
     }
 
     fn local(&mut self, at: DateTime<Utc>) -> Local {
@@ -351,6 +371,37 @@ impl ZoneClock {
         let (year, month, day, day_of_year) = self.days[place(day)].1;
         let second_of_day = u32::try_from(local_unix.rem_euclid(DAY_SECONDS)).unwrap_or(0);
         Local { year, month, day, day_of_year, second_of_day, offset_seconds }
+    }
+
+    /// The seconds since 1970 around `unix`, from and until, that are of its local day and have its offset.
+    fn same_day(&mut self, unix: i64) -> (i64, i64) {
+        let offset_at = |clock: &mut Self, unix: i64| {
+            let at = DateTime::from_timestamp(unix, 0)?;
+            Some(clock.local(at))
+        };
+        let Some(here) = offset_at(self, unix) else { return (unix, unix) };
+        let midnight = unix - i64::from(here.second_of_day);
+        let day = (midnight, midnight + DAY_SECONDS);
+        let whole_idx = usize::from(midnight.div_euclid(DAY_SECONDS) % 2 != 0);
+        if day == self.whole_days[whole_idx] {
+            return day;
+        }
+        // Whether a zone changes its offset within a day is seen at the ends of its slots.
+        let is_whole = (day.0..day.1)
+            .step_by(usize::try_from(SLOT_SECONDS).unwrap_or(1))
+            .chain([day.1 - 1])
+            .all(|other| {
+                offset_at(self, other).is_some_and(|there| there.offset_seconds == here.offset_seconds)
+            });
+        if is_whole && midnight >= ZONES_SINCE {
+            self.whole_days[whole_idx] = day;
+            return day;
+        }
+        let slot = unix.div_euclid(SLOT_SECONDS) * SLOT_SECONDS;
+        if self.slots[place(slot / SLOT_SECONDS)].0 == slot / SLOT_SECONDS {
+            return (slot.max(day.0), (slot + SLOT_SECONDS).min(day.1));
+        }
+        (unix, unix + 1)
     }
 
     /// The local day of a moment.
@@ -427,16 +478,21 @@ mod tests {
 
         /// What is patched into the day's text is what writing all of it gives.
         #[test]
-        fn stamps_are_the_pattern_written_in_full(moments in prop::collection::vec(0_i64..400_000_000_000, 1..20)) {
+        fn stamps_are_the_pattern_written_in_full(
+            // Near each other over the end of a day, and over the days on which clocks are changed.
+            moments in prop::collection::vec(0_i64..400_000_000_000, 1..20),
+            base in prop::sample::select(vec![1_770_000_000_000_000, 1_774_700_000_000_000, 1_792_850_000_000_000, -70_000_000_000]),
+        ) {
             for text in ["%Y-%m-%d %H:%M:%S.%3f", "%S%M%H %j %y %6f%:z", "%H%H%z"] {
                 let pattern = TimePattern::parse(text).unwrap();
-                for zone in [Vienna, Kathmandu] {
+                for zone in [Vienna, Kathmandu, New_York, Tz::Australia__Lord_Howe] {
                     let (mut clock, mut stamp) = (ZoneClock::new(zone), Stamp::new(&pattern));
                     for moment in &moments {
-                        let at = DateTime::from_timestamp_micros(1_770_000_000_000_000 + moment).unwrap();
-                        let second = stamp.turn_to(&pattern, at, &mut clock);
-                        let mut patched = stamp.bytes[..stamp.len].to_vec();
+                        let at = DateTime::from_timestamp_micros(base + moment).unwrap();
+                        let second = stamp.turn_to(&pattern, at.timestamp(), &mut clock).unwrap();
+                        let mut patched = stamp.bytes;
                         stamp.patch(&mut patched, second, at.timestamp_subsec_micros());
+                        let patched = patched[..stamp.len].to_vec();
                         let mut out = Vec::new();
                         pattern.write(&mut out, at, &mut clock);
                         prop_assert_eq!(patched, out);

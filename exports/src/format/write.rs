@@ -1,5 +1,6 @@
 //! Writes records: from a row to the bytes of a line, the same whenever it is asked again.
 
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::check::digest_of;
@@ -7,7 +8,7 @@ use super::compile::Format;
 use super::description::{Align, Case, Charset, Compression, Layout, Overflow, Unfit, Unit};
 use super::digits::{push_number, push_scaled, rescaled, scale};
 use super::field::{Field, Shape, Source, Style};
-use super::program::{Marks, Out, Step, What};
+use super::program::{Line, Marks, Out, SHORT, Step, ValueStep, What};
 use super::template::{Digest, Known};
 use super::time_pattern::{Stamp, ZoneClock};
 use crate::fact::{Facts, Value};
@@ -27,14 +28,16 @@ pub struct Misfit {
 
 const TOO_WIDE: &str = "is wider than its field";
 const UNKNOWN_CHARACTER: &str = "has a character that the character set does not have";
+const NOT_TEXT: &str = "is no UTF-8";
 const TOO_LARGE: &str = "is too large to be written";
 
 /// What is known of the records written so far.
 #[derive(Debug, Clone)]
 pub(crate) struct Tally {
     pub(crate) rows: u64,
-    pub(crate) first: Option<chrono::DateTime<chrono::Utc>>,
-    pub(crate) last: Option<chrono::DateTime<chrono::Utc>>,
+    /// Starts of the earliest and of the latest, in microseconds since 1970.
+    first_us: Option<i64>,
+    last_us: Option<i64>,
     /// Value and decimals of each field.
     pub(crate) sums: Vec<(i128, usize)>,
 }
@@ -46,11 +49,28 @@ impl Tally {
             Style::Text | Style::Number | Style::Flag | Style::Time { .. } => 0,
         };
         let sums = format.fields.iter().map(|field| (0, decimals(field))).collect();
-        Self { rows: 0, first: None, last: None, sums }
+        Self { rows: 0, first_us: None, last_us: None, sums }
+    }
+}
+
+impl Tally {
+    /// Start of the earliest record.
+    pub(crate) fn first(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_micros(self.first_us?)
+    }
+
+    /// Start of the latest.
+    pub(crate) fn last(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_micros(self.last_us?)
     }
 }
 
 impl Format {
+    /// Room for so many records: seldom too little.
+    pub(crate) fn room_for(&self, n_records: usize) -> usize {
+        (n_records + 2) * (self.program.bytes_usual + 8) + self.program.bytes_max + 1024
+    }
+
     pub(crate) fn columns(&self) -> &str {
         &self.columns
     }
@@ -142,27 +162,31 @@ impl<'f> RecordWriter<'f> {
     ) -> Result<(), Misfit> {
         let begin = out.len();
         let format = self.format;
-        out.room(format.program.bytes_max);
-        for step in &format.program.steps {
-            let field_idx = match step {
+        let program = &format.program;
+        let mut line = out.line(program.bytes_max);
+        for step in &program.steps {
+            let (field_idx, is_wrapped) = match step {
                 Step::Literal(literal) => {
-                    format.program.put(out, *literal);
+                    program.put(&mut line, *literal);
                     continue;
                 }
-                Step::Value { fact, what, absent, quote, field_idx } => {
-                    let value = row.value(*fact);
+                Step::Value(step) => {
+                    let value = row.value(step.fact);
                     if matches!(value, Value::Absent) {
-                        format.program.put(out, *absent);
+                        program.put(&mut line, step.absent);
                         continue;
                     }
-                    if let Some(added) = self.write_value(out, value, what, *quote) {
-                        tally.sums[*field_idx].0 += added;
+                    let at = line.at;
+                    if self.put_value(&mut line, value, step, tally).is_some() {
                         continue;
                     }
-                    *field_idx
+                    line.at = at;
+                    (step.field_idx, step.is_wrapped)
                 }
-                Step::Field(field_idx) => *field_idx,
+                Step::Field(field_idx) => (*field_idx, false),
             };
+            let at = line.at;
+            out.advance(at);
             self.long.clear();
             let mut long = std::mem::take(&mut self.long);
             let field = &format.fields[field_idx];
@@ -175,67 +199,106 @@ impl<'f> RecordWriter<'f> {
                     return Err(Misfit { format: format.name.clone(), field: field.name.clone(), why });
                 }
             }
-            out.put(&self.long);
-            out.room(format.program.bytes_max);
+            let shown = match self.long.as_slice() {
+                [_, inside @ .., _] if is_wrapped => inside,
+                whole => whole,
+            };
+            out.put(shown);
+            line = out.line(program.bytes_max);
         }
+        let at = line.at;
+        out.advance(at);
         tally.rows += 1;
-        let start = row.at();
-        tally.first = Some(tally.first.map_or(start, |first| first.min(start)));
-        tally.last = Some(tally.last.map_or(start, |last| last.max(start)));
+        let start = row.at_us();
+        tally.first_us = Some(tally.first_us.map_or(start, |first| first.min(start)));
+        tally.last_us = Some(tally.last_us.map_or(start, |last| last.max(start)));
         Ok(())
     }
 
-    /// Writes a value that goes into the line as it is, and returns what it adds to the sum of its field; `None`, and
-    /// nothing written, where it needs a second look.
-    #[inline]
-    fn write_value(
+    /// Writes a value that goes into the line as it is, and adds it to the sum of its field; `None` where it needs a second look.
+    #[inline(always)]
+    fn put_value(
         &mut self,
-        out: &mut Out,
+        line: &mut Line<'_>,
         value: Value<'_>,
-        what: &What,
-        quote: Option<u8>,
-    ) -> Option<i128> {
-        match (value, what) {
-            (Value::Text(text), What::Text) => {
-                let text = text.as_bytes();
-                if !self.format.program.marks.are_none_in(text) {
+        step: &ValueStep,
+        tally: &mut Tally,
+    ) -> Option<()> {
+        let program = &self.format.program;
+        if let What::Words { words, otherwise } = &step.what {
+            let flag;
+            let ours = match value {
+                Value::Text(ours) => ours,
+                Value::Flag(is_set) => {
+                    flag = [b'0' + u8::from(is_set)];
+                    flag.as_slice()
+                }
+                Value::Absent
+                | Value::Hex(_)
+                | Value::Number(_)
+                | Value::Time(_)
+                | Value::Micros(_)
+                | Value::Amount(_) => return None,
+            };
+            let known = words.iter().find(|(word, _)| word == ours).map(|(_, theirs)| *theirs);
+            program.put(line, known.or(*otherwise)?);
+            return Some(());
+        }
+        let quote = if step.is_wrapped { None } else { step.quote };
+        if let Some(quote) = quote {
+            line.byte(quote);
+        }
+        let begin = line.at;
+        match (value, &step.what) {
+            (Value::Text(text), What::Text { case }) => {
+                if text.len() > SHORT || !program.marks.are_none_in(text) {
                     return None;
                 }
-                // Other values have room already.
-                if text.len() > 64 {
-                    out.room(self.format.program.bytes_max + text.len());
+                line.short(text);
+                if let Some(case) = case {
+                    line.turn(begin, *case);
                 }
-                quoted(out, quote, |out| out.short(text));
-                Some(0)
             }
+            (Value::Hex(id), What::Text { case: None }) => line.hex(id),
             (Value::Number(number), What::Number { is_summed }) => {
-                quoted(out, quote, |out| out.number(number));
-                Some(if *is_summed { i128::from(number) } else { 0 })
+                line.number(number);
+                if *is_summed && fits(line, begin, step) {
+                    tally.sums[step.field_idx].0 += i128::from(number);
+                }
             }
-            (Value::Flag(flag), What::Flag { is_bare: false }) => {
-                quoted(out, quote, |out| out.byte(b'0' + u8::from(flag)));
-                Some(0)
-            }
-            (Value::Time(at), What::Time { stamp }) => {
-                let (pattern, clock) = &self.format.program.stamps[*stamp];
+            (Value::Flag(true), What::Flag { is_bare: true }) => line.short(b"true"),
+            (Value::Flag(false), What::Flag { is_bare: true }) => line.short(b"false"),
+            (Value::Flag(flag), What::Flag { is_bare: false }) => line.byte(b'0' + u8::from(flag)),
+            (Value::Time(micros), What::Time { stamp }) => {
+                let (pattern, clock) = &program.stamps[*stamp];
                 let (stamp, clock) = (&mut self.stamps[*stamp], &mut self.clocks[*clock]);
-                let second_of_day = stamp.turn_to(pattern, at, clock);
-                quoted(out, quote, |out| out.stamp(stamp, second_of_day, at.timestamp_subsec_micros()));
-                Some(0)
+                let second = stamp.turn_to(pattern, micros.div_euclid(1_000_000), clock)?;
+                line.stamp(stamp, second, u32::try_from(micros.rem_euclid(1_000_000)).unwrap_or(0));
             }
             (Value::Micros(micros), What::Scaled { factor, decimals, point, is_summed }) => {
                 let scaled = rescaled(i64::try_from(micros).ok()?.checked_mul(*factor)?, 6, *decimals)?;
-                quoted(out, quote, |out| out.scaled(scaled, *decimals, *point));
-                Some(if *is_summed { i128::from(scaled) } else { 0 })
+                line.scaled(scaled, *decimals, *point);
+                if *is_summed && fits(line, begin, step) {
+                    tally.sums[step.field_idx].0 += i128::from(scaled);
+                }
             }
             (Value::Amount(amount), What::Scaled { factor, decimals, point, is_summed }) => {
-                let mantissa = i64::try_from(amount.mantissa()).ok()?.checked_mul(*factor)?;
+                let mantissa = amount.small_mantissa()?.checked_mul(*factor)?;
                 let scaled = rescaled(mantissa, usize::try_from(amount.scale()).ok()?, *decimals)?;
-                quoted(out, quote, |out| out.scaled(scaled, *decimals, *point));
-                Some(if *is_summed { i128::from(scaled) } else { 0 })
+                line.scaled(scaled, *decimals, *point);
+                if *is_summed && fits(line, begin, step) {
+                    tally.sums[step.field_idx].0 += i128::from(scaled);
+                }
             }
-            _ => None,
+            _ => return None,
         }
+        if let Some(fixed) = step.fixed {
+            line.fill(begin, fixed)?;
+        }
+        if let Some(quote) = quote {
+            line.byte(quote);
+        }
+        Some(())
     }
 
     /// Each field by itself.
@@ -286,6 +349,7 @@ impl<'f> RecordWriter<'f> {
                 Ok(None)
             }
             Value::Text(text) => {
+                let text = std::str::from_utf8(text).map_err(|_| NOT_TEXT)?;
                 encoder.put_word(out, field, text, &mut self.scratch)?;
                 Ok(None)
             }
@@ -317,6 +381,7 @@ impl<'f> RecordWriter<'f> {
             Value::Time(at) => {
                 let Style::Time { pattern, clock } = &field.style else { return Ok(None) };
                 let clock = &mut self.clocks[*clock];
+                let at = DateTime::from_timestamp_micros(at).ok_or(TOO_LARGE)?;
                 encoder.put_plain(out, field, &mut self.scratch, |out| pattern.write(out, at, clock))?;
                 Ok(None)
             }
@@ -354,16 +419,10 @@ impl<'f> RecordWriter<'f> {
     }
 }
 
+/// Whether what was written from `begin` on is no wider than its field: else it is written, and added, the long way.
 #[inline(always)]
-fn quoted(out: &mut Out, quote: Option<u8>, write: impl FnOnce(&mut Out)) {
-    match quote {
-        None => write(out),
-        Some(quote) => {
-            out.byte(quote);
-            write(out);
-            out.byte(quote);
-        }
-    }
+fn fits(line: &Line<'_>, begin: usize, step: &ValueStep) -> bool {
+    step.fixed.is_none_or(|fixed| line.at - begin <= fixed.width)
 }
 
 /// Marks, characters and widths: how characters get into a line.
@@ -413,18 +472,19 @@ impl Encoder {
         Self { layout, charset, unfit, separator, quote, escape, is_sparing, line_end, is_special }
     }
 
-    /// What a text must not have in it to go into a line as it is: at least what `is_special` says.
+    /// What a text must not have in it to go into a line as it is, beside control characters and what is no ASCII.
     pub(super) fn marks(&self) -> Marks {
         let (quote, escape) = match self.layout {
             Layout::Fixed => (None, None),
             Layout::Json => (Some(b'"'), Some(b'\\')),
             Layout::Delimited => (Some(self.quote.unwrap_or(self.separator)), self.escape),
         };
-        let fill = 0x7f;
-        let foreign = if self.charset == Charset::Utf8 { 0xC2 } else { fill };
-        let marks = [fill, quote.unwrap_or(fill), escape.unwrap_or(fill), foreign];
+        let delete = 0x7f;
         let is_sparing = self.layout == Layout::Delimited && self.is_sparing;
-        Marks::new(marks, is_sparing.then_some([self.separator, b' ']), self.charset != Charset::Utf8)
+        Marks::new(
+            [delete, quote.unwrap_or(delete), escape.unwrap_or(delete)],
+            is_sparing.then_some([self.separator, b' ']),
+        )
     }
 
     /// What is written before and behind a value that needs no second look.
@@ -434,15 +494,21 @@ impl Encoder {
 
     /// Whether the values of a field never need a second look.
     pub(super) fn is_direct(&self, field: &Field) -> bool {
-        if field.shape.width.is_some() || field.shape.case.is_some() {
+        let is_text = matches!(field.style, Style::Text);
+        !is_text && field.shape.width.is_none() && field.shape.case.is_none() && self.has_no_marks(field)
+    }
+
+    /// Whether the characters of a field's values, and those that fill it up, are never marks; of texts only the latter.
+    pub(super) fn has_no_marks(&self, field: &Field) -> bool {
+        if field.shape.width.is_some() && self.is_special[usize::from(field.shape.pad)] {
             return false;
         }
         let mut sample = b"0123456789-".to_vec();
         match &field.style {
-            Style::Text => return false,
+            Style::Text => sample.clear(),
             Style::Number | Style::Flag => {}
             Style::Time { pattern, .. } => {
-                pattern.write(&mut sample, chrono::DateTime::UNIX_EPOCH, &mut ZoneClock::new(Tz::UTC));
+                pattern.write(&mut sample, DateTime::UNIX_EPOCH, &mut ZoneClock::new(Tz::UTC));
                 sample.push(b'+');
             }
             Style::Scaled { point, .. } => sample.extend_from_slice(point),
