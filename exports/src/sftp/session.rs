@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, FileTimes, Metadata};
+use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use russh_sftp::protocol::{
     Attrs, ExtendedReply, File as Entry, FileAttributes, Handle, Name, OpenFlags, Packet, Status, StatusCode,
     Version,
 };
+use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::{debug, info, warn};
 
@@ -314,8 +316,14 @@ impl SftpSession {
 
     async fn read(&mut self, id: u32, handle: &str, offset: u64, len: u32) -> Result<Vec<u8>, StatusCode> {
         let What::File(open) = self.handle(handle)? else { return Err(StatusCode::Failure) };
-        let file = Arc::clone(&open.file);
-        let (answer, n_bytes) = blocking(move || read_at(&file, id, offset, len.min(READ_BYTES_MAX))).await?;
+        let len = len.min(READ_BYTES_MAX).min(bytes_likely(open.size, offset));
+        let (answer, n_bytes) = match read_now(&open.file, id, offset, len) {
+            Some(read) => read?,
+            None => {
+                let file = Arc::clone(&open.file);
+                blocking(move || read_at(&file, id, offset, len)).await?
+            }
+        };
         open.read.add(offset, offset.saturating_add(n_bytes));
         if n_bytes == 0 && len > 0 { Err(StatusCode::Eof) } else { Ok(answer) }
     }
@@ -366,7 +374,8 @@ impl SftpSession {
             What::Upload(receiving) => Arc::new(receiving.upload.file.try_clone().map_err(status_of)?),
             What::Dir(_) => return Err(StatusCode::Failure),
         };
-        let metadata = blocking(move || file.metadata().map_err(status_of)).await?;
+        // Of what is open the system knows it without the disk.
+        let metadata = file.metadata().map_err(status_of)?;
         Ok(Attrs { id, attrs: attributes(&metadata, Rights::default()) }.into())
     }
 
@@ -566,23 +575,57 @@ fn encoded(packet: Packet) -> Result<Vec<u8>, StatusCode> {
 const DATA_HEAD_BYTES: usize = 13;
 const SSH_FXP_DATA: u8 = 103;
 
+/// Bytes of room beyond the end that a file had when it was opened.
+const BYTES_BEYOND_END: u32 = 4096;
+
+/// How much a file of `size` bytes can have from `offset` on: clients ask for a quarter of a megabyte of the smallest file. One
+/// that has grown since is read in pieces.
+fn bytes_likely(size: u64, offset: u64) -> u32 {
+    u32::try_from(size.saturating_sub(offset)).unwrap_or(u32::MAX).max(BYTES_BEYOND_END)
+}
+
 /// The whole answer with exactly the bytes asked for, fewer only at the end of the file; they are read to where they are
 /// sent from.
 fn read_at(file: &File, id: u32, offset: u64, len: u32) -> Result<(Vec<u8>, u64), StatusCode> {
-    let len = usize::try_from(len).map_err(|_| StatusCode::Failure)?;
+    read_by(id, offset, len, |to, at| file.read_at(to, at)).map_err(status_of)
+}
+
+/// The same from what the system has in memory, without the detour through another thread; `None` where the disk is needed, or where
+/// the file system cannot tell.
+fn read_now(file: &File, id: u32, offset: u64, len: u32) -> Option<Result<(Vec<u8>, u64), StatusCode>> {
+    let read = read_by(id, offset, len, |to, at| {
+        let flags = ReadWriteFlags::NOWAIT;
+        Ok(preadv2(file, &mut [IoSliceMut::new(to)], at, flags)?)
+    });
+    match read {
+        Ok(read) => Some(Ok(read)),
+        // Whatever it is, the other way finds out.
+        Err(_) => None,
+    }
+}
+
+fn read_by(
+    id: u32,
+    offset: u64,
+    len: u32,
+    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<(Vec<u8>, u64)> {
+    let len = usize::try_from(len).map_err(io::Error::other)?;
     let mut answer = vec![0; DATA_HEAD_BYTES + len];
     let mut filled = 0;
     while filled < len {
-        let at = offset.checked_add(u64::try_from(filled).unwrap_or(u64::MAX)).ok_or(StatusCode::Eof)?;
-        match file.read_at(&mut answer[DATA_HEAD_BYTES + filled..], at) {
+        // No file reaches beyond 63 bits, and the last of 64 would be taken for "wherever it was read last" (preadv2(2)).
+        let at = offset.checked_add(u64::try_from(filled).unwrap_or(u64::MAX));
+        let Some(at) = at.filter(|at| i64::try_from(*at).is_ok()) else { break };
+        match read(&mut answer[DATA_HEAD_BYTES + filled..], at) {
             Ok(0) => break,
             Ok(n_bytes) => filled += n_bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(status_of(error)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     answer.truncate(DATA_HEAD_BYTES + filled);
-    let n_bytes = u32::try_from(filled).map_err(|_| StatusCode::Failure)?;
+    let n_bytes = u32::try_from(filled).map_err(io::Error::other)?;
     answer[..4].copy_from_slice(&(n_bytes + 9).to_be_bytes());
     answer[4] = SSH_FXP_DATA;
     answer[5..9].copy_from_slice(&id.to_be_bytes());
