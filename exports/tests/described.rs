@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use calls::*;
 use expect_test::{Expect, expect};
 use exports::{
-    DELIVERED, Entry, FileSpec, Format, Owner, Rendered, Subject, digest_of, load_format, render, unpacked,
+    Contents, DELIVERED, Entry, FileSpec, Format, Owner, Queued, Rendered, Subject, digest_of, load_format,
+    render, render_all, unpacked,
 };
 use model::RatedCdr;
 use proptest::prelude::*;
@@ -57,6 +58,93 @@ fn check_golden(name: &str, bytes: &[u8]) {
     }
     let kept = fs::read(&path).unwrap_or_default();
     assert!(kept == bytes, "{name} is not what was kept; now it is:\n{}", String::from_utf8_lossy(bytes));
+}
+
+/// What a format of these facts writes of a call, for that owner.
+fn shown(facts: &[&str], owner: Owner, rated: &RatedCdr) -> String {
+    let fields: Vec<String> = facts.iter().map(|fact| format!("{{ name = {fact:?} }}")).collect();
+    let text =
+        format!("about = \"x\"\nlayout = \"delimited\"\nquotes = \"\"\nfield = [{}]\n", fields.join(","));
+    let format = Format::parse("facts", &text).unwrap();
+    let spec = spec(&format, owner);
+    let entries = [Entry::from(rated.clone())];
+    String::from_utf8(render(&spec, &entries).unwrap().bytes).unwrap().trim_end().to_owned()
+}
+
+#[test]
+fn what_mediation_keeps_of_a_call_can_be_shown_to_those_it_is_of() {
+    let mut rated = calls().swap_remove(0);
+    rated.cdr.source.party = subscriber(1, RESELLER);
+    rated.cdr.destination.party = trunk(CARRIER);
+    rated.cdr.detail = model::CdrDetail {
+        emergency: true,
+        stir: "attest=A".to_owned(),
+        preferred_identity: "sip:alice@example.org".to_owned(),
+        user_to_user: "00ff".to_owned(),
+        history_info: "<sip:bob@example.org>;index=1".to_owned(),
+        media: Some(model::MediaQuality {
+            mos_hundredths: Some(441),
+            loss_hundredths: Some(150),
+            jitter_us: Some(12_500),
+            round_trip_us: None,
+        }),
+        peer_auth_user: "tollbook".to_owned(),
+        peer_auth_realm: "telco".to_owned(),
+        ..model::CdrDetail::default()
+    };
+    let caller = ["stir", "preferred_identity", "user_to_user", "history_info"];
+    let peer = ["peer_auth_user", "peer_auth_realm"];
+    let media =
+        ["emergency", "media_mos_hundredths", "media_loss_hundredths", "media_jitter", "media_round_trip"];
+    for owner in [Owner::System, Owner::Reseller(RESELLER)] {
+        let told = "attest=A,sip:alice@example.org,00ff,<sip:bob@example.org>;index=1";
+        assert_eq!(shown(&caller, owner, &rated), told);
+        assert_eq!(shown(&peer, owner, &rated), "tollbook,telco");
+        assert_eq!(shown(&media, owner, &rated), "1,441,150,0.013,");
+    }
+    // The carrier has its own account's login, and nothing of who called; another one not even that.
+    assert_eq!(shown(&caller, Owner::Carrier(CARRIER), &rated), ",,,");
+    assert_eq!(shown(&peer, Owner::Carrier(CARRIER), &rated), "tollbook,telco");
+    assert_eq!(shown(&peer, Owner::Carrier(OTHER_CARRIER), &rated), ",");
+    // What a carrier sent us it may read again.
+    rated.cdr.source.party = trunk(OTHER_CARRIER);
+    assert!(shown(&caller, Owner::Carrier(OTHER_CARRIER), &rated).starts_with("attest=A,"));
+}
+
+#[test]
+fn calls_read_where_they_lie_make_the_same_files() {
+    let mut calls = calls();
+    // What needs a second look in one format or another.
+    calls[0].cdr.source.user = "o'n\\eil \"x\", Żółć\n".to_owned();
+    calls[1].cdr.codec = "é".to_owned();
+    let entries: Vec<Entry> = calls.into_iter().map(Entry::from).chain([corrected()]).collect();
+    let payloads: Vec<(Vec<u8>, Option<Vec<u8>>)> = entries
+        .iter()
+        .map(|entry| {
+            let earlier = entry.earlier.as_ref().map(model::wire::encode_rated);
+            (model::wire::encode_rated(&entry.rated), earlier)
+        })
+        .collect();
+    let queued: Vec<Queued<'_>> =
+        payloads.iter().map(|(call, earlier)| Queued { call, earlier: earlier.as_deref() }).collect();
+    for (name, _) in DELIVERED {
+        let format = load_format(name).unwrap();
+        if format.subject() == Subject::Events {
+            continue;
+        }
+        for owner in [Owner::System, Owner::Reseller(RESELLER), Owner::Carrier(CARRIER)] {
+            let spec = spec(&format, owner);
+            let both = [Contents::Calls(&entries), Contents::Queued(&queued)];
+            let files: Vec<_> = both.into_iter().map(|contents| (spec.clone(), contents)).collect();
+            let rendered: Vec<_> = render_all(&files).into_iter().map(Result::unwrap).collect();
+            assert_eq!(rendered[0], rendered[1], "{name} for {owner}");
+        }
+    }
+    // One that cannot be read is said so, and no file comes of it.
+    let format = load_format("csv").unwrap();
+    let broken = [queued[0], Queued { call: b"\xff", earlier: None }];
+    let refused = render_all(&[(spec(&format, Owner::System), Contents::Queued(&broken))]).pop().unwrap();
+    assert_eq!(refused.unwrap_err().code(), "EXP009");
 }
 
 #[test]
