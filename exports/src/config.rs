@@ -18,6 +18,9 @@ pub struct ExportConfig {
     /// Directory where every file is kept as it was published, whatever partners do with theirs. On the same file
     /// system it takes no further room. Default: `"export-archive"`.
     pub archive: PathBuf,
+    /// Rights that files are written without, in octal digits: with `"027"` our group may read them and others may not. Left out:
+    /// what the process is started with.
+    pub files_mask: Option<String>,
     /// First part of every file name. Default: `"tollbook"`.
     pub prefix: String,
     /// Format version, in the file name and the header line. Default: `"007"`.
@@ -248,6 +251,7 @@ impl Default for ExportConfig {
         Self {
             dir: PathBuf::from("exports"),
             archive: PathBuf::from("export-archive"),
+            files_mask: None,
             prefix: "tollbook".to_owned(),
             version: "007".to_owned(),
             suffix: "cdr".to_owned(),
@@ -276,6 +280,12 @@ impl Default for ExportConfig {
 }
 
 impl ExportConfig {
+    /// The rights of a published file, where they are not those of the process.
+    pub fn file_mode(&self) -> Option<u32> {
+        let mask = self.files_mask.as_deref()?;
+        u32::from_str_radix(mask, 8).ok().map(|mask| 0o666 & !mask)
+    }
+
     /// Whether files can be written by it.
     ///
     /// # Errors
@@ -294,6 +304,17 @@ impl ExportConfig {
                 &self.suffix,
                 "anything else: .part marks files that are being written",
             ));
+        }
+        if let Some(mask) = &self.files_mask {
+            let is_octal = mask.len() == 3 && mask.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+            // What we may not read ourselves can neither be handed out nor proved.
+            if !is_octal || !matches!(mask.as_bytes()[0], b'0' | b'2') {
+                return Err(refused(
+                    "files_mask",
+                    mask,
+                    "three octal digits such as \"027\", the first a 0 or a 2",
+                ));
+            }
         }
         if !is_mark(&self.separator) || self.separator.is_empty() {
             return Err(refused("separator", &self.separator, "one ASCII character"));
@@ -380,6 +401,22 @@ mod tests {
             config.check().unwrap_err().to_string(),
             "exports.prefix = \"../x\" cannot be: use letters, digits, dashes and dots"
         );
+    }
+
+    #[test]
+    fn a_mask_takes_rights_from_files_and_never_our_own() {
+        for (mask, mode) in [("022", Some(0o644)), ("027", Some(0o640)), ("277", Some(0o400)), ("777", None)]
+        {
+            let config = ExportConfig { files_mask: Some(mask.to_owned()), ..ExportConfig::default() };
+            assert_eq!(config.check().is_ok(), mode.is_some(), "{mask}");
+            if mode.is_some() {
+                assert_eq!(config.file_mode(), mode, "{mask}");
+            }
+        }
+        for wrong in ["", "22", "0022", "08", "rw-"] {
+            let config = ExportConfig { files_mask: Some(wrong.to_owned()), ..ExportConfig::default() };
+            assert!(config.check().is_err(), "{wrong}");
+        }
     }
 
     #[test]

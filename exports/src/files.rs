@@ -4,8 +4,9 @@
 //! partners see it, so that neither a reader nor a crash ever finds half a file under its name. One process closes
 //! the files of one export directory.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::ExportsError;
@@ -21,10 +22,25 @@ pub(crate) const PART_SUFFIX: &str = ".part";
 ///
 /// [`ExportsError::Differs`] when another file has that name, and [`ExportsError::Io`].
 pub fn publish(dir: &Path, archive: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, ExportsError> {
+    publish_as(dir, archive, name, bytes, None)
+}
+
+/// As [`publish`], with the rights `mode` (as of `chmod`) instead of those of the process.
+///
+/// # Errors
+///
+/// As [`publish`].
+pub fn publish_as(
+    dir: &Path,
+    archive: &Path,
+    name: &str,
+    bytes: &[u8],
+    mode: Option<u32>,
+) -> Result<PathBuf, ExportsError> {
     let path = dir.join(name);
     // Asked first: the archive must not get what can never be shown.
     let is_shown = is_published(&path, bytes)?;
-    let kept = write_whole(archive, name, bytes)?;
+    let kept = write_whole(archive, name, bytes, mode)?;
     if is_shown {
         return Ok(path);
     }
@@ -33,7 +49,7 @@ pub fn publish(dir: &Path, archive: &Path, name: &str, bytes: &[u8]) -> Result<P
     match fs::hard_link(&kept, &path) {
         Ok(()) => sync_dir(parent)?,
         // The archive is on another file system, or on one without links.
-        Err(error) if is_unlinkable(&error) => return write_whole(dir, name, bytes),
+        Err(error) if is_unlinkable(&error) => return write_whole(dir, name, bytes, mode),
         Err(error) => return Err(ExportsError::io("link", &path)(error)),
     }
     Ok(path)
@@ -50,7 +66,7 @@ fn is_unlinkable(error: &io::Error) -> bool {
 }
 
 /// Written beside, synced, renamed.
-fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, ExportsError> {
+fn write_whole(dir: &Path, name: &str, bytes: &[u8], mode: Option<u32>) -> Result<PathBuf, ExportsError> {
     let path = dir.join(name);
     if is_published(&path, bytes)? {
         return Ok(path);
@@ -67,7 +83,7 @@ fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, ExportsE
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(ExportsError::io("remove", &part)(error)),
     }
-    write_synced(&part, bytes).map_err(ExportsError::io("write", &part))?;
+    write_synced(&part, bytes, mode).map_err(ExportsError::io("write", &part))?;
     fs::rename(&part, &path).map_err(ExportsError::io("rename", &part))?;
     sync_dir(parent)?;
     Ok(path)
@@ -86,8 +102,11 @@ fn is_published(path: &Path, expected: &[u8]) -> Result<bool, ExportsError> {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_synced(path: &Path, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    if let Some(mode) = mode {
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -141,6 +160,17 @@ mod tests {
         assert_eq!(publish(&shown, &kept, NAME, b"two").unwrap_err().code(), "EXP003");
         assert!(!kept.join(NAME).exists());
         assert_eq!(fs::read(path).unwrap(), b"one");
+    }
+
+    #[test]
+    fn rights_of_a_file_are_those_asked_for_in_both_places() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shown, kept) = dirs(&dir);
+        let path = publish_as(&shown, &kept, NAME, b"one", Some(0o440)).unwrap();
+        for path in [path, kept.join(NAME)] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o440);
+        }
+        assert_eq!(publish_as(&shown, &kept, NAME, b"one", Some(0o440)).unwrap(), shown.join(NAME));
     }
 
     #[test]

@@ -410,7 +410,10 @@ async fn again(desk: &Desk, series: &Series, sequence: u64, out: Option<&Path>) 
             })?;
             out.to_path_buf()
         }
-        None => exports::publish(&desk.config.dir, &desk.config.archive, &file.name, &file.bytes)?,
+        None => {
+            let (dir, archive) = (&desk.config.dir, &desk.config.archive);
+            exports::publish_as(dir, archive, &file.name, &file.bytes, desk.config.file_mode())?
+        }
     };
     let from = if file.is_archived { "from the archive" } else { "made again from its calls" };
     println!("{}  {from}, sha256 {} as published", path.display(), file.sha256);
