@@ -560,7 +560,7 @@ fn edr_file_is_the_references_byte_for_byte() {
     ] {
         let format = load_format(name).unwrap();
         let spec = spec(&format, owner);
-        let file = exports::render_all(&[(spec, exports::Contents::Events(&events))]).pop().unwrap().unwrap();
+        let file = render_all(&[(spec, Contents::Events(&events))]).pop().unwrap().unwrap();
         let text = String::from_utf8(file.bytes.clone()).unwrap();
         let ids: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split('\'').nth(1)).collect();
         let body = format!(
