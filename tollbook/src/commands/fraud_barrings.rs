@@ -113,11 +113,11 @@ fn tenant_named(directory: &Directory, handle: Option<&str>) -> Result<TenantId,
     let known =
         || directory.tenants.iter().map(|tenant| tenant.handle.as_str()).collect::<Vec<_>>().join(", ");
     match (handle, &directory.tenants[..]) {
-        (Some(handle), tenants) => tenants
-            .iter()
-            .find(|tenant| tenant.handle == handle)
-            .map(|tenant| tenant.id)
-            .ok_or_else(|| UserError::new(format!("there is no tenant {handle:?}"), known())),
+        (Some(handle), tenants) => {
+            tenants.iter().find(|tenant| tenant.handle == handle).map(|tenant| tenant.id).ok_or_else(|| {
+                UserError::new(format!("there is no tenant {handle:?}"), format!("give one of {}", known()))
+            })
+        }
         (None, [only]) => Ok(only.id),
         (None, _) => Err(UserError::new(
             "everybody of which tenant?",
