@@ -424,6 +424,7 @@ impl Mediator {
                 call.is_interim_timed = false;
             }
         }
+        let mut silent = Vec::new();
         while let Some(uid) = self.timetable.pop_give_up(now) {
             // It has shown life since it was put there.
             let due = self.calls.open(&uid).map_or(now, |call| self.due(call));
@@ -432,8 +433,14 @@ impl Mediator {
             }
             if due > now {
                 self.timetable.give_up.insert((due, uid));
-                continue;
+            } else {
+                silent.push((due, uid));
             }
+        }
+        // In the order in which they were due, not in that of their places: whoever begins again from a commit has them in other places, and
+        // must put out the same records in the same order.
+        silent.sort();
+        for (_, uid) in silent {
             let cause = match self.calls.open(&uid) {
                 Some(call) if self.is_of_earlier_boot(call) => Cause::SwitchRestart,
                 Some(_) | None => Cause::LostEnd,

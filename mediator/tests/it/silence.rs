@@ -64,6 +64,17 @@ fn charge_tick_keeps_a_call_open() {
     );
 }
 
+/// Whoever begins again from a commit knows of each call only when it is due: the order of the records must not hang on anything else.
+#[test]
+fn calls_that_are_given_up_at_once_are_so_in_the_order_in_which_they_were_due() {
+    let begin = "0 attempt
+         1 attempt call=b
+         100 progress 180";
+    let whole = picture(MediatorConfig::default(), &format!("{begin}\n99999 log"));
+    let starts: Vec<&str> = whole.lines().filter_map(|line| line.trim().split(' ').next()).collect();
+    assert_eq!(starts, ["b/0", "a/0"], "b was silent first: {whole}");
+}
+
 #[test]
 fn late_end_supersedes_the_partial_record() {
     check(
