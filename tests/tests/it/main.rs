@@ -24,6 +24,7 @@ mod floor_plan;
 mod imports;
 mod kafka_house;
 mod kills;
+mod late_end;
 mod postgres;
 mod prepaid;
 mod price_lists;
