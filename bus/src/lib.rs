@@ -16,6 +16,7 @@ mod kafka;
 mod kafka_config;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use model::Topic;
 
@@ -49,8 +50,8 @@ pub struct Entry {
 pub struct Stored {
     /// Counts up from 0 within its topic and partition.
     pub offset: u64,
-    /// As appended.
-    pub payload: Vec<u8>,
+    /// As appended. Records read together share what they lie in.
+    pub payload: Bytes,
 }
 
 /// What one read found.

@@ -70,8 +70,8 @@ impl ExportStage {
 }
 
 impl Stage for ExportStage {
-    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
-        match input.body {
+    fn apply(&mut self, input: StageInput, effects: &mut Effects) {
+        match &input.body {
             Body::Rated(rated) => {
                 // The last word on a call that is up comes later, and a file goes out once.
                 if rated.cdr.is_in_progress() {

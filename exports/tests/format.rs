@@ -66,7 +66,7 @@ fn calls_of(owner: Owner, config: &ExportConfig) -> Vec<RatedCdr> {
     let mut stage = stage(config);
     let mut effects = Effects::default();
     for (offset, rated) in (0..).zip(calls()) {
-        stage.apply(StageInput { partition: 0, offset, body: &Body::Rated(rated) }, &mut effects);
+        stage.apply(StageInput { partition: 0, offset, body: Body::Rated(Box::new(rated)) }, &mut effects);
     }
     assert!(stage.take_changes().is_empty());
     let mut rows = Vec::new();
@@ -169,7 +169,7 @@ fn every_call_goes_to_the_system_and_once_to_each_party_of_it() {
 fn a_call_between_two_customers_of_one_reseller_is_one_row_of_its_file() {
     let rated = answered("twice", subscriber(1, RESELLER), subscriber(2, RESELLER), Vec::new());
     let mut effects = Effects::default();
-    let input = StageInput { partition: 0, offset: 0, body: &Body::Rated(rated) };
+    let input = StageInput { partition: 0, offset: 0, body: Body::Rated(Box::new(rated)) };
     stage(&ExportConfig::default()).apply(input, &mut effects);
     assert_eq!(effects.0.len(), 2, "system and the reseller");
 }

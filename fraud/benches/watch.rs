@@ -73,7 +73,7 @@ fn decisions(events: &[CallEvent], snapshot: &Arc<WatchSnapshot>) {
         let is_invite = matches!(event.body, EventBody::Attempt(_));
         let body = Body::Call(event.clone());
         let before = Instant::now();
-        watch.apply(StageInput { partition: lane, offset: 0, body: &body }, &mut effects);
+        watch.apply(StageInput { partition: lane, offset: 0, body }, &mut effects);
         let took = before.elapsed();
         if is_invite {
             invites.push(took)
@@ -83,8 +83,7 @@ fn decisions(events: &[CallEvent], snapshot: &Arc<WatchSnapshot>) {
         if last_tick.is_none_or(|last| event.at - last > TimeDelta::seconds(60)) {
             last_tick = Some(event.at);
             for watch in &mut watches {
-                watch
-                    .apply(StageInput { partition: 0, offset: 0, body: &Body::Tick(event.at) }, &mut effects);
+                watch.apply(StageInput { partition: 0, offset: 0, body: Body::Tick(event.at) }, &mut effects);
             }
         }
     }

@@ -208,7 +208,7 @@ impl Backtest {
         self.by_uid.insert((call.call.as_str().to_owned(), call.leg), n);
         self.up_of.entry(call.payer).or_default().push(n);
         self.up.insert(n, call);
-        self.emit(init_at, n, EventBody::Attempt(attempt));
+        self.emit(init_at, n, EventBody::Attempt(Box::new(attempt)));
         if is_screened && self.up.contains_key(&n) {
             self.blocked_singly(cost, init_at);
             self.end(init_at, n, 0);
@@ -255,7 +255,7 @@ impl Backtest {
         }
         self.next_tick = at.checked_add_signed(TICK);
         for lane in 0..PARTITIONS_DEFAULT {
-            self.hand(at, lane, &Body::Tick(at));
+            self.hand(at, lane, Body::Tick(at));
         }
     }
 
@@ -308,17 +308,17 @@ impl Backtest {
         }
         let payer = call.payer;
         self.up.remove(&n);
-        self.hand(at, partition_of(payer, PARTITIONS_DEFAULT), &Body::Call(event));
+        self.hand(at, partition_of(payer, PARTITIONS_DEFAULT), Body::Call(event));
     }
 
     fn emit(&mut self, at: DateTime<Utc>, n: u64, body: EventBody) {
         let Some(call) = self.up.get(&n) else { return };
         let payer = call.payer;
         let event = event(at, call, body);
-        self.hand(at, partition_of(payer, PARTITIONS_DEFAULT), &Body::Call(event));
+        self.hand(at, partition_of(payer, PARTITIONS_DEFAULT), Body::Call(event));
     }
 
-    fn hand(&mut self, at: DateTime<Utc>, lane: u32, body: &Body) {
+    fn hand(&mut self, at: DateTime<Utc>, lane: u32, body: Body) {
         let Some(watch) = usize::try_from(lane).ok().and_then(|lane| self.watches.get_mut(lane)) else {
             return;
         };

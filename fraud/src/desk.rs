@@ -436,8 +436,8 @@ struct Told {
 }
 
 impl Stage for FraudDesk {
-    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
-        let kind = match input.body {
+    fn apply(&mut self, input: StageInput, effects: &mut Effects) {
+        let kind = match &input.body {
             Body::Tick(at) => {
                 let now = self.state.move_clock(*at);
                 self.pass_time(now, effects);

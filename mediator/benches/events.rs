@@ -54,7 +54,6 @@ fn report(what: &str, n_calls: u64, with_state: bool) {
     let mut call = 0;
     while call < n_calls + UP {
         // What making the events costs is not the mediator's.
-        bodies.clear();
         while bodies.len() < ROUND && call < n_calls + UP {
             // The call begins, and the one that began `UP` calls ago ends.
             if call < n_calls {
@@ -66,7 +65,7 @@ fn report(what: &str, n_calls: u64, with_state: bool) {
             call += 1;
         }
         let (began, cpu_began_ns) = (now(), on_cpu_ns());
-        for body in &bodies {
+        for body in bodies.drain(..) {
             mediator.apply(StageInput { partition: 0, offset, body }, &mut effects);
             offset += 1;
             n_cdrs += effects
@@ -128,7 +127,7 @@ fn event(n: u64) -> Body {
     let peer = SocketAddr::from(([192, 0, 2, 10], 5060));
     let trunk = Party::Trunk { trunk: TrunkId(3), account: AccountId(20) };
     let body = match n {
-        0 => EventBody::Attempt(Attempt {
+        0 => EventBody::Attempt(Box::new(Attempt {
             sip_call_id: "a84b4c76e66710@pc33.example.com".to_owned(),
             caller: Party::Subscriber {
                 subscriber: SubscriberId(1),
@@ -150,7 +149,7 @@ fn event(n: u64) -> Body {
             asserted_identity: String::new(),
             diversion: String::new(),
             detail: None,
-        }),
+        })),
         1 => EventBody::RouteAttempt(RouteAttempt {
             attempt: 1,
             callee: trunk,

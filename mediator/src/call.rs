@@ -22,30 +22,23 @@ pub(crate) struct Fact<T> {
 }
 
 /// The first claim holds. Of a leg that was suspended, the same event with other content is a repair and replaces it.
-fn is_first<T: PartialEq>(held: Option<&Fact<T>>, may_repair: bool, event: &CallEvent, is: &T) -> bool {
-    held.is_none_or(|held| {
-        event.seq < held.seq || may_repair && event.seq == held.seq && (held.is != *is || held.at != event.at)
-    })
+fn is_first<T: PartialEq>(held: Option<&Fact<T>>, may_repair: bool, fact: &Fact<T>) -> bool {
+    held.is_none_or(|held| fact.seq < held.seq || may_repair && fact.seq == held.seq && held != fact)
 }
 
-fn keep_first<T: Clone + PartialEq>(
-    place: &mut Option<Fact<T>>,
-    may_repair: bool,
-    event: &CallEvent,
-    is: &T,
-) -> bool {
-    let wins = is_first(place.as_ref(), may_repair, event, is);
+fn keep_first<T: PartialEq>(place: &mut Option<Fact<T>>, may_repair: bool, fact: Fact<T>) -> bool {
+    let wins = is_first(place.as_ref(), may_repair, &fact);
     if wins {
-        *place = Some(Fact { seq: event.seq, at: event.at, is: is.clone() });
+        *place = Some(fact);
     }
     wins
 }
 
 /// The latest claim holds.
-fn keep_last<T: Clone>(place: &mut Option<Fact<T>>, event: &CallEvent, is: &T) -> bool {
-    let wins = place.as_ref().is_none_or(|held| event.seq > held.seq);
+fn keep_last<T>(place: &mut Option<Fact<T>>, fact: Fact<T>) -> bool {
+    let wins = place.as_ref().is_none_or(|held| fact.seq > held.seq);
     if wins {
-        *place = Some(Fact { seq: event.seq, at: event.at, is: is.clone() });
+        *place = Some(fact);
     }
     wins
 }
@@ -86,7 +79,7 @@ pub(crate) struct Leg {
     /// The latest event: the last sign of life.
     pub(crate) life: Fact<()>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) attempt: Option<Box<Fact<Attempt>>>,
+    pub(crate) attempt: Option<Fact<Box<Attempt>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rejected: Option<Fact<Rejected>>,
     #[serde(default, skip_serializing_if = "Numbered::is_empty")]
@@ -163,15 +156,15 @@ impl Call {
     }
 
     /// Takes in one event of this call; whether it said anything new.
-    pub(crate) fn learn(&mut self, event: &CallEvent) -> bool {
-        let envelope =
-            Envelope { tenant: event.tenant, payer: event.payer, config_revision: event.config_revision };
+    pub(crate) fn learn(&mut self, event: CallEvent) -> bool {
+        let CallEvent { seq, at, config_revision, tenant, payer, leg: number, body, .. } = event;
+        let envelope = Envelope { tenant, payer, config_revision };
         let mut is_new = false;
-        let leg = self.legs.get_or_insert_with(event.leg, || {
+        let leg = self.legs.get_or_insert_with(number, || {
             is_new = true;
             Leg {
-                first: Fact { seq: event.seq, at: event.at, is: envelope.clone() },
-                life: Fact { seq: event.seq, at: event.at, is: () },
+                first: Fact { seq, at, is: envelope.clone() },
+                life: Fact { seq, at, is: () },
                 attempt: None,
                 rejected: None,
                 routes: Numbered::default(),
@@ -182,49 +175,46 @@ impl Call {
                 refused: None,
             }
         });
-        if event.seq < leg.first.seq {
-            leg.first = Fact { seq: event.seq, at: event.at, is: envelope };
+        if seq < leg.first.seq {
+            leg.first = Fact { seq, at, is: envelope };
             is_new = true;
         }
-        if event.seq > leg.life.seq {
-            leg.life = Fact { seq: event.seq, at: event.at, is: () };
+        if seq > leg.life.seq {
+            leg.life = Fact { seq, at, is: () };
             is_new = true;
         }
         let may_repair = leg.refused.is_some();
-        is_new |= match &event.body {
+        is_new |= match body {
             EventBody::Attempt(attempt) => {
-                let held = leg.attempt.as_deref();
-                let wins = is_first(held, may_repair, event, attempt);
-                if wins {
-                    leg.attempt = Some(Box::new(Fact { seq: event.seq, at: event.at, is: attempt.clone() }));
-                }
-                wins
+                keep_first(&mut leg.attempt, may_repair, Fact { seq, at, is: attempt })
             }
-            EventBody::Rejected(rejected) => keep_first(&mut leg.rejected, may_repair, event, rejected),
+            EventBody::Rejected(rejected) => {
+                keep_first(&mut leg.rejected, may_repair, Fact { seq, at, is: rejected })
+            }
             EventBody::RouteAttempt(route) => keep_first(
                 &mut leg.routes.get_or_insert_with(route.attempt, RouteFacts::default).attempt,
                 may_repair,
-                event,
-                route,
+                Fact { seq, at, is: route },
             ),
             EventBody::RouteResult(result) => keep_first(
                 &mut leg.routes.get_or_insert_with(result.attempt, RouteFacts::default).result,
                 may_repair,
-                event,
-                result,
+                Fact { seq, at, is: result },
             ),
-            EventBody::Answer(answer) => keep_first(&mut leg.answer, may_repair, event, answer),
-            EventBody::ChargeTick(tick) => keep_last(&mut leg.tick, event, tick),
-            EventBody::End(end) => keep_first(&mut leg.end, may_repair, event, end),
+            EventBody::Answer(answer) => {
+                keep_first(&mut leg.answer, may_repair, Fact { seq, at, is: answer })
+            }
+            EventBody::ChargeTick(tick) => keep_last(&mut leg.tick, Fact { seq, at, is: tick }),
+            EventBody::End(end) => keep_first(&mut leg.end, may_repair, Fact { seq, at, is: end }),
             EventBody::Forwarded(forwarded) => {
-                let forward = Forward { parent: event.leg, forwarded: forwarded.clone() };
-                let fact = Fact { seq: event.seq, at: event.at, is: forward };
+                let new_leg = forwarded.new_leg;
+                let fact = Fact { seq, at, is: Forward { parent: number, forwarded } };
                 let mut wins = false;
-                let held = self.forwards.get_or_insert_with(forwarded.new_leg, || {
+                let held = self.forwards.get_or_insert_with(new_leg, || {
                     wins = true;
                     fact.clone()
                 });
-                if event.seq < held.seq {
+                if seq < held.seq {
                     wins = true;
                     *held = fact;
                 }

@@ -39,7 +39,7 @@ pub struct MediatorConfig {
     /// Closed calls and EDRs remembered at once; beyond it those due first are forgotten early. Default: 100 000.
     pub remembered_max: usize,
     /// Bytes that remembered calls may take; beyond it those due first are forgotten early. A call takes about 700, so the
-    /// default of 16 lanes is good for ten minutes at 300 calls a second. Default: 8388608 (8 MiB).
+    /// default of 16 lanes is good for ten minutes at 120 calls a second. Default: 3145728 (3 MiB).
     pub remembered_bytes_max: usize,
 }
 
@@ -54,7 +54,7 @@ impl Default for MediatorConfig {
             clock_tolerance: Duration::from_secs(600),
             calls_open_max: 50_000,
             remembered_max: 100_000,
-            remembered_bytes_max: 8 << 20,
+            remembered_bytes_max: 3 << 20,
         }
     }
 }

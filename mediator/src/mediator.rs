@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    AccountId, Body, CallEvent, CallUid, Cause, CdrId, Effect, Effects, EventBody, Stage, StageInput,
-    StateChange, Topic,
+    AccountId, Body, CallEvent, CallUid, Cause, CdrId, Effects, EventBody, Stage, StageInput, StateChange,
+    Topic,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -211,15 +211,15 @@ impl Mediator {
         }
     }
 
-    fn apply_event(&mut self, event: &CallEvent, effects: &mut Effects) {
+    fn apply_event(&mut self, event: CallEvent, effects: &mut Effects) {
         let now = self.move_clock(event.at);
         match &event.body {
-            EventBody::NodeStarted(_) => self.node_started(event, now, effects),
+            EventBody::NodeStarted(_) => self.node_started(&event, now, effects),
             EventBody::Registration(_)
             | EventBody::TrunkState(_)
             | EventBody::Security(_)
             | EventBody::Provisioned(_) => {
-                self.write_edr(event, now, effects);
+                self.write_edr(&event, now, effects);
             }
             EventBody::Attempt(_)
             | EventBody::Rejected(_)
@@ -231,9 +231,10 @@ impl Mediator {
             | EventBody::ChargeTick(_)
             | EventBody::End(_)
             | EventBody::Forwarded(_) => {
+                let (payer, call, leg) = (event.payer, event.call.clone(), event.leg);
                 if let Err(error) = self.call_event(event, now, effects) {
-                    let cdr = event.call.as_ref().map(|call| CdrId::derive(call, event.leg));
-                    effects.suspend(error.suspended(event.payer, cdr));
+                    let cdr = call.map(|call| CdrId::derive(&call, leg));
+                    effects.suspend(error.suspended(payer, cdr));
                 }
             }
         }
@@ -241,43 +242,43 @@ impl Mediator {
 
     fn call_event(
         &mut self,
-        event: &CallEvent,
+        event: CallEvent,
         now: DateTime<Utc>,
         effects: &mut Effects,
     ) -> Result<(), MediationError> {
-        let Some(uid) = event.call.as_ref().filter(|uid| is_name_of_a_call(uid.as_str())) else {
+        let Some(uid) = event.call.clone().filter(|uid| is_name_of_a_call(uid.as_str())) else {
             return Err(MediationError::NoCall {
-                node: event.node.clone(),
+                node: event.node,
                 boot: event.boot,
                 seq: event.seq,
                 kind: kind_of_event(&event.body),
             });
         };
-        let (mut call, woken) = match self.calls.take(uid) {
+        let (mut call, woken) = match self.calls.take(&uid) {
             Some((call, woken)) if call.node == event.node && call.boot == event.boot => (call, woken),
             Some((call, woken)) => {
                 let error = MediationError::ForeignNode {
                     call: uid.to_string(),
                     node: call.node.clone(),
                     boot: call.boot,
-                    from_node: event.node.clone(),
+                    from_node: event.node,
                     from_boot: event.boot,
                     seq: event.seq,
                 };
-                self.put_back(uid, call, woken, false);
+                self.put_back(&uid, call, woken, false);
                 return Err(error);
             }
             None if self.open_calls() >= self.config.calls_open_max => {
                 return Err(MediationError::TooManyOpen { call: uid.to_string(), open: self.open_calls() });
             }
             None => {
-                let mut call = Call::of(event);
+                let mut call = Call::of(&event);
                 call.quiet_since = now;
                 (Box::new(call), None)
             }
         };
-        let has_changed = self.take_in(uid, &mut call, event, now, effects);
-        self.put_back(uid, call, woken, has_changed);
+        let has_changed = self.take_in(&uid, &mut call, event, now, effects);
+        self.put_back(&uid, call, woken, has_changed);
         Ok(())
     }
 
@@ -286,10 +287,11 @@ impl Mediator {
         &self,
         uid: &CallUid,
         call: &mut Call,
-        event: &CallEvent,
+        event: CallEvent,
         now: DateTime<Utc>,
         effects: &mut Effects,
     ) -> bool {
+        let payer = event.payer;
         let tolerance = delta(self.config.clock_tolerance);
         let issued: Vec<(u16, Option<Cause>)> = call
             .legs
@@ -311,7 +313,7 @@ impl Mediator {
             let later = judge(uid, call, number, partial, tolerance);
             if let (Verdict::Impossible(error), false) = (&later, matches!(earlier, Verdict::Impossible(_))) {
                 // A record is out and stays; what contradicts it is for people to look at.
-                effects.suspend(error.suspended(event.payer, Some(CdrId::derive(uid, number))));
+                effects.suspend(error.suspended(payer, Some(CdrId::derive(uid, number))));
             }
             if matches!(later, Verdict::Record(_))
                 && later != earlier
@@ -674,18 +676,18 @@ impl Writing<'_> {
 }
 
 impl Stage for Mediator {
-    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
+    fn apply(&mut self, input: StageInput, effects: &mut Effects) {
         self.partition = Some(input.partition);
         match input.body {
-            Body::Tick(at) => self.tick(*at),
+            Body::Tick(at) => self.tick(at),
             Body::Call(event) => self.apply_event(event, effects),
-            Body::Cdr(_)
+            body @ (Body::Cdr(_)
             | Body::Edr(_)
             | Body::Rated(_)
             | Body::Posting(_)
             | Body::Control(_)
-            | Body::Accrual(_) => {
-                let error = MediationError::NotAnEvent { kind: kind_of_body(input.body) };
+            | Body::Accrual(_)) => {
+                let error = MediationError::NotAnEvent { kind: kind_of_body(&body) };
                 effects.suspend(error.suspended(AccountId::NOBODY, None));
             }
         }
@@ -762,8 +764,7 @@ fn settle(
                 leg.refused = Some(error.code().to_owned());
             }
         }
-        Verdict::Record(mut record) => {
-            let Body::Cdr(cdr) = &mut *record else { unreachable!("the record of a leg is a CDR") };
+        Verdict::Record(mut cdr) => {
             let revision = match &leg.issued {
                 None => 0,
                 Some(issued) if issued.is_outdated || issued.partial != given_up => issued.revision + 1,
@@ -772,8 +773,7 @@ fn settle(
             cdr.revision = revision;
             leg.issued = Some(Issued { revision, partial: given_up, is_outdated: false });
             leg.refused = None;
-            let key = cdr.payer;
-            effects.0.push(Effect::Append { topic: Topic::Cdrs, key, body: record });
+            effects.append(Topic::Cdrs, cdr.payer, Body::Cdr(cdr));
         }
     }
 }

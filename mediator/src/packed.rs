@@ -435,9 +435,9 @@ mod tests {
         let leg = Leg {
             first: fact(1, Envelope { tenant: TenantId(1), payer: AccountId(11), config_revision: -4 }),
             life: fact(300, ()),
-            attempt: Some(Box::new(fact(
+            attempt: Some(fact(
                 1,
-                Attempt {
+                Box::new(Attempt {
                     sip_call_id: "x@phone".to_owned(),
                     caller: subscriber.clone(),
                     from_user: "anna".to_owned(),
@@ -460,8 +460,8 @@ mod tests {
                         user_to_user: "00".to_owned(),
                         history_info: "sip:d".to_owned(),
                     })),
-                },
-            ))),
+                }),
+            )),
             rejected: Some(fact(
                 9,
                 Rejected {

@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    Attempt, AttemptDetail, Body, CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail,
-    CdrId, CdrSource, E164, Initiator, Party, RouteAction, RouteTry,
+    Attempt, AttemptDetail, CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId,
+    CdrSource, E164, Initiator, Party, RouteAction, RouteTry,
 };
 
 use crate::MediationError;
@@ -17,8 +17,8 @@ use crate::call::{Call, Fact, Leg, RouteFacts};
 pub(crate) enum Verdict {
     /// Its end is still to come.
     Open,
-    /// Its record, in revision 0; a [`Body::Cdr`], where it is to go.
-    Record(Box<Body>),
+    /// Its record, in revision 0.
+    Record(Box<Cdr>),
     /// There can be no record of this.
     Impossible(MediationError),
 }
@@ -76,9 +76,7 @@ pub(crate) fn judge(
         });
     };
     match ending_of(uid, leg_number, leg, &opening, given_up, tolerance) {
-        Ok(Some(ending)) => {
-            Verdict::Record(Box::new(Body::Cdr(cdr_of(uid, call, leg_number, leg, opening, ending))))
-        }
+        Ok(Some(ending)) => Verdict::Record(Box::new(cdr_of(uid, call, leg_number, leg, opening, ending))),
         Ok(None) => Verdict::Open,
         Err(error) => Verdict::Impossible(error),
     }

@@ -43,7 +43,7 @@ pub struct CallEvent {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum EventBody {
     /// An INVITE was accepted for processing.
-    Attempt(Attempt),
+    Attempt(Box<Attempt>),
     /// We refused it ourselves.
     Rejected(Rejected),
     /// An INVITE went out to a trunk or a registered contact.

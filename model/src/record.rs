@@ -54,11 +54,11 @@ pub enum Body {
     /// From the switch.
     Call(CallEvent),
     /// From the mediator.
-    Cdr(Cdr),
+    Cdr(Box<Cdr>),
     /// From the mediator.
     Edr(Edr),
     /// From rating.
-    Rated(RatedCdr),
+    Rated(Box<RatedCdr>),
     /// From rating.
     Posting(Posting),
     /// To everybody.

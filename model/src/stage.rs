@@ -6,14 +6,14 @@
 use crate::{AccountId, Alert, Barring, Body, CdrId, Edr, Lock, Posting, RatedCdr, Suspended, Topic};
 
 /// One record, as the runner hands it to a stage.
-#[derive(Debug, Clone, Copy)]
-pub struct StageInput<'a> {
+#[derive(Debug, Clone)]
+pub struct StageInput {
     /// Partition it was read from.
     pub partition: u32,
     /// Its offset there.
     pub offset: u64,
-    /// What it says.
-    pub body: &'a Body,
+    /// What it says; the stage's to keep.
+    pub body: Body,
 }
 
 /// What a stage wants done.
@@ -103,7 +103,7 @@ pub trait Stage: Send {
     }
 
     /// Applies one record. What it cannot process it suspends; it never fails.
-    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects);
+    fn apply(&mut self, input: StageInput, effects: &mut Effects);
 
     /// The state entries changed since the last call, for the commit.
     fn take_changes(&mut self) -> Vec<StateChange>;

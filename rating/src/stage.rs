@@ -123,7 +123,7 @@ impl RatingStage {
             self.contracts.give_back(&self.snapshot, &rated.cdr, taken, effects);
         }
         let is_kept = rated.cdr.partial || is_known || taken.is_some();
-        effects.append(Topic::Rated, rated.cdr.payer, Body::Rated(rated));
+        effects.append(Topic::Rated, rated.cdr.payer, Body::Rated(Box::new(rated)));
         for posting in reversals.into_iter().chain(postings.iter().cloned()) {
             effects.append(Topic::Postings, posting.account, Body::Posting(posting));
         }
@@ -256,8 +256,8 @@ impl Stage for RatingStage {
         self.posted.recall(last.cdr.id, Posted { revision, is_rated: true, ended_at, postings, taken: None });
     }
 
-    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
-        match input.body {
+    fn apply(&mut self, input: StageInput, effects: &mut Effects) {
+        match &input.body {
             Body::Cdr(cdr) => self.apply_cdr(cdr, effects),
             Body::Rated(previous) => self.apply_again(previous, effects),
             Body::Tick(now) => {

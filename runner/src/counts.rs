@@ -43,6 +43,40 @@ pub struct Counts {
     pub replays: u64,
 }
 
+/// What a record counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// A call event that is no attempt.
+    Event,
+    /// An INVITE accepted for processing.
+    Attempt,
+    /// A CDR's first revision.
+    Cdr,
+    /// A CDR that supersedes an earlier one.
+    Revision,
+    /// A rated call.
+    Rated,
+    /// A posting.
+    Posting,
+    /// What no equation of the audit counts.
+    Other,
+}
+
+impl Seen {
+    /// Of a record that says `body`.
+    pub fn of(body: &Body) -> Self {
+        match body {
+            Body::Call(event) if matches!(event.body, EventBody::Attempt(_)) => Seen::Attempt,
+            Body::Call(_) => Seen::Event,
+            Body::Cdr(cdr) if cdr.revision == 0 => Seen::Cdr,
+            Body::Cdr(_) => Seen::Revision,
+            Body::Rated(_) => Seen::Rated,
+            Body::Posting(_) => Seen::Posting,
+            Body::Tick(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) => Seen::Other,
+        }
+    }
+}
+
 impl Counts {
     /// As kept.
     ///
@@ -63,34 +97,33 @@ impl Counts {
     }
 
     /// A record was read. Whether it is one of those that an equation of the audit counts.
-    pub fn saw(&mut self, body: &Body) -> bool {
-        match body {
-            Body::Call(event) => {
+    pub fn saw(&mut self, seen: Seen) -> bool {
+        match seen {
+            Seen::Event => self.events_in += 1,
+            Seen::Attempt => {
                 self.events_in += 1;
-                if matches!(event.body, EventBody::Attempt(_)) {
-                    self.attempts_in += 1;
-                }
+                self.attempts_in += 1;
             }
-            Body::Cdr(cdr) if cdr.revision == 0 => self.cdrs_in += 1,
-            Body::Cdr(_) => self.revisions_in += 1,
-            Body::Rated(_) => self.rated_in += 1,
-            Body::Posting(_) => self.postings_in += 1,
-            Body::Tick(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) => return false,
+            Seen::Cdr => self.cdrs_in += 1,
+            Seen::Revision => self.revisions_in += 1,
+            Seen::Rated => self.rated_in += 1,
+            Seen::Posting => self.postings_in += 1,
+            Seen::Other => return false,
         }
         true
     }
 
     /// A record that was counted before, or could not be read then, has come again out of suspense. As [`Counts::saw`].
-    pub fn saw_again(&mut self, body: &Body) -> bool {
-        let is_counted = Counts::default().saw(body);
+    pub fn saw_again(&mut self, seen: Seen) -> bool {
+        let is_counted = seen != Seen::Other;
         self.resubmitted += u64::from(is_counted);
         is_counted
     }
 
     /// A record just counted said nothing that was not known: whoever wrote it appended it twice.
-    pub fn knew(&mut self, body: &Body) {
+    pub fn knew(&mut self, seen: Seen) {
         let mut this = Counts::default();
-        this.saw(body);
+        this.saw(seen);
         self.events_in = self.events_in.saturating_sub(this.events_in);
         self.attempts_in = self.attempts_in.saturating_sub(this.attempts_in);
         self.cdrs_in = self.cdrs_in.saturating_sub(this.cdrs_in);

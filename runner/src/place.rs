@@ -60,7 +60,7 @@ impl Place {
     pub(super) fn sort_out(
         self,
         effects: Effects,
-        raw: Vec<u8>,
+        raw: &[u8],
         (bus, clock): (&dyn Bus, &Clock),
         entries: &mut Vec<Entry>,
         kept: &mut Vec<StoreEffect>,
@@ -83,7 +83,7 @@ impl Place {
                 Effect::Lock(lock) => kept.push(StoreEffect::Lock(*lock)),
                 Effect::Bar(barring) => kept.push(StoreEffect::Bar(*barring)),
                 Effect::Edr(edr) => kept.push(StoreEffect::Edr(edr)),
-                Effect::Suspend(suspended) => kept.push(self.suspend(*suspended, raw.clone(), clock)),
+                Effect::Suspend(suspended) => kept.push(self.suspend(*suspended, raw.to_vec(), clock)),
                 // Counted by the runner; there is nothing to do for it.
                 Effect::Repeated => {}
                 Effect::Export { owner, rated } => kept.push(StoreEffect::Export {

@@ -12,6 +12,7 @@ use bus::{Entry, Stored};
 use model::{Body, CdrId, Directory, Effect, Effects, Record, Stage, StageInput, StateChange};
 use store::{Fence, LaneCommit, StoreEffect};
 
+use crate::counts::Seen;
 use crate::place::{Place, Poison, decode, poisoned_record, unreadable_record};
 use crate::{COUNTS_KEY, Kind, Lane, LaneStore, Lessons, Rooms, RoundError, is_for, is_resent, recall};
 
@@ -188,7 +189,7 @@ impl<S: Stage> Work<'_, S> {
                             let place = self.place(kind, stored.offset);
                             self.n_records += 1;
                             let suspended = unreadable_record(&why);
-                            self.kept.push(place.suspend(suspended, stored.payload, &rooms.clock));
+                            self.kept.push(place.suspend(suspended, stored.payload.to_vec(), &rooms.clock));
                             self.lane.counts.strays += 1;
                             continue;
                         }
@@ -218,7 +219,7 @@ impl<S: Stage> Work<'_, S> {
             }
             (self.has_reloaded, self.is_told) = (false, false);
             self.n_records += 1;
-            self.apply(kind, rooms, lessons, stored, &record)?;
+            self.apply(kind, rooms, lessons, stored, record)?;
         }
     }
 
@@ -232,14 +233,15 @@ impl<S: Stage> Work<'_, S> {
         rooms: &Rooms<L>,
         lessons: &Lessons,
         stored: Stored,
-        record: &Record,
+        Record { origin, body }: Record,
     ) -> Result<(), RoundError> {
         let (place, partition) = (self.place(kind, stored.offset), self.lane.partition);
-        let (lane, origin) = (&mut *self.lane, record.origin.as_ref());
+        let (lane, origin) = (&mut *self.lane, origin.as_ref());
         if !lane.watermarks.admit(origin) {
             lane.counts.replays += 1;
             return Ok(());
         }
+        let seen = Seen::of(&body);
         let is_counted = if is_resent(origin) {
             // It comes again because something was changed for it: that change must be in force.
             let latest = rooms.directory.current();
@@ -247,13 +249,13 @@ impl<S: Stage> Work<'_, S> {
                 self.directory = latest;
                 lane.refresh(kind, &self.directory);
             }
-            lane.counts.saw_again(&record.body)
+            lane.counts.saw_again(seen)
         } else {
-            lane.counts.saw(&record.body)
+            lane.counts.saw(seen)
         };
         if let Some(why) = lessons.poisoned.get(&(partition, stored.offset)) {
-            let suspended = poisoned_record(&record.body, why);
-            self.kept.push(place.suspend(suspended, stored.payload, &rooms.clock));
+            let suspended = poisoned_record(&body, why);
+            self.kept.push(place.suspend(suspended, stored.payload.to_vec(), &rooms.clock));
             if is_counted {
                 lane.counts.suspended += 1;
             } else {
@@ -262,7 +264,7 @@ impl<S: Stage> Work<'_, S> {
             return Ok(());
         }
         let mut effects = Effects::default();
-        let input = StageInput { partition, offset: stored.offset, body: &record.body };
+        let input = StageInput { partition, offset: stored.offset, body };
         let applied = std::panic::catch_unwind(AssertUnwindSafe(|| lane.stage.apply(input, &mut effects)));
         if applied.is_err() {
             return Err(RoundError::Poison { partition, offset: stored.offset, why: Poison::Panicked });
@@ -270,10 +272,10 @@ impl<S: Stage> Work<'_, S> {
         lane.counts.did(&effects);
         let repeated = effects.0.iter().any(|effect| matches!(effect, Effect::Repeated));
         if repeated && is_counted && !is_resent(origin) {
-            lane.counts.knew(&record.body);
+            lane.counts.knew(seen);
         }
         let to = (&*rooms.bus, &rooms.clock);
-        place.sort_out(effects, stored.payload, to, &mut self.entries, &mut self.kept);
+        place.sort_out(effects, &stored.payload, to, &mut self.entries, &mut self.kept);
         Ok(())
     }
 

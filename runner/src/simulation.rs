@@ -425,7 +425,7 @@ fn outcome(house: &House) -> Outcome {
                 && seen.admit(record.origin.as_ref())
             {
                 let key = (call.cdr.id, call.cdr.revision);
-                assert!(rated.insert(key, call).is_none(), "{key:?} was rated twice");
+                assert!(rated.insert(key, *call).is_none(), "{key:?} was rated twice");
             }
         }
     }

@@ -119,10 +119,10 @@ fn ledger() -> Kind<LedgerStage> {
 struct Forward;
 
 impl Stage for Forward {
-    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
+    fn apply(&mut self, input: StageInput, effects: &mut Effects) {
         let Body::Posting(posting) = input.body else { return };
         assert_ne!(posting.amount.amount, 13.into(), "unlucky");
-        effects.append(Topic::Postings, posting.account, Body::Posting(posting.clone()));
+        effects.append(Topic::Postings, posting.account, Body::Posting(posting));
     }
 
     fn take_changes(&mut self) -> Vec<StateChange> {
@@ -251,7 +251,7 @@ struct Witness {
 }
 
 impl Stage for Witness {
-    fn apply(&mut self, _input: StageInput<'_>, effects: &mut Effects) {
+    fn apply(&mut self, _input: StageInput, effects: &mut Effects) {
         effects.suspend(Suspended {
             code: format!("REV{}", self.revision),
             message: String::new(),

@@ -178,7 +178,7 @@ fn cdr(n: u64) -> Cdr {
 /// What the stage makes of a call, as the database keeps it.
 fn rated(stage: &mut RatingStage, cdr: Cdr) -> Vec<StoreEffect> {
     let mut effects = Effects::default();
-    stage.apply(StageInput { partition: 0, offset: 0, body: &Body::Cdr(cdr) }, &mut effects);
+    stage.apply(StageInput { partition: 0, offset: 0, body: Body::Cdr(Box::new(cdr)) }, &mut effects);
     let kept = effects.0.into_iter().filter_map(|effect| {
         let Effect::Append { body, .. } = effect else { return None };
         match *body {

@@ -180,7 +180,12 @@ impl Store {
         self.commit_once(stage, lanes, fence).await
     }
 
-    async fn commit_once(&self, stage: &str, lanes: Vec<LaneCommit>, fence: Option<&Fence>) -> Result<()> {
+    async fn commit_once(
+        &self,
+        stage: &str,
+        mut lanes: Vec<LaneCommit>,
+        fence: Option<&Fence>,
+    ) -> Result<()> {
         let mut tx = self.write().await?;
         if let Some(fence) = fence {
             hold(self, &mut tx, stage, &lanes, fence).await?;
@@ -189,7 +194,7 @@ impl Store {
             advance(&mut tx, stage, lane).await?;
         }
         write_watermarks(&mut tx, stage, &lanes).await?;
-        write_state(&mut tx, stage, &lanes).await?;
+        write_state(&mut tx, stage, &mut lanes).await?;
         write_effects(&mut tx, stage, lanes).await?;
         tx.commit().await?;
         Ok(())
@@ -317,18 +322,19 @@ async fn write_watermarks(conn: &mut AnyConnection, stage: &str, lanes: &[LaneCo
     Ok(())
 }
 
-async fn write_state(conn: &mut AnyConnection, stage: &str, lanes: &[LaneCommit]) -> Result<()> {
-    let mut last: BTreeMap<(u32, &str), Option<&[u8]>> = BTreeMap::new();
+/// Takes the changes out of `lanes`.
+async fn write_state(conn: &mut AnyConnection, stage: &str, lanes: &mut [LaneCommit]) -> Result<()> {
+    let mut last: BTreeMap<(u32, String), Option<Vec<u8>>> = BTreeMap::new();
     for lane in lanes {
-        for change in &lane.changes {
-            last.insert((lane.partition, &change.key), change.value.as_deref());
+        for change in lane.changes.drain(..) {
+            last.insert((lane.partition, change.key), change.value);
         }
     }
     let mut kept = Vec::new();
     let mut removed: BTreeMap<u32, Vec<Cell>> = BTreeMap::new();
     for ((part, key), value) in last {
         match value {
-            Some(value) => kept.push(cells![stage, part, key, value.to_vec()]),
+            Some(value) => kept.push(cells![stage, part, key, value]),
             None => removed.entry(part).or_default().push(Cell::from(key)),
         }
     }

@@ -55,7 +55,7 @@ pub(crate) fn to_record(
     let key = foreign.key.clone();
     let cdr = parties.cdr(source, foreign)?;
     let payer = cdr.payer;
-    let record = model::wire::encode(&Record { origin: None, body: Body::Cdr(cdr) });
+    let record = model::wire::encode(&Record { origin: None, body: Body::Cdr(Box::new(cdr)) });
     Ok(ImportedRecord { key, payer, record })
 }
 

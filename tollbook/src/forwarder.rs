@@ -183,7 +183,7 @@ async fn send_waiting(log: &SwitchLog, to: &dyn Bus, positions: &mut [u64]) -> a
             // What cannot be read goes on as it is: the mediator puts it aside.
             let payload = match decode(&stored.payload) {
                 Ok(record) => model::wire::encode(&Record { origin: Some(origin), ..record }),
-                Err(_) => stored.payload,
+                Err(_) => stored.payload.to_vec(),
             };
             entries.push(Entry { topic: Topic::Calls, partition, payload });
         }

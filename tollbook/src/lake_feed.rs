@@ -78,7 +78,7 @@ async fn commit_waiting(rooms: &Rooms, lake: &Lake) -> anyhow::Result<(u64, Vec<
             }
             let Body::Rated(rated) = record.body else { continue };
             match lake::check_row(&rated) {
-                Ok(()) => rows.push(rated),
+                Ok(()) => rows.push(*rated),
                 Err(why) => suspended.push(StoreEffect::Suspend {
                     suspended: Suspended {
                         code: why.code().to_owned(),
@@ -90,7 +90,7 @@ async fn commit_waiting(rooms: &Rooms, lake: &Lake) -> anyhow::Result<(u64, Vec<
                     topic: Topic::Rated,
                     partition,
                     offset: stored.offset,
-                    raw: stored.payload,
+                    raw: stored.payload.to_vec(),
                     at: rooms.clock.utc(),
                 }),
             }

@@ -53,6 +53,10 @@ use crate::cli::{Cli, Command, ImportAction, Installation};
 use crate::config::Config;
 use crate::roles::Roles;
 
+/// The C libraries use it too.
+#[global_allocator]
+static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if !matches!(cli.command, Command::Run { .. } | Command::Demo(_)) {

@@ -32,7 +32,7 @@ pub struct EmbeddedConfig {
     /// And a segment takes appends for so long, e.g. `"1d"`: what expires may be kept for so much longer. Default: `"1d"`.
     #[serde(with = "humantime_serde")]
     pub segment_span: Duration,
-    /// Memory for blocks read from disk, bytes. Default: 33554432 (32 MiB).
+    /// Memory for blocks read from disk, bytes. Default: 8388608 (8 MiB).
     pub cache_bytes: u64,
 }
 
@@ -46,7 +46,7 @@ impl Default for EmbeddedConfig {
             free_bytes_min: 512 << 20,
             segment_bytes: 256 << 20,
             segment_span: Duration::from_secs(86_400),
-            cache_bytes: 32 << 20,
+            cache_bytes: 8 << 20,
         }
     }
 }

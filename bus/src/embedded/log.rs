@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use model::Topic;
@@ -24,6 +25,8 @@ const FORMAT: u32 = 2;
 const JOURNAL_BYTES_MAX: u64 = 128 << 20;
 /// Records kept in memory until they are written in sorted order; five topics may each hold a few.
 const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
+/// Tables of a segment that are left as they were written: 256 MiB. From 20 on the database slows its writers down.
+const TABLES_UNSORTED_MAX: u8 = 18;
 /// Read in runs, so larger blocks than the database's 4 KiB.
 const BLOCK_BYTES: u32 = 32 << 10;
 
@@ -371,9 +374,12 @@ fn open_database(root: &Path, config: &EmbeddedConfig) -> fjall::Result<Database
         .open()
 }
 
-/// Records are read in runs and never looked up: no filters, larger blocks.
+/// Records are read in runs and never looked up: no filters, larger blocks. And they are never replaced: to sort them again in the
+/// background would save no byte, so the tables of a segment of usual size stay as they were written.
 fn segment_options() -> KeyspaceCreateOptions {
+    let unsorted = Leveled::default().with_l0_threshold(TABLES_UNSORTED_MAX);
     KeyspaceCreateOptions::default()
+        .compaction_strategy(Arc::new(unsorted))
         .max_memtable_size(MEMTABLE_BYTES_MAX)
         .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
         .filter_policy(FilterPolicy::disabled())
@@ -487,7 +493,7 @@ mod tests {
     fn read_all(log: &Log, dir: &Path) -> Vec<String> {
         let view = &log.views()[topic_idx(Topic::Cdrs)];
         let batch = view.read(dir, Topic::Cdrs, 1, 0, 100).unwrap();
-        batch.records.into_iter().map(|stored| String::from_utf8(stored.payload).unwrap()).collect()
+        batch.records.into_iter().map(|stored| String::from_utf8(stored.payload.to_vec()).unwrap()).collect()
     }
 
     /// Format 1 had each record by itself, as an append of one record leaves it to this day.

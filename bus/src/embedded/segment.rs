@@ -7,9 +7,11 @@
 //! small records cost as much as a hundred large ones. A run has the key of its last record, so that the entry at or behind an offset is
 //! the one that holds it.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fjall::Keyspace;
 use model::Topic;
 
@@ -127,20 +129,23 @@ fn count_of(key: &[u8]) -> Option<u64> {
     }
 }
 
-/// The payloads of an entry of `count` records; `None` if they are not there.
-fn payloads(value: &[u8], count: u64) -> Option<Vec<&[u8]>> {
+/// Where the payloads of an entry of `count` records lie in it; `None` if they are not there.
+fn payloads(value: &[u8], count: u64) -> Option<Vec<Range<usize>>> {
     if count == 1 {
-        return Some(vec![value]);
+        return Some(vec![0..value.len()]);
     }
-    let mut left = value;
-    let mut payloads = Vec::new();
+    let mut begin = 0_usize;
+    // A count that is not true may be any number.
+    let mut payloads = Vec::with_capacity(usize::try_from(count).unwrap_or(usize::MAX).min(value.len() / 4));
     for _ in 0..count {
-        let (length, rest) = left.split_first_chunk()?;
-        let (payload, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        payloads.push(payload);
-        left = rest;
+        let length = value.get(begin..)?.first_chunk()?;
+        begin += 4;
+        let end =
+            begin.checked_add(u32::from_be_bytes(*length) as usize).filter(|end| *end <= value.len())?;
+        payloads.push(begin..end);
+        begin = end;
     }
-    left.is_empty().then_some(payloads)
+    (begin == value.len()).then_some(payloads)
 }
 
 /// The offset in a key of [`record_key`], also of a run's last record.
@@ -200,8 +205,9 @@ impl TopicView {
                     payloads(&value, count).ok_or_else(|| missing(dir, topic, partition, batch.next))?;
                 let skipped = usize::try_from(batch.next - first).unwrap_or(usize::MAX);
                 let room = wanted - batch.records.len();
-                for payload in payloads.into_iter().skip(skipped).take(room) {
-                    batch.records.push(Stored { offset: batch.next, payload: payload.to_vec() });
+                let value = Bytes::from_owner(value);
+                for place in payloads.into_iter().skip(skipped).take(room) {
+                    batch.records.push(Stored { offset: batch.next, payload: value.slice(place) });
                     batch.next += 1;
                 }
             }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use model::Topic;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -176,7 +177,7 @@ impl Cursor {
             if offset < self.next {
                 continue;
             }
-            let payload = message.payload().unwrap_or_default().to_vec();
+            let payload = Bytes::copy_from_slice(message.payload().unwrap_or_default());
             self.window_bytes += payload.len();
             self.window.push_back(Stored { offset, payload });
             self.next = offset + 1;

@@ -68,7 +68,7 @@ pub(crate) async fn read_all(bus: &dyn Bus, topic: Topic, partition: u32, from: 
 }
 
 fn texts(records: &[Stored]) -> Vec<String> {
-    records.iter().map(|record| String::from_utf8(record.payload.clone()).unwrap()).collect()
+    records.iter().map(|record| String::from_utf8(record.payload.to_vec()).unwrap()).collect()
 }
 
 /// A time by which whatever is appended now has expired, whatever retention says.

@@ -84,7 +84,7 @@ async fn records_appended_together_are_read_from_any_place_and_in_any_portions()
         for portion in [1, 2, 3, 50, 1_000] {
             let batch = bus.read(Topic::Cdrs, 1, from as u64, portion).await.unwrap();
             let to = expected.len().min(from + portion);
-            let found: Vec<&[u8]> = batch.records.iter().map(|stored| stored.payload.as_slice()).collect();
+            let found: Vec<&[u8]> = batch.records.iter().map(|stored| &*stored.payload).collect();
             assert_eq!(batch.next, to as u64, "{from} {portion}");
             assert!(found == expected[from..to], "{from} {portion}");
             assert_eq!(batch.records[0].offset, from as u64);

@@ -160,7 +160,7 @@ impl Exchange {
             let now = self.next_tick;
             let tick = Body::Tick(self.time(now));
             for lane in 0..LANES {
-                self.hand(now, lane, &tick);
+                self.hand(now, lane, tick.clone());
             }
             self.next_tick += TICK;
         }
@@ -249,7 +249,7 @@ impl Exchange {
         let is_refused = is_refused || self.gate.as_ref().is_some_and(is_screened);
         self.up.insert(idx, Up { answered_at: None });
         self.up_of.entry(payer).or_default().insert(idx);
-        self.emit(at, idx, EventBody::Attempt(attempt));
+        self.emit(at, idx, EventBody::Attempt(Box::new(attempt)));
         if is_refused {
             self.gone(idx);
             if let Some(attack) = self.calls[idx].attack {
@@ -351,11 +351,11 @@ impl Exchange {
         if let Some(tap) = &mut self.tap {
             tap(event);
         }
-        self.hand(at, partition_of(event.payer, LANES), &Body::Call(event.clone()));
+        self.hand(at, partition_of(event.payer, LANES), Body::Call(event.clone()));
     }
 
     /// Hands a record to a lane's watch and does what it says.
-    fn hand(&mut self, at: i64, lane: u32, body: &Body) {
+    fn hand(&mut self, at: i64, lane: u32, body: Body) {
         let Some(watch) = usize::try_from(lane).ok().and_then(|lane| self.watches.get_mut(lane)) else {
             return;
         };

@@ -588,8 +588,8 @@ impl Watch {
 }
 
 impl Stage for Watch {
-    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
-        match input.body {
+    fn apply(&mut self, input: StageInput, effects: &mut Effects) {
+        match &input.body {
             Body::Tick(at) => self.tick(*at, effects),
             Body::Call(event) => self.event(event, effects),
             // The mediator puts strays on this topic aside.

@@ -198,13 +198,13 @@ fn record(line: &str) -> Body {
     });
     let mut charges = if cost == "-" { Vec::new() } else { vec![incoming, carrier, charge] };
     charges.extend(above);
-    Body::Rated(RatedCdr { cdr, charges })
+    Body::Rated(Box::new(RatedCdr { cdr, charges }))
 }
 
 pub(crate) fn feed(desk: &mut FraudDesk, bodies: &[Body]) -> Vec<Effect> {
     let mut effects = Effects::default();
     for (offset, body) in (0..).zip(bodies) {
-        desk.apply(StageInput { partition: 0, offset, body }, &mut effects);
+        desk.apply(StageInput { partition: 0, offset, body: body.clone() }, &mut effects);
     }
     effects.0
 }

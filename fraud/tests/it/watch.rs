@@ -59,7 +59,7 @@ fn delivered() -> Arc<WatchRules> {
 fn feed(watch: &mut Watch, bodies: &[Body]) -> Vec<Effect> {
     let mut effects = Effects::default();
     for body in bodies {
-        watch.apply(StageInput { partition: 0, offset: 0, body }, &mut effects);
+        watch.apply(StageInput { partition: 0, offset: 0, body: body.clone() }, &mut effects);
     }
     effects.0
 }

@@ -69,7 +69,7 @@ fn event(seq: u64, line: &str) -> Body {
     }
     let body = match words[1..] {
         ["log"] => return Body::Tick(at(words[0])),
-        ["attempt"] => EventBody::Attempt(Attempt {
+        ["attempt"] => EventBody::Attempt(Box::new(Attempt {
             sip_call_id: "x1@phone".to_owned(),
             caller: subscriber(1),
             from_user: "anna".to_owned(),
@@ -86,7 +86,7 @@ fn event(seq: u64, line: &str) -> Body {
             asserted_identity: String::new(),
             diversion: String::new(),
             detail: None,
-        }),
+        })),
         ["reject", code, cause] => EventBody::Rejected(Rejected {
             cause: cause.parse().unwrap(),
             code: code.parse().unwrap(),
@@ -190,7 +190,7 @@ fn event(seq: u64, line: &str) -> Body {
 pub(crate) fn feed(mediator: &mut Mediator, bodies: &[Body]) -> Vec<Effect> {
     let mut effects = Effects::default();
     for (offset, body) in (0..).zip(bodies) {
-        mediator.apply(StageInput { partition: 0, offset, body }, &mut effects);
+        mediator.apply(StageInput { partition: 0, offset, body: body.clone() }, &mut effects);
     }
     effects.0
 }
@@ -278,7 +278,7 @@ pub(crate) fn cdrs(effects: &[Effect]) -> Vec<Cdr> {
         if let Effect::Append { body, .. } = effect
             && let Body::Cdr(cdr) = &**body
         {
-            cdrs.push(cdr.clone());
+            cdrs.push((**cdr).clone());
         }
     }
     cdrs

@@ -1,8 +1,6 @@
 //! Topic `calls`: events of the switch.
 
-use super::scalar::{
-    from_endpoint, from_number, from_time, required, to_endpoint, to_number, to_time, to_u16,
-};
+use super::scalar::{from_endpoint, from_number, required, to_endpoint, to_number, to_time, to_u16};
 use super::words::Word as _;
 use super::{WireError, proto};
 use crate::{
@@ -13,49 +11,6 @@ use crate::{
     UpdateKind,
 };
 
-impl From<&CallEvent> for proto::CallEvent {
-    fn from(event: &CallEvent) -> Self {
-        use proto::call_event::Body as Wire;
-        let body = match &event.body {
-            EventBody::Attempt(body) => Wire::Attempt(body.into()),
-            EventBody::Rejected(body) => Wire::Rejected(body.into()),
-            EventBody::RouteAttempt(body) => Wire::RouteAttempt(body.into()),
-            EventBody::RouteResult(body) => Wire::RouteResult(body.into()),
-            EventBody::Progress(body) => {
-                Wire::Progress(proto::Progress { code: body.code.into(), with_sdp: body.with_sdp })
-            }
-            EventBody::Answer(body) => Wire::Answer(body.into()),
-            EventBody::Update(body) => {
-                Wire::Update(proto::CallUpdate { change: body.change.to_wire(), codec: body.codec.clone() })
-            }
-            EventBody::ChargeTick(body) => {
-                Wire::ChargeTick(proto::ChargeTick { answered_us: body.answered_us })
-            }
-            EventBody::End(body) => Wire::End(body.into()),
-            EventBody::Forwarded(body) => Wire::Forwarded(body.into()),
-            EventBody::Registration(body) => Wire::Registration(body.into()),
-            EventBody::TrunkState(body) => Wire::TrunkState(body.into()),
-            EventBody::Security(body) => Wire::Security(body.into()),
-            EventBody::Provisioned(body) => Wire::Provisioned(body.into()),
-            EventBody::NodeStarted(body) => {
-                Wire::NodeStarted(proto::NodeStarted { version: body.version.clone() })
-            }
-        };
-        proto::CallEvent {
-            node: event.node.clone(),
-            boot: event.boot,
-            seq: event.seq,
-            at_us: from_time(event.at),
-            config_revision: event.config_revision,
-            tenant_id: event.tenant.0,
-            payer_id: event.payer.0,
-            call: event.call.as_ref().map(|call| call.as_str().to_owned()),
-            leg: event.leg.into(),
-            body: Some(body),
-        }
-    }
-}
-
 impl TryFrom<proto::CallEvent> for CallEvent {
     type Error = WireError;
 
@@ -63,7 +18,7 @@ impl TryFrom<proto::CallEvent> for CallEvent {
         use proto::call_event::Body as Wire;
         let body = match event.body {
             None => return Err(WireError::UnknownBody { field: "CallEvent.body" }),
-            Some(Wire::Attempt(body)) => EventBody::Attempt(body.try_into()?),
+            Some(Wire::Attempt(body)) => EventBody::Attempt(Box::new((*body).try_into()?)),
             Some(Wire::Rejected(body)) => EventBody::Rejected(body.try_into()?),
             Some(Wire::RouteAttempt(body)) => EventBody::RouteAttempt(body.try_into()?),
             Some(Wire::RouteResult(body)) => EventBody::RouteResult(body.try_into()?),
@@ -102,25 +57,6 @@ impl TryFrom<proto::CallEvent> for CallEvent {
     }
 }
 
-pub(super) fn from_party(party: &Party) -> proto::Party {
-    use proto::party::Party as Wire;
-    let party = match party {
-        Party::Subscriber { subscriber, account, reseller, uuid } => {
-            Wire::Subscriber(proto::PartySubscriber {
-                subscriber_id: subscriber.0,
-                account_id: account.0,
-                reseller_id: reseller.0,
-                uuid: uuid.clone(),
-            })
-        }
-        Party::Trunk { trunk, account } => {
-            Wire::Trunk(proto::PartyTrunk { trunk_id: trunk.0, account_id: account.0 })
-        }
-        Party::Unknown => Wire::Unknown(proto::PartyUnknown {}),
-    };
-    proto::Party { party: Some(party) }
-}
-
 pub(super) fn to_party(party: Option<proto::Party>, field: &'static str) -> Result<Party, WireError> {
     use proto::party::Party as Wire;
     match required(party, field)?.party {
@@ -135,29 +71,6 @@ pub(super) fn to_party(party: Option<proto::Party>, field: &'static str) -> Resu
         }
         Some(Wire::Unknown(proto::PartyUnknown {})) => Ok(Party::Unknown),
         None => Err(WireError::UnknownBody { field }),
-    }
-}
-
-impl From<&Attempt> for proto::Attempt {
-    fn from(attempt: &Attempt) -> Self {
-        proto::Attempt {
-            sip_call_id: attempt.sip_call_id.clone(),
-            caller: Some(from_party(&attempt.caller)),
-            from_user: attempt.from_user.clone(),
-            from_domain: attempt.from_domain.clone(),
-            dialed: attempt.dialed.clone(),
-            dialed_domain: attempt.dialed_domain.clone(),
-            cli: from_number(attempt.cli),
-            clir: attempt.clir,
-            callee: from_number(attempt.callee),
-            source: Some(from_endpoint(attempt.source)),
-            transport: attempt.transport.to_wire(),
-            user_agent: attempt.user_agent.clone(),
-            auth: attempt.auth.to_wire(),
-            asserted_identity: attempt.asserted_identity.clone(),
-            diversion: attempt.diversion.clone(),
-            detail: attempt.detail.as_deref().map(Into::into),
-        }
     }
 }
 
@@ -186,18 +99,6 @@ impl TryFrom<proto::Attempt> for Attempt {
     }
 }
 
-impl From<&AttemptDetail> for proto::AttemptDetail {
-    fn from(detail: &AttemptDetail) -> Self {
-        proto::AttemptDetail {
-            emergency: detail.emergency,
-            stir: detail.stir.clone(),
-            preferred_identity: detail.preferred_identity.clone(),
-            user_to_user: detail.user_to_user.clone(),
-            history_info: detail.history_info.clone(),
-        }
-    }
-}
-
 impl From<proto::AttemptDetail> for AttemptDetail {
     fn from(detail: proto::AttemptDetail) -> Self {
         AttemptDetail {
@@ -210,28 +111,10 @@ impl From<proto::AttemptDetail> for AttemptDetail {
     }
 }
 
-impl From<MediaQuality> for proto::MediaQuality {
-    fn from(media: MediaQuality) -> Self {
-        let MediaQuality { mos_hundredths, loss_hundredths, jitter_us, round_trip_us } = media;
-        proto::MediaQuality { mos_hundredths, loss_hundredths, jitter_us, round_trip_us }
-    }
-}
-
 impl From<proto::MediaQuality> for MediaQuality {
     fn from(media: proto::MediaQuality) -> Self {
         let proto::MediaQuality { mos_hundredths, loss_hundredths, jitter_us, round_trip_us } = media;
         MediaQuality { mos_hundredths, loss_hundredths, jitter_us, round_trip_us }
-    }
-}
-
-impl From<&Rejected> for proto::Rejected {
-    fn from(rejected: &Rejected) -> Self {
-        proto::Rejected {
-            cause: rejected.cause.to_wire(),
-            code: rejected.code.into(),
-            phrase: rejected.phrase.clone(),
-            object: rejected.object.clone(),
-        }
     }
 }
 
@@ -245,23 +128,6 @@ impl TryFrom<proto::Rejected> for Rejected {
             phrase: rejected.phrase,
             object: rejected.object,
         })
-    }
-}
-
-impl From<&RouteAttempt> for proto::RouteAttempt {
-    fn from(route: &RouteAttempt) -> Self {
-        proto::RouteAttempt {
-            attempt: route.attempt.into(),
-            callee: Some(from_party(&route.callee)),
-            next_hop: Some(from_endpoint(route.next_hop)),
-            caller_out: route.caller_out.clone(),
-            callee_out: route.callee_out.clone(),
-            sip_call_id: route.sip_call_id.clone(),
-            login: route
-                .login
-                .as_deref()
-                .map(|login| proto::PeerLogin { user: login.user.clone(), realm: login.realm.clone() }),
-        }
     }
 }
 
@@ -281,19 +147,6 @@ impl TryFrom<proto::RouteAttempt> for RouteAttempt {
     }
 }
 
-impl From<&RouteResult> for proto::RouteResult {
-    fn from(result: &RouteResult) -> Self {
-        proto::RouteResult {
-            attempt: result.attempt.into(),
-            code: result.code.into(),
-            phrase: result.phrase.clone(),
-            reason: result.reason.clone(),
-            pdd_us: result.pdd_us,
-            action: result.action.to_wire(),
-        }
-    }
-}
-
 impl TryFrom<proto::RouteResult> for RouteResult {
     type Error = WireError;
 
@@ -306,18 +159,6 @@ impl TryFrom<proto::RouteResult> for RouteResult {
             pdd_us: result.pdd_us,
             action: RouteAction::of(result.action, "RouteResult.action")?,
         })
-    }
-}
-
-impl From<&Answer> for proto::Answer {
-    fn from(answer: &Answer) -> Self {
-        proto::Answer {
-            attempt: answer.attempt.into(),
-            code: answer.code.into(),
-            setup_us: answer.setup_us,
-            codec: answer.codec.clone(),
-            user_agent: answer.user_agent.clone(),
-        }
     }
 }
 
@@ -335,19 +176,6 @@ impl TryFrom<proto::Answer> for Answer {
     }
 }
 
-impl From<&End> for proto::End {
-    fn from(end: &End) -> Self {
-        proto::End {
-            answered_us: end.answered_us,
-            by: end.by.to_wire(),
-            cause: end.cause.to_wire(),
-            code: end.code.into(),
-            reason: end.reason.clone(),
-            media: end.media.map(Into::into),
-        }
-    }
-}
-
 impl TryFrom<proto::End> for End {
     type Error = WireError;
 
@@ -360,18 +188,6 @@ impl TryFrom<proto::End> for End {
             reason: end.reason,
             media: end.media.map(Into::into),
         })
-    }
-}
-
-impl From<&Forwarded> for proto::Forwarded {
-    fn from(forwarded: &Forwarded) -> Self {
-        proto::Forwarded {
-            call_type: forwarded.call_type.to_wire(),
-            forwarder: Some(from_party(&forwarded.forwarder)),
-            target: forwarded.target.clone(),
-            callee: from_number(forwarded.callee),
-            new_leg: forwarded.new_leg.into(),
-        }
     }
 }
 

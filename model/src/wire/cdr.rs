@@ -1,6 +1,6 @@
 //! Topic `cdrs`: CDRs and EDRs.
 
-use super::call::{from_party, to_party};
+use super::call::to_party;
 use super::scalar::{from_number, from_time, required, to_id, to_number, to_time, to_u16};
 use super::words::Word;
 use super::{WireError, proto};
@@ -8,37 +8,6 @@ use crate::{
     AccountId, AuthMethod, CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId,
     CdrSource, Edr, EdrKind, Initiator, RouteAction, RouteTry, SubscriberId, TenantId, Transport,
 };
-
-impl From<&Cdr> for proto::Cdr {
-    fn from(cdr: &Cdr) -> Self {
-        proto::Cdr {
-            id: cdr.id.as_bytes().to_vec(),
-            revision: cdr.revision,
-            call: cdr.call.as_str().to_owned(),
-            leg: cdr.leg.into(),
-            sip_call_id: cdr.sip_call_id.clone(),
-            node: cdr.node.clone(),
-            tenant_id: cdr.tenant.0,
-            payer_id: cdr.payer.0,
-            source: Some((&cdr.source).into()),
-            destination: Some((&cdr.destination).into()),
-            call_type: cdr.call_type.to_wire(),
-            status: cdr.status.to_wire(),
-            code: cdr.code.into(),
-            cause: cdr.cause.to_wire(),
-            ended_by: cdr.ended_by.to_wire(),
-            init_at_us: from_time(cdr.init_at),
-            start_at_us: from_time(cdr.start_at),
-            duration_us: cdr.duration_us,
-            pdd_us: cdr.pdd_us,
-            codec: cdr.codec.clone(),
-            attempts: cdr.attempts.iter().map(Into::into).collect(),
-            config_revision: cdr.config_revision,
-            partial: cdr.partial,
-            detail: (cdr.detail != CdrDetail::default()).then(|| (&cdr.detail).into()),
-        }
-    }
-}
 
 impl TryFrom<proto::Cdr> for Cdr {
     type Error = WireError;
@@ -73,29 +42,6 @@ impl TryFrom<proto::Cdr> for Cdr {
     }
 }
 
-impl From<&CdrDetail> for proto::CdrDetail {
-    fn from(detail: &CdrDetail) -> Self {
-        proto::CdrDetail {
-            reason: detail.reason.clone(),
-            refused_by: detail.refused_by.clone(),
-            setup_us: detail.setup_us,
-            transport: detail.transport.map(Word::to_wire),
-            auth: detail.auth.map(Word::to_wire),
-            asserted_identity: detail.asserted_identity.clone(),
-            diversion: detail.diversion.clone(),
-            foreign_key: detail.foreign_key.clone(),
-            emergency: detail.emergency,
-            stir: detail.stir.clone(),
-            preferred_identity: detail.preferred_identity.clone(),
-            user_to_user: detail.user_to_user.clone(),
-            history_info: detail.history_info.clone(),
-            media: detail.media.map(Into::into),
-            peer_auth_user: detail.peer_auth_user.clone(),
-            peer_auth_realm: detail.peer_auth_realm.clone(),
-        }
-    }
-}
-
 impl TryFrom<proto::CdrDetail> for CdrDetail {
     type Error = WireError;
 
@@ -123,21 +69,6 @@ impl TryFrom<proto::CdrDetail> for CdrDetail {
     }
 }
 
-impl From<&CdrSource> for proto::CdrSource {
-    fn from(source: &CdrSource) -> Self {
-        proto::CdrSource {
-            party: Some(from_party(&source.party)),
-            user: source.user.clone(),
-            domain: source.domain.clone(),
-            cli: from_number(source.cli),
-            clir: source.clir,
-            user_out: source.user_out.clone(),
-            ip: source.ip.clone(),
-            user_agent: source.user_agent.clone(),
-        }
-    }
-}
-
 impl TryFrom<proto::CdrSource> for CdrSource {
     type Error = WireError;
 
@@ -155,20 +86,6 @@ impl TryFrom<proto::CdrSource> for CdrSource {
     }
 }
 
-impl From<&CdrDestination> for proto::CdrDestination {
-    fn from(destination: &CdrDestination) -> Self {
-        proto::CdrDestination {
-            party: Some(from_party(&destination.party)),
-            dialed: destination.dialed.clone(),
-            domain: destination.domain.clone(),
-            user_in: destination.user_in.clone(),
-            number: from_number(destination.number),
-            user_out: destination.user_out.clone(),
-            user_agent: destination.user_agent.clone(),
-        }
-    }
-}
-
 impl TryFrom<proto::CdrDestination> for CdrDestination {
     type Error = WireError;
 
@@ -182,18 +99,6 @@ impl TryFrom<proto::CdrDestination> for CdrDestination {
             user_out: destination.user_out,
             user_agent: destination.user_agent,
         })
-    }
-}
-
-impl From<&RouteTry> for proto::RouteTry {
-    fn from(route: &RouteTry) -> Self {
-        proto::RouteTry {
-            attempt: route.attempt.into(),
-            party: Some(from_party(&route.party)),
-            code: route.code.into(),
-            pdd_us: route.pdd_us,
-            action: route.action.to_wire(),
-        }
     }
 }
 

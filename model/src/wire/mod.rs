@@ -12,14 +12,17 @@ mod call;
 mod cdr;
 mod control;
 mod money;
+mod quick;
+mod reader;
 mod scalar;
 pub mod view;
 mod words;
+mod write;
 
 use prost::Message as _;
 
 use crate::{Body, Origin, RatedCdr, Record, Retry};
-use scalar::{from_time, required, to_time};
+use scalar::{required, to_time};
 
 #[allow(
     unreachable_pub,
@@ -105,7 +108,7 @@ impl From<prost::DecodeError> for WireError {
 
 /// The bytes of `record` on the bus. Times keep their microseconds; decimals keep every digit and their scale.
 pub fn encode(record: &Record) -> Vec<u8> {
-    proto::Record::from(record).encode_to_vec()
+    write::record(record)
 }
 
 /// The record in `bytes`.
@@ -114,12 +117,17 @@ pub fn encode(record: &Record) -> Vec<u8> {
 ///
 /// See [`WireError`]; [`WireError::retry`] says whether an upgrade would help.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
+    quick::record(bytes).map_or_else(|| decode_in_full(bytes), Ok)
+}
+
+/// By the generated code: any record, and what is wrong with bytes that are none.
+fn decode_in_full(bytes: &[u8]) -> Result<Record, WireError> {
     proto::Record::decode(bytes)?.try_into()
 }
 
 /// The bytes of a rated call by itself, as a queue of the store keeps it.
 pub fn encode_rated(rated: &RatedCdr) -> Vec<u8> {
-    proto::RatedCdr::from(rated).encode_to_vec()
+    write::rated_cdr(rated)
 }
 
 /// Back from [`encode_rated`].
@@ -131,23 +139,6 @@ pub fn decode_rated(bytes: &[u8]) -> Result<RatedCdr, WireError> {
     proto::RatedCdr::decode(bytes)?.try_into()
 }
 
-impl From<&Record> for proto::Record {
-    fn from(record: &Record) -> Self {
-        use proto::record::Body as Wire;
-        let body = match &record.body {
-            Body::Tick(at) => Wire::TickUs(from_time(*at)),
-            Body::Call(event) => Wire::Call(event.into()),
-            Body::Cdr(cdr) => Wire::Cdr(cdr.into()),
-            Body::Edr(edr) => Wire::Edr(edr.into()),
-            Body::Rated(rated) => Wire::Rated(rated.into()),
-            Body::Posting(posting) => Wire::Posting(posting.into()),
-            Body::Control(control) => Wire::Control(control.into()),
-            Body::Accrual(accrual) => Wire::Accrual(accrual.into()),
-        };
-        proto::Record { origin: record.origin.as_ref().map(Into::into), body: Some(body) }
-    }
-}
-
 impl TryFrom<proto::Record> for Record {
     type Error = WireError;
 
@@ -157,9 +148,9 @@ impl TryFrom<proto::Record> for Record {
             None => return Err(WireError::UnknownBody { field: "Record.body" }),
             Some(Wire::TickUs(at)) => Body::Tick(to_time(at, "Record.tick_us")?),
             Some(Wire::Call(event)) => Body::Call(event.try_into()?),
-            Some(Wire::Cdr(cdr)) => Body::Cdr(cdr.try_into()?),
+            Some(Wire::Cdr(cdr)) => Body::Cdr(Box::new((*cdr).try_into()?)),
             Some(Wire::Edr(edr)) => Body::Edr(edr.try_into()?),
-            Some(Wire::Rated(rated)) => Body::Rated(rated.try_into()?),
+            Some(Wire::Rated(rated)) => Body::Rated(Box::new((*rated).try_into()?)),
             Some(Wire::Posting(posting)) => Body::Posting(posting.try_into()?),
             Some(Wire::Control(control)) => Body::Control(control.try_into()?),
             Some(Wire::Accrual(accrual)) => Body::Accrual(accrual.try_into()?),
@@ -168,26 +159,10 @@ impl TryFrom<proto::Record> for Record {
     }
 }
 
-impl From<&Origin> for proto::Origin {
-    fn from(origin: &Origin) -> Self {
-        let Origin { stage, partition, offset, index } = origin;
-        proto::Origin { stage: stage.clone(), partition: *partition, offset: *offset, index: *index }
-    }
-}
-
 impl From<proto::Origin> for Origin {
     fn from(origin: proto::Origin) -> Self {
         let proto::Origin { stage, partition, offset, index } = origin;
         Origin { stage, partition, offset, index }
-    }
-}
-
-impl From<&RatedCdr> for proto::RatedCdr {
-    fn from(rated: &RatedCdr) -> Self {
-        proto::RatedCdr {
-            cdr: Some((&rated.cdr).into()),
-            charges: rated.charges.iter().map(Into::into).collect(),
-        }
     }
 }
 

@@ -1,41 +1,12 @@
 //! Topics `rated` and `postings`: what a call costs, and how money moves.
 
-use super::scalar::{
-    from_decimal, from_money, from_time, required, to_currency, to_decimal, to_id, to_money, to_time,
-};
+use super::scalar::{from_money, from_time, required, to_currency, to_decimal, to_id, to_money, to_time};
 use super::words::Word as _;
 use super::{WireError, proto};
 use crate::{
     AccountId, Accrual, CdrId, Charge, Conversion, Direction, FeeId, LedgerAccount, Peak, Piece, Posting,
     PostingId, PostingReason, ProfileVersionId, Provider, TenantId,
 };
-
-impl From<&Charge> for proto::Charge {
-    fn from(charge: &Charge) -> Self {
-        proto::Charge {
-            provider: charge.provider.to_wire(),
-            direction: charge.direction.to_wire(),
-            account_id: charge.account.0,
-            version_id: charge.version.0,
-            profile: charge.profile.clone(),
-            fee_id: charge.fee.map(|fee| fee.0),
-            matched: charge.matched.clone(),
-            zone: charge.zone.clone(),
-            zone_detail: charge.zone_detail.clone(),
-            currency: charge.currency.as_str().to_owned(),
-            cost: Some(from_decimal(charge.cost)),
-            free_seconds: charge.free_seconds,
-            free_cash: Some(from_decimal(charge.free_cash)),
-            billed_seconds: charge.billed_seconds,
-            onpeak_seconds: charge.onpeak_seconds,
-            offpeak_seconds: charge.offpeak_seconds,
-            flat: Some(from_decimal(charge.flat)),
-            rounding: charge.rounding.clone(),
-            pieces: charge.pieces.iter().map(Into::into).collect(),
-            conversion: charge.conversion.as_ref().map(Into::into),
-        }
-    }
-}
 
 impl TryFrom<proto::Charge> for Charge {
     type Error = WireError;
@@ -66,17 +37,6 @@ impl TryFrom<proto::Charge> for Charge {
     }
 }
 
-impl From<&Conversion> for proto::Conversion {
-    fn from(conversion: &Conversion) -> Self {
-        proto::Conversion {
-            from_currency: conversion.from.as_str().to_owned(),
-            amount: Some(from_decimal(conversion.amount)),
-            rate: Some(from_decimal(conversion.rate)),
-            rate_from_us: from_time(conversion.rate_from),
-        }
-    }
-}
-
 impl TryFrom<proto::Conversion> for Conversion {
     type Error = WireError;
 
@@ -87,21 +47,6 @@ impl TryFrom<proto::Conversion> for Conversion {
             rate: to_decimal(conversion.rate, "Conversion.rate")?,
             rate_from: to_time(conversion.rate_from_us, "Conversion.rate_from_us")?,
         })
-    }
-}
-
-impl From<&Piece> for proto::Piece {
-    fn from(piece: &Piece) -> Self {
-        proto::Piece {
-            start_us: from_time(piece.start),
-            seconds: piece.seconds,
-            peak: piece.peak.to_wire(),
-            is_init: piece.is_init,
-            rate: Some(from_decimal(piece.rate)),
-            per_seconds: piece.per_seconds,
-            interval_seconds: piece.interval_seconds,
-            price: Some(from_decimal(piece.price)),
-        }
     }
 }
 

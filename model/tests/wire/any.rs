@@ -142,7 +142,7 @@ fn media() -> impl Strategy<Value = Option<MediaQuality>> {
 fn event_body() -> BoxedStrategy<EventBody> {
     let set_up =
         prop_oneof![
-            attempt().prop_map(EventBody::Attempt),
+            attempt().prop_map(|attempt| EventBody::Attempt(Box::new(attempt))),
             (word(Cause::ALL), any::<u16>(), text(), text()).prop_map(|(cause, code, phrase, object)| {
                 EventBody::Rejected(Rejected { cause, code, phrase, object })
             }),
@@ -539,9 +539,9 @@ pub(crate) fn record() -> BoxedStrategy<Record> {
     let body = prop_oneof![
         1 => time().prop_map(Body::Tick),
         6 => event().prop_map(Body::Call),
-        3 => cdr().prop_map(Body::Cdr),
+        3 => cdr().prop_map(|cdr| Body::Cdr(Box::new(cdr))),
         1 => edr().prop_map(Body::Edr),
-        4 => rated().prop_map(Body::Rated),
+        4 => rated().prop_map(|rated| Body::Rated(Box::new(rated))),
         2 => posting().prop_map(Body::Posting),
         2 => control().prop_map(Body::Control),
         1 => (any::<i64>(), any::<[u8; 16]>(), time(), decimal(), currency()).prop_map(

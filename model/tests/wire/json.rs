@@ -15,7 +15,7 @@ fn every_sample_comes_back_from_json() {
 
 #[test]
 fn rated_call_is_readable() {
-    let record = Record { origin: None, body: Body::Rated(samples::rated()) };
+    let record = Record { origin: None, body: Body::Rated(Box::new(samples::rated())) };
     expect![[r#"
         {
           "origin": null,

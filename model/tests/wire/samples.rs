@@ -185,7 +185,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
     let sip = "198.51.100.7:5060".parse().unwrap();
     let bodies = vec![
         ("tick", Body::Tick(at("2026-03-02T17:00:00Z"))),
-        ("call-attempt", event(1, EventBody::Attempt(attempt()))),
+        ("call-attempt", event(1, EventBody::Attempt(Box::new(attempt())))),
         (
             "call-rejected",
             event(
@@ -319,7 +319,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
             ),
         ),
         ("call-node-started", event(14, EventBody::NodeStarted(NodeStarted { version: "0.1.0".to_owned() }))),
-        ("cdr", Body::Cdr(cdr())),
+        ("cdr", Body::Cdr(Box::new(cdr()))),
         (
             "edr",
             Body::Edr(Edr {
@@ -358,7 +358,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
             "call-attempt-emergency",
             event(
                 15,
-                EventBody::Attempt(Attempt {
+                EventBody::Attempt(Box::new(Attempt {
                     detail: Some(Box::new(AttemptDetail {
                         emergency: true,
                         stir: "TN-Validation-Passed".to_owned(),
@@ -367,7 +367,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                         history_info: "<sip:112@example.com>;index=1".to_owned(),
                     })),
                     ..attempt()
-                }),
+                })),
             ),
         ),
         (
@@ -423,7 +423,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                 }),
             ),
         ),
-        ("rated", Body::Rated(rated())),
+        ("rated", Body::Rated(Box::new(rated()))),
         ("posting", Body::Posting(posting())),
         (
             "control-lock",

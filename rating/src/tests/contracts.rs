@@ -80,7 +80,10 @@ fn check(stage: &mut RatingStage, bodies: Vec<Body>, expected: Expect) {
 fn prepaid_call_is_paid_from_the_balance_and_leaves_no_debt() {
     check(
         &mut stage(with_contract(true, "0")),
-        vec![top_up("0.10", "2026-10-05T09:00:00Z"), Body::Cdr(call(1, "2026-10-05T10:00:00Z", 60))],
+        vec![
+            top_up("0.10", "2026-10-05T09:00:00Z"),
+            Body::Cdr(Box::new(call(1, "2026-10-05T10:00:00Z", 60))),
+        ],
         expect![[r#"
             postings of 10: topup cash:10 -> bank:1 0.10 EUR
             rated of 10: revision 0, carrier out 0.02, customer out 0.06
@@ -95,9 +98,9 @@ fn postpaid_call_is_paid_from_free_cash_as_far_as_it_goes() {
     check(
         &mut stage(with_contract(false, "0.10")),
         vec![
-            Body::Cdr(call(1, "2026-10-05T10:00:00Z", 60)),
-            Body::Cdr(call(2, "2026-10-05T11:00:00Z", 60)),
-            Body::Cdr(call(3, "2026-11-02T11:00:00Z", 60)),
+            Body::Cdr(Box::new(call(1, "2026-10-05T10:00:00Z", 60))),
+            Body::Cdr(Box::new(call(2, "2026-10-05T11:00:00Z", 60))),
+            Body::Cdr(Box::new(call(3, "2026-11-02T11:00:00Z", 60))),
         ],
         expect![[r#"
             postings of 10: grant free_cash:10 -> grants:1 0.1 EUR
@@ -120,7 +123,7 @@ fn final_record_takes_back_what_the_partial_one_took() {
     let over = Cdr { revision: 1, partial: false, duration_us: 170_000_000, ..up.clone() };
     check(
         &mut stage(with_contract(true, "0.10")),
-        vec![top_up("1", "2026-10-05T09:00:00Z"), Body::Cdr(up), Body::Cdr(over)],
+        vec![top_up("1", "2026-10-05T09:00:00Z"), Body::Cdr(Box::new(up)), Body::Cdr(Box::new(over))],
         expect![[r#"
             postings of 10: topup cash:10 -> bank:1 1 EUR
             postings of 10: grant free_cash:10 -> grants:1 0.1 EUR
@@ -171,12 +174,12 @@ fn stage_that_is_loaded_again_goes_on_alike() {
     apply(&mut first, top_up("1", "2026-10-05T09:00:00Z"));
     let mut partial = call(1, "2026-10-05T10:00:00Z", 60);
     partial.partial = true;
-    apply(&mut first, Body::Cdr(partial.clone()));
+    apply(&mut first, Body::Cdr(Box::new(partial.clone())));
     let mut second = stage(rows);
     let kept = first.take_changes().into_iter().map(|change| (change.key, change.value.unwrap()));
     second.restore(kept.collect()).unwrap();
     let over = Cdr { revision: 1, partial: false, duration_us: 100_000_000, ..partial };
-    for body in [Body::Cdr(over), Body::Tick(at("2026-11-01T00:00:00Z"))] {
+    for body in [Body::Cdr(Box::new(over)), Body::Tick(at("2026-11-01T00:00:00Z"))] {
         assert_eq!(apply(&mut first, body.clone()), apply(&mut second, body));
     }
 }
@@ -235,16 +238,16 @@ proptest! {
                     let n = u32::try_from(n).unwrap();
                     let cdr = Cdr { start_at, partial, ..call(n, "2026-10-05T10:00:00Z", seconds) };
                     last = Some(cdr.clone());
-                    Body::Cdr(cdr)
+                    Body::Cdr(Box::new(cdr))
                 }
                 Step::Final(more) => {
                     let Some(before) = last.take().filter(|before| before.partial) else { continue };
                     let duration_us = before.duration_us + more * 1_000_000;
-                    Body::Cdr(Cdr { revision: before.revision + 1, partial: false, duration_us, ..before })
+                    Body::Cdr(Box::new(Cdr { revision: before.revision + 1, partial: false, duration_us, ..before }))
                 }
                 Step::Rerate => {
                     let Some(previous) = rated.take().filter(|rated| !rated.cdr.partial) else { continue };
-                    Body::Rated(previous)
+                    Body::Rated(Box::new(previous))
                 }
                 Step::TopUp(cents) => top_up(&Decimal::new(cents, 2).to_string(), &now.to_rfc3339()),
                 Step::Tick(hours) => {
@@ -257,7 +260,7 @@ proptest! {
                 let Effect::Append { body, .. } = effect else { continue };
                 match *body {
                     Body::Posting(posting) => postings.push(posting),
-                    Body::Rated(of) => rated = Some(of),
+                    Body::Rated(of) => rated = Some(*of),
                     other => panic!("{other:?}"),
                 }
             }

@@ -163,7 +163,7 @@ impl Bus for MemoryBus {
             .zip(lane)
             .skip(usize::try_from(from).unwrap_or(usize::MAX))
             .take(max_records)
-            .map(|(offset, payload)| Stored { offset, payload: payload.clone() })
+            .map(|(offset, payload)| Stored { offset, payload: payload.clone().into() })
             .collect();
         let next = records.last().map_or(from, |last| last.offset + 1);
         Ok(Batch { records, next })

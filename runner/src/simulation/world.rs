@@ -146,7 +146,7 @@ fn number(digits: &str) -> Option<E164> {
 }
 
 fn attempt(caller: AccountId, callee: &str) -> EventBody {
-    EventBody::Attempt(Attempt {
+    EventBody::Attempt(Box::new(Attempt {
         sip_call_id: "x@phone".to_owned(),
         caller: subscriber(caller),
         from_user: "anna".to_owned(),
@@ -163,7 +163,7 @@ fn attempt(caller: AccountId, callee: &str) -> EventBody {
         asserted_identity: String::new(),
         diversion: String::new(),
         detail: None,
-    })
+    }))
 }
 
 fn route(attempt: u16) -> EventBody {

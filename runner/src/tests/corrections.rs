@@ -17,7 +17,7 @@ pub(super) const ANNA: AccountId = AccountId(10);
 fn cdr(revision: u32, seconds: u64) -> Body {
     let call = CallUid::new("sw1-1-7");
     let start_at = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
-    Body::Cdr(Cdr {
+    Body::Cdr(Box::new(Cdr {
         id: CdrId::derive(&call, 0),
         revision,
         call,
@@ -64,7 +64,7 @@ fn cdr(revision: u32, seconds: u64) -> Body {
         config_revision: 0,
         partial: false,
         detail: CdrDetail::default(),
-    })
+    }))
 }
 
 pub(super) fn rating() -> Kind<RatingStage> {

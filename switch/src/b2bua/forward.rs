@@ -158,7 +158,7 @@ impl Switch {
         };
         (leg.priced_from, leg.priced_to) = super::setup::priced_between(&attempt);
         let screened = self.screened(leg.payer, leg.number, &attempt);
-        self.emit_leg(call, &leg, EventBody::Attempt(attempt));
+        self.emit_leg(call, &leg, EventBody::Attempt(Box::new(attempt)));
         call.legs.push(leg);
         call.diversions.push((own_name.clone(), diversion_reason(kind)));
         // Trunks are told who pays: the number we vouch for is the forwarder's.

@@ -71,7 +71,7 @@ impl Switch {
             Some(uid.clone()),
             0,
             config_revision,
-            EventBody::Attempt(attempt),
+            EventBody::Attempt(Box::new(attempt)),
         );
 
         let name = self.calls.reserve();

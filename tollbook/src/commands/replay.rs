@@ -111,7 +111,7 @@ async fn made_then(bus: &dyn Bus, day: NaiveDate) -> anyhow::Result<BTreeMap<Key
                 };
                 if origin.stage == STAGE && is_of(&cdr, day) {
                     let key = (origin.partition, origin.offset, origin.index);
-                    made.entry(key).or_insert(Made { cdr, bytes: stored.payload });
+                    made.entry(key).or_insert(Made { cdr: *cdr, bytes: stored.payload.to_vec() });
                 }
             }
             from = batch.next;
@@ -154,7 +154,7 @@ async fn made_now(
                 }
                 let mut effects = Effects::default();
                 mediator
-                    .apply(StageInput { partition, offset: stored.offset, body: &record.body }, &mut effects);
+                    .apply(StageInput { partition, offset: stored.offset, body: record.body }, &mut effects);
                 keep(effects, (partition, stored.offset), bus, day, &mut made);
             }
             // Nobody keeps the state; it must not pile up either.
@@ -180,7 +180,7 @@ fn keep(
         if let Body::Cdr(cdr) = &*body
             && is_of(cdr, day)
         {
-            let cdr = cdr.clone();
+            let cdr = (**cdr).clone();
             let origin = Origin { stage: STAGE.to_owned(), partition, offset, index: at.2 };
             let bytes = entry(topic, key, &Record { origin: Some(origin), body: *body }, bus).payload;
             made.insert(at, Made { cdr, bytes });

@@ -236,7 +236,7 @@ fn order(before: &RatedCdr, n_partitions: u32) -> ResendOrder {
         stage: "rating".to_owned(),
         topic: Topic::Cdrs,
         partition: partition_of(before.cdr.payer, n_partitions),
-        raw: model::wire::encode(&Record { origin: None, body: Body::Rated(before.clone()) }),
+        raw: model::wire::encode(&Record { origin: None, body: Body::Rated(Box::new(before.clone())) }),
         code: ORDERED.to_owned(),
         account: before.cdr.payer,
         cdr: before.cdr.id,

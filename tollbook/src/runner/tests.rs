@@ -131,10 +131,10 @@ struct Picky {
 }
 
 impl Stage for Picky {
-    fn apply(&mut self, input: StageInput<'_>, effects: &mut Effects) {
+    fn apply(&mut self, input: StageInput, effects: &mut Effects) {
         let Body::Posting(posting) = input.body else { return };
         if self.has_fee {
-            effects.append(Topic::Postings, posting.account, Body::Posting(posting.clone()));
+            effects.append(Topic::Postings, posting.account, Body::Posting(posting));
         } else {
             effects.suspend(Suspended {
                 code: "RAT001".to_owned(),

@@ -146,7 +146,7 @@ pub(crate) fn rated_call() -> RatedCdr {
     owed.provider = model::Provider::Carrier;
     owed.cost = "0.012345".parse().unwrap();
     rated.charges.push(owed);
-    rated
+    *rated
 }
 
 /// The call is in the lake, and kept with its evidence.
