@@ -7,12 +7,13 @@
 mod rig;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use exports::sftp::SftpConfig;
+use exports::sftp::{SftpConfig, TrailAction};
 use rig::{Server, succeeds};
 use russh::client::{self, AuthResult};
 use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key};
@@ -319,4 +320,154 @@ fn two_hundred_connections_are_held_and_the_next_is_closed_at_once() {
     held.truncate(100);
     let is_served = (0..100).any(|_| server.sftp("ls\n").status.success());
     assert!(is_served, "places of those that went are free");
+}
+
+/// What the server says to a client that says `first` and no more, until it hangs up.
+fn said_to(server: &Server, first: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    // It may have hung up in the midst of it.
+    let _ = stream.write_all(first);
+    let mut said = Vec::new();
+    match stream.read_to_end(&mut said) {
+        Ok(_) => {}
+        Err(why) => assert_eq!(why.kind(), std::io::ErrorKind::ConnectionReset, "still open: {why}"),
+    }
+    said
+}
+
+#[test]
+fn whoever_does_not_introduce_himself_in_time_is_shown_out() {
+    let config = SftpConfig { login_max: Duration::from_secs(1), ..SftpConfig::default() };
+    let Some(server) = Server::start_with(config, |_| {}) else { return };
+    // Nothing at all; a banner and nothing behind it; other protocols; a banner without an end; half a packet.
+    let long = vec![b'x'; 2_000_000];
+    let half = [b"SSH-2.0-x\r\n".as_slice(), &[0, 0, 8, 0, 4, 20]].concat();
+    for first in [
+        b"".as_slice(),
+        b"SSH-2.0-x\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc],
+        &long,
+        &half,
+    ] {
+        let said = said_to(&server, first);
+        assert!(
+            said.is_empty() || said.starts_with(b"SSH-2.0-Tollbook"),
+            "{}",
+            String::from_utf8_lossy(&said)
+        );
+    }
+    succeeds(&server.sftp("ls\n"));
+}
+
+#[test]
+fn one_address_gets_its_own_places_and_no_more() {
+    let config = SftpConfig { connections_per_address_max: 3, ..SftpConfig::default() };
+    let Some(server) = Server::start_with(config, |_| {}) else { return };
+    let held: Vec<TcpStream> = (0..3)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address).unwrap();
+            stream.read_exact(&mut [0; 16]).unwrap();
+            stream
+        })
+        .collect();
+    let mut next = TcpStream::connect(server.address).unwrap();
+    next.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(next.read(&mut [0; 16]).unwrap_or(0), 0, "closed without a word");
+    drop(held);
+    let is_served = (0..100).any(|_| server.sftp("ls\n").status.success());
+    assert!(is_served, "places of those that went are free");
+}
+
+#[test]
+fn a_connection_has_eight_channels_and_none_but_for_files() {
+    let Some(server) = server() else { return };
+    block_on(async {
+        let raw = Raw::connect(&server).await;
+        let mut channels = Vec::new();
+        for n in 2..=8 {
+            let channel = raw.session.channel_open_session().await;
+            channels.push(channel.unwrap_or_else(|why| panic!("channel {n}: {why}")));
+        }
+        raw.session.channel_open_session().await.unwrap_err();
+        // One that is closed makes room for one.
+        channels.pop().unwrap().close().await.unwrap();
+        let mut is_free = false;
+        for _ in 0..50 {
+            is_free |= raw.session.channel_open_session().await.is_ok();
+            if is_free {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(is_free);
+        raw.session.channel_open_direct_tcpip("127.0.0.1", 22, "127.0.0.1", 1).await.unwrap_err();
+    });
+    succeeds(&server.sftp("ls out\n"));
+}
+
+#[test]
+fn guesses_are_few_to_a_connection_and_their_address_is_shut_out() {
+    let config = SftpConfig { attempts_max: 2, ..SftpConfig::default() };
+    let Some(server) = Server::start_with(config, |_| {}) else { return };
+    block_on(async {
+        let mut n_connections = 0;
+        // Ten guesses, however they are spread over connections.
+        loop {
+            let config = Arc::new(client::Config::default());
+            let Ok(mut session) = client::connect(config, server.address, Client).await else { break };
+            n_connections += 1;
+            assert!(n_connections <= 10, "nobody is shut out");
+            let mut n_answers = 0;
+            while let Ok(answer) = session.authenticate_password("acme", "guess").await {
+                assert!(!matches!(answer, AuthResult::Success));
+                n_answers += 1;
+                // The third is not looked at any more: the answer is the end.
+                assert!(n_answers <= 3, "the connection goes on after two guesses");
+            }
+        }
+        assert!(n_connections >= 5, "shut out after {n_connections} connections of two guesses");
+    });
+    // The right key opens no more from there, and it is told.
+    assert!(!server.sftp("ls\n").status.success());
+    server.events(|events| events.iter().any(|event| matches!(event.action, TrailAction::Banned { .. })));
+}
+
+#[test]
+fn a_link_that_is_put_in_place_of_a_directory_leads_nobody_out() {
+    let Some(server) = server() else { return };
+    let (inside, aside) = (server.root().join("dir"), server.root().join("aside"));
+    fs::create_dir(&inside).unwrap();
+    fs::write(inside.join("secret"), "ours").unwrap();
+    let outside = server.path("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "theirs").unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    // As somebody with a shell on the machine could, who may write into the directory: as quickly as he can.
+    let swapping = std::thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                fs::rename(&inside, &aside).unwrap();
+                std::os::unix::fs::symlink(&outside, &inside).unwrap();
+                fs::remove_file(&inside).unwrap();
+                fs::rename(&aside, &inside).unwrap();
+            }
+        }
+    });
+    block_on(async {
+        let mut raw = Raw::connect(&server).await;
+        let mut n_found = 0;
+        for _ in 0..6_000 {
+            let Ok(handle) = raw.open("/out/dir/secret", 1).await else { continue };
+            let (kind, body) = raw.ask(READ, &[&handle, &0_u64.to_be_bytes(), &100_u32.to_be_bytes()]).await;
+            assert_eq!((kind, &body[8..]), (DATA, b"ours".as_slice()));
+            raw.ask(CLOSE, &[&handle]).await;
+            n_found += 1;
+        }
+        assert!(n_found > 0, "it was never there");
+    });
+    stop.store(true, Ordering::Relaxed);
+    swapping.join().unwrap();
 }

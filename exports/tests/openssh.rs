@@ -79,6 +79,27 @@ fn a_directory_longer_than_one_answer_is_listed_whole() {
 }
 
 #[test]
+fn scp_puts_and_fetches_in_the_exchange() {
+    let Some(server) = Server::exchange(SftpConfig::default()) else { return };
+    server.publish();
+    fs::write(server.path("deck.csv"), large()).unwrap();
+    let scp = |from: &str, to: &str| {
+        server
+            .client("scp", "good")
+            .args(["-P", &server.address.port().to_string(), from, to])
+            .output()
+            .unwrap()
+    };
+    succeeds(&scp("deck.csv", "acme@127.0.0.1:in/deck.csv"));
+    succeeds(&scp("acme@127.0.0.1:in/deck.csv", "back.csv"));
+    succeeds(&scp("acme@127.0.0.1:out/202611/21/calls.cdr", "copied"));
+    fails(&scp("deck.csv", "acme@127.0.0.1:out/deck.csv"));
+    fails(&scp("acme@127.0.0.1:../../etc/passwd", "stolen"));
+    assert!(fs::read(server.path("acme/in/deck.csv")).unwrap() == large());
+    assert!(fs::read(server.path("back.csv")).unwrap() == large());
+}
+
+#[test]
 fn scp_fetches_too() {
     let Some(server) = Server::start(false) else { return };
     let rendered = server.publish();

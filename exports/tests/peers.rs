@@ -9,6 +9,7 @@
 mod rig;
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -60,7 +61,8 @@ fn lftp_mirrors_resumes_and_puts() {
     let script = format!(
         "set sftp:connect-program \"{ssh}\"; set net:max-retries 1; set cmd:fail-exit yes;\n\
          open -u acme, -p {} sftp://127.0.0.1\nls out\nmirror out mirrored\nget -c out/large -o part\n\
-         mv out/202611/21/calls.cdr archive/calls.cdr\nput -O in deck.csv\nls in\n",
+         mv out/202611/21/calls.cdr archive/calls.cdr\nput -O in deck.csv\nls in\n\
+         put -O ack deck.csv\nmv ack/deck.csv ack/1.ack\ncat ack/1.ack\nrm ack/1.ack\n",
         server.address.port()
     );
     fs::write(server.path("script"), script).unwrap();
@@ -86,6 +88,7 @@ fn paramiko_reads_ahead_and_puts() {
         return;
     }
     let Some((server, large)) = server() else { return };
+    fs::write(server.path("part"), &large[..1_000_000]).unwrap();
     let script = r#"
 import sys, paramiko
 key = paramiko.RSAKey.from_private_key_file("rsa")
@@ -97,7 +100,16 @@ assert sorted(sftp.listdir("/")) == ["ack", "archive", "in", "out"], sftp.listdi
 sftp.get("out/large", "fetched")
 attributes = sftp.put("deck.csv", "in/deck.csv")
 assert attributes.st_size == 6, attributes
+with sftp.open("out/large", "rb") as rest:
+    rest.seek(1000000)
+    rest.prefetch()
+    with open("part", "ab") as part:
+        part.write(rest.read())
 sftp.rename("out/202611/21/calls.cdr", "archive/calls.cdr")
+sftp.put("deck.csv", "ack/1.ack")
+sftp.rename("ack/1.ack", "ack/2.ack")
+assert sftp.listdir("ack") == ["2.ack"], sftp.listdir("ack")
+sftp.remove("ack/2.ack")
 for refused in [lambda: sftp.put("deck.csv", "out/deck.csv"), lambda: sftp.mkdir("in/x"), lambda: sftp.symlink("/etc/passwd", "in/l")]:
     try:
         refused()
@@ -117,6 +129,9 @@ client.close()
         .output()
         .unwrap();
     succeeds(&output);
+    assert!(fs::read(server.path("part")).unwrap() == large, "the resumed file differs");
+    assert!(server.path("acme/archive/calls.cdr").exists());
+    assert_eq!(fs::read_dir(server.path("acme/ack")).unwrap().count(), 0);
     check(&server, &large, &server.path("fetched"));
 }
 
@@ -141,8 +156,17 @@ fn rclone_copies_checks_and_puts() {
     assert!(shown.contains("large") && shown.contains("202611/"), "{shown}");
     rclone(&["copy", ":sftp:out", "copied"]);
     rclone(&["copy", "deck.csv", ":sftp:in"]);
+    // A part of a file, as it fetches large ones.
+    let part = rclone(&["cat", "--offset", "2999000", ":sftp:out/large"]);
+    assert_eq!(part.as_bytes().len(), String::from_utf8_lossy(&large[2_999_000..]).len());
+    rclone(&["copyto", "deck.csv", ":sftp:ack/1.ack"]);
+    rclone(&["moveto", ":sftp:ack/1.ack", ":sftp:ack/2.ack"]);
+    rclone(&["deletefile", ":sftp:ack/2.ack"]);
+    assert_eq!(fs::read_dir(server.path("acme/ack")).unwrap().count(), 0);
     // Says nothing when all is the same.
     rclone(&["check", "--size-only", ":sftp:out", "copied"]);
+    rclone(&["moveto", ":sftp:out/202611/21/calls.cdr", ":sftp:archive/calls.cdr"]);
+    assert!(server.path("acme/archive/calls.cdr").exists());
     check(&server, &large, &server.path("copied/large"));
 }
 
@@ -169,9 +193,24 @@ fn sshfs_mounts_where_the_system_lets_it() {
     }
     let fetched = fs::read(mounted.join("out/large"));
     let put = fs::copy(server.path("deck.csv"), mounted.join("in/deck.csv"));
+    let listed = fs::read_dir(mounted.join("out")).map(Iterator::count);
+    let mut rest = vec![0; 2_000_001];
+    let resumed =
+        fs::File::open(mounted.join("out/large")).and_then(|file| file.read_exact_at(&mut rest, 1_000_000));
+    let put_away = fs::rename(mounted.join("out/202611/21/calls.cdr"), mounted.join("archive/calls.cdr"));
+    let acknowledged = fs::write(mounted.join("ack/1.ack"), "ok\n");
+    let renamed = fs::rename(mounted.join("ack/1.ack"), mounted.join("ack/2.ack"));
+    let deleted = fs::remove_file(mounted.join("ack/2.ack"));
     let forbidden = fs::write(mounted.join("out/new"), "x");
     assert!(Command::new("fusermount").arg("-u").arg(&mounted).status().unwrap().success());
     put.unwrap();
+    assert_eq!(listed.unwrap(), 2);
+    resumed.unwrap();
+    assert!(rest == large[1_000_000..], "the rest of the file differs");
+    for done in [put_away, acknowledged, renamed, deleted] {
+        done.unwrap();
+    }
+    assert!(server.path("acme/archive/calls.cdr").exists());
     forbidden.unwrap_err();
     fs::write(server.path("fetched"), fetched.unwrap()).unwrap();
     check(&server, &large, &server.path("fetched"));

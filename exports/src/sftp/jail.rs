@@ -1,8 +1,8 @@
 //! What a user sees as `/`, and the only place where a path from the wire meets the file system.
 //!
 //! A path is first resolved as text, where `..` stops at `/`; then by the file system, where symlinks may lead; and
-//! what comes out must be inside the root it began in, or it does not exist. What was opened is compared with what was
-//! checked. Users cannot create links, so only somebody with a shell on this machine could make one in between.
+//! what comes out must be inside the root it began in, or it does not exist. What was found is then opened from the root on, through
+//! directories alone: a link that somebody with a shell on this machine puts in between leads nowhere.
 //!
 //! A user sees either one directory, or four: `out/` with our files, `archive/` for those it has put away, and `in/`
 //! and `ack/` for its own.
@@ -10,12 +10,15 @@
 use std::collections::VecDeque;
 use std::fs::{self, File, Metadata, OpenOptions, ReadDir};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use russh_sftp::protocol::StatusCode;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, linkat, openat, openat2, unlinkat};
+use rustix::io::Errno;
 
 use super::SftpUser;
 use crate::files::PART_SUFFIX;
@@ -75,7 +78,18 @@ pub(super) struct Upload {
 }
 
 /// Something found.
-struct Found {
+struct Found<'m> {
+    mount: &'m Mount,
+    real: PathBuf,
+    /// The thing itself, whatever becomes of its name; not for reading.
+    place: File,
+    metadata: Metadata,
+}
+
+/// A directory entry, in a directory that is inside.
+struct Entry {
+    parent: File,
+    name: String,
     real: PathBuf,
     metadata: Metadata,
     rights: Rights,
@@ -107,12 +121,45 @@ impl Jail {
         if !found.metadata.is_file() {
             return Err(StatusCode::Failure);
         }
-        let file = File::open(&found.real).map_err(status_of)?;
+        let file =
+            beneath(&found.mount.root, &found.real, OFlags::RDONLY | OFlags::NONBLOCK).map_err(status_of)?;
         let opened = file.metadata().map_err(status_of)?;
         if (opened.dev(), opened.ino()) != (found.metadata.dev(), found.metadata.ino()) {
             return Err(StatusCode::NoSuchFile);
         }
         Ok((file, opened, found.real))
+    }
+
+    /// The same, where the system has the way there in memory and it leads over no links; `None` where it does not, or where it is not there,
+    /// which is for [`Jail::open`] to find out. Never waits for a disk.
+    pub(super) fn open_now(&self, path: &str) -> Option<(File, Metadata, PathBuf)> {
+        let (mount, rest, root) = self.find_now(path)?;
+        let place = below(&root, &rest, OFlags::PATH, ResolveFlags::CACHED).ok()?;
+        let found = place.metadata().ok().filter(Metadata::is_file)?;
+        let file = below(&root, &rest, OFlags::RDONLY | OFlags::NONBLOCK, ResolveFlags::CACHED).ok()?;
+        let opened = file.metadata().ok()?;
+        let is_same = (opened.dev(), opened.ino()) == (found.dev(), found.ino());
+        is_same.then(|| (file, opened, mount.root.join(rest)))
+    }
+
+    /// As [`Jail::metadata`], in the manner of [`Jail::open_now`].
+    pub(super) fn metadata_now(&self, path: &str) -> Option<(Metadata, Rights)> {
+        let (mount, rest, root) = self.find_now(path)?;
+        let place = below(&root, &rest, OFlags::PATH, ResolveFlags::CACHED).ok()?;
+        // Of a link, what it leads to.
+        let metadata = place.metadata().ok().filter(|found| !found.is_symlink())?;
+        Some((metadata, mount.rights))
+    }
+
+    fn find_now(&self, path: &str) -> Option<(&Mount, PathBuf, OwnedFd)> {
+        let path = absolute(path).ok()?;
+        if path.split('/').any(is_hidden) {
+            return None;
+        }
+        let (mount, rest) = self.mount_of(&path)?;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let root = openat2(CWD, &mount.root, flags, Mode::empty(), ResolveFlags::CACHED).ok()?;
+        Some((mount, PathBuf::from(rest.trim_start_matches('/')), root))
     }
 
     /// A new file for writing, whole under its name only when it is [finished](Upload::finish).
@@ -200,24 +247,24 @@ impl Jail {
             let metadata = fs::metadata(&self.mounts[0].root).map_err(status_of)?;
             return Ok((metadata, Rights::default()));
         }
-        self.resolve(path).map(|found| (found.metadata, found.rights))
+        self.resolve(path).map(|found| (found.metadata, found.mount.rights))
     }
 
     /// Deletes a regular file and answers where it was and how long. A symlink is not followed and not deleted.
     pub(super) fn remove(&self, path: &str) -> Result<(PathBuf, u64), StatusCode> {
-        let (real, metadata, rights) = self.entry(path)?;
-        if !rights.delete || !metadata.is_file() {
+        let entry = self.entry(path)?;
+        if !entry.rights.delete || !entry.metadata.is_file() {
             return Err(StatusCode::PermissionDenied);
         }
-        fs::remove_file(&real).map_err(status_of)?;
-        Ok((real, metadata.len()))
+        unlinkat(&entry.parent, &entry.name, AtFlags::empty()).map_err(status_of_errno)?;
+        Ok((entry.real, entry.metadata.len()))
     }
 
     /// Renames a regular file, within its directory or from `out/` into `archive/`, and never over another; answers
     /// where it was.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<PathBuf, StatusCode> {
-        let (real, metadata, rights) = self.entry(from)?;
-        if !rights.rename || !metadata.is_file() {
+        let entry = self.entry(from)?;
+        if !entry.rights.rename || !entry.metadata.is_file() {
             return Err(StatusCode::PermissionDenied);
         }
         let (from, to) = (absolute(from)?, absolute(to)?);
@@ -237,9 +284,9 @@ impl Jail {
             return Err(StatusCode::NoSuchFile);
         }
         // A rename would replace what is there; a link does not.
-        fs::hard_link(&real, parent.real.join(name)).map_err(status_of)?;
-        fs::remove_file(&real).map_err(status_of)?;
-        Ok(real)
+        linkat(&entry.parent, &entry.name, &parent.place, name, AtFlags::empty()).map_err(status_of_errno)?;
+        unlinkat(&entry.parent, &entry.name, AtFlags::empty()).map_err(status_of_errno)?;
+        Ok(entry.real)
     }
 
     fn is_exchange(&self) -> bool {
@@ -257,8 +304,8 @@ impl Jail {
         Some((mount, &absolute[1 + first.len()..]))
     }
 
-    /// A directory entry itself, in a directory that is inside.
-    fn entry(&self, path: &str) -> Result<(PathBuf, Metadata, Rights), StatusCode> {
+    /// A directory entry itself, a link and not what it leads to.
+    fn entry(&self, path: &str) -> Result<Entry, StatusCode> {
         let path = absolute(path)?;
         let (mount, rest) = self.mount_of(&path).ok_or(StatusCode::PermissionDenied)?;
         let (_, name) = rest.rsplit_once('/').ok_or(StatusCode::PermissionDenied)?;
@@ -270,13 +317,15 @@ impl Jail {
         }
         let (parent, _) = path.rsplit_once('/').ok_or(StatusCode::NoSuchFile)?;
         let parent = self.resolve(parent)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let itself = File::from(openat(&parent.place, name, flags, Mode::empty()).map_err(status_of_errno)?);
+        let metadata = itself.metadata().map_err(status_of)?;
         let real = parent.real.join(name);
-        let metadata = fs::symlink_metadata(&real).map_err(status_of)?;
-        Ok((real, metadata, mount.rights))
+        Ok(Entry { parent: parent.place, name: name.to_owned(), real, metadata, rights: mount.rights })
     }
 
     /// The real path and what is there, both inside the root they begin in.
-    fn resolve(&self, path: &str) -> Result<Found, StatusCode> {
+    fn resolve(&self, path: &str) -> Result<Found<'_>, StatusCode> {
         let path = absolute(path)?;
         if path.split('/').any(is_hidden) {
             return Err(StatusCode::NoSuchFile);
@@ -288,8 +337,13 @@ impl Jail {
         if !real.starts_with(&mount.root) {
             return Err(StatusCode::NoSuchFile);
         }
-        let metadata = fs::symlink_metadata(&real).map_err(status_of)?;
-        Ok(Found { real, metadata, rights: mount.rights })
+        let place = beneath(&mount.root, &real, OFlags::PATH).map_err(status_of)?;
+        let metadata = place.metadata().map_err(status_of)?;
+        if metadata.is_symlink() {
+            // Put there just now.
+            return Err(StatusCode::NoSuchFile);
+        }
+        Ok(Found { mount, real, place, metadata })
     }
 }
 
@@ -316,6 +370,32 @@ impl Drop for Upload {
     fn drop(&mut self) {
         self.forget();
     }
+}
+
+/// Opens `real`, which is below `root` and has no links in it, so that it cannot be anything else by now.
+fn beneath(root: &Path, real: &Path, flags: OFlags) -> io::Result<File> {
+    let rest = real.strip_prefix(root).map_err(io::Error::other)?;
+    let root = openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    match below(&root, rest, flags, ResolveFlags::empty()) {
+        Ok(file) => Ok(file),
+        // Linux before 5.6, and sandboxes that do not know the call: as well as they can.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            Ok(openat(&root, rest, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens what is below `root` by way of directories alone.
+fn below(root: &OwnedFd, rest: &Path, flags: OFlags, how: ResolveFlags) -> Result<File, Errno> {
+    let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let how = how | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    Ok(openat2(root, rest, flags, Mode::empty(), how)?.into())
+}
+
+fn status_of_errno(error: Errno) -> StatusCode {
+    status_of(error.into())
 }
 
 fn made(root: &Path) -> io::Result<PathBuf> {

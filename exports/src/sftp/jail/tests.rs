@@ -83,6 +83,7 @@ fn no_path_leads_outside() {
         assert_eq!(jail.open(path).err(), Some(StatusCode::NoSuchFile), "{path:?}");
         assert_eq!(jail.metadata(path).err(), Some(StatusCode::NoSuchFile), "{path:?}");
         assert_eq!(jail.list(path).err(), Some(StatusCode::NoSuchFile), "{path:?}");
+        assert!(jail.open_now(path).is_none() && jail.metadata_now(path).is_none(), "{path:?}");
     }
     assert_eq!(jail.remove("to-outside/secret").err(), Some(StatusCode::NoSuchFile));
     assert_eq!(jail.remove("to-secret").err(), Some(StatusCode::PermissionDenied));
@@ -97,6 +98,43 @@ fn what_is_inside_is_found_by_every_spelling() {
     for path in ["a.cdr", "/a.cdr", "./a.cdr", "sub/../a.cdr", "/../a.cdr", "//a.cdr/", "inside/c.cdr"] {
         assert!(jail.open(path).is_ok(), "{path:?}");
     }
+}
+
+#[test]
+fn quick_way_finds_the_same_or_nothing() {
+    let (_dir, jail) = world();
+    let (_other, four) = exchange();
+    // Known to the system from now on.
+    names(&jail, "sub");
+    let (mut n_opened, mut n_seen) = (0, 0);
+    for (jail, path) in [
+        (&jail, "a.cdr"),
+        (&jail, "sub/./../sub//c.cdr"),
+        (&jail, "inside/c.cdr"),
+        (&jail, "sub"),
+        (&jail, "/"),
+        (&jail, ""),
+        (&jail, "b.cdr.part"),
+        (&jail, "none"),
+        (&four, "/"),
+        (&four, "/out"),
+        (&four, "/out/a.cdr"),
+        (&four, "/a.cdr"),
+        (&four, "/in/to-secret"),
+    ] {
+        if let Some((_, metadata, real)) = jail.open_now(path) {
+            let (_, expected, expected_real) = jail.open(path).unwrap();
+            assert_eq!((metadata.ino(), real), (expected.ino(), expected_real), "{path:?}");
+            n_opened += 1;
+        }
+        if let Some((metadata, rights)) = jail.metadata_now(path) {
+            let (expected, expected_rights) = jail.metadata(path).unwrap();
+            assert_eq!((metadata.ino(), rights), (expected.ino(), expected_rights), "{path:?}");
+            n_seen += 1;
+        }
+    }
+    // None at all on a system that cannot say what it has in memory.
+    assert!(matches!((n_opened, n_seen), (0, 0) | (3, 7)), "{n_opened} {n_seen}");
 }
 
 fn names(jail: &Jail, path: &str) -> Vec<String> {
