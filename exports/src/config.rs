@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::ExportsError;
+use crate::format::Condition;
+use crate::{ExportsError, FileAccess};
 
 /// How CDR files are named, cut and written. Defaults are those of the reference (billing-reference 7.2, 7.3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +60,20 @@ pub struct ExportConfig {
     pub write_empty: bool,
     /// Leave out calls that nobody answered. Default: `false`.
     pub answered_only: bool,
+    /// Have calls whose caller is not a customer in the files, and calls between customers of two resellers in those of the called one's.
+    /// Default: `true`.
+    pub incoming: bool,
+    /// Which calls are in the files: those for which all of these hold, as in a format. Default: all.
+    pub only: Vec<Condition>,
+    /// Close files; `false` lets calls wait until they may go out. Default: `true`.
+    pub enabled: bool,
+    /// Times in the names of files are those of the zone of the owner's account. Default: `false`, those of the file.
+    pub names_in_owner_zone: bool,
+    /// User that files belong to once they are whole, by name or number; only root may give files away. Default: the user of the
+    /// process, who has to be able to read them all the same.
+    pub files_owner: Option<String>,
+    /// Group that they belong to. Default: the group of the process.
+    pub files_group: Option<String>,
     /// Who has files: `"system"`, always, `"resellers"`, `"carriers"`, and handles of single accounts. Default: all three.
     pub owners: Vec<String>,
     /// Lines before the records, as in a format; `[]` for none. Default: `["${version},${rows:04}"]`.
@@ -107,6 +122,19 @@ pub struct StreamConfig {
     /// As in `[exports]`. Default: `false`.
     #[serde(default)]
     pub answered_only: bool,
+    /// As in `[exports]`. Default: `true`.
+    #[serde(default = "yes")]
+    pub incoming: bool,
+    /// Calls that are up have a record each quarter of an hour, in files of their own time, `partial` and with cause `in_progress`.
+    /// Default: `false`.
+    #[serde(default)]
+    pub in_progress: bool,
+    /// As in `[exports]`. Default: `true`.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// As in `[exports]`. Default: `false`.
+    #[serde(default)]
+    pub names_in_owner_zone: bool,
     /// With which calls a stream begins that is new to an installation. Default: `"now"`.
     #[serde(default)]
     pub start: Start,
@@ -132,6 +160,10 @@ fn file_name_default() -> String {
 
 const fn every_default() -> Duration {
     Duration::from_secs(30 * 60)
+}
+
+const fn yes() -> bool {
+    true
 }
 
 const fn max_rows_default() -> u32 {
@@ -165,6 +197,8 @@ pub struct EdrConfig {
     pub merge_update: bool,
     /// Zone of times. Default: the format's, else the tenant's.
     pub zone: Option<Tz>,
+    /// As in `[exports]`. Default: `true`.
+    pub enabled: bool,
 }
 
 impl Default for EdrConfig {
@@ -181,6 +215,7 @@ impl Default for EdrConfig {
             filter_flapping: false,
             merge_update: false,
             zone: None,
+            enabled: true,
         }
     }
 }
@@ -268,6 +303,12 @@ impl Default for ExportConfig {
             offset: Duration::ZERO,
             write_empty: true,
             answered_only: false,
+            incoming: true,
+            only: Vec::new(),
+            enabled: true,
+            names_in_owner_zone: false,
+            files_owner: None,
+            files_group: None,
             owners: ["system", "resellers", "carriers"].map(str::to_owned).to_vec(),
             header: None,
             trailer: None,
@@ -284,6 +325,33 @@ impl ExportConfig {
     pub fn file_mode(&self) -> Option<u32> {
         let mask = self.files_mask.as_deref()?;
         u32::from_str_radix(mask, 8).ok().map(|mask| 0o666 & !mask)
+    }
+
+    /// All that a published file is given.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportsError::Config`] where this machine has no such user or group.
+    pub fn file_access(&self) -> Result<FileAccess, ExportsError> {
+        let user =
+            |name: &str| nix::unistd::User::from_name(name).ok().flatten().map(|user| user.uid.as_raw());
+        let group =
+            |name: &str| nix::unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
+        Ok(FileAccess {
+            mode: self.file_mode(),
+            user: id_of(
+                "files_owner",
+                self.files_owner.as_deref(),
+                user,
+                "the name or number of a user of this machine",
+            )?,
+            group: id_of(
+                "files_group",
+                self.files_group.as_deref(),
+                group,
+                "the name or number of a group of this machine",
+            )?,
+        })
     }
 
     /// Whether files can be written by it.
@@ -316,6 +384,7 @@ impl ExportConfig {
                 ));
             }
         }
+        self.file_access()?;
         if !is_mark(&self.separator) || self.separator.is_empty() {
             return Err(refused("separator", &self.separator, "one ASCII character"));
         }
@@ -352,6 +421,18 @@ impl ExportConfig {
         }
         Ok(())
     }
+}
+
+/// The number of a user or group, which may be given by number.
+fn id_of(
+    key: &'static str,
+    name: Option<&str>,
+    named: impl Fn(&str) -> Option<u32>,
+    allowed: &'static str,
+) -> Result<Option<u32>, ExportsError> {
+    let Some(name) = name else { return Ok(None) };
+    let id = name.parse().ok().or_else(|| named(name));
+    id.map(Some).ok_or_else(|| refused(key, name, allowed))
 }
 
 fn is_mark(text: &str) -> bool {
@@ -417,6 +498,20 @@ mod tests {
             let config = ExportConfig { files_mask: Some(wrong.to_owned()), ..ExportConfig::default() };
             assert!(config.check().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn owner_and_group_of_files_are_there_or_refused() {
+        let with = |owner: Option<&str>, group: Option<&str>| ExportConfig {
+            files_owner: owner.map(str::to_owned),
+            files_group: group.map(str::to_owned),
+            ..ExportConfig::default()
+        };
+        let found = with(Some("root"), Some("0")).file_access().unwrap();
+        assert_eq!((found.user, found.group, found.mode), (Some(0), Some(0), None));
+        let error = with(Some("nobody-of-that-name"), None).check().unwrap_err().to_string();
+        assert!(error.contains("exports.files_owner") && error.contains("a user of this machine"), "{error}");
+        with(None, Some("no such group")).check().unwrap_err();
     }
 
     #[test]

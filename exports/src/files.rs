@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::ExportsError;
@@ -22,10 +22,21 @@ pub(crate) const PART_SUFFIX: &str = ".part";
 ///
 /// [`ExportsError::Differs`] when another file has that name, and [`ExportsError::Io`].
 pub fn publish(dir: &Path, archive: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, ExportsError> {
-    publish_as(dir, archive, name, bytes, None)
+    publish_as(dir, archive, name, bytes, FileAccess::default())
 }
 
-/// As [`publish`], with the rights `mode` (as of `chmod`) instead of those of the process.
+/// Who may do what with a published file, where that is not as with other files of the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FileAccess {
+    /// Its rights, as of `chmod`.
+    pub mode: Option<u32>,
+    /// The number of the user it belongs to.
+    pub user: Option<u32>,
+    /// And of the group.
+    pub group: Option<u32>,
+}
+
+/// As [`publish`], with `access` to the file.
 ///
 /// # Errors
 ///
@@ -35,12 +46,12 @@ pub fn publish_as(
     archive: &Path,
     name: &str,
     bytes: &[u8],
-    mode: Option<u32>,
+    access: FileAccess,
 ) -> Result<PathBuf, ExportsError> {
     let path = dir.join(name);
     // Asked first: the archive must not get what can never be shown.
     let is_shown = is_published(&path, bytes)?;
-    let kept = write_whole(archive, name, bytes, mode)?;
+    let kept = write_whole(archive, name, bytes, access)?;
     if is_shown {
         return Ok(path);
     }
@@ -49,7 +60,7 @@ pub fn publish_as(
     match fs::hard_link(&kept, &path) {
         Ok(()) => sync_dir(parent)?,
         // The archive is on another file system, or on one without links.
-        Err(error) if is_unlinkable(&error) => return write_whole(dir, name, bytes, mode),
+        Err(error) if is_unlinkable(&error) => return write_whole(dir, name, bytes, access),
         Err(error) => return Err(ExportsError::io("link", &path)(error)),
     }
     Ok(path)
@@ -66,7 +77,7 @@ fn is_unlinkable(error: &io::Error) -> bool {
 }
 
 /// Written beside, synced, renamed.
-fn write_whole(dir: &Path, name: &str, bytes: &[u8], mode: Option<u32>) -> Result<PathBuf, ExportsError> {
+fn write_whole(dir: &Path, name: &str, bytes: &[u8], access: FileAccess) -> Result<PathBuf, ExportsError> {
     let path = dir.join(name);
     if is_published(&path, bytes)? {
         return Ok(path);
@@ -83,7 +94,7 @@ fn write_whole(dir: &Path, name: &str, bytes: &[u8], mode: Option<u32>) -> Resul
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(ExportsError::io("remove", &part)(error)),
     }
-    write_synced(&part, bytes, mode).map_err(ExportsError::io("write", &part))?;
+    write_synced(&part, bytes, access).map_err(ExportsError::io("write", &part))?;
     fs::rename(&part, &path).map_err(ExportsError::io("rename", &part))?;
     sync_dir(parent)?;
     Ok(path)
@@ -102,9 +113,13 @@ fn is_published(path: &Path, expected: &[u8]) -> Result<bool, ExportsError> {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
+fn write_synced(path: &Path, bytes: &[u8], access: FileAccess) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    if let Some(mode) = mode {
+    if access.user.is_some() || access.group.is_some() {
+        fchown(&file, access.user, access.group)?;
+    }
+    // After that: who gives a file away loses some of its rights.
+    if let Some(mode) = access.mode {
         file.set_permissions(Permissions::from_mode(mode))?;
     }
     file.write_all(bytes)?;
@@ -139,6 +154,8 @@ fn sync_dir(dir: &Path) -> Result<(), ExportsError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     const NAME: &str = "system/202611/21/a.cdr";
@@ -163,14 +180,20 @@ mod tests {
     }
 
     #[test]
-    fn rights_of_a_file_are_those_asked_for_in_both_places() {
+    fn rights_and_owner_of_a_file_are_those_asked_for_in_both_places() {
         let dir = tempfile::tempdir().unwrap();
         let (shown, kept) = dirs(&dir);
-        let path = publish_as(&shown, &kept, NAME, b"one", Some(0o440)).unwrap();
+        // Root gives files to whomever; anybody else only to himself.
+        let me = fs::metadata(dir.path()).unwrap();
+        let (user, group) = if me.uid() == 0 { (1, 2) } else { (me.uid(), me.gid()) };
+        let access = FileAccess { mode: Some(0o440), user: Some(user), group: Some(group) };
+        let path = publish_as(&shown, &kept, NAME, b"one", access).unwrap();
         for path in [path, kept.join(NAME)] {
-            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o440);
+            let found = fs::metadata(path).unwrap();
+            assert_eq!(found.permissions().mode() & 0o777, 0o440);
+            assert_eq!((found.uid(), found.gid()), (user, group));
         }
-        assert_eq!(publish_as(&shown, &kept, NAME, b"one", Some(0o440)).unwrap(), shown.join(NAME));
+        assert_eq!(publish_as(&shown, &kept, NAME, b"one", access).unwrap(), shown.join(NAME));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use acknowledgement::{VERDICTS_MAX, Verdict, verdicts};
 pub use config::{Corrections, EdrConfig, ExportConfig, RecordId, Start, StreamConfig};
 pub use error::{ExportsError, VerifyError};
 pub use fact::{RecordType, Way};
-pub use files::{publish, publish_as};
+pub use files::{FileAccess, publish, publish_as};
 pub use format::{
     Align, Case, Charset, Checked, Compression, Condition, DECIMALS_MAX, DELIVERED, Description,
     DescriptionError, Digest, FAULTS_TOLD_MAX, FIELDS_MAX, Fault, FieldDescription, Format, Layout, LineEnd,

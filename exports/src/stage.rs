@@ -42,11 +42,17 @@ impl ExportStage {
     fn queue(&self, rated: &RatedCdr, stream: &Stream, owner: Owner, effects: &mut Effects) {
         let call = RatedView::of(rated);
         let row = Row::new(&call, owner, RecordType::Original);
-        if !stream.has(owner, &self.directory) || !stream.wants(&row) {
+        if !stream.has(owner, &self.directory) {
+            return;
+        }
+        let is_left_out = !stream.wants(&row);
+        // What the console and `explain` tell of a call they have from the operator's rows of the main stream.
+        if is_left_out && !(stream.is_main() && owner == Owner::System) {
             return;
         }
         let format = stream.format(owner);
-        if format.refuses_some()
+        if !is_left_out
+            && format.refuses_some()
             && let Err(misfit) = try_write(format, owner, rated)
         {
             effects.suspend(Suspended {
@@ -65,7 +71,8 @@ impl ExportStage {
             Way::Out | Way::Both | Way::Neither => Way::Out,
         });
         let series = Series { stream: stream.config.name.clone(), owner, way };
-        effects.0.push(Effect::Export { owner: series.to_string(), rated: Box::new(rated.clone()) });
+        let (owner, rated) = (series.to_string(), Box::new(rated.clone()));
+        effects.0.push(Effect::Export { owner, rated, is_left_out });
     }
 }
 
@@ -74,7 +81,7 @@ impl Stage for ExportStage {
         match &input.body {
             Body::Rated(rated) => {
                 // The last word on a call that is up comes later, and a file goes out once.
-                if rated.cdr.is_in_progress() {
+                if rated.cdr.is_in_progress() && !self.stream.config.in_progress {
                     return;
                 }
                 for owner in owners(rated) {

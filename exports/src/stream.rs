@@ -9,6 +9,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
+use model::wire::view::PartyView;
 use model::{Directory, Tenant, TenantId};
 
 use crate::config::{Corrections, RecordId, Start, StreamConfig};
@@ -128,6 +129,10 @@ impl Stream {
             return Err(refused(config, "name", &config.name, allowed));
         }
         let formats = load_formats(config)?;
+        if config.in_progress && config.corrections == Corrections::Report && !formats[0].has_reversals() {
+            let allowed = "corrections = \"repeat\" beside it, or a format with reversals: the record of the end follows those before it";
+            return Err(refused(config, "in_progress", "true", allowed));
+        }
         if formats[0].subject() == Subject::Events {
             return Err(refused(
                 config,
@@ -254,8 +259,14 @@ impl Stream {
             Start::At(at) => row.call.end_at_us() >= at.timestamp_micros(),
         };
         is_in_time
+            && (self.config.incoming || is_outgoing(row))
             && (!self.config.answered_only || row.call.is_answered())
             && self.format(row.viewer).wants(row)
+    }
+
+    /// Whether it is the one of `[exports]` itself.
+    pub(crate) fn is_main(&self) -> bool {
+        self.config.name.is_empty()
     }
 
     /// Where and under which name a file of `series` is, below the export directory.
@@ -286,7 +297,7 @@ impl Stream {
             points: &[],
             columns: "",
         };
-        let mut clock = ZoneClock::new(self.zone(series.owner, directory));
+        let mut clock = ZoneClock::new(self.zone_of_names(series.owner, directory));
         let name = self.file_name.fill(&known, &mut clock, |_| String::new());
         format!("{}/{name}", owner_dir(series.owner, directory))
     }
@@ -304,6 +315,12 @@ impl Stream {
             .or(self.format(owner).zone())
             .or_else(|| of_owner().or_else(first).map(|tenant| tenant.timezone))
             .unwrap_or(Tz::UTC)
+    }
+
+    fn zone_of_names(&self, owner: Owner, directory: &Directory) -> Tz {
+        let account = owner.account().filter(|_| self.config.names_in_owner_zone);
+        let account = account.and_then(|id| directory.accounts.iter().find(|account| account.id == id));
+        account.map_or_else(|| self.zone(owner, directory), |account| account.timezone)
     }
 
     /// When files are closed next after `last`: `every` from its offset on, counted from midnight UTC; once a day from
@@ -333,6 +350,16 @@ impl Stream {
     /// The local day of a moment, for files of one day.
     pub fn day_of(&self, at: DateTime<Utc>, owner: Owner, directory: &Directory) -> chrono::NaiveDate {
         ZoneClock::new(self.zone(owner, directory)).day(at)
+    }
+}
+
+/// Whether a call is in files without incoming ones (billing-reference 7.5): those whose caller is a customer, for his reseller, for
+/// the carrier that took the call, and for us.
+fn is_outgoing(row: &Row<'_, '_>) -> bool {
+    match (row.call.source.party, row.viewer) {
+        (PartyView::Subscriber { reseller, .. }, Owner::Reseller(id)) => reseller == id,
+        (PartyView::Subscriber { .. }, Owner::System | Owner::Carrier(_)) => true,
+        (PartyView::Trunk { .. } | PartyView::Unknown, _) => false,
     }
 }
 
@@ -393,6 +420,7 @@ fn main_stream(config: &ExportConfig) -> Result<Stream, ExportsError> {
         ] {
             key.get_mut().clone_from(value);
         }
+        description.only.clone_from(&config.only);
         description.escape = Some(toml::Spanned::new(0..0, config.escape.clone()));
         let lines =
             |lines: &[String]| lines.iter().map(|line| toml::Spanned::new(0..0, line.clone())).collect();
@@ -432,6 +460,10 @@ fn main_stream(config: &ExportConfig) -> Result<Stream, ExportsError> {
         zone: config.zone,
         start: Start::Oldest,
         corrections: config.corrections,
+        enabled: config.enabled,
+        incoming: config.incoming,
+        in_progress: false,
+        names_in_owner_zone: config.names_in_owner_zone,
     };
     Stream::with_formats(stream, &config.prefix, [system?, reseller?, carrier?])
 }
@@ -453,6 +485,10 @@ fn edr_stream(config: &ExportConfig, edr: &crate::EdrConfig) -> Result<Stream, E
         zone: edr.zone,
         start: Start::Oldest,
         corrections: Corrections::Repeat,
+        enabled: edr.enabled,
+        incoming: true,
+        in_progress: false,
+        names_in_owner_zone: config.names_in_owner_zone,
     };
     let formats = if edr.format == "reference-edr" {
         let reseller = load_format("reference-edr-reseller")?;

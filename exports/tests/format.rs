@@ -17,7 +17,7 @@ use exports::{
     Entry, ExportConfig, ExportStage, FileSpec, Owner, RecordId, Rendered, Series, Streams, VerifyError,
     owner_dir, owner_name, verify,
 };
-use model::{Body, Effect, Effects, RatedCdr, Stage, StageInput};
+use model::{Body, Cause, Effect, Effects, RatedCdr, Stage, StageInput};
 use proptest::prelude::*;
 
 const CREATED: &str = "2026-03-25T23:30:05Z";
@@ -72,7 +72,9 @@ fn calls_of(owner: Owner, config: &ExportConfig) -> Vec<RatedCdr> {
     let mut rows = Vec::new();
     for effect in effects.0 {
         match effect {
-            Effect::Export { owner: whose, rated } if whose.parse() == Ok(owner) => rows.push(*rated),
+            Effect::Export { owner: whose, rated, is_left_out: false } if whose.parse() == Ok(owner) => {
+                rows.push(*rated)
+            }
             Effect::Export { .. } | Effect::Repeated => {}
             other @ (Effect::Append { .. }
             | Effect::Post(_)
@@ -200,6 +202,71 @@ fn failed_calls_are_left_out_where_only_answered_ones_are_wanted() {
     assert_eq!(names(&calls_of(Owner::System, &config)), ["out", "on-net", "anonymous", "transit"]);
 }
 
+/// The calls that are kept for the operator without being in its files.
+fn left_out(config: &ExportConfig) -> Vec<String> {
+    let mut effects = Effects::default();
+    let mut stage = stage(config);
+    for rated in calls() {
+        stage.apply(StageInput { partition: 0, offset: 0, body: &Body::Rated(rated) }, &mut effects);
+    }
+    let call_of = |effect: &Effect| match effect {
+        Effect::Export { owner, rated, is_left_out: true } => {
+            assert_eq!(owner, "system");
+            Some(rated.cdr.call.as_str().to_owned())
+        }
+        _ => None,
+    };
+    effects.0.iter().filter_map(call_of).collect()
+}
+
+#[test]
+fn incoming_calls_are_in_no_file_where_only_outgoing_ones_are_wanted() {
+    let config = ExportConfig { incoming: false, ..ExportConfig::default() };
+    let outgoing = ["out", "on-net", "quoted"];
+    assert_eq!(names(&calls_of(Owner::System, &config)), outgoing);
+    assert_eq!(names(&calls_of(Owner::Reseller(RESELLER), &config)), outgoing);
+    // Called by a customer of another reseller.
+    assert_eq!(calls_of(Owner::Reseller(OTHER_RESELLER), &config), []);
+    assert_eq!(names(&calls_of(Owner::Carrier(CARRIER), &config)), ["out", "quoted"]);
+    assert_eq!(left_out(&config), ["anonymous", "transit", "scanner"], "the console knows them all the same");
+}
+
+#[test]
+fn conditions_of_the_references_files_leave_calls_out() {
+    let config: ExportConfig = toml::from_str("only = [{ fact = \"call_code\", is = [\"486\"] }]").unwrap();
+    assert_eq!(names(&calls_of(Owner::System, &config)), ["quoted"]);
+    assert_eq!(names(&calls_of(Owner::Reseller(RESELLER), &config)), ["quoted"]);
+    assert_eq!(calls_of(Owner::Reseller(OTHER_RESELLER), &config), []);
+    assert_eq!(left_out(&config), ["out", "on-net", "anonymous", "transit", "scanner"]);
+    let wrong: ExportConfig = toml::from_str("only = [{ fact = \"colour\", is = [\"red\"] }]").unwrap();
+    let refused = Streams::load(&wrong).unwrap_err().to_string();
+    assert!(refused.contains("colour"), "{refused}");
+}
+
+#[test]
+fn calls_that_are_up_are_in_the_files_of_streams_that_want_them() {
+    let config = |more: &str| -> ExportConfig {
+        let stream = "name = \"now\"\nformat = \"reference-intermediate\"\nowners = [\"system\"]\n";
+        toml::from_str(&format!("[[streams]]\n{stream}{more}")).unwrap()
+    };
+    let mut up = calls().swap_remove(0);
+    (up.cdr.partial, up.cdr.cause) = (true, Cause::InProgress);
+    let queued = |config: &ExportConfig, stream: &str| {
+        let streams = Streams::load(config).unwrap();
+        let mut stage = ExportStage::new(Arc::new(streams.named(stream).unwrap().clone()));
+        let mut effects = Effects::default();
+        let body = Body::Rated(up.clone());
+        stage.apply(StageInput { partition: 0, offset: 0, body: &body }, &mut effects);
+        effects.0.len()
+    };
+    let wanted = config("in_progress = true\ncorrections = \"repeat\"\n");
+    assert_eq!((queued(&wanted, "now"), queued(&wanted, "")), (1, 0));
+    assert_eq!(queued(&config(""), "now"), 0);
+    // The end would else be reported as a correction of what was told before it.
+    let refused = Streams::load(&config("in_progress = true\n")).unwrap_err().to_string();
+    assert!(refused.contains("repeat"), "{refused}");
+}
+
 /// One value of the row of the call `name` in the file of `owner`.
 fn value(owner: Owner, name: &str, column: &str) -> String {
     let rows: Vec<_> = calls().into_iter().filter(|rated| rated.cdr.call.as_str() == name).collect();
@@ -278,6 +345,12 @@ fn names_follow_the_options_and_the_owners_zone() {
     assert_eq!(name(Owner::System, false, true, true), "system/202603/26/tollbook_007_003005_0000000042.cdr");
     assert_eq!(name(Owner::System, false, false, true), "system/20260326/tollbook_007_003005_0000000042.cdr");
     assert_eq!(name(Owner::System, false, false, false), "system/tollbook_007_20260326003005_0000000042.cdr");
+    // The reseller's own account is in UTC.
+    let config = ExportConfig { names_in_owner_zone: true, ..ExportConfig::default() };
+    assert_eq!(
+        render_by(&config, Owner::Reseller(OTHER_RESELLER), &[]).name,
+        "resellers/acme_11/202603/25/tollbook_007_20260325233005_0000000042.cdr"
+    );
 }
 
 #[test]

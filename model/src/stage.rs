@@ -48,6 +48,8 @@ pub enum Effect {
         owner: String,
         /// The call.
         rated: Box<RatedCdr>,
+        /// It is kept there for those who ask for it later, and in no file.
+        is_left_out: bool,
     },
 }
 

@@ -86,8 +86,9 @@ impl Place {
                 Effect::Suspend(suspended) => kept.push(self.suspend(*suspended, raw.to_vec(), clock)),
                 // Counted by the runner; there is nothing to do for it.
                 Effect::Repeated => {}
-                Effect::Export { owner, rated } => kept.push(StoreEffect::Export {
+                Effect::Export { owner, rated, is_left_out } => kept.push(StoreEffect::Export {
                     owner,
+                    is_left_out,
                     cdr: rated.cdr.id,
                     revision: rated.cdr.revision,
                     payload: model::wire::encode_rated(&rated),

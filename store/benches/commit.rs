@@ -183,6 +183,7 @@ fn rated(stage: &mut RatingStage, cdr: Cdr) -> Vec<StoreEffect> {
         let Effect::Append { body, .. } = effect else { return None };
         match *body {
             Body::Rated(rated) => Some(StoreEffect::Export {
+                is_left_out: false,
                 owner: "system".to_owned(),
                 cdr: rated.cdr.id,
                 revision: rated.cdr.revision,

@@ -69,6 +69,29 @@ impl Store {
         Ok(waiting)
     }
 
+    /// EDRs that partners get and that are not queued for all whom they concern: for the audit.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn edrs_not_queued(&self) -> Result<Vec<String>> {
+        let told = EdrKind::ALL.into_iter().filter(|kind| kind.is_of_provisioning());
+        let told: Vec<String> = told.map(|kind| format!("'{kind}'")).collect();
+        let mut tx = self.read().await?;
+        let rows = query_of(format!(
+            "SELECT id FROM edrs WHERE kind IN ({}) \
+             AND (NOT EXISTS (SELECT 1 FROM edr_rows WHERE owner = 'system' AND edr = edrs.id) \
+             OR reseller <> $1 AND NOT EXISTS (SELECT 1 FROM edr_rows \
+             WHERE owner = 'reseller:' || CAST(edrs.reseller AS TEXT) AND edr = edrs.id)) ORDER BY seq",
+            told.join(", ")
+        ))
+        .cells(cells![AccountId::NOBODY.0])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| row.text("id")).collect()
+    }
+
     /// Owners for whose files EDRs wait.
     ///
     /// # Errors

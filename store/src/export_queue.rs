@@ -1,7 +1,11 @@
 //! Calls waiting for a partner's file, and the files made of them.
 //!
-//! A file is planned first: its number is taken and its rows are tied to it in one transaction. Then it is written and
+//! A file is planned first: its number is taken and its rows are fixed in one transaction. Then it is written and
 //! reported. A crash in between leaves a planned file, which is written again with the same number and the same rows.
+//!
+//! A file has all calls that wait for its series up to one of them, and the next file those behind it: two numbers, whatever its size.
+//! So a call must never turn up behind that place ([`hold_queue`]). Only a file of chosen calls marks each of them.
+//!
 //! Numbers have no gaps: one that was taken always has its file. What its bytes depend on is kept with the plan, so that
 //! neither a changed configuration nor a renamed account makes another file of it.
 //!
@@ -82,6 +86,19 @@ pub struct ExportPlan<'a> {
 /// Shown the calls that wait, oldest first: which of them go into the file, and a start of theirs where all are of one day.
 pub type ChooseCalls<'a> = dyn Fn(&[Vec<u8>]) -> (Option<DateTime<Utc>>, Vec<bool>) + Send + Sync + 'a;
 
+/// A file that is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportReport<'a> {
+    /// Its id.
+    pub file: i64,
+    /// Its length.
+    pub n_bytes: u64,
+    /// Its MD5, lower-case hexadecimal.
+    pub md5: &'a str,
+    /// Its SHA-256.
+    pub sha256: &'a str,
+}
+
 /// A call of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportCall {
@@ -98,6 +115,17 @@ pub struct KeptFormat {
     pub name: String,
     /// TOML.
     pub description: String,
+}
+
+/// The payload of the latest revision before that of a row which is in a file of its series ($1) or of the one it corrects ($2).
+macro_rules! earlier {
+    () => {
+        "CASE WHEN revision > 0 THEN (SELECT earlier.payload FROM export_rows earlier \
+         WHERE earlier.owner IN ($1, $2) AND earlier.cdr = export_rows.cdr \
+         AND earlier.revision < export_rows.revision AND (earlier.file IS NOT NULL OR earlier.passed IS NULL \
+         AND earlier.id <= (SELECT last_row FROM export_sequences WHERE export_sequences.owner = earlier.owner)) \
+         ORDER BY earlier.revision DESC LIMIT 1) END AS earlier"
+    };
 }
 
 /// All that a file is read from.
@@ -120,46 +148,44 @@ impl Store {
     ) -> Result<Option<ExportFile>> {
         let owner = plan.owner;
         let mut tx = self.write().await?;
-        // First of all: whoever plans for the same series at the same time waits here until we are done.
-        let sequence = next_sequence(&mut tx, owner).await?;
-        settle_revisions(&mut tx, &plan).await?;
-        let (day, chosen) = match choose {
-            None => (None, None),
-            Some(choose) => choose_rows(&mut tx, &plan, choose).await?,
+        hold_queue(&mut tx).await?;
+        let after = last_row(&mut tx, owner).await?;
+        settle_revisions(&mut tx, &plan, after).await?;
+        let rows = match choose {
+            None => first_waiting(&mut tx, &plan, after).await?,
+            Some(choose) => choose_rows(&mut tx, &plan, after, choose).await?,
         };
-        let name = name(sequence, day);
-        let mut file = plan_file(&mut tx, &plan, sequence, name, day).await?;
-        let id = file.id;
-        let n_rows = match chosen {
-            None => {
-                let taken = query(
-                    "UPDATE export_rows SET file = $1 WHERE id IN \
-                     (SELECT id FROM export_rows WHERE owner = $2 AND file IS NULL AND passed IS NULL ORDER BY id LIMIT $3)",
-                )
-                .cells(cells![id, owner, plan.rows_max])
-                .execute(&mut *tx)
-                .await?;
-                taken.rows_affected()
-            }
-            Some(chosen) => {
-                let n_rows = u64::try_from(chosen.len()).unwrap_or(u64::MAX);
-                let chosen = chosen.into_iter().map(Cell::from).collect();
-                execute_in(&mut tx, "UPDATE export_rows SET file = $1 WHERE id", &[Cell::from(id)], chosen)
-                    .await?;
-                n_rows
-            }
-        };
-        if n_rows == 0 && !plan.may_be_empty {
-            give_back(&mut tx, owner, id).await?;
+        if rows.n_rows == 0 && !plan.may_be_empty {
             tx.commit().await?;
             return Ok(None);
         }
-        query("UPDATE export_files SET n_rows = $2 WHERE id = $1")
-            .cells(cells![id, signed("rows", n_rows)?])
-            .execute(&mut *tx)
-            .await?;
+        let sequence = next_sequence(&mut tx, owner).await?;
+        let name = name(sequence, rows.day);
+        let n_rows = signed("rows", rows.n_rows)?;
+        let mut file = plan_file(&mut tx, &plan, sequence, name, rows.day).await?;
+        file.n_rows = rows.n_rows;
+        match rows.taken {
+            Taken::UpTo(last) => {
+                query("UPDATE export_files SET n_rows = $2, after_row = $3, last_row = $4 WHERE id = $1")
+                    .cells(cells![file.id, n_rows, after, last])
+                    .execute(&mut *tx)
+                    .await?;
+                query("UPDATE export_sequences SET last_row = $2 WHERE owner = $1")
+                    .cells(cells![owner, last])
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            Taken::Single(chosen) => {
+                let chosen = chosen.into_iter().map(Cell::from).collect();
+                let mark = "UPDATE export_rows SET file = $1 WHERE id";
+                execute_in(&mut tx, mark, &[Cell::from(file.id)], chosen).await?;
+                query("UPDATE export_files SET n_rows = $2 WHERE id = $1")
+                    .cells(cells![file.id, n_rows])
+                    .execute(&mut *tx)
+                    .await?;
+            }
+        }
         tx.commit().await?;
-        file.n_rows = n_rows;
         Ok(Some(file))
     }
 
@@ -237,14 +263,25 @@ impl Store {
     /// What the database says.
     pub async fn export_rows(&self, file: i64, corrected: Option<&str>) -> Result<Vec<ExportCall>> {
         let mut tx = self.read().await?;
-        let rows = query(
-            "SELECT payload, CASE WHEN revision > 0 THEN (SELECT earlier.payload FROM export_rows earlier \
-             WHERE earlier.owner IN (export_rows.owner, $2) AND earlier.cdr = export_rows.cdr \
-             AND earlier.revision < export_rows.revision AND earlier.file IS NOT NULL \
-             ORDER BY earlier.revision DESC LIMIT 1) END AS earlier \
-             FROM export_rows WHERE file = $1 ORDER BY id",
-        )
-        .cells(cells![file, corrected.unwrap_or_default()])
+        let place = query("SELECT owner, after_row, last_row FROM export_files WHERE id = $1")
+            .cells(cells![file])
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(place) = place else { return Ok(Vec::new()) };
+        let (owner, after, last) =
+            (place.text("owner")?, place.opt_int("after_row")?, place.opt_int("last_row")?);
+        let corrected = corrected.unwrap_or_default();
+        let rows = if let (Some(after), Some(last)) = (after, last) {
+            query(concat!(
+                "SELECT payload, ",
+                earlier!(),
+                " FROM export_rows WHERE owner = $1 AND id > $3 AND id <= $4 AND file IS NULL AND passed IS NULL ORDER BY id"
+            ))
+            .cells(cells![owner, corrected, after, last])
+        } else {
+            query(concat!("SELECT payload, ", earlier!(), " FROM export_rows WHERE file = $3 ORDER BY id"))
+                .cells(cells![owner, corrected, file])
+        }
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -253,21 +290,26 @@ impl Store {
             .collect()
     }
 
-    /// Notes that a file is on disk, whole.
+    /// Notes that files are on disk, whole: of all of them or of none.
     ///
     /// # Errors
     ///
     /// [`StoreError::NotFound`] for a file never planned; what the database says.
-    pub async fn export_written(&self, file: i64, n_bytes: u64, md5: &str, sha256: &str) -> Result<()> {
+    pub async fn export_written(&self, files: &[ExportReport<'_>]) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
         let mut tx = self.write().await?;
-        let done = query(
-            "UPDATE export_files SET state = 'written', n_bytes = $2, md5 = $3, sha256 = $4 WHERE id = $1",
-        )
-        .cells(cells![file, signed("bytes", n_bytes)?, md5, sha256])
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::NotFound { what: "export file", name: file.to_string() });
+        for report in files {
+            let done = query(
+                "UPDATE export_files SET state = 'written', n_bytes = $2, md5 = $3, sha256 = $4 WHERE id = $1",
+            )
+            .cells(cells![report.file, signed("bytes", report.n_bytes)?, report.md5, report.sha256])
+            .execute(&mut *tx)
+            .await?;
+            if done.rows_affected() == 0 {
+                return Err(StoreError::NotFound { what: "export file", name: report.file.to_string() });
+            }
         }
         tx.commit().await?;
         Ok(())
@@ -292,9 +334,16 @@ impl Store {
     /// What the database says.
     pub async fn export_waiting(&self) -> Result<Vec<(String, u64)>> {
         let mut tx = self.read().await?;
+        // From owner to owner by the index: the rows that are in files are not gone through.
         let rows = query(
-            "SELECT owner, count(*) AS n FROM export_rows WHERE file IS NULL AND passed IS NULL GROUP BY owner \
-             ORDER BY owner",
+            "WITH RECURSIVE owners (owner) AS (\
+             SELECT min(owner) FROM export_rows WHERE file IS NULL AND passed IS NULL \
+             UNION ALL SELECT (SELECT min(export_rows.owner) FROM export_rows WHERE export_rows.owner > owners.owner \
+             AND file IS NULL AND passed IS NULL) FROM owners WHERE owners.owner IS NOT NULL) \
+             SELECT owner, n FROM (SELECT owners.owner AS owner, (SELECT count(*) FROM export_rows \
+             WHERE export_rows.owner = owners.owner AND file IS NULL AND passed IS NULL \
+             AND id > coalesce((SELECT last_row FROM export_sequences WHERE export_sequences.owner = owners.owner), 0)) AS n \
+             FROM owners WHERE owners.owner IS NOT NULL) counted WHERE n > 0 ORDER BY owner",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -310,7 +359,8 @@ impl Store {
     pub async fn export_waiting_for(&self, owner: &str) -> Result<u64> {
         let mut tx = self.read().await?;
         let row = query(
-            "SELECT count(*) AS n FROM export_rows WHERE owner = $1 AND file IS NULL AND passed IS NULL",
+            "SELECT count(*) AS n FROM export_rows WHERE owner = $1 AND file IS NULL AND passed IS NULL \
+             AND id > coalesce((SELECT last_row FROM export_sequences WHERE owner = $1), 0)",
         )
         .cells(cells![owner])
         .fetch_one(&mut *tx)
@@ -445,13 +495,54 @@ pub(crate) async fn give_back(conn: &mut AnyConnection, owner: &str, id: i64) ->
     Ok(())
 }
 
-/// Waiting calls of the series that a revision after the first is known of.
-const WAITING: &str = "owner = $1 AND file IS NULL AND passed IS NULL AND EXISTS \
-    (SELECT 1 FROM export_rows later WHERE later.owner = $1 AND later.cdr = export_rows.cdr AND later.revision > 0)";
+/// Calls of a series are planned by one at a time, and none comes to lie behind a place that was planned: ids are given in the order
+/// of commits. SQLite has one writer; on PostgreSQL whoever plans waits until those are done who are queueing calls, and they for him.
+async fn hold_queue(conn: &mut AnyConnection) -> Result<()> {
+    if conn.backend_name() == "PostgreSQL" {
+        query("SELECT pg_advisory_xact_lock($1)::text AS held")
+            .cells(cells![QUEUE_LOCK])
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// As [`hold_queue`], for those who queue calls: beside each other, and not while files are planned.
+pub(crate) async fn join_queue(conn: &mut AnyConnection) -> Result<()> {
+    if conn.backend_name() == "PostgreSQL" {
+        query("SELECT pg_advisory_xact_lock_shared($1)::text AS held")
+            .cells(cells![QUEUE_LOCK])
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The name of the lock on PostgreSQL: `export` in ASCII.
+const QUEUE_LOCK: i64 = 0x6578_706f_7274;
+
+/// Up to where the files of a series have come.
+async fn last_row(conn: &mut AnyConnection, owner: &str) -> Result<i64> {
+    let row = query("SELECT last_row FROM export_sequences WHERE owner = $1")
+        .cells(cells![owner])
+        .fetch_optional(conn)
+        .await?;
+    row.map_or(Ok(0), |row| row.int("last_row"))
+}
+
+/// Waiting calls of the series ($1) between two rows ($2, $3) that correct a call of an earlier file.
+macro_rules! corrects {
+    () => {
+        "owner = $1 AND id > $2 AND id <= $3 AND file IS NULL AND passed IS NULL AND revision > 0 AND EXISTS \
+         (SELECT 1 FROM export_rows earlier WHERE earlier.owner = $1 AND earlier.cdr = export_rows.cdr \
+         AND earlier.revision < export_rows.revision AND (earlier.file IS NOT NULL OR earlier.passed = 'reported' \
+         OR earlier.passed IS NULL AND earlier.id <= $2))"
+    };
+}
 
 /// Of a waiting call and its later revision the later one is written. What corrects a call of an earlier file goes where
-/// corrections go.
-async fn settle_revisions(conn: &mut AnyConnection, plan: &ExportPlan<'_>) -> Result<()> {
+/// corrections go. Looked at are those that may be in the next file.
+async fn settle_revisions(conn: &mut AnyConnection, plan: &ExportPlan<'_>, after: i64) -> Result<()> {
     let owner = plan.owner;
     let any = query("SELECT 1 AS one FROM export_rows WHERE owner = $1 AND revision > 0 LIMIT 1")
         .cells(cells![owner])
@@ -460,43 +551,97 @@ async fn settle_revisions(conn: &mut AnyConnection, plan: &ExportPlan<'_>) -> Re
     if any.is_none() {
         return Ok(());
     }
-    let overtaken = format!(
-        "UPDATE export_rows SET passed = 'superseded' WHERE {WAITING} AND EXISTS (SELECT 1 FROM export_rows later \
-         WHERE later.owner = $1 AND later.cdr = export_rows.cdr AND later.revision > export_rows.revision)"
-    );
-    sqlx::query(AssertSqlSafe(overtaken)).cells(cells![owner]).execute(&mut *conn).await?;
-    let Some(corrections) = plan.corrections else { return Ok(()) };
-    let corrects = "owner = $1 AND file IS NULL AND passed IS NULL AND revision > 0 AND EXISTS \
-        (SELECT 1 FROM export_rows earlier WHERE earlier.owner = $1 AND earlier.cdr = export_rows.cdr \
-        AND earlier.revision < export_rows.revision AND (earlier.file IS NOT NULL OR earlier.passed = 'reported'))";
-    let queued = format!(
-        "INSERT INTO export_rows (owner, cdr, revision, payload) SELECT $2, cdr, revision, payload FROM export_rows \
-         WHERE {corrects} ORDER BY id ON CONFLICT (owner, cdr, revision) DO NOTHING"
-    );
-    sqlx::query(AssertSqlSafe(queued)).cells(cells![owner, corrections]).execute(&mut *conn).await?;
-    let reported = format!("UPDATE export_rows SET passed = 'reported' WHERE {corrects}");
-    sqlx::query(AssertSqlSafe(reported)).cells(cells![owner]).execute(conn).await?;
-    Ok(())
+    loop {
+        let next = first_waiting(conn, plan, after).await?;
+        let Taken::UpTo(last) = next.taken else { return Ok(()) };
+        let mut n_passed = query(
+            "UPDATE export_rows SET passed = 'superseded' \
+             WHERE owner = $1 AND id > $2 AND id <= $3 AND file IS NULL AND passed IS NULL \
+             AND EXISTS (SELECT 1 FROM export_rows later WHERE later.owner = $1 AND later.cdr = export_rows.cdr \
+             AND later.revision > 0 AND later.revision > export_rows.revision)",
+        )
+        .cells(cells![owner, after, last])
+        .execute(&mut *conn)
+        .await?
+        .rows_affected();
+        if let Some(corrections) = plan.corrections {
+            query(concat!(
+                "INSERT INTO export_rows (owner, cdr, revision, payload) SELECT $4, cdr, revision, payload FROM export_rows WHERE ",
+                corrects!(),
+                " ORDER BY id ON CONFLICT (owner, cdr, revision) DO NOTHING"
+            ))
+            .cells(cells![owner, after, last, corrections])
+            .execute(&mut *conn)
+            .await?;
+            n_passed += query(concat!("UPDATE export_rows SET passed = 'reported' WHERE ", corrects!()))
+                .cells(cells![owner, after, last])
+                .execute(&mut *conn)
+                .await?
+                .rows_affected();
+        }
+        // Others have moved up for those.
+        if n_passed == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// What goes into a file.
+struct Rows {
+    n_rows: u64,
+    taken: Taken,
+    day: Option<DateTime<Utc>>,
+}
+
+enum Taken {
+    /// All that wait, up to this row.
+    UpTo(i64),
+    /// These.
+    Single(Vec<i64>),
+}
+
+/// The oldest waiting calls, as many as go into a file.
+async fn first_waiting(conn: &mut AnyConnection, plan: &ExportPlan<'_>, after: i64) -> Result<Rows> {
+    let row = query(
+        "SELECT count(*) AS n, coalesce(max(id), $2) AS last FROM (SELECT id FROM export_rows \
+         WHERE owner = $1 AND file IS NULL AND passed IS NULL AND id > $2 ORDER BY id LIMIT $3) waiting",
+    )
+    .cells(cells![plan.owner, after, plan.rows_max])
+    .fetch_one(conn)
+    .await?;
+    Ok(Rows { n_rows: row.narrow("n")?, taken: Taken::UpTo(row.int("last")?), day: None })
 }
 
 /// Shown the waiting calls, chooses.
 async fn choose_rows(
     conn: &mut AnyConnection,
     plan: &ExportPlan<'_>,
+    after: i64,
     choose: &ChooseCalls<'_>,
-) -> Result<(Option<DateTime<Utc>>, Option<Vec<i64>>)> {
-    let rows =
-        query("SELECT id, payload FROM export_rows WHERE owner = $1 AND file IS NULL AND passed IS NULL ORDER BY id LIMIT $2")
-            .cells(cells![plan.owner, plan.rows_max])
-            .fetch_all(conn)
-            .await?;
+) -> Result<Rows> {
+    let rows = query(
+        "SELECT id, payload FROM export_rows WHERE owner = $1 AND file IS NULL AND passed IS NULL AND id > $2 \
+         ORDER BY id LIMIT $3",
+    )
+    .cells(cells![plan.owner, after, plan.rows_max])
+    .fetch_all(conn)
+    .await?;
     let payloads = rows.iter().map(|row| row.bytes("payload")).collect::<Result<Vec<_>>>()?;
     let (day, is_chosen) = choose(&payloads);
-    let mut chosen = Vec::new();
-    for (row, _) in rows.iter().zip(is_chosen).filter(|(_, is_chosen)| *is_chosen) {
-        chosen.push(row.int("id")?);
-    }
-    Ok((day, Some(chosen)))
+    let ids = rows.iter().map(|row| row.int("id")).collect::<Result<Vec<_>>>()?;
+    let mut chosen: Vec<i64> =
+        ids.iter().zip(&is_chosen).filter(|(_, is_chosen)| **is_chosen).map(|(id, _)| *id).collect();
+    let n_rows = chosen.len() as u64;
+    // The first ones need no mark, if no other lies before them.
+    let taken = match chosen.pop() {
+        None => Taken::UpTo(after),
+        Some(last) if ids.get(chosen.len()) == Some(&last) => Taken::UpTo(last),
+        Some(last) => {
+            chosen.push(last);
+            Taken::Single(chosen)
+        }
+    };
+    Ok(Rows { n_rows, taken, day })
 }
 
 fn files_where(condition: &'static str) -> Query {

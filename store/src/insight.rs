@@ -7,6 +7,28 @@ use crate::invoices::{Invoice, invoice_of};
 use crate::sql::{Bind, Columns, cells, query};
 use crate::{Result, Store};
 
+/// What became of what was queued for the files of one series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueCheck {
+    /// The series.
+    pub owner: String,
+    /// All that was ever queued for it.
+    pub n_queued: u64,
+    /// What its files were made of.
+    pub n_in_files: u64,
+    /// In no file for a reason: overtaken by a later revision, told in a report of corrections, filtered.
+    pub n_passed: u64,
+    /// Yet to be written.
+    pub n_waiting: u64,
+}
+
+impl QueueCheck {
+    /// Nothing is lost, nothing in two files.
+    pub fn holds(&self) -> bool {
+        self.n_queued == self.n_in_files + self.n_passed + self.n_waiting
+    }
+}
+
 impl Store {
     /// The rated call of `cdr` in its newest revision, as it was queued for the operator's export.
     ///
@@ -130,6 +152,9 @@ impl Store {
         let rows = query(
             "SELECT name, n_rows, n_found FROM (SELECT id, name, n_rows, \
              (SELECT count(*) FROM export_rows WHERE export_rows.file = export_files.id) \
+             + (SELECT count(*) FROM export_rows WHERE export_rows.owner = export_files.owner \
+             AND export_rows.id > export_files.after_row AND export_rows.id <= export_files.last_row \
+             AND export_rows.file IS NULL AND export_rows.passed IS NULL) \
              + (SELECT count(*) FROM edr_rows WHERE edr_rows.file = export_files.id) AS n_found FROM export_files) found \
              WHERE n_found <> n_rows ORDER BY id",
         )
@@ -142,6 +167,25 @@ impl Store {
                 row.int("n_rows")?,
                 row.int("n_found")?
             ));
+        }
+        // Each file goes on where the one before it ended, and the series is where the last one ended.
+        let rows = query(
+            "SELECT name FROM (SELECT id, name, after_row, coalesce(lag(last_row) OVER (PARTITION BY owner ORDER BY sequence), 0) \
+             AS previous FROM export_files WHERE last_row IS NOT NULL) ranges WHERE after_row <> previous ORDER BY id",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        for row in &rows {
+            faults.push(format!("file {} does not begin where the one before it ended", row.text("name")?));
+        }
+        let rows = query(
+            "SELECT owner FROM export_sequences WHERE last_row <> coalesce((SELECT max(export_files.last_row) \
+             FROM export_files WHERE export_files.owner = export_sequences.owner), 0) ORDER BY owner",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        for row in &rows {
+            faults.push(format!("{} is not where its last file ended", row.text("owner")?));
         }
         let rows = query(
             "SELECT invoice_sequences.tenant AS tenant, invoice_sequences.seller AS seller, \
@@ -167,6 +211,52 @@ impl Store {
         }
         tx.commit().await?;
         Ok(faults)
+    }
+
+    /// What became of all that was ever queued for the files of each series, by name: of calls, and of events.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn queue_check(&self) -> Result<Vec<QueueCheck>> {
+        let mut tx = self.read().await?;
+        let calls = query(
+            "SELECT queued.owner AS owner, n_queued, n_passed, n_waiting, \
+             coalesce((SELECT CAST(sum(n_rows) AS BIGINT) FROM export_files WHERE export_files.owner = queued.owner), 0) AS n_in_files \
+             FROM (SELECT export_rows.owner AS owner, count(*) AS n_queued, \
+             CAST(sum(CASE WHEN passed IS NULL THEN 0 ELSE 1 END) AS BIGINT) AS n_passed, \
+             CAST(sum(CASE WHEN file IS NULL AND passed IS NULL AND export_rows.id > coalesce(export_sequences.last_row, 0) \
+             THEN 1 ELSE 0 END) AS BIGINT) AS n_waiting \
+             FROM export_rows LEFT JOIN export_sequences ON export_sequences.owner = export_rows.owner \
+             GROUP BY export_rows.owner) queued ORDER BY queued.owner",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        // The files of events are those of a stream of that name, whose owners they are queued for.
+        let events = query(
+            "SELECT queued.owner AS owner, n_queued, n_passed, n_waiting, \
+             coalesce((SELECT CAST(sum(n_rows) AS BIGINT) FROM export_files WHERE export_files.owner = queued.owner), 0) AS n_in_files \
+             FROM (SELECT 'edr/' || owner AS owner, count(*) AS n_queued, \
+             CAST(sum(CASE WHEN is_filtered <> 0 THEN 1 ELSE 0 END) AS BIGINT) AS n_passed, \
+             CAST(sum(CASE WHEN file IS NULL AND is_filtered = 0 THEN 1 ELSE 0 END) AS BIGINT) AS n_waiting \
+             FROM edr_rows GROUP BY edr_rows.owner) queued ORDER BY queued.owner",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        calls
+            .iter()
+            .chain(&events)
+            .map(|row| {
+                Ok(QueueCheck {
+                    owner: row.text("owner")?,
+                    n_queued: row.narrow("n_queued")?,
+                    n_in_files: row.narrow("n_in_files")?,
+                    n_passed: row.narrow("n_passed")?,
+                    n_waiting: row.narrow("n_waiting")?,
+                })
+            })
+            .collect()
     }
 
     /// Owners that have files, by name.

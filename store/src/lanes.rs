@@ -11,6 +11,7 @@ use sqlx::AnyConnection;
 
 use crate::barrings::insert_barring;
 use crate::edrs::write_edrs;
+use crate::export_queue::join_queue;
 use crate::fraud_desk::{insert_alert, insert_lock};
 use crate::leases::hold;
 use crate::ledger::insert_postings;
@@ -101,6 +102,8 @@ pub enum StoreEffect {
         revision: u32,
         /// The rated call, in the exporter's form.
         payload: Vec<u8>,
+        /// It is kept for those who ask for it, and in no file.
+        is_left_out: bool,
     },
 }
 
@@ -355,7 +358,7 @@ async fn write_state(conn: &mut AnyConnection, stage: &str, lanes: &mut [LaneCom
 async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCommit>) -> Result<()> {
     let mut postings = Vec::new();
     let mut suspended = Vec::new();
-    let mut exported = Vec::new();
+    let (mut exported, mut left_out) = (Vec::new(), Vec::new());
     let mut edrs = Vec::new();
     for effect in lanes.into_iter().flat_map(|lane| lane.effects) {
         match effect {
@@ -365,14 +368,28 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
             StoreEffect::Bar(barring) => insert_barring(conn, &barring).await?,
             StoreEffect::Edr(edr) => edrs.push(*edr),
             StoreEffect::Suspend { .. } => suspended.push(effect),
-            StoreEffect::Export { owner, cdr, revision, payload } => {
+            StoreEffect::Export { owner, cdr, revision, payload, is_left_out: false } => {
                 exported.push(cells![owner, cdr.as_bytes(), revision, payload]);
+            }
+            StoreEffect::Export { owner, cdr, revision, payload, is_left_out: true } => {
+                left_out.push(cells![owner, cdr.as_bytes(), revision, payload, "left out"]);
             }
         }
     }
     insert_postings(conn, postings).await?;
     write_edrs(conn, edrs).await?;
     write_suspended(conn, stage, suspended).await?;
+    insert_rows(
+        conn,
+        "INSERT INTO export_rows (owner, cdr, revision, payload, passed)",
+        "ON CONFLICT (owner, cdr, revision) DO NOTHING",
+        left_out,
+    )
+    .await?;
+    if exported.is_empty() {
+        return Ok(());
+    }
+    join_queue(conn).await?;
     insert_rows(
         conn,
         "INSERT INTO export_rows (owner, cdr, revision, payload)",

@@ -54,10 +54,13 @@ pub use edr_files::{SettleEdrs, ToldEdr};
 pub use edrs::{EdrFilter, WaitingEdr};
 pub use error::StoreError;
 pub use exchange_inbox::{Ack, InboxEntry, PutFile};
-pub use export_queue::{ChooseCalls, ExportCall, ExportFile, ExportPlan, ExportState, KeptFormat};
+pub use export_queue::{
+    ChooseCalls, ExportCall, ExportFile, ExportPlan, ExportReport, ExportState, KeptFormat,
+};
 pub use fraud_desk::LockChange;
 pub use import::{ImportCount, ImportReport};
 pub use imports::{IMPORT, Import, ImportCounts, ImportStep, ImportedRecord, SuspendedLine, WaitingImport};
+pub use insight::QueueCheck;
 pub use invoice_templates::TemplateFiles;
 pub use invoices::{Invoice, InvoiceKind, InvoiceState, NewInvoice};
 pub use lanes::{Lane, LaneCommit, StoreEffect, Watermark};

@@ -35,6 +35,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (120, "processes", include_str!("../migrations/0120_processes.sql")),
     (130, "fee_lists", include_str!("../migrations/0130_fee_lists.sql")),
     (160, "barrings", include_str!("../migrations/0160_barrings.sql")),
+    (170, "export_ranges", include_str!("../migrations/0170_export_ranges.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).

@@ -13,11 +13,15 @@ use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use exports::flapping::{Fate, Flapping, settle};
 use exports::{
-    Contents, Digest, EDR_STREAM, Entry, Event, ExportConfig, ExportsError, FileSpec, Format, Owner,
+    Contents, Digest, EDR_STREAM, Event, ExportConfig, ExportsError, FileSpec, Format, Owner, Queued,
     Rendered, Series, Stream, Streams, Subject, Way, digest_of,
 };
-use model::{AccountKind, AccountStatus, Body, Directory, Edr, RatedCdr, Record};
-use store::{ChooseCalls, ExportFile, ExportPlan, ExportState, KeptFormat, NewMail, Store, ToldEdr};
+use model::{AccountKind, AccountStatus, Body, Directory, Edr, Record};
+use store::{
+    ChooseCalls, ExportCall, ExportFile, ExportPlan, ExportReport, ExportState, KeptFormat, NewMail, Store,
+    ToldEdr,
+};
+use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::failure::UserError;
@@ -35,6 +39,12 @@ const LOCK: &str = ".lock";
 
 /// After a failure the clock waits so long before it tries again: a full disk does not empty itself within a second.
 const PAUSE_AFTER_FAILURE: TimeDelta = TimeDelta::seconds(30);
+
+/// Files written side by side at most: as many checksums a core works out at once.
+const BESIDE_MAX: usize = 16;
+/// And calls in them together, a kilobyte each, which are in memory until their files are on disk, twice as many while the next ones are
+/// read. A file of more is written by itself.
+const BESIDE_ROWS_MAX: u64 = 100_000;
 
 /// Everything needed to close files.
 #[derive(Clone)]
@@ -56,7 +66,7 @@ pub(crate) async fn close_all(desk: &Desk, now: DateTime<Utc>) -> anyhow::Result
         round.close(&name, None).await;
     }
     round.close_edrs(false).await?;
-    round.end()
+    round.end().await
 }
 
 /// Closes files by the clock.
@@ -80,7 +90,7 @@ impl Schedule {
 async fn close_due(desk: &Desk, now: DateTime<Utc>) -> anyhow::Result<()> {
     let mut due = BTreeMap::new();
     let edr = desk.streams.edr().map(|(stream, _)| stream);
-    for stream in desk.streams.iter().chain(edr) {
+    for stream in desk.streams.iter().chain(edr).filter(|stream| stream.config.enabled) {
         let name = stream.config.name.as_str();
         match desk.store.export_ran_at(name).await? {
             // The first interval of a new stream is a whole one.
@@ -99,7 +109,9 @@ async fn close_due(desk: &Desk, now: DateTime<Utc>) -> anyhow::Result<()> {
     let full: Vec<&(String, u64)> = waiting
         .iter()
         .filter(|(name, n_calls)| {
-            stream_of(desk, name).is_some_and(|stream| *n_calls >= u64::from(stream.config.max_rows_per_file))
+            stream_of(desk, name).is_some_and(|stream| {
+                stream.config.enabled && *n_calls >= u64::from(stream.config.max_rows_per_file)
+            })
         })
         .collect();
     if due.is_empty() && full.is_empty() && desk.store.export_unfinished().await?.is_empty() {
@@ -130,7 +142,7 @@ async fn close_due(desk: &Desk, now: DateTime<Utc>) -> anyhow::Result<()> {
         }
         desk.store.export_set_ran_at(name, now).await?;
     }
-    round.end().map(|_| ())
+    round.end().await.map(|_| ())
 }
 
 /// Whether the series is the stream's, its corrections included.
@@ -142,6 +154,12 @@ fn stream_of<'a>(desk: &'a Desk, series: &str) -> Option<&'a Stream> {
     desk.streams.named(&series.parse::<Series>().ok()?.stream)
 }
 
+/// Files that are being written: whose, and what becomes of them.
+struct Publishing {
+    owners: Vec<String>,
+    outcome: JoinHandle<Vec<(ExportFile, anyhow::Result<Published>)>>,
+}
+
 /// One pass over the queues.
 struct Round<'a> {
     desk: &'a Desk,
@@ -151,6 +169,12 @@ struct Round<'a> {
     /// Numbers are written in their order: whoever has one unwritten gets no further.
     stuck: BTreeSet<String>,
     formats: BTreeMap<String, Arc<Format>>,
+    /// Descriptions that the database has.
+    kept: BTreeSet<String>,
+    /// Planned and not yet written, in the order of their numbers.
+    waiting: Vec<ExportFile>,
+    /// Those before them, while they are written.
+    publishing: Option<Publishing>,
 }
 
 impl<'a> Round<'a> {
@@ -162,6 +186,9 @@ impl<'a> Round<'a> {
             failed: None,
             stuck: BTreeSet::new(),
             formats: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            waiting: Vec::new(),
+            publishing: None,
         }
     }
 
@@ -172,7 +199,9 @@ impl<'a> Round<'a> {
         self.failed.get_or_insert(why);
     }
 
-    fn end(self) -> anyhow::Result<Vec<Written>> {
+    async fn end(mut self) -> anyhow::Result<Vec<Written>> {
+        self.write_waiting().await;
+        self.note_published().await;
         match self.failed {
             None => Ok(self.written),
             Some(why) => Err(why),
@@ -181,15 +210,11 @@ impl<'a> Round<'a> {
 
     async fn finish_planned(&mut self) -> anyhow::Result<()> {
         for file in self.desk.store.export_unfinished().await? {
-            if self.stuck.contains(&file.owner) {
-                continue;
-            }
-            let series = file.owner.clone();
-            match self.write(file).await {
-                Ok(done) => self.written.push(done),
-                Err(why) => self.note(&series, why),
-            }
+            self.write(file).await;
         }
+        // Before anything new is planned.
+        self.write_waiting().await;
+        self.note_published().await;
         Ok(())
     }
 
@@ -209,6 +234,9 @@ impl<'a> Round<'a> {
             warn!(series = name, "calls wait for a stream that is no longer configured");
             return Ok(());
         };
+        if !stream.config.enabled {
+            return Ok(());
+        }
         // Planned calls may turn out to be corrections, which have a row of files of their own.
         self.close_plain(&series, stream, at_least).await?;
         if let Some(corrections) = stream.corrections_of(&series)
@@ -226,20 +254,17 @@ impl<'a> Round<'a> {
         at_least: Option<u32>,
     ) -> anyhow::Result<()> {
         let name = &series.to_string();
-        if self.stuck.contains(name) {
-            return Ok(());
-        }
         loop {
+            if self.stuck.contains(name) {
+                return Ok(());
+            }
             if let Some(at_least) = at_least
                 && self.desk.store.export_waiting_for(name).await? < u64::from(at_least)
             {
                 return Ok(());
             }
             match self.plan(series, stream, false).await? {
-                Some(file) => {
-                    let done = self.write(file).await?;
-                    self.written.push(done);
-                }
+                Some(file) => self.write(file).await,
                 None => return Ok(()),
             }
         }
@@ -266,13 +291,9 @@ impl<'a> Round<'a> {
                 if has_one || self.stuck.contains(&name) {
                     continue;
                 }
-                let done = match self.plan(&series, stream, true).await {
+                match self.plan(&series, stream, true).await {
                     Ok(Some(file)) => self.write(file).await,
-                    Ok(None) => continue,
-                    Err(why) => Err(why),
-                };
-                match done {
-                    Ok(done) => self.written.push(done),
+                    Ok(None) => {}
                     Err(why) => self.note(&name, why),
                 }
             }
@@ -283,7 +304,8 @@ impl<'a> Round<'a> {
     /// Closes the files of events of every owner; with `also_empty` those of resellers who had none too. The reference writes the
     /// operator no empty file (billing-reference 7.5).
     async fn close_edrs(&mut self, also_empty: bool) -> anyhow::Result<()> {
-        let Some((stream, flapping)) = self.desk.streams.edr() else { return Ok(()) };
+        let edr = self.desk.streams.edr().filter(|(stream, _)| stream.config.enabled);
+        let Some((stream, flapping)) = edr else { return Ok(()) };
         let mut owners: BTreeSet<Owner> = BTreeSet::new();
         for owner in self.desk.store.edr_owners_waiting().await? {
             owners.insert(owner.parse()?);
@@ -318,7 +340,8 @@ impl<'a> Round<'a> {
         flapping: Flapping,
         may_be_empty: bool,
     ) -> anyhow::Result<()> {
-        let directory = self.desk.directory.clone();
+        let (desk, now) = (self.desk, self.now);
+        let directory = desk.directory.clone();
         let (format, viewer) = (stream.format(series.owner).clone(), series.owner);
         let told = move |edrs: &[Edr]| -> Vec<Option<ToldEdr>> {
             let company_of = |account: model::AccountId| {
@@ -349,22 +372,24 @@ impl<'a> Round<'a> {
         let queue = series.owner.to_string();
         let mut may_be_empty = may_be_empty;
         loop {
-            let named = |sequence| stream.file_path(series, sequence, self.now, None, &self.desk.directory);
+            let named = |sequence| stream.file_path(series, sequence, now, None, &desk.directory);
             let file = self
                 .with_plan(series, stream, may_be_empty, async |plan| {
-                    Ok(self.desk.store.edr_plan(plan, &queue, &told, named).await?)
+                    Ok(desk.store.edr_plan(plan, &queue, &told, named).await?)
                 })
                 .await?;
             let Some(file) = file else { return Ok(()) };
             may_be_empty = false;
-            let done = self.write(file).await?;
-            self.written.push(done);
+            self.write(file).await;
+            if self.stuck.contains(&series.to_string()) {
+                return Ok(());
+            }
         }
     }
 
     /// What a file of the series is planned with.
     async fn with_plan<T>(
-        &self,
+        &mut self,
         series: &Series,
         stream: &Stream,
         may_be_empty: bool,
@@ -374,9 +399,11 @@ impl<'a> Round<'a> {
         let format = stream.format(series.owner);
         let description = format.to_toml();
         let hash = digest_of(Digest::Sha256, description.as_bytes());
-        desk.store
-            .export_keep_format(&hash, &KeptFormat { name: format.name().to_owned(), description })
-            .await?;
+        if !self.kept.contains(&hash) {
+            let kept = KeptFormat { name: format.name().to_owned(), description };
+            desk.store.export_keep_format(&hash, &kept).await?;
+            self.kept.insert(hash.clone());
+        }
         let owner_name = exports::owner_name(series.owner, &desk.directory);
         let zone = stream.zone(series.owner, &desk.directory);
         let key = series.to_string();
@@ -395,7 +422,7 @@ impl<'a> Round<'a> {
     }
 
     async fn plan(
-        &self,
+        &mut self,
         series: &Series,
         stream: &Stream,
         may_be_empty: bool,
@@ -422,24 +449,100 @@ impl<'a> Round<'a> {
         .await
     }
 
-    async fn write(&mut self, file: ExportFile) -> anyhow::Result<Written> {
+    /// Writes a planned file, beside others: now, or when there are enough of them.
+    async fn write(&mut self, file: ExportFile) {
+        self.waiting.push(file);
+        let n_rows: u64 = self.waiting.iter().map(|file| file.n_rows).sum();
+        if self.waiting.len() >= BESIDE_MAX || n_rows >= BESIDE_ROWS_MAX {
+            self.write_waiting().await;
+        }
+    }
+
+    /// Writes the files that wait for it, while the next ones are planned and read. One that cannot be written stays planned, and with
+    /// it those of its series after it.
+    async fn write_waiting(&mut self) {
+        let mut filled = Vec::new();
+        for file in std::mem::take(&mut self.waiting) {
+            if self.stuck.contains(&file.owner) {
+                continue;
+            }
+            let owner = file.owner.clone();
+            match self.fill(file).await {
+                Ok(file) => filled.push(file),
+                Err(why) => self.note(&owner, why),
+            }
+        }
+        // Numbers are published in their order: first it must be known what became of those before.
+        self.note_published().await;
+        filled.retain(|file| !self.stuck.contains(&file.file.owner));
+        if filled.is_empty() {
+            return;
+        }
+        let config = self.desk.config.clone();
+        let owners = filled.iter().map(|file| file.file.owner.clone()).collect();
+        let outcome = tokio::task::spawn_blocking(move || publish_all(&config, filled));
+        self.publishing = Some(Publishing { owners, outcome });
+    }
+
+    /// Waits for the files that are being written, and notes what became of them.
+    async fn note_published(&mut self) {
+        let Some(Publishing { owners, outcome }) = self.publishing.take() else { return };
+        let done = match outcome.await {
+            Ok(done) => done,
+            Err(why) => {
+                // They stay planned.
+                self.stuck.extend(owners);
+                return self.note("", why.into());
+            }
+        };
+        let mut on_disk = Vec::new();
+        for (file, published) in done {
+            let owner = file.owner.clone();
+            match self.told(file, published).await {
+                Ok(file) => on_disk.push(file),
+                Err(why) => self.note(&owner, why),
+            }
+        }
+        let reports: Vec<ExportReport<'_>> = on_disk
+            .iter()
+            .map(|(file, published)| ExportReport {
+                file: file.id,
+                n_bytes: published.n_bytes,
+                md5: &published.md5,
+                sha256: &published.sha256,
+            })
+            .collect();
+        if let Err(why) = self.desk.store.export_written(&reports).await {
+            // All of them are written again, with the same bytes.
+            self.stuck.extend(owners);
+            return self.note("", why.into());
+        }
+        for (file, published) in on_disk {
+            let Published { series, path, n_rows, .. } = published;
+            info!(%series, file = file.name, rows = n_rows, "export file written");
+            self.written.push(Written { series, path, n_rows });
+        }
+    }
+
+    /// A planned file with what goes into it.
+    async fn fill(&mut self, file: ExportFile) -> anyhow::Result<Filled> {
         let doing = || format!("write the export file {}", file.name);
         let series: Series = file.owner.parse()?;
         let format = self.format_of(&file, &series).await.with_context(doing)?;
-        let rendered = render(self.desk, &file, &series, &format).await.with_context(doing)?;
-        let n_rows = rendered.rows;
-        let config = self.desk.config.clone();
-        let (path, n_bytes, md5, sha256) =
-            tokio::task::spawn_blocking(move || publish(&config, &rendered, &format))
-                .await?
-                .with_context(doing)?;
-        if series.corrected().is_some() {
-            // Before it counts as written: after a crash it is told twice rather than never.
-            self.tell_of_corrections(&file, &series, &path).await?;
+        Filled::load(self.desk, &file, series, format).await.with_context(doing)
+    }
+
+    /// Tells of the corrections in a file, before it counts as written: after a crash it is told twice rather than never.
+    async fn told(
+        &self,
+        file: ExportFile,
+        published: anyhow::Result<Published>,
+    ) -> anyhow::Result<(ExportFile, Published)> {
+        let published = published.with_context(|| format!("write the export file {}", file.name))?;
+        if published.series.corrected().is_some() {
+            self.tell_of_corrections(&file, &published.series, &published.path).await?;
         }
-        self.desk.store.export_written(file.id, n_bytes, &md5, &sha256).await?;
-        info!(%series, file = file.name, rows = n_rows, "export file written");
-        Ok(Written { series, path, n_rows })
+        Ok((file, published))
     }
 
     /// A mail with the report to those who keep the books.
@@ -505,54 +608,110 @@ async fn load_format_of(desk: &Desk, file: &ExportFile, series: &Series) -> anyh
     Ok(Format::parse(&kept.name, &kept.description)?)
 }
 
-/// The bytes of a planned file, the same whenever they are asked for.
-async fn render(
-    desk: &Desk,
-    file: &ExportFile,
-    series: &Series,
-    format: &Format,
-) -> anyhow::Result<Rendered> {
-    let decoded = |payload: &[u8]| -> anyhow::Result<RatedCdr> {
-        model::wire::decode_rated(payload).context("a call that was queued for it cannot be read")
-    };
-    let mut events = Vec::new();
-    if format.subject() == Subject::Events {
-        for told in desk.store.edr_file_rows(file.id).await? {
-            let record =
-                model::wire::decode(&told.shown).context("an event that was queued for it cannot be read")?;
-            let Body::Edr(edr) = record.body else { anyhow::bail!("what was queued for it is no event") };
-            events.push(Event { edr, company: told.company });
+/// A planned file and what goes into it: its bytes are the same whenever they are asked for.
+struct Filled {
+    file: ExportFile,
+    series: Series,
+    format: Arc<Format>,
+    zone: chrono_tz::Tz,
+    calls: Vec<ExportCall>,
+    events: Vec<Event>,
+}
+
+impl Filled {
+    async fn load(
+        desk: &Desk,
+        file: &ExportFile,
+        series: Series,
+        format: Arc<Format>,
+    ) -> anyhow::Result<Self> {
+        let mut events = Vec::new();
+        if format.subject() == Subject::Events {
+            for told in desk.store.edr_file_rows(file.id).await? {
+                let record = model::wire::decode(&told.shown)
+                    .context("an event that was queued for it cannot be read")?;
+                let Body::Edr(edr) = record.body else { anyhow::bail!("what was queued for it is no event") };
+                events.push(Event { edr, company: told.company });
+            }
         }
+        let corrected = series.corrected().map(|series| series.to_string());
+        let calls = desk.store.export_rows(file.id, corrected.as_deref()).await?;
+        let stream = desk.streams.named(&series.stream);
+        let zone = match &file.zone {
+            Some(zone) => {
+                zone.parse().with_context(|| format!("the zone {zone:?} of the file is not known"))?
+            }
+            None => stream.map_or(chrono_tz::UTC, |stream| stream.zone(series.owner, &desk.directory)),
+        };
+        Ok(Self { file: file.clone(), series, format, zone, calls, events })
     }
-    let mut entries = Vec::new();
-    let corrected = series.corrected().map(|series| series.to_string());
-    for call in desk.store.export_rows(file.id, corrected.as_deref()).await? {
-        let earlier = call.earlier.as_deref().map(decoded).transpose()?;
-        entries.push(Entry { rated: decoded(&call.payload)?, earlier });
+}
+
+/// The bytes of files, worked out beside each other.
+fn render(filled: &[Filled]) -> Vec<Result<Rendered, ExportsError>> {
+    let queued: Vec<Vec<Queued<'_>>> = filled
+        .iter()
+        .map(|filled| {
+            let calls = filled.calls.iter();
+            calls.map(|call| Queued { call: &call.payload, earlier: call.earlier.as_deref() }).collect()
+        })
+        .collect();
+    let files: Vec<(FileSpec<'_>, Contents<'_>)> = filled
+        .iter()
+        .zip(&queued)
+        .map(|(filled, queued)| {
+            let Filled { file, series, format, .. } = filled;
+            let spec = FileSpec {
+                format,
+                owner: series.owner,
+                owner_name: file.owner_name.as_deref().unwrap_or_default(),
+                stream: if series.stream.is_empty() { "main" } else { &series.stream },
+                way: series.way.map_or("", Way::as_str),
+                name: &file.name,
+                sequence: file.sequence,
+                created_at: file.created_at,
+                day: file.day,
+                zone: filled.zone,
+            };
+            let contents = match format.subject() {
+                Subject::Calls => Contents::Queued(queued),
+                Subject::Events => Contents::Events(&filled.events),
+            };
+            (spec, contents)
+        })
+        .collect();
+    exports::render_all(&files)
+}
+
+/// A file that is on disk.
+struct Published {
+    series: Series,
+    path: PathBuf,
+    n_rows: usize,
+    n_bytes: u64,
+    md5: String,
+    sha256: String,
+}
+
+/// Publishes files in the order of their numbers; what comes after one that could not be is left for later, and not in the
+/// answer.
+fn publish_all(config: &ExportConfig, filled: Vec<Filled>) -> Vec<(ExportFile, anyhow::Result<Published>)> {
+    let rendered = render(&filled);
+    let (mut done, mut stuck) = (Vec::new(), BTreeSet::new());
+    for (filled, rendered) in filled.into_iter().zip(rendered) {
+        if stuck.contains(&filled.file.owner) {
+            continue;
+        }
+        let published = rendered.map_err(Into::into).and_then(|rendered| {
+            let (path, n_bytes, md5, sha256) = publish(config, &rendered, &filled.format)?;
+            Ok(Published { series: filled.series, path, n_rows: rendered.rows, n_bytes, md5, sha256 })
+        });
+        if published.is_err() {
+            stuck.insert(filled.file.owner.clone());
+        }
+        done.push((filled.file, published));
     }
-    let stream = desk.streams.named(&series.stream);
-    let zone = match &file.zone {
-        Some(zone) => zone.parse().with_context(|| format!("the zone {zone:?} of the file is not known"))?,
-        None => stream.map_or(chrono_tz::UTC, |stream| stream.zone(series.owner, &desk.directory)),
-    };
-    let spec = FileSpec {
-        format,
-        owner: series.owner,
-        owner_name: file.owner_name.as_deref().unwrap_or_default(),
-        stream: if series.stream.is_empty() { "main" } else { &series.stream },
-        way: series.way.map_or("", Way::as_str),
-        name: &file.name,
-        sequence: file.sequence,
-        created_at: file.created_at,
-        day: file.day,
-        zone,
-    };
-    let contents = match format.subject() {
-        Subject::Calls => Contents::Calls(&entries),
-        Subject::Events => Contents::Events(&events),
-    };
-    let rendered = exports::render_all(&[(spec, contents)]).pop().context("nothing was rendered")?;
-    Ok(rendered?)
+    done
 }
 
 /// Writes the file, unless a crash came after it was published: then it is there, whole, and perhaps fetched. It stays as it is even
@@ -562,7 +721,10 @@ fn publish(
     rendered: &Rendered,
     format: &Format,
 ) -> anyhow::Result<(PathBuf, u64, String, String)> {
-    match exports::publish(&config.dir, &config.archive, &rendered.name, &rendered.bytes) {
+    let published = |bytes: &[u8]| {
+        exports::publish_as(&config.dir, &config.archive, &rendered.name, bytes, config.file_access()?)
+    };
+    match published(&rendered.bytes) {
         Ok(path) => Ok((path, rendered.bytes.len() as u64, rendered.md5.clone(), rendered.sha256.clone())),
         Err(ExportsError::Differs { path }) => {
             let bytes = std::fs::read(&path)?;
@@ -570,7 +732,7 @@ fn publish(
             if !found.is_good() || found.rows != rendered.rows as u64 {
                 return Err(ExportsError::Differs { path }.into());
             }
-            let path = exports::publish(&config.dir, &config.archive, &rendered.name, &bytes)?;
+            let path = published(&bytes)?;
             warn!(file = %path.display(), "published before a crash, and left as it was then");
             let md5 = found.digests.into_iter().find(|(kind, _)| *kind == Digest::Md5).map(|(_, md5)| md5);
             let md5 = md5.unwrap_or_else(|| digest_of(Digest::Md5, &bytes));
@@ -629,8 +791,9 @@ pub(crate) async fn again(desk: &Desk, series: &Series, sequence: u64) -> anyhow
         }
         Err(why) => warn!(file = %archived.display(), %why, "not in the archive; made again from its calls"),
     }
-    let format = load_format_of(desk, &file, series).await?;
-    let rendered = render(desk, &file, series, &format).await?;
+    let format = Arc::new(load_format_of(desk, &file, series).await?);
+    let filled = Filled::load(desk, &file, series.clone(), format).await?;
+    let rendered = render(&[filled]).pop().context("nothing was rendered")??;
     if !is_it(&rendered.bytes, Some(&rendered.md5)) {
         anyhow::bail!(
             "file number {sequence} of {key} cannot be made again: its calls give other bytes than were published (kept: {})",

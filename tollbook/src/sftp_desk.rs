@@ -312,7 +312,15 @@ mod tests {
                 corrections: None,
             };
             let file = store.export_plan(plan, None, |_, _| name.to_owned()).await.unwrap().unwrap();
-            store.export_written(file.id, 100, "md5", "sha256").await.unwrap();
+            store
+                .export_written(&[store::ExportReport {
+                    file: file.id,
+                    n_bytes: 100,
+                    md5: "md5",
+                    sha256: "sha256",
+                }])
+                .await
+                .unwrap();
         }
         let mut read = entry(1, "acme", 0, 100, 100);
         read.file = Some("carriers/acme/1.cdr".to_owned());

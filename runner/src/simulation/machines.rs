@@ -346,7 +346,7 @@ impl Tables {
             StoreEffect::Suspend { suspended, .. } => {
                 self.suspended.push((stage.to_owned(), suspended.code, suspended.cdr));
             }
-            StoreEffect::Export { owner, cdr, revision, payload } => {
+            StoreEffect::Export { owner, cdr, revision, payload, is_left_out: _ } => {
                 self.exports.entry((owner, cdr, revision)).or_insert(payload);
             }
         }

@@ -158,4 +158,9 @@ pub(crate) async fn edr_is_kept_once_and_waits_for_the_files_it_concerns(db: Dat
         assert_eq!(waiting.iter().map(|waiting| &waiting.edr).collect::<Vec<_>>(), [&profile], "{owner}");
     }
     assert!(store.edrs_waiting("reseller:5", 10).await.unwrap().is_empty());
+
+    assert_eq!(store.edrs_not_queued().await.unwrap(), Vec::<String>::new());
+    assert!(store.queue_check().await.unwrap().iter().all(store::QueueCheck::holds));
+    db.meddle("DELETE FROM edr_rows WHERE owner = 'reseller:4'").await;
+    assert_eq!(store.edrs_not_queued().await.unwrap(), ["provisioning-0-1"]);
 }

@@ -86,6 +86,8 @@ on_both! {
         calls_not_chosen_for_a_file_wait_for_a_later_one,
         corrected_call_comes_with_the_revision_before_it,
         correction_that_a_format_cannot_tell_waits_for_the_report,
+        files_of_one_series_are_not_disturbed_by_the_calls_of_others,
+        calls_queued_while_files_are_planned_are_each_in_one,
         second_billing_run_finds_the_first_ones_invoice,
         invoice_numbers_have_no_gap_when_many_bill_at_once,
         sellers_number_apart_and_without_a_gap_when_both_bill_at_once,

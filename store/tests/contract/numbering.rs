@@ -120,7 +120,17 @@ pub(crate) async fn planned_file_survives_a_crash_with_the_same_calls(mut db: Da
 
     assert_eq!(db.store.export_unfinished().await.unwrap(), std::slice::from_ref(&planned));
     assert_eq!(db.store.export_rows(planned.id, None).await.unwrap(), rows);
-    db.store.export_written(planned.id, 812, "d41d8cd98f00b204e9800998ecf8427e", "e3b0").await.unwrap();
+    let report = |file| store::ExportReport {
+        file,
+        n_bytes: 812,
+        md5: "d41d8cd98f00b204e9800998ecf8427e",
+        sha256: "e3b0",
+    };
+    // One that was never planned: then none of them is noted.
+    let both = [report(planned.id), report(99)];
+    assert!(matches!(db.store.export_written(&both).await, Err(StoreError::NotFound { .. })));
+    assert_eq!(db.store.export_unfinished().await.unwrap().len(), 1);
+    db.store.export_written(&[report(planned.id)]).await.unwrap();
     assert_eq!(db.store.export_unfinished().await.unwrap(), []);
     let files = db.store.export_files("system").await.unwrap();
     let written = ExportState::Written {
@@ -129,7 +139,6 @@ pub(crate) async fn planned_file_survives_a_crash_with_the_same_calls(mut db: Da
         sha256: Some("e3b0".to_owned()),
     };
     assert_eq!(files[0].state, written);
-    assert!(matches!(db.store.export_written(99, 1, "", "").await, Err(StoreError::NotFound { .. })));
 }
 
 pub(crate) async fn file_keeps_what_its_bytes_depend_on(mut db: Database) {
@@ -179,6 +188,7 @@ pub(crate) async fn calls_not_chosen_for_a_file_wait_for_a_later_one(db: Databas
 
 fn revised(revision: u32, owner: &str) -> StoreEffect {
     StoreEffect::Export {
+        is_left_out: false,
         owner: owner.to_owned(),
         cdr: cdr(1),
         revision,
@@ -244,6 +254,121 @@ pub(crate) async fn correction_that_a_format_cannot_tell_waits_for_the_report(db
         db.store.export_files("system").await.unwrap().iter().map(|file| file.sequence).collect();
     assert_eq!(numbers, [1], "a file without calls takes no number");
     assert_eq!(db.store.numbering_check().await.unwrap(), Vec::<String>::new());
+}
+
+pub(crate) async fn files_of_one_series_are_not_disturbed_by_the_calls_of_others(db: Database) {
+    db.store.export_keep_format("hash", &csv()).await.unwrap();
+    // As a round of calls brings them: each for the operator and for one carrier.
+    let effects =
+        (0..30).flat_map(|n| [export(n, "system"), export(n, ["carrier:3", "carrier:4"][n as usize % 2])]);
+    db.store.commit("exports", vec![step(0, 0, 1, effects.collect())]).await.unwrap();
+    let mut files = Vec::new();
+    for (owner, expected) in [("carrier:4", vec![call(1), call(3)]), ("system", vec![call(0), call(1)])] {
+        let file = db.store.export_plan(plan(owner, 2), None, name).await.unwrap().unwrap();
+        files.push((file, expected));
+    }
+    waiting_calls_of(&db, 1, "carrier:4", 31).await;
+    // One of chosen calls, then one of all that are left up to a row.
+    let seventh =
+        |payloads: &[Vec<u8>]| (None, payloads.iter().map(|payload| payload.ends_with(b" 7")).collect());
+    let file = db.store.export_plan(plan("carrier:4", 9), Some(&seventh), name).await.unwrap().unwrap();
+    files.push((file, vec![call(7)]));
+    let file = db.store.export_plan(plan("carrier:4", 3), None, name).await.unwrap().unwrap();
+    files.push((file, vec![call(5), call(9), call(11)]));
+    let first = |payloads: &[Vec<u8>]| (None, (0..payloads.len()).map(|idx| idx < 2).collect());
+    let file = db.store.export_plan(plan("carrier:4", 9), Some(&first), name).await.unwrap().unwrap();
+    files.push((file, vec![call(13), call(15)]));
+    let waiting =
+        [("carrier:3", 15), ("carrier:4", 8), ("system", 28)].map(|(owner, n)| (owner.to_owned(), n));
+    assert_eq!(db.store.export_waiting().await.unwrap(), waiting);
+    assert_eq!(db.store.export_waiting_for("carrier:4").await.unwrap(), 8);
+    for (file, expected) in &files {
+        assert_eq!(db.store.export_rows(file.id, None).await.unwrap(), *expected, "{}", file.name);
+    }
+    assert_eq!(db.store.numbering_check().await.unwrap(), Vec::<String>::new());
+    let checked = db.store.queue_check().await.unwrap();
+    let told: Vec<String> = checked
+        .iter()
+        .map(|it| {
+            format!("{} {} = {} + {} + {}", it.owner, it.n_queued, it.n_in_files, it.n_passed, it.n_waiting)
+        })
+        .collect();
+    assert_eq!(told, ["carrier:3 15 = 0 + 0 + 15", "carrier:4 16 = 8 + 0 + 8", "system 30 = 2 + 0 + 28"]);
+    assert!(checked.iter().all(store::QueueCheck::holds));
+
+    // What somebody takes away or moves is noticed.
+    db.meddle("DELETE FROM export_rows WHERE owner = 'carrier:4' AND id = (SELECT min(id) FROM export_rows WHERE owner = 'carrier:4')")
+        .await;
+    let broken: Vec<String> = db
+        .store
+        .queue_check()
+        .await
+        .unwrap()
+        .into_iter()
+        .filter(|it| !it.holds())
+        .map(|it| it.owner)
+        .collect();
+    assert_eq!(broken, ["carrier:4"]);
+    assert_eq!(
+        db.store.numbering_check().await.unwrap(),
+        ["file VOX0000001.cdr was made of 2 records, 1 are there"]
+    );
+    db.meddle("UPDATE export_sequences SET last_row = last_row + 2 WHERE owner = 'system'").await;
+    assert!(
+        db.store
+            .numbering_check()
+            .await
+            .unwrap()
+            .contains(&"system is not where its last file ended".to_owned())
+    );
+}
+
+pub(crate) async fn calls_queued_while_files_are_planned_are_each_in_one(db: Database) {
+    const WRITERS: u32 = 4;
+    const CALLS: u32 = 60;
+    db.store.export_keep_format("hash", &csv()).await.unwrap();
+    // Each in a lane of its own, one call a commit, as machines do that share the work.
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|lane| {
+            let store = db.store.clone();
+            tokio::spawn(async move {
+                for n in 0..CALLS {
+                    let effects = vec![export(lane * CALLS + n, "system")];
+                    let place = u64::from(n);
+                    store.commit("exports", vec![step(lane, place, place + 1, effects)]).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let planner = {
+        let store = db.store.clone();
+        tokio::spawn(async move {
+            let mut files = Vec::new();
+            let mut n_calls = 0;
+            while n_calls < u64::from(WRITERS * CALLS) {
+                if let Some(file) = store.export_plan(plan("system", 7), None, name).await.unwrap() {
+                    n_calls += file.n_rows;
+                    files.push(file);
+                }
+            }
+            files
+        })
+    };
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let files = tokio::time::timeout(std::time::Duration::from_secs(60), planner).await;
+    let mut calls = Vec::new();
+    for file in files.expect("no call lies behind what was planned").unwrap() {
+        let found = db.store.export_rows(file.id, None).await.unwrap();
+        assert_eq!(found.len() as u64, file.n_rows, "{}: none turned up in it later", file.name);
+        calls.extend(found.into_iter().map(|call| call.payload));
+    }
+    calls.sort_unstable();
+    calls.dedup();
+    assert_eq!(calls.len() as u32, WRITERS * CALLS);
+    assert_eq!(db.store.export_waiting().await.unwrap(), []);
+    assert!(db.store.queue_check().await.unwrap().iter().all(store::QueueCheck::holds));
 }
 
 pub(crate) async fn second_billing_run_finds_the_first_ones_invoice(db: Database) {

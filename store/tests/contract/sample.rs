@@ -88,6 +88,7 @@ pub(crate) fn alert(account: i64, notify: &[&str]) -> Alert {
 
 pub(crate) fn export(n: u32, owner: &str) -> StoreEffect {
     StoreEffect::Export {
+        is_left_out: false,
         owner: owner.to_owned(),
         cdr: cdr(n),
         revision: 0,

@@ -65,7 +65,15 @@ pub(crate) async fn file_waits_for_its_reader_until_somebody_was_told(db: Databa
         if n < 3 {
             assert_eq!(store.files_below("carriers/ac_me", 9).await.unwrap().len(), usize::from(n == 2));
         }
-        store.export_written(file.id, 100, "md5", "sha256").await.unwrap();
+        store
+            .export_written(&[store::ExportReport {
+                file: file.id,
+                n_bytes: 100,
+                md5: "md5",
+                sha256: "sha256",
+            }])
+            .await
+            .unwrap();
     }
     let below = store.files_below("carriers/ac_me", 9).await.unwrap();
     let names: Vec<&str> = below.iter().map(|file| file.name.as_str()).collect();

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use lake::Lake;
 use mediator::OpenCall;
 use model::{Body, CdrId, EventBody, Money, PostingId, Record, Topic};
-use store::{AuditFault, Store};
+use store::{AuditFault, QueueCheck, Store};
 
 use crate::cli::AuditPeriod;
 use crate::commands::audit_period::{self, Period};
@@ -127,6 +127,9 @@ pub(crate) async fn audit(config: &Config, asked: &AuditPeriod) -> anyhow::Resul
     let faults = store.numbering_check().await?;
     report.line(faults.is_empty(), "none is left out, and every file has the calls it was made of");
     report.named("wrong", &faults);
+
+    println!("queues of files");
+    check_queues(&store, config, &mut report).await?;
 
     println!("audit log");
     let fault = store.audit_verify().await?;
@@ -351,6 +354,51 @@ impl Stages {
         between(read, written, format!("{read} of {written} postings have reached the ledger"));
         all
     }
+}
+
+/// Stream by stream: what was queued is in files, waits, or is in none for a reason; and no lane has queued more than there is.
+async fn check_queues(store: &Store, config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    // The lanes first: what they count by then is in the queues looked at after them.
+    let mut counted = BTreeMap::new();
+    for stream in config.streams()?.iter() {
+        let mut total = Counts::default();
+        for lane in store.load_lanes(&stream.stage_name()).await? {
+            if let Some((_, value)) = lane.state.iter().find(|(key, _)| key == COUNTS_KEY) {
+                total.add(Counts::from_bytes(value).context("read the counters of a lane")?);
+            }
+        }
+        counted.insert(stream.config.name.clone(), total);
+    }
+    let forgotten = store.edrs_not_queued().await?;
+    let mut streams: BTreeMap<String, Vec<QueueCheck>> = BTreeMap::new();
+    for checked in store.queue_check().await? {
+        let stream = checked.owner.parse::<exports::Series>().map(|series| series.stream).unwrap_or_default();
+        streams.entry(stream).or_default().push(checked);
+    }
+    for (name, series) in &streams {
+        let sum = |of: fn(&QueueCheck) -> u64| series.iter().map(of).sum::<u64>();
+        let (queued, in_files) = (sum(|it| it.n_queued), sum(|it| it.n_in_files));
+        let (waiting, passed) = (sum(|it| it.n_waiting), sum(|it| it.n_passed));
+        let shown = if name.is_empty() { "main" } else { name };
+        let faulty: Vec<&str> = series.iter().filter(|it| !it.holds()).map(|it| it.owner.as_str()).collect();
+        let text = format!(
+            "{shown}: {queued} queued = {in_files} in files + {waiting} waiting + {passed} overtaken, reported apart or left out"
+        );
+        report.line(faulty.is_empty(), &text);
+        report.named("wrong", &faulty);
+    }
+    for (name, counts) in counted {
+        // One that was sent in again is counted twice and queued once.
+        let queued = streams.get(&name).map_or(0, |series| series.iter().map(|it| it.n_queued).sum());
+        if counts.resubmitted == 0 {
+            let shown = if name.is_empty() { "main" } else { &name };
+            let text = format!("{shown}: what its lanes have queued ({}) is there", counts.exports);
+            report.line(counts.exports <= queued, &text);
+        }
+    }
+    report.line(forgotten.is_empty(), "every event of provisioning is queued for those it concerns");
+    report.named("not queued", &forgotten);
+    Ok(())
 }
 
 async fn check_ledger(store: &Store, report: &mut Report) -> anyhow::Result<()> {

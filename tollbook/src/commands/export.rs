@@ -412,7 +412,7 @@ async fn again(desk: &Desk, series: &Series, sequence: u64, out: Option<&Path>) 
         }
         None => {
             let (dir, archive) = (&desk.config.dir, &desk.config.archive);
-            exports::publish_as(dir, archive, &file.name, &file.bytes, desk.config.file_mode())?
+            exports::publish_as(dir, archive, &file.name, &file.bytes, desk.config.file_access()?)?
         }
     };
     let from = if file.is_archived { "from the archive" } else { "made again from its calls" };

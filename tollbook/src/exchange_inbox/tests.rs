@@ -36,7 +36,10 @@ async fn publish(store: &Store, name: &str) {
         corrections: None,
     };
     let file = store.export_plan(plan, None, |_, _| name.to_owned()).await.unwrap().unwrap();
-    store.export_written(file.id, 100, "md5", "sha256").await.unwrap();
+    store
+        .export_written(&[store::ExportReport { file: file.id, n_bytes: 100, md5: "md5", sha256: "sha256" }])
+        .await
+        .unwrap();
 }
 
 async fn inbox(store: &Store) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! Streams, their times and numbers, corrections, and what a crash or a changed configuration leaves.
 
+use model::RatedCdr;
+
 use super::*;
 
 fn rendered(text: &str, rows: usize) -> Rendered {
@@ -61,6 +63,7 @@ async fn queue(desk: &Desk, batch: u64, calls: &[(&str, RatedCdr)]) {
     let effects = calls
         .iter()
         .map(|(owner, rated)| store::StoreEffect::Export {
+            is_left_out: false,
             owner: (*owner).to_owned(),
             cdr: rated.cdr.id,
             revision: rated.cdr.revision,
@@ -355,12 +358,72 @@ async fn stream_taken_out_of_the_configuration_keeps_its_calls_and_holds_up_nobo
 }
 
 #[tokio::test]
+async fn stream_that_is_switched_off_lets_its_calls_wait_until_it_is_on_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk =
+        desk(&dir, "enabled = false\n[[streams]]\nname = \"x\"\nformat = \"csv\"\nowners = [\"system\"]\n")
+            .await;
+    let waits = call("a", "2026-03-25T10:00:00Z");
+    queue(&desk, 0, &[("x/system", waits.clone()), ("system", waits)]).await;
+    let mut schedule = Schedule::default();
+    schedule.tick(&desk, at("2026-03-25T10:10:00Z")).await.unwrap();
+    schedule.tick(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+    assert_eq!(listed(&desk.config.dir).len(), 1);
+    assert_eq!(close_all(&desk, at("2026-03-25T10:31:00Z")).await.unwrap().len(), 0);
+    assert_eq!(desk.store.export_waiting().await.unwrap(), [("system".to_owned(), 1)]);
+    desk.config.enabled = true;
+    desk.streams = Arc::new(Streams::load(&desk.config).unwrap());
+    let written = close_all(&desk, at("2026-03-25T10:32:00Z")).await.unwrap();
+    assert_eq!(shown(&desk, &written), ["system/202603/25/tollbook_007_20260325103200_0000000001.cdr 1"]);
+}
+
+#[tokio::test]
+async fn files_closed_side_by_side_keep_their_order_and_one_that_fails_keeps_back_its_own_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk =
+        desk(&dir, "max_rows_per_file = 2\nfull_names = false\nmonthly_dir = false\ndaily_dir = false").await;
+    // More series than are written at once, with three files each.
+    let series: Vec<String> = (1..=20).map(|id| format!("carrier:{id}")).collect();
+    for (batch, n) in (0..).zip(0..5) {
+        let name = format!("call {n}");
+        let start = format!("2026-03-25T10:00:0{n}Z");
+        let calls: Vec<(&str, RatedCdr)> =
+            series.iter().map(|series| (series.as_str(), call(&name, &start))).collect();
+        queue(&desk, batch, &calls).await;
+    }
+    // The second file of one of them cannot be published: something else has its name.
+    let stranger = desk.config.dir.join("carriers/_7/tollbook_007_20260325103000_0000000002.cdr");
+    std::fs::create_dir_all(stranger.parent().unwrap()).unwrap();
+    std::fs::write(&stranger, "not ours").unwrap();
+    close_all(&desk, at("2026-03-25T10:30:00Z")).await.unwrap_err();
+    for series in &series {
+        let files = desk.store.export_files(series).await.unwrap();
+        let n_written = files.iter().filter(|file| file.state != ExportState::Planned).count();
+        assert_eq!(n_written, if series == "carrier:7" { 1 } else { 3 }, "{series}");
+        assert_eq!(
+            files.iter().map(|file| file.sequence).collect::<Vec<_>>(),
+            (1..=files.len() as u64).collect::<Vec<_>>()
+        );
+    }
+    // Put right, it goes on where it was.
+    std::fs::remove_file(&stranger).unwrap();
+    close_all(&desk, at("2026-03-25T10:45:00Z")).await.unwrap();
+    let files = desk.store.export_files("carrier:7").await.unwrap();
+    let rows: Vec<(u64, u64)> = files.iter().map(|file| (file.sequence, file.n_rows)).collect();
+    assert_eq!(rows, [(1, 2), (2, 2), (3, 1)]);
+    assert!(files.iter().all(|file| file.state != ExportState::Planned));
+    assert_eq!(desk.store.numbering_check().await.unwrap(), Vec::<String>::new());
+    assert!(desk.store.queue_check().await.unwrap().iter().all(store::QueueCheck::holds));
+}
+
+#[tokio::test]
 async fn owner_whose_file_cannot_be_written_does_not_keep_the_others_from_theirs() {
     let dir = tempfile::tempdir().unwrap();
     let desk = desk(&dir, "").await;
     // Neither owner's call can be read; what counts is that the second is tried too.
     let effects = ["carrier:7", "system"]
         .map(|owner| store::StoreEffect::Export {
+            is_left_out: false,
             owner: owner.to_owned(),
             cdr: model::CdrId::from_bytes([1; 16]),
             revision: 0,

@@ -39,7 +39,15 @@ async fn exchanged(store: &Store) {
             corrections: None,
         };
         let file = store.export_plan(plan, None, |_, _| name.to_owned()).await.unwrap().unwrap();
-        store.export_written(file.id, 41_000_000, "md5", "sha256").await.unwrap();
+        store
+            .export_written(&[store::ExportReport {
+                file: file.id,
+                n_bytes: 41_000_000,
+                md5: "md5",
+                sha256: "sha256",
+            }])
+            .await
+            .unwrap();
     }
     let at = now - TimeDelta::hours(22);
     let entries =

@@ -153,6 +153,7 @@ pub(crate) fn rated_call() -> RatedCdr {
 async fn keep(store: &Store, lake: &Lake) {
     let rated = rated_call();
     let export = StoreEffect::Export {
+        is_left_out: false,
         owner: "system".to_owned(),
         cdr: rated.cdr.id,
         revision: rated.cdr.revision,
