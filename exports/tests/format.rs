@@ -209,12 +209,10 @@ fn left_out(config: &ExportConfig) -> Vec<String> {
     for rated in calls() {
         stage.apply(StageInput { partition: 0, offset: 0, body: &Body::Rated(rated) }, &mut effects);
     }
-    let call_of = |effect: &Effect| match effect {
-        Effect::Export { owner, rated, is_left_out: true } => {
-            assert_eq!(owner, "system");
-            Some(rated.cdr.call.as_str().to_owned())
-        }
-        _ => None,
+    let call_of = |effect: &Effect| {
+        let Effect::Export { owner, rated, is_left_out: true } = effect else { return None };
+        assert_eq!(owner, "system");
+        Some(rated.cdr.call.as_str().to_owned())
     };
     effects.0.iter().filter_map(call_of).collect()
 }

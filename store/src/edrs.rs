@@ -75,7 +75,7 @@ impl Store {
     ///
     /// What the database says.
     pub async fn edrs_not_queued(&self) -> Result<Vec<String>> {
-        let told = EdrKind::ALL.into_iter().filter(|kind| kind.is_of_provisioning());
+        let told = EdrKind::ALL.iter().filter(|kind| kind.is_of_provisioning());
         let told: Vec<String> = told.map(|kind| format!("'{kind}'")).collect();
         let mut tx = self.read().await?;
         let rows = query_of(format!(

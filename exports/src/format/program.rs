@@ -283,29 +283,49 @@ impl Marks {
             let (sixteens, _) = text.as_chunks::<16>();
             return !sixteens.iter().any(|sixteen| self.any(*sixteen)) && !self.any(*last);
         }
-        // Filled up with some of its own.
-        let mut sixteen = [0; 16];
-        let (low, high) = sixteen.split_at_mut(8);
-        if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-            low.copy_from_slice(first);
-            high.copy_from_slice(last);
+        // Filled up with some of its own, in registers: bytes that were just stored in pieces cannot be loaded in one for a while.
+        let sixteen = if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            sixteen_of(u64::from_le_bytes(*first), u64::from_le_bytes(*last))
         } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-            for place in [&mut low[..4], &mut high[..4]] {
-                place.copy_from_slice(first);
-            }
-            for place in [&mut low[4..], &mut high[4..]] {
-                place.copy_from_slice(last);
-            }
+            let both = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+            sixteen_of(both, both)
         } else {
-            let Some(first) = text.first() else { return true };
-            sixteen = [*first; 16];
-            for (to, from) in sixteen.iter_mut().zip(text) {
-                *to = *from;
-            }
-        }
+            let (Some(first), Some(middle), Some(last)) =
+                (text.first(), text.get(text.len() / 2), text.last())
+            else {
+                return true;
+            };
+            let three = u64::from(*first)
+                | u64::from(*middle) << 8
+                | u64::from(*last) << 16
+                | u64::from(*first) << 24;
+            let both = three | three << 32;
+            sixteen_of(both, both)
+        };
         !self.any(sixteen)
     }
 }
+
+#[inline(always)]
+fn sixteen_of(low: u64, high: u64) -> [u8; 16] {
+    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+}
+
+/// The eight digits of a number below 10^8, the first in the lowest byte, without a detour through memory: halves, quarters and eighths of
+/// it are divided side by side.
+#[inline(always)]
+fn eight_digits(number: u32) -> u64 {
+    const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+    let halves = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
+    // 10486 / 2^20 is a hundredth, rounded down, of all below 10^4; 103 / 2^10 a tenth of all below 10^2.
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | (halves - hundreds * 100) << 16;
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    (tens | (pairs - tens * 10) << 8) + ZEROS
+}
+
+/// 10^8: what [`eight_digits`] takes is below.
+const EIGHT: u64 = 100_000_000;
 
 /// A buffer that is written from the front. Its bytes are there before they are written, so that a few of them are stored
 /// without asking for room each time.
@@ -435,11 +455,48 @@ impl Line<'_> {
 
     #[inline(always)]
     pub(super) fn number(&mut self, number: i64) {
+        if number < 0 {
+            self.byte(b'-');
+        }
+        self.whole(number.unsigned_abs());
+    }
+
+    #[inline(always)]
+    fn whole(&mut self, number: u64) {
         match usize::try_from(number) {
             Ok(small) if small < 10 => self.byte(PAIRS[small][1]),
             Ok(small) if small < 100 => self.piece(&PAIRS[small], 2),
-            Ok(_) | Err(_) => self.short(itoa::Buffer::new().format(number).as_bytes()),
+            Ok(_) | Err(_) => {
+                let (rest, last) = (number / EIGHT, number % EIGHT);
+                if rest == 0 {
+                    self.leading(last);
+                    return;
+                }
+                let (rest, middle) = (rest / EIGHT, rest % EIGHT);
+                if rest == 0 {
+                    self.leading(middle);
+                } else {
+                    self.leading(rest);
+                    self.eight(middle);
+                }
+                self.eight(last);
+            }
         }
+    }
+
+    /// All eight digits of a number below 10^8.
+    #[inline(always)]
+    fn eight(&mut self, number: u64) {
+        self.piece(&eight_digits(u32::try_from(number).unwrap_or(0)).to_le_bytes(), 8);
+    }
+
+    /// Those from the first on that is no zero, of which there is one.
+    #[inline(always)]
+    fn leading(&mut self, number: u64) {
+        let digits = eight_digits(u32::try_from(number).unwrap_or(0));
+        let n_zeros = ((digits & 0x0f0f_0f0f_0f0f_0f0f).trailing_zeros() / 8).min(7);
+        let n_digits = 8 - usize::try_from(n_zeros).unwrap_or(0);
+        self.piece(&(digits >> (n_zeros * 8)).to_le_bytes(), n_digits);
     }
 
     /// `scaled` with its last `decimals` digits behind the point.
@@ -459,16 +516,17 @@ impl Line<'_> {
                 (magnitude / split, magnitude % split)
             }
         };
-        match usize::try_from(whole) {
-            Ok(small) if small < 10 => self.byte(PAIRS[small][1]),
-            Ok(small) if small < 100 => self.piece(&PAIRS[small], 2),
-            Ok(_) | Err(_) => self.short(itoa::Buffer::new().format(whole).as_bytes()),
-        }
+        self.whole(whole);
         if decimals == 0 {
             return;
         }
         if let Some(point) = point {
             self.byte(point);
+        }
+        if decimals <= 8 {
+            let digits = eight_digits(u32::try_from(fraction).unwrap_or(0));
+            self.piece(&(digits >> ((8 - decimals) * 8)).to_le_bytes(), decimals);
+            return;
         }
         let mut digits = [b'0'; 16];
         let mut at = decimals;
@@ -556,6 +614,13 @@ mod tests {
         out.into_bytes()
     }
 
+    #[test]
+    fn eight_digits_are_those_of_every_length_of_number() {
+        for number in (0..=99_999_999).step_by(7_919).chain([0, 9, 10, 99, 100, 9_999, 10_000, 99_999_999]) {
+            assert_eq!(eight_digits(number).to_le_bytes().as_slice(), format!("{number:08}").as_bytes());
+        }
+    }
+
     proptest! {
         #[test]
         fn marks_are_never_overlooked(text in prop::collection::vec(any::<u8>(), 0..40), marks: [u8; 3], more: Option<[u8; 2]>) {
@@ -583,7 +648,8 @@ mod tests {
 
         #[test]
         fn numbers_are_those_of_the_slow_way(number: i64, id: [u8; 16]) {
-            for number in [number, number % 1_000, number % 100, 0] {
+            let shorter = (0..19).map(|power| number / 10_i64.pow(power));
+            for number in shorter.chain([number % 1_000, number % 100, 0, i64::MIN, i64::MAX, 99_999_999, 100_000_000]) {
                 prop_assert_eq!(line_of(|line| line.number(number)), number.to_string().into_bytes());
             }
             prop_assert_eq!(line_of(|line| line.hex(id)), hex::encode(id).into_bytes());

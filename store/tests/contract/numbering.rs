@@ -366,7 +366,7 @@ pub(crate) async fn calls_queued_while_files_are_planned_are_each_in_one(db: Dat
     }
     calls.sort_unstable();
     calls.dedup();
-    assert_eq!(calls.len() as u32, WRITERS * CALLS);
+    assert_eq!(u32::try_from(calls.len()).unwrap(), WRITERS * CALLS);
     assert_eq!(db.store.export_waiting().await.unwrap(), []);
     assert!(db.store.queue_check().await.unwrap().iter().all(store::QueueCheck::holds));
 }
