@@ -93,6 +93,11 @@ impl Running {
         self.0.wait().unwrap();
     }
 
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_up(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+
     /// A signal by its name, such as `STOP`.
     pub(crate) fn signal(&self, name: &str) {
         printed(Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]));
