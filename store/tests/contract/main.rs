@@ -88,6 +88,7 @@ on_both! {
         correction_that_a_format_cannot_tell_waits_for_the_report,
         files_of_one_series_are_not_disturbed_by_the_calls_of_others,
         calls_queued_while_files_are_planned_are_each_in_one,
+        writers_of_a_queue_and_planners_wait_for_each_other,
         second_billing_run_finds_the_first_ones_invoice,
         invoice_numbers_have_no_gap_when_many_bill_at_once,
         sellers_number_apart_and_without_a_gap_when_both_bill_at_once,

@@ -371,6 +371,44 @@ pub(crate) async fn calls_queued_while_files_are_planned_are_each_in_one(db: Dat
     assert!(db.store.queue_check().await.unwrap().iter().all(store::QueueCheck::holds));
 }
 
+/// `export` in ASCII: the lock by which those who queue calls and those who plan files wait for each other on PostgreSQL.
+const QUEUE_LOCK: i64 = 0x6578_706f_7274;
+
+pub(crate) async fn writers_of_a_queue_and_planners_wait_for_each_other(db: Database) {
+    use sqlx::AssertSqlSafe;
+
+    waiting_calls(&db, "system", 1).await;
+    let mut other = db.connect().await;
+    let is_postgres = db.url.starts_with("postgres");
+    let begin = |lock: &str| {
+        let lock = format!("SELECT {lock}({QUEUE_LOCK})");
+        if is_postgres { format!("BEGIN; {lock}") } else { "BEGIN IMMEDIATE".to_owned() }
+    };
+    let a_while = std::time::Duration::from_millis(300);
+    // A process is about to commit calls whose ids it has already.
+    sqlx::raw_sql(AssertSqlSafe(begin("pg_advisory_xact_lock_shared"))).execute(&mut other).await.unwrap();
+    let late = "INSERT INTO export_rows (owner, cdr, revision, payload) SELECT owner, cdr, 7, payload FROM export_rows";
+    sqlx::raw_sql(AssertSqlSafe(late.to_owned())).execute(&mut other).await.unwrap();
+    let store = db.store.clone();
+    let planner = tokio::spawn(async move { store.export_plan(plan("system", 9), None, name).await });
+    tokio::time::sleep(a_while).await;
+    assert!(!planner.is_finished(), "what has lower ids and comes later would be in no file");
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    assert_eq!(planner.await.unwrap().unwrap().unwrap().n_rows, 1, "of the two the later revision");
+    // A process is about to commit a plan.
+    sqlx::raw_sql(AssertSqlSafe(begin("pg_advisory_xact_lock"))).execute(&mut other).await.unwrap();
+    let store = db.store.clone();
+    let writer =
+        tokio::spawn(
+            async move { store.commit("exports", vec![step(0, 1, 2, vec![export(2, "system")])]).await },
+        );
+    tokio::time::sleep(a_while).await;
+    assert!(!writer.is_finished(), "it would get ids behind a place that is planned");
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    writer.await.unwrap().unwrap();
+    assert_eq!(db.store.export_waiting_for("system").await.unwrap(), 1);
+}
+
 pub(crate) async fn second_billing_run_finds_the_first_ones_invoice(db: Database) {
     let store = &db.store;
     store.import(&world(), second(0), "test").await.unwrap();
