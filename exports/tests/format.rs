@@ -81,6 +81,7 @@ fn calls_of(owner: Owner, config: &ExportConfig) -> Vec<RatedCdr> {
             | Effect::Alert(_)
             | Effect::Lock(_)
             | Effect::Bar(_)
+            | Effect::Stopped(_)
             | Effect::Edr(_)
             | Effect::Suspend(_)) => {
                 panic!("the stage only exports: {other:?}")

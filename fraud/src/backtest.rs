@@ -1,54 +1,63 @@
 //! A rule over stored calls: what it would have caught, what it would have stopped, and whom it would have locked.
 //!
 //! In: stored calls in the order of their INVITEs, and provisioning data for prices. Out: the incidents, and for each lock what the
-//! account's calls cost from then to the lock's end. The calls become the events that they were once made from, signs of life among
-//! them where a rule counts money, and pass through the watch as they would have. What a lock stops is stopped here too: those calls are counted as
+//! account's calls cost from then to the lock's end. Each call passes through the watch as it once did: attempt, answer, signs of life where
+//! a rule counts money, end. A call that no rule looks at is not followed. What a lock stops is stopped here too: those calls are counted as
 //! blocked and are not watched.
+//!
+//! Lanes know nothing of each other, as in an installation, so that [`Backtest::split`] gives them to as many threads as there are;
+//! only a rule that bars numbers for everybody needs all calls in one order.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::net::SocketAddr;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    AccountId, Alert, Answer, Attempt, AuthMethod, Body, CallEvent, CallUid, Cause, CdrId, ChargeTick,
-    Control, Directory, E164, Effect, Effects, End, EventBody, Initiator, LockLevel, PARTITIONS_DEFAULT,
-    Party, RouteAttempt, Stage, StageInput, TenantId, Transport, TrunkId, partition_of,
+    AccountId, Alert, Body, CallUid, CdrId, Control, Directory, Effect, Effects, LockLevel,
+    PARTITIONS_DEFAULT, Stage, StageInput, SubscriberId, TenantId, TrunkId, partition_of,
 };
 use rust_decimal::Decimal;
 
 use crate::barred::Bars;
-use crate::rule::{Bound, Measure, Rule};
-use crate::watch::{Gate, HotList, Watch, WatchRules, WatchSnapshot};
+use crate::rule::{Action, Barred, Rule};
+use crate::watch::{Asking, Gate, HotList, Past, Watch, WatchRules, WatchSnapshot, WatchedCall};
+
+pub use crate::watch::{agent_hash, name_hash};
 
 /// How often a call gave a sign of life.
 const CHARGE_TICK: TimeDelta = TimeDelta::seconds(30);
 
-/// How often the log's time moves on.
-const TICK: TimeDelta = TimeDelta::seconds(60);
+/// How often the log's time moves on, at whole minutes.
+const TICK_SECONDS: i64 = 60;
+
+/// Calls remembered for one account before those that are over are cleared away.
+const UP_TIDIED_AT: usize = 16;
 
 /// One leg as it was stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCall {
     /// Its record.
     pub cdr: CdrId,
-    /// Its call and leg.
-    pub call: CallUid,
+    /// Its call, by [`name_hash`].
+    pub call: u64,
     /// 0 is the call itself.
     pub leg: u16,
     /// Who pays.
     pub payer: AccountId,
-    /// Who calls.
-    pub caller: Party,
+    /// Which subscriber calls, if one.
+    pub subscriber: Option<SubscriberId>,
+    /// The trunk it came from, if from one.
+    pub trunk: Option<TrunkId>,
     /// Where the INVITE came from.
-    pub source: SocketAddr,
-    /// User agent, or empty.
-    pub user_agent: String,
-    /// Calling number.
-    pub cli: Option<E164>,
+    pub source: IpAddr,
+    /// The user agent, by [`agent_hash`].
+    pub user_agent: u64,
+    /// Calling number, E.164 digits.
+    pub cli: Option<u64>,
     /// Number called.
-    pub callee: Option<E164>,
+    pub callee: Option<u64>,
     /// Who carried it on.
     pub vendor: Option<TrunkId>,
     /// The INVITE.
@@ -77,11 +86,11 @@ pub struct WouldLock {
 }
 
 /// What a back-test found.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct BacktestReport {
     /// Calls looked at.
     pub n_calls: u64,
-    /// Incidents, each as first told.
+    /// Incidents, each as first told, in order.
     pub incidents: Vec<Alert>,
     /// Locks, in order.
     pub locks: Vec<WouldLock>,
@@ -91,6 +100,143 @@ pub struct BacktestReport {
     pub saved: Decimal,
 }
 
+impl BacktestReport {
+    /// What several parts found together.
+    pub fn merge(parts: impl IntoIterator<Item = BacktestReport>) -> Self {
+        let mut whole = parts.into_iter().fold(BacktestReport::default(), |mut whole, part| {
+            whole.n_calls += part.n_calls;
+            whole.incidents.extend(part.incidents);
+            whole.locks.extend(part.locks);
+            whole.n_blocked += part.n_blocked;
+            whole.saved = whole.saved.checked_add(part.saved).unwrap_or(whole.saved);
+            whole
+        });
+        whole.incidents.sort_by_key(|alert| (alert.at, alert.id));
+        whole.locks.sort_by_key(|lock| (lock.at, lock.account));
+        whole
+    }
+}
+
+/// The lane that the calls of an account lie in.
+fn lane_of(payer: AccountId) -> usize {
+    usize::try_from(partition_of(payer, PARTITIONS_DEFAULT)).unwrap_or(0)
+}
+
+/// A back-test on its way, over all lanes in one order.
+pub struct Backtest {
+    lanes: Vec<Lane>,
+    bars: Bars,
+    bars_everybody: bool,
+}
+
+impl Backtest {
+    /// Rules act as they say. Calls before `from` are watched, so that rules have learned by then, and not reported.
+    pub fn new(
+        rules: Vec<Rule>,
+        hot: impl Into<Arc<HotList>>,
+        never_originate: impl Into<Arc<HotList>>,
+        directory: Arc<Directory>,
+        from: DateTime<Utc>,
+    ) -> Self {
+        let bars_everybody = rules
+            .iter()
+            .any(|rule| rule.actions.contains(&Action::BlockRange) && rule.block == Barred::Everybody);
+        let stops = [Action::EndCall, Action::EndCalls];
+        let has_cuts = rules.iter().any(|rule| stops.iter().any(|stop| rule.actions.contains(stop)));
+        let rules = Arc::new(WatchRules::new(rules, hot, never_originate, Vec::new()));
+        let tenants: Arc<HashMap<AccountId, TenantId>> =
+            Arc::new(directory.accounts.iter().map(|account| (account.id, account.tenant)).collect());
+        let snapshot = Arc::new(WatchSnapshot::build(directory));
+        let gate = Gate::new(Arc::clone(&rules), Arc::clone(&snapshot)).map(Arc::new);
+        let lanes = (0..PARTITIONS_DEFAULT)
+            .map(|number| {
+                let mut watch = Watch::new(Arc::clone(&rules));
+                watch.set_snapshot(Arc::clone(&snapshot));
+                Lane {
+                    number,
+                    has_ticks: watch.asks_running_cost(),
+                    has_cuts,
+                    watch,
+                    queue: BinaryHeap::new(),
+                    up: Vec::new(),
+                    free: Vec::new(),
+                    up_of: HashMap::new(),
+                    locked: HashMap::new(),
+                    gate: gate.clone(),
+                    tenants: Arc::clone(&tenants),
+                    next_tick: 0,
+                    n_started: 0,
+                    report: BacktestReport::default(),
+                    from,
+                    effects: Effects::default(),
+                }
+            })
+            .collect();
+        Self { lanes, bars: Bars::default(), bars_everybody }
+    }
+
+    /// The next call, in the order of their INVITEs.
+    pub fn call(&mut self, call: StoredCall) {
+        if self.bars_everybody {
+            // Whatever comes before it in any lane may bar it.
+            for lane in &mut self.lanes {
+                lane.pass(call.init_at, &mut self.bars);
+            }
+        }
+        if let Some(lane) = self.lanes.get_mut(lane_of(call.payer)) {
+            lane.call(call, &mut self.bars);
+        }
+    }
+
+    /// Lets the calls that are up come to their ends; what was found.
+    pub fn finish(self) -> BacktestReport {
+        let Backtest { lanes, mut bars, .. } = self;
+        BacktestReport::merge(lanes.into_iter().map(|lane| lane.finish(&mut bars)))
+    }
+
+    /// In up to `n` shares that know nothing of each other, each of some lanes; in one where a rule bars numbers for everybody.
+    pub fn split(self, n: usize) -> Vec<BacktestShare> {
+        let n = if self.bars_everybody { 1 } else { n.clamp(1, self.lanes.len()) };
+        if n == 1 {
+            return vec![BacktestShare { n, whole: self }];
+        }
+        let mut shares: Vec<Backtest> = (0..n)
+            .map(|_| Backtest { lanes: Vec::new(), bars: Bars::default(), bars_everybody: false })
+            .collect();
+        for (place, lane) in self.lanes.into_iter().enumerate() {
+            shares[place % n].lanes.push(lane);
+        }
+        shares.into_iter().map(|whole| BacktestShare { n, whole }).collect()
+    }
+}
+
+/// Some lanes of a back-test, for a thread of its own.
+pub struct BacktestShare {
+    n: usize,
+    whole: Backtest,
+}
+
+impl BacktestShare {
+    /// Which of the shares takes the calls of an account.
+    pub fn place_of(n_shares: usize, payer: AccountId) -> usize {
+        lane_of(payer) % n_shares.max(1)
+    }
+
+    /// The next call of this share, in the order of their INVITEs.
+    pub fn call(&mut self, call: StoredCall) {
+        if self.n == 1 {
+            self.whole.call(call);
+        } else if let Some(lane) = self.whole.lanes.get_mut(lane_of(call.payer) / self.n) {
+            lane.call(call, &mut self.whole.bars);
+        }
+    }
+
+    /// Lets the calls that are up come to their ends; what was found.
+    pub fn finish(self) -> BacktestReport {
+        self.whole.finish()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Answer,
@@ -98,299 +244,287 @@ enum Step {
     End,
 }
 
-/// A back-test on its way.
-pub struct Backtest {
-    watches: Vec<Watch>,
+/// A call that a rule looks at.
+struct Followed {
+    n: u64,
+    call: WatchedCall,
+    stored: UpCall,
+}
+
+/// What is known of any call that is up.
+#[derive(Debug, Clone, Copy)]
+struct UpCall {
+    payer: AccountId,
+    tenant: TenantId,
+    call: u64,
+    cdr: CdrId,
+    start_at: DateTime<Utc>,
+    end_at: DateTime<Utc>,
+    answered_us: Option<u64>,
+    cost: Decimal,
+    /// Which of the followed ones it is, if it is one, and its number there.
+    followed: Option<(usize, u64)>,
+}
+
+struct Lane {
+    number: u32,
+    watch: Watch,
     has_ticks: bool,
-    queue: BinaryHeap<Reverse<(DateTime<Utc>, u64, Step)>>,
-    up: BTreeMap<u64, StoredCall>,
-    by_uid: BTreeMap<(String, u16), u64>,
-    up_of: BTreeMap<AccountId, Vec<u64>>,
+    /// Some rule ends calls, so that it matters which are up.
+    has_cuts: bool,
+    queue: BinaryHeap<Reverse<(DateTime<Utc>, u64, Step, usize)>>,
+    up: Vec<Option<Followed>>,
+    free: Vec<usize>,
+    /// Those that are over may still be there.
+    up_of: HashMap<AccountId, Vec<UpCall>>,
     /// Whether and until when an account is locked, and which of the report's locks that is.
-    locked: BTreeMap<AccountId, (Option<DateTime<Utc>>, usize)>,
-    bars: Bars,
-    gate: Option<Gate>,
-    tenants: BTreeMap<AccountId, TenantId>,
-    next_tick: Option<DateTime<Utc>>,
+    locked: HashMap<AccountId, (Option<DateTime<Utc>>, usize)>,
+    gate: Option<Arc<Gate>>,
+    tenants: Arc<HashMap<AccountId, TenantId>>,
+    /// Seconds since 1970; 0 before the first.
+    next_tick: i64,
     n_started: u64,
     report: BacktestReport,
     /// Incidents before this are of the time in which the watch learned.
     from: DateTime<Utc>,
+    effects: Effects,
 }
 
-impl Backtest {
-    /// Rules act as they say. Calls before `from` are watched, so that rules have learned by then, and not reported.
-    pub fn new(
-        rules: Vec<Rule>,
-        hot: HotList,
-        never_originate: HotList,
-        directory: Arc<Directory>,
-        from: DateTime<Utc>,
-    ) -> Self {
-        let counts_money = |rule: &Rule| {
-            rule.conditions.iter().any(|condition| {
-                condition.measure == Measure::Cost || matches!(condition.bound, Bound::AboveUsual(_))
-            })
-        };
-        let has_ticks = rules.iter().any(counts_money);
-        let rules = Arc::new(WatchRules::new(rules, hot, never_originate, Vec::new()));
-        let tenants = directory.accounts.iter().map(|account| (account.id, account.tenant)).collect();
-        let snapshot = Arc::new(WatchSnapshot::build(directory));
-        let gate = Gate::new(Arc::clone(&rules), Arc::clone(&snapshot));
-        let watches = (0..PARTITIONS_DEFAULT)
-            .map(|_| {
-                let mut watch = Watch::new(Arc::clone(&rules));
-                watch.set_snapshot(Arc::clone(&snapshot));
-                watch
-            })
-            .collect();
-        Self {
-            watches,
-            has_ticks,
-            queue: BinaryHeap::new(),
-            up: BTreeMap::new(),
-            by_uid: BTreeMap::new(),
-            up_of: BTreeMap::new(),
-            locked: BTreeMap::new(),
-            bars: Bars::default(),
-            gate,
-            tenants,
-            next_tick: None,
-            n_started: 0,
-            report: BacktestReport::default(),
-            from,
-        }
-    }
-
-    /// The next call, in the order of their INVITEs.
-    pub fn call(&mut self, call: StoredCall) {
-        self.pass(call.init_at);
+impl Lane {
+    fn call(&mut self, call: StoredCall, bars: &mut Bars) {
+        self.pass(call.init_at, bars);
         self.report.n_calls += u64::from(call.init_at >= self.from);
-        if let Some((until, lock)) = self.locked.get(&call.payer).copied()
+        if !self.locked.is_empty()
+            && let Some((until, lock)) = self.locked.get(&call.payer).copied()
             && until.is_none_or(|until| until > call.init_at)
         {
-            let cost = call.cost;
-            self.blocked(lock, cost, call.init_at);
+            self.blocked(lock, call.cost, call.init_at);
             return;
         }
         let tenant = self.tenants.get(&call.payer).copied().unwrap_or_default();
-        if self.bars.refuses(tenant, call.payer, call.callee.map(E164::as_u64), call.init_at) {
+        if !bars.is_empty() && bars.refuses(tenant, call.payer, call.callee, call.init_at) {
             self.blocked_singly(call.cost, call.init_at);
             return;
         }
-        self.n_started += 1;
-        let n = self.n_started;
-        let attempt = Attempt {
-            sip_call_id: String::new(),
-            caller: call.caller.clone(),
-            from_user: String::new(),
-            from_domain: String::new(),
-            dialed: String::new(),
-            dialed_domain: String::new(),
-            cli: call.cli,
-            clir: false,
-            callee: call.callee,
+        let asking = Asking {
+            subscriber: call.subscriber,
+            trunk: call.trunk,
             source: call.source,
-            transport: Transport::Udp,
-            user_agent: call.user_agent.clone(),
-            auth: AuthMethod::Digest,
-            asserted_identity: String::new(),
-            diversion: String::new(),
-            detail: None,
+            cli: call.cli,
+            callee: call.callee,
+            user_agent: call.user_agent,
+            is_diverted: false,
         };
         let is_screened = self
             .gate
             .as_ref()
-            .is_some_and(|gate| gate.refuses(call.payer, call.leg, call.init_at, &attempt).is_some());
-        let cost = call.cost;
-        let (init_at, start_at, vendor) = (call.init_at, call.start_at.max(call.init_at), call.vendor);
-        let is_answered = call.answered_us.is_some();
-        self.by_uid.insert((call.call.as_str().to_owned(), call.leg), n);
-        self.up_of.entry(call.payer).or_default().push(n);
-        self.up.insert(n, call);
-        self.emit(init_at, n, EventBody::Attempt(Box::new(attempt)));
-        if is_screened && self.up.contains_key(&n) {
-            self.blocked_singly(cost, init_at);
-            self.end(init_at, n, 0);
+            .is_some_and(|gate| gate.refuses_asking(call.payer, call.leg, call.init_at, &asking).is_some());
+        let start_at = call.start_at.max(call.init_at);
+        let answered =
+            TimeDelta::microseconds(i64::try_from(call.answered_us.unwrap_or(0)).unwrap_or(i64::MAX / 4));
+        let stored = UpCall {
+            payer: call.payer,
+            tenant,
+            call: call.call,
+            cdr: call.cdr,
+            start_at,
+            end_at: start_at + answered,
+            answered_us: call.answered_us,
+            cost: call.cost,
+            followed: None,
+        };
+        let past = stored.at(call.init_at);
+        let began = self.watch.stored_begins(&past, call.payer, call.leg, &asking, &mut self.effects);
+        let Some(mut watched) = began else {
+            if is_screened {
+                self.blocked_singly(call.cost, call.init_at);
+            } else if self.has_cuts {
+                self.note_up(stored, call.init_at);
+            }
+            return;
+        };
+        self.n_started += 1;
+        let n = self.n_started;
+        if !is_screened && let Some(vendor) = call.vendor {
+            self.watch.stored_carried(&mut watched, vendor, &past, &mut self.effects);
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.up.push(None);
+            self.up.len() - 1
+        });
+        let stored = UpCall { followed: Some((place, n)), ..stored };
+        self.up[place] = Some(Followed { n, call: watched, stored });
+        if self.has_cuts {
+            self.note_up(stored, call.init_at);
+        }
+        self.obey(call.init_at, bars);
+        if !self.is_up(place, n) {
             return;
         }
-        if let Some(trunk) = vendor.filter(|_| self.up.contains_key(&n)) {
-            let route = RouteAttempt {
-                attempt: 1,
-                callee: Party::Trunk { trunk, account: AccountId::NOBODY },
-                next_hop: ([0, 0, 0, 0], 0).into(),
-                caller_out: String::new(),
-                callee_out: String::new(),
-                sip_call_id: String::new(),
-                login: None,
-            };
-            self.emit(init_at, n, EventBody::RouteAttempt(route));
+        if is_screened {
+            self.blocked_singly(call.cost, call.init_at);
+            self.end(call.init_at, place, 0, bars);
+            return;
         }
-        self.queue.push(Reverse((start_at, n, if is_answered { Step::Answer } else { Step::End })));
+        let next = if call.answered_us.is_some() { Step::Answer } else { Step::End };
+        self.queue.push(Reverse((start_at, n, next, place)));
     }
 
-    /// Lets the calls that are up come to their ends; what was found.
-    pub fn finish(mut self) -> BacktestReport {
-        self.pass(DateTime::<Utc>::MAX_UTC);
+    fn is_up(&self, place: usize, n: u64) -> bool {
+        self.up.get(place).and_then(Option::as_ref).is_some_and(|up| up.n == n)
+    }
+
+    fn note_up(&mut self, call: UpCall, now: DateTime<Utc>) {
+        let up = self.up_of.entry(call.payer).or_default();
+        if up.len() >= UP_TIDIED_AT && up.len().is_power_of_two() {
+            up.retain(|other| other.end_at > now);
+        }
+        up.push(call);
+    }
+
+    fn finish(mut self, bars: &mut Bars) -> BacktestReport {
+        self.pass(DateTime::<Utc>::MAX_UTC, bars);
         self.report
     }
 
-    fn pass(&mut self, until: DateTime<Utc>) {
-        while let Some(Reverse((at, n, step))) = self.queue.peek().copied() {
+    fn pass(&mut self, until: DateTime<Utc>, bars: &mut Bars) {
+        while let Some(Reverse((at, n, step, place))) = self.queue.peek().copied() {
             if at > until {
                 break;
             }
             self.queue.pop();
-            self.tick(at);
-            self.step(at, n, step);
+            self.tick(at, bars);
+            self.step(at, n, step, place, bars);
         }
         if until < DateTime::<Utc>::MAX_UTC {
-            self.tick(until);
+            self.tick(until, bars);
         }
     }
 
-    fn tick(&mut self, at: DateTime<Utc>) {
-        if self.next_tick.is_some_and(|next| at < next) {
+    fn tick(&mut self, at: DateTime<Utc>, bars: &mut Bars) {
+        let seconds = at.timestamp();
+        if seconds < self.next_tick {
             return;
         }
-        self.next_tick = at.checked_add_signed(TICK);
-        for lane in 0..PARTITIONS_DEFAULT {
-            self.hand(at, lane, Body::Tick(at));
-        }
+        self.next_tick = (seconds.div_euclid(TICK_SECONDS) + 1) * TICK_SECONDS;
+        self.watch.apply(StageInput { partition: self.number, offset: 0, body: Body::Tick(at) }, &mut self.effects);
+        self.obey(at, bars);
     }
 
-    fn step(&mut self, at: DateTime<Utc>, n: u64, step: Step) {
-        let Some(call) = self.up.get(&n) else { return };
-        let answered_us = call.answered_us.unwrap_or(0);
-        let since = at.signed_duration_since(call.start_at.max(call.init_at));
-        let end_at = call.start_at.max(call.init_at)
-            + TimeDelta::microseconds(i64::try_from(answered_us).unwrap_or(i64::MAX / 4));
+    fn step(&mut self, at: DateTime<Utc>, n: u64, step: Step, place: usize, bars: &mut Bars) {
+        let Some(up) = self.up.get_mut(place).and_then(Option::as_mut).filter(|up| up.n == n) else { return };
+        let past = up.stored.at(at);
+        let tick_at = |stored: &UpCall| Some(at + CHARGE_TICK).filter(|next| *next < stored.end_at);
         match step {
             Step::Answer => {
-                let answer = Answer {
-                    attempt: 1,
-                    code: 200,
-                    setup_us: 0,
-                    codec: String::new(),
-                    user_agent: String::new(),
-                };
-                self.queue.push(Reverse((end_at, n, Step::End)));
-                if self.has_ticks && at + CHARGE_TICK < end_at {
-                    self.queue.push(Reverse((at + CHARGE_TICK, n, Step::ChargeTick)));
+                self.queue.push(Reverse((up.stored.end_at, n, Step::End, place)));
+                if let Some(next) = tick_at(&up.stored).filter(|_| self.has_ticks) {
+                    self.queue.push(Reverse((next, n, Step::ChargeTick, place)));
                 }
-                self.emit(at, n, EventBody::Answer(answer));
+                self.watch.stored_answered(&mut up.call, &past, &mut self.effects);
+                self.obey(at, bars);
             }
             Step::ChargeTick => {
-                if at + CHARGE_TICK < end_at {
-                    self.queue.push(Reverse((at + CHARGE_TICK, n, Step::ChargeTick)));
+                if let Some(next) = tick_at(&up.stored) {
+                    self.queue.push(Reverse((next, n, Step::ChargeTick, place)));
                 }
-                let so_far = since.num_microseconds().and_then(|us| u64::try_from(us).ok()).unwrap_or(0);
-                self.emit(at, n, EventBody::ChargeTick(ChargeTick { answered_us: so_far }));
+                let seconds = up.stored.answered_by(at).div_ceil(1_000_000);
+                self.watch.stored_alive(&mut up.call, seconds, &past, &mut self.effects);
+                self.obey(at, bars);
             }
-            Step::End => self.end(at, n, answered_us),
-        }
-    }
-
-    fn end(&mut self, at: DateTime<Utc>, n: u64, answered_us: u64) {
-        let Some(call) = self.up.get(&n) else { return };
-        let end = End {
-            answered_us,
-            by: Initiator::Caller,
-            cause: if answered_us > 0 { Cause::Normal } else { Cause::Cancelled },
-            code: if call.answered_us.is_some() { 200 } else { 487 },
-            reason: String::new(),
-            media: None,
-        };
-        let event = event(at, call, EventBody::End(end));
-        self.by_uid.remove(&(call.call.as_str().to_owned(), call.leg));
-        if let Some(up) = self.up_of.get_mut(&call.payer) {
-            up.retain(|other| *other != n);
-        }
-        let payer = call.payer;
-        self.up.remove(&n);
-        self.hand(at, partition_of(payer, PARTITIONS_DEFAULT), Body::Call(event));
-    }
-
-    fn emit(&mut self, at: DateTime<Utc>, n: u64, body: EventBody) {
-        let Some(call) = self.up.get(&n) else { return };
-        let payer = call.payer;
-        let event = event(at, call, body);
-        self.hand(at, partition_of(payer, PARTITIONS_DEFAULT), Body::Call(event));
-    }
-
-    fn hand(&mut self, at: DateTime<Utc>, lane: u32, body: Body) {
-        let Some(watch) = usize::try_from(lane).ok().and_then(|lane| self.watches.get_mut(lane)) else {
-            return;
-        };
-        let mut effects = Effects::default();
-        watch.apply(StageInput { partition: lane, offset: 0, body }, &mut effects);
-        for effect in effects.0 {
-            match effect {
-                Effect::Alert(alert) => {
-                    if alert.update == 0 && at >= self.from {
-                        self.report.incidents.push(*alert);
-                    }
-                }
-                Effect::Lock(lock) => {
-                    if lock.level == LockLevel::None {
-                        self.locked.remove(&lock.account);
-                        continue;
-                    }
-                    self.locked.insert(lock.account, (lock.until, self.report.locks.len()));
-                    self.report.locks.push(WouldLock {
-                        account: lock.account,
-                        rule: lock.reason.clone(),
-                        at,
-                        n_blocked: 0,
-                        saved: Decimal::ZERO,
-                    });
-                }
-                Effect::Append { body, .. } => self.obey(at, &body),
-                Effect::Bar(_)
-                | Effect::Post(_)
-                | Effect::Suspend(_)
-                | Effect::Export { .. }
-                | Effect::Edr(_)
-                | Effect::Repeated => {}
+            Step::End => {
+                let answered_us = up.stored.answered_us.unwrap_or(0);
+                self.end(at, place, answered_us, bars);
             }
         }
     }
 
-    fn obey(&mut self, at: DateTime<Utc>, body: &Body) {
+    fn end(&mut self, at: DateTime<Utc>, place: usize, answered_us: u64, bars: &mut Bars) {
+        let Some(up) = self.up.get_mut(place).and_then(Option::take) else { return };
+        self.free.push(place);
+        let past = up.stored.at(at);
+        self.watch.stored_ended(up.call, answered_us.div_ceil(1_000_000), &past, &mut self.effects);
+        self.obey(at, bars);
+    }
+
+    /// Does what the watch said.
+    fn obey(&mut self, at: DateTime<Utc>, bars: &mut Bars) {
+        while !self.effects.0.is_empty() {
+            for effect in std::mem::take(&mut self.effects.0) {
+                match effect {
+                    Effect::Alert(alert) => {
+                        if alert.update == 0 && at >= self.from {
+                            self.report.incidents.push(*alert);
+                        }
+                    }
+                    Effect::Lock(lock) => {
+                        if lock.level == LockLevel::None {
+                            self.locked.remove(&lock.account);
+                            continue;
+                        }
+                        self.locked.insert(lock.account, (lock.until, self.report.locks.len()));
+                        self.report.locks.push(WouldLock {
+                            account: lock.account,
+                            rule: lock.reason.clone(),
+                            at,
+                            n_blocked: 0,
+                            saved: Decimal::ZERO,
+                        });
+                    }
+                    Effect::Append { key, body, .. } => self.control(at, key, &body, bars),
+                    Effect::Bar(_)
+                    | Effect::Stopped(_)
+                    | Effect::Post(_)
+                    | Effect::Suspend(_)
+                    | Effect::Export { .. }
+                    | Effect::Edr(_)
+                    | Effect::Repeated => {}
+                }
+            }
+        }
+    }
+
+    fn control(&mut self, at: DateTime<Utc>, payer: AccountId, body: &Body, bars: &mut Bars) {
         let Body::Control(control) = body else { return };
         match control {
             Control::EndCall { call } => {
-                let legs: Vec<u64> = self
-                    .by_uid
-                    .range((call.as_str().to_owned(), 0)..=(call.as_str().to_owned(), u16::MAX))
-                    .map(|(_, n)| *n)
-                    .collect();
-                legs.into_iter().for_each(|n| self.cut(at, n));
+                let of_payer = self.up_of.get(&payer).into_iter().flatten();
+                let cut: Vec<UpCall> = of_payer.filter(|up| is_called(call, up.call)).copied().collect();
+                cut.into_iter().for_each(|up| self.cut(at, up, bars));
             }
             Control::EndCallsOf { account } => {
-                let up = self.up_of.get(account).cloned().unwrap_or_default();
-                up.into_iter().for_each(|n| self.cut(at, n));
+                let up = self.up_of.remove(account).unwrap_or_default();
+                up.into_iter().for_each(|up| self.cut(at, up, bars));
             }
-            Control::BarringChanged(barring) => self.bars.set(barring.clone()),
+            Control::BarringChanged(barring) => bars.set(barring.clone()),
             Control::LockChanged(_) | Control::ConfigChanged { .. } => {}
         }
     }
 
     /// The call would have ended here.
-    fn cut(&mut self, at: DateTime<Utc>, n: u64) {
-        let Some(call) = self.up.get(&n) else { return };
-        let whole = call.answered_us.unwrap_or(0);
-        let since = at.signed_duration_since(call.start_at.max(call.init_at));
-        let so_far = since.num_microseconds().and_then(|us| u64::try_from(us).ok()).unwrap_or(0).min(whole);
+    fn cut(&mut self, at: DateTime<Utc>, up: UpCall, bars: &mut Bars) {
+        let is_up = match up.followed {
+            Some((place, n)) => self.is_up(place, n),
+            // Nothing happens to a call that nobody looks at but its end.
+            None => up.end_at > at,
+        };
+        if !is_up {
+            return;
+        }
+        let whole = up.answered_us.unwrap_or(0);
+        let so_far = up.answered_by(at).min(whole);
         // What came after, in proportion.
         let rest = Decimal::from(whole - so_far).checked_div(Decimal::from(whole)).unwrap_or_default();
-        let saved = call.cost.checked_mul(rest).unwrap_or_default();
-        let lock = self.locked.get(&call.payer).map(|(_, lock)| *lock);
-        match lock {
+        let saved = up.cost.checked_mul(rest).unwrap_or_default();
+        match self.locked.get(&up.payer).map(|(_, lock)| *lock) {
             Some(lock) => self.blocked(lock, saved, at),
             None => self.blocked_singly(saved, at),
         }
-        self.end(at, n, so_far);
+        if let Some((place, _)) = up.followed {
+            self.end(at, place, so_far, bars);
+        } else if let Some(others) = self.up_of.get_mut(&up.payer) {
+            others.retain(|other| other.cdr != up.cdr);
+        }
     }
 
     fn blocked(&mut self, lock: usize, saved: Decimal, at: DateTime<Utc>) {
@@ -409,17 +543,19 @@ impl Backtest {
     }
 }
 
-fn event(at: DateTime<Utc>, call: &StoredCall, body: EventBody) -> CallEvent {
-    CallEvent {
-        node: String::new(),
-        boot: 0,
-        seq: 0,
-        at,
-        config_revision: 0,
-        tenant: TenantId(0),
-        payer: call.payer,
-        call: Some(call.call.clone()),
-        leg: call.leg,
-        body,
+impl UpCall {
+    fn at(&self, at: DateTime<Utc>) -> Past {
+        Past { at, tenant: self.tenant, call: self.call, cdr: self.cdr }
     }
+
+    /// Microseconds of answer by a moment.
+    fn answered_by(&self, at: DateTime<Utc>) -> u64 {
+        let since = at.signed_duration_since(self.start_at);
+        since.num_microseconds().and_then(|us| u64::try_from(us).ok()).unwrap_or(0)
+    }
+}
+
+/// Whether an order names this call.
+fn is_called(named: &CallUid, call: u64) -> bool {
+    named.as_str().parse() == Ok(call)
 }

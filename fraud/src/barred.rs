@@ -19,6 +19,11 @@ struct Bar {
 }
 
 impl Bars {
+    /// Nothing was ever barred.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
     /// Sets or lifts one.
     pub(crate) fn set(&mut self, barring: Barring) {
         let bars = self.of.entry((barring.tenant, barring.account)).or_default();

@@ -79,6 +79,9 @@ pub struct Finding {
     /// What was barred, in words such as `calls to 3712345xxxx`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub barred: Vec<String>,
+    /// The rule's own mark, such as `irsf`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
 }
 
 /// A measured value against its limit, as people read them.

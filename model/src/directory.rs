@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
 use crate::{
-    Account, AccountId, Barring, BillingNetwork, CallingRules, ContractTerms, E164, ExchangeRate, Lock,
-    Package, PortedNumber, ProfileLimits, RouteId, SubscriberId, TariffVersion, Tenant, TenantId,
-    TenantPackage, TrunkId,
+    Account, AccountId, Barring, BillingNetwork, CallingRules, ContractTerms, E164, ExchangeRate,
+    FraudException, FraudRule, KillOrder, Lock, Package, PortedNumber, ProfileLimits, RouteId, SubscriberId,
+    TariffVersion, Tenant, TenantId, TenantPackage, TrunkId,
 };
 
 named_enum! {
@@ -70,6 +70,15 @@ pub struct Directory {
     /// Accounts whose balance is kept.
     #[serde(default)]
     pub contracts: BTreeMap<AccountId, ContractTerms>,
+    /// Rules of the watch that people saved, the newest version of each.
+    #[serde(default)]
+    pub fraud_rules: Vec<FraudRule>,
+    /// Accounts that rules leave alone.
+    #[serde(default)]
+    pub fraud_exceptions: Vec<FraudException>,
+    /// The latest orders to end calls, oldest first.
+    #[serde(default)]
+    pub kill_orders: Vec<KillOrder>,
 }
 
 impl Directory {

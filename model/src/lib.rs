@@ -16,6 +16,7 @@ mod directory;
 mod e164;
 mod edr;
 mod event;
+mod fraud_desk;
 mod id;
 mod ledger;
 mod lock;
@@ -57,6 +58,7 @@ pub use event::{
     RegistrationChange, Rejected, RouteAction, RouteAttempt, RouteResult, Security, SecurityKind,
     TrunkHealth, TrunkState, UpdateKind,
 };
+pub use fraud_desk::{FraudException, FraudRule, KillOrder, Stopped};
 pub use id::{
     AccountId, AlertId, CallUid, CdrId, FeeId, InvalidId, InvoiceId, NetworkId, PostingId, ProfileId,
     ProfileVersionId, RouteId, SubscriberId, TenantId, TrunkId,

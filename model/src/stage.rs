@@ -3,7 +3,9 @@
 //! A stage is a pure state machine for one partition ("lane"). The runner reads a batch, lets the stage apply record
 //! by record, appends the outputs to the bus with their origin, and commits state and position in one transaction.
 
-use crate::{AccountId, Alert, Barring, Body, CdrId, Edr, Lock, Posting, RatedCdr, Suspended, Topic};
+use crate::{
+    AccountId, Alert, Barring, Body, CdrId, Edr, Lock, Posting, RatedCdr, Stopped, Suspended, Topic,
+};
 
 /// One record, as the runner hands it to a stage.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ pub enum Effect {
     Lock(Box<Lock>),
     /// Keep a barring. In the commit.
     Bar(Box<Barring>),
+    /// Add a call that was stopped to its alert. In the commit.
+    Stopped(Stopped),
     /// Put the input aside. In the commit.
     Suspend(Box<Suspended>),
     /// Keep an EDR, and queue it for the files of those it concerns. In the commit.

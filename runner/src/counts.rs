@@ -152,7 +152,12 @@ impl Counts {
                         self.exports_system += 1;
                     }
                 }
-                Effect::Alert(_) | Effect::Lock(_) | Effect::Bar(_) | Effect::Edr(_) | Effect::Repeated => {}
+                Effect::Alert(_)
+                | Effect::Lock(_)
+                | Effect::Bar(_)
+                | Effect::Stopped(_)
+                | Effect::Edr(_)
+                | Effect::Repeated => {}
             }
         }
     }

@@ -82,6 +82,7 @@ impl Place {
                 Effect::Alert(alert) => kept.push(StoreEffect::Alert(alert)),
                 Effect::Lock(lock) => kept.push(StoreEffect::Lock(*lock)),
                 Effect::Bar(barring) => kept.push(StoreEffect::Bar(*barring)),
+                Effect::Stopped(stopped) => kept.push(StoreEffect::Stopped(stopped)),
                 Effect::Edr(edr) => kept.push(StoreEffect::Edr(edr)),
                 Effect::Suspend(suspended) => kept.push(self.suspend(*suspended, raw.to_vec(), clock)),
                 // Counted by the runner; there is nothing to do for it.

@@ -433,6 +433,7 @@ fn outcome(house: &House) -> Outcome {
     tables.suspended.sort();
     tables.alerts.sort_by_key(|alert| alert.id);
     tables.locks.sort_by_key(|lock| (lock.account, lock.since));
+    tables.stopped.sort_by_key(|stopped| (stopped.alert, stopped.saved.amount));
     tables.barrings.sort_by(|one, other| (one.key(), one.since).cmp(&(other.key(), other.since)));
     let counts = ["mediator", "rating", "fraud", "exports", "ledger"]
         .iter()
@@ -504,6 +505,7 @@ fn assert_same(stormy: &Outcome, calm: &Outcome, seed: u64) {
     assert_eq!(stormy_tables.alerts, calm_tables.alerts, "{again}: alerts");
     assert_eq!(stormy_tables.locks, calm_tables.locks, "{again}: locks");
     assert_eq!(stormy_tables.barrings, calm_tables.barrings, "{again}: barrings");
+    assert_eq!(stormy_tables.stopped, calm_tables.stopped, "{again}: calls stopped");
     assert_eq!(stormy_tables.edrs, calm_tables.edrs, "{again}: EDRs");
     assert_eq!(stormy.rated, calm.rated, "{again}: rated calls");
 }

@@ -26,6 +26,9 @@ const WINDOW_MAX_SECONDS: u32 = 7 * 86_400;
 /// The shortest: its sixth is one second.
 const WINDOW_MIN_SECONDS: u32 = 6;
 
+/// Letters of a rule's mark.
+const TAG_LETTERS_MAX: usize = 40;
+
 /// What is wrong with a rule file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{line}:{column}: {fault}")]
@@ -81,6 +84,8 @@ struct WrittenRule {
     calls_per_minute: Option<u32>,
     #[serde(default)]
     throttle_for: Option<Span>,
+    #[serde(default)]
+    tag: Option<String>,
     #[serde(default)]
     notify: Vec<String>,
     #[serde(default)]
@@ -140,6 +145,32 @@ struct WrittenExceptions {
 /// Never: a test reads them.
 pub fn presets() -> Vec<Rule> {
     RuleFile::read(PRESETS).expect("the delivered rules are read by a test").rules
+}
+
+/// The text of one of the delivered rules, with the comment above it left out.
+pub fn preset_text(name: &str) -> Option<String> {
+    rule_text(PRESETS, name)
+}
+
+/// The text of the rule of this name in a file that was read.
+pub fn rule_text(file: &str, name: &str) -> Option<String> {
+    const HEAD: &str = "[[rule]]";
+    let begins: Vec<usize> = file
+        .match_indices(HEAD)
+        .map(|(at, _)| at)
+        .filter(|at| *at == 0 || file.as_bytes().get(at - 1) == Some(&b'\n'))
+        .collect();
+    begins.iter().enumerate().find_map(|(n, begin)| {
+        let end = begins.get(n + 1).copied().unwrap_or(file.len());
+        // Comments at the end belong to the rule that follows.
+        let mut lines: Vec<&str> = file.get(*begin..end)?.lines().collect();
+        while lines.last().is_some_and(|line| line.trim().is_empty() || line.starts_with('#')) {
+            lines.pop();
+        }
+        let text = lines.join("\n") + "\n";
+        let rules = RuleFile::read(&text).ok()?.rules;
+        rules.first().is_some_and(|rule| rule.name == name).then_some(text)
+    })
 }
 
 impl RuleFile {
@@ -220,6 +251,7 @@ fn checked(written: WrittenRule) -> Result<Rule, Fault> {
         (true | false, _) => {}
     }
     let throttle = barring_terms(&written, &actions)?;
+    check_tag(written.tag.as_deref(), actions.contains(&Action::Tag))?;
     if actions.contains(&Action::Refuse) {
         needs_no_history(&written, &conditions)?;
     }
@@ -260,6 +292,7 @@ fn checked(written: WrittenRule) -> Result<Rule, Fault> {
         block: written.block.unwrap_or(Barred::Account),
         block_for: written.block_for,
         throttle,
+        tag: written.tag,
         notify: written.notify,
         cool_down: written.cool_down.unwrap_or(written.window),
         except: Exceptions {
@@ -268,6 +301,26 @@ fn checked(written: WrittenRule) -> Result<Rule, Fault> {
             sources: written.except.sources,
         },
     })
+}
+
+/// A mark is a short word, and there is one where it is asked for.
+fn check_tag(tag: Option<&str>, is_asked_for: bool) -> Result<(), Fault> {
+    match (tag, is_asked_for) {
+        (None, false) => Ok(()),
+        (None, true) => Err((
+            "action \"tag\" does not say which".to_owned(),
+            "add tag = \"...\", a word such as \"irsf\"",
+        )),
+        (Some(tag), false) => Err((format!("tag = \"{tag}\" marks nothing"), "add \"tag\" to `action`")),
+        (Some(tag), true) => {
+            let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            if tag.is_empty() || tag.len() > TAG_LETTERS_MAX || !tag.chars().all(is_letter) {
+                let fault = format!("tag = \"{tag}\" is no short word");
+                return Err((fault, "use 1 to 40 letters, digits, - and _"));
+            }
+            Ok(())
+        }
+    }
 }
 
 /// A call is refused before it is counted, so nothing that is counted or remembered can be the reason.

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use model::{LockLevel, Span};
 
-pub use file::{RuleFault, RuleFile, presets};
+pub use file::{RuleFault, RuleFile, preset_text, presets, rule_text};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
@@ -83,7 +83,7 @@ words! {
         Minutes = "minutes",
         /// Calls in progress, those that still ring among them.
         Concurrent = "concurrent",
-        /// Different numbers called, estimated beyond 32.
+        /// Different numbers called, estimated beyond 64 in half a window.
         DistinctCallees = "distinct_callees",
         /// Different numbers calling.
         DistinctCallers = "distinct_callers",
@@ -250,6 +250,8 @@ words! {
         Refuse = "refuse",
         /// Let the account make only so many calls a minute.
         Throttle = "throttle",
+        /// Mark the alert with a word of the rule's own.
+        Tag = "tag",
     }
 }
 
@@ -314,6 +316,8 @@ pub struct Rule {
     pub block_for: Option<Span>,
     /// How the account is slowed down, if it is.
     pub throttle: Option<Throttle>,
+    /// The word that its alerts are marked with.
+    pub tag: Option<String>,
     /// Who is told besides those named in the configuration.
     pub notify: Vec<String>,
     /// Without a crossing for so long, the incident is over and the next crossing is another.
@@ -326,7 +330,7 @@ impl Rule {
     /// The same rule, telling people and doing nothing else.
     #[must_use]
     pub fn only_alerting(mut self) -> Self {
-        self.actions = BTreeSet::from([Action::Alert]);
+        self.actions.retain(|action| matches!(action, Action::Alert | Action::Tag));
         self.lock = LockLevel::None;
         self.throttle = None;
         self

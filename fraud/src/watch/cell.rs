@@ -1,7 +1,5 @@
 //! What one rule has counted for one subject: sums in sixths of its window, gauges, distinct counts, and its open incident.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use model::{AlertId, CdrId};
 use serde::{Deserialize, Serialize};
@@ -15,6 +13,9 @@ const PARTS_U32: u32 = 6;
 
 /// Calls remembered as evidence.
 const EVIDENCE_MAX: usize = 10;
+
+/// Callees remembered for sequential dialling.
+const NEIGHBOURS_MAX: usize = 4;
 
 /// What is added up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +124,119 @@ pub(crate) struct Incident {
     pub(crate) barred: Vec<String>,
 }
 
+/// Sums side by side: in 32 bits as long as they fit, which those of nearly everybody do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Vec<u64>", into = "Vec<u64>")]
+enum Sums {
+    Narrow(Box<[u32]>),
+    Wide(Box<[u64]>),
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Sums::Narrow(Box::default())
+    }
+}
+
+impl PartialEq for Sums {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && (0..self.len()).all(|at| self.at(at) == other.at(at))
+    }
+}
+
+impl Eq for Sums {}
+
+impl From<Vec<u64>> for Sums {
+    fn from(sums: Vec<u64>) -> Self {
+        let narrow: Result<Box<[u32]>, _> = sums.iter().map(|sum| u32::try_from(*sum)).collect();
+        narrow.map_or_else(|_| Sums::Wide(sums.into_boxed_slice()), Sums::Narrow)
+    }
+}
+
+impl From<Sums> for Vec<u64> {
+    fn from(sums: Sums) -> Self {
+        (0..sums.len()).map(|at| sums.at(at)).collect()
+    }
+}
+
+impl Sums {
+    fn zero(n: usize) -> Self {
+        Sums::Narrow(vec![0; n].into_boxed_slice())
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Sums::Narrow(sums) => sums.len(),
+            Sums::Wide(sums) => sums.len(),
+        }
+    }
+
+    /// 0 where there is none.
+    fn at(&self, at: usize) -> u64 {
+        match self {
+            Sums::Narrow(sums) => sums.get(at).copied().map_or(0, u64::from),
+            Sums::Wide(sums) => sums.get(at).copied().unwrap_or(0),
+        }
+    }
+
+    fn add(&mut self, at: usize, amount: u64) {
+        match self {
+            Sums::Narrow(sums) => {
+                let Some(slot) = sums.get_mut(at) else { return };
+                if let Some(sum) = u32::try_from(amount).ok().and_then(|amount| slot.checked_add(amount)) {
+                    *slot = sum;
+                    return;
+                }
+                *self = Sums::Wide(sums.iter().copied().map(u64::from).collect());
+                self.add(at, amount);
+            }
+            Sums::Wide(sums) => {
+                if let Some(slot) = sums.get_mut(at) {
+                    *slot = slot.saturating_add(amount);
+                }
+            }
+        }
+    }
+
+    /// Drops the first `n` and makes room for as many new ones.
+    fn shift(&mut self, n: usize) {
+        fn shift<T: Copy + Default>(sums: &mut [T], n: usize) {
+            let n = n.min(sums.len());
+            sums.copy_within(n.., 0);
+            let kept = sums.len() - n;
+            sums[kept..].fill(T::default());
+        }
+        match self {
+            Sums::Narrow(sums) => shift(sums, n),
+            Sums::Wide(sums) => shift(sums, n),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Sums::Narrow(sums) => sums.len() * 4,
+            Sums::Wide(sums) => sums.len() * 8,
+        }
+    }
+}
+
+/// Few pairs as a map, as they are saved.
+mod as_map {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Distinct;
+
+    pub(super) fn serialize<S: Serializer>(pairs: &[(u8, Distinct)], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(pairs.iter().map(|(key, value)| (key, value)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(u8, Distinct)>, D::Error> {
+        Ok(BTreeMap::<u8, Distinct>::deserialize(from)?.into_iter().collect())
+    }
+}
+
 /// The counters of one rule for one subject.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Cell {
@@ -134,26 +248,27 @@ pub(crate) struct Cell {
     part: i64,
     /// Parts, oldest first, each with the sums that the rule needs.
     #[serde(rename = "s")]
-    sums: Vec<u64>,
+    sums: Sums,
     /// Calls in progress, those that still ring among them.
     #[serde(rename = "c", default, skip_serializing_if = "is_zero")]
     pub(crate) concurrent: u32,
     /// What a minute of them costs, ten-thousandths.
     #[serde(rename = "r", default, skip_serializing_if = "is_none")]
     pub(crate) cost_rate: i64,
-    #[serde(rename = "d", default, skip_serializing_if = "BTreeMap::is_empty")]
-    distinct: BTreeMap<u8, Distinct>,
+    /// By [`Things`], sorted.
+    #[serde(rename = "d", default, with = "as_map", skip_serializing_if = "Vec::is_empty")]
+    distinct: Vec<(u8, Distinct)>,
     /// The last callees, for sequential dialling.
     #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
     last_callees: Vec<u64>,
     /// Long-term attempts, answers, seconds and answered calls that ended, in 256ths, fading.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
-    long: Option<[u64; 4]>,
+    long: Option<Box<[u64; 4]>>,
     /// Latest calls, oldest first.
     #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
     evidence: Vec<CdrId>,
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) incident: Option<Incident>,
+    pub(crate) incident: Option<Box<Incident>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
@@ -169,7 +284,7 @@ fn is_none(n: &i64) -> bool {
 /// What the window of a cell holds at one moment.
 pub(crate) struct Window<'a> {
     needs: &'a Needs,
-    totals: Vec<u64>,
+    totals: [u64; SUMS],
     attempts_last_part: u64,
     part_seconds: u32,
     cell: &'a Cell,
@@ -179,8 +294,8 @@ impl Cell {
     pub(crate) fn new(version: u32, needs: &Needs) -> Self {
         Cell {
             version,
-            sums: vec![0; PARTS * needs.n_sums],
-            long: needs.is_long_term.then_some([0; 4]),
+            sums: Sums::zero(PARTS * needs.n_sums),
+            long: needs.is_long_term.then(Box::default),
             ..Cell::default()
         }
     }
@@ -195,13 +310,9 @@ impl Cell {
         if needs.is_long_term {
             self.fade(needs);
         }
-        let n_gone = n_parts * needs.n_sums;
-        let n_gone = n_gone.min(self.sums.len());
-        self.sums.rotate_left(n_gone);
-        let kept = self.sums.len() - n_gone;
-        self.sums[kept..].fill(0);
+        self.sums.shift(n_parts * needs.n_sums);
         self.part = part;
-        for distinct in self.distinct.values_mut() {
+        for (_, distinct) in &mut self.distinct {
             distinct.move_to(at_seconds, rule.window.seconds());
         }
     }
@@ -209,8 +320,7 @@ impl Cell {
     /// Takes the part that is over into the long-term values: each fades by a 64th and gains a 64th of the new.
     fn fade(&mut self, needs: &Needs) {
         let last = self.sums.len().saturating_sub(needs.n_sums);
-        let of =
-            |sum: Sum| needs.place(sum).and_then(|place| self.sums.get(last + place)).copied().unwrap_or(0);
+        let of = |sum: Sum| needs.place(sum).map_or(0, |place| self.sums.at(last + place));
         let fresh = [of(Sum::Attempts), of(Sum::Answered), of(Sum::Seconds), of(Sum::AnsweredEnded)];
         if fresh == [0; 4] {
             return;
@@ -225,22 +335,26 @@ impl Cell {
     pub(crate) fn add(&mut self, sum: Sum, amount: u64, needs: &Needs) {
         let Some(place) = needs.place(sum) else { return };
         let last = self.sums.len().saturating_sub(needs.n_sums);
-        if let Some(slot) = self.sums.get_mut(last + place) {
-            *slot = slot.saturating_add(amount);
-        }
+        self.sums.add(last + place, amount);
     }
 
     pub(crate) fn see(&mut self, things: Things, hash: u64, at_seconds: i64, rule: &Rule) {
-        self.distinct.entry(things as u8).or_default().add(hash, at_seconds, rule.window.seconds());
+        let place = self.distinct.binary_search_by_key(&(things as u8), |(known, _)| *known);
+        let place = place.unwrap_or_else(|place| {
+            self.distinct.reserve_exact(1);
+            self.distinct.insert(place, (things as u8, Distinct::default()));
+            place
+        });
+        self.distinct[place].1.add(hash, at_seconds, rule.window.seconds());
     }
 
     /// Whether `callee` is close to one of the last ones; it is remembered as the latest.
     pub(crate) fn is_next(&mut self, callee: u64) -> bool {
         let is_next = self.last_callees.iter().any(|last| *last != callee && last.abs_diff(callee) <= 20);
-        self.last_callees.push(callee);
-        if self.last_callees.len() > 4 {
+        if self.last_callees.len() == NEIGHBOURS_MAX {
             self.last_callees.remove(0);
         }
+        self.last_callees.push(callee);
         is_next
     }
 
@@ -248,10 +362,13 @@ impl Cell {
         if self.evidence.last() == Some(&cdr) {
             return;
         }
-        self.evidence.push(cdr);
-        if self.evidence.len() > EVIDENCE_MAX {
+        if self.evidence.len() == EVIDENCE_MAX {
             self.evidence.remove(0);
+        } else if self.evidence.len() == self.evidence.capacity() {
+            self.evidence
+                .reserve_exact((self.evidence.len() / 2).max(1).min(EVIDENCE_MAX - self.evidence.len()));
         }
+        self.evidence.push(cdr);
     }
 
     /// Latest calls, newest first.
@@ -260,24 +377,22 @@ impl Cell {
     }
 
     pub(crate) fn window<'a>(&'a self, rule: &Rule, needs: &'a Needs) -> Window<'a> {
-        let mut totals = vec![0_u64; needs.n_sums];
-        for part in self.sums.chunks_exact(needs.n_sums.max(1)) {
-            for (total, sum) in totals.iter_mut().zip(part) {
-                *total = total.saturating_add(*sum);
+        let mut totals = [0_u64; SUMS];
+        for part in 0..PARTS {
+            for (place, total) in totals.iter_mut().enumerate().take(needs.n_sums) {
+                *total = total.saturating_add(self.sums.at(part * needs.n_sums + place));
             }
         }
         let last = self.sums.len().saturating_sub(needs.n_sums);
-        let attempts_last_part =
-            needs.place(Sum::Attempts).and_then(|place| self.sums.get(last + place)).copied().unwrap_or(0);
+        let attempts_last_part = needs.place(Sum::Attempts).map_or(0, |place| self.sums.at(last + place));
         Window { needs, totals, attempts_last_part, part_seconds: part_seconds(rule), cell: self }
     }
 
     /// Attempts by part, oldest first.
     pub(crate) fn sparkline(&self, needs: &Needs) -> Vec<u32> {
         let place = needs.place(Sum::Attempts).unwrap_or(0);
-        self.sums
-            .chunks_exact(needs.n_sums.max(1))
-            .map(|part| part.get(place).copied().unwrap_or(0).try_into().unwrap_or(u32::MAX))
+        (0..PARTS)
+            .map(|part| u32::try_from(self.sums.at(part * needs.n_sums + place)).unwrap_or(u32::MAX))
             .collect()
     }
 
@@ -285,17 +400,20 @@ impl Cell {
     pub(crate) fn is_idle(&self) -> bool {
         self.concurrent == 0
             && self.incident.is_none()
-            && self.long.is_none_or(|long| long == [0; 4])
-            && self.sums.iter().all(|sum| *sum == 0)
+            && self.long.as_ref().is_none_or(|long| **long == [0; 4])
+            && (0..self.sums.len()).all(|at| self.sums.at(at) == 0)
     }
 
     /// Bytes of memory, but for what the allocator adds.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>()
-            + self.sums.capacity() * 8
+            + self.sums.bytes()
             + self.last_callees.capacity() * 8
             + self.evidence.capacity() * 16
-            + self.distinct.values().map(|distinct| size_of::<Distinct>() + distinct.bytes()).sum::<usize>()
+            + self.long.as_ref().map_or(0, |_| size_of::<[u64; 4]>())
+            + self.incident.as_ref().map_or(0, |_| size_of::<Incident>())
+            + self.distinct.capacity() * size_of::<(u8, Distinct)>()
+            + self.distinct.iter().map(|(_, distinct)| distinct.bytes()).sum::<usize>()
     }
 }
 
@@ -310,7 +428,8 @@ impl Window<'_> {
     }
 
     fn things(&self, things: Things) -> i64 {
-        i64::from(self.cell.distinct.get(&(things as u8)).map_or(0, Distinct::count))
+        let known = self.cell.distinct.iter().find(|(known, _)| *known == things as u8);
+        i64::from(known.map_or(0, |(_, distinct)| distinct.count()))
     }
 
     /// The value of a measure; `None` where it says nothing yet, such as a share of no calls.
@@ -350,11 +469,11 @@ impl Window<'_> {
                 (variance * 10_000).isqrt().checked_div(sum).and_then(|percent| i64::try_from(percent).ok())
             }
             Measure::AsrChange => {
-                let [attempts, answered, _, _] = self.cell.long?;
+                let [attempts, answered, _, _] = **self.cell.long.as_ref()?;
                 change(total(Sum::Answered), total(Sum::Attempts), answered, attempts)
             }
             Measure::AcdChange => {
-                let [_, _, seconds, ended] = self.cell.long?;
+                let [_, _, seconds, ended] = **self.cell.long.as_ref()?;
                 change(total(Sum::Seconds), total(Sum::AnsweredEnded), seconds, ended)
             }
         }

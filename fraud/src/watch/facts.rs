@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, Datelike, Timelike, Utc, Weekday};
+use chrono::{DateTime, Utc};
 use model::{Account, AccountId, Attempt, E164, Party, SubscriberId, TrunkId};
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use super::country::country_of;
 use super::distinct::{mix, mix_text};
 use super::snapshot::{Compiled, WatchRules, WatchSnapshot};
 use super::subjects::SubjectKey;
+use super::zones::Zones;
 use crate::rule::{CallerNumber, Filter, Flow, Key};
 
 /// The facts of one call, as they were at its INVITE: what a rule counted then is what it takes back at the end.
@@ -71,12 +72,17 @@ impl Facts {
 
     /// Whether a rule looks at this call.
     pub(crate) fn passes(&self, compiled: &Compiled) -> bool {
+        compiled.rule.filter.rate_min.is_none_or(|rate| self.rate >= rate) && self.passes_but_price(compiled)
+    }
+
+    /// The same, whatever the call costs.
+    pub(crate) fn passes_but_price(&self, compiled: &Compiled) -> bool {
         let Filter {
             flow,
             new_country,
             hot_listed,
             off_hours,
-            rate_min,
+            rate_min: _,
             account_younger,
             new_user_agent,
             caller_number,
@@ -89,7 +95,6 @@ impl Facts {
             && (!off_hours || self.has(Flag::OffHours))
             && (!new_user_agent || self.has(Flag::NewUserAgent))
             && (!abroad || self.has(Flag::Abroad))
-            && rate_min.is_none_or(|rate| self.rate >= rate)
             && account_younger
                 .is_none_or(|younger| self.account_age.is_some_and(|age| age < i64::from(younger.seconds())))
             && caller_number.is_none_or(|wanted| match wanted {
@@ -134,40 +139,71 @@ impl Facts {
     }
 }
 
-/// Outside of Monday to Friday, 07:00 to 19:00, where the account is.
-fn is_off_hours(at: DateTime<Utc>, account: &Account) -> bool {
-    let local = at.with_timezone(&account.timezone);
-    matches!(local.weekday(), Weekday::Sat | Weekday::Sun) || !(7..19).contains(&local.hour())
+/// Who calls whom, from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asking {
+    pub(crate) subscriber: Option<SubscriberId>,
+    pub(crate) trunk: Option<TrunkId>,
+    pub(crate) source: IpAddr,
+    pub(crate) cli: Option<u64>,
+    pub(crate) callee: Option<u64>,
+    /// Of the user agent; 0 for none.
+    pub(crate) user_agent: u64,
+    /// It was diverted on its way to us.
+    pub(crate) is_diverted: bool,
 }
 
-/// What is known of an attempt without any history: `whose` is who pays, the leg and the time.
-pub(crate) fn known_facts(
+impl Asking {
+    pub(crate) fn of(attempt: &Attempt) -> Self {
+        let (subscriber, trunk) = match &attempt.caller {
+            Party::Subscriber { subscriber, .. } => (Some(*subscriber), None),
+            Party::Trunk { trunk, .. } => (None, Some(*trunk)),
+            Party::Unknown => (None, None),
+        };
+        Asking {
+            subscriber,
+            trunk,
+            source: attempt.source.ip(),
+            cli: attempt.cli.map(E164::as_u64),
+            callee: attempt.callee.map(E164::as_u64),
+            user_agent: agent_hash(&attempt.user_agent),
+            is_diverted: !attempt.diversion.is_empty(),
+        }
+    }
+}
+
+/// A user agent as a number; 0 for none.
+pub fn agent_hash(user_agent: &str) -> u64 {
+    if user_agent.is_empty() { 0 } else { mix_text(user_agent) }
+}
+
+/// What is known of an attempt without any history and without its price: `whose` is who pays, the leg and the time.
+pub(crate) fn known(
     rules: &WatchRules,
     snapshot: &WatchSnapshot,
     whose: (AccountId, u16, DateTime<Utc>),
-    attempt: &Attempt,
+    asking: &Asking,
     account: Option<&Account>,
-    rate: i64,
+    zones: &mut Zones,
 ) -> Facts {
     let (payer, leg, at) = whose;
-    let (subscriber, trunk, flow) = match &attempt.caller {
-        Party::Subscriber { subscriber, .. } => (Some(*subscriber), None, Flow::Outgoing),
-        Party::Trunk { trunk, .. } => (None, Some(*trunk), Flow::Incoming),
-        Party::Unknown => (None, None, Flow::Incoming),
+    let &Asking { subscriber, trunk, source, cli, callee, user_agent, is_diverted } = asking;
+    let flow = match (leg, subscriber) {
+        (1.., _) => Flow::Forwarded,
+        (0, Some(_)) => Flow::Outgoing,
+        (0, None) => Flow::Incoming,
     };
-    let callee = attempt.callee.map(E164::as_u64);
-    let cli = attempt.cli.map(E164::as_u64);
     let mut facts = Facts {
         account: payer,
         subscriber,
         trunk,
-        source: attempt.source.ip(),
+        source,
         cli,
         callee,
-        user_agent: if attempt.user_agent.is_empty() { 0 } else { mix_text(&attempt.user_agent) },
-        flow: if leg > 0 { Flow::Forwarded } else { flow },
+        user_agent,
+        flow,
         country: callee.map_or(0, country_of),
-        rate,
+        rate: 0,
         account_age: None,
         flags: 0,
     };
@@ -175,7 +211,7 @@ pub(crate) fn known_facts(
     facts.set(Flag::HotListed, callee.is_some_and(|callee| rules.hot.contains(callee)));
     facts.set(
         Flag::OursFromOutside,
-        is_from_outside && attempt.diversion.is_empty() && cli.is_some_and(|cli| snapshot.is_ours(cli)),
+        is_from_outside && !is_diverted && cli.is_some_and(|cli| snapshot.is_ours(cli)),
     );
     facts.set(
         Flag::Neighbour,
@@ -187,7 +223,7 @@ pub(crate) fn known_facts(
     );
     facts.set(Flag::Abroad, facts.country != 0 && cli.is_some_and(|cli| country_of(cli) != facts.country));
     if let Some(account) = account {
-        facts.set(Flag::OffHours, is_off_hours(at, account));
+        facts.set(Flag::OffHours, zones.is_off_hours(at, account.timezone));
     }
     facts
 }

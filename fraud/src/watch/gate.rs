@@ -8,8 +8,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use model::{AccountId, Attempt};
 
-use super::facts::known_facts;
+use super::facts::{Asking, known};
 use super::snapshot::{Compiled, WatchRules, WatchSnapshot};
+use super::zones::Zones;
 use crate::rule::{Action, Rule};
 
 /// What is asked at each INVITE, with the provisioning data of one revision.
@@ -27,20 +28,27 @@ impl Gate {
 
     /// The rule that refuses a call; `leg` is above 0 for a forward, which `payer` pays for.
     pub fn refuses(&self, payer: AccountId, leg: u16, at: DateTime<Utc>, attempt: &Attempt) -> Option<&Rule> {
+        self.refuses_asking(payer, leg, at, &Asking::of(attempt))
+    }
+
+    pub(crate) fn refuses_asking(
+        &self,
+        payer: AccountId,
+        leg: u16,
+        at: DateTime<Utc>,
+        asking: &Asking,
+    ) -> Option<&Rule> {
+        let mut zones = Zones::default();
         let account = self.snapshot.account(payer);
         let refusing = |compiled: &&Compiled| compiled.rule.actions.contains(&Action::Refuse);
         let asks_price = |compiled: &Compiled| compiled.rule.filter.rate_min.is_some();
-        let rate = if self.rules.rules.iter().filter(refusing).any(asks_price) {
-            self.snapshot.price_of(account, attempt, at).rate_per_minute()
-        } else {
-            0
+        let mut facts = known(&self.rules, &self.snapshot, (payer, leg, at), asking, account, &mut zones);
+        if self.rules.rules.iter().filter(refusing).any(asks_price) {
+            facts.rate = self.snapshot.price_of(account, asking, at, &mut zones).rate_per_minute();
+        }
+        let fires = |compiled: &&Compiled| {
+            facts.passes(compiled) && !self.snapshot.is_excepted(&compiled.rule, payer, at)
         };
-        let facts = known_facts(&self.rules, &self.snapshot, (payer, leg, at), attempt, account, rate);
-        let is_excepted = |compiled: &Compiled| {
-            let names = &compiled.rule.except.accounts;
-            account.is_some_and(|account| names.contains(&account.handle))
-        };
-        let fires = |compiled: &&Compiled| facts.passes(compiled) && !is_excepted(compiled);
         self.rules.rules.iter().filter(refusing).find(fires).map(|compiled| &compiled.rule)
     }
 }

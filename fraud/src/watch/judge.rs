@@ -1,18 +1,16 @@
 //! Whether a rule is crossed, and what follows: one incident with its updates, locks, orders to end calls.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use model::{
-    AccountId, Alert, AlertId, AlertSeverity, Barring, Body, CallUid, Control, Currency, Effect, Effects,
-    Finding, Lock, LockLevel, LockSource, Measured, Money, Span, TenantId, Topic, TrunkId,
+    AccountId, Alert, AlertId, AlertSeverity, Barring, Body, Control, Currency, Effect, Effects, Finding,
+    Lock, LockLevel, LockSource, Measured, Money, Span, TenantId, Topic, TrunkId,
 };
 
 use super::cell::{Incident, Sum, Window, part_seconds};
 use super::facts::Facts;
 use super::snapshot::Compiled;
 use super::subjects::{Subject, SubjectKey};
-use super::{Watch, account_key, money, trunk_name};
+use super::{Named, Work, account_key, money, trunk_name};
 use crate::locking;
 use crate::rule::{Action, Barred, Bound, Condition, Key, MONEY_SCALE, Measure, Rule, Throttle};
 
@@ -26,11 +24,11 @@ const RANGES_MAX: usize = 32;
 const OTHERS_MIN: i64 = 30;
 
 /// When a rule is looked at.
-pub(super) struct Occasion {
+pub(super) struct Occasion<'a> {
     pub(super) at: DateTime<Utc>,
     pub(super) tenant: TenantId,
     pub(super) payer: AccountId,
-    pub(super) call: Option<CallUid>,
+    pub(super) call: Option<Named<'a>>,
 }
 
 /// What convinced.
@@ -43,18 +41,17 @@ struct Crossing {
     cost_rate: i64,
 }
 
-impl Watch {
+impl Work<'_> {
     /// Looks at one rule for one subject, after its counters changed.
     pub(super) fn judge(
         &mut self,
         idx: u16,
         subject: SubjectKey,
         facts: &Facts,
-        occasion: &Occasion,
+        occasion: &Occasion<'_>,
         effects: &mut Effects,
     ) {
-        let rules = Arc::clone(&self.rules);
-        let Some(compiled) = rules.rules.get(usize::from(idx)) else { return };
+        let Some(compiled) = self.rules.rules.get(usize::from(idx)) else { return };
         let Some(crossing) = self.crossing(idx, compiled, subject, facts, occasion.at) else { return };
         let rule = &compiled.rule;
         let at = occasion.at;
@@ -64,7 +61,7 @@ impl Watch {
             .subjects
             .get(subject)
             .and_then(|known| known.known_cell(idx))
-            .and_then(|cell| cell.incident.clone())
+            .and_then(|cell| cell.incident.as_deref().cloned())
             .filter(|incident| at.signed_duration_since(incident.last) <= rule.cool_down.delta());
         let (incident, is_news) = match before {
             Some(incident) => {
@@ -96,13 +93,13 @@ impl Watch {
         }
         self.state.subjects.change(subject, at.timestamp(), 0, |subject| {
             if let Some(cell) = subject.known_cell_mut(idx) {
-                cell.incident = Some(incident.clone());
+                cell.incident = Some(Box::new(incident.clone()));
             }
         });
         if rule.actions.contains(&Action::EndCall)
-            && let Some(call) = &occasion.call
+            && let Some(call) = occasion.call
         {
-            let order = Control::EndCall { call: call.clone() };
+            let order = Control::EndCall { call: call.uid() };
             effects.append(Topic::Control, occasion.payer, Body::Control(order));
         }
         if is_news {
@@ -185,7 +182,7 @@ impl Watch {
         rule: &Rule,
         facts: &Facts,
         incident: &mut Incident,
-        occasion: &Occasion,
+        occasion: &Occasion<'_>,
         effects: &mut Effects,
     ) {
         let range = match rule.key {
@@ -217,7 +214,7 @@ impl Watch {
         (range, calls_per_minute): (String, u32),
         span: Option<Span>,
         alert: AlertId,
-        occasion: &Occasion,
+        occasion: &Occasion<'_>,
         effects: &mut Effects,
     ) {
         let now = self.state.clock.now.map_or(occasion.at, |now| now.max(occasion.at));
@@ -245,11 +242,11 @@ impl Watch {
         name: String,
         incident: &Incident,
         crossing: Crossing,
-        occasion: &Occasion,
+        occasion: &Occasion<'_>,
         effects: &mut Effects,
     ) {
         let rule = &compiled.rule;
-        let snapshot = Arc::clone(&self.snapshot);
+        let snapshot = self.snapshot;
         let account = snapshot.account(occasion.payer);
         let mut lock = LockLevel::None;
         if let Some(account) = account.filter(|_| rule.actions.contains(&Action::Lock)) {
@@ -322,6 +319,7 @@ impl Watch {
                 sparkline,
                 sparkline_step_seconds: part_seconds(rule),
                 barred,
+                tag: rule.tag.clone(),
             }),
         })));
     }

@@ -15,32 +15,42 @@ mod judge;
 mod price_list;
 mod snapshot;
 mod state;
+mod stopped;
+mod stored;
 mod subjects;
+mod zones;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use chrono::{DateTime, Offset, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    Account, AccountId, Accrual, Attempt, Body, CallEvent, CallUid, CdrId, Effects, EventBody, Money, Party,
-    Registration, RegistrationChange, Security, Stage, StageInput, StateChange, TenantId, Topic, TrunkId,
+    Account, AccountId, Accrual, Attempt, Body, CallEvent, CallUid, Cause, CdrId, Effects, EventBody, Money,
+    Party, Registration, RegistrationChange, Security, Stage, StageInput, StateChange, TenantId, Topic,
+    TrunkId,
 };
 use rust_decimal::Decimal;
 
 pub(crate) use distinct::mix;
+pub use distinct::mix_text as name_hash;
+pub(crate) use facts::Asking;
+pub use facts::agent_hash;
 pub use gate::Gate;
 pub use hot_list::{HOT_LIST_MAX, HotList, HotListBuilder, HotListFault};
 pub use snapshot::{WatchRules, WatchSnapshot};
+pub(crate) use state::OpenCall as WatchedCall;
+pub(crate) use stored::Past;
 pub use subjects::SUBJECTS_MAX;
 
 use crate::locking;
 use crate::rule::{Flow, Key, MONEY_SCALE};
 use cell::{Cell, Sum, Things};
 use distinct::mix_text;
-use facts::{Facts, Flag, known_facts, source_hash};
+use facts::{Facts, Flag, source_hash};
 use judge::Occasion;
 use state::{CallKey, OpenCall, WatchState};
 use subjects::{AccountMemory, SubjectKey};
+use zones::Zones;
 
 /// Calls followed at once in one lane; a switch holds 20,000. Further ones are not watched.
 pub const CALLS_OPEN_MAX: usize = 50_000;
@@ -69,12 +79,34 @@ pub struct Watch {
     rules: Arc<WatchRules>,
     snapshot: Arc<WatchSnapshot>,
     state: WatchState,
+    zones: Zones,
+}
+
+/// One input at work: the state that it changes, and what it is judged by.
+struct Work<'a> {
+    rules: &'a WatchRules,
+    snapshot: &'a WatchSnapshot,
+    state: &'a mut WatchState,
+    zones: &'a mut Zones,
 }
 
 impl Watch {
     /// A watch that has seen nothing. It knows no account before [`Self::set_snapshot`].
     pub fn new(rules: Arc<WatchRules>) -> Self {
-        Self { rules, snapshot: Arc::default(), state: WatchState::default() }
+        Self { rules, snapshot: Arc::default(), state: WatchState::default(), zones: Zones::default() }
+    }
+
+    /// Takes over other rules. One of the same name and version goes on with what it has counted; any other begins anew.
+    pub fn set_rules(&mut self, rules: Arc<WatchRules>) {
+        if !Arc::ptr_eq(&self.rules, &rules) {
+            self.state.subjects.change_rules(&self.rules, &rules);
+            self.rules = rules;
+        }
+    }
+
+    fn work(&mut self) -> Work<'_> {
+        let Watch { rules, snapshot, state, zones } = self;
+        Work { rules, snapshot, state, zones }
     }
 
     /// Takes over new provisioning data.
@@ -91,6 +123,21 @@ impl Watch {
             .fold((0, 0), |(bytes, n), (_, subject)| (bytes + subject.bytes(), n + 1))
     }
 
+    /// Memory of each account with all that is counted for it and its lines, bytes, smallest first; for benchmarks.
+    pub fn memory_of_accounts(&self) -> Vec<usize> {
+        let mut of_account: std::collections::BTreeMap<u64, usize> = std::collections::BTreeMap::new();
+        for (key, subject) in self.state.subjects.iter() {
+            if matches!(key.key, Key::Account | Key::AccountCountry) {
+                *of_account.entry(key.a).or_default() += size_of::<SubjectKey>() + subject.bytes();
+            }
+        }
+        let mut bytes: Vec<usize> = of_account.into_values().collect();
+        bytes.sort_unstable();
+        bytes
+    }
+}
+
+impl Work<'_> {
     fn event(&mut self, event: &CallEvent, effects: &mut Effects) {
         self.state.move_clock(event.at);
         if let EventBody::NodeStarted(_) = &event.body {
@@ -151,10 +198,14 @@ impl Watch {
                 let seconds = end.answered_us.div_ceil(1_000_000);
                 self.accrue(&mut call, seconds, &about, effects);
                 self.ended(&call, seconds, &about, effects);
+                if end.cause == Cause::Killed {
+                    self.was_cut(&call, &about, effects);
+                }
                 false
             }
-            EventBody::Rejected(_) => {
+            EventBody::Rejected(rejected) => {
                 self.ended(&call, 0, &about, effects);
+                self.was_refused(&call, rejected, &about, effects);
                 false
             }
             EventBody::RouteResult(_)
@@ -178,10 +229,16 @@ impl Watch {
         if self.state.calls.contains_key(&key) || self.state.calls.len() >= CALLS_OPEN_MAX {
             return;
         }
-        let snapshot = Arc::clone(&self.snapshot);
+        let snapshot = self.snapshot;
         let account = snapshot.account(event.payer);
-        let price = snapshot.price_of(account, attempt, event.at);
-        let facts = self.facts(event, attempt, account, price.rate_per_minute());
+        let asking = Asking::of(attempt);
+        let price = snapshot.price_of(account, &asking, event.at, self.zones);
+        let whose = (event.payer, event.leg, event.at);
+        let mut facts = facts::known(self.rules, snapshot, whose, &asking, account, self.zones);
+        facts.rate = price.rate_per_minute();
+        if let Some(account) = account {
+            self.remember(&mut facts, event.at, account);
+        }
         let call = OpenCall {
             node: event.node.clone(),
             boot: event.boot,
@@ -198,15 +255,6 @@ impl Watch {
         self.usual(&call, 0, 1, event.at);
         self.count_new(&call, &about, effects, |rule| rule != Key::VendorCountry);
         self.state.set_call(key, call);
-    }
-
-    fn facts(&mut self, event: &CallEvent, attempt: &Attempt, account: Option<&Account>, rate: i64) -> Facts {
-        let whose = (event.payer, event.leg, event.at);
-        let mut facts = known_facts(&self.rules, &self.snapshot, whose, attempt, account, rate);
-        if let Some(account) = account {
-            self.remember(&mut facts, event.at, account);
-        }
-        facts
     }
 
     /// What the account's own history says of a call.
@@ -265,9 +313,8 @@ impl Watch {
 
     /// Counts towards the account's usual hour.
     fn usual(&mut self, call: &OpenCall, cost: u64, attempts: u32, at: DateTime<Utc>) {
-        let snapshot = Arc::clone(&self.snapshot);
-        let Some(account) = snapshot.account(call.facts.account) else { return };
-        let local = local_seconds(at, account);
+        let Some(account) = self.snapshot.account(call.facts.account) else { return };
+        let local = at.timestamp() + self.zones.offset(at, account.timezone);
         self.state.subjects.change(account_key(account.id), at.timestamp(), 0, |subject| {
             subject.memory.get_or_insert_default().baseline.add(local, cost, attempts);
         });
@@ -330,7 +377,7 @@ impl Watch {
             account_age: None,
             flags: 0,
         };
-        let rules = Arc::clone(&self.rules);
+        let rules = self.rules;
         for (idx, compiled) in (0_u16..).zip(&rules.rules) {
             if !facts.passes(compiled) {
                 continue;
@@ -372,7 +419,7 @@ impl Watch {
         for key in gone {
             let Some(call) = self.state.take_call(&key) else { continue };
             let uid = CallUid::new(key.0);
-            let about = About { at, tenant, uid: &uid, cdr: CdrId::derive(&uid, key.1) };
+            let about = About { at, tenant, call: Named::Live(&uid), cdr: CdrId::derive(&uid, key.1) };
             self.ended(&call, 0, &about, effects);
         }
     }
@@ -410,21 +457,31 @@ impl Watch {
 
     /// Forgets counters of windows long past. Once an hour.
     fn tidy(&mut self, now: DateTime<Utc>) {
-        let rules = Arc::clone(&self.rules);
+        let rules = self.rules;
         let seconds = now.timestamp();
         self.state.subjects.forget(
             seconds,
             |key| rules.horizon.get(&key).copied().unwrap_or(0),
             |subject| {
                 let n_before = subject.cells.len();
+                let mut is_changed = false;
                 subject.cells.retain_mut(|(idx, cell)| {
                     let Some(compiled) = rules.rules.get(usize::from(*idx)) else { return false };
                     cell.move_to(seconds, &compiled.rule, &compiled.needs);
-                    cell.incident = None;
+                    let is_over = |incident: &cell::Incident| {
+                        now.signed_duration_since(incident.last) > compiled.rule.cool_down.delta()
+                    };
+                    if cell.incident.as_deref().is_some_and(is_over) {
+                        cell.incident = None;
+                        is_changed = true;
+                    }
                     !cell.is_idle()
                 });
-                subject.cells.shrink_to_fit();
-                n_before != subject.cells.len()
+                if n_before != subject.cells.len() {
+                    subject.cells.shrink_to_fit();
+                    is_changed = true;
+                }
+                is_changed
             },
         );
     }
@@ -434,13 +491,35 @@ impl Watch {
 struct About<'a> {
     at: DateTime<Utc>,
     tenant: TenantId,
-    uid: &'a CallUid,
+    call: Named<'a>,
     cdr: CdrId,
+}
+
+/// How a call is called.
+#[derive(Debug, Clone, Copy)]
+enum Named<'a> {
+    Live(&'a CallUid),
+    /// One that was stored: the name is made when it is asked for.
+    Stored(u64),
+}
+
+impl Named<'_> {
+    fn uid(self) -> CallUid {
+        match self {
+            Named::Live(uid) => uid.clone(),
+            Named::Stored(hash) => CallUid::new(hash.to_string()),
+        }
+    }
 }
 
 impl<'a> About<'a> {
     fn of(event: &CallEvent, uid: &'a CallUid) -> Self {
-        About { at: event.at, tenant: event.tenant, uid, cdr: CdrId::derive(uid, event.leg) }
+        About {
+            at: event.at,
+            tenant: event.tenant,
+            call: Named::Live(uid),
+            cdr: CdrId::derive(uid, event.leg),
+        }
     }
 }
 
@@ -456,7 +535,7 @@ impl Adding<'_> {
     }
 }
 
-impl Watch {
+impl Work<'_> {
     /// Counts a call that begins, by the rules on the chosen keys.
     fn count_new(
         &mut self,
@@ -550,16 +629,18 @@ impl Watch {
         n: u64,
         change: impl Fn(&snapshot::Compiled, &mut Cell),
     ) {
-        let rules = Arc::clone(&self.rules);
+        let rules = self.rules;
         let occasion = Occasion {
             at: about.at,
             tenant: about.tenant,
             payer: call.facts.account,
-            call: Some(about.uid.clone()),
+            call: Some(about.call),
         };
         let at_seconds = about.at.timestamp();
         for (idx, compiled) in (0_u16..).zip(&rules.rules) {
-            if !chosen(compiled.rule.key) || !call.facts.passes(compiled) || self.is_excepted(compiled, call)
+            if !chosen(compiled.rule.key)
+                || !call.facts.passes(compiled)
+                || self.snapshot.is_excepted(&compiled.rule, call.facts.account, about.at)
             {
                 continue;
             }
@@ -576,22 +657,13 @@ impl Watch {
             self.judge(idx, subject, &call.facts, &occasion, effects);
         }
     }
-
-    fn is_excepted(&self, compiled: &snapshot::Compiled, call: &OpenCall) -> bool {
-        let names = &compiled.rule.except.accounts;
-        !names.is_empty()
-            && self
-                .snapshot
-                .account(call.facts.account)
-                .is_some_and(|account| names.contains(&account.handle))
-    }
 }
 
 impl Stage for Watch {
     fn apply(&mut self, input: StageInput, effects: &mut Effects) {
         match &input.body {
-            Body::Tick(at) => self.tick(*at, effects),
-            Body::Call(event) => self.event(event, effects),
+            Body::Tick(at) => self.work().tick(*at, effects),
+            Body::Call(event) => self.work().event(event, effects),
             // The mediator puts strays on this topic aside.
             Body::Cdr(_)
             | Body::Edr(_)
@@ -613,12 +685,6 @@ impl Stage for Watch {
 
 fn account_key(account: AccountId) -> SubjectKey {
     SubjectKey { key: Key::Account, a: account.0.cast_unsigned(), b: 0 }
-}
-
-/// Seconds since 1970 as the account's clocks show them, so that hours of the week are those of its people.
-fn local_seconds(at: DateTime<Utc>, account: &Account) -> i64 {
-    let local = at.with_timezone(&account.timezone);
-    at.timestamp() + i64::from(local.offset().fix().local_minus_utc())
 }
 
 /// Ten-thousandths as an amount.

@@ -3,12 +3,14 @@
 //! The fee is the one with the longest destination prefix, then the longest source prefix; a fee in another match mode is not
 //! looked at. The peak state at the start of the call holds for all of it. Free minutes and caps are left to rating.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use model::{Account, Direction, MatchMode, ProfileId, ProfileVersionId, Rate, TariffVersion};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
+
+use super::zones::Zones;
 
 /// Ten-thousandths of a currency unit in a unit of our sums: a millionth of them, so that a second of a cheap minute counts.
 const FINE: i64 = 1_000_000;
@@ -56,7 +58,7 @@ impl CallPrice {
 /// One fee, on-peak and off-peak.
 #[derive(Debug)]
 struct ListedFee {
-    source: String,
+    source: Prefix,
     onpeak: CallPrice,
     offpeak: CallPrice,
 }
@@ -68,7 +70,8 @@ struct Version {
     valid_from: DateTime<Utc>,
     has_free_seconds: bool,
     by_destination: HashMap<Prefix, Vec<ListedFee>>,
-    digits_max: u8,
+    /// Lengths of prefixes that there are, longest first.
+    lengths: Vec<u8>,
     calendar: TariffVersion,
 }
 
@@ -98,8 +101,9 @@ impl PriceList {
         cli: Option<u64>,
         callee: u64,
         at: DateTime<Utc>,
+        zones: &mut Zones,
     ) -> Option<CallPrice> {
-        self.version(account, at)?.price(cli, callee, at)
+        self.version(account, at)?.price(cli, callee, at, zones)
     }
 
     /// Whether calls of `account` may be covered by free minutes, so that an estimate of their cost says little.
@@ -121,40 +125,51 @@ impl Version {
                 MatchMode::Prefix | MatchMode::ExactDestination => fee.direction == Direction::Out,
                 MatchMode::RegexLongestMatch | MatchMode::RegexLongestPattern => false,
             };
-            let Some(prefix) = prefix_of(&fee.destination).filter(|_| is_looked_at) else { continue };
+            let prefixes = prefix_of(&fee.destination).zip(prefix_of(&fee.source));
+            let Some((prefix, source)) = prefixes.filter(|_| is_looked_at) else { continue };
             let listed = ListedFee {
-                source: fee.source.clone(),
+                source,
                 onpeak: call_price(fee.connection_fee, fee.onpeak_init, fee.onpeak_follow),
                 offpeak: call_price(fee.connection_fee, fee.offpeak_init, fee.offpeak_follow),
             };
             by_destination.entry(prefix).or_default().push(listed);
         }
         for fees in by_destination.values_mut() {
-            fees.sort_by_key(|fee| std::cmp::Reverse(fee.source.len()));
+            fees.sort_by_key(|fee| std::cmp::Reverse(fee.source.0));
         }
+        let lengths: BTreeSet<u8> = by_destination.keys().map(|prefix| prefix.0).collect();
         Version {
             version: tariff.id,
             valid_from: tariff.valid_from,
             has_free_seconds: tariff.interval_free_seconds > 0,
-            digits_max: by_destination.keys().map(|prefix| prefix.0).max().unwrap_or(0),
+            lengths: lengths.into_iter().rev().collect(),
             by_destination,
             calendar: TariffVersion { fees: Vec::new(), ..tariff.clone() },
         }
     }
 
-    fn price(&self, cli: Option<u64>, callee: u64, at: DateTime<Utc>) -> Option<CallPrice> {
-        let cli = cli.map(|cli| cli.to_string()).unwrap_or_default();
+    fn price(
+        &self,
+        cli: Option<u64>,
+        callee: u64,
+        at: DateTime<Utc>,
+        zones: &mut Zones,
+    ) -> Option<CallPrice> {
         let n_digits = digits(callee);
-        (0..=self.digits_max.min(n_digits)).rev().find_map(|length| {
-            let value = callee / 10_u64.pow(u32::from(n_digits - length));
-            let fees = self.by_destination.get(&(length, if length == 0 { 0 } else { value }))?;
-            let fee = fees.iter().find(|fee| cli.starts_with(&fee.source))?;
-            Some(if self.is_offpeak(at) { fee.offpeak } else { fee.onpeak })
+        self.lengths.iter().filter(|length| **length <= n_digits).find_map(|length| {
+            let fees = self.by_destination.get(&(*length, beginning(callee, *length)))?;
+            let fee = fees.iter().find(|fee| fee.covers(cli))?;
+            let is_same = fee.onpeak == fee.offpeak;
+            Some(if !is_same && self.is_offpeak(at, zones) { fee.offpeak } else { fee.onpeak })
         })
     }
 
-    fn is_offpeak(&self, at: DateTime<Utc>) -> bool {
-        let local = at.with_timezone(&self.calendar.profile.timezone).naive_local();
+    fn is_offpeak(&self, at: DateTime<Utc>, zones: &mut Zones) -> bool {
+        if self.calendar.specials.is_empty() && self.calendar.weekdays.is_empty() {
+            return false;
+        }
+        let offset = zones.offset(at, self.calendar.profile.timezone);
+        let local = at.naive_utc() + TimeDelta::seconds(offset);
         let is_special =
             self.calendar.specials.iter().any(|span| {
                 span.start <= local && local.and_utc().timestamp() <= span.end.and_utc().timestamp()
@@ -164,6 +179,18 @@ impl Version {
                 span.day == local.weekday() && span.start <= local.time() && local.time() <= span.end
             })
     }
+}
+
+impl ListedFee {
+    fn covers(&self, cli: Option<u64>) -> bool {
+        let (length, value) = self.source;
+        length == 0 || cli.is_some_and(|cli| digits(cli) >= length && beginning(cli, length) == value)
+    }
+}
+
+/// The first digits of a number.
+fn beginning(number: u64, length: u8) -> u64 {
+    if length == 0 { 0 } else { number / 10_u64.pow(u32::from(digits(number).saturating_sub(length))) }
 }
 
 fn prefix_of(destination: &str) -> Option<Prefix> {

@@ -4,12 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use model::{Account, AccountId, Attempt, Directory, E164};
+use model::{Account, AccountId, AlertId, Directory, LockLevel};
 
 use super::cell::Needs;
+use super::facts::Asking;
 use super::hot_list::HotList;
 use super::price_list::{CallPrice, PriceList};
-use crate::rule::{Action, Bound, Key, Rule};
+use super::zones::Zones;
+use crate::rule::{Action, Bound, Key, Measure, Rule};
 
 /// A rule with what it has to keep.
 #[derive(Debug)]
@@ -24,16 +26,55 @@ pub(crate) struct Compiled {
 #[derive(Debug, Default)]
 pub struct WatchRules {
     pub(crate) rules: Vec<Compiled>,
-    pub(crate) hot: HotList,
-    pub(crate) never_originate: HotList,
+    pub(crate) hot: Arc<HotList>,
+    pub(crate) never_originate: Arc<HotList>,
     pub(crate) notify: Vec<String>,
     /// Seconds after which what is kept under a key is history.
     pub(crate) horizon: HashMap<Key, i64>,
+    /// What they ask of a call's past.
+    pub(crate) asks: Asks,
+}
+
+/// What rules ask for, beyond what a call says itself; the watch of stored calls leaves the rest out.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asks {
+    /// What the account did before: since when it is there, its countries, its user agents.
+    pub(crate) memory: bool,
+    /// What is usual for it.
+    pub(crate) usual: bool,
+    /// What calls cost while they are up.
+    pub(crate) running_cost: bool,
+}
+
+impl Asks {
+    fn of(rules: &[Rule]) -> Self {
+        let any = |asks: fn(&Rule) -> bool| rules.iter().any(asks);
+        let asks_usual = |rule: &Rule| {
+            rule.conditions.iter().any(|condition| matches!(condition.bound, Bound::AboveUsual(_)))
+        };
+        Asks {
+            memory: any(|rule| {
+                let filter = &rule.filter;
+                filter.new_country
+                    || filter.new_user_agent
+                    || filter.account_younger.is_some()
+                    || rule.warm_up.is_some()
+            }),
+            usual: rules.iter().any(asks_usual),
+            running_cost: any(|rule| rule.conditions.iter().any(|c| c.measure == Measure::Cost)),
+        }
+    }
 }
 
 impl WatchRules {
     /// `hot` are numbers that are called for fraud, `never_originate` numbers that never call; `notify` is told of every alert.
-    pub fn new(rules: Vec<Rule>, hot: HotList, never_originate: HotList, notify: Vec<String>) -> Self {
+    pub fn new(
+        rules: Vec<Rule>,
+        hot: impl Into<Arc<HotList>>,
+        never_originate: impl Into<Arc<HotList>>,
+        notify: Vec<String>,
+    ) -> Self {
+        let asks = Asks::of(&rules);
         let mut horizon: HashMap<Key, i64> = HashMap::new();
         for rule in &rules {
             let seconds = i64::from(rule.window.seconds()) + i64::from(rule.cool_down.seconds());
@@ -51,7 +92,7 @@ impl WatchRules {
                 rule,
             })
             .collect();
-        Self { rules, hot, never_originate, notify, horizon }
+        Self { rules, hot: hot.into(), never_originate: never_originate.into(), notify, horizon, asks }
     }
 
     /// The rules, in the order in which they are looked at.
@@ -81,6 +122,8 @@ pub struct WatchSnapshot {
     own_numbers: HashSet<u64>,
     /// Accounts with a limit that counts calls in progress.
     limited: HashSet<AccountId>,
+    /// Which rules leave an account alone, and until when; an empty name is all of them.
+    exceptions: HashMap<AccountId, Vec<(String, Option<DateTime<Utc>>)>>,
 }
 
 impl WatchSnapshot {
@@ -112,6 +155,11 @@ impl WatchSnapshot {
                 .map(|owner| owner.number.as_u64())
                 .collect(),
             limited: directory.accounts.iter().filter(has_limit).map(|account| account.id).collect(),
+            exceptions: directory.fraud_exceptions.iter().fold(HashMap::new(), |mut of, exception| {
+                let until = (exception.rule.clone(), exception.until);
+                of.entry(exception.account).or_insert_with(Vec::new).push(until);
+                of
+            }),
             directory,
         }
     }
@@ -120,23 +168,44 @@ impl WatchSnapshot {
     pub(crate) fn price_of(
         &self,
         account: Option<&Account>,
-        attempt: &Attempt,
+        asking: &Asking,
         at: DateTime<Utc>,
+        zones: &mut Zones,
     ) -> CallPrice {
-        let price = account.zip(attempt.callee).and_then(|(account, callee)| {
-            let cli = attempt.cli.map(E164::as_u64);
-            self.prices.price(account, cli, callee.as_u64(), at)
-        });
+        let price = account
+            .zip(asking.callee)
+            .and_then(|(account, callee)| self.prices.price(account, asking.cli, callee, at, zones));
         price.unwrap_or_default()
     }
 
     /// Ten-thousandths that a call of so many seconds costs, estimated.
     pub(crate) fn cost(&self, payer: AccountId, cli: Option<u64>, callee: u64, seconds: i64) -> i64 {
+        let mut zones = Zones::default();
         let price = self
             .account(payer)
-            .and_then(|account| self.prices.price(account, cli, callee, DateTime::UNIX_EPOCH));
+            .and_then(|account| self.prices.price(account, cli, callee, DateTime::UNIX_EPOCH, &mut zones));
         let cost = price.unwrap_or_default().cost(u64::try_from(seconds).unwrap_or(0));
         i64::try_from(cost).unwrap_or(i64::MAX)
+    }
+
+    /// Whether a rule leaves an account alone: by what the rule itself says, or by the word of a person.
+    pub(crate) fn is_excepted(&self, rule: &Rule, account: AccountId, at: DateTime<Utc>) -> bool {
+        let names = &rule.except.accounts;
+        let is_named =
+            || !names.is_empty() && self.account(account).is_some_and(|known| names.contains(&known.handle));
+        let is_spared = || {
+            self.exceptions.get(&account).is_some_and(|all| {
+                let is_meant = |name: &String| name.is_empty() || *name == rule.name;
+                all.iter().any(|(name, until)| is_meant(name) && until.is_none_or(|until| at < until))
+            })
+        };
+        is_named() || (!self.exceptions.is_empty() && is_spared())
+    }
+
+    /// The alert behind the lock that an account is under.
+    pub(crate) fn alert_of_lock(&self, account: AccountId) -> Option<AlertId> {
+        let lock = self.directory.locks.iter().find(|lock| lock.account == account)?;
+        lock.alert.filter(|_| lock.level != LockLevel::None)
     }
 
     /// The revision it was built from.

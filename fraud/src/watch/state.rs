@@ -197,7 +197,15 @@ fn restored(saved: SavedSubject, rules: &WatchRules) -> Subject {
         .filter_map(|(name, cell)| Some((rules.idx_of(&name, cell.version)?, cell)))
         .collect();
     cells.sort_by_key(|(rule, _)| *rule);
-    Subject { since: saved.since, last: saved.last, n_seen: saved.n_seen, cells, memory: saved.memory }
+    cells.shrink_to_fit();
+    Subject {
+        since: saved.since,
+        last: saved.last,
+        n_seen: saved.n_seen,
+        cells,
+        memory: saved.memory,
+        ..Subject::default()
+    }
 }
 
 fn write<T: Serialize>(is: &T) -> Vec<u8> {

@@ -5,13 +5,14 @@
 //! (space-saving; Metwally and others 2005), of equals the one that was silent longest. A subject that was seen n times can be pushed
 //! out only by a flood in which every other place was seen half as often.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
 use super::cell::Cell;
+use super::snapshot::WatchRules;
 use crate::rule::Key;
 
 /// Subjects of one kind in one lane, of those kinds that callers can make up: some 6 MB.
@@ -63,38 +64,61 @@ impl SubjectKey {
 pub(crate) struct AccountMemory {
     /// Countries it called, and the hour of the first call to each, since 1970.
     #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
-    countries: Vec<(u16, i64)>,
-    /// User agents it called with, and the hour of the first call with each.
-    #[serde(rename = "u", default, skip_serializing_if = "Vec::is_empty")]
-    user_agents: Vec<(u64, i64)>,
+    countries: Vec<(u16, u32)>,
+    /// User agents it called with, as half a hash, and the hour of the first call with each.
+    #[serde(rename = "u", default, skip_serializing_if = "Vec::is_empty", deserialize_with = "half_hashes")]
+    user_agents: Vec<(u32, u32)>,
     #[serde(rename = "b")]
     pub(crate) baseline: Baseline,
+}
+
+/// Saved as they are, or whole as earlier versions did.
+fn half_hashes<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<(u32, u32)>, D::Error> {
+    let saved = Vec::<(u64, u32)>::deserialize(from)?;
+    Ok(saved.into_iter().map(|(hash, hour)| (half(hash), hour)).collect())
+}
+
+fn half(hash: u64) -> u32 {
+    u32::try_from(hash).unwrap_or_else(|_| u32::try_from(hash >> 32).unwrap_or(0))
 }
 
 impl AccountMemory {
     /// The hour of the first call to `country`: this one, if it is the first.
     pub(crate) fn first_call_to(&mut self, country: u16, hour: i64) -> i64 {
         if let Some((_, first)) = self.countries.iter().find(|(known, _)| *known == country) {
-            return *first;
+            return i64::from(*first);
         }
         if self.countries.len() < COUNTRIES_MAX {
-            self.countries.push((country, hour));
+            if self.countries.len() == self.countries.capacity() {
+                self.countries.reserve_exact((self.countries.len() / 2).max(1));
+            }
+            self.countries.push((country, u32::try_from(hour).unwrap_or(0)));
         }
         hour
     }
 
     /// The hour of the first call with `user_agent`: this one, if it is the first.
     pub(crate) fn first_call_with(&mut self, user_agent: u64, hour: i64) -> i64 {
-        if let Some(at) = self.user_agents.iter().position(|(known, _)| *known == user_agent) {
+        let agent = half(user_agent);
+        if let Some(at) = self.user_agents.iter().position(|(known, _)| *known == agent) {
             let known = self.user_agents.remove(at);
             self.user_agents.push(known);
-            return known.1;
+            return i64::from(known.1);
         }
         if self.user_agents.len() == USER_AGENTS_MAX {
             self.user_agents.remove(0);
+        } else if self.user_agents.len() == self.user_agents.capacity() {
+            self.user_agents.reserve_exact(1);
         }
-        self.user_agents.push((user_agent, hour));
+        self.user_agents.push((agent, u32::try_from(hour).unwrap_or(0)));
         hour
+    }
+
+    /// Bytes of memory, but for what the allocator adds.
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + (self.countries.capacity() + self.user_agents.capacity()) * 8
+            + self.baseline.bytes()
     }
 }
 
@@ -110,6 +134,8 @@ pub(crate) struct Subject {
     pub(crate) cells: Vec<(u16, Cell)>,
     /// Of an account.
     pub(crate) memory: Option<Box<AccountMemory>>,
+    /// Changed since the last commit.
+    pub(crate) is_dirty: bool,
 }
 
 impl Subject {
@@ -118,6 +144,7 @@ impl Subject {
         let place = match self.cells.binary_search_by_key(&rule, |(known, _)| *known) {
             Ok(place) => place,
             Err(place) => {
+                self.cells.reserve_exact(1);
                 self.cells.insert(place, (rule, fresh()));
                 place
             }
@@ -144,12 +171,7 @@ impl Subject {
 
     /// Bytes of memory, but for what the allocator adds.
     pub(crate) fn bytes(&self) -> usize {
-        let memory = self.memory.as_ref().map_or(0, |memory| {
-            size_of::<AccountMemory>()
-                + memory.countries.capacity() * 16
-                + memory.user_agents.capacity() * 16
-                + memory.baseline.bytes()
-        });
+        let memory = self.memory.as_ref().map_or(0, |memory| memory.bytes());
         let spare = self.cells.capacity() - self.cells.len();
         let cells: usize = self.cells.iter().map(|(_, cell)| cell.bytes() + 8).sum();
         size_of::<Self>() + memory + cells + spare * size_of::<(u16, Cell)>()
@@ -162,11 +184,12 @@ type Rank = (u8, i64, SubjectKey);
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Subjects {
-    all: BTreeMap<SubjectKey, Subject>,
+    /// In no order that means anything: callers choose the keys, so it is a table that they cannot make collide.
+    all: HashMap<SubjectKey, Subject>,
     /// Those that can be pushed out, by kind.
     ranks: BTreeMap<Key, BTreeSet<Rank>>,
     /// Changed since the last commit; also those that are gone.
-    dirty: BTreeSet<SubjectKey>,
+    dirty: Vec<SubjectKey>,
 }
 
 fn rank(key: SubjectKey, subject: &Subject) -> Rank {
@@ -187,22 +210,31 @@ impl Subjects {
         n: u64,
         change: impl FnOnce(&mut Subject) -> T,
     ) -> T {
-        if !self.all.contains_key(&key) {
+        let mut is_new = false;
+        if key.is_made_up() && !self.all.contains_key(&key) {
             self.make_room(key);
-            self.all.insert(key, Subject { since: at_seconds, last: at_seconds, ..Subject::default() });
         }
-        let subject = self.all.entry(key).or_default();
+        let subject = self.all.entry(key).or_insert_with(|| {
+            is_new = true;
+            Subject { since: at_seconds, last: at_seconds, ..Subject::default() }
+        });
+        if !subject.is_dirty {
+            subject.is_dirty = true;
+            self.dirty.push(key);
+        }
+        if !key.is_made_up() {
+            subject.n_seen = subject.n_seen.saturating_add(n);
+            subject.last = subject.last.max(at_seconds);
+            return change(subject);
+        }
         let before = rank(key, subject);
         subject.n_seen = subject.n_seen.saturating_add(n);
         subject.last = subject.last.max(at_seconds);
         let changed = change(subject);
         let after = rank(key, subject);
-        self.dirty.insert(key);
-        if key.is_made_up() {
+        if is_new || before != after {
             let ranks = self.ranks.entry(key.key).or_default();
-            if before != after {
-                ranks.remove(&before);
-            }
+            ranks.remove(&before);
             ranks.insert(after);
         }
         changed
@@ -216,11 +248,12 @@ impl Subjects {
         while ranks.len() >= SUBJECTS_MAX {
             let Some((_, _, lightest)) = ranks.pop_first() else { return };
             self.all.remove(&lightest);
-            self.dirty.insert(lightest);
+            self.dirty.push(lightest);
         }
     }
 
-    /// Forgets what has been silent for longer than its kind is looked back on; accounts stay, their counters go.
+    /// Drops the counters that `tidy` finds to be over, and forgets whoever then has none and has been silent for longer than its kind
+    /// is looked back on. An account is remembered, whatever it does.
     pub(crate) fn forget(
         &mut self,
         now: i64,
@@ -229,14 +262,13 @@ impl Subjects {
     ) {
         let mut gone = Vec::new();
         for (key, subject) in &mut self.all {
-            if now.saturating_sub(subject.last) <= horizon(key.key) {
-                continue;
-            }
             let is_changed = tidy(subject);
-            if subject.cells.is_empty() && subject.memory.is_none() {
+            let is_history = now.saturating_sub(subject.last) > horizon(key.key);
+            if is_history && subject.cells.is_empty() && subject.memory.is_none() {
                 gone.push(*key);
-            } else if is_changed {
-                self.dirty.insert(*key);
+            } else if is_changed && !subject.is_dirty {
+                subject.is_dirty = true;
+                self.dirty.push(*key);
             }
         }
         for key in gone {
@@ -257,7 +289,7 @@ impl Subjects {
 
     fn remove(&mut self, key: SubjectKey) {
         let Some(subject) = self.all.remove(&key) else { return };
-        self.dirty.insert(key);
+        self.dirty.push(key);
         if let Some(ranks) = self.ranks.get_mut(&key.key) {
             ranks.remove(&rank(key, &subject));
         }
@@ -271,8 +303,34 @@ impl Subjects {
         self.all.insert(key, subject);
     }
 
+    /// What changed or went since the last time, in an order of its own.
     pub(crate) fn take_dirty(&mut self) -> BTreeSet<SubjectKey> {
-        std::mem::take(&mut self.dirty)
+        let dirty: BTreeSet<SubjectKey> = std::mem::take(&mut self.dirty).into_iter().collect();
+        for key in &dirty {
+            if let Some(subject) = self.all.get_mut(key) {
+                subject.is_dirty = false;
+            }
+        }
+        dirty
+    }
+
+    /// Counters of rules that stay go with them to their new places; all others are dropped.
+    pub(crate) fn change_rules(&mut self, before: &WatchRules, after: &WatchRules) {
+        let places: Vec<Option<u16>> =
+            before.rules.iter().map(|one| after.idx_of(&one.rule.name, one.rule.version)).collect();
+        for (key, subject) in &mut self.all {
+            let n_before = subject.cells.len();
+            let old = std::mem::take(&mut subject.cells);
+            subject.cells = old
+                .into_iter()
+                .filter_map(|(place, cell)| Some(((*places.get(usize::from(place))?)?, cell)))
+                .collect();
+            subject.cells.sort_by_key(|(place, _)| *place);
+            if subject.cells.len() != n_before && !subject.is_dirty {
+                subject.is_dirty = true;
+                self.dirty.push(*key);
+            }
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&SubjectKey, &Subject)> {

@@ -3,32 +3,28 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use fraud::backtest::{Backtest, BacktestReport, StoredCall};
+use fraud::backtest::{Backtest, BacktestReport, BacktestShare, StoredCall, name_hash};
 use fraud::rule::{Rule, RuleFile, presets};
 use fraud::simulate::{Pattern, Simulation, Size};
 use fraud::watch::HotList;
-use model::{AccountId, CallUid, CdrId, Directory, E164, Party, SubscriberId};
+use model::{AccountId, CallUid, CdrId, Directory, SubscriberId};
 use rust_decimal::Decimal;
 
 const SIZE: Size = Size { customers: 40, days: 18, quiet_days: 15, attacks_each: 1 };
 
 fn stored(n: usize, account: AccountId, callee: u64, start_at: DateTime<Utc>, seconds: i64) -> StoredCall {
-    let call = CallUid::new(format!("c{n}"));
+    let call = format!("c{n}");
     StoredCall {
-        cdr: CdrId::derive(&call, 0),
-        call,
+        cdr: CdrId::derive(&CallUid::new(call.as_str()), 0),
+        call: name_hash(&call),
         leg: 0,
         payer: account,
-        caller: Party::Subscriber {
-            subscriber: SubscriberId(account.0),
-            account,
-            reseller: AccountId::NOBODY,
-            uuid: String::new(),
-        },
-        source: ([10, 0, 0, 1], 5060).into(),
-        user_agent: String::new(),
+        subscriber: Some(SubscriberId(account.0)),
+        trunk: None,
+        source: [10, 0, 0, 1].into(),
+        user_agent: 0,
         cli: None,
-        callee: E164::from_u64(callee),
+        callee: Some(callee),
         vendor: None,
         init_at: start_at - TimeDelta::seconds(5),
         start_at,
@@ -124,4 +120,63 @@ fn calls_to_a_range_that_would_have_been_barred_are_counted_and_others_go_on() {
     let directory = Simulation::new(1, SIZE).directory();
     let report = run(rules, directory, begin - TimeDelta::hours(1), calls);
     assert_eq!((report.n_calls, report.n_blocked, report.locks.len()), (5, 1, 0));
+}
+
+/// All calls of a simulated world, in order.
+fn world(simulation: &Simulation) -> Vec<StoredCall> {
+    let days = (0..simulation.days()).flat_map(|day| simulation.calls_of(day));
+    let mut calls: Vec<StoredCall> = days
+        .enumerate()
+        .map(|(n, call)| stored(n, call.account, call.destination, call.start, call.seconds))
+        .collect();
+    calls.sort_by_key(|call| call.init_at);
+    calls
+}
+
+#[test]
+fn shares_on_their_own_find_what_the_whole_finds() {
+    let simulation = Simulation::new(10, SIZE);
+    let calls = world(&simulation);
+    let begin = simulation.began() + TimeDelta::days(15);
+    let whole = run(presets(), simulation.directory(), begin, calls.clone());
+    assert!(!whole.incidents.is_empty() && !whole.locks.is_empty());
+    for n in [2, 5] {
+        let none = HotList::default;
+        let test = Backtest::new(presets(), none(), none(), Arc::new(simulation.directory()), begin);
+        let mut shares = test.split(n);
+        for call in &calls {
+            shares[BacktestShare::place_of(n, call.payer)].call(call.clone());
+        }
+        let found = BacktestReport::merge(shares.into_iter().map(BacktestShare::finish));
+        assert_eq!(found, whole, "{n} shares");
+    }
+}
+
+#[test]
+fn rule_that_bars_everybody_is_not_split() {
+    let rules = RuleFile::read(
+        "[[rule]]\nname = \"one\"\nversion = 1\ntitle = \"One\"\nkey = \"b_range\"\nwindow = \"1h\"\n\
+         when = [{ measure = \"attempts\", at_least = 1 }]\naction = [\"block_range\"]\nblock = \"everybody\"\n",
+    )
+    .unwrap()
+    .rules;
+    let begin: DateTime<Utc> = "2026-10-05T10:00:05Z".parse().unwrap();
+    let directory = Arc::new(Simulation::new(1, SIZE).directory());
+    let test =
+        Backtest::new(rules, HotList::default(), HotList::default(), directory, begin - TimeDelta::hours(1));
+    let mut shares = test.split(4);
+    assert_eq!(shares.len(), 1);
+    // Accounts of different lanes: what one calls first, no other calls after.
+    for account in 1..20 {
+        let at = begin + TimeDelta::minutes(account);
+        shares[0].call(stored(
+            usize::try_from(account).unwrap(),
+            AccountId(account),
+            493_012_345_678,
+            at,
+            60,
+        ));
+    }
+    let report = shares.pop().unwrap().finish();
+    assert_eq!((report.n_calls, report.n_blocked), (19, 18));
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bus::{Batch, Bus, BusError, Entry, Expired, Stored};
 use chrono::{DateTime, Utc};
-use model::{Alert, Barring, CdrId, Edr, Lock, Posting, PostingId, Topic};
+use model::{Alert, Barring, CdrId, Edr, Lock, Posting, PostingId, Stopped, Topic};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use store::{Fence, Lane, LaneCommit, StoreEffect, StoreError, Watermark};
@@ -196,6 +196,7 @@ pub(super) struct Tables {
     pub(super) alerts: Vec<Alert>,
     pub(super) locks: Vec<Lock>,
     pub(super) barrings: Vec<Barring>,
+    pub(super) stopped: Vec<Stopped>,
     pub(super) edrs: BTreeMap<String, Edr>,
 }
 
@@ -340,6 +341,7 @@ impl Tables {
             StoreEffect::Alert(alert) => self.alerts.push(*alert),
             StoreEffect::Lock(lock) => self.locks.push(lock),
             StoreEffect::Bar(barring) => self.barrings.push(barring),
+            StoreEffect::Stopped(stopped) => self.stopped.push(stopped),
             StoreEffect::Edr(edr) => {
                 self.edrs.entry(edr.id.clone()).or_insert(*edr);
             }
