@@ -1,8 +1,8 @@
-//! Outgoing mail: the only room that knows SMTP.
+//! Outgoing mail and webhooks: the only room that knows SMTP, and HTTP from the asking side ([`WebhookSender`]).
 //!
 //! In: [`OutgoingMail`]s from a durable [`Queue`] (the store's table, behind a trait), a [`MailConfig`]. Out: mails
 //! accepted by an SMTP server, or `.eml` files in a folder where no server is configured. What a mail says, and that
-//! each event queues it once, is the caller's work; the clock is the binary's. Webhooks, HTML parts and download
+//! each event queues it once, is the caller's work; the clock is the binary's. HTML parts and download
 //! links for attachments too large to mail are not here yet.
 //!
 //! A mail is sent at least once. A crash between the server's answer and its note in the queue sends it again with
@@ -15,6 +15,7 @@ mod error;
 mod mailer;
 mod message;
 mod outbox;
+mod webhook;
 
 pub use config::{MailConfig, Secret, SmtpConfig, TlsMode};
 pub use dkim::DkimConfig;
@@ -22,3 +23,6 @@ pub use drain::{Claimed, DRAIN_MAX, Drained, Queue, drain, retry_after};
 pub use error::NotifyError;
 pub use mailer::{Delivered, Mailer};
 pub use message::{Attachment, MAIL_BYTES_MAX, OutgoingMail, RECIPIENTS_MAX};
+pub use webhook::{
+    WebhookConfig, WebhookError, WebhookMessage, WebhookSecret, WebhookSender, webhook_retry_after,
+};

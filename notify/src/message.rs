@@ -115,8 +115,13 @@ pub(crate) fn build(mail: &OutgoingMail, from: &Mailbox, now: DateTime<Utc>) -> 
             let content_type = ContentType::parse(mime)
                 .map_err(|_| bad("the attachment type", mime, "it is not a type such as application/pdf"))?;
             // A `Vec` is always sent as base64, to the byte.
-            parts =
-                parts.singlepart(lettre::message::Attachment::new(name).body(bytes.clone(), content_type));
+            // A picture is shown where the text ends; anything else is a file.
+            let part = if mime.starts_with("image/") {
+                lettre::message::Attachment::new_inline_with_name(name.clone(), name)
+            } else {
+                lettre::message::Attachment::new(name)
+            };
+            parts = parts.singlepart(part.body(bytes.clone(), content_type));
         }
         builder.multipart(parts)
     };
