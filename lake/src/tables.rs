@@ -109,6 +109,9 @@ pub static ALERTS: Table = Table {
         "acknowledged_at" Instant nullable Open, "UTC", "When.", "2026-10-05T09:20:00";
         "verdict" Text nullable Open, "fraud, clean, unsure", "What people found it to be; NULL: not judged yet.", "fraud";
         "verdict_at" Instant nullable Open, "UTC", "When.", "2026-10-05T10:00:00";
+        "tag" Text nullable Open, "word", "The rule's own mark; NULL for none.", "irsf";
+        "n_stopped" Integer nullable Open, "count", "Calls that were refused or cut because of it.", "12";
+        "saved_amount" Amount nullable CustomerPrice, "value_currency", "What those are reckoned to have cost, three minutes each.", "36.000000";
     },
 };
 

@@ -1,7 +1,7 @@
 //! What people make of alerts: who has taken one on, what was noted, what it was found to be.
 
 use chrono::{DateTime, Utc};
-use model::{Alert, AlertId, Verdict};
+use model::{AccountId, Alert, AlertId, Money, Verdict};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -21,6 +21,10 @@ pub struct AlertCase {
     pub acknowledged: Option<(String, DateTime<Utc>)>,
     /// What it was found to be, by whom and when.
     pub verdict: Option<(Verdict, String, DateTime<Utc>)>,
+    /// Calls that were refused or cut because of it.
+    pub n_stopped: u64,
+    /// What those are reckoned to have cost, in the currency of `alert.value`.
+    pub saved: Money,
     /// Oldest first.
     pub notes: Vec<AlertNote>,
 }
@@ -71,6 +75,27 @@ impl Store {
             "SELECT {ALERT_COLUMNS}, {CASE_COLUMNS} FROM alerts {chosen} ORDER BY at DESC, id LIMIT $1"
         ))
         .cells(cells![max])
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut cases = Vec::new();
+        for row in &rows {
+            cases.push(case_of(&mut tx, row).await?);
+        }
+        tx.commit().await?;
+        Ok(cases)
+    }
+
+    /// The latest cases of one account, newest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn alert_cases_of(&self, account: AccountId, max: u32) -> Result<Vec<AlertCase>> {
+        let mut tx = self.read().await?;
+        let rows = query_of(format!(
+            "SELECT {ALERT_COLUMNS}, {CASE_COLUMNS} FROM alerts WHERE account = $1 ORDER BY at DESC, id LIMIT $2"
+        ))
+        .cells(cells![account.0, max])
         .fetch_all(&mut *tx)
         .await?;
         let mut cases = Vec::new();
@@ -197,7 +222,8 @@ impl Store {
     }
 }
 
-const CASE_COLUMNS: &str = "begun_at, acknowledged_by, acknowledged_at, verdict, verdict_by, verdict_at";
+const CASE_COLUMNS: &str =
+    "begun_at, acknowledged_by, acknowledged_at, verdict, verdict_by, verdict_at, saved_micros, n_stopped";
 
 async fn insert_note(
     conn: &mut AnyConnection,
@@ -237,6 +263,8 @@ async fn case_of(conn: &mut AnyConnection, row: &AnyRow) -> Result<AlertCase> {
         acknowledged: by("acknowledged_by", "acknowledged_at")?,
         verdict,
         notes,
+        n_stopped: row.narrow("n_stopped")?,
+        saved: Money::new(row.amount("saved_micros")?, alert.value.currency),
         alert,
     })
 }

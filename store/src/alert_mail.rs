@@ -3,10 +3,13 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use model::{Alert, AlertSeverity, Finding, LockLevel};
+use rust_decimal::Decimal;
+use serde_json::json;
 use sqlx::AnyConnection;
 
 use crate::Result;
 use crate::outbox::NewMail;
+use crate::sparkline;
 use crate::sql::{Bind, Columns, cells, query};
 
 /// What the mail of an alert says of its account.
@@ -16,6 +19,9 @@ pub(crate) struct Party {
     zone: Tz,
     /// When the lock lifts itself, if that is known.
     lock_ends: Option<DateTime<Utc>>,
+    /// Calls stopped because of it so far, and what those are reckoned to have cost.
+    n_stopped: u64,
+    saved: Decimal,
 }
 
 pub(crate) async fn party_of(conn: &mut AnyConnection, alert: &Alert) -> Result<Party> {
@@ -34,7 +40,7 @@ pub(crate) async fn party_of(conn: &mut AnyConnection, alert: &Alert) -> Result<
     // alert, and stays.
     let standing = query("SELECT until_at FROM locks WHERE account = $1 AND level = $2")
         .cells(cells![alert.account.0, alert.lock.as_str()])
-        .fetch_optional(conn)
+        .fetch_optional(&mut *conn)
         .await?
         .map(|row| row.opt_time("until_at"))
         .transpose()?
@@ -44,7 +50,15 @@ pub(crate) async fn party_of(conn: &mut AnyConnection, alert: &Alert) -> Result<
         (_, Some(until)) => until,
         (_, None) => day_of(alert).parse().ok().and_then(|day| next_day(day, zone)),
     };
-    Ok(Party { name: visible(&name), handle: visible(&handle), zone, lock_ends })
+    let row = query("SELECT n_stopped, saved_micros FROM alerts WHERE id = $1")
+        .cells(cells![alert.id.as_bytes()])
+        .fetch_optional(conn)
+        .await?;
+    let (n_stopped, saved) = match row {
+        Some(row) => (row.narrow("n_stopped")?, row.amount("saved_micros")?),
+        None => (0, Decimal::ZERO),
+    };
+    Ok(Party { name: visible(&name), handle: visible(&handle), zone, lock_ends, n_stopped, saved })
 }
 
 /// The period without the count of its alerts: `2026-10-05` of `2026-10-05/2`.
@@ -80,7 +94,7 @@ fn in_words(level: LockLevel) -> &'static str {
 }
 
 pub(crate) fn alert_mail(alert: &Alert, party: &Party, address: &str) -> NewMail {
-    let Party { name, handle, zone, lock_ends } = party;
+    let Party { name, handle, zone, lock_ends, n_stopped, saved } = party;
     let who = if name.is_empty() { handle.clone() } else { format!("{name} ({handle})") };
     let lock = in_words(alert.lock);
     let local = |at: DateTime<Utc>| at.with_timezone(zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
@@ -88,6 +102,10 @@ pub(crate) fn alert_mail(alert: &Alert, party: &Party, address: &str) -> NewMail
         None => spend_in_words(alert, &who),
         Some(finding) => finding_in_words(alert, finding, &who),
     };
+    if *n_stopped > 0 {
+        let saved = model::Money::new(*saved, alert.value.currency).round_to_minor();
+        lines.push(format!("Saved:    {saved} so far, by {n_stopped} calls refused or cut"));
+    }
     lines.push(format!("Lock:     {lock}"));
     lines.push(format!("Reached:  {}", local(alert.at)));
     lines.extend(lock_ends.map(|ends| format!("Lock ends by itself: {}", local(ends))));
@@ -107,9 +125,54 @@ pub(crate) fn alert_mail(alert: &Alert, party: &Party, address: &str) -> NewMail
         to: vec![address.to_owned()],
         subject: visible(&format!("{update}{subject}")),
         text: lines.join("\n"),
-        attachments: Vec::new(),
+        attachments: picture_of(alert).into_iter().collect(),
         about: format!("alert:{}", alert.id),
     }
+}
+
+/// The course of attempts over the window, as a picture.
+fn picture_of(alert: &Alert) -> Option<(String, String, Vec<u8>)> {
+    let finding = alert.finding.as_ref()?;
+    let picture = sparkline::png(&finding.sparkline)?;
+    Some(("attempts.png".to_owned(), "image/png".to_owned(), picture))
+}
+
+/// What webhooks are told of an alert. Numbers that were called are left to those who may see them: the calls are named by their
+/// records.
+pub(crate) fn alert_word(alert: &Alert, party: &Party) -> serde_json::Value {
+    let kind = if alert.update == 0 { "fraud.alert.opened" } else { "fraud.alert.updated" };
+    let amount = |money: model::Money| json!({ "amount": money.amount.to_string(), "currency": money.currency.as_str() });
+    let finding = alert.finding.as_ref();
+    json!({
+        "type": kind,
+        "timestamp": alert.at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+        "data": {
+            "alert": alert.id.to_string(),
+            "update": alert.update,
+            "severity": alert.severity.as_str(),
+            "account": party.handle,
+            "name": party.name,
+            "rule": alert.rule,
+            "version": finding.map(|finding| finding.version),
+            "title": finding.map(|finding| finding.title.as_str()),
+            "tag": finding.and_then(|finding| finding.tag.as_deref()),
+            "subject": finding.map(|finding| finding.subject.as_str()),
+            "period": alert.period,
+            "measured": finding.map(|finding| finding.measures.as_slice()),
+            "n_calls": finding.map(|finding| finding.n_calls),
+            "limit": amount(alert.limit),
+            "spent": amount(alert.value),
+            "at_risk": finding.map(|finding| amount(finding.at_risk)),
+            "saved": amount(model::Money::new(party.saved, alert.value.currency)),
+            "n_stopped": party.n_stopped,
+            "lock": alert.lock.as_str(),
+            "lock_ends": party.lock_ends.map(|ends| ends.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
+            "barred": finding.map(|finding| finding.barred.as_slice()),
+            "attempts": finding.map(|finding| finding.sparkline.as_slice()),
+            "attempts_step_seconds": finding.map(|finding| finding.sparkline_step_seconds),
+            "calls": alert.evidence.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        },
+    })
 }
 
 /// Enough of the id for people.
@@ -142,6 +205,7 @@ fn finding_in_words(alert: &Alert, finding: &Finding, who: &str) -> (String, Vec
         format!("Rule:     {}, version {}", alert.rule, finding.version),
         format!("Seen at:  {}", finding.subject),
     ];
+    lines.extend(finding.tag.as_ref().map(|tag| format!("Marked:   {tag}")));
     for (idx, measured) in finding.measures.iter().enumerate() {
         let head = if idx == 0 { "Measured:" } else { "" };
         lines

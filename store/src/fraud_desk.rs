@@ -1,7 +1,7 @@
 //! Alerts and locks: what was crossed, who was told, and who may not call.
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, Alert, AlertId, CdrId, Lock, LockLevel, Money, TenantId};
+use model::{AccountId, Alert, AlertId, CdrId, Lock, LockLevel, Money, Stopped, TenantId};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -10,6 +10,7 @@ use crate::audit::append;
 use crate::outbox::enqueue;
 use crate::provisioning_events::tell_locked;
 use crate::sql::{Bind, Columns, cells, json, micros, query, query_of};
+use crate::webhooks::enqueue_alert;
 use crate::{Result, Store, StoreError};
 
 /// One entry of an account's lock history.
@@ -145,7 +146,7 @@ pub(crate) async fn insert_lock(conn: &mut AnyConnection, lock: &Lock) -> Result
     Ok(())
 }
 
-/// Keeps `alert`, or what it updates, and queues a mail to each address it names. What is no news is left alone.
+/// Keeps `alert`, or what it updates, and queues a mail to each address it names and a word to every webhook. What is no news is left alone.
 pub(crate) async fn insert_alert(conn: &mut AnyConnection, alert: &Alert) -> Result<()> {
     let named = || format!("alert {}", alert.id);
     let done = query(
@@ -179,13 +180,24 @@ pub(crate) async fn insert_alert(conn: &mut AnyConnection, alert: &Alert) -> Res
     ])
     .execute(&mut *conn)
     .await?;
-    if done.rows_affected() == 0 || alert.notify.is_empty() {
+    if done.rows_affected() == 0 {
         return Ok(());
     }
     let party = party_of(conn, alert).await?;
+    enqueue_alert(conn, alert, &party).await?;
     for address in &alert.notify {
         enqueue(conn, &alert_mail(alert, &party, address), alert.at).await?;
     }
+    Ok(())
+}
+
+/// Adds a call to what its alert stopped and saved.
+pub(crate) async fn add_stopped(conn: &mut AnyConnection, stopped: Stopped) -> Result<()> {
+    let named = || format!("alert {}", stopped.alert);
+    query("UPDATE alerts SET n_stopped = n_stopped + 1, saved_micros = saved_micros + $2 WHERE id = $1")
+        .cells(cells![stopped.alert.as_bytes(), micros(stopped.saved.amount, named)?])
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use model::{Alert, Barring, CdrId, Edr, Lock, Posting, StateChange, Suspended, Topic};
+use model::{Alert, Barring, CdrId, Edr, Lock, Posting, StateChange, Stopped, Suspended, Topic};
 use sqlx::AnyConnection;
 
 use crate::barrings::insert_barring;
 use crate::edrs::write_edrs;
 use crate::export_queue::join_queue;
-use crate::fraud_desk::{insert_alert, insert_lock};
+use crate::fraud_desk::{add_stopped, insert_alert, insert_lock};
 use crate::leases::hold;
 use crate::ledger::insert_postings;
 use crate::sql::{Bind, Cell, Columns, cells, execute_in, insert_rows, query, signed};
@@ -75,6 +75,8 @@ pub enum StoreEffect {
     Lock(Lock),
     /// Keep a barring.
     Bar(Barring),
+    /// Add a call that was stopped to its alert.
+    Stopped(Stopped),
     /// Keep an EDR, and queue it for files.
     Edr(Box<Edr>),
     /// Put a record aside.
@@ -366,6 +368,7 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
             StoreEffect::Alert(alert) => insert_alert(conn, &alert).await?,
             StoreEffect::Lock(lock) => insert_lock(conn, &lock).await?,
             StoreEffect::Bar(barring) => insert_barring(conn, &barring).await?,
+            StoreEffect::Stopped(stopped) => add_stopped(conn, stopped).await?,
             StoreEffect::Edr(edr) => edrs.push(*edr),
             StoreEffect::Suspend { .. } => suspended.push(effect),
             StoreEffect::Export { owner, cdr, revision, payload, is_left_out: false } => {

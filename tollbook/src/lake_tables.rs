@@ -261,6 +261,9 @@ fn alert(case: &AlertCase) -> Row {
         case.acknowledged.as_ref().map(|(_, at)| *at).into(),
         case.verdict.as_ref().map(|(verdict, _, _)| verdict.as_str()).into(),
         case.verdict.as_ref().map(|(_, _, at)| *at).into(),
+        alert.finding.as_ref().and_then(|finding| finding.tag.as_deref()).into(),
+        i64::try_from(case.n_stopped).ok().into(),
+        Some(case.saved.amount).into(),
     ]
 }
 

@@ -178,6 +178,9 @@ fn alert(n: i64, rule: &str, verdict: Option<&str>) -> Row {
         Value::Null,
         verdict.into(),
         verdict.map(|_| at("2026-10-06T09:00:00Z")).into(),
+        "irsf".into(),
+        0_i64.into(),
+        dec("0").into(),
     ]
 }
 

@@ -21,7 +21,7 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 pub(super) async fn list(store: &Store, directory: &Directory, only_open: bool) -> anyhow::Result<()> {
     let cases = store.alert_cases(only_open, ALERTS_MAX).await?;
     print_table(
-        &["alert", "at", "account", "rule", "period", "limit", "came to", "lock", "state"],
+        &["alert", "at", "account", "rule", "mark", "period", "limit", "came to", "lock", "saved", "state"],
         cases.iter().map(|case| {
             let alert = &case.alert;
             vec![
@@ -29,6 +29,7 @@ pub(super) async fn list(store: &Store, directory: &Directory, only_open: bool) 
                 local(directory, alert.account, alert.at),
                 handle_of(directory, alert.account),
                 alert.rule.clone(),
+                alert.finding.as_ref().and_then(|finding| finding.tag.clone()).unwrap_or_default(),
                 alert.period.clone(),
                 alert.finding.as_ref().and_then(|finding| finding.measures.first()).map_or_else(
                     || alert.limit.to_string(),
@@ -43,6 +44,7 @@ pub(super) async fn list(store: &Store, directory: &Directory, only_open: bool) 
                     AlertSeverity::Warning => "warning only".to_owned(),
                     AlertSeverity::Breach => alert.lock.to_string(),
                 },
+                if case.n_stopped > 0 { case.saved.round_to_minor().to_string() } else { String::new() },
                 state(case),
             ]
         }),
@@ -89,6 +91,12 @@ pub(super) async fn show(store: &Store, directory: &Directory, id: &str) -> anyh
                 finding.sparkline_step_seconds
             );
         }
+    }
+    if let Some(tag) = alert.finding.as_ref().and_then(|finding| finding.tag.as_ref()) {
+        println!("marked        {tag}");
+    }
+    if case.n_stopped > 0 {
+        println!("saved         {} by {} calls refused or cut, reckoned low", case.saved, case.n_stopped);
     }
     match (alert.severity, alert.lock) {
         (AlertSeverity::Warning, _) => println!("so far        a warning"),
