@@ -21,6 +21,7 @@ mod console;
 mod crash;
 mod edrs;
 mod floor_plan;
+mod fraud_desk;
 mod imports;
 mod kafka_house;
 mod kills;

@@ -1,0 +1,191 @@
+//! The fraud desk seen from outside: the second call is refused and the first is cut; a program is told, signed, once for each word; a rule
+//! that is saved counts at once, and one that leaves an account alone does so.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
+
+use crate::rig::{Installation, eventually, have, printed, write_file};
+use crate::sipp_call::{calls, gateway};
+
+const HOT: &str = "4930555123";
+const ELSEWHERE: &str = "4940555123";
+
+const LOCKS: &str = r#"
+[[rule]]
+name = "hot-locks"
+version = 1
+title = "Call to a number called for fraud"
+key = "account"
+window = "6s"
+where = { hot_listed = true }
+when = [{ measure = "attempts", at_least = 1 }]
+action = ["end_calls", "lock", "tag"]
+lock = "outgoing"
+tag = "irsf"
+cool_down = "1s"
+"#;
+
+fn installation(rules: &str) -> Installation {
+    let made = Installation::new();
+    write_file(&made.home(), "rules.toml", rules);
+    write_file(&made.home(), "hot.txt", &format!("{HOT}\n"));
+    let config = std::fs::read_to_string(made.config()).unwrap();
+    let own = "[fraud]\npresets = \"off\"\nrules = [\"rules.toml\"]\nhot_lists = [\"hot.txt\"]\n\
+               [webhooks]\nallow_private = true\nallow_http = true\n";
+    std::fs::write(made.config(), format!("{config}\n{own}")).unwrap();
+    made
+}
+
+/// Rounds of the measurement; more for figures worth publishing.
+fn rounds() -> String {
+    std::env::var("FRAUD_LATENCY_ROUNDS").unwrap_or_else(|_| "3".to_owned())
+}
+
+#[test]
+fn call_after_the_crossing_one_is_refused_and_the_one_that_is_up_is_cut() {
+    if !have("sipp") {
+        return;
+    }
+    let made = installation(LOCKS);
+    let house = made.start();
+    let _gateways = made.carriers.map(gateway);
+    let token = made.run_command(&["token", "add", "measure", "--role", "fraud"]);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("latency/fraud.py");
+    let shown = printed(
+        Command::new("/usr/bin/python3")
+            .arg(script)
+            .args([made.sip.to_string(), format!("http://{}", made.web), token.trim().to_owned()])
+            .args(["huber", "change-me-huber", "baeckerei-huber", HOT, ELSEWHERE, &rounds()]),
+    );
+    // The figures are for people; that every round ended refused and cut is what is tested.
+    eprintln!("{shown}");
+    assert!(shown.contains("refused: ") && shown.contains("cut: "), "{shown}");
+    let alerts = made.run_command(&["fraud", "alerts"]);
+    assert!(alerts.contains("hot-locks") && alerts.contains("irsf"), "{alerts}");
+    eventually("what was stopped is counted as saved", || {
+        made.sql("select count(*) from alerts where n_stopped > 0 and tag = 'irsf'") != ["0"]
+    });
+    house.stop();
+}
+
+/// A receiver of webhooks: refuses the first request, takes all others; what it was sent comes out of the channel.
+fn receiver() -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/alerts", listener.local_addr().unwrap());
+    let (heard, hears) = channel();
+    std::thread::spawn(move || {
+        for (n, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let request = request_of(&mut stream);
+            let answer = if n == 0 { "HTTP/1.1 503 Busy\r\n\r\n" } else { "HTTP/1.1 204 No Content\r\n\r\n" };
+            stream.write_all(answer.as_bytes()).unwrap();
+            if heard.send(request).is_err() {
+                return;
+            }
+        }
+    });
+    (url, hears)
+}
+
+fn request_of(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    loop {
+        let mut bytes = [0; 8_192];
+        let n = stream.read(&mut bytes).unwrap();
+        text.push_str(std::str::from_utf8(&bytes[..n]).unwrap());
+        let body = text.split_once("\r\n\r\n").map(|(_, body)| body.len());
+        let said = header(&text, "content-length").parse::<usize>().ok();
+        if n == 0 || body.zip(said).is_some_and(|(there, said)| there >= said) {
+            return text;
+        }
+    }
+}
+
+fn header<'a>(request: &'a str, name: &str) -> &'a str {
+    let line = request.lines().find(|line| line.to_lowercase().starts_with(&format!("{name}: ")));
+    line.map_or("", |line| line.split_once(": ").unwrap().1)
+}
+
+#[test]
+fn program_is_told_of_an_alert_again_under_the_same_id_until_it_takes_it() {
+    if !have("sipp") {
+        return;
+    }
+    let made =
+        installation(&LOCKS.replace("\"end_calls\", \"lock\", ", "").replace("lock = \"outgoing\"\n", ""));
+    let (url, hears) = receiver();
+    let secret = made.run_command(&["webhook", "add", "desk", &url]).trim().to_owned();
+    assert!(secret.starts_with("whsec_"), "{secret}");
+    let listed = made.run_command(&["webhook", "list"]);
+    assert!(listed.contains("desk") && !listed.contains("whsec_"), "{listed}");
+    let house = made.start();
+    let _gateways = made.carriers.map(gateway);
+    calls(&made, "customer_call.xml", "huber", "change-me-huber", HOT, 1, 100);
+    let first = hears.recv_timeout(crate::rig::PATIENCE).unwrap();
+    let again = hears.recv_timeout(crate::rig::PATIENCE).unwrap();
+    assert_eq!(header(&first, "webhook-id"), header(&again, "webhook-id"));
+    assert!(header(&first, "webhook-id").starts_with("alert_"), "{first}");
+    let body = |request: &str| request.split_once("\r\n\r\n").unwrap().1.to_owned();
+    assert_eq!(body(&first), body(&again));
+    for word in ["fraud.alert.opened", "hot-locks", "baeckerei-huber", "irsf", "attempts"] {
+        assert!(body(&again).contains(word), "{word}: {again}");
+    }
+    // As a receiver would: by openssl, over what was sent.
+    let key = printed(
+        Command::new("sh")
+            .arg("-c")
+            .arg(format!("printf %s '{}' | base64 -d | od -An -v -tx1 | tr -d ' \\n'", &secret[6..])),
+    );
+    let signed =
+        format!("{}.{}.{}", header(&again, "webhook-id"), header(&again, "webhook-timestamp"), body(&again));
+    let file = write_file(made.path(), "signed.txt", &signed);
+    let tag = printed(Command::new("sh").arg("-c").arg(format!(
+        "openssl dgst -sha256 -mac HMAC -macopt hexkey:{} -binary '{}' | base64",
+        key.trim(),
+        file.display()
+    )));
+    assert_eq!(header(&again, "webhook-signature"), format!("v1,{}", tag.trim()));
+    eventually("it is noted", || made.run_command(&["webhook", "deliveries"]).contains("sent"));
+    assert!(made.run_command(&["webhook", "test", "desk"]).contains("answered 204"));
+    assert!(made.run_command(&["webhook", "remove", "desk"]).contains("told nothing"));
+    house.stop();
+}
+
+#[test]
+fn saved_rule_counts_at_once_and_leaves_alone_whom_it_is_told_to() {
+    if !have("sipp") {
+        return;
+    }
+    let made = installation("");
+    let house = made.start();
+    let _gateways = made.carriers.map(gateway);
+    let refusing = write_file(
+        made.path(),
+        "refuses.toml",
+        "[[rule]]\nname = \"hot\"\nversion = 1\ntitle = \"Hot number\"\nkey = \"account\"\nwindow = \"1h\"\n\
+         where = { hot_listed = true }\nwhen = [{ measure = \"attempts\", at_least = 1 }]\naction = [\"refuse\"]\n",
+    );
+    let (huber, hot) = ("change-me-huber", HOT);
+    calls(&made, "customer_call.xml", "huber", huber, hot, 1, 50);
+    let save = ["fraud", "save-rule", refusing.to_str().unwrap(), "--reason", "they call it again"];
+    assert!(made.run_command(&save).contains("hot version 1"));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    calls(&made, "refused_call.xml", "huber", huber, hot, 1, 0);
+    eventually("it is told", || made.run_command(&["fraud", "alerts"]).contains("hot"));
+    let except = ["fraud", "except", "baeckerei-huber", "--rule", "hot", "--reason", "his supplier"];
+    assert!(made.run_command(&except).contains("leaves baeckerei-huber alone"));
+    assert!(made.run_command(&["fraud", "exceptions"]).contains("his supplier"));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    calls(&made, "customer_call.xml", "huber", huber, hot, 1, 50);
+    assert!(
+        made.run_command(&["fraud", "save-rule", refusing.to_str().unwrap(), "--reason", "over", "--off"])
+            .contains("version 2")
+    );
+    assert!(made.run_command(&["fraud", "rule-versions"]).contains("they call it again"));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    calls(&made, "customer_call.xml", "voss", "change-me-voss", hot, 1, 50);
+    house.stop();
+}
