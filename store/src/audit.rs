@@ -77,7 +77,9 @@ const TABLES: &[&str] = &[
     "export_sequences",
     "fee_lists",
     "fees",
+    "fraud_exceptions",
     "fraud_limits",
+    "fraud_rules",
     "import_heads",
     "import_keys",
     "import_rows",
@@ -86,6 +88,7 @@ const TABLES: &[&str] = &[
     "invoice_sequences",
     "invoice_templates",
     "invoices",
+    "kill_orders",
     "lanes",
     "leases",
     "lock_history",
@@ -122,6 +125,8 @@ const TABLES: &[&str] = &[
     "users",
     "vouchers",
     "watermarks",
+    "webhook_deliveries",
+    "webhooks",
     "zones",
 ];
 

@@ -14,6 +14,7 @@ use crate::calling::load_calling;
 use crate::contracts::{load_contracts, load_packages};
 use crate::dated_facts::{load_exchange_rates, load_mappings, load_networks, load_ported_numbers};
 use crate::fraud_desk::load_locks;
+use crate::fraud_rules::{load_exceptions, load_kill_orders, load_rules};
 use crate::limits::{load_account_limits, load_profile_limits};
 use crate::sql::{Bind, Columns, cells, query, unreadable};
 use crate::tariffs::{load_versions, load_versions_without_fees};
@@ -96,6 +97,9 @@ pub(crate) async fn load_directory_without_fees(conn: &mut AnyConnection) -> Res
         calling: load_calling(conn).await?,
         packages: load_packages(conn).await?,
         contracts: load_contracts(conn).await?,
+        fraud_rules: load_rules(conn).await?,
+        fraud_exceptions: load_exceptions(conn).await?,
+        kill_orders: load_kill_orders(conn).await?,
     })
 }
 

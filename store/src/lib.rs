@@ -24,6 +24,7 @@ mod exchange_inbox;
 mod export_queue;
 mod fee_list;
 mod fraud_desk;
+mod fraud_rules;
 mod import;
 mod imports;
 mod insight;
@@ -39,9 +40,11 @@ mod people;
 mod provisioning_events;
 mod schema;
 mod sftp_trail;
+mod sparkline;
 mod sql;
 mod suspense;
 mod tariffs;
+mod webhooks;
 mod world;
 
 pub use alert_cases::{AlertCase, AlertNote, RuleRecord};
@@ -73,6 +76,7 @@ pub use provisioning_events::{PROVISIONING, WaitingChange};
 pub use schema::Store;
 pub use sftp_trail::{Fetched, FetchedRange, TrailEntry, WaitingFile, fetched};
 pub use suspense::{ResendOrder, SuspendedRecord};
+pub use webhooks::{Delivery, DeliveryState, WEBHOOKS_MAX, Webhook};
 pub use world::{
     NewAccount, NewBillingTerms, NewContract, NewExchangeRate, NewMapping, NewNetwork, NewPackage,
     NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World,

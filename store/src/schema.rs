@@ -36,6 +36,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (130, "fee_lists", include_str!("../migrations/0130_fee_lists.sql")),
     (160, "barrings", include_str!("../migrations/0160_barrings.sql")),
     (170, "export_ranges", include_str!("../migrations/0170_export_ranges.sql")),
+    (180, "webhooks", include_str!("../migrations/0180_webhooks.sql")),
+    (181, "fraud_rules", include_str!("../migrations/0181_fraud_rules.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).

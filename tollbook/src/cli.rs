@@ -285,6 +285,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: TokenAction,
     },
+    /// Programs that are told of alerts over HTTP.
+    Webhook {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// What to do.
+        #[command(subcommand)]
+        action: WebhookAction,
+    },
     /// Place a test call with the built-in phone and report each step.
     Call(CallArgs),
 }
@@ -705,6 +714,58 @@ pub(crate) enum FraudAction {
         #[command(flatten)]
         of: BarringOf,
     },
+    /// End the calls of an account that are up; new ones go through.
+    Kill {
+        /// Its handle.
+        account: String,
+        /// Why; kept in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+    /// List accounts that rules leave alone.
+    Exceptions,
+    /// Have a rule, or every one, leave an account alone. Spend limits hold all the same.
+    Except {
+        #[command(flatten)]
+        of: ExceptionOf,
+        /// For how long, such as 30d; without it until somebody takes it back.
+        #[arg(long = "for", value_name = "SPAN")]
+        span: Option<model::Span>,
+    },
+    /// Have a rule look at an account again.
+    Unexcept {
+        #[command(flatten)]
+        of: ExceptionOf,
+    },
+    /// Save the one rule of a file as the next version of its name; it takes the place of any other rule of that name.
+    SaveRule {
+        /// The file.
+        file: PathBuf,
+        /// Why; kept with the version.
+        #[arg(long)]
+        reason: String,
+        /// Save it switched off: no rule of its name is looked at.
+        #[arg(long)]
+        off: bool,
+    },
+    /// List the versions of rules that were saved.
+    RuleVersions {
+        /// Only those of this rule.
+        name: Option<String>,
+    },
+}
+
+/// Which exception.
+#[derive(Debug, Args)]
+pub(crate) struct ExceptionOf {
+    /// Handle of the account.
+    pub(crate) account: String,
+    /// Name of the rule; every one without it.
+    #[arg(long)]
+    pub(crate) rule: Option<String>,
+    /// Why; kept in the audit log.
+    #[arg(long)]
+    pub(crate) reason: String,
 }
 
 /// Which barring.
@@ -960,6 +1021,48 @@ pub(crate) struct StatementArgs {
     /// The file; standard output without it.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// Of `tollbook webhook`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookAction {
+    /// Tell a program of every alert; the secret that signs is shown this once.
+    Add {
+        /// What people call it.
+        name: String,
+        /// Its address, such as https://desk.example.com/alerts.
+        url: String,
+        /// File with the secret, `whsec_` and base64, where the receiver made one.
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// List them.
+    List,
+    /// Tell one no more, and forget what waits for it.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// Tell one again that had said it was gone.
+    On {
+        /// Its name.
+        name: String,
+    },
+    /// Send one a word at once, and say what it answers.
+    Test {
+        /// Its name.
+        name: String,
+    },
+    /// What was sent, what waits, and why.
+    Deliveries {
+        /// Only those of this one.
+        name: Option<String>,
+    },
+    /// Try a delivery again at once, whatever came of it.
+    Resend {
+        /// Its number in the list of deliveries.
+        delivery: i64,
+    },
 }
 
 /// Of `tollbook token`.

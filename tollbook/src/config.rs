@@ -54,6 +54,9 @@ pub(crate) struct Config {
     /// Outgoing mail.
     #[serde(default = "mail_default")]
     pub(crate) mail: notify::MailConfig,
+    /// Alerts over HTTP.
+    #[serde(default)]
+    pub(crate) webhooks: notify::WebhookConfig,
     /// Console and API.
     #[serde(default)]
     pub(crate) web: WebConfig,

@@ -118,6 +118,9 @@ async fn step(
     news.extend(
         newly_locked(handed, &directory).map(|account| Input::Control(Control::EndCallsOf { account })),
     );
+    let last = handed.kill_orders.last().map_or(0, |order| order.id);
+    let orders = directory.kill_orders.iter().filter(|order| order.id > last);
+    news.extend(orders.map(|order| Input::Control(Control::EndCallsOf { account: order.account })));
     *handed = directory;
     for input in news {
         if switch.send(input).await.is_err() {

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use fraud::rule::{Rule, RuleFile, presets};
 use fraud::watch::{Gate, HotList, HotListBuilder, Watch, WatchRules, WatchSnapshot};
-use model::{AccountId, Attempt, Directory};
+use model::{AccountId, Attempt, Directory, FraudRule};
 use serde::Deserialize;
 use switch::Screen;
+use tracing::error;
 
 use crate::failure::UserError;
 
@@ -86,17 +87,15 @@ impl FraudConfig {
         }
         Ok(rules)
     }
+}
 
-    /// Rules and lists, ready for the lanes.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::rules`].
-    pub(crate) fn load(&self) -> Result<WatchRules, UserError> {
-        let rules = self.rules()?;
-        let hot = read_lists(&self.hot_lists)?;
-        let never_originate = read_lists(&self.never_originate)?;
-        Ok(WatchRules::new(rules, hot, never_originate, self.notify.clone()))
+/// The one rule of a text; else what is wrong with it and what to do.
+pub(crate) fn one_rule(text: &str) -> Result<Rule, (String, String)> {
+    let mut rules = RuleFile::read(text).map_err(|fault| (fault.to_string(), fault.remedy))?.rules;
+    match (rules.pop(), rules.len()) {
+        (Some(rule), 0) => Ok(rule),
+        (None, _) => Err(("1:1: there is no rule".to_owned(), "write one [[rule]]".to_owned())),
+        (Some(_), n) => Err((format!("1:1: there are {} rules", n + 1), "save them one by one".to_owned())),
     }
 }
 
@@ -155,26 +154,132 @@ impl Snapshots {
     }
 }
 
-/// Gives a lane of the watch its provisioning data.
-pub(crate) fn refresh(snapshots: Arc<Snapshots>) -> impl Fn(&mut Watch, &Arc<Directory>) + Send + Sync {
-    move |watch, directory| watch.set_snapshot(snapshots.of(directory))
+/// The rules in force: those of the configuration, and those that people saved, which take the place of others of their name.
+#[derive(Debug)]
+pub(crate) struct RuleBook {
+    configured: Vec<Rule>,
+    hot: Arc<HotList>,
+    never_originate: Arc<HotList>,
+    notify: Vec<String>,
+    /// Made for these saved versions.
+    current: Mutex<(Vec<(String, u32)>, Arc<WatchRules>)>,
+}
+
+impl RuleBook {
+    /// Reads rules and lists.
+    ///
+    /// # Errors
+    ///
+    /// As [`FraudConfig::rules`].
+    pub(crate) fn load(config: &FraudConfig, directory: &Directory) -> Result<Self, UserError> {
+        let book = Self {
+            configured: config.rules()?,
+            hot: Arc::new(read_lists(&config.hot_lists)?),
+            never_originate: Arc::new(read_lists(&config.never_originate)?),
+            notify: config.notify.clone(),
+            current: Mutex::default(),
+        };
+        let rules = book.make(directory);
+        let saved = saved_versions(directory);
+        *book.current.lock().unwrap_or_else(PoisonError::into_inner) = (saved, rules);
+        Ok(book)
+    }
+
+    /// Those of the directory that was asked for last.
+    pub(crate) fn current(&self) -> Arc<WatchRules> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// Those of a directory.
+    pub(crate) fn of(&self, directory: &Directory) -> Arc<WatchRules> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let saved = saved_versions(directory);
+        if current.0 != saved {
+            *current = (saved, self.make(directory));
+        }
+        current.1.clone()
+    }
+
+    fn make(&self, directory: &Directory) -> Arc<WatchRules> {
+        let rules = in_force(&self.configured, &directory.fraud_rules);
+        let lists = (self.hot.clone(), self.never_originate.clone());
+        Arc::new(WatchRules::new(rules, lists.0, lists.1, self.notify.clone()))
+    }
+
+    /// The hot list and the numbers that never call out.
+    pub(crate) fn lists(&self) -> (Arc<HotList>, Arc<HotList>) {
+        (self.hot.clone(), self.never_originate.clone())
+    }
+
+    /// The rules of the configuration.
+    pub(crate) fn configured(&self) -> &[Rule] {
+        &self.configured
+    }
+}
+
+fn saved_versions(directory: &Directory) -> Vec<(String, u32)> {
+    directory.fraud_rules.iter().map(|rule| (rule.name.clone(), rule.version)).collect()
+}
+
+/// The configured rules with the saved ones in their places.
+pub(crate) fn in_force(configured: &[Rule], saved: &[FraudRule]) -> Vec<Rule> {
+    let mut rules = configured.to_vec();
+    for kept in saved {
+        match read_saved(kept) {
+            Ok(rule) => {
+                rules.retain(|other| other.name != kept.name);
+                rules.extend(rule.filter(|_| kept.is_on));
+            }
+            // It was checked when it was saved: another version of this program did that.
+            Err(why) => error!(rule = kept.name, version = kept.version, %why, "a saved rule cannot be read"),
+        }
+    }
+    rules
+}
+
+/// A saved rule, under the version that it was saved as; `None` for a name that is switched off and has no text.
+fn read_saved(kept: &FraudRule) -> Result<Option<Rule>, fraud::rule::RuleFault> {
+    let rules = RuleFile::read(&kept.text)?.rules;
+    Ok(rules.into_iter().next().map(|rule| Rule { version: kept.version, ..rule }))
+}
+
+/// Gives a lane of the watch its rules and its provisioning data.
+pub(crate) fn refresh(
+    book: Arc<RuleBook>,
+    snapshots: Arc<Snapshots>,
+) -> impl Fn(&mut Watch, &Arc<Directory>) + Send + Sync {
+    move |watch, directory| {
+        watch.set_rules(book.of(directory));
+        watch.set_snapshot(snapshots.of(directory));
+    }
 }
 
 /// Makes what the switch asks at each INVITE.
 #[derive(Debug, Clone)]
 pub(crate) struct Screens {
-    pub(crate) rules: Arc<WatchRules>,
+    pub(crate) book: Arc<RuleBook>,
     pub(crate) snapshots: Arc<Snapshots>,
 }
 
 impl Screens {
     /// For one revision of the provisioning data; `None` where no rule refuses anything.
     pub(crate) fn of(&self, directory: &Arc<Directory>) -> Option<Arc<dyn Screen>> {
-        if !self.rules.refuses_any() {
+        let rules = self.book.of(directory);
+        if !rules.refuses_any() {
             return None;
         }
-        let gate = Gate::new(self.rules.clone(), self.snapshots.of(directory))?;
+        let gate = Gate::new(rules, self.snapshots.of(directory))?;
         Some(Arc::new(InviteGate(gate)))
+    }
+}
+
+/// What the rule does, in words.
+pub(crate) fn does(rule: &Rule) -> String {
+    let actions: Vec<&str> = rule.actions.iter().map(|action| action.as_str()).collect();
+    match (rule.lock, rule.lock_for) {
+        (model::LockLevel::None, _) => actions.join(", "),
+        (level, Some(span)) => format!("{} {level} for {span}", actions.join(", ")),
+        (level, None) => format!("{} {level}", actions.join(", ")),
     }
 }
 
@@ -244,7 +349,7 @@ mod tests {
         check(
             &format!("{GOOD}wen = []\n"),
             expect![
-                "./own.toml:7:1: unknown field `wen`, expected one of `name`, `version`, `title`, `key`, `window`, `where`, `when`, `warm_up`, `action`, `lock`, `lock_for`, `block`, `block_for`, `calls_per_minute`, `throttle_for`, `notify`, `cool_down`, `except`; remove it; docs/fraud-rules.md lists what a rule may have"
+                "./own.toml:7:1: unknown field `wen`, expected one of `name`, `version`, `title`, `key`, `window`, `where`, `when`, `warm_up`, `action`, `lock`, `lock_for`, `block`, `block_for`, `calls_per_minute`, `throttle_for`, `tag`, `notify`, `cool_down`, `except`; remove it; docs/fraud-rules.md lists what a rule may have"
             ],
         );
         check(

@@ -18,6 +18,7 @@ mod figures;
 mod followed;
 mod foreign_records;
 mod forwarder;
+mod fraud_past;
 mod fraud_watch;
 mod import_feed;
 mod invoice_mail;
@@ -32,6 +33,7 @@ mod readiness;
 mod resubmit;
 mod retention;
 mod roles;
+mod rule_desk;
 mod runner;
 mod sftp_desk;
 mod suspense_record;
@@ -39,6 +41,7 @@ mod system;
 mod tariffs;
 mod toml_file;
 mod topup_feed;
+mod webhook_queue;
 mod workbook;
 mod world_file;
 
@@ -165,6 +168,9 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         }
         Command::Token { installation, action } => {
             commands::token::token(&quiet(&installation)?, action).await
+        }
+        Command::Webhook { installation, action } => {
+            commands::webhook::webhook(&quiet(&installation)?, action).await
         }
         Command::Call(args) => commands::call::call(args).await,
     }

@@ -16,7 +16,7 @@ use fraud::watch::Watch;
 use lake::Lake;
 use mediator::Mediator;
 use model::{CallEvent, Control, Directory, Topic};
-use notify::Mailer;
+use notify::{Mailer, WebhookSender};
 use rating::RatingStage;
 use store::{Store, StoreError};
 use switch::Input;
@@ -34,7 +34,7 @@ use crate::directory::DirectoryFeed;
 use crate::disk_watch::DiskWatch;
 use crate::failure::UserError;
 use crate::forwarder::SwitchLog;
-use crate::fraud_watch::Screens;
+use crate::fraud_watch::{RuleBook, Screens};
 use crate::leases::LeaseKeeper;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
@@ -44,7 +44,7 @@ use crate::tariffs::Tariffs;
 use crate::{
     billing, charging, control_feed, disk_watch, event_writer, exchange_inbox, export_files, figures,
     followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness,
-    resubmit, sftp_desk, suspense_record, topup_feed,
+    resubmit, rule_desk, sftp_desk, suspense_record, topup_feed, webhook_queue,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -52,6 +52,9 @@ const EVENTS_WAITING_MAX: usize = 50_000;
 
 /// Inputs waiting for the switch besides its socket.
 const INPUTS_WAITING_MAX: usize = 1_000;
+
+/// How often waiting words for webhooks are looked for.
+const WEBHOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often the event log may forget.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
@@ -318,7 +321,9 @@ impl System {
         let directory = DirectoryFeed::load(store.clone()).await?;
         let rooms = Rooms { bus: bus.clone(), store: store.clone(), clock: clock.clone(), directory };
 
-        let screens = Screens { rules: Arc::new(config.fraud.load()?), snapshots: Arc::default() };
+        let book = Arc::new(RuleBook::load(&config.fraud, &rooms.directory.current())?);
+        let screens = Screens { book: book.clone(), snapshots: Arc::default() };
+        let webhooks = WebhookSender::new(config.webhooks.clone()).context("prepare webhooks")?;
         let (switch, switch_inputs) = mpsc::channel(INPUTS_WAITING_MAX);
         let leases = config.bus.is_kafka().then(|| {
             let me = format!("{}-{}", config.switch.node, hex::encode(rand::random::<[u8; 6]>()));
@@ -352,14 +357,14 @@ impl System {
         };
         house.start_stages(&screens);
         if house.roles.has(Role::Desk) {
-            house.start_desks(mailer);
+            house.start_desks(mailer, webhooks);
         }
         house.start_switch(sockets.sip, switch_inputs, switch_log, screens).await?;
         if let Some(listener) = sockets.sftp {
             house.start_sftp(listener);
         }
         if let Some(listener) = sockets.web {
-            house.start_web(listener);
+            house.start_web(listener, book);
         }
         house.start_leases(sockets.health);
         info!(roles = %house.roles, ?addresses, "running");
@@ -390,7 +395,8 @@ impl System {
     }
 
     fn start_stages(&mut self, screens: &Screens) {
-        let (watch_rules, snapshots) = (screens.rules.clone(), screens.snapshots.clone());
+        let (book, snapshots) = (screens.book.clone(), screens.snapshots.clone());
+        let for_lanes = book.clone();
         let mediator = self.config.mediator.clone();
         let tariffs = Tariffs::default();
         let ahead = tariffs.clone();
@@ -402,8 +408,8 @@ impl System {
             self.start_stage(
                 "watch",
                 Topic::Calls,
-                move || Watch::new(watch_rules.clone()),
-                fraud_watch::refresh(snapshots),
+                move || Watch::new(for_lanes.current()),
+                fraud_watch::refresh(book, snapshots),
             ),
             self.start_stage(
                 "rating",
@@ -507,7 +513,7 @@ impl System {
     }
 
     /// Ticks, retention, compaction, export files, mail.
-    fn start_desks(&mut self, mailer: Mailer) {
+    fn start_desks(&mut self, mailer: Mailer, webhooks: WebhookSender) {
         if let Some(leases) = &mut self.leases {
             self.on_duty = leases.desk();
         }
@@ -589,6 +595,11 @@ impl System {
                 mail_queue::send_waiting(&rooms.store, &mailer, rooms.clock.utc()).await?;
                 Ok(())
             }
+        });
+        let rooms = self.rooms.clone();
+        self.every(WEBHOOK_INTERVAL, "webhooks", move || {
+            let (rooms, webhooks) = (rooms.clone(), webhooks.clone());
+            async move { webhook_queue::send_waiting(&rooms.store, &webhooks, &rooms.clock).await }
         });
     }
 
@@ -765,7 +776,7 @@ impl System {
         }));
     }
 
-    fn start_web(&mut self, web_listener: TcpListener) {
+    fn start_web(&mut self, web_listener: TcpListener, book: Arc<RuleBook>) {
         let (figures, current) = watch::channel(web::Figures::default());
         self.tasks.push(tokio::spawn(figures::run(
             self.rooms.clone(),
@@ -783,6 +794,13 @@ impl System {
             record_said: suspense_record::said_by,
             record_changed: suspense_record::changed,
             exchange: exchange_of(&self.config.sftp, &self.streams),
+            rules: rule_desk::desk(
+                book,
+                self.config.fraud.rules.clone(),
+                self.lake.clone(),
+                self.rooms.store.clone(),
+                self.rooms.directory.clone(),
+            ),
             figures: current,
             clock: self.rooms.clock.shared(),
         };

@@ -17,6 +17,7 @@ mod probe;
 mod record_change;
 mod refusal;
 mod role;
+mod rule_desk;
 mod sign_in;
 
 use std::future::IntoFuture;
@@ -39,6 +40,7 @@ pub use pages::exchange::owner_name;
 pub use probe::{Obstacles, serve_probe};
 pub use record_change::{ChangedRecord, RecordChange};
 pub use role::{Role, UnknownRole};
+pub use rule_desk::{BacktestOutcome, CheckedRule, RuleDesk, RuleInForce, RunBacktest};
 pub use sign_in::{hash_password, new_api_token, new_password};
 
 /// What the console works on.
@@ -57,6 +59,8 @@ pub struct Desk {
     pub record_changed: fn(&SuspendedRecord, &RecordChange) -> Result<ChangedRecord, String>,
     /// Partners and streams of the CDR exchange.
     pub exchange: Exchange,
+    /// Fraud rules.
+    pub rules: RuleDesk,
     /// The latest figures.
     pub figures: watch::Receiver<Figures>,
     /// For the age of sessions.
@@ -78,6 +82,8 @@ pub enum WebError {
 pub(crate) struct Shared {
     desk: Desk,
     throttle: sign_in::Throttle,
+    /// Back-tests that may run at once.
+    backtests: tokio::sync::Semaphore,
 }
 
 /// Serves until `stop`.
@@ -90,7 +96,11 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), WebError> {
-    let shared = Arc::new(Shared { desk, throttle: sign_in::Throttle::default() });
+    let shared = Arc::new(Shared {
+        desk,
+        throttle: sign_in::Throttle::default(),
+        backtests: tokio::sync::Semaphore::new(1),
+    });
     let behind_sign_in = Router::new()
         .route("/", get(pages::live::page))
         .route("/figures", get(pages::live::stream))
@@ -103,6 +113,11 @@ pub async fn serve(
         .route("/tariffs/{id}", get(pages::tariffs::one))
         .route("/fraud", get(pages::fraud_desk::page))
         .route("/fraud/lock", post(pages::fraud_desk::set_lock))
+        .route("/fraud/barring", post(pages::fraud_desk::set_barring))
+        .route("/fraud/exception", post(pages::fraud_desk::set_exception))
+        .route("/fraud/alerts/{id}", get(pages::fraud_case::page).post(pages::fraud_case::act))
+        .route("/fraud/rules", get(pages::fraud_rules::list))
+        .route("/fraud/rules/edit", get(pages::fraud_rules::edit).post(pages::fraud_rules::submit))
         .route("/invoices", get(pages::billing::list))
         .route("/invoices/{id}", get(pages::billing::one))
         .route("/invoices/{id}/pdf", get(pages::billing::pdf))

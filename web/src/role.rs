@@ -34,8 +34,10 @@ pub(crate) enum Right {
     Provisioning,
     /// Alerts and locks.
     FraudDesk,
-    /// Setting and lifting locks.
+    /// Setting and lifting locks and barrings, ending calls, working on cases.
     ChangeLocks,
+    /// Changing fraud rules, and whom they leave alone.
+    ChangeRules,
     /// Balances and invoices.
     Books,
     /// CDR files.
@@ -76,6 +78,7 @@ impl Role {
                 Provisioning,
                 FraudDesk,
                 ChangeLocks,
+                ChangeRules,
                 Books,
                 Files,
                 Sql,
@@ -85,7 +88,7 @@ impl Role {
             Role::Finance => {
                 &[Calls, Numbers, CustomerPrices, CarrierPrices, Provisioning, Books, Files, Sql, Suspense]
             }
-            Role::Fraud => &[Calls, Numbers, CustomerPrices, FraudDesk, ChangeLocks, Sql],
+            Role::Fraud => &[Calls, Numbers, CustomerPrices, FraudDesk, ChangeLocks, ChangeRules, Sql],
             Role::CarrierRelations => &[Calls, Numbers, CarrierPrices, Files, Sql],
             Role::Analyst => &[Calls, Sql],
             Role::Auditor => &[
@@ -170,7 +173,7 @@ mod tests {
     #[test]
     fn auditor_sees_all_that_the_operator_sees_and_changes_nothing() {
         for right in Role::Operator.rights() {
-            let is_change = matches!(right, Right::ChangeLocks | Right::ChangeSuspense);
+            let is_change = matches!(right, Right::ChangeLocks | Right::ChangeRules | Right::ChangeSuspense);
             assert_eq!(Role::Auditor.may(*right), !is_change, "{right:?}");
         }
     }

@@ -21,6 +21,7 @@ fn finding() -> Finding {
         at_risk: eur("360"),
         sparkline: vec![0, 1, 5],
         barred: vec!["calls to 3712345...".to_owned()],
+        tag: None,
         sparkline_step_seconds: 600,
     }
 }

@@ -11,6 +11,7 @@ mod barrings;
 mod cases;
 mod database;
 mod edrs;
+mod fraud;
 mod imports;
 mod lanes_and_ledger;
 mod leases;
@@ -54,6 +55,11 @@ on_both! {
         profiles_and_numbers_are_told_once_as_they_change,
         lock_is_told_when_it_changes_and_when_its_time_is_over,
         edr_is_kept_once_and_waits_for_the_files_it_concerns;
+    fraud:
+        alert_is_queued_for_every_webhook_once_for_each_word,
+        calls_that_were_stopped_add_up_in_their_alert,
+        newest_version_of_a_saved_rule_is_in_the_directory,
+        exceptions_and_orders_to_end_calls_are_in_the_directory;
     imports:
         file_goes_on_where_it_stopped_and_no_key_comes_twice,
         number_of_an_imported_record_is_never_given_again,

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::rig::{Installation, Running, eventually, have, printed, tollbook_path};
+use crate::rig::{Installation, Running, eventually, have, printed, tollbook_path, write_file};
 use crate::sipp_call::{calls, gateway};
 
 const PASSWORD: &str = "correct horse battery";
@@ -13,6 +13,14 @@ const PASSWORD: &str = "correct horse battery";
 /// An installation with a user, calls of one customer, a CDR file and an invoice.
 fn house_with_calls() -> (Installation, Running, [Running; 2]) {
     let made = Installation::new();
+    // Three calls are a case for the fraud desk.
+    write_file(
+        &made.home(),
+        "rules.toml",
+        "[[rule]]\nname = \"often\"\nversion = 1\ntitle = \"Calls often\"\nkey = \"account\"\nwindow = \"1h\"\n\
+         when = [{ measure = \"attempts\", at_least = 2 }]\naction = [\"tag\"]\ntag = \"often\"\n",
+    );
+    made.configure("[fraud]\nrules = [\"rules.toml\"]\n");
     let mut adding = Command::new(tollbook_path())
         .args(["user", "add", "ada", "--config"])
         .arg(made.config())

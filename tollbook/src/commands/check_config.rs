@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use model::Directory;
+
 use crate::config::Config;
 use crate::failure::UserError;
+use crate::fraud_watch::RuleBook;
 
 /// Reads and checks the file; says where things would be.
 pub(crate) fn check_config(file: &Path) -> anyhow::Result<()> {
@@ -13,12 +16,14 @@ pub(crate) fn check_config(file: &Path) -> anyhow::Result<()> {
         notify::Mailer::new(config.mail.clone())
             .map_err(|why| UserError::new(format!("{}: {why}", file.display()), ""))?;
     }
-    let rules = config.fraud.load()?;
+    notify::WebhookSender::new(config.webhooks.clone())
+        .map_err(|why| UserError::new(format!("{}: {why}", file.display()), ""))?;
+    let rules = RuleBook::load(&config.fraud, &Directory::default())?;
     println!("{} is in order", file.display());
     println!("  data      {}", config.data.display());
     println!("  SIP       {}", config.switch.listen);
     println!("  SFTP      {}, {} users", config.sftp.server.listen, config.sftp.users.len());
     println!("  console   {}", config.web.listen);
-    println!("  fraud     {} rules", rules.rules().count());
+    println!("  fraud     {} rules", rules.configured().len());
     Ok(())
 }

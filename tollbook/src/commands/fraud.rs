@@ -6,9 +6,12 @@ use model::{AccountId, Directory, Lock, LockLevel, LockSource};
 use crate::cli::FraudAction;
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
-use crate::commands::{account_named, fraud_backtest, fraud_barrings, fraud_cases, fraud_lab, print_table};
+use crate::commands::{
+    account_named, fraud_backtest, fraud_barrings, fraud_cases, fraud_lab, fraud_rules, print_table,
+};
 use crate::config::Config;
 use crate::failure::UserError;
+use crate::fraud_watch::{in_force, read_rules};
 use crate::system::open_store;
 
 /// What needs no installation is done here; `false` for the rest.
@@ -29,15 +32,22 @@ pub(crate) fn without_installation(action: &FraudAction) -> anyhow::Result<bool>
         | FraudAction::Unlock { .. }
         | FraudAction::Barrings
         | FraudAction::Bar { .. }
-        | FraudAction::Unbar { .. } => return Ok(false),
+        | FraudAction::Unbar { .. }
+        | FraudAction::Kill { .. }
+        | FraudAction::Exceptions
+        | FraudAction::Except { .. }
+        | FraudAction::Unexcept { .. }
+        | FraudAction::SaveRule { .. }
+        | FraudAction::RuleVersions { .. } => return Ok(false),
     }
     Ok(true)
 }
 
 /// Lists or changes.
 pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Result<()> {
-    if let FraudAction::Rules { file } = &action {
-        return fraud_lab::rules(config, file.as_deref());
+    if let FraudAction::Rules { file: Some(file) } = &action {
+        fraud_lab::rules(&read_rules(file)?);
+        return Ok(());
     }
     let store = open_store(config).await?;
     let directory = store.directory().await?;
@@ -52,7 +62,10 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
         FraudAction::Record => fraud_cases::record(&store).await?,
         FraudAction::Backtest(args) => fraud_backtest::backtest(config, &store, &directory, &args).await?,
         // Done before: they need no database.
-        FraudAction::Rules { .. } | FraudAction::Simulate(_) | FraudAction::Score { .. } => {}
+        FraudAction::Simulate(_) | FraudAction::Score { .. } => {}
+        FraudAction::Rules { .. } => {
+            fraud_lab::rules(&in_force(&config.fraud.rules()?, &directory.fraud_rules));
+        }
         FraudAction::Locks => {
             let locks = store.locks().await?;
             print_table(
@@ -87,6 +100,16 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
             fraud_barrings::bar(&store, &directory, of, calls_per_minute, span).await?;
         }
         FraudAction::Unbar { of } => fraud_barrings::lift(&store, &directory, of).await?,
+        FraudAction::Kill { account, reason } => {
+            fraud_rules::kill(&store, &directory, &account, &reason).await?;
+        }
+        FraudAction::Exceptions => fraud_rules::exceptions(&directory),
+        FraudAction::Except { of, span } => fraud_rules::except(&store, &directory, of, span).await?,
+        FraudAction::Unexcept { of } => fraud_rules::unexcept(&store, &directory, of).await?,
+        FraudAction::SaveRule { file, reason, off } => {
+            fraud_rules::save(&store, &directory, &file, reason, !off).await?;
+        }
+        FraudAction::RuleVersions { name } => fraud_rules::versions(&store, name.as_deref()).await?,
     }
     Ok(())
 }

@@ -12,19 +12,14 @@ use fraud::simulate::{Score, Simulation, Size, Strength};
 
 use super::print_table;
 use crate::cli::{SimulateArgs, SimulateFormat};
-use crate::config::Config;
 use crate::failure::UserError;
-use crate::fraud_watch::read_rules;
+use crate::fraud_watch::{does, read_rules};
 
 /// Attacks of each kind in a simulation.
 const ATTACKS_EACH: usize = 2;
 
-/// The rules in force, or those of a file.
-pub(super) fn rules(config: &Config, file: Option<&Path>) -> anyhow::Result<()> {
-    let rules = match file {
-        Some(file) => read_rules(file)?,
-        None => config.fraud.rules()?,
-    };
+/// Lists rules.
+pub(super) fn rules(rules: &[Rule]) {
     print_table(
         &["rule", "version", "counts by", "window", "does", "when it fires"],
         rules.iter().map(|rule| {
@@ -39,16 +34,6 @@ pub(super) fn rules(config: &Config, file: Option<&Path>) -> anyhow::Result<()> 
         }),
         "no rules",
     );
-    Ok(())
-}
-
-fn does(rule: &Rule) -> String {
-    let actions: Vec<&str> = rule.actions.iter().map(|action| action.as_str()).collect();
-    match (rule.lock, rule.lock_for) {
-        (model::LockLevel::None, _) => actions.join(", "),
-        (level, Some(span)) => format!("{} {level} for {span}", actions.join(", ")),
-        (level, None) => format!("{} {level}", actions.join(", ")),
-    }
 }
 
 /// Writes a simulation's calls or events.

@@ -16,6 +16,7 @@ mod fraud_backtest;
 mod fraud_barrings;
 mod fraud_cases;
 mod fraud_lab;
+mod fraud_rules;
 pub(crate) mod import;
 pub(crate) mod import_cdrs;
 pub(crate) mod import_fees;
@@ -37,6 +38,7 @@ pub(crate) mod token;
 pub(crate) mod top_up;
 pub(crate) mod trace;
 pub(crate) mod user;
+pub(crate) mod webhook;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use model::{Account, Directory};

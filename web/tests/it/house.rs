@@ -10,7 +10,10 @@ use store::{LaneCommit, Store, StoreEffect, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
-use web::{AlertRow, BalanceRow, ChangedRecord, Desk, Exchange, Figures, Partner, StreamDesk};
+use web::{
+    AlertRow, BacktestOutcome, BalanceRow, ChangedRecord, CheckedRule, Desk, Exchange, Figures, Partner,
+    RuleDesk, RuleInForce, StreamDesk,
+};
 
 /// Everybody's.
 const PASSWORD: &str = "correct horse battery";
@@ -73,6 +76,7 @@ impl House {
                 Ok(ChangedRecord { raw: after.clone().into_bytes(), before, after })
             },
             exchange: exchange(),
+            rules: rules(),
             figures: current,
             clock,
         };
@@ -170,6 +174,37 @@ async fn keep(store: &Store, lake: &Lake) {
     store.commit("exports", vec![commit]).await.unwrap();
     let rows = LaneRows { partition: 0, position: 1, watermarks: Vec::new(), rows: vec![rated] };
     lake.commit(vec![rows], DateTime::UNIX_EPOCH).await.unwrap();
+}
+
+/// Rules of which one is known; a text that begins with the word "rule" is one.
+fn rules() -> RuleDesk {
+    RuleDesk {
+        in_force: Arc::new(|directory| {
+            let name = directory.fraud_rules.first().map_or("night-burst", |saved| saved.name.as_str());
+            vec![RuleInForce {
+                name: name.to_owned(),
+                version: 1,
+                title: "Dear calls at <night>".to_owned(),
+                key: "account".to_owned(),
+                window: "1h".to_owned(),
+                does: "alert".to_owned(),
+                is_saved: false,
+            }]
+        }),
+        text_of: Arc::new(|_, name| (name == "night-burst").then(|| "rule night-burst".to_owned())),
+        check: |text| match text.strip_prefix("rule ") {
+            Some(name) => Ok(CheckedRule { name: name.to_owned(), version: 1, does: "alert".to_owned() }),
+            None => Err("1:1: there is no rule; write one".to_owned()),
+        },
+        backtest: Arc::new(|_, from, to| {
+            let outcome = BacktestOutcome {
+                n_calls: u64::try_from((to - from).num_days()).unwrap(),
+                incidents: vec![("2026-10-05 10:00:00".into(), "acme".into(), "attempts 40".into())],
+                ..BacktestOutcome::default()
+            };
+            Box::pin(async move { Ok(outcome) })
+        }),
+    }
 }
 
 /// A carrier that may fetch its files, and a stream for it.

@@ -4,6 +4,7 @@
 
 mod api;
 mod exchange;
+mod fraud_desk;
 mod house;
 mod roles;
 mod sign_in;

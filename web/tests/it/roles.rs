@@ -17,6 +17,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/accounts/acme",
         "/tariffs",
         "/fraud",
+        "/fraud/rules",
+        "/fraud/rules/edit",
         "/invoices",
         "/invoices/1/pdf",
         "/files",
@@ -34,6 +36,10 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/api/v1/tariffs",
         "/api/v1/alerts",
         "/api/v1/locks",
+        "/api/v1/barrings",
+        "/api/v1/fraud/exceptions",
+        "/api/v1/fraud/rules",
+        "/api/v1/fraud/rules/x",
         "/api/v1/balances",
         "/api/v1/invoices",
         "/api/v1/suspense",
@@ -69,6 +75,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /accounts/acme                200      200      403      403      403      200      403
         /tariffs                      200      200      403      403      403      200      403
         /fraud                        200      403      200      403      403      200      403
+        /fraud/rules                  200      403      200      403      403      200      403
+        /fraud/rules/edit             200      403      200      403      403      200      403
         /invoices                     200      200      403      403      403      200      403
         /invoices/1/pdf               404      404      403      403      403      404      403
         /files                        200      200      403      200      403      200      403
@@ -86,6 +94,10 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /api/v1/tariffs               200      200      403      403      403      200      403
         /api/v1/alerts                200      403      200      403      403      200      403
         /api/v1/locks                 200      403      200      403      403      200      403
+        /api/v1/barrings              200      403      200      403      403      200      403
+        /api/v1/fraud/exceptions      200      403      200      403      403      200      403
+        /api/v1/fraud/rules           200      403      200      403      403      200      403
+        /api/v1/fraud/rules/x         200      403      200      403      403      200      403
         /api/v1/balances              200      200      403      403      403      200      403
         /api/v1/invoices              200      200      403      403      403      200      403
         /api/v1/suspense              200      200      403      403      403      200      403
