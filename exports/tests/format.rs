@@ -208,7 +208,7 @@ fn left_out(config: &ExportConfig) -> Vec<String> {
     let mut effects = Effects::default();
     let mut stage = stage(config);
     for rated in calls() {
-        stage.apply(StageInput { partition: 0, offset: 0, body: &Body::Rated(rated) }, &mut effects);
+        stage.apply(StageInput { partition: 0, offset: 0, body: Body::Rated(Box::new(rated)) }, &mut effects);
     }
     let call_of = |effect: &Effect| {
         let Effect::Export { owner, rated, is_left_out: true } = effect else { return None };
@@ -254,8 +254,8 @@ fn calls_that_are_up_are_in_the_files_of_streams_that_want_them() {
         let streams = Streams::load(config).unwrap();
         let mut stage = ExportStage::new(Arc::new(streams.named(stream).unwrap().clone()));
         let mut effects = Effects::default();
-        let body = Body::Rated(up.clone());
-        stage.apply(StageInput { partition: 0, offset: 0, body: &body }, &mut effects);
+        let body = Body::Rated(Box::new(up.clone()));
+        stage.apply(StageInput { partition: 0, offset: 0, body }, &mut effects);
         effects.0.len()
     };
     let wanted = config("in_progress = true\ncorrections = \"repeat\"\n");

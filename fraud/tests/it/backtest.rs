@@ -7,7 +7,7 @@ use fraud::backtest::{Backtest, BacktestReport, BacktestShare, StoredCall, name_
 use fraud::rule::{Rule, RuleFile, presets};
 use fraud::simulate::{Pattern, Simulation, Size};
 use fraud::watch::HotList;
-use model::{AccountId, CallUid, CdrId, Directory, SubscriberId};
+use model::{AccountId, CallUid, CdrId, Directory, Lock, LockLevel, LockSource, SubscriberId, TenantId};
 use rust_decimal::Decimal;
 
 const SIZE: Size = Size { customers: 40, days: 18, quiet_days: 15, attacks_each: 1 };
@@ -53,9 +53,20 @@ fn calls_that_a_lock_would_have_cut_or_refused_are_counted_with_what_they_cost()
     )
     .unwrap()
     .rules;
-    let directory = Simulation::new(1, SIZE).directory();
+    let mut directory = Simulation::new(1, SIZE).directory();
     let begin: DateTime<Utc> = "2026-10-05T10:00:05Z".parse().unwrap();
     let at = |minutes| begin + TimeDelta::minutes(minutes);
+    // That the account is locked by now is not what would have been.
+    directory.locks.push(Lock {
+        tenant: TenantId(1),
+        account: AccountId(1),
+        level: LockLevel::Global,
+        source: LockSource::Admin,
+        reason: String::new(),
+        alert: None,
+        since: begin,
+        until: None,
+    });
     let mut calls: Vec<_> =
         (0..5).map(|n| stored(n, AccountId(1), 493_012_345_678, at(n as i64), 600)).collect();
     // After the lock, and somebody else's.

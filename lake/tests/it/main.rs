@@ -8,6 +8,7 @@ mod compaction;
 mod crash;
 mod documentation;
 mod limits;
+mod past_calls;
 mod saved;
 mod sql;
 mod tables;
