@@ -246,6 +246,9 @@ enum Step {
     End,
 }
 
+/// What happens next: when, to which call, what, and the call's place.
+type Due = (DateTime<Utc>, u64, Step, usize);
+
 /// A call that a rule looks at.
 struct Followed {
     n: u64,
@@ -274,7 +277,7 @@ struct Lane {
     has_ticks: bool,
     /// Some rule ends calls, so that it matters which are up.
     has_cuts: bool,
-    queue: BinaryHeap<Reverse<(DateTime<Utc>, u64, Step, usize)>>,
+    queue: BinaryHeap<Reverse<Due>>,
     up: Vec<Option<Followed>>,
     free: Vec<usize>,
     /// Those that are over may still be there.

@@ -1,4 +1,5 @@
 //! Webhooks against a server that takes, refuses, sends elsewhere, is slow, and dies.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;

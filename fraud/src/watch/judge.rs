@@ -334,14 +334,14 @@ impl Work<'_> {
         match key {
             Key::Account => format!("account {}", account(a)),
             Key::Subscriber => format!("subscriber {}", self.subscriber_name(a.cast_signed())),
-            Key::Trunk => format!("trunk {}", trunk_name(&self.snapshot, TrunkId(a.cast_signed()))),
+            Key::Trunk => format!("trunk {}", trunk_name(self.snapshot, TrunkId(a.cast_signed()))),
             Key::Source => format!("source {}", network_name(a, b)),
             Key::ARange => format!("calling numbers {a}xxxx"),
             Key::BRange => format!("numbers {a}xxxx"),
             Key::Country => format!("country +{a}"),
             Key::AccountCountry => format!("account {} to country +{b}", account(a)),
             Key::VendorCountry => {
-                format!("trunk {} to country +{b}", trunk_name(&self.snapshot, TrunkId(a.cast_signed())))
+                format!("trunk {} to country +{b}", trunk_name(self.snapshot, TrunkId(a.cast_signed())))
             }
         }
     }

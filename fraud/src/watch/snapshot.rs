@@ -112,6 +112,9 @@ impl WatchRules {
     }
 }
 
+/// Which rule leaves an account alone, and until when.
+type Exception = (String, Option<DateTime<Utc>>);
+
 /// The provisioning data of one revision, with what the watch looks up in it.
 #[derive(Debug, Default)]
 pub struct WatchSnapshot {
@@ -122,8 +125,8 @@ pub struct WatchSnapshot {
     own_numbers: HashSet<u64>,
     /// Accounts with a limit that counts calls in progress.
     limited: HashSet<AccountId>,
-    /// Which rules leave an account alone, and until when; an empty name is all of them.
-    exceptions: HashMap<AccountId, Vec<(String, Option<DateTime<Utc>>)>>,
+    /// An empty name is every rule.
+    exceptions: HashMap<AccountId, Vec<Exception>>,
 }
 
 impl WatchSnapshot {

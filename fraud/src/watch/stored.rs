@@ -51,7 +51,8 @@ impl Watch {
             price = work.snapshot.price_of(account, asking, past.at, work.zones);
             facts.rate = price.rate_per_minute();
         }
-        if !asks.usual && !(is_looked_at && work.rules.rules.iter().any(|one| facts.passes(one))) {
+        let is_watched = is_looked_at && work.rules.rules.iter().any(|one| facts.passes(one));
+        if !asks.usual && !is_watched {
             return None;
         }
         let call = OpenCall {
