@@ -38,8 +38,9 @@ pub struct MediatorConfig {
     pub calls_open_max: usize,
     /// Closed calls and EDRs remembered at once; beyond it those due first are forgotten early. Default: 100 000.
     pub remembered_max: usize,
-    /// Bytes that remembered calls may take; beyond it those due first are forgotten early. A call takes about 700, so the
-    /// default of 16 lanes is good for ten minutes at 120 calls a second. Default: 3145728 (3 MiB).
+    /// Bytes that remembered calls may take, complete ones; those closed as partial may take four times as many. Beyond it those due first are
+    /// forgotten early. A call takes about 700, so the default of 16 lanes is good for ten minutes at 120 calls a second, and for
+    /// 280 000 calls that an outage cut off. Default: 3145728 (3 MiB).
     pub remembered_bytes_max: usize,
 }
 

@@ -46,6 +46,8 @@ enum Life {
         packed: Box<[u8]>,
         /// When it is forgotten.
         until: DateTime<Utc>,
+        /// Its end may still come and correct what was billed.
+        is_unfinished: bool,
     },
     /// Taken out to be changed.
     Away,
@@ -73,8 +75,8 @@ struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct HeldCalls {
     by_name: ByName<Held>,
-    /// Bytes of closed ones, about.
-    bytes_asleep: usize,
+    /// Bytes of closed ones, about: of those that are complete, and of the others.
+    bytes_asleep: [usize; 2],
     /// Calls that have changed since the last commit, perhaps forgotten meanwhile.
     dirty: Vec<CallUid>,
     /// Calls forgotten since, that the last commit has.
@@ -92,8 +94,8 @@ pub(crate) enum Change<'a> {
 }
 
 impl HeldCalls {
-    /// Bytes that closed calls take, about.
-    pub(crate) fn bytes_asleep(&self) -> usize {
+    /// Bytes that closed calls take, about: the complete ones, and those whose end may still come.
+    pub(crate) fn bytes_asleep(&self) -> [usize; 2] {
         self.bytes_asleep
     }
 
@@ -127,8 +129,8 @@ impl HeldCalls {
         let held = self.by_name.get_mut(name)?;
         match std::mem::replace(&mut held.life, Life::Away) {
             Life::Awake(call) => Some((call, None)),
-            Life::Asleep { packed, until } => {
-                self.bytes_asleep -= CLOSED_CALL_BYTES + packed.len();
+            Life::Asleep { packed, until, is_unfinished } => {
+                self.bytes_asleep[usize::from(is_unfinished)] -= CLOSED_CALL_BYTES + packed.len();
                 let call = unpack_call(&packed).expect("what was packed can be unpacked");
                 Some((Box::new(call), Some(until)))
             }
@@ -152,8 +154,9 @@ impl HeldCalls {
         self.scratch.clear();
         pack_call(call, &mut self.scratch);
         let packed: Box<[u8]> = self.scratch.as_slice().into();
-        self.bytes_asleep += CLOSED_CALL_BYTES + packed.len();
-        self.set(name, Life::Asleep { packed, until }, has_changed);
+        let is_unfinished = call.is_unfinished();
+        self.bytes_asleep[usize::from(is_unfinished)] += CLOSED_CALL_BYTES + packed.len();
+        self.set(name, Life::Asleep { packed, until, is_unfinished }, has_changed);
     }
 
     fn set(&mut self, name: &CallUid, life: Life, has_changed: bool) {
@@ -172,8 +175,8 @@ impl HeldCalls {
     /// A closed call is not remembered any more.
     pub(crate) fn forget(&mut self, name: &CallUid) {
         let Some(held) = self.by_name.remove(name) else { return };
-        if let Life::Asleep { packed, .. } = &held.life {
-            self.bytes_asleep -= CLOSED_CALL_BYTES + packed.len();
+        if let Life::Asleep { packed, is_unfinished, .. } = &held.life {
+            self.bytes_asleep[usize::from(*is_unfinished)] -= CLOSED_CALL_BYTES + packed.len();
         }
         if held.places != Places::default() {
             self.gone.push((name.clone(), held.places));

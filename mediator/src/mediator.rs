@@ -39,6 +39,10 @@ const CLOSED_PREFIX: &str = "@closed/";
 const DONE_PREFIX: &str = "@done/";
 const EDR_PREFIX: &str = "@edr/";
 
+/// Calls without their end may take so many times what complete ones may: an outage leaves many of them at once, and each may still be
+/// corrected, which the others hardly ever are.
+const UNFINISHED_SHARE: usize = 4;
+
 /// Whether version 1 kept an open call under `key`. A key that begins with a control character belongs to the runner.
 fn is_name_of_a_call(key: &str) -> bool {
     !key.is_empty()
@@ -466,8 +470,11 @@ impl Mediator {
     }
 
     fn remembers_too_much(&self) -> bool {
+        let [complete_bytes, unfinished_bytes] = self.calls.bytes_asleep();
+        let bytes_max = self.config.remembered_bytes_max;
         self.timetable.forget.len() > self.config.remembered_max
-            || self.calls.bytes_asleep() > self.config.remembered_bytes_max
+            || complete_bytes > bytes_max
+            || unfinished_bytes > bytes_max.saturating_mul(UNFINISHED_SHARE)
     }
 
     fn is_of_earlier_boot(&self, call: &Call) -> bool {

@@ -25,7 +25,7 @@ const FORMAT: u32 = 2;
 const JOURNAL_BYTES_MAX: u64 = 128 << 20;
 /// Records kept in memory until they are written in sorted order; five topics may each hold a few.
 const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
-/// Tables of a segment that are left as they were written: 256 MiB. From 20 on the database slows its writers down.
+/// Tables of a segment that are left as they were written: more than one of usual size has. From 20 on the database slows its writers down.
 const TABLES_UNSORTED_MAX: u8 = 18;
 /// Read in runs, so larger blocks than the database's 4 KiB.
 const BLOCK_BYTES: u32 = 32 << 10;

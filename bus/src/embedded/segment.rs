@@ -132,7 +132,7 @@ fn count_of(key: &[u8]) -> Option<u64> {
 /// Where the payloads of an entry of `count` records lie in it; `None` if they are not there.
 fn payloads(value: &[u8], count: u64) -> Option<Vec<Range<usize>>> {
     if count == 1 {
-        return Some(vec![0..value.len()]);
+        return Some(std::iter::once(0..value.len()).collect());
     }
     let mut begin = 0_usize;
     // A count that is not true may be any number.
