@@ -150,7 +150,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let step = Instant::now();
         let mut filled = Vec::new();
         for file in files {
-            let calls = store.export_rows(file.id, None).await?;
+            let calls = store.export_queue(file.id, None).await?;
             filled.push((file, calls));
         }
         reading += step.elapsed();

@@ -72,7 +72,7 @@ const TABLES: &[&str] = &[
     "export_acks",
     "export_files",
     "export_formats",
-    "export_rows",
+    "export_queue",
     "export_runs",
     "export_sequences",
     "fee_lists",

@@ -120,9 +120,9 @@ pub struct KeptFormat {
 /// The payload of the latest revision before that of a row which is in a file of its series ($1) or of the one it corrects ($2).
 macro_rules! earlier {
     () => {
-        "CASE WHEN revision > 0 THEN (SELECT earlier.payload FROM export_rows earlier \
-         WHERE earlier.owner IN ($1, $2) AND earlier.cdr = export_rows.cdr \
-         AND earlier.revision < export_rows.revision AND (earlier.file IS NOT NULL OR earlier.passed IS NULL \
+        "CASE WHEN revision > 0 THEN (SELECT earlier.payload FROM export_queue earlier \
+         WHERE earlier.owner IN ($1, $2) AND earlier.cdr = export_queue.cdr \
+         AND earlier.revision < export_queue.revision AND (earlier.file IS NOT NULL OR earlier.passed IS NULL \
          AND earlier.id <= (SELECT last_row FROM export_sequences WHERE export_sequences.owner = earlier.owner)) \
          ORDER BY earlier.revision DESC LIMIT 1) END AS earlier"
     };
@@ -177,7 +177,7 @@ impl Store {
             }
             Taken::Single(chosen) => {
                 let chosen = chosen.into_iter().map(Cell::from).collect();
-                let mark = "UPDATE export_rows SET file = $1 WHERE id";
+                let mark = "UPDATE export_queue SET file = $1 WHERE id";
                 execute_in(&mut tx, mark, &[Cell::from(file.id)], chosen).await?;
                 query("UPDATE export_files SET n_rows = $2 WHERE id = $1")
                     .cells(cells![file.id, n_rows])
@@ -261,7 +261,7 @@ impl Store {
     /// # Errors
     ///
     /// What the database says.
-    pub async fn export_rows(&self, file: i64, corrected: Option<&str>) -> Result<Vec<ExportCall>> {
+    pub async fn export_queue(&self, file: i64, corrected: Option<&str>) -> Result<Vec<ExportCall>> {
         let mut tx = self.read().await?;
         let place = query("SELECT owner, after_row, last_row FROM export_files WHERE id = $1")
             .cells(cells![file])
@@ -275,11 +275,11 @@ impl Store {
             query(concat!(
                 "SELECT payload, ",
                 earlier!(),
-                " FROM export_rows WHERE owner = $1 AND id > $3 AND id <= $4 AND file IS NULL AND passed IS NULL ORDER BY id"
+                " FROM export_queue WHERE owner = $1 AND id > $3 AND id <= $4 AND file IS NULL AND passed IS NULL ORDER BY id"
             ))
             .cells(cells![owner, corrected, after, last])
         } else {
-            query(concat!("SELECT payload, ", earlier!(), " FROM export_rows WHERE file = $3 ORDER BY id"))
+            query(concat!("SELECT payload, ", earlier!(), " FROM export_queue WHERE file = $3 ORDER BY id"))
                 .cells(cells![owner, corrected, file])
         }
         .fetch_all(&mut *tx)
@@ -337,11 +337,11 @@ impl Store {
         // From owner to owner by the index: the rows that are in files are not gone through.
         let rows = query(
             "WITH RECURSIVE owners (owner) AS (\
-             SELECT min(owner) FROM export_rows WHERE file IS NULL AND passed IS NULL \
-             UNION ALL SELECT (SELECT min(export_rows.owner) FROM export_rows WHERE export_rows.owner > owners.owner \
+             SELECT min(owner) FROM export_queue WHERE file IS NULL AND passed IS NULL \
+             UNION ALL SELECT (SELECT min(export_queue.owner) FROM export_queue WHERE export_queue.owner > owners.owner \
              AND file IS NULL AND passed IS NULL) FROM owners WHERE owners.owner IS NOT NULL) \
-             SELECT owner, n FROM (SELECT owners.owner AS owner, (SELECT count(*) FROM export_rows \
-             WHERE export_rows.owner = owners.owner AND file IS NULL AND passed IS NULL \
+             SELECT owner, n FROM (SELECT owners.owner AS owner, (SELECT count(*) FROM export_queue \
+             WHERE export_queue.owner = owners.owner AND file IS NULL AND passed IS NULL \
              AND id > coalesce((SELECT last_row FROM export_sequences WHERE export_sequences.owner = owners.owner), 0)) AS n \
              FROM owners WHERE owners.owner IS NOT NULL) counted WHERE n > 0 ORDER BY owner",
         )
@@ -359,7 +359,7 @@ impl Store {
     pub async fn export_waiting_for(&self, owner: &str) -> Result<u64> {
         let mut tx = self.read().await?;
         let row = query(
-            "SELECT count(*) AS n FROM export_rows WHERE owner = $1 AND file IS NULL AND passed IS NULL \
+            "SELECT count(*) AS n FROM export_queue WHERE owner = $1 AND file IS NULL AND passed IS NULL \
              AND id > coalesce((SELECT last_row FROM export_sequences WHERE owner = $1), 0)",
         )
         .cells(cells![owner])
@@ -376,7 +376,7 @@ impl Store {
     /// What the database says.
     pub async fn export_latest_calls(&self, owner: &str, max: u32) -> Result<Vec<Vec<u8>>> {
         let mut tx = self.read().await?;
-        let rows = query("SELECT payload FROM export_rows WHERE owner = $1 ORDER BY id DESC LIMIT $2")
+        let rows = query("SELECT payload FROM export_queue WHERE owner = $1 ORDER BY id DESC LIMIT $2")
             .cells(cells![owner, max])
             .fetch_all(&mut *tx)
             .await?;
@@ -534,8 +534,8 @@ async fn last_row(conn: &mut AnyConnection, owner: &str) -> Result<i64> {
 macro_rules! corrects {
     () => {
         "owner = $1 AND id > $2 AND id <= $3 AND file IS NULL AND passed IS NULL AND revision > 0 AND EXISTS \
-         (SELECT 1 FROM export_rows earlier WHERE earlier.owner = $1 AND earlier.cdr = export_rows.cdr \
-         AND earlier.revision < export_rows.revision AND (earlier.file IS NOT NULL OR earlier.passed = 'reported' \
+         (SELECT 1 FROM export_queue earlier WHERE earlier.owner = $1 AND earlier.cdr = export_queue.cdr \
+         AND earlier.revision < export_queue.revision AND (earlier.file IS NOT NULL OR earlier.passed = 'reported' \
          OR earlier.passed IS NULL AND earlier.id <= $2))"
     };
 }
@@ -544,7 +544,7 @@ macro_rules! corrects {
 /// corrections go. Looked at are those that may be in the next file.
 async fn settle_revisions(conn: &mut AnyConnection, plan: &ExportPlan<'_>, after: i64) -> Result<()> {
     let owner = plan.owner;
-    let any = query("SELECT 1 AS one FROM export_rows WHERE owner = $1 AND revision > 0 LIMIT 1")
+    let any = query("SELECT 1 AS one FROM export_queue WHERE owner = $1 AND revision > 0 LIMIT 1")
         .cells(cells![owner])
         .fetch_optional(&mut *conn)
         .await?;
@@ -555,10 +555,10 @@ async fn settle_revisions(conn: &mut AnyConnection, plan: &ExportPlan<'_>, after
         let next = first_waiting(conn, plan, after).await?;
         let Taken::UpTo(last) = next.taken else { return Ok(()) };
         let mut n_passed = query(
-            "UPDATE export_rows SET passed = 'superseded' \
+            "UPDATE export_queue SET passed = 'superseded' \
              WHERE owner = $1 AND id > $2 AND id <= $3 AND file IS NULL AND passed IS NULL \
-             AND EXISTS (SELECT 1 FROM export_rows later WHERE later.owner = $1 AND later.cdr = export_rows.cdr \
-             AND later.revision > 0 AND later.revision > export_rows.revision)",
+             AND EXISTS (SELECT 1 FROM export_queue later WHERE later.owner = $1 AND later.cdr = export_queue.cdr \
+             AND later.revision > 0 AND later.revision > export_queue.revision)",
         )
         .cells(cells![owner, after, last])
         .execute(&mut *conn)
@@ -566,14 +566,14 @@ async fn settle_revisions(conn: &mut AnyConnection, plan: &ExportPlan<'_>, after
         .rows_affected();
         if let Some(corrections) = plan.corrections {
             query(concat!(
-                "INSERT INTO export_rows (owner, cdr, revision, payload) SELECT $4, cdr, revision, payload FROM export_rows WHERE ",
+                "INSERT INTO export_queue (owner, cdr, revision, payload) SELECT $4, cdr, revision, payload FROM export_queue WHERE ",
                 corrects!(),
                 " ORDER BY id ON CONFLICT (owner, cdr, revision) DO NOTHING"
             ))
             .cells(cells![owner, after, last, corrections])
             .execute(&mut *conn)
             .await?;
-            n_passed += query(concat!("UPDATE export_rows SET passed = 'reported' WHERE ", corrects!()))
+            n_passed += query(concat!("UPDATE export_queue SET passed = 'reported' WHERE ", corrects!()))
                 .cells(cells![owner, after, last])
                 .execute(&mut *conn)
                 .await?
@@ -603,7 +603,7 @@ enum Taken {
 /// The oldest waiting calls, as many as go into a file.
 async fn first_waiting(conn: &mut AnyConnection, plan: &ExportPlan<'_>, after: i64) -> Result<Rows> {
     let row = query(
-        "SELECT count(*) AS n, coalesce(max(id), $2) AS last FROM (SELECT id FROM export_rows \
+        "SELECT count(*) AS n, coalesce(max(id), $2) AS last FROM (SELECT id FROM export_queue \
          WHERE owner = $1 AND file IS NULL AND passed IS NULL AND id > $2 ORDER BY id LIMIT $3) waiting",
     )
     .cells(cells![plan.owner, after, plan.rows_max])
@@ -620,7 +620,7 @@ async fn choose_rows(
     choose: &ChooseCalls<'_>,
 ) -> Result<Rows> {
     let rows = query(
-        "SELECT id, payload FROM export_rows WHERE owner = $1 AND file IS NULL AND passed IS NULL AND id > $2 \
+        "SELECT id, payload FROM export_queue WHERE owner = $1 AND file IS NULL AND passed IS NULL AND id > $2 \
          ORDER BY id LIMIT $3",
     )
     .cells(cells![plan.owner, after, plan.rows_max])

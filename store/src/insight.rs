@@ -38,7 +38,7 @@ impl Store {
     pub async fn rated_call(&self, cdr: CdrId) -> Result<Option<Vec<u8>>> {
         let mut tx = self.read().await?;
         let row = query(
-            "SELECT payload FROM export_rows WHERE owner = 'system' AND cdr = $1 ORDER BY revision DESC LIMIT 1",
+            "SELECT payload FROM export_queue WHERE owner = 'system' AND cdr = $1 ORDER BY revision DESC LIMIT 1",
         )
         .cells(cells![cdr.as_bytes()])
         .fetch_optional(&mut *tx)
@@ -55,7 +55,7 @@ impl Store {
     pub async fn rated_revisions(&self, cdr: CdrId) -> Result<Vec<Vec<u8>>> {
         let mut tx = self.read().await?;
         let rows =
-            query("SELECT payload FROM export_rows WHERE owner = 'system' AND cdr = $1 ORDER BY revision")
+            query("SELECT payload FROM export_queue WHERE owner = 'system' AND cdr = $1 ORDER BY revision")
                 .cells(cells![cdr.as_bytes()])
                 .fetch_all(&mut *tx)
                 .await?;
@@ -70,7 +70,7 @@ impl Store {
     /// What the database says.
     pub async fn export_calls(&self, owner: &str) -> Result<Vec<(CdrId, u32)>> {
         let mut tx = self.read().await?;
-        let rows = query("SELECT cdr, revision FROM export_rows WHERE owner = $1")
+        let rows = query("SELECT cdr, revision FROM export_queue WHERE owner = $1")
             .cells(cells![owner])
             .fetch_all(&mut *tx)
             .await?;
@@ -151,10 +151,10 @@ impl Store {
         }
         let rows = query(
             "SELECT name, n_rows, n_found FROM (SELECT id, name, n_rows, \
-             (SELECT count(*) FROM export_rows WHERE export_rows.file = export_files.id) \
-             + (SELECT count(*) FROM export_rows WHERE export_rows.owner = export_files.owner \
-             AND export_rows.id > export_files.after_row AND export_rows.id <= export_files.last_row \
-             AND export_rows.file IS NULL AND export_rows.passed IS NULL) \
+             (SELECT count(*) FROM export_queue WHERE export_queue.file = export_files.id) \
+             + (SELECT count(*) FROM export_queue WHERE export_queue.owner = export_files.owner \
+             AND export_queue.id > export_files.after_row AND export_queue.id <= export_files.last_row \
+             AND export_queue.file IS NULL AND export_queue.passed IS NULL) \
              + (SELECT count(*) FROM edr_rows WHERE edr_rows.file = export_files.id) AS n_found FROM export_files) found \
              WHERE n_found <> n_rows ORDER BY id",
         )
@@ -223,12 +223,12 @@ impl Store {
         let calls = query(
             "SELECT queued.owner AS owner, n_queued, n_passed, n_waiting, \
              coalesce((SELECT CAST(sum(n_rows) AS BIGINT) FROM export_files WHERE export_files.owner = queued.owner), 0) AS n_in_files \
-             FROM (SELECT export_rows.owner AS owner, count(*) AS n_queued, \
+             FROM (SELECT export_queue.owner AS owner, count(*) AS n_queued, \
              CAST(sum(CASE WHEN passed IS NULL THEN 0 ELSE 1 END) AS BIGINT) AS n_passed, \
-             CAST(sum(CASE WHEN file IS NULL AND passed IS NULL AND export_rows.id > coalesce(export_sequences.last_row, 0) \
+             CAST(sum(CASE WHEN file IS NULL AND passed IS NULL AND export_queue.id > coalesce(export_sequences.last_row, 0) \
              THEN 1 ELSE 0 END) AS BIGINT) AS n_waiting \
-             FROM export_rows LEFT JOIN export_sequences ON export_sequences.owner = export_rows.owner \
-             GROUP BY export_rows.owner) queued ORDER BY queued.owner",
+             FROM export_queue LEFT JOIN export_sequences ON export_sequences.owner = export_queue.owner \
+             GROUP BY export_queue.owner) queued ORDER BY queued.owner",
         )
         .fetch_all(&mut *tx)
         .await?;

@@ -384,7 +384,7 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
     write_suspended(conn, stage, suspended).await?;
     insert_rows(
         conn,
-        "INSERT INTO export_rows (owner, cdr, revision, payload, passed)",
+        "INSERT INTO export_queue (owner, cdr, revision, payload, passed)",
         "ON CONFLICT (owner, cdr, revision) DO NOTHING",
         left_out,
     )
@@ -395,7 +395,7 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
     join_queue(conn).await?;
     insert_rows(
         conn,
-        "INSERT INTO export_rows (owner, cdr, revision, payload)",
+        "INSERT INTO export_queue (owner, cdr, revision, payload)",
         "ON CONFLICT (owner, cdr, revision) DO NOTHING",
         exported,
     )

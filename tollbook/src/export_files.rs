@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -461,20 +462,26 @@ impl<'a> Round<'a> {
     /// Writes the files that wait for it, while the next ones are planned and read. One that cannot be written stays planned, and with
     /// it those of its series after it.
     async fn write_waiting(&mut self) {
-        let mut filled = Vec::new();
+        let (mut filled, mut failed) = (Vec::<Filled>::new(), BTreeMap::new());
         for file in std::mem::take(&mut self.waiting) {
-            if self.stuck.contains(&file.owner) {
+            if self.stuck.contains(&file.owner) || failed.contains_key(&file.owner) {
                 continue;
             }
             let owner = file.owner.clone();
             match self.fill(file).await {
                 Ok(file) => filled.push(file),
-                Err(why) => self.note(&owner, why),
+                Err(why) => {
+                    failed.insert(owner, why);
+                }
             }
         }
         // Numbers are published in their order: first it must be known what became of those before.
         self.note_published().await;
         filled.retain(|file| !self.stuck.contains(&file.file.owner));
+        // What was filled before one that could not be goes out.
+        for (owner, why) in failed {
+            self.note(&owner, why);
+        }
         if filled.is_empty() {
             return;
         }
@@ -491,8 +498,8 @@ impl<'a> Round<'a> {
             Ok(done) => done,
             Err(why) => {
                 // They stay planned.
-                self.stuck.extend(owners);
-                return self.note("", why.into());
+                self.stuck.extend(owners.iter().cloned());
+                return self.note(&owners.join(", "), why.into());
             }
         };
         let mut on_disk = Vec::new();
@@ -514,8 +521,8 @@ impl<'a> Round<'a> {
             .collect();
         if let Err(why) = self.desk.store.export_written(&reports).await {
             // All of them are written again, with the same bytes.
-            self.stuck.extend(owners);
-            return self.note("", why.into());
+            self.stuck.extend(owners.iter().cloned());
+            return self.note(&owners.join(", "), why.into());
         }
         for (file, published) in on_disk {
             let Published { series, path, n_rows, .. } = published;
@@ -635,7 +642,7 @@ impl Filled {
             }
         }
         let corrected = series.corrected().map(|series| series.to_string());
-        let calls = desk.store.export_rows(file.id, corrected.as_deref()).await?;
+        let calls = desk.store.export_queue(file.id, corrected.as_deref()).await?;
         let stream = desk.streams.named(&series.stream);
         let zone = match &file.zone {
             Some(zone) => {
@@ -693,16 +700,30 @@ struct Published {
     sha256: String,
 }
 
+/// Renders files side by side. If the program fails on one of them, one by one: it holds up its own series alone.
+fn render_each(filled: &[Filled]) -> Vec<anyhow::Result<Rendered>> {
+    if let Ok(rendered) = catch_unwind(AssertUnwindSafe(|| render(filled))) {
+        return rendered.into_iter().map(|rendered| rendered.map_err(Into::into)).collect();
+    }
+    let alone = |file: &Filled| {
+        let rendered = catch_unwind(AssertUnwindSafe(|| render(std::slice::from_ref(file)).pop()));
+        let failed =
+            || anyhow::anyhow!("the program failed on {}; please report it with the log", file.file.name);
+        rendered.ok().flatten().ok_or_else(failed)?.map_err(Into::into)
+    };
+    filled.iter().map(alone).collect()
+}
+
 /// Publishes files in the order of their numbers; what comes after one that could not be is left for later, and not in the
 /// answer.
 fn publish_all(config: &ExportConfig, filled: Vec<Filled>) -> Vec<(ExportFile, anyhow::Result<Published>)> {
-    let rendered = render(&filled);
+    let rendered = render_each(&filled);
     let (mut done, mut stuck) = (Vec::new(), BTreeSet::new());
     for (filled, rendered) in filled.into_iter().zip(rendered) {
         if stuck.contains(&filled.file.owner) {
             continue;
         }
-        let published = rendered.map_err(Into::into).and_then(|rendered| {
+        let published = rendered.and_then(|rendered| {
             let (path, n_bytes, md5, sha256) = publish(config, &rendered, &filled.format)?;
             Ok(Published { series: filled.series, path, n_rows: rendered.rows, n_bytes, md5, sha256 })
         });

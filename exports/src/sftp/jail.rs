@@ -337,7 +337,7 @@ impl Jail {
         if !real.starts_with(&mount.root) {
             return Err(StatusCode::NoSuchFile);
         }
-        let place = beneath(&mount.root, &real, OFlags::PATH).map_err(status_of)?;
+        let place = beneath(&mount.root, &real, OFlags::PATH).map_err(|_| StatusCode::NoSuchFile)?;
         let metadata = place.metadata().map_err(status_of)?;
         if metadata.is_symlink() {
             // Put there just now.

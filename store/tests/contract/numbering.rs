@@ -78,7 +78,7 @@ pub(crate) async fn file_numbers_have_no_gap_when_many_plan_at_once(db: Database
             tokio::spawn(async move {
                 let mut n_rows = 0;
                 while let Some(file) = store.export_plan(plan("system", 7), None, name).await.unwrap() {
-                    n_rows += store.export_rows(file.id, None).await.unwrap().len();
+                    n_rows += store.export_queue(file.id, None).await.unwrap().len();
                 }
                 n_rows
             })
@@ -105,7 +105,7 @@ pub(crate) async fn number_of_a_file_without_calls_is_given_back(db: Database) {
     assert_eq!(store.export_waiting_for("carrier:4").await.unwrap(), 0);
     let file = store.export_plan(plan("carrier:3", 2), None, name).await.unwrap().unwrap();
     assert_eq!((file.sequence, file.name.as_str(), file.n_rows), (1, "VOX0000001.cdr", 2));
-    assert_eq!(store.export_rows(file.id, None).await.unwrap(), [call(0), call(1)]);
+    assert_eq!(store.export_queue(file.id, None).await.unwrap(), [call(0), call(1)]);
     let file = store.export_plan(plan("carrier:3", 2), None, name).await.unwrap().unwrap();
     assert_eq!((file.sequence, file.n_rows), (2, 1));
     assert_eq!(store.export_plan(plan("carrier:3", 2), None, name).await.unwrap(), None);
@@ -115,11 +115,11 @@ pub(crate) async fn number_of_a_file_without_calls_is_given_back(db: Database) {
 pub(crate) async fn planned_file_survives_a_crash_with_the_same_calls(mut db: Database) {
     waiting_calls(&db, "system", 5).await;
     let planned = db.store.export_plan(plan("system", 3), None, name).await.unwrap().unwrap();
-    let rows = db.store.export_rows(planned.id, None).await.unwrap();
+    let rows = db.store.export_queue(planned.id, None).await.unwrap();
     db.reopen().await;
 
     assert_eq!(db.store.export_unfinished().await.unwrap(), std::slice::from_ref(&planned));
-    assert_eq!(db.store.export_rows(planned.id, None).await.unwrap(), rows);
+    assert_eq!(db.store.export_queue(planned.id, None).await.unwrap(), rows);
     let report = |file| store::ExportReport {
         file,
         n_bytes: 812,
@@ -176,9 +176,9 @@ pub(crate) async fn calls_not_chosen_for_a_file_wait_for_a_later_one(db: Databas
     let named = |sequence, day: Option<DateTime<Utc>>| format!("{sequence} {}", day.unwrap() == second(7));
     let file = db.store.export_plan(plan("system", 4), Some(&odd), named).await.unwrap().unwrap();
     assert_eq!((file.name.as_str(), file.n_rows, file.day), ("1 true", 2, Some(second(7))));
-    assert_eq!(db.store.export_rows(file.id, None).await.unwrap(), [call(1), call(3)]);
+    assert_eq!(db.store.export_queue(file.id, None).await.unwrap(), [call(1), call(3)]);
     let file = db.store.export_plan(plan("system", 4), None, name).await.unwrap().unwrap();
-    assert_eq!(db.store.export_rows(file.id, None).await.unwrap(), [call(0), call(2), call(4)]);
+    assert_eq!(db.store.export_queue(file.id, None).await.unwrap(), [call(0), call(2), call(4)]);
     // A choice of nothing takes no number.
     waiting_calls_of(&db, 1, "system", 6).await;
     let none = |payloads: &[Vec<u8>]| (None, vec![false; payloads.len()]);
@@ -205,7 +205,7 @@ async fn queue_revision(db: &Database, position: u64, revision: u32, owner: &str
 async fn shown(db: &Database, plan: ExportPlan<'_>, corrected: Option<&str>) -> Option<Vec<String>> {
     let file = db.store.export_plan(plan, None, name).await.unwrap()?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace("revision ", "");
-    let calls = db.store.export_rows(file.id, corrected).await.unwrap();
+    let calls = db.store.export_queue(file.id, corrected).await.unwrap();
     assert_eq!(calls.len() as u64, file.n_rows);
     let shown = calls.into_iter().map(|call| match call.earlier {
         Some(earlier) => format!("{} after {}", text(call.payload), text(earlier)),
@@ -283,7 +283,7 @@ pub(crate) async fn files_of_one_series_are_not_disturbed_by_the_calls_of_others
     assert_eq!(db.store.export_waiting().await.unwrap(), waiting);
     assert_eq!(db.store.export_waiting_for("carrier:4").await.unwrap(), 8);
     for (file, expected) in &files {
-        assert_eq!(db.store.export_rows(file.id, None).await.unwrap(), *expected, "{}", file.name);
+        assert_eq!(db.store.export_queue(file.id, None).await.unwrap(), *expected, "{}", file.name);
     }
     assert_eq!(db.store.numbering_check().await.unwrap(), Vec::<String>::new());
     let checked = db.store.queue_check().await.unwrap();
@@ -297,7 +297,7 @@ pub(crate) async fn files_of_one_series_are_not_disturbed_by_the_calls_of_others
     assert!(checked.iter().all(store::QueueCheck::holds));
 
     // What somebody takes away or moves is noticed.
-    db.meddle("DELETE FROM export_rows WHERE owner = 'carrier:4' AND id = (SELECT min(id) FROM export_rows WHERE owner = 'carrier:4')")
+    db.meddle("DELETE FROM export_queue WHERE owner = 'carrier:4' AND id = (SELECT min(id) FROM export_queue WHERE owner = 'carrier:4')")
         .await;
     let broken: Vec<String> = db
         .store
@@ -360,7 +360,7 @@ pub(crate) async fn calls_queued_while_files_are_planned_are_each_in_one(db: Dat
     let files = tokio::time::timeout(std::time::Duration::from_secs(60), planner).await;
     let mut calls = Vec::new();
     for file in files.expect("no call lies behind what was planned").unwrap() {
-        let found = db.store.export_rows(file.id, None).await.unwrap();
+        let found = db.store.export_queue(file.id, None).await.unwrap();
         assert_eq!(found.len() as u64, file.n_rows, "{}: none turned up in it later", file.name);
         calls.extend(found.into_iter().map(|call| call.payload));
     }
@@ -387,7 +387,7 @@ pub(crate) async fn writers_of_a_queue_and_planners_wait_for_each_other(db: Data
     let a_while = std::time::Duration::from_millis(300);
     // A process is about to commit calls whose ids it has already.
     sqlx::raw_sql(AssertSqlSafe(begin("pg_advisory_xact_lock_shared"))).execute(&mut other).await.unwrap();
-    let late = "INSERT INTO export_rows (owner, cdr, revision, payload) SELECT owner, cdr, 7, payload FROM export_rows";
+    let late = "INSERT INTO export_queue (owner, cdr, revision, payload) SELECT owner, cdr, 7, payload FROM export_queue";
     sqlx::raw_sql(AssertSqlSafe(late.to_owned())).execute(&mut other).await.unwrap();
     let store = db.store.clone();
     let planner = tokio::spawn(async move { store.export_plan(plan("system", 9), None, name).await });
