@@ -25,3 +25,4 @@ CREATE TABLE webhook_deliveries (
     UNIQUE (webhook, message_id)
 );
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook, state, next_try_at);
+CREATE INDEX webhook_deliveries_age ON webhook_deliveries (created_at);

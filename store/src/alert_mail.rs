@@ -137,8 +137,8 @@ fn picture_of(alert: &Alert) -> Option<(String, String, Vec<u8>)> {
     Some(("attempts.png".to_owned(), "image/png".to_owned(), picture))
 }
 
-/// What webhooks are told of an alert. Numbers that were called are left to those who may see them: the calls are named by their
-/// records.
+/// What webhooks are told of an alert. Calls are named by their records. `subject` and `barred` may hold what numbers begin with;
+/// `subject` may also be a network address or a subscriber's name, which may be a number; `name` is the customer's.
 pub(crate) fn alert_word(alert: &Alert, party: &Party) -> serde_json::Value {
     let kind = if alert.update == 0 { "fraud.alert.opened" } else { "fraud.alert.updated" };
     let amount = |money: model::Money| json!({ "amount": money.amount.to_string(), "currency": money.currency.as_str() });

@@ -9,8 +9,8 @@ use crate::audit::append;
 use crate::sql::{Bind, Columns, cells, json, query};
 use crate::{Result, Store, StoreError};
 
-/// Orders that a snapshot has: no switch is so far behind that it would miss more.
-const KILL_ORDERS_MAX: u32 = 100;
+/// Orders that a snapshot has: of more between two snapshots a switch would not hear of the oldest.
+const KILL_ORDERS_MAX: u32 = 10_000;
 
 impl Store {
     /// Has every switch end the calls of an account that are up; new ones go through.
@@ -26,11 +26,12 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<()> {
         let mut tx = self.write().await?;
+        // First, as it locks the row: ids then come in the order of the commits, and a switch that has seen one has seen all below it.
+        query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
         query("INSERT INTO kill_orders (account, author, reason, at) VALUES ($1, $2, $3, $4)")
             .cells(cells![account.0, actor, reason, now])
             .execute(&mut *tx)
             .await?;
-        query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
         append(&mut tx, actor, "kill_calls", &format!("account:{account}"), "", reason, now).await?;
         tx.commit().await?;
         Ok(())

@@ -22,7 +22,7 @@ const LEASE_MINUTES: i64 = 2;
 /// A word that could not be delivered for so long is given up.
 const EXPIRES_AFTER: TimeDelta = TimeDelta::hours(72);
 
-/// Deliveries that are over stay to be looked at for so long.
+/// Deliveries that are over, and those that wait for an endpoint that is off, are kept for so long.
 const OVER_KEPT: TimeDelta = TimeDelta::days(30);
 
 /// An endpoint.
@@ -42,6 +42,13 @@ pub struct Webhook {
     pub created_at: DateTime<Utc>,
     /// It said that it is gone (410), and is not told any more.
     pub is_off: bool,
+}
+
+impl Webhook {
+    /// Its address as lists and the trail show it, such as `https://desk.example/…`.
+    pub fn place(&self) -> String {
+        place_of(&self.url)
+    }
 }
 
 impl std::fmt::Debug for Webhook {
@@ -136,7 +143,7 @@ impl Store {
         .await?
         .int("id")?;
         // The trail is for everybody who may read it; the secret is not.
-        append(&mut tx, actor, "add_webhook", &format!("webhook:{name}"), "", url, now).await?;
+        append(&mut tx, actor, "add_webhook", &format!("webhook:{name}"), "", &place_of(url), now).await?;
         tx.commit().await?;
         Ok(id)
     }
@@ -157,23 +164,28 @@ impl Store {
             .cells(cells![gone.int("id")?])
             .execute(&mut *tx)
             .await?;
-        append(&mut tx, actor, "remove_webhook", &format!("webhook:{name}"), &gone.text("url")?, "", now)
-            .await?;
+        let before = place_of(&gone.text("url")?);
+        append(&mut tx, actor, "remove_webhook", &format!("webhook:{name}"), &before, "", now).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    /// Tells an endpoint no more, or again.
+    /// Tells an endpoint no more, or again; nothing is done where that is so already.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn webhook_switch(&self, id: i64, is_off: bool) -> Result<()> {
+    pub async fn webhook_switch(&self, id: i64, is_off: bool, actor: &str, now: DateTime<Utc>) -> Result<()> {
         let mut tx = self.write().await?;
-        query("UPDATE webhooks SET is_off = $2 WHERE id = $1")
+        let switched = query("UPDATE webhooks SET is_off = $2 WHERE id = $1 AND is_off <> $2 RETURNING name")
             .cells(cells![id, is_off])
-            .execute(&mut *tx)
+            .fetch_optional(&mut *tx)
             .await?;
+        if let Some(row) = switched {
+            let object = format!("webhook:{}", row.text("name")?);
+            let (before, after) = if is_off { ("on", "off") } else { ("off", "on") };
+            append(&mut tx, actor, "switch_webhook", &object, before, after, now).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -188,24 +200,6 @@ impl Store {
         let webhooks = load_webhooks(&mut tx).await?;
         tx.commit().await?;
         Ok(webhooks)
-    }
-
-    /// Queues a word for one endpoint; `false` if it was queued before.
-    ///
-    /// # Errors
-    ///
-    /// What the database says.
-    pub async fn webhook_enqueue(
-        &self,
-        webhook: i64,
-        message_id: &str,
-        body: &str,
-        now: DateTime<Utc>,
-    ) -> Result<bool> {
-        let mut tx = self.write().await?;
-        let n_queued = enqueue_for(&mut tx, &[webhook], message_id, body, now).await?;
-        tx.commit().await?;
-        Ok(n_queued > 0)
     }
 
     /// Takes up to `max` deliveries of one endpoint that are due, oldest first, for the caller alone to send. What has expired is given
@@ -315,21 +309,53 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotFound`], and what the database says.
-    pub async fn webhook_resend(&self, id: i64, now: DateTime<Utc>) -> Result<()> {
+    /// [`StoreError::NotFound`], [`StoreError::Invalid`] when its endpoint is off; what the database says.
+    pub async fn webhook_resend(&self, id: i64, actor: &str, now: DateTime<Utc>) -> Result<()> {
         let mut tx = self.write().await?;
-        let done = query(
+        let found = query(
+            "SELECT webhooks.name AS name, webhooks.is_off AS is_off, webhook_deliveries.message_id AS message_id, \
+             webhook_deliveries.state AS state FROM webhook_deliveries \
+             JOIN webhooks ON webhooks.id = webhook_deliveries.webhook WHERE webhook_deliveries.id = $1",
+        )
+        .cells(cells![id])
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or_else(|| StoreError::NotFound { what: "delivery", name: id.to_string() })?;
+        let name = found.text("name")?;
+        if found.flag("is_off")? {
+            let rule = format!("webhook {name:?} is off and is told nothing; switch it on first");
+            return Err(StoreError::Invalid { object: format!("delivery {id}"), rule });
+        }
+        query(
             "UPDATE webhook_deliveries SET state = 'queued', next_try_at = $2, expires_at = $3, sent_at = NULL \
              WHERE id = $1",
         )
         .cells(cells![id, now, now + EXPIRES_AFTER])
         .execute(&mut *tx)
         .await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::NotFound { what: "delivery", name: id.to_string() });
-        }
+        let after = format!("{} queued", found.text("message_id")?);
+        let before = found.text("state")?;
+        append(&mut tx, actor, "resend_webhook", &format!("webhook:{name}"), &before, &after, now).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Forgets deliveries that were over long before `now`, and what waits as long for endpoints that are off; returns how many.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn webhook_forget(&self, now: DateTime<Utc>) -> Result<u64> {
+        let mut tx = self.write().await?;
+        let gone = query(
+            "DELETE FROM webhook_deliveries WHERE created_at < $1 AND (state IN ('sent', 'given up') \
+             OR webhook NOT IN (SELECT id FROM webhooks WHERE is_off = 0))",
+        )
+        .cells(cells![now - OVER_KEPT])
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(gone.rows_affected())
     }
 }
 
@@ -342,32 +368,26 @@ pub(crate) async fn enqueue_alert(conn: &mut AnyConnection, alert: &Alert, party
     }
     let message_id = format!("alert_{}_{}", alert.id, alert.update);
     let body = crate::alert_mail::alert_word(alert, party).to_string();
-    enqueue_for(conn, &ids, &message_id, &body, alert.at).await?;
-    query("DELETE FROM webhook_deliveries WHERE state IN ('sent', 'given up') AND created_at < $1")
-        .cells(cells![alert.at - OVER_KEPT])
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-async fn enqueue_for(
-    conn: &mut AnyConnection,
-    webhooks: &[i64],
-    message_id: &str,
-    body: &str,
-    now: DateTime<Utc>,
-) -> Result<u64> {
-    let rows = webhooks
-        .iter()
-        .map(|webhook| cells![*webhook, message_id, body, "queued", now, now + EXPIRES_AFTER, now])
-        .collect();
+    let (message_id, body, at) = (message_id.as_str(), body.as_str(), alert.at);
+    let row = |id: &i64| cells![*id, message_id, body, "queued", at, at + EXPIRES_AFTER, at];
     insert_rows(
         conn,
         "INSERT INTO webhook_deliveries (webhook, message_id, body, state, next_try_at, expires_at, created_at)",
         "ON CONFLICT (webhook, message_id) DO NOTHING",
-        rows,
+        ids.iter().map(row).collect(),
     )
-    .await
+    .await?;
+    Ok(())
+}
+
+/// What follows the host may be a secret of the receiver's, and so may what stands before it.
+fn place_of(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "…".to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let path = if matches!(path, "" | "/") { path } else { "/…" };
+    format!("{scheme}://{host}{path}")
 }
 
 async fn load_webhooks(conn: &mut AnyConnection) -> Result<Vec<Webhook>> {

@@ -41,10 +41,11 @@ use crate::retention::Keeper;
 use crate::roles::{Role, Roles};
 use crate::runner::{self, Begin, Kind, Positions, Progress, ROUND_RECORDS_MAX, Rooms, Share};
 use crate::tariffs::Tariffs;
+use crate::webhook_queue::WebhookQueue;
 use crate::{
     billing, charging, control_feed, disk_watch, event_writer, exchange_inbox, export_files, figures,
     followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness,
-    resubmit, rule_desk, sftp_desk, suspense_record, topup_feed, webhook_queue,
+    resubmit, rule_desk, sftp_desk, suspense_record, topup_feed,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -55,6 +56,9 @@ const INPUTS_WAITING_MAX: usize = 1_000;
 
 /// How often waiting words for webhooks are looked for.
 const WEBHOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often old words for webhooks are forgotten.
+const WEBHOOK_FORGET_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How often the event log may forget.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
@@ -596,10 +600,19 @@ impl System {
                 Ok(())
             }
         });
-        let rooms = self.rooms.clone();
+        let queue = WebhookQueue::new(self.rooms.store.clone(), webhooks, self.rooms.clock.clone());
+        let queue = Arc::new(queue);
         self.every(WEBHOOK_INTERVAL, "webhooks", move || {
-            let (rooms, webhooks) = (rooms.clone(), webhooks.clone());
-            async move { webhook_queue::send_waiting(&rooms.store, &webhooks, &rooms.clock).await }
+            let queue = queue.clone();
+            async move { queue.send_waiting().await }
+        });
+        let rooms = self.rooms.clone();
+        self.every(WEBHOOK_FORGET_INTERVAL, "old words for webhooks", move || {
+            let rooms = rooms.clone();
+            async move {
+                rooms.store.webhook_forget(rooms.clock.utc()).await?;
+                Ok(())
+            }
         });
     }
 

@@ -51,18 +51,38 @@ pub(crate) async fn alert_is_queued_for_every_webhook_once_for_each_word(db: Dat
     let states: Vec<DeliveryState> =
         store.webhook_deliveries(Some(desk), 10).await.unwrap().iter().map(|one| one.state).collect();
     assert_eq!(states, [DeliveryState::GivenUp, DeliveryState::Sent]);
-    store.webhook_resend(claimed[1].id, late).await.unwrap();
+    store.webhook_resend(claimed[1].id, ACTOR, late).await.unwrap();
     assert_eq!(store.webhook_claim(desk, late, 10).await.unwrap()[0].message_id, ids[1]);
 
-    store.webhook_switch(lab, true).await.unwrap();
+    store.webhook_switch(lab, true, ACTOR, late).await.unwrap();
+    store.webhook_switch(lab, true, ACTOR, late).await.unwrap();
+    let to_lab = store.webhook_deliveries(Some(lab), 10).await.unwrap();
+    let refused = store.webhook_resend(to_lab[0].id, ACTOR, late).await;
+    assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
     store.commit("watch", vec![step(0, 1, 2, told(&[alert(8, &[])]))]).await.unwrap();
     assert_eq!(
         store.webhook_deliveries(Some(lab), 10).await.unwrap().len(),
         2,
         "it is gone, and told no more"
     );
-    store.webhook_remove("lab", ACTOR, late).await.unwrap();
+    // Thirty days later what was sent is forgotten, and what waits for whoever is off; what waits for others is not.
+    assert_eq!(store.webhook_forget(late).await.unwrap(), 0);
+    assert_eq!(store.webhook_forget(second(31 * 86_400)).await.unwrap(), 3);
     assert!(store.webhook_deliveries(Some(lab), 10).await.unwrap().is_empty());
+    assert_eq!(store.webhook_deliveries(Some(desk), 10).await.unwrap().len(), 2);
+    store.webhook_remove("lab", ACTOR, late).await.unwrap();
+    let trail = store.audit_list(10).await.unwrap();
+    let trail: Vec<_> = trail.iter().map(|one| (&*one.action, &*one.before, &*one.after)).collect();
+    assert_eq!(
+        trail[..3],
+        [
+            ("remove_webhook", "https://lab.example/…", ""),
+            ("switch_webhook", "on", "off"),
+            ("resend_webhook", "given up", &*format!("{} queued", ids[1])),
+        ]
+    );
+    store.webhook_remove("desk", ACTOR, late).await.unwrap();
+    assert!(store.webhook_deliveries(Some(desk), 10).await.unwrap().is_empty());
     assert!(matches!(store.webhook_remove("lab", ACTOR, late).await, Err(StoreError::NotFound { .. })));
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use notify::{WebhookMessage, WebhookSecret, WebhookSender};
 use serde_json::json;
-use store::{Store, Webhook};
+use store::{Store, StoreError, Webhook};
 
 use crate::cli::WebhookAction;
 use crate::clock::Clock;
@@ -48,9 +48,10 @@ pub(crate) async fn webhook(config: &Config, action: WebhookAction) -> anyhow::R
                 &["name", "address", "since (UTC)", "state"],
                 webhooks.into_iter().map(|webhook| {
                     let state = if webhook.is_off { "gone (410), not told" } else { "told" };
+                    let place = webhook.place();
                     vec![
                         webhook.name,
-                        without_query(&webhook.url),
+                        place,
                         webhook.created_at.format("%F %T").to_string(),
                         state.to_owned(),
                     ]
@@ -64,7 +65,7 @@ pub(crate) async fn webhook(config: &Config, action: WebhookAction) -> anyhow::R
         }
         WebhookAction::On { name } => {
             let webhook = named(&store, &name).await?;
-            store.webhook_switch(webhook.id, false).await?;
+            store.webhook_switch(webhook.id, false, COMMAND_LINE, now).await?;
             println!("{name} is told again");
         }
         WebhookAction::Test { name } => {
@@ -86,7 +87,14 @@ pub(crate) async fn webhook(config: &Config, action: WebhookAction) -> anyhow::R
         }
         WebhookAction::Deliveries { name } => deliveries(&store, name.as_deref()).await?,
         WebhookAction::Resend { delivery } => {
-            store.webhook_resend(delivery, now).await.map_err(of_store)?;
+            store.webhook_resend(delivery, COMMAND_LINE, now).await.map_err(|why| {
+                // Its endpoint is off.
+                if matches!(why, StoreError::Invalid { .. }) {
+                    let remedy = "`tollbook webhook on NAME` has it told again";
+                    return anyhow::Error::from(UserError::new(why.to_string(), remedy));
+                }
+                of_store(why)
+            })?;
             println!("delivery {delivery} is tried again, under the same id");
         }
     }
@@ -145,11 +153,6 @@ fn secret_of(file: &Path) -> Result<String, UserError> {
         UserError::new(format!("{}: {why}", file.display()), "leave --secret-file out to have one made")
     })?;
     Ok(secret)
-}
-
-/// What follows the `?` may be a secret of the receiver's.
-fn without_query(url: &str) -> String {
-    url.split('?').next().unwrap_or_default().to_owned()
 }
 
 /// Beside the secret, not in what a script reads as the secret.
