@@ -198,8 +198,8 @@ fn backtest(what: &str, rules: Vec<Rule>, simulation: &Simulation) {
         took.as_millis(),
         busy.as_millis(),
         n_calls * 1_000_000 / busy.as_micros().max(1),
-        report.incidents.len(),
-        report.locks.len(),
+        report.n_incidents,
+        report.n_locks,
     );
 }
 

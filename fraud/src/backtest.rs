@@ -35,6 +35,9 @@ const TICK_SECONDS: i64 = 60;
 /// Calls remembered for one account before those that are over are cleared away.
 const UP_TIDIED_AT: usize = 16;
 
+/// Incidents, and locks, that a report keeps; further ones are counted.
+pub const ROWS_MAX: usize = 10_000;
+
 /// One leg as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCall {
@@ -90,9 +93,13 @@ pub struct WouldLock {
 pub struct BacktestReport {
     /// Calls looked at.
     pub n_calls: u64,
-    /// Incidents, each as first told, in order.
+    /// Incidents.
+    pub n_incidents: usize,
+    /// The first [`ROWS_MAX`] of these, each as first told, in order.
     pub incidents: Vec<Alert>,
-    /// Locks, in order.
+    /// Locks.
+    pub n_locks: usize,
+    /// The first [`ROWS_MAX`] of these, in order.
     pub locks: Vec<WouldLock>,
     /// Calls that would have been refused or ended, by a lock or singly.
     pub n_blocked: u64,
@@ -105,14 +112,18 @@ impl BacktestReport {
     pub fn merge(parts: impl IntoIterator<Item = BacktestReport>) -> Self {
         let mut whole = parts.into_iter().fold(BacktestReport::default(), |mut whole, part| {
             whole.n_calls += part.n_calls;
+            whole.n_incidents += part.n_incidents;
             whole.incidents.extend(part.incidents);
+            whole.n_locks += part.n_locks;
             whole.locks.extend(part.locks);
             whole.n_blocked += part.n_blocked;
             whole.saved = whole.saved.checked_add(part.saved).unwrap_or(whole.saved);
             whole
         });
         whole.incidents.sort_by_key(|alert| (alert.at, alert.id));
+        whole.incidents.truncate(ROWS_MAX);
         whole.locks.sort_by_key(|lock| (lock.at, lock.account));
+        whole.locks.truncate(ROWS_MAX);
         whole
     }
 }
@@ -146,8 +157,13 @@ impl Backtest {
         let rules = Arc::new(WatchRules::new(rules, hot, never_originate, Vec::new()));
         let tenants: Arc<HashMap<AccountId, TenantId>> =
             Arc::new(directory.accounts.iter().map(|account| (account.id, account.tenant)).collect());
-        // Who is locked today was not when those calls were made.
-        let directory = Directory { locks: Vec::new(), barrings: Vec::new(), ..Directory::clone(&directory) };
+        // Who is locked, or left alone, today was not when those calls were made.
+        let directory = Directory {
+            locks: Vec::new(),
+            barrings: Vec::new(),
+            fraud_exceptions: Vec::new(),
+            ..Directory::clone(&directory)
+        };
         let snapshot = Arc::new(WatchSnapshot::build(Arc::new(directory)));
         let gate = Gate::new(Arc::clone(&rules), Arc::clone(&snapshot)).map(Arc::new);
         let lanes = (0..PARTITIONS_DEFAULT)
@@ -460,7 +476,10 @@ impl Lane {
                 match effect {
                     Effect::Alert(alert) => {
                         if alert.update == 0 && at >= self.from {
-                            self.report.incidents.push(*alert);
+                            self.report.n_incidents += 1;
+                            if self.report.incidents.len() < ROWS_MAX {
+                                self.report.incidents.push(*alert);
+                            }
                         }
                     }
                     Effect::Lock(lock) => {
@@ -468,14 +487,18 @@ impl Lane {
                             self.locked.remove(&lock.account);
                             continue;
                         }
-                        self.locked.insert(lock.account, (lock.until, self.report.locks.len()));
-                        self.report.locks.push(WouldLock {
-                            account: lock.account,
-                            rule: lock.reason.clone(),
-                            at,
-                            n_blocked: 0,
-                            saved: Decimal::ZERO,
-                        });
+                        // One that is not kept has a place where nothing is.
+                        self.locked.insert(lock.account, (lock.until, self.report.n_locks));
+                        self.report.n_locks += 1;
+                        if self.report.locks.len() < ROWS_MAX {
+                            self.report.locks.push(WouldLock {
+                                account: lock.account,
+                                rule: lock.reason.clone(),
+                                at,
+                                n_blocked: 0,
+                                saved: Decimal::ZERO,
+                            });
+                        }
                     }
                     Effect::Append { key, body, .. } => self.control(at, key, &body, bars),
                     Effect::Bar(_)

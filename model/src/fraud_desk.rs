@@ -10,7 +10,7 @@ use crate::{AccountId, AlertId, Money};
 pub struct FraudRule {
     /// Its name; one of a delivered rule, or of a rule file, takes that one's place.
     pub name: String,
-    /// Counts up by one.
+    /// Above every version saved of the name, and not below the one that its author wrote.
     pub version: u32,
     /// Its text: one `[[rule]]` of a rule file.
     pub text: String,

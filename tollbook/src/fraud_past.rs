@@ -1,4 +1,4 @@
-//! Rules over the calls of the lake, on every core: one reads what comes next while the others look at what came.
+//! Rules over the calls of the lake, on every core but one: one reads what comes next while the others look at what came.
 //!
 //! In: a lake, rules, days. Out: what the rules would have done. Calls are handed out by lanes, which know nothing of each other.
 
@@ -45,8 +45,10 @@ pub(crate) async fn run(
     days: Days,
 ) -> anyhow::Result<Found> {
     let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // One core is left to the rest of the process, which may carry calls.
+    let n_threads = n_cores.saturating_sub(1).max(1);
     let test = Backtest::new(rules, lists.0, lists.1, directory, days.from);
-    let shares = test.split(n_cores);
+    let shares = test.split(n_threads);
     let n_shares = shares.len();
     let mut workers = Vec::new();
     let mut feeds: Vec<SyncSender<Arc<PastCalls>>> = Vec::new();

@@ -89,10 +89,17 @@ impl FraudConfig {
     }
 }
 
+/// Highest version that may be written: the next one is above it, and the number must not run out.
+const VERSION_MAX: u32 = 1_000_000;
+
 /// The one rule of a text; else what is wrong with it and what to do.
 pub(crate) fn one_rule(text: &str) -> Result<Rule, (String, String)> {
     let mut rules = RuleFile::read(text).map_err(|fault| (fault.to_string(), fault.remedy))?.rules;
     match (rules.pop(), rules.len()) {
+        (Some(rule), 0) if rule.version > VERSION_MAX => Err((
+            format!("1:1: version {} is above {VERSION_MAX}", rule.version),
+            "write 1; what is saved counts up by itself".to_owned(),
+        )),
         (Some(rule), 0) => Ok(rule),
         (None, _) => Err(("1:1: there is no rule".to_owned(), "write one [[rule]]".to_owned())),
         (Some(_), n) => Err((format!("1:1: there are {} rules", n + 1), "save them one by one".to_owned())),
@@ -154,6 +161,9 @@ impl Snapshots {
     }
 }
 
+/// Saved rules by name, each in a version.
+type SavedVersions = Vec<(String, u32)>;
+
 /// The rules in force: those of the configuration, and those that people saved, which take the place of others of their name.
 #[derive(Debug)]
 pub(crate) struct RuleBook {
@@ -162,7 +172,7 @@ pub(crate) struct RuleBook {
     never_originate: Arc<HotList>,
     notify: Vec<String>,
     /// Made for these saved versions.
-    current: Mutex<(Vec<(String, u32)>, Arc<WatchRules>)>,
+    current: Mutex<(SavedVersions, Arc<WatchRules>)>,
 }
 
 impl RuleBook {
@@ -312,6 +322,14 @@ mod tests {
 
     const GOOD: &str =
         "[[rule]]\nname = \"night\"\nversion = 1\ntitle = \"Night\"\nkey = \"account\"\nwindow = \"1h\"\n";
+
+    #[test]
+    fn version_that_leaves_no_room_for_the_next_is_refused() {
+        let text = format!("{GOOD}when = [{{ measure = \"attempts\", at_least = 40 }}]\n");
+        let written = |version: u32| one_rule(&text.replace("version = 1", &format!("version = {version}")));
+        assert_eq!(written(VERSION_MAX).unwrap().version, VERSION_MAX);
+        assert_eq!(written(u32::MAX).unwrap_err().0, "1:1: version 4294967295 is above 1000000");
+    }
 
     #[test]
     fn wrong_rule_is_told_with_file_line_and_remedy() {

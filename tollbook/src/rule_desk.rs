@@ -98,6 +98,8 @@ async fn backtest(
         n_read: found.n_read,
         n_calls: report.n_calls,
         n_blocked: report.n_blocked,
+        n_incidents: report.n_incidents,
+        n_locks: report.n_locks,
         saved: report.saved.round_dp(2).to_string(),
         n_false: report
             .locks

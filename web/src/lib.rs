@@ -40,7 +40,7 @@ pub use pages::exchange::owner_name;
 pub use probe::{Obstacles, serve_probe};
 pub use record_change::{ChangedRecord, RecordChange};
 pub use role::{Role, UnknownRole};
-pub use rule_desk::{BacktestOutcome, CheckedRule, RuleDesk, RuleInForce, RunBacktest};
+pub use rule_desk::{BacktestOutcome, CheckedRule, FindText, ListRules, RuleDesk, RuleInForce, RunBacktest};
 pub use sign_in::{hash_password, new_api_token, new_password};
 
 /// What the console works on.

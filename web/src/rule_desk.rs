@@ -47,11 +47,15 @@ pub struct BacktestOutcome {
     pub n_blocked: u64,
     /// That.
     pub saved: String,
-    /// Incidents: when (UTC), whom, what was measured.
+    /// Incidents.
+    pub n_incidents: usize,
+    /// The first of these: when (UTC), whom, what was measured.
     pub incidents: Vec<(String, String, String)>,
-    /// Locks: when (UTC), whom, calls stopped, and what alerts of the account were judged.
+    /// Locks.
+    pub n_locks: usize,
+    /// The first of these: when (UTC), whom, calls stopped, and what alerts of the account were judged.
     pub locks: Vec<(String, String, u64, String)>,
-    /// Locks of accounts whose alerts were judged clean.
+    /// Those of `locks` whose accounts' alerts were judged clean.
     pub n_false: usize,
 }
 
@@ -59,12 +63,18 @@ pub struct BacktestOutcome {
 pub type RunBacktest =
     dyn Fn(String, NaiveDate, NaiveDate) -> BoxFuture<'static, Result<BacktestOutcome, String>> + Send + Sync;
 
+/// The rules that are in force.
+pub type ListRules = dyn Fn(&Directory) -> Vec<RuleInForce> + Send + Sync;
+
+/// The text of the rule of a name, as it is in force or was delivered.
+pub type FindText = dyn Fn(&Directory, &str) -> Option<String> + Send + Sync;
+
 /// The rules, as the binary knows them.
 pub struct RuleDesk {
     /// Those in force.
-    pub in_force: Arc<dyn Fn(&Directory) -> Vec<RuleInForce> + Send + Sync>,
-    /// The text of the one of a name, as it is in force or was delivered.
-    pub text_of: Arc<dyn Fn(&Directory, &str) -> Option<String> + Send + Sync>,
+    pub in_force: Arc<ListRules>,
+    /// The text of one.
+    pub text_of: Arc<FindText>,
     /// Reads a text; what is wrong, with its line, and what to do.
     pub check: fn(&str) -> Result<CheckedRule, String>,
     /// Tries a text.

@@ -199,7 +199,7 @@ impl Work<'_> {
                 self.accrue(&mut call, seconds, &about, effects);
                 self.ended(&call, seconds, &about, effects);
                 if end.cause == Cause::Killed {
-                    self.was_cut(&call, &about, effects);
+                    self.was_cut(&call, effects);
                 }
                 false
             }
@@ -249,6 +249,7 @@ impl Work<'_> {
             price,
             cost: 0,
             vendor: None,
+            spared: snapshot.spared(self.rules, event.payer, event.at),
         };
         let uid = CallUid::new(key.0.clone());
         let about = About::of(event, &uid);
@@ -640,7 +641,7 @@ impl Work<'_> {
         for (idx, compiled) in (0_u16..).zip(&rules.rules) {
             if !chosen(compiled.rule.key)
                 || !call.facts.passes(compiled)
-                || self.snapshot.is_excepted(&compiled.rule, call.facts.account, about.at)
+                || call.is_spared_by(&compiled.rule.name)
             {
                 continue;
             }
@@ -654,7 +655,10 @@ impl Work<'_> {
                     change(compiled, cell);
                 });
             }
-            self.judge(idx, subject, &call.facts, &occasion, effects);
+            // An exception made while the call is up silences the rule; the call is counted to its end all the same.
+            if !self.snapshot.is_excepted(&compiled.rule, call.facts.account, about.at) {
+                self.judge(idx, subject, &call.facts, &occasion, effects);
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Compiled {
     pub(crate) has_others: bool,
 }
 
-/// Rules and lists; the same for all lanes and for the life of the process.
+/// Rules and lists; the same for all lanes, until a rule is saved and others take their place.
 #[derive(Debug, Default)]
 pub struct WatchRules {
     pub(crate) rules: Vec<Compiled>,
@@ -193,16 +193,27 @@ impl WatchSnapshot {
 
     /// Whether a rule leaves an account alone: by what the rule itself says, or by the word of a person.
     pub(crate) fn is_excepted(&self, rule: &Rule, account: AccountId, at: DateTime<Utc>) -> bool {
-        let names = &rule.except.accounts;
-        let is_named =
-            || !names.is_empty() && self.account(account).is_some_and(|known| names.contains(&known.handle));
         let is_spared = || {
             self.exceptions.get(&account).is_some_and(|all| {
                 let is_meant = |name: &String| name.is_empty() || *name == rule.name;
                 all.iter().any(|(name, until)| is_meant(name) && until.is_none_or(|until| at < until))
             })
         };
-        is_named() || (!self.exceptions.is_empty() && is_spared())
+        self.is_named(rule, account) || (!self.exceptions.is_empty() && is_spared())
+    }
+
+    /// Whether a rule itself says that it leaves an account alone.
+    fn is_named(&self, rule: &Rule, account: AccountId) -> bool {
+        let names = &rule.except.accounts;
+        !names.is_empty() && self.account(account).is_some_and(|known| names.contains(&known.handle))
+    }
+
+    /// The rules that leave an account alone now, by name; an empty name is every rule.
+    pub(crate) fn spared(&self, rules: &WatchRules, account: AccountId, at: DateTime<Utc>) -> Vec<String> {
+        let naming = rules.rules().filter(|rule| self.is_named(rule, account)).map(|rule| rule.name.clone());
+        let of_people = self.exceptions.get(&account).into_iter().flatten();
+        let in_force = of_people.filter(|(_, until)| until.is_none_or(|until| at < until));
+        naming.chain(in_force.map(|(name, _)| name.clone())).collect()
     }
 
     /// The alert behind the lock that an account is under.

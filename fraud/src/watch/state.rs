@@ -49,6 +49,16 @@ pub(crate) struct OpenCall {
     pub(crate) cost: u64,
     /// Who carries it on.
     pub(crate) vendor: Option<TrunkId>,
+    /// Rules that left it alone at its INVITE, by name; an empty name is every rule.
+    #[serde(rename = "x", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) spared: Vec<String>,
+}
+
+impl OpenCall {
+    /// Whether a rule does not count it: what was not counted at the INVITE is not taken back at the end.
+    pub(crate) fn is_spared_by(&self, rule: &str) -> bool {
+        self.spared.iter().any(|name| name.is_empty() || name == rule)
+    }
 }
 
 /// A call's name and leg.

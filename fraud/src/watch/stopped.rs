@@ -3,7 +3,7 @@
 //! Nobody knows how long a call would have been that never was. Each is reckoned at three minutes, a cut one at three minutes more, at its
 //! own price: less than most stolen calls last, so that the sum is low rather than high.
 
-use model::{AlertId, Cause, Effect, Effects, Money, Rejected, Stopped};
+use model::{AccountId, AlertId, Cause, Effect, Effects, Money, Rejected, Stopped};
 
 use super::state::OpenCall;
 use super::{About, Work, money};
@@ -29,20 +29,23 @@ impl Work<'_> {
             self.alert_of_barring(call, about)
         } else if let Some(rule) = rejected.object.strip_prefix("rule ") {
             self.alert_of_rule(call, |name, _| rule.split(',').next() == Some(name))
-        } else {
+        } else if rejected.object.contains(" lock ") {
             self.alert_of_lock(call)
+        } else {
+            // A rate that is provisioned, or an account that is closed: no alert is behind it.
+            None
         };
         self.stopped(alert, call, call.price.cost(RECKONED_SECONDS), effects);
     }
 
     /// Somebody, or a rule, had a call ended.
-    pub(super) fn was_cut(&self, call: &OpenCall, _about: &About<'_>, effects: &mut Effects) {
+    pub(super) fn was_cut(&self, call: &OpenCall, effects: &mut Effects) {
         let ends_calls = |_: &str, actions: &std::collections::BTreeSet<Action>| {
             actions.contains(&Action::EndCall) || actions.contains(&Action::EndCalls)
         };
         let alert = self.alert_of_lock(call).or_else(|| self.alert_of_rule(call, ends_calls));
         let rate = u64::try_from(call.facts.rate).unwrap_or(0);
-        self.stopped(alert, call, rate * RECKONED_SECONDS / 60, effects);
+        self.stopped(alert, call, rate.saturating_mul(RECKONED_SECONDS) / 60, effects);
     }
 
     fn stopped(&self, alert: Option<AlertId>, call: &OpenCall, saved: u64, effects: &mut Effects) {
@@ -62,7 +65,10 @@ impl Work<'_> {
         let account = call.facts.account;
         let barrings = self.snapshot.directory.barrings.iter();
         barrings
-            .filter(|barring| barring.account == account || barring.account == model::AccountId::NOBODY)
+            .filter(|barring| {
+                let is_everybody = barring.account == AccountId::NOBODY && barring.tenant == about.tenant;
+                barring.account == account || is_everybody
+            })
             .filter(|barring| barring.is_in_force(about.at) && callee.starts_with(&barring.range))
             .find_map(|barring| barring.alert)
     }

@@ -65,6 +65,7 @@ impl Watch {
             price,
             cost: 0,
             vendor: None,
+            spared: work.snapshot.spared(work.rules, payer, past.at),
         };
         if asks.usual {
             work.usual(&call, 0, 1, past.at);

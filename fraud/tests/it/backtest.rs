@@ -7,7 +7,9 @@ use fraud::backtest::{Backtest, BacktestReport, BacktestShare, StoredCall, name_
 use fraud::rule::{Rule, RuleFile, presets};
 use fraud::simulate::{Pattern, Simulation, Size};
 use fraud::watch::HotList;
-use model::{AccountId, CallUid, CdrId, Directory, Lock, LockLevel, LockSource, SubscriberId, TenantId};
+use model::{
+    AccountId, CallUid, CdrId, Directory, FraudException, Lock, LockLevel, LockSource, SubscriberId, TenantId,
+};
 use rust_decimal::Decimal;
 
 const SIZE: Size = Size { customers: 40, days: 18, quiet_days: 15, attacks_each: 1 };
@@ -67,6 +69,14 @@ fn calls_that_a_lock_would_have_cut_or_refused_are_counted_with_what_they_cost()
         since: begin,
         until: None,
     });
+    directory.fraud_exceptions.push(FraudException {
+        account: AccountId(1),
+        rule: String::new(),
+        author: String::new(),
+        reason: String::new(),
+        since: begin,
+        until: None,
+    });
     let mut calls: Vec<_> =
         (0..5).map(|n| stored(n, AccountId(1), 493_012_345_678, at(n as i64), 600)).collect();
     // After the lock, and somebody else's.
@@ -74,6 +84,7 @@ fn calls_that_a_lock_would_have_cut_or_refused_are_counted_with_what_they_cost()
     calls.push(stored(6, AccountId(1), 493_012_345_678, at(120), 600));
     let report = run(rules, directory, begin - TimeDelta::hours(1), calls);
     assert_eq!((report.n_calls, report.incidents.len(), report.locks.len()), (7, 1, 1));
+    assert_eq!((report.n_incidents, report.n_locks), (1, 1));
     // At the third INVITE: two are cut after 115 and 55 of 600 seconds, the third before its answer; two are refused.
     assert_eq!((report.n_blocked, report.locks[0].n_blocked), (5, 5));
     assert_eq!(report.saved.round_dp(4), "47.1667".parse::<Decimal>().unwrap());

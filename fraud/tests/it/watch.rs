@@ -231,6 +231,73 @@ fn excepted_account_is_left_alone() {
     assert!(effects.iter().all(|effect| !matches!(effect, Effect::Lock(_))));
 }
 
+/// The first customer's attempt, and its end, as a call of this name.
+fn call_named(name: &str) -> (Body, Body) {
+    let Body::Call(mut attempt) = first_attempts(1).remove(0) else { panic!("a call") };
+    attempt.call = Some(model::CallUid::new(name));
+    let mut end = attempt.clone();
+    end.body = model::EventBody::End(model::End {
+        answered_us: 0,
+        by: model::Initiator::Caller,
+        cause: model::Cause::Cancelled,
+        code: 487,
+        reason: String::new(),
+        media: None,
+    });
+    (Body::Call(attempt), Body::Call(end))
+}
+
+/// How often a rule that fires at two calls at once is told, when the first call begins and ends across a change of exceptions.
+fn alerts_across_an_exception(is_excepted_first: bool) -> usize {
+    let rules =
+        own("[[rule]]\nname = \"two\"\nversion = 1\ntitle = \"Two\"\nkey = \"account\"\nwindow = \"1h\"\n\
+         when = [{ measure = \"concurrent\", at_least = 2 }]\n");
+    let rules = Arc::new(WatchRules::new(rules, HotList::default(), HotList::default(), Vec::new()));
+    let (first, first_end) = call_named("first");
+    let (second, second_end) = call_named("second");
+    let Body::Call(CallEvent { payer, at, .. }) = first.clone() else { panic!("a call") };
+    let snapshot = |is_excepted: bool| {
+        let mut directory = simulation().directory();
+        directory.fraud_exceptions.extend(is_excepted.then(|| model::FraudException {
+            account: payer,
+            rule: "two".to_owned(),
+            author: String::new(),
+            reason: String::new(),
+            since: at,
+            until: None,
+        }));
+        Arc::new(WatchSnapshot::build(Arc::new(directory)))
+    };
+    let mut watch = watch(&rules);
+    let mut effects = Vec::new();
+    watch.set_snapshot(snapshot(is_excepted_first));
+    effects.extend(feed(&mut watch, &[first]));
+    // What is known of an open call outlives a restart.
+    let mut saved = Saved::default();
+    saved.commit(watch.take_changes());
+    let mut watch = saved.load(&rules);
+    watch.set_snapshot(snapshot(!is_excepted_first));
+    if is_excepted_first {
+        // Counted, beside one that is not: whose end must not take it away.
+        effects.extend(feed(&mut watch, &[second, first_end, call_named("third").0]));
+    } else {
+        effects.extend(feed(&mut watch, &[first_end]));
+        watch.set_snapshot(snapshot(false));
+        effects.extend(feed(&mut watch, &[second, second_end, call_named("third").0]));
+    }
+    effects.iter().filter(|effect| matches!(effect, Effect::Alert(_))).count()
+}
+
+#[test]
+fn call_that_was_counted_is_taken_back_though_an_exception_began_meanwhile() {
+    assert_eq!(alerts_across_an_exception(false), 0);
+}
+
+#[test]
+fn call_that_was_not_counted_is_not_taken_back_though_its_exception_is_over() {
+    assert_eq!(alerts_across_an_exception(true), 1);
+}
+
 #[test]
 fn state_that_cannot_be_read_is_refused_with_its_name() {
     let refused = |key: &str, value: &str| {

@@ -64,15 +64,15 @@ async fn print_report(store: &Store, directory: &Directory, report: &BacktestRep
     println!(
         "{} calls; {} incidents, {} locks; {} calls would have been refused or ended, which cost {}",
         report.n_calls,
-        report.incidents.len(),
-        report.locks.len(),
+        report.n_incidents,
+        report.n_locks,
         report.n_blocked,
         report.saved.round_dp(2)
     );
     if report.incidents.is_empty() {
         return Ok(());
     }
-    println!("\nIncidents");
+    println!("\nIncidents{}", first_of(report.incidents.len(), report.n_incidents));
     print_table(
         &["at", "account", "rule", "seen at", "measured", "spent in the window"],
         report.incidents.iter().map(|alert| {
@@ -95,7 +95,7 @@ async fn print_report(store: &Store, directory: &Directory, report: &BacktestRep
         return Ok(());
     }
     let judged = judged(store).await?;
-    println!("\nLocks");
+    println!("\nLocks{}", first_of(report.locks.len(), report.n_locks));
     print_table(
         &["at", "account", "why", "calls stopped", "these cost", "alerts of this account were judged"],
         report.locks.iter().map(|lock| {
@@ -120,4 +120,9 @@ async fn print_report(store: &Store, directory: &Directory, report: &BacktestRep
         count(None) + count(Some(Verdict::Unsure)),
     );
     Ok(())
+}
+
+/// For the head of a list that does not hold all there are.
+fn first_of(n_listed: usize, n_all: usize) -> String {
+    if n_listed < n_all { format!(", the first {n_listed}") } else { String::new() }
 }

@@ -652,8 +652,8 @@ pub(crate) async fn backtest_rule(
     let outcome = fraud_rules::backtest(&shared, &wanted.text, &wanted.from, &wanted.to).await?;
     Ok(Json(BacktestItem {
         n_calls: outcome.n_calls,
-        n_incidents: outcome.incidents.len(),
-        n_locks: outcome.locks.len(),
+        n_incidents: outcome.n_incidents,
+        n_locks: outcome.n_locks,
         n_false_locks: outcome.n_false,
         n_blocked: outcome.n_blocked,
         saved: outcome.saved,

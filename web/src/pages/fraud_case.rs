@@ -59,7 +59,8 @@ struct Page {
     earlier: Vec<(String, String, String, String)>,
     verdicts: Vec<&'static str>,
     may_change: bool,
-    may_change_rules: bool,
+    /// A rule found it, and may leave the account alone.
+    may_except: bool,
 }
 
 /// What the last form did.
@@ -168,7 +169,7 @@ pub(crate) async fn page(
             .collect(),
         verdicts: Verdict::ALL.iter().map(|verdict| verdict.as_str()).collect(),
         may_change: user.role.may(Right::ChangeLocks),
-        may_change_rules: user.role.may(Right::ChangeRules),
+        may_except: finding.is_some() && user.role.may(Right::ChangeRules),
     })
 }
 
@@ -205,6 +206,11 @@ pub(crate) async fn act(
             format!("Calls of {account} that are up end within a second.")
         }
         "except" => {
+            if case.alert.finding.is_none() {
+                return Err(Refusal::Invalid(
+                    "act: no rule found this: a spend limit is changed at the account".to_owned(),
+                ));
+            }
             let rule = case.alert.rule.clone();
             let form = ExceptionForm {
                 account: account.clone(),

@@ -35,6 +35,9 @@ const ID_DIGITS: usize = 12;
 /// Digits of the longest number.
 const DIGITS_MAX: usize = 15;
 
+/// Days that rules leave an account alone, at most, unless it is until somebody takes it back.
+const EXCEPTION_DAYS_MAX: u32 = 3_650;
+
 #[derive(Template)]
 #[template(path = "fraud.html")]
 struct Page {
@@ -412,6 +415,7 @@ pub(crate) async fn change_barring(
     form: &BarringForm,
 ) -> Result<Barring, Refusal> {
     require(user, Right::ChangeLocks, "set or lift barrings")?;
+    let is_lift = is_lift(&form.act)?;
     let reason = reason_of(&form.reason)?;
     let directory = (shared.desk.directory)();
     let now = (shared.desk.clock)().wall;
@@ -439,13 +443,13 @@ pub(crate) async fn change_barring(
             .map_err(|_| Refusal::Invalid(format!("calls_per_minute: {text:?} is no number of calls")))?,
     };
     // To bar every number is to lock: a lock says who, and is seen as one.
-    if range.is_empty() && calls_per_minute == 0 && form.act != "lift" {
+    if range.is_empty() && calls_per_minute == 0 && !is_lift {
         return Err(Refusal::Invalid("range: all numbers are barred by a lock, not by a barring".to_owned()));
     }
-    let until = match (form.act.as_str(), form.span.trim()) {
-        ("lift", _) => Some(now),
-        (_, "") => None,
-        (_, span) => {
+    let until = match (is_lift, form.span.trim()) {
+        (true, _) => Some(now),
+        (false, "") => None,
+        (false, span) => {
             let span: Span = span
                 .parse()
                 .map_err(|_| Refusal::Invalid(format!("for: {span:?} is no time such as 12h or 7d")))?;
@@ -465,6 +469,15 @@ pub(crate) async fn change_barring(
     };
     shared.desk.store.set_barring(&barring, &user.name, now).await?;
     Ok(barring)
+}
+
+/// Whether a form takes something back, or sets it.
+fn is_lift(act: &str) -> Result<bool, Refusal> {
+    match act {
+        "set" => Ok(false),
+        "lift" => Ok(true),
+        _ => Err(Refusal::Invalid(format!("act: {act:?} is neither set nor lift"))),
+    }
 }
 
 /// An exception to be made or taken back.
@@ -503,21 +516,30 @@ pub(crate) async fn change_exception(
     form: &ExceptionForm,
 ) -> Result<(), Refusal> {
     require(user, Right::ChangeRules, "change whom rules look at")?;
+    let is_lift = is_lift(&form.act)?;
     let reason = reason_of(&form.reason)?;
     let directory = (shared.desk.directory)();
     let account = account_named(&directory, &form.account)?;
     let now = (shared.desk.clock)().wall;
     let store = &shared.desk.store;
-    if form.act == "lift" {
+    // One of a rule that is no more can still be taken back.
+    if is_lift {
         store.fraud_except_no_more(account, &form.rule, &user.name, reason, now).await?;
         return Ok(());
+    }
+    let in_force = (shared.desk.rules.in_force)(&directory);
+    if !form.rule.is_empty() && in_force.iter().all(|rule| rule.name != form.rule) {
+        return Err(Refusal::Invalid(format!("rule: no rule {:?} is in force", form.rule)));
     }
     let until = match form.days.trim() {
         "" => None,
         days => {
-            let days: u32 =
-                days.parse().map_err(|_| Refusal::Invalid(format!("days: {days:?} is no number of days")))?;
-            now.checked_add_signed(TimeDelta::days(i64::from(days)))
+            let n_days: Option<u32> = days.parse().ok();
+            let n_days =
+                n_days.filter(|n_days| (1..=EXCEPTION_DAYS_MAX).contains(n_days)).ok_or_else(|| {
+                    Refusal::Invalid(format!("days: {days:?} is no number from 1 to {EXCEPTION_DAYS_MAX}"))
+                })?;
+            now.checked_add_signed(TimeDelta::days(i64::from(n_days)))
         }
     };
     let exception = FraudException {

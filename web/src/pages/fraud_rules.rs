@@ -6,7 +6,7 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use model::FraudRule;
 use serde::Deserialize;
 
@@ -25,6 +25,9 @@ const TEXT_LETTERS_MAX: usize = 20_000;
 
 /// Days that a rule is tried on.
 const DAYS_MAX: i64 = 92;
+
+/// Years whose days may be given: further out there are no calls, and dates cannot be reckoned with.
+const YEARS: std::ops::RangeInclusive<i32> = 1970..=2200;
 
 /// Rows of an outcome that are shown.
 const ROWS_MAX: usize = 100;
@@ -253,8 +256,8 @@ fn view_of(mut outcome: BacktestOutcome) -> OutcomeView {
     let said = format!(
         "{} calls: {} incidents, {} locks, {} of them of accounts judged clean; {} calls would have been refused or cut, which cost {}",
         outcome.n_calls,
-        outcome.incidents.len(),
-        outcome.locks.len(),
+        outcome.n_incidents,
+        outcome.n_locks,
         outcome.n_false,
         outcome.n_blocked,
         outcome.saved
@@ -310,8 +313,13 @@ pub(crate) async fn backtest(
     to: &str,
 ) -> Result<BacktestOutcome, Refusal> {
     let day = |what: &str, text: &str| {
-        text.parse::<NaiveDate>()
-            .map_err(|_| Refusal::Invalid(format!("{what}: {text:?} is no day such as 2026-10-05")))
+        text.parse::<NaiveDate>().ok().filter(|day| YEARS.contains(&day.year())).ok_or_else(|| {
+            Refusal::Invalid(format!(
+                "{what}: {text:?} is no day such as 2026-10-05, from {} to {}",
+                YEARS.start(),
+                YEARS.end()
+            ))
+        })
     };
     let (from, to) = (day("from", from)?, day("to", to)?);
     let n_days = (to - from).num_days();
@@ -319,7 +327,7 @@ pub(crate) async fn backtest(
         return Err(Refusal::Invalid(format!("to: choose 1 to {DAYS_MAX} days")));
     }
     check(shared, text)?;
-    // One at a time: it takes every core.
+    // One at a time: it takes every core but one.
     let Ok(_turn) = shared.backtests.try_acquire() else {
         return Err(Refusal::Invalid("somebody else tries a rule at the moment; try again".to_owned()));
     };

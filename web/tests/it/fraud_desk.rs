@@ -147,6 +147,7 @@ async fn barring_is_set_and_lifted_and_what_is_none_is_refused() {
         ("act=set&range=371&calls_per_minute=few&reason=x", "422"),
         ("act=set&range=371&reason=+", "422"),
         ("act=set&range=371&account=nobody&reason=x", "404"),
+        ("act=bar&range=371&reason=x", "422"),
     ] {
         assert_eq!(status(&post(&house, &cookie, "/fraud/barring", form).await), code, "{form}");
     }
@@ -163,6 +164,47 @@ async fn barring_is_set_and_lifted_and_what_is_none_is_refused() {
     let lift = format!("act=lift&range=881&tenant={}&account=&reason=over", barrings[0].tenant.0);
     assert_eq!(status(&post(&house, &cookie, "/fraud/barring", &lift).await), "303");
     assert!(!house.ask("GET /fraud", &cookie, "").await.contains("881…"));
+}
+
+#[tokio::test]
+async fn exception_of_a_rule_that_is_none_or_for_no_time_is_refused() {
+    let house = House::with_roles(&["fraud"]).await;
+    let cookie = house.cookie_of("fraud").await;
+    for (form, code) in [
+        ("act=set&account=acme&rule=much&days=3650&reason=x", "303"),
+        ("act=lift&account=acme&rule=much&reason=x", "303"),
+        ("act=set&account=acme&rule=none&reason=x", "422"),
+        ("act=set&account=acme&days=0&reason=x", "422"),
+        ("act=set&account=acme&days=3651&reason=x", "422"),
+        ("act=leave&account=acme&reason=x", "422"),
+    ] {
+        assert_eq!(status(&post(&house, &cookie, "/fraud/exception", form).await), code, "{form}");
+    }
+    assert!(house.store.fraud_exceptions().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn rule_leaves_nobody_alone_where_none_found_the_case() {
+    let house = house_with_alerts().await;
+    let cookie = house.cookie_of("fraud").await;
+    let spent = Alert { finding: None, ..alert("daily", 5) };
+    let commit = LaneCommit {
+        partition: 0,
+        expected: 1,
+        position: 2,
+        watermarks: Vec::new(),
+        changes: Vec::new(),
+        effects: vec![StoreEffect::Alert(Box::new(spent))],
+    };
+    house.store.commit("watch", vec![commit]).await.unwrap();
+    let button = "value=\"except\"";
+    let of_rule = house.ask(&format!("GET /fraud/alerts/{}", id_of("much")), &cookie, "").await;
+    assert!(of_rule.contains(button), "{of_rule}");
+    let path = format!("/fraud/alerts/{}", id_of("daily"));
+    let of_limit = house.ask(&format!("GET {path}"), &cookie, "").await;
+    assert!(status(&of_limit) == "200" && !of_limit.contains(button), "{of_limit}");
+    assert_eq!(status(&post(&house, &cookie, &path, "act=except&reason=his+own").await), "422");
+    assert!(house.store.fraud_exceptions().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -187,6 +229,9 @@ async fn rule_is_checked_tried_and_saved_as_the_next_version() {
     )
     .await;
     assert!(far.contains("1 to 92 days"), "{far}");
+    let beyond = "act=backtest&text=rule+mine&from=%2B262142-12-31&to=%2B262142-12-31";
+    let beyond = post(&house, &cookie, "/fraud/rules/edit", beyond).await;
+    assert!(status(&beyond) == "200" && beyond.contains("is no day such as"), "{beyond}");
     for version in 1..3 {
         let saved = post(&house, &cookie, "/fraud/rules/edit", "act=save&text=rule+mine&reason=why").await;
         assert!(status(&saved) == "303" && saved.contains(&format!("version%20{version}")), "{saved}");

@@ -181,7 +181,7 @@ fn rules() -> RuleDesk {
     RuleDesk {
         in_force: Arc::new(|directory| {
             let name = directory.fraud_rules.first().map_or("night-burst", |saved| saved.name.as_str());
-            vec![RuleInForce {
+            let rule = |name: &str| RuleInForce {
                 name: name.to_owned(),
                 version: 1,
                 title: "Dear calls at <night>".to_owned(),
@@ -189,7 +189,8 @@ fn rules() -> RuleDesk {
                 window: "1h".to_owned(),
                 does: "alert".to_owned(),
                 is_saved: false,
-            }]
+            };
+            vec![rule(name), rule("much")]
         }),
         text_of: Arc::new(|_, name| (name == "night-burst").then(|| "rule night-burst".to_owned())),
         check: |text| match text.strip_prefix("rule ") {
@@ -199,6 +200,7 @@ fn rules() -> RuleDesk {
         backtest: Arc::new(|_, from, to| {
             let outcome = BacktestOutcome {
                 n_calls: u64::try_from((to - from).num_days()).unwrap(),
+                n_incidents: 1,
                 incidents: vec![("2026-10-05 10:00:00".into(), "acme".into(), "attempts 40".into())],
                 ..BacktestOutcome::default()
             };
