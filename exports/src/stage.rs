@@ -46,8 +46,10 @@ impl ExportStage {
             return;
         }
         let is_left_out = !stream.wants(&row);
-        // What the console and `explain` tell of a call they have from the operator's rows of the main stream.
-        if is_left_out && !(stream.is_main() && owner == Owner::System) {
+        // What the console and `explain` tell of a call they have from the operator's rows of the main stream. And of a later revision every
+        // series must know that it has no place there: the earlier one, which it replaces, must not go out any more.
+        let is_kept = rated.cdr.revision > 0 || stream.is_main() && owner == Owner::System;
+        if is_left_out && !is_kept {
             return;
         }
         let format = stream.format(owner);

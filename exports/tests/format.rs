@@ -231,6 +231,26 @@ fn incoming_calls_are_in_no_file_where_only_outgoing_ones_are_wanted() {
 }
 
 #[test]
+fn revision_that_is_left_out_is_known_to_every_series_that_may_still_have_the_earlier_one() {
+    let config = ExportConfig { answered_only: true, ..ExportConfig::default() };
+    let mut corrected = calls().into_iter().find(|rated| rated.cdr.call.as_str() == "quoted").unwrap();
+    let mut left_out = |revision| {
+        corrected.cdr.revision = revision;
+        let mut effects = Effects::default();
+        let body = Body::Rated(Box::new(corrected.clone()));
+        stage(&config).apply(StageInput { partition: 0, offset: 0, body }, &mut effects);
+        let owner_of = |effect: &Effect| match effect {
+            Effect::Export { owner, is_left_out: true, .. } => owner.clone(),
+            other => panic!("{other:?}"),
+        };
+        effects.0.iter().map(owner_of).collect::<Vec<_>>()
+    };
+    assert_eq!(left_out(0), ["system"]);
+    let (reseller, carrier) = (format!("reseller:{RESELLER}"), format!("carrier:{CARRIER}"));
+    assert_eq!(left_out(1), ["system", reseller.as_str(), carrier.as_str()]);
+}
+
+#[test]
 fn conditions_of_the_references_files_leave_calls_out() {
     let config: ExportConfig = toml::from_str("only = [{ fact = \"call_code\", is = [\"486\"] }]").unwrap();
     assert_eq!(names(&calls_of(Owner::System, &config)), ["quoted"]);
