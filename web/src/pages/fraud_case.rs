@@ -14,8 +14,8 @@ use crate::Shared;
 use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
 use crate::pages::fraud_desk::{
-    Bar, ExceptionForm, at_risk, bars_of, change_exception, change_lock, kill_calls, locked_in_words,
-    reason_of, state_of,
+    Bar, ExceptionForm, REASON_LETTERS_MAX, at_risk, bars_of, change_exception, change_lock, kill_calls,
+    locked_in_words, reason_of, state_of,
 };
 use crate::pages::search::escaped;
 use crate::pages::{handle_of, when};
@@ -236,6 +236,9 @@ pub(crate) async fn settle(
     text: &str,
 ) -> Result<String, Refusal> {
     require(user, Right::ChangeLocks, "work on cases")?;
+    if text.len() > REASON_LETTERS_MAX {
+        return Err(Refusal::Invalid(format!("note: say it in at most {REASON_LETTERS_MAX} letters")));
+    }
     let now = (shared.desk.clock)().wall;
     let (store, id) = (&shared.desk.store, case.alert.id);
     match act {

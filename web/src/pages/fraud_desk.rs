@@ -27,7 +27,7 @@ use crate::role::Right;
 pub(crate) const ALERTS_MAX: u32 = 200;
 
 /// Longest reason that is kept.
-const REASON_LETTERS_MAX: usize = 500;
+pub(crate) const REASON_LETTERS_MAX: usize = 500;
 
 /// Digits of an alert's id on the screen.
 const ID_DIGITS: usize = 12;
@@ -317,8 +317,8 @@ pub(crate) fn locked_in_words(account: &str, level: LockLevel) -> String {
 
 /// A reason as it is kept.
 pub(crate) fn reason_of(reason: &str) -> Result<&str, Refusal> {
-    let reason = reason.trim();
-    if reason.is_empty() || reason.len() > REASON_LETTERS_MAX {
+    let (said, reason) = (reason, reason.trim());
+    if reason.is_empty() || said.len() > REASON_LETTERS_MAX {
         return Err(Refusal::Invalid(format!(
             "reason: say why, in at most {REASON_LETTERS_MAX} letters; the trail of changes keeps it"
         )));
