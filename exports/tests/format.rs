@@ -239,9 +239,9 @@ fn revision_that_is_left_out_is_known_to_every_series_that_may_still_have_the_ea
         let mut effects = Effects::default();
         let body = Body::Rated(Box::new(corrected.clone()));
         stage(&config).apply(StageInput { partition: 0, offset: 0, body }, &mut effects);
-        let owner_of = |effect: &Effect| match effect {
-            Effect::Export { owner, is_left_out: true, .. } => owner.clone(),
-            other => panic!("{other:?}"),
+        let owner_of = |effect: &Effect| {
+            let Effect::Export { owner, is_left_out: true, .. } = effect else { panic!("{effect:?}") };
+            owner.clone()
         };
         effects.0.iter().map(owner_of).collect::<Vec<_>>()
     };
