@@ -105,6 +105,24 @@ pub trait Bus: Send + Sync {
         max_records: usize,
     ) -> Result<Batch, BusError>;
 
+    /// As [`Bus::read`], of several lanes: each with its position, a batch for each.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bus::read`], of the first lane that cannot be read.
+    async fn read_lanes(
+        &self,
+        topic: Topic,
+        lanes: &[(u32, u64)],
+        max_records: usize,
+    ) -> Result<Vec<Batch>, BusError> {
+        let mut batches = Vec::with_capacity(lanes.len());
+        for (partition, from) in lanes {
+            batches.push(self.read(topic, *partition, *from, max_records).await?);
+        }
+        Ok(batches)
+    }
+
     /// The oldest kept offset, and the offset that the next append will get. Equal when nothing is kept.
     ///
     /// # Errors

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fjall::compaction::Leveled;
-use fjall::config::{BlockSizePolicy, FilterPolicy};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use model::Topic;
 
 use super::segment::{KEY_BYTES, Run, Segment, TopicView, offset_of, record_key, topic_code, topic_idx};
@@ -24,7 +24,7 @@ const FORMAT: u32 = 2;
 /// A journal is replayed at start after a crash; this bounds how long that takes.
 const JOURNAL_BYTES_MAX: u64 = 128 << 20;
 /// Records kept in memory until they are written in sorted order; five topics may each hold a few.
-const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
+const MEMTABLE_BYTES_MAX: u64 = 24 << 20;
 /// Tables of a segment that are left as they were written: more than one of usual size has. From 20 on the database slows its writers down.
 const TABLES_UNSORTED_MAX: u8 = 18;
 /// Read in runs, so larger blocks than the database's 4 KiB.
@@ -382,6 +382,8 @@ fn segment_options() -> KeyspaceCreateOptions {
         .compaction_strategy(Arc::new(unsorted))
         .max_memtable_size(MEMTABLE_BYTES_MAX)
         .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
+        // Also those that are never sorted: records of calls are much alike, and a week of them is what fills the disk.
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
         .filter_policy(FilterPolicy::disabled())
 }
 

@@ -144,14 +144,33 @@ impl Bus for EmbeddedBus {
         from: u64,
         max_records: usize,
     ) -> Result<Batch, BusError> {
-        self.check_partition(partition)?;
-        let view = self.view(topic)?;
-        if view.next[partition as usize] == from || max_records == 0 {
-            // Checks the position, touches no disk.
-            return view.read(&self.shared.dir, topic, partition, from, 0);
+        let mut batches = self.read_lanes(topic, &[(partition, from)], max_records).await?;
+        batches.pop().ok_or(BusError::Closed)
+    }
+
+    async fn read_lanes(
+        &self,
+        topic: Topic,
+        lanes: &[(u32, u64)],
+        max_records: usize,
+    ) -> Result<Vec<Batch>, BusError> {
+        for (partition, _) in lanes {
+            self.check_partition(*partition)?;
         }
-        let dir = self.shared.dir.clone();
-        let read = tokio::task::spawn_blocking(move || view.read(&dir, topic, partition, from, max_records));
+        let view = self.view(topic)?;
+        let is_at_its_end = |(partition, from): &(u32, u64)| view.next[*partition as usize] == *from;
+        if max_records == 0 || lanes.iter().all(is_at_its_end) {
+            // Checks the positions, touches no disk.
+            let none =
+                |(partition, from): &(u32, u64)| view.read(&self.shared.dir, topic, *partition, *from, 0);
+            return lanes.iter().map(none).collect();
+        }
+        let (dir, lanes) = (self.shared.dir.clone(), lanes.to_vec());
+        // One for all: going to another thread and back takes longer than to read some records of a lane.
+        let read = tokio::task::spawn_blocking(move || {
+            let of = |(partition, from)| view.read(&dir, topic, partition, from, max_records);
+            lanes.into_iter().map(of).collect()
+        });
         read.await.unwrap_or_else(|error| {
             let reason = error.to_string();
             Err(BusError::ReadFailed { dir: self.shared.dir.clone(), reason })

@@ -164,9 +164,15 @@ async fn dropped_segments_give_their_disk_space_back() {
     assert_eq!(bus.range(Topic::Calls, 0).await.unwrap(), (40, 40));
 }
 
-/// Bytes that do not compress.
+/// Bytes that do not compress: the numbers of SplitMix64.
 pub(crate) fn noise(len: u64) -> Vec<u8> {
-    (0..len).map(|at| ((at ^ 0x5bf0_3635).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+    let number = |at: u64| {
+        let mut mixed = at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    (0..len).map(|at| (number(at) >> 56) as u8).collect()
 }
 
 #[tokio::test]
