@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p runner` feeds ten million events as fast as they are worked off, then five hundred calls a second for twenty seconds.
 //! `cargo bench -p runner -- 100000` takes so many calls instead of two million. `BENCH_DIR` is where log and database lie; a fresh directory
-//! there is removed afterwards.
+//! there is removed afterwards. With `--one-core` log, database and mediator have one core together, and whoever sends the events, which is no part of
+//! them, another one (by `taskset` of util-linux).
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::float_arithmetic, reason = "figures for people, not money")]
@@ -11,9 +12,10 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,9 +28,10 @@ use model::{
 };
 use runner::clock::Clock;
 use runner::directory::DirectoryFeed;
-use runner::{Begin, Kind, Progress, Rooms, Share, decode, entry};
+use runner::{Begin, Kind, Pace, Progress, Rooms, Share, decode, entry};
 use store::Store;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// As in the binary.
@@ -46,23 +49,44 @@ const UP: u64 = 20_000;
 const CALLS_PER_SECOND: u64 = 1_000;
 /// Who pay for the calls, spread over the lanes.
 const PAYERS: u64 = 4_000;
-/// Events of one append, as of many switches together.
-const APPEND: u64 = 10_000;
+/// Events of one append, as of a forwarder that catches up (`tollbook/src/forwarder.rs`); each lane has one.
+const APPEND: usize = 1_024;
 /// Events that may wait for the mediator: half a second.
 const BEHIND_MAX: u64 = 200_000;
-/// As the binary has it.
-const RECORDS_MAX: usize = 2_048;
 /// Of the second part.
 const PACE_CALLS_PER_SECOND: u64 = 500;
 const PACE_SECONDS: u64 = 20;
 
-#[tokio::main]
-async fn main() -> Outcome<()> {
+fn main() -> Outcome<()> {
     let n_calls = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(CALLS);
+    let is_one_core = std::env::args().any(|word| word == "--one-core");
     let place = std::env::var_os("BENCH_DIR").unwrap_or_else(|| std::env::temp_dir().into_os_string());
     let dir = tempfile::tempdir_in(place)?;
-    throughput(&dir.path().join("throughput"), n_calls).await?;
-    latency(&dir.path().join("latency")).await
+    let others = if is_one_core { Some(keep_to_one_core()?) } else { None };
+    // After that: its threads keep to the same core.
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        throughput(&dir.path().join("throughput"), n_calls, others.as_deref()).await?;
+        latency(&dir.path().join("latency")).await
+    })
+}
+
+/// This thread, and those it starts from now on, run on the last core alone; which the others are.
+fn keep_to_one_core() -> Outcome<String> {
+    let n_cores = std::thread::available_parallelism()?.get();
+    let last = n_cores
+        .checked_sub(2)
+        .map(|before| before + 1)
+        .ok_or("there is one core only: leave --one-core out")?;
+    keep_to(&last.to_string())?;
+    Ok(format!("0-{}", last - 1))
+}
+
+/// This thread runs on `cores` from now on.
+fn keep_to(cores: &str) -> Outcome<()> {
+    let thread = std::fs::read_link("/proc/thread-self")?;
+    let id = thread.file_name().ok_or("/proc/thread-self has no name")?;
+    let told = std::process::Command::new("taskset").args(["-p", "-c", cores]).arg(id).output()?;
+    told.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&told.stderr).into())
 }
 
 /// Log, database and the mediator at work on them.
@@ -87,7 +111,7 @@ impl House {
             make: Box::new(|| Mediator::new(MediatorConfig::default())),
             refresh: Box::new(|_, _| {}),
             share: Share::all(bus.partitions()),
-            records_max: RECORDS_MAX,
+            pace: Pace::SWIFT,
         };
         let (sender, progress) = watch::channel(Progress::default());
         let stop = CancellationToken::new();
@@ -101,38 +125,34 @@ impl House {
     }
 }
 
-async fn throughput(dir: &Path, n_calls: u64) -> Outcome<()> {
+async fn throughput(dir: &Path, n_calls: u64, others: Option<&str>) -> Outcome<()> {
     let mut house = House::open(dir).await?;
     let n_events = n_calls * EVENTS_OF_A_CALL;
-    let mut recording = record(&dir.join("recording"), n_calls, &*house.bus)?;
+    let recording = record(&dir.join("recording"), n_calls, &*house.bus)?;
     println!("{n_calls} answered calls of {EVENTS_OF_A_CALL} events, {UP} up side by side, {PAYERS} payers");
-    println!("{:>12} {:>10} {:>12} {:>14} {:>10}", "committed", "s", "calls/s", "cpu us a call", "MB");
+    println!("{:>12} {:>10} {:>12} {:>14} {:>10}", "committed", "s", "calls/s", "cpu us a call", "MiB");
     let (began, cpu_began_ms) = (Instant::now(), cpu_ms());
-    let (mut n_fed, mut n_told, mut resident_max_mb) = (0, 0, 0);
-    while n_fed < n_events {
-        let n_entries = APPEND.min(n_events - n_fed);
-        let entries = (0..n_entries).map(|_| read_entry(&mut recording)).collect::<Outcome<_>>()?;
-        n_fed += n_entries;
-        house.bus.append(entries).await?;
-        house.progress.wait_for(|progress| progress.n_records + BEHIND_MAX > n_fed).await?;
-        let n_done = house.progress.borrow().n_records;
-        if n_done >= n_told + n_events.div_ceil(10) || n_fed == n_events {
-            let n_done = if n_fed == n_events {
-                house.progress.wait_for(|progress| progress.n_records == n_events).await?.n_records
-            } else {
-                n_done
-            };
-            n_told = n_done;
-            resident_max_mb = resident_max_mb.max(resident_mb());
-            let (seconds, calls) = (began.elapsed().as_secs_f64(), n_done as f64 / EVENTS_OF_A_CALL as f64);
-            let cpu_us = (cpu_ms() - cpu_began_ms) as f64 * 1e3;
-            println!(
-                "{n_done:>12} {seconds:>10.1} {:>12.0} {:>14.1} {:>10}",
-                calls / seconds,
-                cpu_us / calls,
-                resident_mb()
-            );
-        }
+    let mut forwarders = JoinSet::new();
+    let n_fed = Arc::new(AtomicU64::new(0));
+    for sent in send(recording, house.bus.partitions(), others.map(str::to_owned)) {
+        forwarders.spawn(forward(house.bus.clone(), sent, n_fed.clone(), house.progress.clone()));
+    }
+    let mut resident_max_mib = 0;
+    for tenth in 1..=10 {
+        let n_told = (n_events * tenth).div_ceil(10);
+        let n_done = house.progress.wait_for(|progress| progress.n_records >= n_told).await?.n_records;
+        resident_max_mib = resident_max_mib.max(resident_mib());
+        let (seconds, calls) = (began.elapsed().as_secs_f64(), n_done as f64 / EVENTS_OF_A_CALL as f64);
+        let cpu_us = (cpu_ms() - cpu_began_ms) as f64 * 1e3;
+        println!(
+            "{n_done:>12} {seconds:>10.1} {:>12.0} {:>14.1} {:>10}",
+            calls / seconds,
+            cpu_us / calls,
+            resident_mib()
+        );
+    }
+    while let Some(forwarder) = forwarders.join_next().await {
+        forwarder??;
     }
     let mut n_cdrs = 0;
     for partition in 0..house.bus.partitions() {
@@ -142,12 +162,29 @@ async fn throughput(dir: &Path, n_calls: u64) -> Outcome<()> {
     assert_eq!(n_cdrs, n_calls, "one CDR of each call");
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "raw event in to CDR committed: {:.0} calls/s by the wall, {:.0} for each processor at work, at most {resident_max_mb} MB \
-         resident, {n_cdrs} CDRs",
+        "raw event in to CDR committed: {:.0} calls/s by the wall, {:.0} for each processor at work, at most {resident_max_mib} MiB \
+         ({} MB) resident, {n_cdrs} CDRs",
         n_calls as f64 / seconds,
         n_calls as f64 / (cpu_ms() - cpu_began_ms) as f64 * 1e3,
+        (resident_max_mib << 20).div_ceil(1_000_000),
     );
     house.close().await
+}
+
+/// Appends the events of one lane as they come, as the forwarder of a switch does: so many at a time, the next when these are confirmed.
+async fn forward(
+    bus: Arc<dyn Bus>,
+    mut sent: mpsc::Receiver<Outcome<Vec<Entry>>>,
+    n_fed: Arc<AtomicU64>,
+    mut progress: watch::Receiver<Progress>,
+) -> Outcome<()> {
+    while let Some(entries) = sent.recv().await {
+        let entries = entries?;
+        let n_fed = n_fed.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        progress.wait_for(|progress| progress.n_records + BEHIND_MAX > n_fed).await?;
+        bus.append(entries).await?;
+    }
+    Ok(())
 }
 
 /// Writes the events of all calls to a file, as switches would send them: making them is not the mediator's work.
@@ -171,6 +208,42 @@ fn record(path: &Path, n_calls: u64, bus: &dyn Bus) -> Outcome<BufReader<File>> 
     }
     file.into_inner()?.sync_all()?;
     Ok(BufReader::with_capacity(1 << 20, File::open(path)?))
+}
+
+/// Reads the recording on a thread of its own and deals it out to the forwarders, a few appends ahead.
+fn send(
+    mut recording: BufReader<File>,
+    n_lanes: u32,
+    cores: Option<String>,
+) -> Vec<mpsc::Receiver<Outcome<Vec<Entry>>>> {
+    let (lanes, sent): (Vec<_>, Vec<_>) = (0..n_lanes).map(|_| mpsc::channel(2)).unzip();
+    std::thread::spawn(move || {
+        let mut waiting: Vec<Vec<Entry>> = lanes.iter().map(|_| Vec::with_capacity(APPEND)).collect();
+        let moved = cores.map_or(Ok(()), |cores| keep_to(&cores));
+        let _ = moved.map_err(|why| lanes[0].blocking_send(Err(why)));
+        while recording.fill_buf().is_ok_and(|left| !left.is_empty()) {
+            let entry = match read_entry(&mut recording) {
+                Ok(entry) => entry,
+                Err(why) => {
+                    let _ = lanes[0].blocking_send(Err(why));
+                    return;
+                }
+            };
+            let lane = entry.partition as usize;
+            waiting[lane].push(entry);
+            if waiting[lane].len() == APPEND {
+                let full = std::mem::replace(&mut waiting[lane], Vec::with_capacity(APPEND));
+                // Whoever is gone has no use for more.
+                if lanes[lane].blocking_send(Ok(full)).is_err() {
+                    return;
+                }
+            }
+        }
+        for (lane, rest) in lanes.iter().zip(waiting) {
+            let _ = lane.blocking_send(Ok(rest));
+        }
+    });
+    sent
 }
 
 fn read_entry(recording: &mut BufReader<File>) -> Outcome<Entry> {
@@ -265,6 +338,21 @@ fn uid(call: u64) -> CallUid {
 /// The `n`th event of `call` on its way into the log.
 fn entry_of(bus: &dyn Bus, script: &[EventBody], call: u64, n: usize, at: DateTime<Utc>) -> Entry {
     let payer = AccountId((call % PAYERS).cast_signed() + 1);
+    let mut said = script[n].clone();
+    // What differs from call to call in life too, so that it cannot be pressed together.
+    let unlike = call.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    match &mut said {
+        EventBody::Attempt(attempt) => {
+            attempt.sip_call_id = format!("{unlike:016x}{call:08x}@pc33.example.com");
+            attempt.dialed = format!("004930{:06}", unlike % 1_000_000);
+            attempt.callee = attempt.dialed.trim_start_matches('0').parse().ok();
+        }
+        EventBody::RouteAttempt(route) => {
+            route.sip_call_id = format!("{:016x}@sw1", unlike.rotate_left(32));
+            route.callee_out = format!("+4930{:06}", unlike % 1_000_000);
+        }
+        _ => {}
+    }
     let body = Body::Call(CallEvent {
         node: "sw1".to_owned(),
         boot: 1,
@@ -275,7 +363,7 @@ fn entry_of(bus: &dyn Bus, script: &[EventBody], call: u64, n: usize, at: DateTi
         payer,
         call: Some(uid(call)),
         leg: 0,
-        body: script[n].clone(),
+        body: said,
     });
     entry(Topic::Calls, payer, &Record { origin: None, body }, bus)
 }
@@ -344,7 +432,7 @@ fn event(n: u64) -> EventBody {
 }
 
 /// Of this process now; 0 where the system does not tell.
-fn resident_mb() -> u64 {
+fn resident_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     line.and_then(|line| line.split_whitespace().nth(1)).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0)
