@@ -75,7 +75,7 @@ fn calls_of(owner: Owner, config: &ExportConfig) -> Vec<RatedCdr> {
             Effect::Export { owner: whose, rated, is_left_out: false } if whose.parse() == Ok(owner) => {
                 rows.push(*rated)
             }
-            Effect::Export { .. } | Effect::Repeated => {}
+            Effect::Export { .. } | Effect::Repeated | Effect::AskAgain(_) => {}
             other @ (Effect::Append { .. }
             | Effect::Post(_)
             | Effect::Alert(_)

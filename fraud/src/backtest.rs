@@ -507,7 +507,8 @@ impl Lane {
                     | Effect::Suspend(_)
                     | Effect::Export { .. }
                     | Effect::Edr(_)
-                    | Effect::Repeated => {}
+                    | Effect::Repeated
+                    | Effect::AskAgain(_) => {}
                 }
             }
         }

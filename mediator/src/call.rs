@@ -11,6 +11,7 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::gist::Sources;
 use crate::numbered::Numbered;
 
 /// What one event said, and when.
@@ -131,6 +132,9 @@ pub(crate) struct Call {
     /// Log time of its next record while it is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) interim_at: Option<DateTime<Utc>>,
+    /// Where its events lie, as long as the log is sure to have them.
+    #[serde(skip)]
+    pub(crate) sources: Option<Sources>,
     /// Its place in the timetable of open calls: when it is looked at next, at the latest when it is given up.
     #[serde(skip)]
     pub(crate) timed: Option<DateTime<Utc>>,
@@ -150,6 +154,7 @@ impl Call {
             quiet_since: event.at,
             closed_at: None,
             interim_at: None,
+            sources: None,
             timed: None,
             is_interim_timed: false,
         }

@@ -1,7 +1,7 @@
 //! The calls of a lane by name: open ones at hand, closed ones packed away.
 //!
-//! A closed call is kept for a late event, which hardly ever comes: so it is kept in its binary form, of some four hundred bytes instead of two
-//! thousand, and unpacked if one does come.
+//! A closed call is kept for a late event, which hardly ever comes: so it is kept in its short form, of some thirty bytes, as long as the log
+//! has its events, or else whole, of some four hundred instead of two thousand; and unpacked if one does come.
 
 use std::collections::HashMap;
 
@@ -9,8 +9,9 @@ use chrono::{DateTime, Utc};
 use model::CallUid;
 
 use crate::call::Call;
+use crate::gist::{Gist, pack_gist, unpack_gist};
 use crate::packed::{pack_call, unpack_call};
-use crate::state_log::Stored;
+use crate::state_log::{Form, Stored};
 
 /// What a closed call takes beside its bytes: its name, and its places in the tables. About.
 const CLOSED_CALL_BYTES: usize = 320;
@@ -42,15 +43,27 @@ enum Life {
     Awake(Box<Call>),
     /// Closed.
     Asleep {
-        /// As [`pack_call`] makes it.
+        /// A [`Form`].
         packed: Box<[u8]>,
         /// When it is forgotten.
         until: DateTime<Utc>,
         /// Its end may still come and correct what was billed.
         is_unfinished: bool,
     },
+    /// Closed, and unpacked for an event that is about to come.
+    Woken { call: Box<Call>, until: DateTime<Utc> },
     /// Taken out to be changed.
     Away,
+}
+
+/// A call that was to be taken out.
+pub(crate) enum Taken {
+    /// It is not here.
+    No,
+    /// Here it is; of a closed one also when it would have been forgotten.
+    Call(Box<Call>, Option<DateTime<Utc>>),
+    /// It is closed and kept in its short form: it stays, and its events must be heard again first.
+    Asks(Gist),
 }
 
 /// Where the last commit has a call.
@@ -103,7 +116,7 @@ impl HeldCalls {
     pub(crate) fn open(&self, name: &CallUid) -> Option<&Call> {
         match &self.by_name.get(name)?.life {
             Life::Awake(call) => Some(call),
-            Life::Asleep { .. } | Life::Away => None,
+            Life::Asleep { .. } | Life::Woken { .. } | Life::Away => None,
         }
     }
 
@@ -111,7 +124,7 @@ impl HeldCalls {
     pub(crate) fn open_mut(&mut self, name: &CallUid) -> Option<&mut Call> {
         match &mut self.by_name.get_mut(name)?.life {
             Life::Awake(call) => Some(call),
-            Life::Asleep { .. } | Life::Away => None,
+            Life::Asleep { .. } | Life::Woken { .. } | Life::Away => None,
         }
     }
 
@@ -119,22 +132,46 @@ impl HeldCalls {
     pub(crate) fn all_open(&self) -> impl Iterator<Item = (&CallUid, &Call)> {
         self.by_name.iter().filter_map(|(name, held)| match &held.life {
             Life::Awake(call) => Some((name, &**call)),
-            Life::Asleep { .. } | Life::Away => None,
+            Life::Asleep { .. } | Life::Woken { .. } | Life::Away => None,
         })
     }
 
-    /// Takes a call out to be changed; [`HeldCalls::put`] or [`HeldCalls::put_asleep`] puts it back. Of a closed one also when it would have been
-    /// forgotten.
-    pub(crate) fn take(&mut self, name: &CallUid) -> Option<(Box<Call>, Option<DateTime<Utc>>)> {
-        let held = self.by_name.get_mut(name)?;
+    /// Takes a call out to be changed; [`HeldCalls::put`] or [`HeldCalls::put_asleep`] puts it back.
+    pub(crate) fn take(&mut self, name: &CallUid) -> Taken {
+        let Some(held) = self.by_name.get_mut(name) else { return Taken::No };
         match std::mem::replace(&mut held.life, Life::Away) {
-            Life::Awake(call) => Some((call, None)),
-            Life::Asleep { packed, until, is_unfinished } => {
-                self.bytes_asleep[usize::from(is_unfinished)] -= CLOSED_CALL_BYTES + packed.len();
-                let call = unpack_call(&packed).expect("what was packed can be unpacked");
-                Some((Box::new(call), Some(until)))
-            }
+            Life::Awake(call) => Taken::Call(call, None),
+            Life::Woken { call, until } => Taken::Call(call, Some(until)),
+            Life::Asleep { packed, until, is_unfinished } => match unpacked(&packed) {
+                Kept::Whole(call) => {
+                    self.bytes_asleep[usize::from(is_unfinished)] -= CLOSED_CALL_BYTES + packed.len();
+                    Taken::Call(call, Some(until))
+                }
+                Kept::Gist(gist) => {
+                    held.life = Life::Asleep { packed, until, is_unfinished };
+                    Taken::Asks(gist)
+                }
+            },
             Life::Away => unreachable!("a call that was taken out is put back before the next is taken"),
+        }
+    }
+
+    /// Takes out an open call.
+    pub(crate) fn take_open(&mut self, name: &CallUid) -> Option<Box<Call>> {
+        self.open(name)?;
+        match self.take(name) {
+            Taken::Call(call, _) => Some(call),
+            Taken::No | Taken::Asks(_) => None,
+        }
+    }
+
+    /// A closed call whose events were heard again, as it is then.
+    pub(crate) fn wake(&mut self, name: &CallUid, call: Call) {
+        if let Some(held) = self.by_name.get_mut(name)
+            && let Life::Asleep { packed, until, is_unfinished } = &held.life
+        {
+            self.bytes_asleep[usize::from(*is_unfinished)] -= CLOSED_CALL_BYTES + packed.len();
+            held.life = Life::Woken { call: Box::new(call), until: *until };
         }
     }
 
@@ -151,8 +188,7 @@ impl HeldCalls {
         until: DateTime<Utc>,
         has_changed: bool,
     ) {
-        self.scratch.clear();
-        pack_call(call, &mut self.scratch);
+        pack(call, &mut self.scratch);
         let packed: Box<[u8]> = self.scratch.as_slice().into();
         let is_unfinished = call.is_unfinished();
         self.bytes_asleep[usize::from(is_unfinished)] += CLOSED_CALL_BYTES + packed.len();
@@ -189,9 +225,24 @@ impl HeldCalls {
         self.by_name.insert(name.clone(), held);
     }
 
-    /// All names, of open and closed calls.
+    /// Takes in a closed call as a commit has it, in its short form, until it is forgotten.
+    pub(crate) fn restore_asleep(
+        &mut self,
+        name: &CallUid,
+        (gist, bytes): (&Gist, &[u8]),
+        until: DateTime<Utc>,
+        places: Places,
+    ) {
+        let packed: Box<[u8]> = [&[Form::GIST], bytes].concat().into();
+        let is_unfinished = gist.is_unfinished();
+        self.bytes_asleep[usize::from(is_unfinished)] += CLOSED_CALL_BYTES + packed.len();
+        let life = Life::Asleep { packed, until, is_unfinished };
+        self.by_name.insert(name.clone(), Held { life, places, is_dirty: false });
+    }
+
+    /// The names of open calls, and of those that [`HeldCalls::restore`] took in.
     pub(crate) fn names(&self) -> Vec<CallUid> {
-        self.by_name.keys().cloned().collect()
+        self.all_open().map(|(name, _)| name.clone()).collect()
     }
 
     /// The calls that changed since the last commit; each once, and some of them gone meanwhile.
@@ -220,14 +271,41 @@ impl HeldCalls {
     }
 }
 
+/// What a closed call is kept as.
+enum Kept {
+    Whole(Box<Call>),
+    Gist(Gist),
+}
+
+fn unpacked(packed: &[u8]) -> Kept {
+    let kept = match Form::of(packed) {
+        Some(Form::Whole(bytes)) => unpack_call(bytes).map(|call| Kept::Whole(Box::new(call))),
+        Some(Form::Gist(bytes)) => unpack_gist(bytes).map(Kept::Gist),
+        None => None,
+    };
+    kept.expect("what was packed can be unpacked")
+}
+
+/// The form of a call in which it is kept, in place of what is in `bytes`.
+fn pack(call: &Call, bytes: &mut Vec<u8>) {
+    bytes.clear();
+    if let Some(sources) = &call.sources {
+        bytes.push(Form::GIST);
+        pack_gist(call, sources, bytes);
+    } else {
+        bytes.push(Form::WHOLE);
+        pack_call(call, bytes);
+    }
+}
+
 fn said<'a>(held: &'a mut Held, scratch: &'a mut Vec<u8>) -> Option<Change<'a>> {
     match &held.life {
         Life::Awake(call) => {
-            scratch.clear();
-            pack_call(call, scratch);
+            pack(call, scratch);
             Some(Change::Open(scratch, &mut held.places))
         }
         Life::Asleep { packed, .. } => Some(Change::Done(packed, &mut held.places)),
-        Life::Away => None,
+        // It did not change, or is put back before the commit.
+        Life::Woken { .. } | Life::Away => None,
     }
 }

@@ -15,6 +15,7 @@ mod config;
 mod edr;
 mod error;
 pub mod foreign;
+mod gist;
 mod held;
 mod mediator;
 mod numbered;
@@ -25,4 +26,5 @@ mod timetable;
 
 pub use config::MediatorConfig;
 pub use error::MediationError;
+pub use gist::LOG_KEPT;
 pub use mediator::{Mediator, OpenCall, has_open_calls, open_calls};

@@ -4,116 +4,32 @@
 //! open and, for a bounded time of the log, after it closed, so that late and repeated events find it. What arrives after
 //! a call was forgotten makes a record of the same id and revision 0 at worst, which consumers know already.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod kept;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    AccountId, Body, CallEvent, CallUid, Cause, CdrId, Effects, EventBody, Stage, StageInput, StateChange,
-    Topic,
+    AccountId, Body, CallEvent, CallUid, Cause, CdrId, Effect, Effects, EventBody, Stage, StageInput,
+    StateChange, Topic,
 };
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use self::kept::{Awaited, EDR_PREFIX, is_name_of_a_call};
+pub use self::kept::{OpenCall, has_open_calls, open_calls};
 use crate::call::{Call, Issued};
 use crate::edr::{edr_id, edr_of};
-use crate::held::{Change, HeldCalls, Places};
-use crate::packed::unpack_call;
+use crate::gist::{LOG_KEPT, Sources};
+use crate::held::{HeldCalls, Taken};
 use crate::record::{Verdict, is_complete, judge};
-use crate::state_log::{NewEntry, StateLog, number_of, words};
+use crate::state_log::StateLog;
 use crate::timetable::{Memory, Timetable};
 use crate::{MediationError, MediatorConfig};
-
-/// Of the state entries of the first version, and of those in JSON to this day. Later versions read all earlier ones.
-const STATE_VERSION: u32 = 1;
-
-/// Version 1 kept an open call under its own name; every other entry begins with this.
-const RESERVED: char = '@';
-/// And those with open calls, of version 2, with this. No call's name may begin with either.
-const OPEN_PREFIX: char = '#';
-const CLOCK_KEY: &str = "@clock";
-const NODE_PREFIX: &str = "@node/";
-/// Version 1.
-const CLOSED_PREFIX: &str = "@closed/";
-/// Version 2.
-const DONE_PREFIX: &str = "@done/";
-const EDR_PREFIX: &str = "@edr/";
 
 /// Calls without their end may take so many times what complete ones may: an outage leaves many of them at once, and each may still be
 /// corrected, which the others hardly ever are.
 const UNFINISHED_SHARE: usize = 4;
-
-/// Whether version 1 kept an open call under `key`. A key that begins with a control character belongs to the runner.
-fn is_name_of_a_call(key: &str) -> bool {
-    !key.is_empty()
-        && !key.starts_with(|first: char| first == RESERVED || first == OPEN_PREFIX || first.is_control())
-}
-
-/// Whether a state entry under `key` has open calls in it: all that [`open_calls`] needs.
-pub fn has_open_calls(key: &str) -> bool {
-    key.starts_with(OPEN_PREFIX) || is_name_of_a_call(key)
-}
-
-/// A call whose end is still to come, as the last commit has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenCall {
-    /// Which.
-    pub call: CallUid,
-    /// Since when it is answered; `None` while it rings.
-    pub up_since: Option<DateTime<Utc>>,
-    /// Its legs that began and of which there is neither a record nor anything in suspense.
-    pub legs_without_record: Vec<u16>,
-}
-
-impl OpenCall {
-    fn of(name: CallUid, call: &Call) -> Self {
-        let waits =
-            |leg: &crate::call::Leg| leg.attempt.is_some() && leg.issued.is_none() && leg.refused.is_none();
-        let legs = call.legs.iter().filter(|(_, leg)| waits(leg));
-        Self {
-            call: name,
-            up_since: call.up_since(),
-            legs_without_record: legs.map(|(number, _)| number).collect(),
-        }
-    }
-}
-
-/// The open calls in state entries of the mediator, of one lane or of several; a call with legs in two lanes is there twice. Entries of
-/// other kinds are passed over.
-///
-/// # Errors
-///
-/// A sentence naming the entry that cannot be read.
-pub fn open_calls<'a>(
-    entries: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-) -> Result<Vec<OpenCall>, String> {
-    let mut found = Vec::new();
-    // By lane, and there by age: the last word on a call counts.
-    let mut logs: BTreeMap<(&str, u64), (&str, &[u8])> = BTreeMap::new();
-    for (key, value) in entries {
-        if is_name_of_a_call(key) {
-            found.push(OpenCall::of(CallUid::new(key), &read(key, value)?));
-        } else if key.starts_with(OPEN_PREFIX) {
-            logs.insert(number_of(key).ok_or_else(|| unknown(key))?, (key, value));
-        }
-    }
-    let mut calls: BTreeMap<(&str, CallUid), &[u8]> = BTreeMap::new();
-    for ((lane, _), (key, value)) in logs {
-        for word in words(key, value)? {
-            let (name, is, _) = word?;
-            match is {
-                Some(packed) => calls.insert((lane, name), packed),
-                None => calls.remove(&(lane, name)),
-            };
-        }
-    }
-    for ((lane, name), packed) in calls {
-        let call = unpack_call(packed)
-            .ok_or_else(|| format!("call {name} in the entries {lane:?} cannot be read: it is damaged"))?;
-        found.push(OpenCall::of(name, &call));
-    }
-    Ok(found)
-}
 
 /// The mediator of one lane.
 #[derive(Debug)]
@@ -128,6 +44,8 @@ pub struct Mediator {
     /// EDRs written lately, and when they are forgotten.
     edrs: HashMap<String, DateTime<Utc>>,
     timetable: Timetable,
+    /// Calls whose events must be heard again before the next record.
+    awaited: Vec<Awaited>,
     /// What commits keep of open calls.
     open_log: StateLog,
     /// And of closed ones.
@@ -155,17 +73,6 @@ enum Dirty {
     Edr(String),
 }
 
-#[derive(Serialize, Deserialize)]
-struct Versioned<T> {
-    v: u32,
-    is: T,
-}
-
-#[derive(Deserialize)]
-struct VersionOnly {
-    v: u32,
-}
-
 impl Mediator {
     /// A mediator without calls.
     pub fn new(config: MediatorConfig) -> Self {
@@ -177,6 +84,7 @@ impl Mediator {
             calls: HeldCalls::default(),
             edrs: HashMap::new(),
             timetable: Timetable::new(),
+            awaited: Vec::new(),
             open_log: StateLog::default(),
             done_log: StateLog::default(),
             is_clock_dirty: false,
@@ -215,14 +123,19 @@ impl Mediator {
         }
     }
 
-    fn apply_event(&mut self, event: CallEvent, effects: &mut Effects) {
-        let now = self.move_clock(event.at);
+    /// Whether it was applied; if not, the events of its call must be heard again first, and nothing has changed. Boxed: an event is handed on
+    /// several times, and takes three hundred bytes.
+    fn apply_event(&mut self, event: Box<CallEvent>, offset: u64, effects: &mut Effects) -> bool {
         match &event.body {
-            EventBody::NodeStarted(_) => self.node_started(&event, now, effects),
+            EventBody::NodeStarted(_) => {
+                let now = self.move_clock(event.at);
+                self.node_started(&event, now, effects);
+            }
             EventBody::Registration(_)
             | EventBody::TrunkState(_)
             | EventBody::Security(_)
             | EventBody::Provisioned(_) => {
+                let now = self.move_clock(event.at);
                 self.write_edr(&event, now, effects);
             }
             EventBody::Attempt(_)
@@ -234,42 +147,63 @@ impl Mediator {
             | EventBody::Update(_)
             | EventBody::ChargeTick(_)
             | EventBody::End(_)
-            | EventBody::Forwarded(_) => {
-                let (payer, call, leg) = (event.payer, event.call.clone(), event.leg);
-                if let Err(error) = self.call_event(event, now, effects) {
-                    let cdr = call.map(|call| CdrId::derive(&call, leg));
-                    effects.suspend(error.suspended(payer, cdr));
-                }
-            }
+            | EventBody::Forwarded(_) => return self.call_event(event, offset, effects),
         }
+        true
     }
 
-    fn call_event(
-        &mut self,
-        event: CallEvent,
-        now: DateTime<Utc>,
-        effects: &mut Effects,
-    ) -> Result<(), MediationError> {
+    /// As [`Self::apply_event`].
+    fn call_event(&mut self, event: Box<CallEvent>, offset: u64, effects: &mut Effects) -> bool {
         let Some(uid) = event.call.clone().filter(|uid| is_name_of_a_call(uid.as_str())) else {
-            return Err(MediationError::NoCall {
+            self.move_clock(event.at);
+            let event = *event;
+            let (payer, cdr) = (event.payer, event.call.map(|call| CdrId::derive(&call, event.leg)));
+            let error = MediationError::NoCall {
                 node: event.node,
                 boot: event.boot,
                 seq: event.seq,
                 kind: kind_of_event(&event.body),
-            });
+            };
+            effects.suspend(error.suspended(payer, cdr));
+            return true;
         };
-        let (mut call, woken) = match self.calls.take(&uid) {
+        let taken = match self.calls.take(&uid) {
+            Taken::Asks(gist) => {
+                self.awaited.push(Awaited { name: uid, gist, places: None });
+                effects.0.push(Effect::AskAgain(Box::new(Body::Call(*event))));
+                return false;
+            }
+            Taken::Call(call, woken) => Some((call, woken)),
+            Taken::No => None,
+        };
+        let (now, payer, leg) = (self.move_clock(event.at), event.payer, event.leg);
+        if let Err(error) = self.event_of(&uid, taken, (event, offset), now, effects) {
+            effects.suspend(error.suspended(payer, Some(CdrId::derive(&uid, leg))));
+        }
+        true
+    }
+
+    /// Takes in an event of the call that was taken out.
+    fn event_of(
+        &mut self,
+        uid: &CallUid,
+        taken: Option<(Box<Call>, Option<DateTime<Utc>>)>,
+        (event, offset): (Box<CallEvent>, u64),
+        now: DateTime<Utc>,
+        effects: &mut Effects,
+    ) -> Result<(), MediationError> {
+        let (mut call, woken) = match taken {
             Some((call, woken)) if call.node == event.node && call.boot == event.boot => (call, woken),
             Some((call, woken)) => {
                 let error = MediationError::ForeignNode {
                     call: uid.to_string(),
                     node: call.node.clone(),
                     boot: call.boot,
-                    from_node: event.node,
+                    from_node: event.node.clone(),
                     from_boot: event.boot,
                     seq: event.seq,
                 };
-                self.put_back(&uid, call, woken, false);
+                self.put_back(uid, call, woken, false);
                 return Err(error);
             }
             None if self.open_calls() >= self.config.calls_open_max => {
@@ -277,12 +211,12 @@ impl Mediator {
             }
             None => {
                 let mut call = Call::of(&event);
-                call.quiet_since = now;
+                (call.quiet_since, call.sources) = (now, Some(Sources::begin(now)));
                 (Box::new(call), None)
             }
         };
-        let has_changed = self.take_in(&uid, &mut call, event, now, effects);
-        self.put_back(&uid, call, woken, has_changed);
+        let has_changed = self.take_in(uid, &mut call, (event, offset), now, effects);
+        self.put_back(uid, call, woken, has_changed);
         Ok(())
     }
 
@@ -291,7 +225,7 @@ impl Mediator {
         &self,
         uid: &CallUid,
         call: &mut Call,
-        event: CallEvent,
+        (event, offset): (Box<CallEvent>, u64),
         now: DateTime<Utc>,
         effects: &mut Effects,
     ) -> bool {
@@ -306,10 +240,15 @@ impl Mediator {
             .into_iter()
             .map(|(number, partial)| (number, judge(uid, call, number, partial, tolerance)))
             .collect();
-        if !call.learn(event) {
+        if call.legs.values().any(|leg| leg.refused.is_some()) {
+            // What it learns may be a repair, and depends on what was made of it before: its events alone do not tell it any more.
+            call.sources = None;
+        }
+        if !call.learn(*event) {
             effects.repeated();
             return false;
         }
+        call.sources.take_if(|sources| !sources.add(offset));
         call.quiet_since = now;
         for (number, earlier) in before {
             let partial =
@@ -348,7 +287,7 @@ impl Mediator {
 
     /// Closes a call at its last sign of life.
     fn give_up_call(&mut self, uid: &CallUid, cause: Cause, now: DateTime<Utc>, effects: &mut Effects) {
-        let Some((mut call, woken)) = self.calls.take(uid) else { return };
+        let Some(mut call) = self.calls.take_open(uid) else { return };
         let numbers: Vec<u16> = call.legs.numbers().collect();
         for number in numbers {
             if !is_complete(&call, number) {
@@ -356,7 +295,7 @@ impl Mediator {
             }
         }
         call.closed_at = Some(now);
-        self.put_back(uid, call, woken, true);
+        self.put_back(uid, call, None, true);
     }
 
     /// Every call that an earlier process of this node had open is gone.
@@ -397,7 +336,7 @@ impl Mediator {
 
     /// Writes what each leg of a call that is up has come to so far. The call stays open.
     fn write_interim(&mut self, uid: &CallUid, now: DateTime<Utc>, effects: &mut Effects) {
-        let Some((mut call, woken)) = self.calls.take(uid) else { return };
+        let Some(mut call) = self.calls.take_open(uid) else { return };
         call.is_interim_timed = false;
         let up: Vec<u16> = call
             .legs
@@ -412,7 +351,7 @@ impl Mediator {
             settle(uid, &mut call, number, Some(Cause::InProgress), tolerance, effects);
         }
         call.interim_at = Some(later(now, self.config.interim_every));
-        self.put_back(uid, call, woken, true);
+        self.put_back(uid, call, None, true);
     }
 
     /// Writes the records of calls that are up, gives up open calls that have been silent for too long, and forgets what was remembered
@@ -484,12 +423,16 @@ impl Mediator {
     /// When an open call is given up, or a closed one forgotten.
     fn due(&self, call: &Call) -> DateTime<Utc> {
         match call.closed_at {
-            Some(closed_at) if call.is_unfinished() => later(closed_at, self.config.partials_for),
-            Some(closed_at) => later(closed_at, self.config.late_for),
+            Some(closed_at) => self.end_of_memory(closed_at, call.is_unfinished()),
             // Its process is gone: only what was on its way can still come.
             None if self.is_of_earlier_boot(call) => later(call.quiet_since, self.config.late_for),
             None => later(call.quiet_since, self.config.close_after).min(self.end_of_age(call)),
         }
+    }
+
+    /// When a call that closed at `closed_at` is forgotten.
+    fn end_of_memory(&self, closed_at: DateTime<Utc>, is_unfinished: bool) -> DateTime<Utc> {
+        later(closed_at, if is_unfinished { self.config.partials_for } else { self.config.late_for })
     }
 
     /// When an open call is given up although it shows life.
@@ -508,6 +451,7 @@ impl Mediator {
         has_changed: bool,
     ) {
         let due = self.due(&call);
+        call.sources.take_if(|sources| due > later(sources.heard_at, LOG_KEPT));
         let is_closed = call.closed_at.is_some();
         if let Some(until) = woken.filter(|until| !is_closed || *until != due) {
             self.timetable.forget.remove(&(until, Memory::Call(uid.clone())));
@@ -548,138 +492,6 @@ impl Mediator {
             self.timetable.insert_interim(at, uid);
         }
     }
-
-    /// What changed of the calls, as entries of their logs.
-    fn take_changed_calls(&mut self, partition: u32, changes: &mut BTreeMap<String, Option<Vec<u8>>>) {
-        let prefixes = [format!("{OPEN_PREFIX}{partition:05}/"), format!("{DONE_PREFIX}{partition:05}/")];
-        let mut writing = Writing {
-            open: self.open_log.begin(),
-            done: self.done_log.begin(),
-            open_log: &mut self.open_log,
-            done_log: &mut self.done_log,
-        };
-        for (name, places) in self.calls.take_gone() {
-            writing.remove(&name, places);
-        }
-        for name in self.calls.take_dirty() {
-            if let Some(change) = self.calls.change_of(&name) {
-                writing.keep(&name, change);
-            }
-        }
-        for n_dropped in 0.. {
-            let Some((entry, key, names)) = writing.open_log.drop_oldest(&prefixes[0], n_dropped) else {
-                break;
-            };
-            changes.insert(key, None);
-            for name in names {
-                let counts = |places: &Places| places.open.is_some_and(|stored| stored.entry == entry);
-                if let Some(change) = self.calls.again(&name, counts) {
-                    writing.keep(&name, change);
-                }
-            }
-        }
-        for n_dropped in 0.. {
-            let Some((entry, key, names)) = writing.done_log.drop_oldest(&prefixes[1], n_dropped) else {
-                break;
-            };
-            changes.insert(key, None);
-            for name in names {
-                let counts = |places: &Places| places.done.is_some_and(|stored| stored.entry == entry);
-                if let Some(change) = self.calls.again(&name, counts) {
-                    writing.keep(&name, change);
-                }
-            }
-        }
-        let Writing { open, done, .. } = writing;
-        let new = [self.open_log.end(&prefixes[0], open), self.done_log.end(&prefixes[1], done)];
-        changes.extend(new.into_iter().flatten().map(|change| (change.key, change.value)));
-    }
-
-    /// Takes in an entry of version 1, or one that is in JSON to this day.
-    fn restore_entry(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
-        if key == CLOCK_KEY {
-            self.clock = Some(read(key, value)?);
-        } else if let Some(node) = key.strip_prefix(NODE_PREFIX) {
-            self.boots.insert(node.to_owned(), read(key, value)?);
-        } else if let Some(id) = key.strip_prefix(EDR_PREFIX) {
-            self.edrs.insert(id.to_owned(), read(key, value)?);
-        } else if let Some(uid) = key.strip_prefix(CLOSED_PREFIX) {
-            self.calls.restore(&CallUid::new(uid), read(key, value)?, Places::default());
-            self.removed.insert(key.to_owned());
-        } else if is_name_of_a_call(key) {
-            self.calls.restore(&CallUid::new(key), read(key, value)?, Places::default());
-            self.removed.insert(key.to_owned());
-        } else {
-            return Err(unknown(key));
-        }
-        Ok(())
-    }
-
-    /// Takes in the entries of the logs of calls.
-    fn restore_logs(&mut self, mut entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
-        entries.sort();
-        let mut calls: HashMap<CallUid, (Places, &[u8])> = HashMap::new();
-        for (key, value) in &entries {
-            let (_, number) = number_of(key).ok_or_else(|| unknown(key))?;
-            let is_open = key.starts_with(OPEN_PREFIX);
-            let log = if is_open { &mut self.open_log } else { &mut self.done_log };
-            log.restore((key, number, value), |name, stored, is| {
-                let (places, packed) = calls.entry(name).or_default();
-                let place = if is_open { &mut places.open } else { &mut places.done };
-                if let Some(is) = is {
-                    *packed = is;
-                    Ok(place.replace(stored))
-                } else {
-                    Ok(place.take())
-                }
-            })?;
-        }
-        for (name, (places, packed)) in calls {
-            if places == Places::default() {
-                continue;
-            }
-            let call = unpack_call(packed)
-                .ok_or_else(|| format!("the saved state of call {name} cannot be read: it is damaged"))?;
-            self.calls.restore(&name, call, places);
-        }
-        Ok(())
-    }
-}
-
-/// The two entries of a commit.
-struct Writing<'a> {
-    open_log: &'a mut StateLog,
-    done_log: &'a mut StateLog,
-    open: NewEntry,
-    done: NewEntry,
-}
-
-impl Writing<'_> {
-    fn keep(&mut self, name: &CallUid, change: Change<'_>) {
-        match change {
-            Change::Open(packed, places) => {
-                places.open = Some(self.open_log.keep(&mut self.open, name, packed, places.open));
-                if let Some(before) = places.done.take() {
-                    self.done_log.remove(&mut self.done, name, before);
-                }
-            }
-            Change::Done(packed, places) => {
-                places.done = Some(self.done_log.keep(&mut self.done, name, packed, places.done));
-                if let Some(before) = places.open.take() {
-                    self.open_log.remove(&mut self.open, name, before);
-                }
-            }
-        }
-    }
-
-    fn remove(&mut self, name: &CallUid, places: Places) {
-        if let Some(before) = places.open {
-            self.open_log.remove(&mut self.open, name, before);
-        }
-        if let Some(before) = places.done {
-            self.done_log.remove(&mut self.done, name, before);
-        }
-    }
 }
 
 impl Stage for Mediator {
@@ -687,7 +499,11 @@ impl Stage for Mediator {
         self.partition = Some(input.partition);
         match input.body {
             Body::Tick(at) => self.tick(at),
-            Body::Call(event) => self.apply_event(event, effects),
+            Body::Call(event) => {
+                if !self.apply_event(Box::new(event), input.offset, effects) {
+                    return;
+                }
+            }
             body @ (Body::Cdr(_)
             | Body::Edr(_)
             | Body::Rated(_)
@@ -703,51 +519,19 @@ impl Stage for Mediator {
     }
 
     fn take_changes(&mut self) -> Vec<StateChange> {
-        let mut changes: BTreeMap<String, Option<Vec<u8>>> =
-            std::mem::take(&mut self.removed).into_iter().map(|key| (key, None)).collect();
-        if std::mem::take(&mut self.is_clock_dirty) {
-            changes.insert(CLOCK_KEY.to_owned(), self.clock.as_ref().map(write));
-        }
-        if let Some(partition) = self.partition {
-            self.take_changed_calls(partition, &mut changes);
-        }
-        for dirty in std::mem::take(&mut self.dirty) {
-            match dirty {
-                Dirty::Node(node) => {
-                    let value = self.boots.get(&node).map(write);
-                    changes.insert(format!("{NODE_PREFIX}{node}"), value);
-                }
-                Dirty::Edr(id) => {
-                    let value = self.edrs.get(&id).map(write);
-                    changes.insert(format!("{EDR_PREFIX}{id}"), value);
-                }
-            }
-        }
-        changes.into_iter().map(|(key, value)| StateChange { key, value }).collect()
+        self.changes()
+    }
+
+    fn wants_again(&self) -> Vec<u64> {
+        self.awaited_offsets()
+    }
+
+    fn hear_again(&mut self, records: Vec<(u64, Body)>) -> Result<(), String> {
+        self.hear(records)
     }
 
     fn restore(&mut self, entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
-        let is_of_a_log = |key: &str| key.starts_with(OPEN_PREFIX) || key.starts_with(DONE_PREFIX);
-        let (logs, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| is_of_a_log(key));
-        for (key, value) in others {
-            self.restore_entry(&key, &value)?;
-        }
-        // Those of version 1 are written in the form of today by the next commit.
-        let of_version_1: HashSet<CallUid> = self.calls.names().into_iter().collect();
-        self.restore_logs(logs)?;
-        let mut names = self.calls.names();
-        names.sort();
-        for name in names {
-            if let Some((call, _)) = self.calls.take(&name) {
-                let is_old = of_version_1.contains(&name);
-                self.put_back(&name, call, None, is_old);
-            }
-        }
-        let edrs = self.edrs.iter().map(|(id, until)| (*until, Memory::Edr(id.clone())));
-        self.timetable.forget.extend(edrs);
-        // Look at all of it once.
-        self.timetable.next_due = DateTime::<Utc>::MIN_UTC;
-        Ok(())
+        self.restore_all(entries)
     }
 }
 
@@ -791,26 +575,6 @@ fn delta(duration: Duration) -> TimeDelta {
 
 fn later(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     at.checked_add_signed(delta(by)).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-fn write<T: Serialize>(is: &T) -> Vec<u8> {
-    // Maps with numbers or text as keys and plain structs: JSON has a form for all of them.
-    serde_json::to_vec(&Versioned { v: STATE_VERSION, is }).expect("state entries are plain data")
-}
-
-fn read<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, String> {
-    let unreadable = |why: serde_json::Error| format!("entry {key:?} cannot be read: {why}");
-    let VersionOnly { v } = serde_json::from_slice(value).map_err(unreadable)?;
-    if v != STATE_VERSION {
-        return Err(format!(
-            "entry {key:?} has version {v}, this program reads up to {STATE_VERSION}: run the version that wrote it"
-        ));
-    }
-    serde_json::from_slice(value).map(|Versioned { is, .. }| is).map_err(unreadable)
-}
-
-fn unknown(key: &str) -> String {
-    format!("entry {key:?} is of no kind this version knows: run the version that wrote it")
 }
 
 fn kind_of_body(body: &Body) -> &'static str {

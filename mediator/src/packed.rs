@@ -36,22 +36,35 @@ pub(crate) trait Packed: Sized {
     fn unpack(from: &mut Unpacker<'_>) -> Option<Self>;
 }
 
-/// The facts of a call as bytes, behind what is in `bytes`.
-pub(crate) fn pack_call(call: &Call, bytes: &mut Vec<u8>) {
-    let base_us = call.quiet_since.timestamp_micros();
+/// What `pack` says, with times counted from `base`, behind what is in `bytes`.
+pub(crate) fn pack_from(base: DateTime<Utc>, bytes: &mut Vec<u8>, pack: impl FnOnce(&mut Packer)) {
+    let base_us = base.timestamp_micros();
     let mut packer = Packer { bytes: std::mem::take(bytes), base_us: 0 };
     base_us.pack(&mut packer);
     packer.base_us = base_us;
-    call.pack(&mut packer);
+    pack(&mut packer);
     *bytes = packer.bytes;
+}
+
+/// Back from [`pack_from`]; `unpack` is told what times are counted from, and must take all there is.
+pub(crate) fn unpack_from<T>(
+    bytes: &[u8],
+    unpack: impl FnOnce(DateTime<Utc>, &mut Unpacker<'_>) -> Option<T>,
+) -> Option<T> {
+    let mut unpacker = Unpacker { left: bytes, base_us: 0 };
+    unpacker.base_us = i64::unpack(&mut unpacker)?;
+    let unpacked = unpack(DateTime::from_timestamp_micros(unpacker.base_us)?, &mut unpacker)?;
+    unpacker.left.is_empty().then_some(unpacked)
+}
+
+/// The facts of a call as bytes, behind what is in `bytes`.
+pub(crate) fn pack_call(call: &Call, bytes: &mut Vec<u8>) {
+    pack_from(call.quiet_since, bytes, |to| call.pack(to));
 }
 
 /// Back from [`pack_call`].
 pub(crate) fn unpack_call(bytes: &[u8]) -> Option<Call> {
-    let mut unpacker = Unpacker { left: bytes, base_us: 0 };
-    unpacker.base_us = i64::unpack(&mut unpacker)?;
-    let call = Call::unpack(&mut unpacker)?;
-    unpacker.left.is_empty().then_some(call)
+    unpack_from(bytes, |_, from| Call::unpack(from))
 }
 
 /// Appends a number of seven bits a byte.
@@ -382,7 +395,7 @@ structs! {
     Issued { revision, partial, is_outdated }
     Leg { first, life, attempt, rejected, routes, answer, tick, end, issued, refused }
     Forward { parent, forwarded }
-    Call { quiet_since, node, boot, closed_at, interim_at, legs, forwards; timed, is_interim_timed }
+    Call { quiet_since, node, boot, closed_at, interim_at, legs, forwards; sources, timed, is_interim_timed }
 }
 
 #[cfg(test)]
@@ -520,6 +533,7 @@ mod tests {
             quiet_since: at(0),
             closed_at: Some(at(10)),
             interim_at: Some(DateTime::<Utc>::MIN_UTC),
+            sources: None,
             timed: None,
             is_interim_timed: false,
         }

@@ -46,6 +46,9 @@ pub enum Effect {
     Edr(Box<Edr>),
     /// The input said nothing that was not known already: whoever wrote it appended it twice. Counted, no more.
     Repeated,
+    /// Nothing was done: to apply this input, which comes back with it, the stage must first be told records of its topic again
+    /// ([`Stage::wants_again`]). The only effect of its input.
+    AskAgain(Box<Body>),
     /// Queue a call for an export stream's owner. In the commit.
     Export {
         /// `system`, or `reseller:ID` or `carrier:ID`.
@@ -106,6 +109,22 @@ pub trait Stage: Send {
     /// there is none.
     fn recall(&mut self, revisions: &[RatedCdr]) {
         let _ = revisions;
+    }
+
+    /// Offsets of records of its own topic and lane, applied before, that the stage must be told again before it goes on; rising. Asked after
+    /// [`Self::restore`], and after it answered with [`Effect::AskAgain`].
+    fn wants_again(&self) -> Vec<u64> {
+        Vec::new()
+    }
+
+    /// Told those of them that the log still has, by their offsets, rising.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is missing, where it cannot go on without it.
+    fn hear_again(&mut self, records: Vec<(u64, Body)>) -> Result<(), String> {
+        let _ = records;
+        Ok(())
     }
 
     /// Applies one record. What it cannot process it suspends; it never fails.

@@ -157,7 +157,8 @@ impl Counts {
                 | Effect::Bar(_)
                 | Effect::Stopped(_)
                 | Effect::Edr(_)
-                | Effect::Repeated => {}
+                | Effect::Repeated
+                | Effect::AskAgain(_) => {}
             }
         }
     }

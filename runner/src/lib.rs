@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use bus::{Bus, BusError};
 use model::{Directory, Stage, Topic};
-use store::{LaneCommit, Store, StoreError};
+use store::{LaneCommit, Store, StoreEffect, StoreError};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ pub use self::addressee::{addressed_to, addressee, is_for, is_resent};
 pub use self::lane_store::LaneStore;
 use self::place::Poison;
 pub use self::place::{decode, entries_of, entry, to_every_partition};
-use self::round::{Prepared, prepare};
+use self::round::{Before, Prepared, commit_of_earlier, prepare};
 pub use self::share::{Assignment, Share, ShareKeeper};
 pub use self::watermarks::Watermarks;
 use crate::clock::Clock;
@@ -49,6 +49,9 @@ use crate::directory::DirectoryFeed;
 
 /// Records of one lane in one round: about 150 kB of CDRs, and a transaction of some ten milliseconds.
 pub const ROUND_RECORDS_MAX: usize = 256;
+
+/// How long records wait at most for a commit while more come. So many of them are put out again after a crash, to be known by their origin.
+pub const UNCOMMITTED_WAIT: Duration = Duration::from_millis(200);
 
 /// How long an idle runner sleeps before it looks again by itself, for instance at the directory.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
@@ -92,8 +95,25 @@ pub struct Kind<S> {
     pub refresh: Refresh<S>,
     /// Which lanes it works.
     pub share: Share,
-    /// Records of one lane in one round at most, usually [`ROUND_RECORDS_MAX`].
+    /// How much it takes at once.
+    pub pace: Pace,
+}
+
+/// How much a stage takes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Records of one lane in one round at most.
     pub records_max: usize,
+    /// While more records come, a commit waits until those taken since the last one are more than so many, or have waited for
+    /// [`UNCOMMITTED_WAIT`]. What rounds put out is in the log before: only after a crash is more of it put out again.
+    pub uncommitted_max: u64,
+}
+
+impl Pace {
+    /// Every round is committed, for stages whose effects others wait for.
+    pub const STEADY: Self = Self { records_max: ROUND_RECORDS_MAX, uncommitted_max: 0 };
+    /// Of stages that make little of each record and have nobody wait for their commits: rounds of a few hundred kilobytes for each lane.
+    pub const SWIFT: Self = Self { records_max: 2_048, uncommitted_max: 100_000 };
 }
 
 /// With which records a stage begins that is new to an installation.
@@ -113,8 +133,10 @@ struct Lane<S> {
     /// The provisioning data that the stage has.
     directory: Arc<Directory>,
     position: u64,
-    /// As the database has it: 0 for a lane that never committed.
+    /// As the database has it, or will once what is under way is committed: 0 for a lane that never committed.
     committed: u64,
+    /// What the records between the two want done in the commit.
+    kept: Vec<StoreEffect>,
     watermarks: Watermarks,
     counts: Counts,
     /// Set while it waits for what its stage asked for.
@@ -257,6 +279,8 @@ const FLIGHTS_MAX: usize = 2;
 /// The second half of a round, under way while the first half of the next one runs.
 struct Flight {
     landing: JoinHandle<Result<(), RoundError>>,
+    /// It commits, for itself and those before it.
+    is_committing: bool,
     /// Tells the one that started after it that this one is committed; dropped if it is not.
     committed: Option<oneshot::Receiver<()>>,
     /// Its outputs are in the log.
@@ -267,7 +291,12 @@ struct Flight {
 
 /// Those under way, oldest first.
 #[derive(Default)]
-struct Flights(VecDeque<Flight>);
+struct Flights {
+    under_way: VecDeque<Flight>,
+    /// Records of those started since the last that commits, and when the first of these was.
+    n_uncommitted: u64,
+    uncommitted_since: Option<Duration>,
+}
 
 impl Flights {
     /// Appends at once; commits when the one before is committed. The one before must be appended.
@@ -277,9 +306,16 @@ impl Flights {
         rooms: &Rooms<L>,
         mut prepared: Prepared,
     ) {
-        let (n_records, positions) = (prepared.n_records, prepared.positions.clone());
+        let is_committing = prepared.is_committing();
+        let (n_records, positions) = (self.n_uncommitted + prepared.n_records, prepared.positions.clone());
+        if is_committing {
+            (self.n_uncommitted, self.uncommitted_since) = (0, None);
+        } else {
+            self.n_uncommitted = n_records;
+            self.uncommitted_since.get_or_insert_with(|| rooms.clock.now().mono);
+        }
         let (stage, rooms) = (kind.name, rooms.clone());
-        let before = self.0.back_mut().and_then(|before| before.committed.take());
+        let before = self.under_way.back_mut().and_then(|before| before.committed.take());
         let (tell_committed, committed) = oneshot::channel();
         let (tell_appended, appended) = oneshot::channel();
         let landing = tokio::spawn(async move {
@@ -295,12 +331,38 @@ impl Flights {
             let _ = tell_committed.send(());
             Ok(())
         });
-        self.0.push_back(Flight { landing, committed: Some(committed), appended, n_records, positions });
+        self.under_way.push_back(Flight {
+            landing,
+            is_committing,
+            committed: Some(committed),
+            appended,
+            n_records,
+            positions,
+        });
+    }
+
+    /// Whether records have waited for their commit for long enough.
+    fn is_commit_due(&self, clock: &Clock) -> bool {
+        self.uncommitted_since.is_some_and(|since| clock.now().mono.saturating_sub(since) >= UNCOMMITTED_WAIT)
+    }
+
+    /// Begins to commit what earlier rounds have taken, if there is any.
+    async fn commit_earlier<S: Stage, L: LaneStore + Clone + 'static>(
+        &mut self,
+        kind: &Kind<S>,
+        rooms: &Rooms<L>,
+        lanes: &mut [Lane<S>],
+    ) -> Result<(), RoundError> {
+        if self.n_uncommitted > 0 {
+            self.appended().await;
+            self.start(kind, rooms, commit_of_earlier(kind, lanes)?);
+        }
+        Ok(())
     }
 
     /// Waits until the latest is in the log: appends come one after the other.
     async fn appended(&mut self) {
-        if let Some(latest) = self.0.back_mut() {
+        if let Some(latest) = self.under_way.back_mut() {
             // One that failed says so when it lands.
             let _ = (&mut latest.appended).await;
         }
@@ -313,10 +375,13 @@ impl Flights {
         kind: &Kind<S>,
         progress: &watch::Sender<Progress>,
     ) -> Result<(), RoundError> {
-        while self.0.len() > n_left
-            && let Some(flight) = self.0.pop_front()
+        while self.under_way.len() > n_left
+            && let Some(flight) = self.under_way.pop_front()
         {
             flight.landing.await??;
+            if !flight.is_committing {
+                continue;
+            }
             progress.send_modify(|progress| {
                 progress.n_records += flight.n_records;
                 // Of lanes that others work too, the database tells.
@@ -340,7 +405,7 @@ async fn session<S: Stage, L: LaneStore + Clone + 'static>(
     let ended = rounds(kind, rooms, (stop, lessons), progress, &mut flights).await;
     // However it ended: the next session begins where this one has really come to.
     let landed = flights.land(0, kind, progress).await;
-    for flight in flights.0 {
+    for flight in flights.under_way {
         // One of those before it failed, and so will this.
         let _ = flight.landing.await;
     }
@@ -359,12 +424,14 @@ async fn rounds<S: Stage, L: LaneStore + Clone + 'static>(
     let mut generation = None;
     loop {
         if stop.is_cancelled() {
+            flights.commit_earlier(kind, rooms, &mut lanes).await?;
             return Ok(Ended::Stopped);
         }
         let assignment = assigned.borrow_and_update().clone();
         let mut directory = rooms.directory.current();
         if generation.replace(assignment.generation) != Some(assignment.generation) {
             // Whoever gets a lane that is let go of must find all of it committed.
+            flights.commit_earlier(kind, rooms, &mut lanes).await?;
             flights.land(0, kind, progress).await?;
             adopt(kind, rooms, &assignment, &mut lanes, &directory).await?;
             tell_positions(kind, &lanes, progress);
@@ -375,8 +442,14 @@ async fn rounds<S: Stage, L: LaneStore + Clone + 'static>(
                 () = stop.cancelled() => return Ok(Ended::Stopped),
             }
         }
-        let is_in_flight = !flights.0.is_empty();
-        let prepared = prepare(kind, rooms, &mut lanes, &mut directory, (lessons, is_in_flight)).await?;
+        let is_in_flight = !flights.under_way.is_empty();
+        let before = Before {
+            lessons,
+            is_in_flight,
+            n_uncommitted: flights.n_uncommitted,
+            is_commit_due: flights.is_commit_due(&rooms.clock),
+        };
+        let prepared = prepare(kind, rooms, &mut lanes, &mut directory, before).await?;
         if let Some(prepared) = prepared {
             flights.land(FLIGHTS_MAX - 1, kind, progress).await?;
             flights.appended().await;
@@ -386,7 +459,8 @@ async fn rounds<S: Stage, L: LaneStore + Clone + 'static>(
             }
             continue;
         }
-        if is_in_flight {
+        flights.commit_earlier(kind, rooms, &mut lanes).await?;
+        if !flights.under_way.is_empty() {
             // What lands may be what a lane waits for.
             flights.land(0, kind, progress).await?;
             continue;
@@ -468,6 +542,7 @@ async fn load_lanes<S: Stage, L: LaneStore>(
         stage.restore(state).map_err(|why| {
             anyhow::anyhow!("the saved state of {} in lane {partition} cannot be read: {why}", kind.name)
         })?;
+        recall::tell_again(kind, &*rooms.bus, partition, &mut stage).await?;
         let directory = directory.clone();
         let watermarks = Watermarks::new(watermarks);
         lanes.push(Lane {
@@ -477,6 +552,7 @@ async fn load_lanes<S: Stage, L: LaneStore>(
             directory,
             position,
             committed,
+            kept: Vec::new(),
             watermarks,
             counts,
             waiting: None,
@@ -519,7 +595,8 @@ async fn round<S: Stage, L: LaneStore>(
     directory: &mut Arc<Directory>,
     lessons: &Lessons,
 ) -> Result<u64, RoundError> {
-    let Some(mut prepared) = prepare(kind, rooms, lanes, directory, (lessons, false)).await? else {
+    let before = Before { lessons, is_in_flight: false, n_uncommitted: 0, is_commit_due: true };
+    let Some(mut prepared) = prepare(kind, rooms, lanes, directory, before).await? else {
         return Ok(0);
     };
     let n_records = prepared.n_records;

@@ -85,8 +85,8 @@ impl Place {
                 Effect::Stopped(stopped) => kept.push(StoreEffect::Stopped(stopped)),
                 Effect::Edr(edr) => kept.push(StoreEffect::Edr(edr)),
                 Effect::Suspend(suspended) => kept.push(self.suspend(*suspended, raw.to_vec(), clock)),
-                // Counted by the runner; there is nothing to do for it.
-                Effect::Repeated => {}
+                // Counted by the runner; there is nothing to do for it. And it takes up what asks again before it comes here.
+                Effect::Repeated | Effect::AskAgain(_) => {}
                 Effect::Export { owner, rated, is_left_out } => kept.push(StoreEffect::Export {
                     owner,
                     is_left_out,

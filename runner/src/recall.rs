@@ -1,15 +1,16 @@
 //! Tells a stage what it made of a call before, where it does not remember.
 //!
 //! In: a record that corrects a call. Out: the revisions of that call that were rated, from the database; or that the lane must wait: what it
-//! put out a moment ago may not be kept yet. So the answer never depends on who was faster.
+//! put out a moment ago may not be kept yet. So the answer never depends on who was faster. And records of its own topic that it wants to be
+//! told again: these lie in the log, where it has read them before.
 
 use std::time::Duration;
 
-use bus::BusError;
+use bus::{Bus, BusError};
 use model::{CdrId, RatedCdr, Stage, Topic};
 use tracing::warn;
 
-use super::{Kind, Lane, LaneStore, Rooms, RoundError};
+use super::{Kind, Lane, LaneStore, Rooms, RoundError, decode};
 
 /// The stage that keeps rated calls in the database.
 const KEEPER: &str = "exports";
@@ -19,6 +20,9 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Looks after which a lane goes on without an answer: some ten seconds, in which the keeper made no headway. The record is suspended then.
 const LOOKS_MAX: u32 = 2_000;
+
+/// Records read at once for a stage that wants some of them again.
+const READ_MAX: u64 = 1_024;
 
 /// What a lane waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,4 +83,42 @@ async fn must_wait<S, L: LaneStore>(
 
 async fn end_of<L>(rooms: &Rooms<L>, partition: u32) -> Result<u64, BusError> {
     rooms.bus.range(Topic::Rated, partition).await.map(|(_, end)| end)
+}
+
+/// Tells a stage the records of its lane that it wants again; those that the log has forgotten are left out.
+pub(super) async fn tell_again<S: Stage>(
+    kind: &Kind<S>,
+    bus: &dyn Bus,
+    partition: u32,
+    stage: &mut S,
+) -> Result<(), RoundError> {
+    let wanted = stage.wants_again();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut told = Vec::with_capacity(wanted.len());
+    let mut left = wanted.as_slice();
+    while let Some(&from) = left.first() {
+        let n_near = left.partition_point(|offset| *offset < from.saturating_add(READ_MAX));
+        let n_records = usize::try_from(left[n_near - 1] - from + 1).unwrap_or(1);
+        let next = match bus.read(kind.topic, partition, from, n_records).await {
+            Ok(batch) => {
+                for stored in batch.records {
+                    if left.binary_search(&stored.offset).is_ok()
+                        && let Ok(record) = decode(&stored.payload)
+                    {
+                        told.push((stored.offset, record.body));
+                    }
+                }
+                // Nothing comes of an empty batch, however often it is read.
+                if batch.next > from { batch.next } else { u64::MAX }
+            }
+            Err(BusError::Expired { oldest, .. }) => oldest,
+            Err(why) => return Err(why.into()),
+        };
+        left = &left[left.partition_point(|offset| *offset < next)..];
+    }
+    stage
+        .hear_again(told)
+        .map_err(|why| anyhow::anyhow!("{} cannot go on in lane {partition}: {why}", kind.name).into())
 }

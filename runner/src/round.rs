@@ -3,12 +3,13 @@
 //! [`prepare`] reads and applies: it changes what this process knows of its lanes and nothing else. Then [`Prepared::append`], then
 //! [`Prepared::commit`]. The second half of a round may be under way while the first half of the next one runs: what is lost with a process, or
 //! dropped after a failure, was only ever known to itself. Appends come one after the other and so do commits, but a round may be appended
-//! before the one before it is committed: whoever begins again from the last commit puts out the same for both, with the same origins.
+//! before the one before it is committed: whoever begins again from the last commit puts out the same for both, with the same origins. For the same
+//! reason one commit may serve several rounds ([`crate::Pace`]).
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use bus::{Entry, Stored};
+use bus::{Batch, Entry, Stored};
 use model::{Body, CdrId, Directory, Effect, Effects, Record, Stage, StageInput, StateChange};
 use store::{Fence, LaneCommit, StoreEffect};
 
@@ -19,13 +20,27 @@ use crate::{COUNTS_KEY, Kind, Lane, LaneStore, Lessons, Rooms, RoundError, is_fo
 /// Records of a round from which on its lanes are worked side by side: a few milliseconds of work, a thread's start a few dozen microseconds.
 const SIDE_BY_SIDE_MIN: usize = 1_024;
 
+/// What stands before a round.
+#[derive(Clone, Copy)]
+pub(crate) struct Before<'a> {
+    pub(crate) lessons: &'a Lessons,
+    /// The round before is not finished yet.
+    pub(crate) is_in_flight: bool,
+    /// Records of earlier rounds that no commit is under way for.
+    pub(crate) n_uncommitted: u64,
+    /// They have waited for long enough.
+    pub(crate) is_commit_due: bool,
+}
+
 /// What a round made of what it read: neither appended nor committed yet.
 pub(crate) struct Prepared {
     entries: Vec<Entry>,
+    /// Of all that was taken since the last commit; none if a later round commits for this one too.
     commits: Vec<LaneCommit>,
     fence: Option<Fence>,
     /// It is known that some record cannot be kept, and this is the only one in the round.
     is_single: bool,
+    /// Taken by this round.
     pub(crate) n_records: u64,
     /// The next record of each lane, once this is committed.
     pub(crate) positions: Vec<(u32, u64)>,
@@ -42,11 +57,20 @@ struct Work<'a, S> {
     entries: Vec<Entry>,
     kept: Vec<StoreEffect>,
     /// The record at which it paused; taken up again there.
-    paused: Option<(Stored, Record)>,
+    paused: Option<Box<(Stored, Record)>>,
     /// The stage has been told what it made of the call of the paused record.
     is_told: bool,
+    /// The record for which the stage must be told others again.
+    asked: Option<Box<(Stored, Record, AsWhat)>>,
     /// The data have been loaded again for the paused record; newer ones are not to be had.
     has_reloaded: bool,
+}
+
+/// How a record was counted.
+#[derive(Clone, Copy)]
+struct AsWhat {
+    seen: Seen,
+    is_counted: bool,
 }
 
 /// Why a lane does not go on by itself.
@@ -57,22 +81,25 @@ enum Pause {
     WantsDirectory,
     /// The stage asks what it made of a call before.
     Asks(u64, CdrId),
+    /// The stage must be told records of the lane again.
+    AsksAgain,
 }
 
-/// Reads a batch of each lane and applies it. `None` if there was nothing to do. `is_in_flight`: the round before is not finished yet.
+/// Reads a batch of each lane and applies it. `None` if there was nothing to do.
 pub(crate) async fn prepare<S: Stage, L: LaneStore>(
     kind: &Kind<S>,
     rooms: &Rooms<L>,
     lanes: &mut [Lane<S>],
     directory: &mut Arc<Directory>,
-    (lessons, is_in_flight): (&Lessons, bool),
+    before: Before<'_>,
 ) -> Result<Option<Prepared>, RoundError> {
-    let records_max = if lessons.one_by_one { 1 } else { kind.records_max };
+    let lessons = before.lessons;
     let fence = kind.share.fence(lanes.iter().map(|lane| (lane.partition, lane.epoch)));
     let mut works = Vec::new();
     let mut n_read = 0;
-    for lane in lanes.iter_mut() {
-        let batch = rooms.bus.read(kind.topic, lane.partition, lane.position, records_max).await?;
+    let places: Vec<(u32, u64)> = lanes.iter().map(|lane| (lane.partition, lane.position)).collect();
+    let batches = read_batches(kind, rooms, places, lessons).await?;
+    for (lane, batch) in lanes.iter_mut().zip(batches) {
         let Some(first) = batch.records.first().map(|record| record.offset) else { continue };
         n_read += batch.records.len();
         works.push(Work {
@@ -86,11 +113,9 @@ pub(crate) async fn prepare<S: Stage, L: LaneStore>(
             kept: Vec::new(),
             paused: None,
             is_told: false,
+            asked: None,
             has_reloaded: false,
         });
-        if lessons.one_by_one {
-            break;
-        }
     }
     let mut pauses = Vec::new();
     if n_read >= SIDE_BY_SIDE_MIN {
@@ -112,13 +137,17 @@ pub(crate) async fn prepare<S: Stage, L: LaneStore>(
                 Pause::WantsDirectory => work.directory = rooms.directory.reload().await?,
                 Pause::Asks(offset, cdr) => {
                     // What this round puts out is nowhere yet, nor perhaps what the one before did: the answer is only complete for its first record.
-                    let is_first = offset == work.first && !is_in_flight;
+                    let is_first = offset == work.first && !before.is_in_flight && before.n_uncommitted == 0;
                     let place = (work.lane.partition, offset);
                     if !is_first || !recall::answer(kind, rooms, work.lane, place, cdr).await? {
                         work.next = offset;
                         break;
                     }
                     work.is_told = true;
+                }
+                Pause::AsksAgain => {
+                    let lane = &mut *work.lane;
+                    recall::tell_again(kind, &*rooms.bus, lane.partition, &mut lane.stage).await?;
                 }
             }
             pause = work.go_on(kind, rooms, lessons)?;
@@ -127,17 +156,74 @@ pub(crate) async fn prepare<S: Stage, L: LaneStore>(
             *directory = work.directory.clone();
         }
     }
-    let (mut entries, mut commits, mut n_records) = (Vec::new(), Vec::new(), 0);
+    let (mut entries, mut n_records, mut is_moved) = (Vec::new(), 0, false);
     for mut work in works {
         n_records += work.n_records;
         entries.append(&mut work.entries);
-        commits.extend(work.commit()?);
+        is_moved |= work.end();
     }
-    if commits.is_empty() {
+    if !is_moved {
         return Ok(None);
     }
-    let positions = lanes.iter().map(|lane| (lane.partition, lane.position)).collect();
+    let commits_now = lessons.one_by_one
+        || before.is_commit_due
+        || before.n_uncommitted + n_records > kind.pace.uncommitted_max;
+    let commits = if commits_now { take_commits(lanes)? } else { Vec::new() };
+    let positions = positions(lanes);
     Ok(Some(Prepared { entries, commits, fence, is_single: lessons.one_by_one, n_records, positions }))
+}
+
+/// A batch of each lane; one record of one of them if they are taken one by one.
+async fn read_batches<S: Stage, L: LaneStore>(
+    kind: &Kind<S>,
+    rooms: &Rooms<L>,
+    places: Vec<(u32, u64)>,
+    lessons: &Lessons,
+) -> Result<Vec<Batch>, RoundError> {
+    if !lessons.one_by_one {
+        return Ok(rooms.bus.read_lanes(kind.topic, &places, kind.pace.records_max).await?);
+    }
+    let mut batches = Vec::new();
+    for (partition, position) in places {
+        batches.push(rooms.bus.read(kind.topic, partition, position, 1).await?);
+        if batches.last().is_some_and(|batch| !batch.records.is_empty()) {
+            break;
+        }
+    }
+    Ok(batches)
+}
+
+/// Commits what earlier rounds have taken, and nothing more.
+pub(crate) fn commit_of_earlier<S: Stage>(
+    kind: &Kind<S>,
+    lanes: &mut [Lane<S>],
+) -> Result<Prepared, RoundError> {
+    let fence = kind.share.fence(lanes.iter().map(|lane| (lane.partition, lane.epoch)));
+    let commits = take_commits(lanes)?;
+    let positions = positions(lanes);
+    Ok(Prepared { entries: Vec::new(), commits, fence, is_single: false, n_records: 0, positions })
+}
+
+fn positions<S>(lanes: &[Lane<S>]) -> Vec<(u32, u64)> {
+    lanes.iter().map(|lane| (lane.partition, lane.position)).collect()
+}
+
+/// What the lanes have to commit; nothing of those that took no record.
+fn take_commits<S: Stage>(lanes: &mut [Lane<S>]) -> Result<Vec<LaneCommit>, RoundError> {
+    let mut commits = Vec::new();
+    for lane in lanes.iter_mut().filter(|lane| lane.position != lane.committed) {
+        let mut changes = lane.stage.take_changes();
+        changes.push(StateChange { key: COUNTS_KEY.to_owned(), value: Some(lane.counts.to_bytes()?) });
+        commits.push(LaneCommit {
+            partition: lane.partition,
+            expected: std::mem::replace(&mut lane.committed, lane.position),
+            position: lane.position,
+            watermarks: lane.watermarks.take_risen(),
+            changes,
+            effects: std::mem::take(&mut lane.kept),
+        });
+    }
+    Ok(commits)
 }
 
 /// Lets the lanes go as far as they can, on all processors; in the order of the lanes, why each stopped.
@@ -178,13 +264,24 @@ impl<S: Stage> Work<'_, S> {
     ) -> Result<Pause, RoundError> {
         let partition = self.lane.partition;
         self.lane.refresh(kind, &self.directory);
+        if let Some(asked) = self.asked.take() {
+            let (stored, record, as_what) = *asked;
+            if !self.act_on(kind, rooms, stored, record, as_what)? {
+                return Ok(Pause::AsksAgain);
+            }
+        }
         loop {
-            let (stored, record) = match self.paused.take() {
-                Some(paused) => paused,
+            let stored;
+            let record = match self.paused.take() {
+                Some(paused) => {
+                    stored = paused.0;
+                    paused.1
+                }
                 None => {
-                    let Some(stored) = self.records.next() else { return Ok(Pause::Done) };
+                    let Some(next) = self.records.next() else { return Ok(Pause::Done) };
+                    stored = next;
                     match decode(&stored.payload) {
-                        Ok(record) => (stored, record),
+                        Ok(record) => record,
                         Err(why) => {
                             let place = self.place(kind, stored.offset);
                             self.n_records += 1;
@@ -205,7 +302,7 @@ impl<S: Stage> Work<'_, S> {
                 && let Some(cdr) = self.lane.stage.asks_for(&record.body)
                 && !self.lane.watermarks.has_seen(origin)
             {
-                self.paused = Some((stored, record));
+                self.paused = Some(Box::new((stored, record)));
                 return Ok(Pause::Asks(offset, cdr));
             }
             // Of a replay it is not known what it was made under, and it does not matter.
@@ -214,12 +311,15 @@ impl<S: Stage> Work<'_, S> {
                 && !self.lane.watermarks.has_seen(origin);
             if is_late && !std::mem::replace(&mut self.has_reloaded, true) {
                 // The call was made under data we have not loaded: wait for it rather than price by the old.
-                self.paused = Some((stored, record));
+                self.paused = Some(Box::new((stored, record)));
                 return Ok(Pause::WantsDirectory);
             }
             (self.has_reloaded, self.is_told) = (false, false);
             self.n_records += 1;
-            self.apply(kind, rooms, lessons, stored, record)?;
+            let Some(as_what) = self.admit(kind, rooms, lessons, (&stored, &record)) else { continue };
+            if !self.act_on(kind, rooms, stored, record, as_what)? {
+                return Ok(Pause::AsksAgain);
+            }
         }
     }
 
@@ -227,22 +327,22 @@ impl<S: Stage> Work<'_, S> {
         Place { kind_name: kind.name, topic: kind.topic, partition: self.lane.partition, offset }
     }
 
-    fn apply<L: LaneStore>(
+    /// Counts a record. `None` if it has come before, or was put aside.
+    fn admit<L: LaneStore>(
         &mut self,
         kind: &Kind<S>,
         rooms: &Rooms<L>,
         lessons: &Lessons,
-        stored: Stored,
-        Record { origin, body }: Record,
-    ) -> Result<(), RoundError> {
+        (stored, Record { origin, body }): (&Stored, &Record),
+    ) -> Option<AsWhat> {
         let (place, partition) = (self.place(kind, stored.offset), self.lane.partition);
-        let (lane, origin) = (&mut *self.lane, origin.as_ref());
-        if !lane.watermarks.admit(origin) {
+        let lane = &mut *self.lane;
+        if !lane.watermarks.admit(origin.as_ref()) {
             lane.counts.replays += 1;
-            return Ok(());
+            return None;
         }
-        let seen = Seen::of(&body);
-        let is_counted = if is_resent(origin) {
+        let seen = Seen::of(body);
+        let is_counted = if is_resent(origin.as_ref()) {
             // It comes again because something was changed for it: that change must be in force.
             let latest = rooms.directory.current();
             if latest.revision > self.directory.revision {
@@ -254,49 +354,56 @@ impl<S: Stage> Work<'_, S> {
             lane.counts.saw(seen)
         };
         if let Some(why) = lessons.poisoned.get(&(partition, stored.offset)) {
-            let suspended = poisoned_record(&body, why);
+            let suspended = poisoned_record(body, why);
             self.kept.push(place.suspend(suspended, stored.payload.to_vec(), &rooms.clock));
             if is_counted {
                 lane.counts.suspended += 1;
             } else {
                 lane.counts.strays += 1;
             }
-            return Ok(());
+            return None;
         }
+        Some(AsWhat { seen, is_counted })
+    }
+
+    /// Hands a record to the stage and sorts out what comes of it. `false` if the stage must be told others again first.
+    fn act_on<L: LaneStore>(
+        &mut self,
+        kind: &Kind<S>,
+        rooms: &Rooms<L>,
+        stored: Stored,
+        Record { origin, body }: Record,
+        as_what: AsWhat,
+    ) -> Result<bool, RoundError> {
+        let (place, partition) = (self.place(kind, stored.offset), self.lane.partition);
+        let lane = &mut *self.lane;
         let mut effects = Effects::default();
         let input = StageInput { partition, offset: stored.offset, body };
         let applied = std::panic::catch_unwind(AssertUnwindSafe(|| lane.stage.apply(input, &mut effects)));
         if applied.is_err() {
             return Err(RoundError::Poison { partition, offset: stored.offset, why: Poison::Panicked });
         }
+        if matches!(effects.0.first(), Some(Effect::AskAgain(_)))
+            && let Some(Effect::AskAgain(body)) = effects.0.pop()
+        {
+            self.asked = Some(Box::new((stored, Record { origin, body: *body }, as_what)));
+            return Ok(false);
+        }
         lane.counts.did(&effects);
         let repeated = effects.0.iter().any(|effect| matches!(effect, Effect::Repeated));
-        if repeated && is_counted && !is_resent(origin) {
-            lane.counts.knew(seen);
+        if repeated && as_what.is_counted && !is_resent(origin.as_ref()) {
+            lane.counts.knew(as_what.seen);
         }
         let to = (&*rooms.bus, &rooms.clock);
         place.sort_out(effects, &stored.payload, to, &mut self.entries, &mut self.kept);
-        Ok(())
+        Ok(true)
     }
 
-    /// What the lane has to commit; nothing if it took no record.
-    fn commit(self) -> Result<Option<LaneCommit>, RoundError> {
-        let Self { lane, next, kept, .. } = self;
-        if next == lane.position {
-            return Ok(None);
-        }
-        let mut changes = lane.stage.take_changes();
-        changes.push(StateChange { key: COUNTS_KEY.to_owned(), value: Some(lane.counts.to_bytes()?) });
-        let commit = LaneCommit {
-            partition: lane.partition,
-            expected: lane.committed,
-            position: next,
-            watermarks: lane.watermarks.take_risen(),
-            changes,
-            effects: kept,
-        };
-        (lane.position, lane.committed) = (next, next);
-        Ok(Some(commit))
+    /// Moves the lane on; whether it took a record.
+    fn end(self) -> bool {
+        let Self { lane, next, mut kept, .. } = self;
+        lane.kept.append(&mut kept);
+        std::mem::replace(&mut lane.position, next) != next
     }
 }
 
@@ -312,6 +419,11 @@ impl Prepared {
         appended.map(|_offsets| ()).map_err(|why| self.blame(RoundError::of_append(why)))
     }
 
+    /// Whether it commits, for itself and those before it.
+    pub(crate) fn is_committing(&self) -> bool {
+        !self.commits.is_empty()
+    }
+
     /// Commits it, once it is appended and the round before is committed.
     pub(crate) async fn commit<L: LaneStore>(
         mut self,
@@ -319,6 +431,9 @@ impl Prepared {
         rooms: &Rooms<L>,
     ) -> Result<(), RoundError> {
         assert!(self.entries.is_empty(), "a round is appended before it is committed");
+        if self.commits.is_empty() {
+            return Ok(());
+        }
         let single = self.single();
         let commits = std::mem::take(&mut self.commits);
         let committed = rooms.store.commit(stage, commits, self.fence.as_ref()).await;

@@ -95,8 +95,10 @@ enum Order {
 }
 
 impl Order {
-    fn any(rng: &mut StdRng) -> Self {
-        [Order::InTurn, Order::Prepared, Order::Appended][rng.random_range(0..3)]
+    /// And whether a commit is due.
+    fn any(rng: &mut StdRng) -> (Self, bool) {
+        let order = [Order::InTurn, Order::Prepared, Order::Appended][rng.random_range(0..3)];
+        (order, rng.random_bool(0.4))
     }
 }
 
@@ -128,12 +130,18 @@ fn step<S: Stage>(
     house: &House,
     lanes: &mut [Lane<S>],
     in_flight: &mut InFlight,
-    order: Order,
+    (order, is_commit_due): (Order, bool),
 ) -> Result<bool, RoundError> {
     let mut directory = house.rooms.directory.current();
     let mut has_landed = order == Order::InTurn && land(kind.name, house, in_flight)?;
-    let lessons = (&Lessons::default(), in_flight.is_some());
-    let prepared = ready(prepare(kind, &house.rooms, lanes, &mut directory, lessons))?;
+    let lessons = Lessons::default();
+    let n_uncommitted = lanes.iter().map(|lane| lane.position - lane.committed).sum();
+    let before =
+        Before { lessons: &lessons, is_in_flight: in_flight.is_some(), n_uncommitted, is_commit_due };
+    let mut prepared = ready(prepare(kind, &house.rooms, lanes, &mut directory, before))?;
+    if prepared.is_none() && n_uncommitted > 0 {
+        prepared = Some(commit_of_earlier(kind, lanes)?);
+    }
     let mut next = prepared.map(|prepared| (prepared, false));
     append(house, in_flight)?;
     if order == Order::Appended {
@@ -154,11 +162,17 @@ impl<S: Stage> Owner<S> {
         // A lane of an earlier epoch is replaced by the one that was claimed again.
         self.lanes.retain(|held| news.iter().all(|(partition, _)| held.partition != *partition));
         let directory = house.rooms.directory.current();
-        let loaded = ready(load_lanes(&self.kind, &house.rooms, &news, &directory));
-        self.lanes.extend(loaded.expect("the simulated database can always be read"));
+        match ready(load_lanes(&self.kind, &house.rooms, &news, &directory)) {
+            Ok(loaded) => self.lanes.extend(loaded),
+            // The log, when it was asked for events of open calls.
+            Err(error) => {
+                assert!(matches!(error, RoundError::Failed(_)), "{}: {error:?}", self.kind.name);
+                self.die();
+            }
+        }
     }
 
-    fn step(&mut self, house: &House, order: Order) -> Result<bool, RoundError> {
+    fn step(&mut self, house: &House, order: (Order, bool)) -> Result<bool, RoundError> {
         step(&self.kind, house, &mut self.lanes, &mut self.in_flight, order)
     }
 
@@ -210,7 +224,7 @@ impl<S: Stage> Driven for Pair<S> {
         owner.load(house);
         let mut n_all = 0;
         loop {
-            match owner.step(house, Order::Appended) {
+            match owner.step(house, (Order::Appended, false)) {
                 Ok(false) => return n_all,
                 Ok(true) => n_all += 1,
                 Err(error) => panic!("{}: {error:?}", owner.kind.name),
@@ -228,7 +242,7 @@ struct Runner<S> {
 }
 
 impl<S: Stage> Runner<S> {
-    fn step(&mut self, house: &House, order: Order) -> Result<bool, RoundError> {
+    fn step(&mut self, house: &House, order: (Order, bool)) -> Result<bool, RoundError> {
         let lanes = match &mut self.lanes {
             Some(lanes) => lanes,
             gone @ None => {
@@ -279,7 +293,7 @@ impl<S: Stage> Driven for Runner<S> {
         self.die();
         let mut n_all = 0;
         loop {
-            match self.step(house, Order::Appended) {
+            match self.step(house, (Order::Appended, false)) {
                 Ok(false) => return n_all,
                 Ok(true) => n_all += 1,
                 Err(error) => panic!("{}: {error:?}", self.kind.name),
@@ -306,7 +320,8 @@ fn driven<S: Stage + 'static>(
         make: Box::new(make.clone()),
         refresh: Box::new(refresh.clone()),
         share,
-        records_max: ROUND_RECORDS_MAX,
+        // The mediator's, in small.
+        pace: Pace { uncommitted_max: if name == "mediator" { 20 } else { 0 }, ..Pace::STEADY },
     };
     if mode == Mode::TwoOwners {
         let owner = |name| {

@@ -110,7 +110,7 @@ fn ledger() -> Kind<LedgerStage> {
         make: Box::new(LedgerStage::default),
         refresh: Box::new(|_, _| {}),
         share: Share::all(PARTITIONS),
-        records_max: ROUND_RECORDS_MAX,
+        pace: Pace::STEADY,
     }
 }
 
@@ -142,7 +142,7 @@ fn forward() -> Kind<Forward> {
         make: Box::new(Forward::default),
         refresh: Box::new(|_, _| {}),
         share: Share::all(PARTITIONS),
-        records_max: ROUND_RECORDS_MAX,
+        pace: Pace::STEADY,
     }
 }
 
@@ -163,6 +163,7 @@ async fn outputs_appended_again_after_a_crash_are_applied_once() {
                 directory: directory.clone(),
                 position: 0,
                 committed: 0,
+                kept: Vec::new(),
                 watermarks: Watermarks::new(Vec::new()),
                 counts: Counts::default(),
                 waiting: None,
@@ -280,7 +281,7 @@ async fn data_loaded_for_one_lane_reaches_the_others_too() {
         make: Box::new(Witness::default),
         refresh: Box::new(|stage: &mut Witness, directory| stage.revision = directory.revision),
         share: Share::all(PARTITIONS),
-        records_max: ROUND_RECORDS_MAX,
+        pace: Pace::STEADY,
     };
     let mut directory = house.rooms.directory.current();
     let mut lanes = load_lanes(&kind, &house.rooms, &[(0, None), (1, None)], &directory).await.unwrap();

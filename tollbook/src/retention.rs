@@ -2,7 +2,7 @@
 //!
 //! The log itself knows nothing of its consumers. So what each has to reach is noted now and then; once it is there, it has seen
 //! everything appended before the note. The log may expire what is older than its retention only when every consumer has come
-//! further than that.
+//! further than that, and the time has passed for which the mediator may read an event again ([`mediator::LOG_KEPT`]).
 
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use crate::system::Consumer;
+
+/// Beyond the time for which the mediator reads again: the log's time, by which it counts, and ours need not be the same.
+const READ_AGAIN_SLACK: Duration = Duration::from_secs(3_600);
 
 /// What one consumer has to reach.
 #[derive(Debug)]
@@ -66,7 +69,12 @@ impl Keeper {
         };
         let seen_before = self.seen_before.iter().copied().min().flatten();
         if let Some(seen_before) = seen_before.filter(|seen| *seen > oldest_needed) {
-            bus.expire(now, seen_before).await?;
+            let kept = mediator::LOG_KEPT + READ_AGAIN_SLACK;
+            let read_before =
+                TimeDelta::from_std(kept).ok().and_then(|kept| seen_before.checked_sub_signed(kept));
+            if let Some(read_before) = read_before {
+                bus.expire(now, read_before).await?;
+            }
         } else if let Some(behind) = self.behind(oldest_needed) {
             warn!(consumer = consumers[behind].name, "far behind; the event log keeps what it has not read");
         }
@@ -154,8 +162,14 @@ mod tests {
         assert_eq!(bus.range(Topic::Cdrs, 0).await.unwrap(), (0, 4));
 
         progress.send_modify(|progress| progress.positions = vec![4]);
+        // What was just read may be read again.
         for _ in 0..3 {
             keeper.expire(&bus, &consumers, week, clock.utc()).await.unwrap();
+        }
+        assert_eq!(bus.range(Topic::Cdrs, 0).await.unwrap(), (0, 4));
+        for hour in 8..11 {
+            let later = clock.utc() + TimeDelta::hours(hour);
+            keeper.expire(&bus, &consumers, week, later).await.unwrap();
         }
         let (oldest, end) = bus.range(Topic::Cdrs, 0).await.unwrap();
         assert!(oldest > 0 && end == 4, "{oldest} to {end}");

@@ -39,7 +39,7 @@ use crate::leases::LeaseKeeper;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
 use crate::roles::{Role, Roles};
-use crate::runner::{self, Begin, Kind, Positions, Progress, ROUND_RECORDS_MAX, Rooms, Share};
+use crate::runner::{self, Begin, Kind, Pace, Positions, Progress, Rooms, Share};
 use crate::tariffs::Tariffs;
 use crate::webhook_queue::WebhookQueue;
 use crate::{
@@ -65,9 +65,6 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether files are due or full.
 const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Events of one lane in one round of the mediator: its commit has two entries for each lane, however many events there were.
-const MEDIATOR_RECORDS_MAX: usize = 2_048;
 
 /// The role whose processes work the export streams.
 const EXPORTS: &str = "exports";
@@ -473,7 +470,7 @@ impl System {
             make: Box::new(move || ExportStage::new(stream.clone())),
             refresh: Box::new(|stage, directory| stage.set_directory(directory.clone())),
             share,
-            records_max: ROUND_RECORDS_MAX,
+            pace: Pace::STEADY,
         };
         self.run_stage(EXPORTS, kind)
     }
@@ -486,9 +483,10 @@ impl System {
         refresh: impl Fn(&mut S, &Arc<Directory>) + Send + Sync + 'static,
     ) -> (Consumer, watch::Sender<Progress>) {
         let (begin, share) = (Begin::Oldest, self.share(name, name));
-        let records_max = if name == "mediator" { MEDIATOR_RECORDS_MAX } else { ROUND_RECORDS_MAX };
+        // Nobody waits for its commits: what it makes of events is in the log before.
+        let pace = if name == "mediator" { Pace::SWIFT } else { Pace::STEADY };
         let (make, refresh) = (Box::new(make), Box::new(refresh));
-        let kind = Kind { name, topic, begin, make, refresh, share, records_max };
+        let kind = Kind { name, topic, begin, make, refresh, share, pace };
         self.run_stage(name, kind)
     }
 

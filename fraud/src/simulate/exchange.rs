@@ -376,7 +376,8 @@ impl Exchange {
                 | Effect::Suspend(_)
                 | Effect::Export { .. }
                 | Effect::Edr(_)
-                | Effect::Repeated => {}
+                | Effect::Repeated
+                | Effect::AskAgain(_) => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 //! A line is `SECONDS KIND ARGUMENTS`, with `call=`, `leg=`, `seq=`, `node=`, `boot=` or `payer=` anywhere in it. Seconds
 //! count from 12:00. Events are numbered as they stand.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -186,13 +187,38 @@ fn event(seq: u64, line: &str) -> Body {
     })
 }
 
+thread_local! {
+    /// The log of the lane: all that was fed on this thread.
+    static LOG: RefCell<Vec<Body>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Applies records one by one.
 pub(crate) fn feed(mediator: &mut Mediator, bodies: &[Body]) -> Vec<Effect> {
-    let mut effects = Effects::default();
-    for (offset, body) in (0..).zip(bodies) {
-        mediator.apply(StageInput { partition: 0, offset, body: body.clone() }, &mut effects);
+    let mut effects = Vec::new();
+    for body in bodies {
+        let offset = LOG.with_borrow_mut(|log| {
+            log.push(body.clone());
+            log.len() as u64 - 1
+        });
+        effects.extend(apply(mediator, offset, body.clone()));
     }
+    effects
+}
+
+fn apply(mediator: &mut Mediator, offset: u64, body: Body) -> Vec<Effect> {
+    let mut effects = Effects::default();
+    mediator.apply(StageInput { partition: 0, offset, body }, &mut effects);
+    if let [Effect::AskAgain(body)] = &effects.0[..] {
+        tell_again(mediator);
+        return apply(mediator, offset, (**body).clone());
+    }
+    assert!(!effects.0.iter().any(|effect| matches!(effect, Effect::AskAgain(_))));
     effects.0
+}
+
+fn tell_again(mediator: &mut Mediator) {
+    let record = |offset: u64| LOG.with_borrow(|log| (offset, log[usize::try_from(offset).unwrap()].clone()));
+    mediator.hear_again(mediator.wants_again().into_iter().map(record).collect()).unwrap();
 }
 
 /// The picture of what a script leads to.
@@ -301,6 +327,7 @@ impl Saved {
     pub(crate) fn load(&self, config: MediatorConfig) -> Mediator {
         let mut mediator = Mediator::new(config);
         mediator.restore(self.0.clone().into_iter().collect()).unwrap();
+        tell_again(&mut mediator);
         mediator
     }
 }

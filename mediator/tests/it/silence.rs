@@ -218,7 +218,7 @@ fn full_memory_forgets_the_oldest_first() {
     for config in [
         MediatorConfig { remembered_max: 2, ..MediatorConfig::default() },
         // Two calls, with what they take in tables, and not three.
-        MediatorConfig { remembered_bytes_max: 1_300, ..MediatorConfig::default() },
+        MediatorConfig { remembered_bytes_max: 1_000, ..MediatorConfig::default() },
     ] {
         let (mut mediator, mut saved) = (Mediator::new(config.clone()), Saved::default());
         feed(&mut mediator, &events(script));

@@ -76,7 +76,7 @@ pub(super) fn rating() -> Kind<RatingStage> {
         make: Box::new(RatingStage::new),
         refresh: Box::new(move |stage, _| stage.set_directory(directory.clone()).unwrap()),
         share: Share::all(PARTITIONS),
-        records_max: ROUND_RECORDS_MAX,
+        pace: Pace::STEADY,
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) fn exports() -> Kind<ExportStage> {
         make: Box::new(move || ExportStage::new(main.clone())),
         refresh: Box::new(|_, _| {}),
         share: Share::all(PARTITIONS),
-        records_max: ROUND_RECORDS_MAX,
+        pace: Pace::STEADY,
     }
 }
 

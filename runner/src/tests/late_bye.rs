@@ -16,7 +16,7 @@ fn mediator() -> Kind<Mediator> {
         make: Box::new(|| Mediator::new(MediatorConfig::default())),
         refresh: Box::new(|_, _| {}),
         share: Share::all(PARTITIONS),
-        records_max: ROUND_RECORDS_MAX,
+        pace: Pace::STEADY,
     }
 }
 

@@ -153,9 +153,14 @@ async fn made_now(
                     continue;
                 }
                 let mut effects = Effects::default();
+                let place = (partition, stored.offset);
                 mediator
                     .apply(StageInput { partition, offset: stored.offset, body: record.body }, &mut effects);
-                keep(effects, (partition, stored.offset), bus, day, &mut made);
+                if let Some(body) = asked_again(&mut effects) {
+                    tell_again(bus, &mut mediator, partition).await?;
+                    mediator.apply(StageInput { partition, offset: stored.offset, body }, &mut effects);
+                }
+                keep(effects, place, bus, day, &mut made);
             }
             // Nobody keeps the state; it must not pile up either.
             mediator.take_changes();
@@ -163,6 +168,29 @@ async fn made_now(
         }
     }
     Ok(made)
+}
+
+/// The record that the mediator takes only once it has been told others again.
+fn asked_again(effects: &mut Effects) -> Option<Body> {
+    match effects.0.pop()? {
+        Effect::AskAgain(body) => Some(*body),
+        other => {
+            effects.0.push(other);
+            None
+        }
+    }
+}
+
+/// Reads again what the mediator has forgotten of a call.
+async fn tell_again(bus: &dyn Bus, mediator: &mut Mediator, partition: u32) -> anyhow::Result<()> {
+    let mut told = Vec::new();
+    for offset in mediator.wants_again() {
+        let batch = bus.read(Topic::Calls, partition, offset, 1).await?;
+        for stored in batch.records {
+            told.push((stored.offset, decode(&stored.payload).map_err(anyhow::Error::msg)?.body));
+        }
+    }
+    mediator.hear_again(told).map_err(anyhow::Error::msg)
 }
 
 fn keep(

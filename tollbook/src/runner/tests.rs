@@ -107,7 +107,7 @@ fn ledger() -> Kind<LedgerStage> {
         make: Box::new(LedgerStage::default),
         refresh: Box::new(|_, _| {}),
         share: Share::all(PARTITIONS),
-        records_max: ROUND_RECORDS_MAX,
+        pace: Pace::STEADY,
     }
 }
 
@@ -163,7 +163,7 @@ fn picky(name: &'static str, has_fee: bool) -> Kind<Picky> {
         make: Box::new(move || Picky { has_fee }),
         refresh: Box::new(|_, _| {}),
         share: Share::all(PARTITIONS),
-        records_max: ROUND_RECORDS_MAX,
+        pace: Pace::STEADY,
     }
 }
 
