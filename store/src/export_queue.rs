@@ -13,9 +13,11 @@
 //! goes into a later one, or, where the format cannot say that it is a correction, into the queue of another series.
 
 use chrono::{DateTime, Utc};
+use model::CdrId;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
+use crate::audit::append;
 use crate::sql::{Bind, Cell, Columns, Query, cells, execute_in, query, signed, unreadable};
 use crate::{Result, Store, StoreError};
 
@@ -132,6 +134,51 @@ macro_rules! earlier {
 const FILE_COLUMNS: &str = "id, owner, sequence, name, n_rows, state, created_at, n_bytes, md5, sha256, format, zone, owner_name, day";
 
 impl Store {
+    /// Queues a call again whose latest revision was left out of a series, so that it is in the next file, and answers which revision that
+    /// is; `None` where it is none of that series, or was not left out.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn export_queue_again(
+        &self,
+        owner: &str,
+        cdr: CdrId,
+        reason: &str,
+        actor: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<u32>> {
+        let mut tx = self.write().await?;
+        join_queue(&mut tx).await?;
+        let latest = query(
+            "SELECT id, revision, payload, CASE WHEN passed = 'left out' THEN 1 ELSE 0 END AS is_left_out \
+             FROM export_queue WHERE owner = $1 AND cdr = $2 ORDER BY revision DESC LIMIT 1",
+        )
+        .cells(cells![owner, cdr.as_bytes()])
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(latest) = latest.filter(|row| row.int("is_left_out").is_ok_and(|is_left_out| is_left_out == 1))
+        else {
+            return Ok(None);
+        };
+        // A place behind all that files were made of: a row keeps its place, and files go by places.
+        let gone = query("DELETE FROM export_queue WHERE id = $1 AND passed = 'left out'")
+            .cells(cells![latest.int("id")?])
+            .execute(&mut *tx)
+            .await?;
+        if gone.rows_affected() != 1 {
+            return Ok(None);
+        }
+        let revision: u32 = latest.narrow("revision")?;
+        query("INSERT INTO export_queue (owner, cdr, revision, payload) VALUES ($1, $2, $3, $4)")
+            .cells(cells![owner, cdr.as_bytes(), revision, latest.bytes("payload")?])
+            .execute(&mut *tx)
+            .await?;
+        append(&mut tx, actor, "queue again", &format!("export:{owner}:{cdr}"), "left out", reason, now).await?;
+        tx.commit().await?;
+        Ok(Some(revision))
+    }
+
     /// Plans the next file of a series from its oldest waiting calls; `None` if none wait and it may not be empty.
     ///
     /// `choose` is shown the calls that would be in it and says which of them are, and which day they are of; the

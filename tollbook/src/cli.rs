@@ -598,6 +598,23 @@ pub(crate) enum ExportAction {
     },
     /// Hash a password, read from standard input, for `password_hash` of an SFTP user.
     Password,
+    /// Put a call into the next file that a filter has left out.
+    QueueAgain {
+        /// The call, as `tollbook explain` names it.
+        cdr: String,
+        /// Whose files: system, or the handle of a reseller or carrier.
+        #[arg(long, default_value = "system")]
+        owner: String,
+        /// Of which stream [default: the main one].
+        #[arg(long, default_value = "", hide_default_value = true)]
+        stream: String,
+        /// Of which direction, where a stream counts them apart: out or in.
+        #[arg(long)]
+        way: Option<String>,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: String,
+    },
     /// Show a file once more that was published before, byte for byte.
     Again {
         /// Its sequence number.

@@ -92,6 +92,7 @@ on_both! {
         calls_not_chosen_for_a_file_wait_for_a_later_one,
         corrected_call_comes_with_the_revision_before_it,
         correction_that_a_format_cannot_tell_waits_for_the_report,
+        call_that_was_left_out_is_queued_again_and_the_audit_log_says_who_did_it,
         files_of_one_series_are_not_disturbed_by_the_calls_of_others,
         calls_queued_while_files_are_planned_are_each_in_one,
         writers_of_a_queue_and_planners_wait_for_each_other,

@@ -232,6 +232,46 @@ pub(crate) async fn corrected_call_comes_with_the_revision_before_it(db: Databas
     assert_eq!(db.store.numbering_check().await.unwrap(), Vec::<String>::new());
 }
 
+async fn leave_out(db: &Database, position: u64, revision: u32, owner: &str) {
+    let StoreEffect::Export { owner, cdr, revision, payload, .. } = revised(revision, owner) else { return };
+    let effects = vec![StoreEffect::Export { owner, cdr, revision, payload, is_left_out: true }];
+    db.store.commit("exports", vec![step(0, position, position + 1, effects)]).await.unwrap();
+}
+
+pub(crate) async fn call_that_was_left_out_is_queued_again_and_the_audit_log_says_who_did_it(db: Database) {
+    db.store.export_keep_format("hash", &csv()).await.unwrap();
+    let again = |owner: &'static str| {
+        db.store.export_queue_again(owner, cdr(1), "the filter was wrong", "alice", second(9))
+    };
+    queue_revision(&db, 0, 0, "system").await;
+    assert_eq!(again("system").await.unwrap(), None, "it waits");
+    assert_eq!(shown(&db, plan("system", 9), None).await.unwrap(), ["0"]);
+    assert_eq!(again("system").await.unwrap(), None, "it is in a file");
+
+    leave_out(&db, 1, 1, "system").await;
+    // Another series goes on meanwhile, so that places go on too.
+    queue_revision(&db, 2, 0, "carrier:3").await;
+    // Sent in again, it stays where it is: whoever left it out has to be named.
+    queue_revision(&db, 3, 1, "system").await;
+    assert_eq!(shown(&db, plan("system", 9), None).await, None);
+    assert_eq!(again("reseller:9").await.unwrap(), None, "of no such series");
+    assert_eq!(again("system").await.unwrap(), Some(1));
+    assert_eq!(again("system").await.unwrap(), None, "it waits by now");
+    assert_eq!(shown(&db, plan("system", 9), None).await.unwrap(), ["1 after 0"]);
+
+    // Only the latest: what is older than one that was written says nothing any more.
+    leave_out(&db, 4, 2, "system").await;
+    queue_revision(&db, 5, 3, "system").await;
+    assert_eq!(again("system").await.unwrap(), None);
+    assert_eq!(shown(&db, plan("system", 9), None).await.unwrap(), ["3 after 1"]);
+    assert_eq!(db.store.numbering_check().await.unwrap(), Vec::<String>::new());
+
+    let entries = db.store.audit_list(10).await.unwrap();
+    let entry = entries.iter().find(|entry| entry.action == "queue again").unwrap();
+    assert_eq!(entry.object, format!("export:system:{}", cdr(1)));
+    assert_eq!((entry.actor.as_str(), entry.after.as_str()), ("alice", "the filter was wrong"));
+}
+
 pub(crate) async fn correction_that_a_format_cannot_tell_waits_for_the_report(db: Database) {
     db.store.export_keep_format("hash", &csv()).await.unwrap();
     let files = || ExportPlan { corrections: Some("main.corrections/system"), ..plan("system", 9) };

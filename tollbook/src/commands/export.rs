@@ -6,11 +6,12 @@ use anyhow::Context;
 use exports::{
     Contents, DELIVERED, Entry, Event, ExportsError, FileSpec, Format, Owner, Series, Subject, Way,
 };
-use model::{AccountKind, Directory};
+use model::{AccountKind, CdrId, Directory};
 use store::EdrFilter;
 
 use crate::cli::ExportAction;
 use crate::clock::Clock;
+use crate::commands::import::COMMAND_LINE;
 use crate::commands::{account_named, print_table};
 use crate::config::{Config, SftpUserConfig};
 use crate::directory::DirectoryFeed;
@@ -39,13 +40,14 @@ pub(crate) async fn export(config: &Config, action: ExportAction) -> anyhow::Res
         ExportAction::Trail { user, limit } => trail(config, user.as_deref(), limit).await,
         ExportAction::Inbox { user, limit } => inbox(config, user.as_deref(), limit).await,
         ExportAction::Password => password(),
+        ExportAction::QueueAgain { cdr, owner, stream, way, reason } => {
+            let desk = desk(config).await?;
+            let series = series_named(&desk, stream, &owner, way.as_deref())?;
+            queue_again(&desk, &series, &cdr, &reason).await
+        }
         ExportAction::Again { sequence, owner, stream, way, out } => {
             let desk = desk(config).await?;
-            let series = Series {
-                stream,
-                owner: owner_named(&owner, &desk.directory)?,
-                way: way_named(way.as_deref())?,
-            };
+            let series = series_named(&desk, stream, &owner, way.as_deref())?;
             again(&desk, &series, sequence, out.as_deref()).await
         }
     }
@@ -398,6 +400,24 @@ fn password() -> anyhow::Result<()> {
         UserError::new(format!("the password {rule}"), "give it on standard input, in one line")
     })?;
     println!("{hash}");
+    Ok(())
+}
+
+fn series_named(desk: &Desk, stream: String, owner: &str, way: Option<&str>) -> Result<Series, UserError> {
+    Ok(Series { stream, owner: owner_named(owner, &desk.directory)?, way: way_named(way)? })
+}
+
+async fn queue_again(desk: &Desk, series: &Series, cdr: &str, reason: &str) -> anyhow::Result<()> {
+    let id: CdrId = cdr.parse().map_err(|why: model::InvalidId| {
+        UserError::new(format!("{cdr}: {why}"), "`tollbook explain` and the console name calls by 32 hexadecimal digits")
+    })?;
+    let now = Clock::start().utc();
+    let queued = desk.store.export_queue_again(&series.to_string(), id, reason, COMMAND_LINE, now).await?;
+    let Some(revision) = queued else {
+        let why = format!("{cdr} was not left out of the files of {series}");
+        return Err(UserError::new(why, "it waits or is in a file, or another series has left it out").into());
+    };
+    println!("{cdr}, revision {revision}, will be in the next file of {series}");
     Ok(())
 }
 
