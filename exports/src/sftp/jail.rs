@@ -8,7 +8,7 @@
 //! and `ack/` for its own.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, Metadata, OpenOptions, ReadDir};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use russh_sftp::protocol::StatusCode;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, linkat, openat, openat2, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, linkat, openat, openat2, unlinkat};
 use rustix::io::Errno;
 
 use super::SftpUser;
@@ -237,8 +237,11 @@ impl Jail {
         if !found.metadata.is_dir() {
             return Err(StatusCode::NoSuchFile);
         }
-        let entries = fs::read_dir(&found.real).map_err(status_of)?;
-        Ok(Listing { jail: self.clone(), dir, entries: Entries::Of(entries) })
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(&found.place, ".", flags, Mode::empty()).map_err(status_of_errno)?;
+        let entries = Dir::new(opened).map_err(status_of_errno)?;
+        let (place, rights) = (found.place, found.mount.rights);
+        Ok(Listing { jail: self.clone(), dir, entries: Entries::Of { entries, place, rights } })
     }
 
     /// What `path` is, and what may be done there; of a symlink, what it leads to.
@@ -322,6 +325,17 @@ impl Jail {
         let metadata = itself.metadata().map_err(status_of)?;
         let real = parent.real.join(name);
         Ok(Entry { parent: parent.place, name: name.to_owned(), real, metadata, rights: mount.rights })
+    }
+
+    /// What a name in a directory is; a link is resolved like any request, so what cannot be opened is not shown either.
+    fn entry_of(&self, place: &File, rights: Rights, dir: &str, name: &str) -> Option<(Metadata, Rights)> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let itself = File::from(openat(place, name, flags, Mode::empty()).ok()?);
+        let metadata = itself.metadata().ok()?;
+        if metadata.is_symlink() {
+            return self.metadata(&format!("{dir}/{name}")).ok();
+        }
+        Some((metadata, rights))
     }
 
     /// The real path and what is there, both inside the root they begin in.
@@ -418,7 +432,8 @@ pub(super) struct Listing {
 #[derive(Debug)]
 enum Entries {
     Mounts(VecDeque<(String, Metadata, Rights)>),
-    Of(ReadDir),
+    /// Of the directory that was found, whatever becomes of its name while it is listed.
+    Of { entries: Dir, place: File, rights: Rights },
 }
 
 impl Listing {
@@ -431,16 +446,18 @@ impl Listing {
                     Some(entry) => chunk.push(entry),
                     None => break,
                 },
-                Entries::Of(entries) => {
-                    let Some(Ok(entry)) = entries.next() else { break };
+                Entries::Of { entries, place, rights } => {
+                    let Some(Ok(entry)) = entries.read() else { break };
                     // A name that is not UTF-8 could not be asked for.
-                    let Ok(name) = entry.file_name().into_string() else { continue };
-                    // Resolved like any request, so what cannot be opened is not shown either.
-                    let Ok((metadata, rights)) = self.jail.metadata(&format!("{}/{name}", self.dir)) else {
+                    let Ok(name) = entry.file_name().to_str() else { continue };
+                    if is_hidden(name) || name == "." || name == ".." {
+                        continue;
+                    }
+                    let Some((metadata, rights)) = self.jail.entry_of(place, *rights, &self.dir, name) else {
                         continue;
                     };
                     if metadata.is_file() || metadata.is_dir() {
-                        chunk.push((name, metadata, rights));
+                        chunk.push((name.to_owned(), metadata, rights));
                     }
                 }
             }
