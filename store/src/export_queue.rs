@@ -157,7 +157,8 @@ impl Store {
         .cells(cells![owner, cdr.as_bytes()])
         .fetch_optional(&mut *tx)
         .await?;
-        let Some(latest) = latest.filter(|row| row.int("is_left_out").is_ok_and(|is_left_out| is_left_out == 1))
+        let Some(latest) =
+            latest.filter(|row| row.int("is_left_out").is_ok_and(|is_left_out| is_left_out == 1))
         else {
             return Ok(None);
         };
@@ -174,7 +175,8 @@ impl Store {
             .cells(cells![owner, cdr.as_bytes(), revision, latest.bytes("payload")?])
             .execute(&mut *tx)
             .await?;
-        append(&mut tx, actor, "queue again", &format!("export:{owner}:{cdr}"), "left out", reason, now).await?;
+        append(&mut tx, actor, "queue again", &format!("export:{owner}:{cdr}"), "left out", reason, now)
+            .await?;
         tx.commit().await?;
         Ok(Some(revision))
     }

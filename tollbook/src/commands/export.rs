@@ -409,7 +409,10 @@ fn series_named(desk: &Desk, stream: String, owner: &str, way: Option<&str>) -> 
 
 async fn queue_again(desk: &Desk, series: &Series, cdr: &str, reason: &str) -> anyhow::Result<()> {
     let id: CdrId = cdr.parse().map_err(|why: model::InvalidId| {
-        UserError::new(format!("{cdr}: {why}"), "`tollbook explain` and the console name calls by 32 hexadecimal digits")
+        UserError::new(
+            format!("{cdr}: {why}"),
+            "`tollbook explain` and the console name calls by 32 hexadecimal digits",
+        )
     })?;
     let now = Clock::start().utc();
     let queued = desk.store.export_queue_again(&series.to_string(), id, reason, COMMAND_LINE, now).await?;
