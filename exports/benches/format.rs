@@ -1,6 +1,6 @@
 //! Records per second on one core, from where they lie in the queue to the hashed bytes of files, and a hundred partners' files closed.
 //!
-//! `cargo bench -p exports --bench format`
+//! `cargo bench -p exports --bench format`, or of one format and one way alone: `-- csv sixteen`.
 
 #![expect(
     clippy::unwrap_used,
@@ -83,6 +83,13 @@ fn per_second(n_files: u32, mut work: impl FnMut()) -> f64 {
 }
 
 fn main() {
+    // Cargo adds `--bench`.
+    let chosen: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_chosen = |names: &[&str], name: &str| {
+        let among: Vec<&String> = chosen.iter().filter(|choice| names.contains(&choice.as_str())).collect();
+        among.is_empty() || among.iter().any(|choice| *choice == name)
+    };
     let payloads = payloads();
     let calls: Vec<Queued<'_>> = payloads.iter().map(|call| Queued { call, earlier: None }).collect();
     let n_queued: usize = payloads.iter().map(Vec::len).sum();
@@ -98,6 +105,10 @@ fn main() {
         ("csv", Owner::System),
         ("json-lines", Owner::System),
     ] {
+        let formats = ["fixed-record", "reference-reseller", "reference-system", "csv", "json-lines"];
+        if !is_chosen(&formats, name) {
+            continue;
+        }
         let format = load_format(name).unwrap();
         let spec = spec(&format, owner, "bench");
         let all_of = |n: u32| {
@@ -109,10 +120,14 @@ fn main() {
         let rendered = render_all(&[(spec.clone(), Contents::Queued(&calls))]).pop().unwrap().unwrap();
         let bytes = rendered.bytes.as_slice();
         let n_bytes = bytes.len();
-        let one = per_second(1, || all_of(1));
-        let beside = per_second(BESIDE, || all_of(BESIDE));
+        let ways = ["one", "sixteen", "hashes", "publish"];
+        let when_chosen = |way: &str, n_files: u32, work: &mut dyn FnMut()| {
+            if is_chosen(&ways, way) { per_second(n_files, work) } else { 0.0 }
+        };
+        let one = when_chosen("one", 1, &mut || all_of(1));
+        let beside = when_chosen("sixteen", BESIDE, &mut || all_of(BESIDE));
         let files = vec![bytes; BESIDE as usize];
-        let hashes = per_second(BESIDE, || {
+        let hashes = when_chosen("hashes", BESIDE, &mut || {
             std::hint::black_box(exports::hashes_of_each(std::hint::black_box(&files)));
         });
         println!(
@@ -121,6 +136,13 @@ fn main() {
         );
     }
 
+    if is_chosen(&["one", "sixteen", "hashes", "publish"], "publish") {
+        hundred_files(&calls);
+    }
+}
+
+/// A hundred partners' files to the disk.
+fn hundred_files(calls: &[Queued<'_>]) {
     let dir = tempfile::tempdir().unwrap();
     let (exports, archive) = (dir.path().join("exports"), dir.path().join("archive"));
     let format = load_format("reference-reseller").unwrap();
@@ -129,7 +151,7 @@ fn main() {
     for names in names.chunks(BESIDE as usize) {
         let files: Vec<_> = names
             .iter()
-            .map(|name| (spec(&format, Owner::Reseller(RESELLER), name), Contents::Queued(&calls)))
+            .map(|name| (spec(&format, Owner::Reseller(RESELLER), name), Contents::Queued(calls)))
             .collect();
         for rendered in render_all(&files) {
             let rendered = rendered.unwrap();

@@ -7,7 +7,7 @@ use model::{Edr, EdrKind};
 use sha2::{Digest as _, Sha256};
 
 use crate::Owner;
-use crate::fact::{Fact, Facts, Kind, Value, count, known, text, word};
+use crate::fact::{Fact, Facts, Kind, Value, count, known, of_string, word};
 
 /// A fact of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl<'a> EventRow<'a> {
             matches!(edr.kind, EdrKind::StartProfile | EdrKind::UpdateProfile | EdrKind::EndProfile);
         match fact {
             EventFact::Id => Value::Number(event_number(&edr.id)),
-            EventFact::IdText => text(edr.id.as_bytes()),
+            EventFact::IdText => of_string(&edr.id),
             EventFact::Type => word(edr.kind.as_str()),
             EventFact::Tenant => Value::Number(edr.tenant.0),
             EventFact::AccountId => known(edr.account),
@@ -88,15 +88,15 @@ impl<'a> EventRow<'a> {
                 Owner::Carrier(_) => Value::Absent,
             },
             EventFact::SubscriberId => edr.subscriber.map_or(Value::Absent, |id| Value::Number(id.0)),
-            EventFact::SubscriberUuid => text(edr.uuid.as_bytes()),
+            EventFact::SubscriberUuid => of_string(&edr.uuid),
             EventFact::Number => edr.number.map_or(Value::Absent, |number| count(number.as_u64())),
-            EventFact::OldStatus => text(edr.old_status.as_bytes()),
-            EventFact::NewStatus => text(edr.new_status.as_bytes()),
-            EventFact::OldProfile if is_about_profile => text(edr.old_status.as_bytes()),
-            EventFact::NewProfile if is_about_profile => text(edr.new_status.as_bytes()),
+            EventFact::OldStatus => of_string(&edr.old_status),
+            EventFact::NewStatus => of_string(&edr.new_status),
+            EventFact::OldProfile if is_about_profile => of_string(&edr.old_status),
+            EventFact::NewProfile if is_about_profile => of_string(&edr.new_status),
             EventFact::OldProfile | EventFact::NewProfile => Value::Absent,
-            EventFact::Detail => text(edr.detail.as_bytes()),
-            EventFact::Company => text(self.company.as_bytes()),
+            EventFact::Detail => of_string(&edr.detail),
+            EventFact::Company => of_string(self.company),
             EventFact::Time => Value::Time(edr.at.timestamp_micros()),
         }
     }

@@ -328,7 +328,7 @@ pub(crate) const fn charge_idx(provider: Provider, direction: Direction) -> usiz
 }
 
 impl<'a> Facts<'a> for Row<'_, 'a> {
-    #[inline]
+    #[inline(always)]
     fn at_us(&self) -> i64 {
         self.call.start_at_us
     }
@@ -413,6 +413,7 @@ impl<'a> Facts<'a> for Row<'_, 'a> {
 }
 
 impl<'v, 'a> Row<'v, 'a> {
+    #[inline(always)]
     pub(crate) fn new(call: &'v RatedView<'a>, viewer: Owner, record_type: RecordType) -> Self {
         let mut charges = [None; 6];
         for charge in call.charges.iter().rev() {
@@ -423,7 +424,7 @@ impl<'v, 'a> Row<'v, 'a> {
         Self { call, viewer, record_type, charges }
     }
 
-    #[inline]
+    #[inline(always)]
     fn of_charge(&self, charge: &ChargeView<'a>, of: OfCharge) -> Value<'a> {
         match of {
             OfCharge::Cost => self.amount(charge.cost),
@@ -457,6 +458,7 @@ impl<'v, 'a> Row<'v, 'a> {
 
     /// Whether this side is none of a carrier's business: our subscriber, or another carrier. Its ids, address
     /// and user names are not shown; what was exchanged with the carrier is.
+    #[inline(always)]
     fn is_far(&self, side: Side) -> bool {
         match self.viewer {
             Owner::System | Owner::Reseller(_) => false,
@@ -513,6 +515,7 @@ impl<'v, 'a> Row<'v, 'a> {
 
 /// A carrier is never shown what another one is owed for the same call, and a reseller neither what a carrier
 /// is owed nor what another reseller pays us (billing-reference 7.4).
+#[inline(always)]
 pub(crate) fn is_shown(provider: Provider, account: AccountId, viewer: Owner) -> bool {
     match (viewer, provider) {
         (Owner::System, _) | (Owner::Reseller(_), Provider::Customer) => true,
@@ -590,10 +593,15 @@ pub(crate) fn text(text: RawText<'_>) -> Value<'_> {
     if text.is_empty() { Value::Absent } else { Value::Text(text) }
 }
 
+/// A text that lies by itself.
+pub(crate) const fn of_string(string: &str) -> Value<'_> {
+    if string.is_empty() { Value::Absent } else { Value::Text(RawText::new(string.as_bytes())) }
+}
+
 /// One of our own words.
 #[inline]
 pub(crate) const fn word(word: &'static str) -> Value<'static> {
-    Value::Text(word.as_bytes())
+    Value::Text(RawText::new(word.as_bytes()))
 }
 
 pub(crate) fn count(number: u64) -> Value<'static> {

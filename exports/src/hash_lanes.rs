@@ -1,10 +1,10 @@
 //! MD5 and SHA-256 of several files at once. A digest is a chain in which every step waits for the one before; sixteen beside each
-//! other keep the processor's vectors full, and a core gets through several times as many bytes. Nothing here is secret: both
-//! guard against damage.
+//! other keep the processor's vectors full, and a core gets through several times as many bytes. Files that are still being written
+//! have both worked out in one go, while their bytes are near ([`Beside`]). Nothing here is secret: both guard against damage.
 //!
 //! Sources: RFC 1321, FIPS 180-4. Tests hold both against the libraries that work out a single one.
 
-use fearless_simd::{Level, Simd, SimdInto as _, dispatch, prelude::*, u32x16};
+use fearless_simd::{Level, Simd, SimdInto as _, dispatch, prelude::*, u8x64, u32x16};
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
@@ -152,11 +152,15 @@ const K: [u32; 64] = [
 /// A digest that is worked out in lanes.
 trait Chain<const WORDS: usize> {
     const START: [u32; WORDS];
+
+    /// One block of each lane, its words side by side, as they are read from the right.
+    fn compress<S: Simd>(state: &mut [u32x16<S>; WORDS], words: [u32x16<S>; 16]);
+}
+
+/// A chain that ends in a digest by itself.
+trait Ends<const WORDS: usize>: Chain<WORDS> {
     /// Byte order of words and of the length behind the last block.
     const IS_BIG_ENDIAN: bool;
-
-    /// One block of each lane, its words side by side.
-    fn compress<S: Simd>(state: &mut [u32x16<S>; WORDS], words: [u32x16<S>; 16]);
 }
 
 /// RFC 1321.
@@ -165,13 +169,82 @@ struct Md5Chain;
 /// FIPS 180-4, 6.2.
 struct Sha256Chain;
 
+/// Both: the words of a block are turned into lanes once.
+struct BothChains;
+
+const MD5_WORDS: usize = 4;
+const SHA256_WORDS: usize = 8;
+const BOTH_WORDS: usize = MD5_WORDS + SHA256_WORDS;
+
+/// Sixteen files that grow beside each other, and how far each has been taken into its two digests.
+pub(crate) struct Beside {
+    states: [[u32; BOTH_WORDS]; LANES],
+    n_taken: [usize; LANES],
+}
+
+impl Beside {
+    pub(crate) fn new() -> Self {
+        Self { states: [BothChains::START; LANES], n_taken: [0; LANES] }
+    }
+
+    /// Bytes of a file that are not yet taken.
+    pub(crate) fn n_waiting(&self, lane: usize, file: &[u8]) -> usize {
+        file.len() - self.n_taken[lane]
+    }
+
+    /// Takes the whole blocks of each file, `n_bytes_max` bytes of it at most. What was taken of a file before is still at its front.
+    pub(crate) fn take(&mut self, files: &[&[u8]; LANES], n_bytes_max: usize) {
+        let lanes: [&[u8]; LANES] = std::array::from_fn(|lane| {
+            let waiting = &files[lane][self.n_taken[lane]..];
+            let n_bytes = waiting.len().min(n_bytes_max) / BLOCK_BYTES * BLOCK_BYTES;
+            self.n_taken[lane] += n_bytes;
+            &waiting[..n_bytes]
+        });
+        dispatch!(Level::new(), simd => advance::<_, BothChains, BOTH_WORDS>(simd, &mut self.states, &lanes));
+    }
+
+    /// The MD5 of each file as it is now, lowercase hexadecimal.
+    pub(crate) fn md5(&self, files: &[&[u8]; LANES]) -> [String; LANES] {
+        self.end::<Md5Chain, MD5_WORDS>(files, 0)
+    }
+
+    /// The SHA-256 of each, likewise.
+    pub(crate) fn sha256(&self, files: &[&[u8]; LANES]) -> [String; LANES] {
+        self.end::<Sha256Chain, SHA256_WORDS>(files, MD5_WORDS)
+    }
+
+    /// `first` is where among the words of both those of the one begin.
+    fn end<C: Ends<WORDS>, const WORDS: usize>(
+        &self,
+        files: &[&[u8]; LANES],
+        first: usize,
+    ) -> [String; LANES] {
+        let mut states = self.states.map(|words| std::array::from_fn(|at| words[first + at]));
+        let tails: [Vec<u8>; LANES] =
+            std::array::from_fn(|lane| tail_of::<C, WORDS>(files[lane], self.n_taken[lane]));
+        let lanes = tails.each_ref().map(Vec::as_slice);
+        dispatch!(Level::new(), simd => advance::<_, C, WORDS>(simd, &mut states, &lanes));
+        states.map(hex_of::<C, WORDS>)
+    }
+}
+
+/// Whether the MD5 and SHA-256 of files of such sizes are worked out quicker beside each other than one after the other.
+pub(crate) fn is_worth_both(sizes: impl Iterator<Item = usize> + Clone) -> bool {
+    // One by itself takes three lanes' time of both; without vectors of 512 bits, six.
+    let n_worth = if Level::new().as_avx512().is_some() { 4 } else { 8 };
+    sizes.clone().max().unwrap_or(0).saturating_mul(n_worth) <= sizes.sum()
+}
+
 /// The MD5 of each, lowercase hexadecimal, in their order.
 pub(crate) fn md5_of_each(files: &[&[u8]]) -> Vec<String> {
     let alone = |file: &[u8]| hex::encode(Md5::digest(file));
     // Sixteen chains take as long as two by themselves, on any processor.
-    each(files, 2, alone, |lanes| {
-        dispatch!(Level::new(), simd => digests::<_, Md5Chain, 4>(simd, lanes)).map(hex_of)
-    })
+    each(
+        files,
+        2,
+        alone,
+        |lanes| dispatch!(Level::new(), simd => digests::<_, Md5Chain, MD5_WORDS>(simd, lanes)),
+    )
 }
 
 /// The SHA-256 of each, lowercase hexadecimal, in their order.
@@ -179,9 +252,12 @@ pub(crate) fn sha256_of_each(files: &[&[u8]]) -> Vec<String> {
     let alone = |file: &[u8]| hex::encode(Sha256::digest(file));
     // Processors have instructions for a single one, which only sixteen lanes of 512 bits outrun, when most of them are in use.
     let n_worth = if Level::new().as_avx512().is_some() { 11 } else { usize::MAX };
-    each(files, n_worth, alone, |lanes| {
-        dispatch!(Level::new(), simd => digests::<_, Sha256Chain, 8>(simd, lanes)).map(hex_of)
-    })
+    each(
+        files,
+        n_worth,
+        alone,
+        |lanes| dispatch!(Level::new(), simd => digests::<_, Sha256Chain, SHA256_WORDS>(simd, lanes)),
+    )
 }
 
 /// Sixteen at once where that is quicker than `n_worth` of the longest of them, else one after the other.
@@ -215,65 +291,66 @@ fn each(
     digests
 }
 
-fn hex_of<const N: usize>(digest: [u32; N]) -> String {
-    digest.iter().map(|word| format!("{word:08x}")).collect()
+fn hex_of<C: Ends<WORDS>, const WORDS: usize>(state: [u32; WORDS]) -> String {
+    let word = |word: u32| if C::IS_BIG_ENDIAN { word } else { word.swap_bytes() };
+    state.iter().map(|bytes| format!("{:08x}", word(*bytes))).collect()
 }
 
-/// The words of each lane's digest, as they are read from the left.
 #[inline(always)]
-fn digests<S: Simd, C: Chain<WORDS>, const WORDS: usize>(
+fn digests<S: Simd, C: Ends<WORDS>, const WORDS: usize>(simd: S, files: &[&[u8]; LANES]) -> [String; LANES] {
+    let mut states = [C::START; LANES];
+    let whole = files.map(|file| &file[..file.len() / BLOCK_BYTES * BLOCK_BYTES]);
+    advance::<S, C, WORDS>(simd, &mut states, &whole);
+    let tails: [Vec<u8>; LANES] =
+        std::array::from_fn(|lane| tail_of::<C, WORDS>(files[lane], whole[lane].len()));
+    advance::<S, C, WORDS>(simd, &mut states, &tails.each_ref().map(Vec::as_slice));
+    states.map(hex_of::<C, WORDS>)
+}
+
+/// Takes all blocks of each lane into its state.
+#[inline(always)]
+fn advance<S: Simd, C: Chain<WORDS>, const WORDS: usize>(
     simd: S,
+    states: &mut [[u32; WORDS]; LANES],
     lanes: &[&[u8]; LANES],
-) -> [[u32; WORDS]; LANES] {
-    let tails = lanes.map(tail_of::<C, WORDS>);
-    let n_blocks: [usize; LANES] =
-        std::array::from_fn(|lane| lanes[lane].len() / BLOCK_BYTES + tails[lane].1);
-    let n_rounds = n_blocks.iter().max().copied().unwrap_or(0);
-    let mut state = C::START.map(|word| u32x16::splat(simd, word));
-    let mut digests = [[0; WORDS]; LANES];
+) {
+    let blocks = lanes.map(|lane| lane.as_chunks::<BLOCK_BYTES>().0);
+    let mut state: [u32x16<S>; WORDS] = std::array::from_fn(|word| {
+        let words: [u32; LANES] = std::array::from_fn(|lane| states[lane][word]);
+        words.simd_into(simd)
+    });
     let idle = [0; BLOCK_BYTES];
-    for round in 0..n_rounds {
-        let rows = std::array::from_fn(|lane| {
-            let (whole, _) = lanes[lane].as_chunks::<BLOCK_BYTES>();
-            let block = match whole.get(round) {
-                Some(block) => block,
-                None => {
-                    let (tail, _) = tails[lane].0.as_chunks::<BLOCK_BYTES>();
-                    tail.get(round - whole.len()).unwrap_or(&idle)
-                }
-            };
-            let (words, _) = block.as_chunks::<4>();
-            let words: [u32; 16] = std::array::from_fn(|at| {
-                if C::IS_BIG_ENDIAN { u32::from_be_bytes(words[at]) } else { u32::from_le_bytes(words[at]) }
+    let mut round = 0;
+    // Up to where the next lane ends; those that have ended run empty.
+    while let Some(until) = blocks.iter().map(|lane| lane.len()).filter(|n_blocks| *n_blocks > round).min() {
+        while round < until {
+            let rows = blocks.map(|lane| {
+                let block: u8x64<S> = (*lane.get(round).unwrap_or(&idle)).simd_into(simd);
+                let words: u32x16<S> = block.bitcast();
+                if cfg!(target_endian = "big") { read_from_the_left(words) } else { words }
             });
-            words.simd_into(simd)
-        });
-        C::compress(&mut state, turned(rows));
-        if n_blocks.contains(&(round + 1)) {
-            for (at, words) in state.iter().enumerate() {
-                let words: [u32; LANES] = (*words).into();
-                for (lane, digest) in digests.iter_mut().enumerate() {
-                    if round + 1 == n_blocks[lane] {
-                        digest[at] = if C::IS_BIG_ENDIAN { words[lane] } else { words[lane].swap_bytes() };
-                    }
+            C::compress(&mut state, turned(rows));
+            round += 1;
+        }
+        for (word, words) in state.iter().enumerate() {
+            let words: [u32; LANES] = (*words).into();
+            for lane in 0..LANES {
+                if blocks[lane].len() == until {
+                    states[lane][word] = words[lane];
                 }
             }
         }
     }
-    digests
 }
 
-/// What follows the whole blocks of a file: its last bytes, a one, zeros, its length in bits; and how many blocks that is.
-fn tail_of<C: Chain<WORDS>, const WORDS: usize>(file: &[u8]) -> ([u8; 2 * BLOCK_BYTES], usize) {
-    let rest = &file[file.len() / BLOCK_BYTES * BLOCK_BYTES..];
-    let mut tail = [0; 2 * BLOCK_BYTES];
-    tail[..rest.len()].copy_from_slice(rest);
-    tail[rest.len()] = 0x80;
-    let n_blocks = if rest.len() + 9 <= BLOCK_BYTES { 1 } else { 2 };
+/// What follows the blocks of a file that are taken: its last bytes, a one, zeros, its length in bits.
+fn tail_of<C: Ends<WORDS>, const WORDS: usize>(file: &[u8], n_taken: usize) -> Vec<u8> {
+    let mut tail = file[n_taken..].to_vec();
+    tail.push(0x80);
+    tail.resize((tail.len() + 8).next_multiple_of(BLOCK_BYTES) - 8, 0);
     let n_bits = u64::try_from(file.len()).unwrap_or(u64::MAX).wrapping_mul(8);
-    let n_bits = if C::IS_BIG_ENDIAN { n_bits.to_be_bytes() } else { n_bits.to_le_bytes() };
-    tail[n_blocks * BLOCK_BYTES - 8..n_blocks * BLOCK_BYTES].copy_from_slice(&n_bits);
-    (tail, n_blocks)
+    tail.extend(if C::IS_BIG_ENDIAN { n_bits.to_be_bytes() } else { n_bits.to_le_bytes() });
+    tail
 }
 
 /// Rows to columns: four times each row is shuffled into the one eight further on, as cards are.
@@ -295,6 +372,12 @@ fn rotated<S: Simd>(words: u32x16<S>, left: u32) -> u32x16<S> {
     (words << left) | (words >> (32 - left))
 }
 
+/// The bytes of each word the other way round.
+#[inline(always)]
+fn read_from_the_left<S: Simd>(words: u32x16<S>) -> u32x16<S> {
+    (rotated(words, 8) & 0x00ff_00ff) | (rotated(words, 24) & 0xff00_ff00)
+}
+
 /// Four steps of each round use the four shifts in turn and the state words round robin.
 macro_rules! four {
     ($mix:ident, [$s1:literal, $s2:literal, $s3:literal, $s4:literal], $a:ident $b:ident $c:ident $d:ident, $words:ident, $idx:expr, $at:expr) => {
@@ -305,13 +388,16 @@ macro_rules! four {
     };
 }
 
-impl Chain<4> for Md5Chain {
-    const START: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
+impl Ends<MD5_WORDS> for Md5Chain {
     const IS_BIG_ENDIAN: bool = false;
+}
+
+impl Chain<MD5_WORDS> for Md5Chain {
+    const START: [u32; MD5_WORDS] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
 
     /// RFC 1321, 3.4: the four rounds.
     #[inline(always)]
-    fn compress<S: Simd>(state: &mut [u32x16<S>; 4], words: [u32x16<S>; 16]) {
+    fn compress<S: Simd>(state: &mut [u32x16<S>; MD5_WORDS], words: [u32x16<S>; 16]) {
         type Words<S> = u32x16<S>;
         let [mut a, mut b, mut c, mut d] = *state;
         let f = |x: Words<S>, y: Words<S>, z: Words<S>| (x & y) | (!x & z);
@@ -340,8 +426,12 @@ impl Chain<4> for Md5Chain {
     }
 }
 
-impl Chain<8> for Sha256Chain {
-    const START: [u32; 8] = [
+impl Ends<SHA256_WORDS> for Sha256Chain {
+    const IS_BIG_ENDIAN: bool = true;
+}
+
+impl Chain<SHA256_WORDS> for Sha256Chain {
+    const START: [u32; SHA256_WORDS] = [
         0x6a09_e667,
         0xbb67_ae85,
         0x3c6e_f372,
@@ -351,12 +441,11 @@ impl Chain<8> for Sha256Chain {
         0x1f83_d9ab,
         0x5be0_cd19,
     ];
-    const IS_BIG_ENDIAN: bool = true;
 
     /// FIPS 180-4, 6.2.2. What it rotates to the right is rotated to the left by the rest.
     #[inline(always)]
-    fn compress<S: Simd>(state: &mut [u32x16<S>; 8], words: [u32x16<S>; 16]) {
-        let mut words = words;
+    fn compress<S: Simd>(state: &mut [u32x16<S>; SHA256_WORDS], words: [u32x16<S>; 16]) {
+        let mut words = words.map(read_from_the_left);
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
         macro_rules! step {
             ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $at:expr) => {
@@ -395,6 +484,25 @@ impl Chain<8> for Sha256Chain {
     }
 }
 
+impl Chain<BOTH_WORDS> for BothChains {
+    const START: [u32; BOTH_WORDS] = {
+        let mut start = [0; BOTH_WORDS];
+        let (md5, sha256) = start.split_at_mut(MD5_WORDS);
+        md5.copy_from_slice(&Md5Chain::START);
+        sha256.copy_from_slice(&Sha256Chain::START);
+        start
+    };
+
+    #[inline(always)]
+    fn compress<S: Simd>(state: &mut [u32x16<S>; BOTH_WORDS], words: [u32x16<S>; 16]) {
+        let [a, b, c, d, rest @ ..] = state;
+        let mut md5 = [*a, *b, *c, *d];
+        Md5Chain::compress(&mut md5, words);
+        [*a, *b, *c, *d] = md5;
+        Sha256Chain::compress(rest, words);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,9 +518,12 @@ mod tests {
 
     /// By the lanes, whether or not that is quicker here.
     fn sha256_in_lanes(files: &[&[u8]]) -> Vec<String> {
-        each(files, 0, sha256, |lanes| {
-            dispatch!(Level::new(), simd => digests::<_, Sha256Chain, 8>(simd, lanes)).map(hex_of)
-        })
+        each(
+            files,
+            0,
+            sha256,
+            |lanes| dispatch!(Level::new(), simd => digests::<_, Sha256Chain, SHA256_WORDS>(simd, lanes)),
+        )
     }
 
     #[test]
@@ -432,6 +543,25 @@ mod tests {
             let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
             prop_assert_eq!(md5_of_each(&files), files.iter().map(|file| md5(file)).collect::<Vec<_>>());
             prop_assert_eq!(sha256_in_lanes(&files), files.iter().map(|file| sha256(file)).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn files_that_grow_have_the_digests_of_what_they_are(
+            files in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..900), LANES..=LANES),
+            steps in prop::collection::vec((0_usize..400, 0_usize..300), 0..6),
+        ) {
+            let mut beside = Beside::new();
+            let mut n_bytes = 0;
+            let shown = |n_bytes: usize| -> [&[u8]; LANES] {
+                std::array::from_fn(|lane| &files[lane][..n_bytes.min(files[lane].len())])
+            };
+            for (more, at_once) in steps {
+                n_bytes += more;
+                beside.take(&shown(n_bytes), at_once);
+            }
+            let files = shown(n_bytes);
+            prop_assert_eq!(beside.md5(&files), files.map(md5));
+            prop_assert_eq!(beside.sha256(&files), files.map(sha256));
         }
     }
 }

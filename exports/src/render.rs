@@ -7,15 +7,17 @@ use std::io::Write as _;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use fearless_simd::{Level as Processor, Simd};
 use flate2::{Compression as Level, GzBuilder};
 use model::wire::view::RatedView;
 use model::{Edr, RatedCdr};
 
 use crate::event_fact::EventRow;
-use crate::fact::{RecordType, Row, charge_idx, is_shown};
+use crate::fact::{Facts, RecordType, Row, charge_idx, is_shown};
+use crate::format::on_any_processor;
 use crate::format::template::Known;
-use crate::format::{Compression, Format, Misfit, Out, RecordWriter, Tally, ZoneClock};
-use crate::hash_lanes::{md5_of_each, sha256_of_each};
+use crate::format::{Compression, Format, Misfit, RecordWriter, Tally, ZoneClock};
+use crate::hash_lanes::{Beside, LANES, is_worth_both, md5_of_each, sha256_of_each};
 use crate::{ExportsError, Owner};
 
 /// Which file to render.
@@ -119,44 +121,116 @@ pub fn render(file: &FileSpec<'_>, entries: &[Entry]) -> Result<Rendered, Export
 ///
 /// For each file, as [`render`].
 pub fn render_all(files: &[(FileSpec<'_>, Contents<'_>)]) -> Vec<Result<Rendered, ExportsError>> {
-    let mut drafts: Vec<Result<Draft<'_, '_>, ExportsError>> =
-        files.iter().map(|(file, contents)| Draft::write(file, *contents)).collect();
-    let trailed = |draft: &Draft<'_, '_>| draft.file.format.trails_md5();
-    let mut digests = md5_of(&drafts, trailed).into_iter();
-    for draft in drafts.iter_mut().flatten() {
-        let known = known_of(draft.file, &draft.tally);
-        let body_md5 = if draft.file.format.trails_md5() { digests.next() } else { None };
-        draft.file.format.write_trailer(
-            &mut draft.bytes,
-            &known,
-            &mut ZoneClock::new(draft.file.zone),
-            body_md5,
-            &mut draft.md5,
-        );
+    files.chunks(LANES).flat_map(render_beside).collect()
+}
+
+/// Bytes that are written of each file before they are hashed: those of sixteen are still near then.
+const TURN_BYTES: usize = 16 << 10;
+
+/// Renders [`LANES`] files at most.
+fn render_beside(files: &[(FileSpec<'_>, Contents<'_>)]) -> Vec<Result<Rendered, ExportsError>> {
+    let mut drafts: Vec<Result<Draft<'_, '_, '_>, ExportsError>> =
+        files.iter().map(|(file, contents)| Ok(Draft::begin(file, *contents))).collect();
+    let sizes = files.iter().map(|(file, contents)| file.format.room_for(contents.n_records()));
+    let are_packed = files.iter().any(|(file, _)| file.format.compression() != Compression::None);
+    let mut beside = (is_worth_both(sizes) && !are_packed).then(Beside::new);
+    write_by_turns(&mut drafts, beside.as_mut());
+    drafts.iter_mut().flatten().for_each(Draft::put_header);
+    // A header that turned out otherwise than it was written at first: what was hashed of that file is not what it is.
+    let is_as_hashed = |draft: &Draft<'_, '_, '_>| !draft.is_moved;
+    if !drafts.iter().flatten().all(is_as_hashed) {
+        beside = None;
     }
-    for draft in &mut drafts {
-        if let Ok(ready) = draft
-            && ready.file.format.compression() == Compression::Gzip
-        {
-            match pack(&ready.bytes) {
-                Ok(packed) => ready.bytes = packed,
-                Err(why) => *draft = Err(ExportsError::io("pack", ready.file.name.as_ref())(why)),
-            }
+
+    let trailed = |draft: &Draft<'_, '_, '_>| draft.file.format.trails_md5();
+    let mut digests = match &beside {
+        Some(beside) if drafts.iter().flatten().any(trailed) => {
+            let all = beside.md5(&lanes_of(&drafts));
+            drafts
+                .iter()
+                .zip(all)
+                .map(|(draft, md5)| draft.as_ref().is_ok_and(trailed).then_some(md5))
+                .collect()
+        }
+        Some(_) => vec![None; drafts.len()],
+        None => md5_of(&drafts, trailed),
+    };
+    for (draft, digest) in drafts.iter_mut().zip(&mut digests) {
+        if let Ok(draft) = draft {
+            draft.end(digest.take());
         }
     }
-    let mut digests = md5_of(&drafts, |draft| draft.md5.is_none()).into_iter();
-    let whole: Vec<&[u8]> = drafts.iter().flatten().map(|draft| draft.bytes.as_slice()).collect();
-    let mut sha256s = sha256_of_each(&whole).into_iter();
+    drafts.iter_mut().for_each(pack_if_wanted);
+
+    let is_unhashed = |draft: &Draft<'_, '_, '_>| draft.md5.is_none();
+    let (md5s, sha256s) = match &beside {
+        Some(beside) => {
+            let lanes = lanes_of(&drafts);
+            let md5s = if drafts.iter().flatten().any(is_unhashed) {
+                beside.md5(&lanes).map(Some).to_vec()
+            } else {
+                vec![None; LANES]
+            };
+            (md5s, beside.sha256(&lanes).to_vec())
+        }
+        None => (md5_of(&drafts, is_unhashed), sha256_of_each(&lanes_of(&drafts)[..drafts.len()])),
+    };
     drafts
         .into_iter()
-        .map(|draft| {
+        .zip(md5s.into_iter().zip(sha256s))
+        .map(|(draft, (md5, sha256))| {
             let draft = draft?;
-            let md5 = draft.md5.or_else(|| digests.next()).unwrap_or_default();
-            let sha256 = sha256s.next().unwrap_or_default();
+            let md5 = draft.md5.or(md5).unwrap_or_default();
             let rows = usize::try_from(draft.tally.rows).unwrap_or(usize::MAX);
             Ok(Rendered { name: draft.file.name.to_owned(), bytes: draft.bytes, rows, md5, sha256 })
         })
         .collect()
+}
+
+fn pack_if_wanted(draft: &mut Result<Draft<'_, '_, '_>, ExportsError>) {
+    if let Ok(ready) = draft
+        && ready.file.format.compression() == Compression::Gzip
+    {
+        match pack(&ready.bytes) {
+            Ok(packed) => ready.bytes = packed,
+            Err(why) => *draft = Err(ExportsError::io("pack", ready.file.name.as_ref())(why)),
+        }
+    }
+}
+
+/// Writes all records: of each file some, which are hashed if that is wanted, then of each the next.
+fn write_by_turns(drafts: &mut [Result<Draft<'_, '_, '_>, ExportsError>], mut beside: Option<&mut Beside>) {
+    let turn_bytes = if beside.is_some() { TURN_BYTES } else { usize::MAX };
+    loop {
+        let mut is_written = true;
+        for slot in drafts.iter_mut() {
+            let Ok(draft) = slot else { continue };
+            match draft.go_on(turn_bytes) {
+                Ok(is_at_end) => is_written &= is_at_end,
+                Err(why) => *slot = Err(why),
+            }
+        }
+        if let Some(beside) = &mut beside {
+            let files = lanes_of(drafts);
+            // As much of each as there is of all, so that no lane runs empty; of the last turn all there is.
+            let is_growing =
+                |slot: &Result<Draft<'_, '_, '_>, _>| slot.as_ref().is_ok_and(|draft| !draft.is_written());
+            let of_growing = (0..drafts.len()).filter(|lane| is_growing(&drafts[*lane]));
+            let n_bytes_max = of_growing.map(|lane| beside.n_waiting(lane, files[lane])).min();
+            beside.take(&files, n_bytes_max.unwrap_or(usize::MAX));
+        }
+        if is_written {
+            return;
+        }
+    }
+}
+
+/// The bytes of each file so far.
+fn lanes_of<'d>(drafts: &'d [Result<Draft<'_, '_, '_>, ExportsError>]) -> [&'d [u8]; LANES] {
+    std::array::from_fn(|lane| match drafts.get(lane) {
+        Some(Ok(draft)) => draft.bytes.as_slice(),
+        Some(Err(_)) | None => &[],
+    })
 }
 
 /// MD5 and SHA-256 of each, lowercase hexadecimal, worked out beside each other.
@@ -164,89 +238,183 @@ pub fn hashes_of_each(files: &[&[u8]]) -> Vec<(String, String)> {
     md5_of_each(files).into_iter().zip(sha256_of_each(files)).collect()
 }
 
-fn md5_of<'f, 's>(
-    drafts: &[Result<Draft<'f, 's>, ExportsError>],
-    is_wanted: impl Fn(&Draft<'f, 's>) -> bool,
-) -> Vec<String> {
+/// The MD5 of each file as it is now, of those that it is wanted of.
+fn md5_of(
+    drafts: &[Result<Draft<'_, '_, '_>, ExportsError>],
+    is_wanted: impl Fn(&Draft<'_, '_, '_>) -> bool,
+) -> Vec<Option<String>> {
+    let is_wanted = |slot: &Result<Draft<'_, '_, '_>, _>| slot.as_ref().is_ok_and(&is_wanted);
     let wanted: Vec<&[u8]> = drafts
         .iter()
-        .flatten()
-        .filter(|draft| is_wanted(draft))
-        .map(|draft| draft.bytes.as_slice())
+        .zip(lanes_of(drafts))
+        .filter(|(slot, _)| is_wanted(slot))
+        .map(|(_, file)| file)
         .collect();
-    md5_of_each(&wanted)
+    let mut digests = md5_of_each(&wanted).into_iter();
+    drafts.iter().map(|slot| if is_wanted(slot) { digests.next() } else { None }).collect()
 }
 
 /// A file on its way.
-struct Draft<'f, 's> {
+struct Draft<'f, 's, 'c> {
     file: &'f FileSpec<'s>,
+    contents: Contents<'c>,
+    /// Of the contents, the next that is to be written.
+    next: usize,
+    writer: RecordWriter<'f>,
+    call: RatedView<'c>,
+    earlier: RatedView<'c>,
     bytes: Vec<u8>,
+    n_header: usize,
     tally: Tally,
     /// Once a line of it shows one.
     md5: Option<String>,
+    /// Its header is another than it began with.
+    is_moved: bool,
 }
 
-impl<'f, 's> Draft<'f, 's> {
-    /// Header and records.
-    fn write(file: &'f FileSpec<'s>, contents: Contents<'_>) -> Result<Self, ExportsError> {
+impl<'f, 's, 'c> Draft<'f, 's, 'c> {
+    /// Its header, as it will be unless it tells what is known of the records only when they are written.
+    fn begin(file: &'f FileSpec<'s>, contents: Contents<'c>) -> Self {
         let format = file.format;
+        let mut bytes = Vec::with_capacity(format.room_for(contents.n_records()));
         let mut tally = Tally::new(format);
-        let mut writer = RecordWriter::new(format, file.zone);
-        let mut clock = ZoneClock::new(file.zone);
-        let n_records = match contents {
-            Contents::Calls(entries) => entries.len(),
-            Contents::Queued(entries) => entries.len(),
-            Contents::Events(events) => events.len(),
-        };
-        let mut out = Out::with_room(format.room_for(n_records));
-        // As long as the real one, as a rule, which is known when the records are.
-        let mut header = Vec::new();
-        tally.rows = u64::try_from(n_records).unwrap_or(u64::MAX);
-        format.write_header(&mut header, &known_of(file, &tally), &mut clock);
+        tally.rows = u64::try_from(contents.n_rows(format)).unwrap_or(u64::MAX);
+        format.write_header(&mut bytes, &known_of(file, &tally), &mut ZoneClock::new(file.zone));
         tally.rows = 0;
-        out.put(&header);
-        let n_header = header.len();
-        match contents {
+        Self {
+            file,
+            contents,
+            next: 0,
+            writer: RecordWriter::new(format, file.zone),
+            call: RatedView::default(),
+            earlier: RatedView::default(),
+            n_header: bytes.len(),
+            bytes,
+            tally,
+            md5: None,
+            is_moved: false,
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        self.next >= self.contents.n_records()
+    }
+
+    /// Writes so many bytes more, or all that is left; whether that is all.
+    fn go_on(&mut self, n_bytes: usize) -> Result<bool, ExportsError> {
+        let until = self.bytes.len().saturating_add(n_bytes);
+        match self.contents {
             Contents::Calls(entries) => {
-                for entry in entries {
+                let (format, viewer) = (self.file.format, self.file.owner);
+                while self.bytes.len() < until
+                    && let Some(entry) = entries.get(self.next)
+                {
                     let call = RatedView::of(&entry.rated);
                     let earlier = entry.earlier.as_ref().map(RatedView::of);
                     for (call, record_type) in records_of(format, &call, earlier.as_ref()) {
-                        writer.write(&mut out, &Row::new(call, file.owner, record_type), &mut tally)?;
+                        let row = Row::new(call, viewer, record_type);
+                        self.write(&row)?;
                     }
+                    self.next += 1;
                 }
             }
             Contents::Queued(queued) => {
-                let wanted = format.charges();
-                let wants = |provider, direction, account| {
-                    wanted[charge_idx(provider, direction)] && is_shown(provider, account, file.owner)
-                };
-                let (mut call, mut earlier) = (RatedView::default(), RatedView::default());
-                for entry in queued {
-                    call.read(entry.call, wants)?;
-                    let earlier = match entry.earlier {
-                        None => None,
-                        Some(bytes) => {
-                            earlier.read(bytes, wants)?;
-                            Some(&earlier)
-                        }
-                    };
-                    for (call, record_type) in records_of(format, &call, earlier) {
-                        writer.write(&mut out, &Row::new(call, file.owner, record_type), &mut tally)?;
-                    }
+                // Two copies of all that a record takes: one for processors whose vectors are wide, one for all others.
+                match Processor::new().as_avx512() {
+                    Some(simd) => simd.vectorize(
+                        #[inline(always)]
+                        || self.go_on_queued(simd, queued, until),
+                    )?,
+                    None => on_any_processor!(simd => self.go_on_queued(simd, queued, until))?,
                 }
             }
             Contents::Events(events) => {
-                for event in events {
-                    let row = EventRow { edr: &event.edr, company: &event.company, viewer: file.owner };
-                    writer.write(&mut out, &row, &mut tally)?;
+                while self.bytes.len() < until
+                    && let Some(event) = events.get(self.next)
+                {
+                    let row = EventRow { edr: &event.edr, company: &event.company, viewer: self.file.owner };
+                    self.write(&row)?;
+                    self.next += 1;
                 }
             }
         }
-        header.clear();
-        format.write_header(&mut header, &known_of(file, &tally), &mut clock);
-        out.replace_front(n_header, &header);
-        Ok(Self { file, bytes: out.into_bytes(), tally, md5: None })
+        Ok(self.is_written())
+    }
+
+    /// With all that it calls in it, so that it is compiled for the processor that `simd` stands for.
+    #[inline(always)]
+    fn go_on_queued<S: Simd>(
+        &mut self,
+        simd: S,
+        queued: &[Queued<'c>],
+        until: usize,
+    ) -> Result<(), ExportsError> {
+        let (format, viewer) = (self.file.format, self.file.owner);
+        let wanted = format.charges();
+        let wants = |provider, direction, account| {
+            wanted[charge_idx(provider, direction)] && is_shown(provider, account, viewer)
+        };
+        while self.bytes.len() < until
+            && let Some(entry) = queued.get(self.next)
+        {
+            self.call.read(entry.call, wants)?;
+            let earlier = match entry.earlier {
+                None => None,
+                Some(bytes) => {
+                    self.earlier.read_in_any_order(bytes, wants)?;
+                    Some(&self.earlier)
+                }
+            };
+            for (call, record_type) in records_of(format, &self.call, earlier) {
+                let row = Row::new(call, viewer, record_type);
+                self.writer.write(simd, &mut self.bytes, &row, &mut self.tally)?;
+            }
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes one record of those that nobody waits for.
+    fn write<'a>(&mut self, row: &impl Facts<'a>) -> Result<(), Misfit> {
+        self.writer.write_anywhere(&mut self.bytes, row, &mut self.tally)
+    }
+
+    /// The lines after the records; `body_md5` is that of all before them, if it is known.
+    fn end(&mut self, body_md5: Option<String>) {
+        let known = known_of(self.file, &self.tally);
+        let clock = &mut ZoneClock::new(self.file.zone);
+        self.file.format.write_trailer(&mut self.bytes, &known, clock, body_md5, &mut self.md5);
+    }
+
+    /// The header, now that the records are known.
+    fn put_header(&mut self) {
+        let mut header = Vec::with_capacity(self.n_header);
+        let known = known_of(self.file, &self.tally);
+        self.file.format.write_header(&mut header, &known, &mut ZoneClock::new(self.file.zone));
+        if header != self.bytes[..self.n_header] {
+            self.bytes.splice(..self.n_header, header);
+            self.is_moved = true;
+        }
+    }
+}
+
+impl Contents<'_> {
+    fn n_records(&self) -> usize {
+        match self {
+            Contents::Calls(entries) => entries.len(),
+            Contents::Queued(entries) => entries.len(),
+            Contents::Events(events) => events.len(),
+        }
+    }
+
+    /// Records that a file of them has.
+    fn n_rows(&self, format: &Format) -> usize {
+        let n_earlier = match self {
+            Contents::Calls(entries) => entries.iter().filter(|entry| entry.earlier.is_some()).count(),
+            Contents::Queued(entries) => entries.iter().filter(|entry| entry.earlier.is_some()).count(),
+            Contents::Events(_) => 0,
+        };
+        self.n_records() + if format.has_reversals() { n_earlier } else { 0 }
     }
 }
 
@@ -270,7 +438,7 @@ fn records_of<'v, 'a>(
 pub(crate) fn try_write(format: &Format, owner: Owner, rated: &RatedCdr) -> Result<(), Misfit> {
     let call = RatedView::of(rated);
     let row = Row::new(&call, owner, RecordType::Original);
-    RecordWriter::new(format, Tz::UTC).write(&mut Out::default(), &row, &mut Tally::new(format))
+    RecordWriter::new(format, Tz::UTC).write_anywhere(&mut Vec::new(), &row, &mut Tally::new(format))
 }
 
 /// One field of a record, for people.

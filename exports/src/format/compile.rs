@@ -61,7 +61,7 @@ impl Filter {
     pub(super) fn holds<'a>(&self, row: &impl Facts<'a>) -> bool {
         let mut buffer = itoa::Buffer::new();
         let text = match row.value(self.fact) {
-            Value::Text(text) => text,
+            Value::Text(text) => text.as_bytes(),
             Value::Number(number) => buffer.format(number).as_bytes(),
             Value::Flag(flag) => buffer.format(u8::from(flag)).as_bytes(),
             // Refused when the description was loaded.

@@ -3,7 +3,8 @@
 //!
 //! In: fields. Out: steps that write a record into one buffer, without a string or a call of `memcpy` for a few bytes.
 
-use fearless_simd::{Level, dispatch, i8x16, prelude::*, u8x16};
+use fearless_simd::{Simd, i8x16, i8x32, i8x64, prelude::*, u8x16, u8x32, u8x64};
+use model::wire::view::RawText;
 
 use super::description::{Align, Case, Layout, Unit};
 use super::digits::{PAIRS, power_of_ten};
@@ -17,13 +18,17 @@ pub(super) const SHORT: usize = 64;
 /// Bytes that a step may write at most, its quotes and what it writes beyond its end included.
 const STEP_BYTES_MAX: usize = SHORT + PIECE + 4;
 
-/// One step of a record.
+/// One step of a record: a value, and the bytes behind it that are the same in every record.
 #[derive(Debug, Clone)]
-pub(super) enum Step {
-    /// Bytes that are the same in every record.
-    Literal(Literal),
+pub(super) struct Step {
+    pub(super) value: StepValue,
+    pub(super) after: Literal,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum StepValue {
     /// A value that goes into the line as it is.
-    Value(ValueStep),
+    Plain(ValueStep),
     /// A field that needs a second look.
     Field(usize),
 }
@@ -33,6 +38,7 @@ pub(super) enum Step {
 pub(super) struct ValueStep {
     pub(super) fact: Fact,
     pub(super) what: What,
+    /// With the bytes behind it.
     pub(super) absent: Literal,
     /// Before and behind the value.
     pub(super) quote: Option<u8>,
@@ -80,7 +86,7 @@ pub(super) enum What {
 }
 
 /// A part of the pool.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Literal {
     begin: usize,
     len: usize,
@@ -90,15 +96,16 @@ pub(super) struct Literal {
 /// at more closely.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Marks {
-    /// Each sixteen times.
-    bytes: [[u8; 16]; 3],
+    bytes: [u8; 3],
     /// Those of formats that quote only what must be.
-    more: Option<[[u8; 16]; 2]>,
+    more: Option<[u8; 2]>,
 }
 
 /// The steps of a record.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Program {
+    /// Before the first value.
+    pub(super) head: Literal,
     pub(super) steps: Vec<Step>,
     /// Literals, one behind the other, and room behind the last so that each can be copied in one piece.
     pool: Vec<u8>,
@@ -114,13 +121,14 @@ pub(super) struct Program {
 /// Bytes of one value, on average.
 const VALUE_BYTES_USUAL: usize = 11;
 
-/// The longest piece that is copied at once.
-const PIECE: usize = 32;
+/// The longest piece that is copied at once; most are half of it.
+const PIECE: usize = 64;
+const HALF: usize = PIECE / 2;
 
 impl Program {
     pub(super) fn new(fields: &[Field], encoder: &Encoder, record_end: &[u8]) -> Self {
         let mut program = Self { marks: encoder.marks(), ..Self::default() };
-        let mut same = Vec::new();
+        let (mut same, mut absents) = (Vec::new(), Vec::new());
         for (field_idx, field) in fields.iter().enumerate() {
             same.extend_from_slice(&field.lead);
             let fact = match field.source {
@@ -132,8 +140,9 @@ impl Program {
             };
             program.bytes_usual += field.shape.width.unwrap_or(VALUE_BYTES_USUAL);
             let Some(what) = program.what_of(field, encoder) else {
-                program.flush(&mut same);
-                program.steps.push(Step::Field(field_idx));
+                program.flush(&mut same, &absents);
+                program.push(StepValue::Field(field_idx));
+                absents = Vec::new();
                 continue;
             };
             let quote = match what {
@@ -152,35 +161,48 @@ impl Program {
             if let Some((quote, _)) = inside {
                 same.push(quote);
             }
-            program.flush(&mut same);
-            let absent = program.literal(inside.map_or(field.absent.as_slice(), |(_, inside)| inside));
-            program.bytes_max += STEP_BYTES_MAX.max(absent.len + PIECE);
+            program.flush(&mut same, &absents);
+            absents = inside.map_or(field.absent.as_slice(), |(_, inside)| inside).to_vec();
+            program.bytes_max += STEP_BYTES_MAX.max(absents.len() + PIECE);
             let fixed = field.shape.width.map(|width| Fixed {
                 width,
                 is_left: field.shape.align == Align::Left,
                 pad: field.shape.pad,
             });
             let is_wrapped = inside.is_some();
+            let absent = Literal::default();
             let step = ValueStep { fact, what, absent, quote, is_wrapped, fixed, field_idx };
-            program.steps.push(Step::Value(step));
+            program.push(StepValue::Plain(step));
             if let Some((quote, _)) = inside {
                 same.push(quote);
             }
         }
         same.extend_from_slice(record_end);
-        program.flush(&mut same);
+        program.flush(&mut same, &absents);
         program.pool.extend_from_slice(&[0; PIECE]);
         program
     }
 
-    fn flush(&mut self, same: &mut Vec<u8>) {
-        if !same.is_empty() {
-            let literal = self.literal(same);
-            self.bytes_max += literal.len + PIECE;
-            self.bytes_usual += literal.len;
-            self.steps.push(Step::Literal(literal));
-            same.clear();
+    fn push(&mut self, value: StepValue) {
+        self.steps.push(Step { value, after: Literal::default() });
+    }
+
+    /// Puts `same` behind the last value, or behind `absent` in its place.
+    fn flush(&mut self, same: &mut Vec<u8>, absent: &[u8]) {
+        let whole = self.literal(&[absent, same.as_slice()].concat());
+        let after = Literal { begin: whole.begin + absent.len(), len: same.len() };
+        self.bytes_max += whole.len + PIECE;
+        self.bytes_usual += after.len;
+        match self.steps.last_mut() {
+            None => self.head = after,
+            Some(step) => {
+                step.after = after;
+                if let StepValue::Plain(value) = &mut step.value {
+                    value.absent = whole;
+                }
+            }
         }
+        same.clear();
     }
 
     fn literal(&mut self, bytes: &[u8]) -> Literal {
@@ -240,48 +262,65 @@ impl Program {
     #[inline(always)]
     pub(super) fn put(&self, line: &mut Line<'_>, literal: Literal) {
         let Literal { begin, len } = literal;
-        if len <= PIECE
-            && let Some(piece) = self.pool[begin..].first_chunk::<PIECE>()
+        let from = &self.pool[begin..];
+        if len <= HALF
+            && let Some(piece) = from.first_chunk::<HALF>()
         {
             line.piece(piece, len);
-            return;
+        } else if len <= PIECE
+            && let Some(piece) = from.first_chunk::<PIECE>()
+        {
+            line.piece(piece, len);
+        } else {
+            line.long(&from[..len]);
         }
-        line.long(&self.pool[begin..begin + len]);
     }
+}
+
+/// Whether one of these bytes is a mark, as a bit of each.
+macro_rules! marks_in {
+    ($simd:ident, $marks:ident, $piece:ident, $unsigned:ident, $signed:ident) => {{
+        let bytes: $unsigned<S> = $piece.simd_into($simd);
+        let signed: $signed<S> = bytes.bitcast();
+        let is_same = |mark: u8| bytes.simd_eq($unsigned::splat($simd, mark));
+        let [one, two, three] = $marks.bytes;
+        // Bytes from 0x80 on are negative numbers.
+        let mut found =
+            signed.simd_lt($signed::splat($simd, 0x20)) | is_same(one) | is_same(two) | is_same(three);
+        if let Some([one, two]) = $marks.more {
+            found = found | is_same(one) | is_same(two);
+        }
+        found.to_bitmask()
+    }};
 }
 
 impl Marks {
     pub(super) fn new(bytes: [u8; 3], more: Option<[u8; 2]>) -> Self {
-        Self { bytes: bytes.map(|byte| [byte; 16]), more: more.map(|more| more.map(|byte| [byte; 16])) }
+        Self { bytes, more }
     }
 
-    /// Whether one of sixteen bytes is a mark.
     #[inline(always)]
-    fn any(&self, sixteen: [u8; 16]) -> bool {
-        // What every processor of the kind has: asking which one this is would cost more than it gains.
-        dispatch!(Level::baseline(), simd => {
-            let bytes: u8x16<_> = sixteen.simd_into(simd);
-            let signed: i8x16<_> = sixteen.map(u8::cast_signed).simd_into(simd);
-            let is_same = |marks: &[u8; 16]| {
-                let marks: u8x16<_> = (*marks).simd_into(simd);
-                bytes.simd_eq(marks)
-            };
-            let [one, two, three] = &self.bytes;
-            // Bytes from 0x80 on are negative numbers.
-            let mut found = signed.simd_lt(i8x16::splat(simd, 0x20)) | is_same(one) | is_same(two) | is_same(three);
-            if let Some([one, two]) = &self.more {
-                found = found | is_same(one) | is_same(two);
-            }
-            found.any_true()
-        })
+    fn in_16<S: Simd>(&self, simd: S, piece: [u8; 16]) -> u64 {
+        marks_in!(simd, self, piece, u8x16, i8x16)
+    }
+
+    #[inline(always)]
+    fn in_32<S: Simd>(&self, simd: S, piece: [u8; HALF]) -> u64 {
+        marks_in!(simd, self, piece, u8x32, i8x32)
+    }
+
+    #[inline(always)]
+    fn in_64<S: Simd>(&self, simd: S, piece: [u8; PIECE]) -> u64 {
+        marks_in!(simd, self, piece, u8x64, i8x64)
     }
 
     /// Whether `text` can go into a line as it is.
-    #[inline(always)]
-    pub(super) fn are_none_in(&self, text: &[u8]) -> bool {
+    #[inline]
+    pub(super) fn are_none_in<S: Simd>(&self, simd: S, text: &[u8]) -> bool {
+        let any = |sixteen| self.in_16(simd, sixteen) != 0;
         if let Some(last) = text.last_chunk::<16>() {
             let (sixteens, _) = text.as_chunks::<16>();
-            return !sixteens.iter().any(|sixteen| self.any(*sixteen)) && !self.any(*last);
+            return !sixteens.iter().any(|sixteen| any(*sixteen)) && !any(*last);
         }
         // Filled up with some of its own, in registers: bytes that were just stored in pieces cannot be loaded in one for a while.
         let sixteen = if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
@@ -302,7 +341,7 @@ impl Marks {
             let both = three | three << 32;
             sixteen_of(both, both)
         };
-        !self.any(sixteen)
+        !any(sixteen)
     }
 }
 
@@ -336,12 +375,13 @@ pub(crate) struct Out {
 }
 
 impl Out {
-    pub(crate) fn with_room(n_bytes: usize) -> Self {
-        Self { bytes: vec![0; n_bytes], len: 0 }
+    /// Forgets what was written.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 
     /// Room for a line of so many bytes at most.
@@ -355,27 +395,6 @@ impl Out {
     #[inline(always)]
     pub(super) fn advance(&mut self, n_bytes: usize) {
         self.len += n_bytes;
-    }
-
-    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
-        self.bytes.truncate(self.len);
-        self.bytes
-    }
-
-    /// Forgets what was written from `len` on.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
-    }
-
-    /// Puts `new` in place of the first `n_old` bytes.
-    pub(crate) fn replace_front(&mut self, n_old: usize, new: &[u8]) {
-        if n_old == new.len() {
-            self.bytes[..n_old].copy_from_slice(new);
-            return;
-        }
-        self.bytes.truncate(self.len);
-        self.bytes.splice(..n_old, new.iter().copied());
-        self.len = self.bytes.len();
     }
 
     /// Makes room for so many bytes.
@@ -419,6 +438,39 @@ impl Line<'_> {
     fn long(&mut self, bytes: &[u8]) {
         self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
         self.at += bytes.len();
+    }
+
+    /// A text of [`SHORT`] bytes at most that has no marks; `None`, and nothing written, of others.
+    #[inline(always)]
+    pub(super) fn text<S: Simd>(&mut self, simd: S, text: RawText<'_>, marks: &Marks) -> Option<()> {
+        let len = text.len();
+        // Nearly every text has so many bytes behind its beginning, some of them its own.
+        if len <= HALF
+            && let Some(piece) = text.piece::<HALF>()
+        {
+            let own = (1_u64 << len) - 1;
+            if marks.in_32(simd, *piece) & own != 0 {
+                return None;
+            }
+            self.piece(piece, len);
+            return Some(());
+        }
+        if len < PIECE
+            && let Some(piece) = text.piece::<PIECE>()
+        {
+            let own = (1_u64 << len) - 1;
+            if marks.in_64(simd, *piece) & own != 0 {
+                return None;
+            }
+            self.piece(piece, len);
+            return Some(());
+        }
+        let bytes = text.as_bytes();
+        if len > SHORT || !marks.are_none_in(simd, bytes) {
+            return None;
+        }
+        self.short(bytes);
+        Some(())
     }
 
     /// [`SHORT`] bytes at most; two copies of a fixed size that overlap in the middle.
@@ -543,10 +595,9 @@ impl Line<'_> {
     }
 
     #[inline(always)]
-    pub(super) fn stamp(&mut self, stamp: &Stamp, second_of_day: u32, micros: u32) {
+    pub(super) fn stamp(&mut self, stamp: &mut Stamp, second_of_day: u32, micros: u32) {
         if let Some(place) = self.bytes[self.at..].first_chunk_mut::<{ Stamp::BYTES_MAX }>() {
-            *place = stamp.bytes;
-            stamp.patch(place, second_of_day, micros);
+            stamp.write(place, second_of_day, micros);
         }
         self.at += stamp.len;
     }
@@ -594,24 +645,43 @@ impl Line<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn text_of_nothing_has_no_marks_whatever_they_are() {
-        assert!(Marks::new([0, b'0', 0], None).are_none_in(b""));
-        assert!(Marks::new([0, b'0', 0], None).are_none_in(b"1"));
-        assert!(!Marks::new([0, b'0', 0], None).are_none_in(b"10"));
+        let marks = Marks::new([0, b'0', 0], None);
+        for (text, is_plain) in [("", true), ("1", true), ("10", false)] {
+            assert_eq!(is_none_in(&marks, text.as_bytes()), is_plain);
+        }
+    }
+
+    fn is_none_in(marks: &Marks, text: &[u8]) -> bool {
+        dispatch!(Level::new(), simd => marks.are_none_in(simd, text))
+    }
+
+    /// A text as a line has it, which lies at the end of what there is or before something else.
+    fn written(marks: &Marks, text: &[u8], behind: &[u8]) -> Option<Vec<u8>> {
+        let whole = [text, behind].concat();
+        let mut out = Out::default();
+        let mut line = out.line(2 * SHORT);
+        let text = RawText::in_front_of(&whole, text.len());
+        dispatch!(Level::new(), simd => line.text(simd, text, marks))?;
+        let n_bytes = line.at;
+        out.advance(n_bytes);
+        Some(out.as_slice().to_vec())
     }
 
     /// What a line has after `write`.
     fn line_of(write: impl FnOnce(&mut Line<'_>)) -> Vec<u8> {
-        let mut out = Out::with_room(0);
+        let mut out = Out::default();
         let mut line = out.line(2 * SHORT);
         write(&mut line);
         let n_bytes = line.at;
         out.advance(n_bytes);
-        out.into_bytes()
+        out.as_slice().to_vec()
     }
 
     #[test]
@@ -627,18 +697,34 @@ mod tests {
             let found = Marks::new(marks, more);
             let marks: Vec<u8> = marks.into_iter().chain(more.into_iter().flatten()).collect();
             let is_one = |byte: &u8| *byte < 0x20 || *byte >= 0x80 || marks.contains(byte);
-            prop_assert_eq!(found.are_none_in(&text), !text.iter().any(is_one));
+            prop_assert_eq!(is_none_in(&found, &text), !text.iter().any(is_one));
             let plain: Vec<u8> = text.iter().map(|byte| b'a' + byte % 16).collect();
-            prop_assert_eq!(found.are_none_in(&plain), !plain.iter().any(is_one));
+            prop_assert_eq!(is_none_in(&found, &plain), !plain.iter().any(is_one));
+        }
+
+        #[test]
+        fn what_lies_behind_a_text_is_none_of_it(
+            text in prop::collection::vec(b'a'..b'q', 0..=SHORT),
+            behind in prop::collection::vec(any::<u8>(), 0..80),
+            mark: Option<prop::sample::Index>,
+        ) {
+            let marks = Marks::new([b'"', b'"', b'"'], None);
+            let mut text = text;
+            prop_assert_eq!(written(&marks, &text, &behind), Some(text.clone()));
+            if let Some(at) = mark.filter(|_| !text.is_empty()) {
+                let at = at.index(text.len());
+                text[at] = b'"';
+                prop_assert_eq!(written(&marks, &text, &behind), None);
+            }
         }
 
         #[test]
         fn bytes_of_every_length_arrive(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..20)) {
-            let mut out = Out::with_room(0);
+            let mut out = Out::default();
             for piece in &pieces {
                 out.put(piece);
             }
-            prop_assert_eq!(out.into_bytes(), pieces.concat());
+            prop_assert_eq!(out.as_slice(), pieces.concat());
         }
 
         #[test]

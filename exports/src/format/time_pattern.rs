@@ -186,7 +186,11 @@ pub(super) struct Stamp {
     until: i64,
     /// When its day began.
     midnight: i64,
-    /// Where in it which part is.
+    /// The minute of the day that it is filled in for.
+    minute: u32,
+    /// Where in it the hour and the minute are.
+    of_minute: Vec<(usize, Part)>,
+    /// Where the parts are that are other ones each time.
     patches: Vec<(usize, Part)>,
 }
 
@@ -196,14 +200,18 @@ impl Stamp {
 
     /// `pattern` has a width of [`Stamp::BYTES_MAX`] at most.
     pub(super) fn new(pattern: &TimePattern) -> Self {
-        let (mut patches, mut at) = (Vec::new(), 0);
+        let (mut of_minute, mut patches, mut at) = (Vec::new(), Vec::new(), 0);
         for part in &pattern.0 {
-            if matches!(part, Part::Hour | Part::Minute | Part::Second | Part::Millis | Part::Micros) {
+            if matches!(part, Part::Hour | Part::Minute) {
+                of_minute.push((at, *part));
+            }
+            if matches!(part, Part::Second | Part::Millis | Part::Micros) {
                 patches.push((at, *part));
             }
             at += part.width().unwrap_or(0);
         }
-        Self { bytes: [0; Self::BYTES_MAX], len: at, from: 0, until: 0, midnight: 0, patches }
+        let bytes = [0; Self::BYTES_MAX];
+        Self { bytes, len: at, from: 0, until: 0, midnight: 0, minute: u32::MAX, of_minute, patches }
     }
 
     /// Fills it in for the day of a second since 1970, and returns the second of that day; `None` of a second that no calendar has.
@@ -222,45 +230,46 @@ impl Stamp {
         pattern.write(&mut bytes, at, clock);
         self.bytes[..self.len].copy_from_slice(&bytes[..self.len]);
         self.midnight = unix - i64::from(clock.local(at).second_of_day);
+        self.minute = u32::MAX;
         (self.from, self.until) = clock.same_day(unix);
         Some(())
     }
 
-    /// Patches a copy of its bytes.
+    /// Writes it with the time of day.
     #[inline(always)]
-    pub(super) fn patch(&self, out: &mut [u8; Stamp::BYTES_MAX], second_of_day: u32, micros: u32) {
-        let pair = |number: u32| PAIRS[usize::try_from(number % 100).unwrap_or(0)];
-        let mut put = |at: usize, digits: [u8; 2]| {
-            if let Some(place) = out.get_mut(at..at + 2) {
-                place.copy_from_slice(&digits);
-            }
-        };
-        for (at, part) in &self.patches {
-            match part {
-                Part::Hour => put(*at, pair(second_of_day / 3600)),
-                Part::Minute => put(*at, pair(second_of_day / 60 % 60)),
-                Part::Second => put(*at, pair(second_of_day % 60)),
-                Part::Millis => {
-                    put(*at, [pair(micros / 100_000)[1], pair(micros / 10_000)[1]]);
-                    put(*at + 1, pair(micros / 1_000));
-                }
-                Part::Micros => {
-                    put(*at, pair(micros / 10_000));
-                    put(*at + 2, pair(micros / 100));
-                    put(*at + 4, pair(micros));
-                }
-                // The same all day.
-                Part::Byte(_)
-                | Part::Year
-                | Part::YearOfCentury
-                | Part::Month
-                | Part::Day
-                | Part::DayOfYear
-                | Part::Offset
-                | Part::OffsetWithColon
-                | Part::Unix => {}
+    pub(super) fn write(&mut self, out: &mut [u8; Stamp::BYTES_MAX], second_of_day: u32, micros: u32) {
+        // Calls of one file are some seconds apart.
+        if second_of_day / 60 != self.minute {
+            self.minute = second_of_day / 60;
+            for (at, part) in &self.of_minute {
+                let number = if *part == Part::Hour { self.minute / 60 } else { self.minute % 60 };
+                put_pair(&mut self.bytes, *at, number);
             }
         }
+        *out = self.bytes;
+        for (at, part) in &self.patches {
+            match part {
+                Part::Millis => {
+                    put_pair(out, *at, micros / 10_000);
+                    put_pair(out, *at + 1, micros / 1_000);
+                }
+                Part::Micros => {
+                    put_pair(out, *at, micros / 10_000);
+                    put_pair(out, *at + 2, micros / 100);
+                    put_pair(out, *at + 4, micros);
+                }
+                // A second; the others are the same all minute.
+                _ => put_pair(out, *at, second_of_day % 60),
+            }
+        }
+    }
+}
+
+/// The last two digits of a number.
+#[inline(always)]
+fn put_pair(out: &mut [u8; Stamp::BYTES_MAX], at: usize, number: u32) {
+    if let Some(place) = out.get_mut(at..at + 2) {
+        place.copy_from_slice(&PAIRS[usize::try_from(number % 100).unwrap_or(0)]);
     }
 }
 
@@ -490,8 +499,8 @@ mod tests {
                     for moment in &moments {
                         let at = DateTime::from_timestamp_micros(base + moment).unwrap();
                         let second = stamp.turn_to(&pattern, at.timestamp(), &mut clock).unwrap();
-                        let mut patched = stamp.bytes;
-                        stamp.patch(&mut patched, second, at.timestamp_subsec_micros());
+                        let mut patched = [0; Stamp::BYTES_MAX];
+                        stamp.write(&mut patched, second, at.timestamp_subsec_micros());
                         let patched = patched[..stamp.len].to_vec();
                         let mut out = Vec::new();
                         pattern.write(&mut out, at, &mut clock);

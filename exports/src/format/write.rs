@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use fearless_simd::Simd;
 
 use super::check::digest_of;
 use super::compile::Format;
 use super::description::{Align, Case, Charset, Compression, Layout, Overflow, Unfit, Unit};
 use super::digits::{push_number, push_scaled, rescaled, scale};
 use super::field::{Field, Shape, Source, Style};
-use super::program::{Line, Marks, Out, SHORT, Step, ValueStep, What};
+use super::program::{Line, Marks, Out, StepValue, ValueStep, What};
 use super::template::{Digest, Known};
 use super::time_pattern::{Stamp, ZoneClock};
 use crate::fact::{Facts, Value};
@@ -135,6 +136,8 @@ pub(crate) struct RecordWriter<'f> {
     clocks: Vec<ZoneClock>,
     stamps: Vec<Stamp>,
     scratch: Vec<u8>,
+    /// The record that is being written: it stays near, and a file never has half of one.
+    record: Out,
     /// One field that is written the long way.
     long: Vec<u8>,
     hex: String,
@@ -148,63 +151,79 @@ impl<'f> RecordWriter<'f> {
             clocks: format.zones.iter().map(|own| ZoneClock::new(own.unwrap_or(zone))).collect(),
             stamps: format.program.stamps.iter().map(|(pattern, _)| Stamp::new(pattern)).collect(),
             scratch: Vec::new(),
+            record: Out::default(),
             long: Vec::new(),
             hex: String::new(),
         }
     }
 
-    /// Appends one record, with the end of its line. On an error `out` is as it was.
-    pub(crate) fn write<'a>(
+    /// [`RecordWriter::write`] for any processor, as a call of its own.
+    #[inline(never)]
+    pub(crate) fn write_anywhere<'a>(
         &mut self,
+        out: &mut Vec<u8>,
+        row: &impl Facts<'a>,
+        tally: &mut Tally,
+    ) -> Result<(), Misfit> {
+        on_any_processor!(simd => self.write(simd, out, row, tally))
+    }
+
+    /// Appends one record, with the end of its line. On an error `out` is as it was.
+    ///
+    /// What is written is the same with every `simd`; how quickly depends on it.
+    #[inline(always)]
+    pub(crate) fn write<'a, S: Simd>(
+        &mut self,
+        simd: S,
+        out: &mut Vec<u8>,
+        row: &impl Facts<'a>,
+        tally: &mut Tally,
+    ) -> Result<(), Misfit> {
+        let mut record = std::mem::take(&mut self.record);
+        record.clear();
+        let written = self.write_into(simd, &mut record, row, tally);
+        if written.is_ok() {
+            out.extend_from_slice(record.as_slice());
+        }
+        self.record = record;
+        written
+    }
+
+    #[inline(always)]
+    fn write_into<'a, S: Simd>(
+        &mut self,
+        simd: S,
         out: &mut Out,
         row: &impl Facts<'a>,
         tally: &mut Tally,
     ) -> Result<(), Misfit> {
-        let begin = out.len();
         let format = self.format;
         let program = &format.program;
         let mut line = out.line(program.bytes_max);
+        program.put(&mut line, program.head);
         for step in &program.steps {
-            let (field_idx, is_wrapped) = match step {
-                Step::Literal(literal) => {
-                    program.put(&mut line, *literal);
-                    continue;
-                }
-                Step::Value(step) => {
-                    let value = row.value(step.fact);
+            let (field_idx, is_wrapped) = match &step.value {
+                StepValue::Plain(plain) => {
+                    let value = row.value(plain.fact);
                     if matches!(value, Value::Absent) {
-                        program.put(&mut line, step.absent);
+                        program.put(&mut line, plain.absent);
                         continue;
                     }
                     let at = line.at;
-                    if self.put_value(&mut line, value, step, tally).is_some() {
+                    if self.put_value(simd, &mut line, value, plain, tally).is_some() {
+                        program.put(&mut line, step.after);
                         continue;
                     }
                     line.at = at;
-                    (step.field_idx, step.is_wrapped)
+                    (plain.field_idx, plain.is_wrapped)
                 }
-                Step::Field(field_idx) => (*field_idx, false),
+                StepValue::Field(field_idx) => (*field_idx, false),
             };
             let at = line.at;
             out.advance(at);
-            self.long.clear();
-            let mut long = std::mem::take(&mut self.long);
-            let field = &format.fields[field_idx];
-            let written = self.write_field(&mut long, field, row);
-            self.long = long;
-            match written {
-                Ok(added) => tally.sums[field_idx].0 += added.unwrap_or(0),
-                Err(why) => {
-                    out.truncate(begin);
-                    return Err(Misfit { format: format.name.clone(), field: field.name.clone(), why });
-                }
-            }
-            let shown = match self.long.as_slice() {
-                [_, inside @ .., _] if is_wrapped => inside,
-                whole => whole,
-            };
-            out.put(shown);
+            self.write_long(out, row, field_idx, is_wrapped, tally)?;
             line = out.line(program.bytes_max);
+            program.put(&mut line, step.after);
         }
         let at = line.at;
         out.advance(at);
@@ -215,10 +234,36 @@ impl<'f> RecordWriter<'f> {
         Ok(())
     }
 
+    /// Writes a field that needs a second look.
+    #[inline(never)]
+    fn write_long<'a>(
+        &mut self,
+        out: &mut Out,
+        row: &impl Facts<'a>,
+        field_idx: usize,
+        is_wrapped: bool,
+        tally: &mut Tally,
+    ) -> Result<(), Misfit> {
+        let format = self.format;
+        let field = &format.fields[field_idx];
+        let mut long = std::mem::take(&mut self.long);
+        long.clear();
+        let written = self.write_field(&mut long, field, row);
+        self.long = long;
+        let misfit = |why| Misfit { format: format.name.clone(), field: field.name.clone(), why };
+        tally.sums[field_idx].0 += written.map_err(misfit)?.unwrap_or(0);
+        out.put(match self.long.as_slice() {
+            [_, inside @ .., _] if is_wrapped => inside,
+            whole => whole,
+        });
+        Ok(())
+    }
+
     /// Writes a value that goes into the line as it is, and adds it to the sum of its field; `None` where it needs a second look.
     #[inline(always)]
-    fn put_value(
+    fn put_value<S: Simd>(
         &mut self,
+        simd: S,
         line: &mut Line<'_>,
         value: Value<'_>,
         step: &ValueStep,
@@ -228,7 +273,7 @@ impl<'f> RecordWriter<'f> {
         if let What::Words { words, otherwise } = &step.what {
             let flag;
             let ours = match value {
-                Value::Text(ours) => ours,
+                Value::Text(ours) => ours.as_bytes(),
                 Value::Flag(is_set) => {
                     flag = [b'0' + u8::from(is_set)];
                     flag.as_slice()
@@ -251,10 +296,7 @@ impl<'f> RecordWriter<'f> {
         let begin = line.at;
         match (value, &step.what) {
             (Value::Text(text), What::Text { case }) => {
-                if text.len() > SHORT || !program.marks.are_none_in(text) {
-                    return None;
-                }
-                line.short(text);
+                line.text(simd, text, &program.marks)?;
                 if let Some(case) = case {
                     line.turn(begin, *case);
                 }
@@ -349,7 +391,7 @@ impl<'f> RecordWriter<'f> {
                 Ok(None)
             }
             Value::Text(text) => {
-                let text = std::str::from_utf8(text).map_err(|_| NOT_TEXT)?;
+                let text = std::str::from_utf8(text.as_bytes()).map_err(|_| NOT_TEXT)?;
                 encoder.put_word(out, field, text, &mut self.scratch)?;
                 Ok(None)
             }

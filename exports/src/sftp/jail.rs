@@ -433,7 +433,11 @@ pub(super) struct Listing {
 enum Entries {
     Mounts(VecDeque<(String, Metadata, Rights)>),
     /// Of the directory that was found, whatever becomes of its name while it is listed.
-    Of { entries: Dir, place: File, rights: Rights },
+    Of {
+        entries: Dir,
+        place: File,
+        rights: Rights,
+    },
 }
 
 impl Listing {

@@ -11,6 +11,7 @@
 mod call;
 mod cdr;
 mod control;
+mod in_order;
 mod money;
 mod quick;
 mod reader;

@@ -155,8 +155,13 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub(super) fn time(&mut self) -> Option<i64> {
         let micros = self.i64()?;
+        Self::is_time(micros).then_some(micros)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_time(micros: i64) -> bool {
         let range = DateTime::<Utc>::MIN_UTC.timestamp_micros()..=DateTime::<Utc>::MAX_UTC.timestamp_micros();
-        range.contains(&micros).then_some(micros)
+        range.contains(&micros)
     }
 
     /// Steps over a field that nobody here looks at; one that is known and of another kind is none of ours.

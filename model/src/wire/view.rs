@@ -17,14 +17,71 @@ use crate::{
 };
 
 /// A text as it lies in the record: UTF-8 if the record is one of ours, which nobody has looked at yet.
-pub type RawText<'a> = &'a [u8];
+#[derive(Clone, Copy, Default)]
+pub struct RawText<'a> {
+    /// From its first byte to the end of the record, so that a few bytes more can be read in one piece.
+    from: &'a [u8],
+    len: usize,
+}
+
+impl<'a> RawText<'a> {
+    /// A text that lies by itself.
+    #[inline]
+    pub const fn new(text: &'a [u8]) -> Self {
+        Self { from: text, len: text.len() }
+    }
+
+    /// The first so many of these bytes. [`RawText::as_bytes`] panics where there are fewer.
+    #[inline(always)]
+    pub const fn in_front_of(from: &'a [u8], len: usize) -> Self {
+        Self { from, len }
+    }
+
+    /// Its bytes.
+    #[inline(always)]
+    pub fn as_bytes(self) -> &'a [u8] {
+        &self.from[..self.len]
+    }
+
+    /// How many.
+    #[inline(always)]
+    pub const fn len(self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    #[inline(always)]
+    pub const fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// So many bytes from its first on, of which only [`RawText::len`] are its own; `None` at the end of a record.
+    #[inline(always)]
+    pub fn piece<const N: usize>(self) -> Option<&'a [u8; N]> {
+        self.from.first_chunk()
+    }
+}
+
+impl PartialEq for RawText<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for RawText<'_> {}
+
+impl std::fmt::Debug for RawText<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.as_bytes().fmt(f)
+    }
+}
 
 /// A decimal as it lies in the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RawDecimal {
-    low: i64,
-    high: i64,
-    scale: u32,
+    pub(super) low: i64,
+    pub(super) high: i64,
+    pub(super) scale: u32,
 }
 
 impl RawDecimal {
@@ -51,7 +108,11 @@ impl RawDecimal {
         Self { low: -self.low, high: -self.high, scale: self.scale }
     }
 
-    fn is_valid(self) -> bool {
+    #[inline]
+    pub(super) fn is_valid(self) -> bool {
+        if self.high == 0 && self.low != i64::MIN {
+            return self.scale <= Decimal::MAX_SCALE;
+        }
         // Both parts have the sign of the whole, and the low one 63 bits.
         self.scale <= Decimal::MAX_SCALE
             && self.low != i64::MIN
@@ -185,7 +246,7 @@ pub struct RatedView<'a> {
     pub detail: DetailView<'a>,
     pub charges: Vec<ChargeView<'a>>,
     /// Whether something of it may be told.
-    has_detail: bool,
+    pub(super) has_detail: bool,
 }
 
 impl Default for RatedView<'_> {
@@ -193,10 +254,10 @@ impl Default for RatedView<'_> {
         Self {
             id: CdrId::from_bytes([0; 16]),
             revision: 0,
-            call: &[],
+            call: RawText::default(),
             leg: 0,
-            sip_call_id: &[],
-            node: &[],
+            sip_call_id: RawText::default(),
+            node: RawText::default(),
             tenant: TenantId::default(),
             source: SourceView::default(),
             destination: DestinationView::default(),
@@ -209,7 +270,7 @@ impl Default for RatedView<'_> {
             start_at_us: 0,
             duration_us: 0,
             pdd_us: None,
-            codec: &[],
+            codec: RawText::default(),
             partial: false,
             detail: DetailView::default(),
             charges: Vec::new(),
@@ -225,7 +286,26 @@ impl<'a> RatedView<'a> {
     /// # Errors
     ///
     /// What [`decode_rated`] says of the bytes.
+    #[inline(always)]
     pub fn read(
+        &mut self,
+        bytes: &'a [u8],
+        wants: impl Fn(Provider, Direction, AccountId) -> bool,
+    ) -> Result<(), WireError> {
+        self.charges.clear();
+        if self.read_in_order(bytes, &wants).is_some() {
+            return Ok(());
+        }
+        self.read_in_any_order(bytes, wants)
+    }
+
+    /// The same, for calls that are few: slower, and a fraction of the code.
+    ///
+    /// # Errors
+    ///
+    /// What [`decode_rated`] says of the bytes.
+    #[cold]
+    pub fn read_in_any_order(
         &mut self,
         bytes: &'a [u8],
         wants: impl Fn(Provider, Direction, AccountId) -> bool,
@@ -246,29 +326,29 @@ impl<'a> RatedView<'a> {
         Self {
             id: cdr.id,
             revision: cdr.revision,
-            call: cdr.call.as_str().as_bytes(),
+            call: RawText::new(cdr.call.as_str().as_bytes()),
             leg: cdr.leg,
-            sip_call_id: cdr.sip_call_id.as_bytes(),
-            node: cdr.node.as_bytes(),
+            sip_call_id: RawText::new(cdr.sip_call_id.as_bytes()),
+            node: RawText::new(cdr.node.as_bytes()),
             tenant: cdr.tenant,
             source: SourceView {
                 party: PartyView::of(&cdr.source.party),
-                user: cdr.source.user.as_bytes(),
-                domain: cdr.source.domain.as_bytes(),
+                user: RawText::new(cdr.source.user.as_bytes()),
+                domain: RawText::new(cdr.source.domain.as_bytes()),
                 cli: cdr.source.cli,
                 clir: cdr.source.clir,
-                user_out: cdr.source.user_out.as_bytes(),
-                ip: cdr.source.ip.as_bytes(),
-                user_agent: cdr.source.user_agent.as_bytes(),
+                user_out: RawText::new(cdr.source.user_out.as_bytes()),
+                ip: RawText::new(cdr.source.ip.as_bytes()),
+                user_agent: RawText::new(cdr.source.user_agent.as_bytes()),
             },
             destination: DestinationView {
                 party: PartyView::of(&cdr.destination.party),
-                dialed: cdr.destination.dialed.as_bytes(),
-                domain: cdr.destination.domain.as_bytes(),
-                user_in: cdr.destination.user_in.as_bytes(),
+                dialed: RawText::new(cdr.destination.dialed.as_bytes()),
+                domain: RawText::new(cdr.destination.domain.as_bytes()),
+                user_in: RawText::new(cdr.destination.user_in.as_bytes()),
                 number: cdr.destination.number,
-                user_out: cdr.destination.user_out.as_bytes(),
-                user_agent: cdr.destination.user_agent.as_bytes(),
+                user_out: RawText::new(cdr.destination.user_out.as_bytes()),
+                user_agent: RawText::new(cdr.destination.user_agent.as_bytes()),
             },
             call_type: cdr.call_type,
             status: cdr.status,
@@ -279,21 +359,21 @@ impl<'a> RatedView<'a> {
             start_at_us: cdr.start_at.timestamp_micros(),
             duration_us: cdr.duration_us,
             pdd_us: cdr.pdd_us,
-            codec: cdr.codec.as_bytes(),
+            codec: RawText::new(cdr.codec.as_bytes()),
             partial: cdr.partial,
             detail: DetailView {
-                reason: detail.reason.as_bytes(),
+                reason: RawText::new(detail.reason.as_bytes()),
                 setup_us: detail.setup_us,
-                asserted_identity: detail.asserted_identity.as_bytes(),
-                diversion: detail.diversion.as_bytes(),
+                asserted_identity: RawText::new(detail.asserted_identity.as_bytes()),
+                diversion: RawText::new(detail.diversion.as_bytes()),
                 emergency: detail.emergency,
-                stir: detail.stir.as_bytes(),
-                preferred_identity: detail.preferred_identity.as_bytes(),
-                user_to_user: detail.user_to_user.as_bytes(),
-                history_info: detail.history_info.as_bytes(),
+                stir: RawText::new(detail.stir.as_bytes()),
+                preferred_identity: RawText::new(detail.preferred_identity.as_bytes()),
+                user_to_user: RawText::new(detail.user_to_user.as_bytes()),
+                history_info: RawText::new(detail.history_info.as_bytes()),
                 media: detail.media,
-                peer_auth_user: detail.peer_auth_user.as_bytes(),
-                peer_auth_realm: detail.peer_auth_realm.as_bytes(),
+                peer_auth_user: RawText::new(detail.peer_auth_user.as_bytes()),
+                peer_auth_realm: RawText::new(detail.peer_auth_realm.as_bytes()),
             },
             charges: rated.charges.iter().map(ChargeView::of).collect(),
             has_detail: *detail != CdrDetail::default(),
@@ -339,17 +419,17 @@ impl<'a> RatedView<'a> {
     /// Forgets what a record need not tell, in place: what it must is overwritten.
     fn clear(&mut self) {
         self.revision = 0;
-        self.call = &[];
+        self.call = RawText::default();
         self.leg = 0;
-        self.sip_call_id = &[];
-        self.node = &[];
+        self.sip_call_id = RawText::default();
+        self.node = RawText::default();
         self.tenant = TenantId(0);
         self.code = 0;
         self.init_at_us = 0;
         self.start_at_us = 0;
         self.duration_us = 0;
         self.pdd_us = None;
-        self.codec = &[];
+        self.codec = RawText::default();
         self.partial = false;
         if self.has_detail {
             self.detail = DetailView::default();
@@ -367,10 +447,10 @@ impl<'a> RatedView<'a> {
             match tag {
                 tag::LEN_1 => id = Some(<[u8; 16]>::try_from(reader.bytes()?).ok()?),
                 tag::INT_2 => self.revision = reader.u32()?,
-                tag::LEN_3 => self.call = reader.bytes()?,
+                tag::LEN_3 => self.call = reader.text()?,
                 tag::INT_4 => self.leg = u16::try_from(reader.u32()?).ok()?,
-                tag::LEN_5 => self.sip_call_id = reader.bytes()?,
-                tag::LEN_6 => self.node = reader.bytes()?,
+                tag::LEN_5 => self.sip_call_id = reader.text()?,
+                tag::LEN_6 => self.node = reader.text()?,
                 tag::INT_7 => self.tenant = TenantId(reader.i64()?),
                 tag::LEN_9 if source.is_none() => source = Some(SourceView::read(reader.bytes()?)?),
                 tag::LEN_10 if destination.is_none() => {
@@ -385,7 +465,7 @@ impl<'a> RatedView<'a> {
                 tag::INT_17 => self.start_at_us = reader.time()?,
                 tag::INT_18 => self.duration_us = reader.varint()?,
                 tag::INT_19 => self.pdd_us = Some(reader.varint()?),
-                tag::LEN_20 => self.codec = reader.bytes()?,
+                tag::LEN_20 => self.codec = reader.text()?,
                 tag::INT_23 => self.partial = reader.varint()? != 0,
                 tag::LEN_24 => {
                     self.has_detail = true;
@@ -413,7 +493,7 @@ impl<'a> PartyView<'a> {
                 subscriber: *subscriber,
                 account: *account,
                 reseller: *reseller,
-                uuid: uuid.as_bytes(),
+                uuid: RawText::new(uuid.as_bytes()),
             },
             Party::Trunk { trunk, account } => PartyView::Trunk { trunk: *trunk, account: *account },
             Party::Unknown => PartyView::Unknown,
@@ -427,13 +507,13 @@ impl<'a> PartyView<'a> {
         if !reader.0.is_empty() {
             return None;
         }
-        let (mut first, mut second, mut third, mut uuid): (_, _, _, RawText<'a>) = (0, 0, 0, &[]);
+        let (mut first, mut second, mut third, mut uuid) = (0, 0, 0, RawText::default());
         while let Some(tag) = inner.tag()? {
             match tag {
                 tag::INT_1 => first = inner.i64()?,
                 tag::INT_2 => second = inner.i64()?,
                 tag::INT_3 if which == tag::LEN_1 => third = inner.i64()?,
-                tag::LEN_4 if which == tag::LEN_1 => uuid = inner.bytes()?,
+                tag::LEN_4 if which == tag::LEN_1 => uuid = inner.text()?,
                 other => inner.skip(other, |field| field <= 2 || which == tag::LEN_1 && field <= 4)?,
             }
         }
@@ -458,13 +538,13 @@ impl<'a> SourceView<'a> {
         while let Some(tag) = reader.tag()? {
             match tag {
                 tag::LEN_1 if party.is_none() => party = Some(PartyView::read(reader.bytes()?)?),
-                tag::LEN_2 => source.user = reader.bytes()?,
-                tag::LEN_3 => source.domain = reader.bytes()?,
+                tag::LEN_2 => source.user = reader.text()?,
+                tag::LEN_3 => source.domain = reader.text()?,
                 tag::INT_4 => source.cli = reader.number()?,
                 tag::INT_5 => source.clir = reader.varint()? != 0,
-                tag::LEN_6 => source.user_out = reader.bytes()?,
-                tag::LEN_7 => source.ip = reader.bytes()?,
-                tag::LEN_8 => source.user_agent = reader.bytes()?,
+                tag::LEN_6 => source.user_out = reader.text()?,
+                tag::LEN_7 => source.ip = reader.text()?,
+                tag::LEN_8 => source.user_agent = reader.text()?,
                 other => reader.skip(other, |field| matches!(field, 1..=8))?,
             }
         }
@@ -480,12 +560,12 @@ impl<'a> DestinationView<'a> {
         while let Some(tag) = reader.tag()? {
             match tag {
                 tag::LEN_1 if party.is_none() => party = Some(PartyView::read(reader.bytes()?)?),
-                tag::LEN_2 => destination.dialed = reader.bytes()?,
-                tag::LEN_3 => destination.domain = reader.bytes()?,
-                tag::LEN_4 => destination.user_in = reader.bytes()?,
+                tag::LEN_2 => destination.dialed = reader.text()?,
+                tag::LEN_3 => destination.domain = reader.text()?,
+                tag::LEN_4 => destination.user_in = reader.text()?,
                 tag::INT_5 => destination.number = reader.number()?,
-                tag::LEN_6 => destination.user_out = reader.bytes()?,
-                tag::LEN_7 => destination.user_agent = reader.bytes()?,
+                tag::LEN_6 => destination.user_out = reader.text()?,
+                tag::LEN_7 => destination.user_agent = reader.text()?,
                 other => reader.skip(other, |field| matches!(field, 1..=7))?,
             }
         }
@@ -499,18 +579,18 @@ impl<'a> DetailView<'a> {
         let mut reader = Reader(bytes);
         while let Some(tag) = reader.tag()? {
             match tag {
-                tag::LEN_1 => self.reason = reader.bytes()?,
+                tag::LEN_1 => self.reason = reader.text()?,
                 tag::INT_3 => self.setup_us = Some(reader.varint()?),
-                tag::LEN_6 => self.asserted_identity = reader.bytes()?,
-                tag::LEN_7 => self.diversion = reader.bytes()?,
+                tag::LEN_6 => self.asserted_identity = reader.text()?,
+                tag::LEN_7 => self.diversion = reader.text()?,
                 tag::INT_9 => self.emergency = reader.varint()? != 0,
-                tag::LEN_10 => self.stir = reader.bytes()?,
-                tag::LEN_11 => self.preferred_identity = reader.bytes()?,
-                tag::LEN_12 => self.user_to_user = reader.bytes()?,
-                tag::LEN_13 => self.history_info = reader.bytes()?,
+                tag::LEN_10 => self.stir = reader.text()?,
+                tag::LEN_11 => self.preferred_identity = reader.text()?,
+                tag::LEN_12 => self.user_to_user = reader.text()?,
+                tag::LEN_13 => self.history_info = reader.text()?,
                 tag::LEN_14 if self.media.is_none() => self.media = Some(read_media(reader.bytes()?)?),
-                tag::LEN_15 => self.peer_auth_user = reader.bytes()?,
-                tag::LEN_16 => self.peer_auth_realm = reader.bytes()?,
+                tag::LEN_15 => self.peer_auth_user = reader.text()?,
+                tag::LEN_16 => self.peer_auth_realm = reader.text()?,
                 other => reader.skip(other, |field| matches!(field, 1 | 3 | 6 | 7 | 9..=16))?,
             }
         }
@@ -525,11 +605,11 @@ impl<'a> ChargeView<'a> {
             provider: charge.provider,
             direction: charge.direction,
             account: charge.account,
-            profile: charge.profile.as_bytes(),
-            matched: charge.matched.as_bytes(),
-            zone: charge.zone.as_bytes(),
-            zone_detail: charge.zone_detail.as_bytes(),
-            currency: charge.currency.as_str().as_bytes(),
+            profile: RawText::new(charge.profile.as_bytes()),
+            matched: RawText::new(charge.matched.as_bytes()),
+            zone: RawText::new(charge.zone.as_bytes()),
+            zone_detail: RawText::new(charge.zone_detail.as_bytes()),
+            currency: RawText::new(charge.currency.as_str().as_bytes()),
             cost: charge.cost.into(),
             free_seconds: charge.free_seconds,
             free_cash: charge.free_cash.into(),
@@ -561,11 +641,11 @@ impl<'a> ChargeView<'a> {
             provider: Provider::of(provider, "").ok()?,
             direction: Direction::of(direction, "").ok()?,
             account: AccountId(account),
-            profile: &[],
-            matched: &[],
-            zone: &[],
-            zone_detail: &[],
-            currency: &[],
+            profile: RawText::default(),
+            matched: RawText::default(),
+            zone: RawText::default(),
+            zone_detail: RawText::default(),
+            currency: RawText::default(),
             cost: RawDecimal::default(),
             free_seconds: 0,
             free_cash: RawDecimal::default(),
@@ -579,11 +659,11 @@ impl<'a> ChargeView<'a> {
         let (mut cost, mut free_cash) = (None, None);
         while let Some(tag) = reader.tag()? {
             match tag {
-                tag::LEN_5 => charge.profile = reader.bytes()?,
-                tag::LEN_7 => charge.matched = reader.bytes()?,
-                tag::LEN_8 => charge.zone = reader.bytes()?,
-                tag::LEN_9 => charge.zone_detail = reader.bytes()?,
-                tag::LEN_10 => charge.currency = reader.bytes()?,
+                tag::LEN_5 => charge.profile = reader.text()?,
+                tag::LEN_7 => charge.matched = reader.text()?,
+                tag::LEN_8 => charge.zone = reader.text()?,
+                tag::LEN_9 => charge.zone_detail = reader.text()?,
+                tag::LEN_10 => charge.currency = reader.text()?,
                 tag::LEN_11 if cost.is_none() => cost = Some(reader.decimal()?),
                 tag::INT_12 => charge.free_seconds = reader.varint()?,
                 tag::LEN_13 if free_cash.is_none() => free_cash = Some(reader.decimal()?),
@@ -595,13 +675,20 @@ impl<'a> ChargeView<'a> {
         }
         charge.cost = cost?;
         charge.free_cash = free_cash?;
-        let is_currency = charge.currency.len() == 3 && charge.currency.iter().all(u8::is_ascii_uppercase);
-        is_currency.then_some(Some(charge))
+        is_currency(charge.currency).then_some(Some(charge))
     }
 }
 
-impl Reader<'_> {
-    #[inline(always)]
+#[inline(always)]
+pub(super) fn is_currency(text: RawText<'_>) -> bool {
+    text.len() == 3 && text.as_bytes().iter().all(u8::is_ascii_uppercase)
+}
+
+impl<'a> Reader<'a> {
+    fn text(&mut self) -> Option<RawText<'a>> {
+        self.bytes().map(RawText::new)
+    }
+
     fn decimal(&mut self) -> Option<RawDecimal> {
         let mut inner = Reader(self.bytes()?);
         let mut decimal = RawDecimal::default();
