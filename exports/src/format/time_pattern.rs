@@ -258,8 +258,19 @@ impl Stamp {
                     put_pair(out, *at + 2, micros / 100);
                     put_pair(out, *at + 4, micros);
                 }
-                // A second; the others are the same all minute.
-                _ => put_pair(out, *at, second_of_day % 60),
+                Part::Second => put_pair(out, *at, second_of_day % 60),
+                // The same all minute.
+                Part::Byte(_)
+                | Part::Year
+                | Part::YearOfCentury
+                | Part::Month
+                | Part::Day
+                | Part::DayOfYear
+                | Part::Hour
+                | Part::Minute
+                | Part::Offset
+                | Part::OffsetWithColon
+                | Part::Unix => {}
             }
         }
     }
