@@ -36,7 +36,12 @@ pub(super) struct LegCredit {
     is_asking: bool,
     /// The last extension brought nothing.
     is_exhausted: bool,
+    /// It was let through, or went on, because nobody could say what its balance is.
+    pub(super) is_unasked: bool,
 }
+
+/// Marks the records of such a call, as one more value of its Reason (RFC 3326).
+pub(super) const UNASKED: &str = "Tollbook;text=\"balance not asked\"";
 
 /// Whether a call was sent on its way.
 pub(super) enum Sent {
@@ -76,6 +81,7 @@ impl Switch {
             allowance: Allowance::Asked,
             is_asking: false,
             is_exhausted: false,
+            is_unasked: false,
         });
         let patience = Duration::from_millis(self.config.credit.patience_ms.into());
         self.arm_credit(name, call, patience, Timer::CreditSilent);
@@ -138,6 +144,7 @@ impl Switch {
                     return self.refuse_for_credit(call, refusal);
                 }
                 self.counters.calls_without_credit += 1;
+                call.credits[place].is_unasked = true;
                 tracing::warn!(call = %call.uid, leg, account = %call.leg().payer, "call is let through without asking its balance");
                 Allowance::Free
             }
@@ -224,6 +231,7 @@ impl Switch {
                     && self.config.credit.postpaid_without_rating == WithoutRating::Allow
                 {
                     credit.allowance = Allowance::Free;
+                    credit.is_unasked = true;
                     self.counters.calls_without_credit += 1;
                     tracing::warn!(call = %call.uid, "call goes on without asking its balance");
                     continue;

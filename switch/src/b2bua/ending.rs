@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::{Cause, ChargeTick, End, EventBody, Initiator};
 
 use super::call::{Call, CallRef, CallState, Fate, Side};
+use super::credit::UNASKED;
 use super::{Purpose, Switch};
 use crate::hop::Hop;
 use crate::message::{HeaderName, Message};
@@ -112,7 +113,18 @@ impl Switch {
     }
 
     /// Reports the end and lets go of everything. The place in the table is the caller's to free.
-    pub(super) fn finish(&mut self, call: &mut Call, by: Initiator, cause: Cause, code: u16, reason: String) {
+    pub(super) fn finish(
+        &mut self,
+        call: &mut Call,
+        by: Initiator,
+        cause: Cause,
+        code: u16,
+        mut reason: String,
+    ) {
+        if call.credits.iter().any(|credit| credit.is_unasked) {
+            let comma = if reason.is_empty() { "" } else { ", " };
+            reason = format!("{reason}{comma}{UNASKED}");
+        }
         let (answered_us, media) = (call.answered_us(self.now), call.media);
         let end = End { answered_us, by, cause, code, reason, media };
         self.emit_all_legs(call, &EventBody::End(end));

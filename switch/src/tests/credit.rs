@@ -123,6 +123,11 @@ fn silence_refuses_or_lets_through_as_configured() {
         world.run_seconds(5);
         assert_eq!(world.count(SWITCH, GATEWAY_1, "INVITE"), n_invites);
         assert_eq!(world.switch.counters().calls_without_credit, n_invites as u64);
+        let marked = world.events.iter().filter(|event| match &event.body {
+            model::EventBody::End(end) => end.reason == "Tollbook;text=\"balance not asked\"",
+            _ => false,
+        });
+        assert_eq!(marked.count(), n_invites, "a call that was let through is marked");
         if policy == WithoutRating::Refuse {
             assert!(matches!(world.outcome(id), Some(PhoneStep::Refused { code: 503, .. })));
         }
