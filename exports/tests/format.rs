@@ -80,6 +80,7 @@ fn calls_of(owner: Owner, config: &ExportConfig) -> Vec<RatedCdr> {
             | Effect::Post(_)
             | Effect::Alert(_)
             | Effect::Lock(_)
+            | Effect::Profiles(_)
             | Effect::Bar(_)
             | Effect::Stopped(_)
             | Effect::Edr(_)

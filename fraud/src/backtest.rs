@@ -502,6 +502,7 @@ impl Lane {
                     }
                     Effect::Append { key, body, .. } => self.control(at, key, &body, bars),
                     Effect::Bar(_)
+                    | Effect::Profiles(_)
                     | Effect::Stopped(_)
                     | Effect::Post(_)
                     | Effect::Suspend(_)

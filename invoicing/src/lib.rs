@@ -23,6 +23,8 @@ mod print;
 #[cfg(feature = "pdf")]
 mod render;
 mod sample;
+#[cfg(feature = "pdf")]
+mod statement;
 mod tax;
 #[cfg(feature = "pdf")]
 mod template;
@@ -43,6 +45,8 @@ pub use period::Period;
 #[cfg(feature = "pdf")]
 pub use render::render_pdf;
 pub use sample::{sample_documents, sample_invoice};
+#[cfg(feature = "pdf")]
+pub use statement::{StatementOf, render_statement_pdf};
 pub use tax::{Exemption, Tax, tax_of};
 #[cfg(feature = "pdf")]
 pub use template::Template;

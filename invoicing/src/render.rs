@@ -13,7 +13,7 @@
 
 use std::sync::OnceLock;
 
-use chrono::Datelike;
+use chrono::{Datelike, NaiveDate};
 use serde_json::Value;
 use typst::diag::{FileError, FileResult, SourceDiagnostic};
 use typst::ecow::EcoVec;
@@ -55,16 +55,10 @@ pub fn render_pdf(invoice: &Invoice, template: &Template) -> Result<Vec<u8>, Inv
     let document = typst::compile(&sheet).output.map_err(|errors| sheet.template_error(&errors))?;
     let date = invoice.issue_date;
     let failed = |message: String| InvoicingError::Pdf { number: invoice.name().to_owned(), message };
-    // A date that a PDF cannot hold leaves the document without one.
-    let timestamp = u8::try_from(date.month())
-        .ok()
-        .zip(u8::try_from(date.day()).ok())
-        .and_then(|(month, day)| Datetime::from_ymd_hms(date.year(), month, day, 0, 0, 0))
-        .map(Timestamp::new_utc);
     let options = PdfOptions {
         ident: Smart::Custom(format!("invoice {} {} {}", invoice.account, invoice.period, invoice.name())),
         creator: Smart::Custom(Some("Tollbook".to_owned())),
-        timestamp,
+        timestamp: timestamp_of(date),
         standards: PdfStandards::new(&[PdfStandard::A_3a])
             .map_err(|why| failed(why.message().to_string()))?,
         ..PdfOptions::default()
@@ -76,6 +70,47 @@ pub fn render_pdf(invoice: &Invoice, template: &Template) -> Result<Vec<u8>, Inv
             .map_err(|problem| InvoicingError::Metadata { number: invoice.name().to_owned(), problem }),
         None => pdf,
     }
+}
+
+/// The layout of a statement, and the name under which it finds what it prints.
+const STATEMENT_LAYOUT: &str = include_str!("../templates/statement.typ");
+const STATEMENT_DATA: &str = "statement.json";
+
+/// Typesets a statement, dated `date`, from what its layout prints.
+pub(crate) fn render_statement(
+    name: &str,
+    date: NaiveDate,
+    mut data: Value,
+) -> Result<Vec<u8>, InvoicingError> {
+    let press = press();
+    press.make_printable(&mut data);
+    let template = Template::default();
+    let sheet = Sheet {
+        press,
+        template: &template,
+        main: Source::new(file_id(MAIN), format!("#include {LAYOUT:?}\n")),
+        layout: Source::new(file_id(LAYOUT), STATEMENT_LAYOUT.to_owned()),
+        made: vec![(file_id(STATEMENT_DATA), Bytes::new(serde_json::to_vec(&data)?))],
+    };
+    let document = typst::compile(&sheet).output.map_err(|errors| sheet.template_error(&errors))?;
+    let failed = |message: String| InvoicingError::Pdf { number: name.to_owned(), message };
+    let options = PdfOptions {
+        ident: Smart::Custom(name.to_owned()),
+        creator: Smart::Custom(Some("Tollbook".to_owned())),
+        timestamp: timestamp_of(date),
+        standards: PdfStandards::new(&[PdfStandard::A_3a])
+            .map_err(|why| failed(why.message().to_string()))?,
+        ..PdfOptions::default()
+    };
+    let pdf = typst_pdf::pdf(&document, &options).map_err(|errors| failed(messages(&errors)));
+    typst::comemo::evict(CACHE_AGE_MAX);
+    pdf
+}
+
+/// A date that a PDF cannot hold leaves the document without one.
+fn timestamp_of(date: NaiveDate) -> Option<Timestamp> {
+    let (month, day) = (u8::try_from(date.month()).ok()?, u8::try_from(date.day()).ok()?);
+    Datetime::from_ymd_hms(date.year(), month, day, 0, 0, 0).map(Timestamp::new_utc)
 }
 
 /// What all invoices share.

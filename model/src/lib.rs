@@ -29,6 +29,7 @@ mod rates;
 mod record;
 mod span;
 mod stage;
+mod statement;
 mod suspense;
 mod tariff;
 pub mod wire;
@@ -68,8 +69,8 @@ pub use lock::{Lock, LockLevel, LockSource};
 pub use moment::Moment;
 pub use money::{Currency, InvalidCurrency, MICROS_PER_UNIT, Money, MoneyError, from_micros, to_micros};
 pub use package::{
-    BalanceLength, BalanceUnit, CarryOver, ContractTerms, LowBalance, Package, StartMode, TenantPackage,
-    Underrun,
+    BalanceLength, BalanceUnit, CarryOver, ContractTerms, LowBalance, Package, ProfileChoice, ProfileSwitch,
+    StartMode, TenantPackage, Underrun,
 };
 pub use partition::{PARTITIONS_DEFAULT, partition_of};
 pub use rated::{Charge, Conversion, Direction, Peak, Piece, Provider, RatedCdr};
@@ -77,8 +78,10 @@ pub use rates::{BillingNetwork, ExchangeRate, PortedNumber};
 pub use record::{Body, Origin, Record, Topic};
 pub use span::{InvalidSpan, Span};
 pub use stage::{Effect, Effects, Stage, StageInput, StateChange};
+pub use statement::{Held, Statement, StatementRow};
 pub use suspense::{Retry, Suspended};
 pub use tariff::{
-    BillingInterval, BillingProfile, ExtraRate, Fee, FeeMatch, IntervalUnit, MatchMode, OffPeakSpecial,
-    OffPeakWeekday, PeakOptions, PeakSplit, Rate, Rounding, RoundingMode, TariffVersion,
+    BillingInterval, BillingProfile, ExtraRate, Fee, FeeMatch, IntervalPrice, IntervalUnit, MatchMode,
+    OffPeakSpecial, OffPeakWeekday, PeakOptions, PeakSplit, PriceModel, PriceStep, Rate, Rounding,
+    RoundingMode, TariffVersion,
 };

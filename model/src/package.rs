@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{LockLevel, ProfileId, TenantId};
+use crate::{AccountId, LockLevel, NetworkId, ProfileId, ProfileMapping, TenantId};
 
 named_enum! {
     /// Units of a balance interval.
@@ -71,11 +71,70 @@ named_enum! {
 
 /// What a threshold sets off when the cash falls from at or above it to below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Underrun<T> {
     /// In the account's currency.
     pub below: Decimal,
     /// What follows.
     pub then: T,
+}
+
+/// One profile of a set that a package assigns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileChoice {
+    /// The profile.
+    pub profile: ProfileId,
+    /// Only for calls that come from this network.
+    #[serde(default)]
+    pub network: Option<NetworkId>,
+}
+
+/// An account has other profiles from an instant on, because its package says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileSwitch {
+    /// Whose platform.
+    pub tenant: TenantId,
+    /// Whose profiles.
+    pub account: AccountId,
+    /// Calls that start at or after this are priced by them.
+    pub from: DateTime<Utc>,
+    /// Which.
+    pub profiles: Vec<ProfileChoice>,
+}
+
+impl ProfileSwitch {
+    /// Puts the new profiles at the end of a schedule, in its order. Profiles that were bound to other networks than these end there, lest they
+    /// go before the new ones (billing-reference 5.3).
+    pub fn apply(&self, schedule: &mut Vec<ProfileMapping>) {
+        if self.profiles.iter().any(|choice| choice.network.is_none()) {
+            for mapping in schedule.iter_mut() {
+                let is_open = mapping.from < self.from && mapping.to.is_none_or(|to| self.from < to);
+                if mapping.network.is_some() && is_open {
+                    mapping.to = Some(self.from);
+                }
+            }
+        }
+        for ProfileChoice { profile, network } in self.profiles.iter().copied() {
+            schedule.retain(|there| (there.from, there.network) != (self.from, network));
+            schedule.push(ProfileMapping { from: self.from, to: None, network, profile });
+        }
+        schedule.sort_by_key(|there| (there.from, there.network));
+    }
+
+    /// Whether a schedule says so already.
+    pub fn is_in(&self, schedule: &[ProfileMapping]) -> bool {
+        self.profiles.iter().all(|choice| {
+            schedule.iter().any(|there| {
+                (there.from, there.network, there.profile) == (self.from, choice.network, choice.profile)
+            })
+        })
+    }
+}
+
+/// A set that is absent is empty.
+fn none_is_empty<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<ProfileChoice>, D::Error> {
+    Ok(Option::<Vec<ProfileChoice>>::deserialize(from)?.unwrap_or_default())
 }
 
 /// Whom to tell when a balance falls below an amount.
@@ -136,14 +195,17 @@ pub struct Package {
     pub free_seconds: Option<u64>,
     /// Free cash of an interval, in place of the profile's.
     pub free_cash: Option<Decimal>,
-    /// Profile of new contracts.
-    pub initial_profile: Option<ProfileId>,
-    /// Profile from an underrun on.
-    pub underrun_profile: Option<Underrun<ProfileId>>,
+    /// Profiles of an account from the day on which it gets the package; empty: those it has.
+    #[serde(alias = "initial_profile", deserialize_with = "none_is_empty")]
+    pub initial_profiles: Vec<ProfileChoice>,
+    /// Profiles from an underrun on.
+    #[serde(alias = "underrun_profile")]
+    pub underrun_profiles: Option<Underrun<Vec<ProfileChoice>>>,
     /// Lock that an underrun sets; [`LockLevel::None`] lifts one.
     pub underrun_lock: Option<Underrun<LockLevel>>,
-    /// Profile from a top-up on.
-    pub topup_profile: Option<ProfileId>,
+    /// Profiles from a top-up on; empty: those it has.
+    #[serde(alias = "topup_profile", deserialize_with = "none_is_empty")]
+    pub topup_profiles: Vec<ProfileChoice>,
     /// Lock that a top-up sets; [`LockLevel::None`] lifts one.
     pub topup_lock: Option<LockLevel>,
 }
@@ -162,10 +224,10 @@ impl Default for Package {
             service_charge: Decimal::ZERO,
             free_seconds: None,
             free_cash: None,
-            initial_profile: None,
-            underrun_profile: None,
+            initial_profiles: Vec::new(),
+            underrun_profiles: None,
             underrun_lock: None,
-            topup_profile: None,
+            topup_profiles: Vec::new(),
             topup_lock: None,
         }
     }

@@ -4,7 +4,8 @@
 //! by record, appends the outputs to the bus with their origin, and commits state and position in one transaction.
 
 use crate::{
-    AccountId, Alert, Barring, Body, CdrId, Edr, Lock, Posting, RatedCdr, Stopped, Suspended, Topic,
+    AccountId, Alert, Barring, Body, CdrId, Edr, Lock, Posting, ProfileSwitch, RatedCdr, Stopped, Suspended,
+    Topic,
 };
 
 /// One record, as the runner hands it to a stage.
@@ -36,6 +37,8 @@ pub enum Effect {
     Alert(Box<Alert>),
     /// Keep a lock. In the commit.
     Lock(Box<Lock>),
+    /// Give an account other profiles. In the commit.
+    Profiles(Box<ProfileSwitch>),
     /// Keep a barring. In the commit.
     Bar(Box<Barring>),
     /// Add a call that was stopped to its alert. In the commit.

@@ -176,12 +176,51 @@ pub struct TariffVersion {
     pub interval_free_seconds: u64,
     /// Free cash of a billing interval.
     pub interval_free_cash: Decimal,
+    /// Price by what is used in a billing interval; `None`: every call has that of its fee.
+    #[serde(default)]
+    pub interval_price: Option<IntervalPrice>,
     /// Its fees.
     pub fees: Vec<Fee>,
     /// Weekly off-peak spans.
     pub weekdays: Vec<OffPeakWeekday>,
     /// Off-peak spans on special dates.
     pub specials: Vec<OffPeakSpecial>,
+}
+
+named_enum! {
+    /// How what an account uses in a balance interval makes its price.
+    PriceModel {
+        /// Each second at the price of the step it falls in.
+        Tiered = "tiered",
+        /// All seconds at the price of the step that their sum reaches.
+        Volume = "volume",
+        /// Whole packages of seconds, each begun one in full.
+        Package = "package",
+    }
+}
+
+/// A step of a price by usage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriceStep {
+    /// For seconds after so many.
+    pub from_seconds: u64,
+    /// Of sixty seconds.
+    pub per_minute: Decimal,
+}
+
+/// A price of outgoing calls by what an account uses in a balance interval, in place of the rates of their fees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalPrice {
+    /// How.
+    pub model: PriceModel,
+    /// Zones whose calls are priced so, all together; empty: every outgoing call.
+    pub zones: Vec<String>,
+    /// Of tiers and volumes: rising, the first from 0. Of packages: none.
+    pub steps: Vec<PriceStep>,
+    /// Of packages: seconds in one; else 0.
+    pub package_seconds: u64,
+    /// Of packages: the price of one.
+    pub package_price: Decimal,
 }
 
 /// One fee.

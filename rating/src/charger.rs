@@ -11,10 +11,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, CdrId, Direction, LedgerAccount, Posting};
+use model::{AccountId, CdrId, Direction, LedgerAccount, Posting, ProfileVersionId};
 
+use crate::interval_price::{added_at_most, covers};
 use crate::meter::FreeTime;
 use crate::price::{CallToPrice, price_whole, quote};
+use crate::reference_loop::{BalanceRow, price_like_reference};
 use crate::snapshot::RatingSnapshot;
 use crate::tariff::Tariff;
 
@@ -59,6 +61,10 @@ struct Hold {
     reserved: Funds,
     posted: Funds,
     ended_at: Option<DateTime<Utc>>,
+    /// Of a price by usage: seconds used before it, at least and at most.
+    used: (u64, u64),
+    /// And those it was granted, or has used, as they are billed.
+    billed: u64,
 }
 
 impl Hold {
@@ -112,13 +118,35 @@ impl Charger {
         self.holds.len()
     }
 
+    /// The tariff version by which a call of this account would be priced, if its price depends on what was used in the interval:
+    /// [`Self::begin_used`] wants to know.
+    pub fn prices_by_usage(&self, account: AccountId, at: DateTime<Utc>) -> Option<ProfileVersionId> {
+        if !self.snapshot.directory().contracts.contains_key(&account) {
+            return None;
+        }
+        let (tariff, _) = self.snapshot.tariff_of(account, at, "").ok()??;
+        tariff.interval_price.as_ref().map(|_| tariff.version())
+    }
+
     /// A call wants to begin at `at`.
     pub fn begin(
         &mut self,
         call: CdrId,
         account: AccountId,
+        parties: (String, String),
+        at: DateTime<Utc>,
+    ) -> Verdict {
+        self.begin_used(call, account, parties, at, 0)
+    }
+
+    /// As [`Self::begin`], when so many seconds were used in the interval under the tariff of [`Self::prices_by_usage`].
+    pub fn begin_used(
+        &mut self,
+        call: CdrId,
+        account: AccountId,
         (source, destination): (String, String),
         at: DateTime<Utc>,
+        used_seconds: u64,
     ) -> Verdict {
         if !self.snapshot.directory().contracts.contains_key(&account) {
             return Verdict::Unlimited;
@@ -140,6 +168,8 @@ impl Charger {
             reserved: Funds::default(),
             posted: Funds::default(),
             ended_at: None,
+            used: (used_seconds, used_seconds),
+            billed: 0,
         };
         self.accounts.entry(account).or_insert(Account { funds: Funds::default(), held: Funds::default() });
         self.holds.insert(call, hold);
@@ -159,6 +189,10 @@ impl Charger {
     /// It was answered at `at`, which its price begins with. What was granted for another start is granted again.
     pub fn answered(&mut self, call: CdrId, at: DateTime<Utc>) -> Verdict {
         let Some(hold) = self.holds.get_mut(&call) else { return Verdict::Unlimited };
+        // Another profile may have come into force while it rang.
+        if let Ok(Some((tariff, _))) = self.snapshot.tariff_of(hold.account, at, "") {
+            hold.tariff = Arc::clone(tariff);
+        }
         hold.start = at;
         hold.granted_seconds = 0;
         let freed = std::mem::take(&mut hold.reserved);
@@ -186,7 +220,17 @@ impl Charger {
             0 => Some(Funds::default()),
             _ => self.cost(hold, answered_us, self.free_seconds(account) + hold.reserved.seconds),
         };
+        let billed = self.holds.get(&call).map_or(0, |hold| self.billed(hold, answered_us));
+        if billed > 0 {
+            // It may count for those that are still up, or have been counted with those before them.
+            for (other, hold) in &mut self.holds {
+                if *other != call && hold.account == account {
+                    hold.used.1 = hold.used.1.saturating_add(billed);
+                }
+            }
+        }
         if let Some(hold) = self.holds.get_mut(&call) {
+            hold.billed = 0;
             hold.reserved = cost.unwrap_or(hold.reserved);
             hold.ended_at = Some(now);
             let after = hold.outstanding();
@@ -278,8 +322,10 @@ impl Charger {
                 fitting
             }
         };
+        let billed = self.billed(hold, u64::from(granted) * MICROS);
         let hold = self.holds.get_mut(&call)?;
         hold.granted_seconds = granted;
+        hold.billed = billed;
         hold.reserved = cost;
         let kept = hold.outstanding();
         self.release(account, own);
@@ -297,9 +343,36 @@ impl Charger {
             duration_us,
             ported: self.snapshot.ported(&hold.destination, hold.start),
         };
-        if free_seconds == 0 {
+        if free_seconds == 0 && hold.tariff.interval_price.is_none() {
             let cost = quote(&hold.tariff, &call).ok()?.cost_micros;
             return Some(Funds { micros: cost.max(0), seconds: 0 });
+        }
+        if let Some(price) = &hold.tariff.interval_price {
+            let mut free = [FreeTime { until: i64::MAX, seconds: free_seconds }];
+            let priced = price_whole(&hold.tariff, &call, &mut free, false).ok()?.pop()?.priced;
+            if covers(price, &priced.zone) {
+                let paid = priced.billed_seconds.saturating_sub(priced.free_seconds);
+                let used = self.used_before(hold);
+                let micros = added_at_most(price, hold.tariff.rounding, used, paid)?;
+                return Some(Funds { micros, seconds: priced.free_seconds });
+            }
+        }
+        if hold.tariff.compat {
+            // Its free time does not move the clock. All of the price is taken as if there were enough, in one sum.
+            let cash_micros = i64::MAX / 4;
+            let row = BalanceRow { until: i64::MAX, cash_micros, debit_micros: 0, free_seconds };
+            let fragments = price_like_reference(&hold.tariff, &call, &mut [row], false).ok()?;
+            let mut cost = Funds::default();
+            for fragment in fragments {
+                let price = if hold.tariff.profile().prepaid {
+                    fragment.priced.cost
+                } else {
+                    fragment.priced.cost.checked_add(fragment.free_cash)?
+                };
+                cost.micros = cost.micros.checked_add(model::to_micros(price).ok()?)?;
+                cost.seconds += fragment.priced.free_seconds;
+            }
+            return Some(Funds { micros: cost.micros.max(0), ..cost });
         }
         let mut free = [FreeTime { until: i64::MAX, seconds: free_seconds }];
         let fragments = price_whole(&hold.tariff, &call, &mut free, false).ok()?;
@@ -309,6 +382,30 @@ impl Charger {
             cost.seconds += fragment.priced.free_seconds;
         }
         Some(Funds { micros: cost.micros.max(0), ..cost })
+    }
+
+    /// Seconds that a call is billed for, of one that is priced by usage; of others 0.
+    fn billed(&self, hold: &Hold, duration_us: u64) -> u64 {
+        if hold.tariff.interval_price.is_none() {
+            return 0;
+        }
+        let call = CallToPrice {
+            source: &hold.source,
+            destination: &hold.destination,
+            direction: Direction::Out,
+            start: hold.start,
+            duration_us,
+            ported: self.snapshot.ported(&hold.destination, hold.start),
+        };
+        quote(&hold.tariff, &call).map_or(0, |quote| quote.onpeak_seconds + quote.offpeak_seconds)
+    }
+
+    /// Seconds used before a call, at least and at most: others of its account that are up may count before it.
+    fn used_before(&self, hold: &Hold) -> (u64, u64) {
+        let (least, most) = hold.used;
+        let others = self.holds.values().filter(|other| other.account == hold.account);
+        let held: u64 = others.filter(|other| !std::ptr::eq(*other, hold)).map(|other| other.billed).sum();
+        (least, most.saturating_add(held))
     }
 
     /// Free time that no call holds.

@@ -8,17 +8,22 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::{
-    AccountId, Cdr, Charge, Currency, Effect, Effects, LedgerAccount, Lock, LockSource, Money, Party,
-    Posting, PostingId, PostingReason, StateChange, TenantId, from_micros, partition_of,
+    AccountId, Cdr, Charge, Currency, Effect, Effects, LedgerAccount, Lock, LockSource, Money, Package,
+    Party, Posting, PostingId, PostingReason, ProfileChoice, ProfileSwitch, StateChange, TenantId,
+    from_micros, partition_of,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::balance::{Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, Rules, Taken};
+use crate::balance::{
+    Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Rules, Taken, Usage,
+};
 use crate::error::RatingError;
+use crate::interval_price::{covers, sum};
 use crate::meter::FreeTime;
 use crate::parties::PayingParty;
-use crate::price::{CallToPrice, price_whole};
+use crate::price::{CallToPrice, Priced, price_whole};
+use crate::reference_loop::price_like_reference;
 use crate::snapshot::{RatingSnapshot, Terms};
 use crate::tariff::Tariff;
 
@@ -35,6 +40,12 @@ pub(crate) struct Kept {
     n_moves: u64,
     /// Handle of the package whose rules it follows.
     package: String,
+    /// What the package decided of the account's profiles and the provisioning data did not say when it was last looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    switches: Vec<ProfileSwitch>,
+    /// The last that others had to carry out: what a late record sets off does not come before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_happening: Option<DateTime<Utc>>,
 }
 
 /// What a call does to a contract, once it is clear that the call is priced.
@@ -81,6 +92,11 @@ impl Contracts {
         snapshot.directory().contracts.contains_key(&account)
     }
 
+    /// What the package of an account has decided of its profiles.
+    pub(crate) fn switches(&self, account: AccountId) -> &[ProfileSwitch] {
+        self.kept.get(&account).map_or(&[], |kept| &kept.switches)
+    }
+
     /// Prices a call with what the balance gives, and says what it would take. `replaced` is what the record before took.
     pub(crate) fn spend(
         &self,
@@ -92,7 +108,7 @@ impl Contracts {
         end: DateTime<Utc>,
     ) -> Result<(Charge, Spent), RatingError> {
         let PayingParty { provider, direction, account } = party;
-        let view = View::of(snapshot, account)?;
+        let view = self.view(snapshot, account)?;
         let rules = view.rules(tariff);
         let grant_at = |at| view.grant(at);
         let mut outcome = Outcome::default();
@@ -109,25 +125,36 @@ impl Contracts {
             outcome.movements.append(&mut given.movements);
             outcome.happenings.append(&mut given.happenings);
         }
-        let touched = kept.contract.touched(call.start, end);
-        let mut free = free_time(&touched);
-        let mut fragments = price_whole(tariff, call, &mut free, false)?;
-        let fragment = fragments.pop().filter(|_| fragments.is_empty());
-        let fragment = fragment.expect("a call that is not cut has one fragment");
-        let mut dues = Vec::with_capacity(fragment.shares.len());
-        for share in &fragment.shares {
-            let price_micros = model::to_micros(share.cost)
-                .map_err(|_| RatingError::OutOfRange { what: "the price of the call" })?;
-            let interval = touched[share.span].stretch.start;
-            dues.push(Due { interval, price_micros, free_seconds: share.free_seconds });
-        }
-        let taken = kept.contract.spend(call.start, &dues, &rules, &mut outcome);
-        let mut charge = fragment.priced.into_charge(provider, direction, account);
-        let paid = from_micros(taken.own_micros.saturating_add(taken.free_micros()));
+        let n_before = outcome.happenings.len();
+        let (priced, free_cash, taken) = if tariff.compat {
+            let mut rows = kept.contract.reference_rows(call.start);
+            let mut fragments = price_like_reference(tariff, call, &mut rows, false)?;
+            let fragment = fragments.pop().filter(|_| fragments.is_empty());
+            let fragment = fragment.expect("a call that is not cut has one fragment");
+            let taken = kept.contract.keep_reference_rows(call.start, &rows, &rules, &mut outcome);
+            (fragment.priced, fragment.free_cash, taken)
+        } else {
+            let touched = kept.contract.touched(call.start, end);
+            let (mut priced, mut dues) = price_by_interval(tariff, call, &touched)?;
+            let usage = price_by_usage(tariff, &kept.contract, &touched[0], &mut priced, &mut dues)?;
+            let mut taken = kept.contract.spend(call.start, &dues, &rules, &mut outcome);
+            if let Some(usage) = usage {
+                kept.contract.count_usage(usage, true);
+                taken.usage = Some(usage);
+            }
+            let paid = from_micros(taken.own_micros.saturating_add(taken.free_micros()));
+            let free_cash = paid.max(Decimal::ZERO);
+            if !rules.prepaid {
+                priced.cost = (priced.cost - free_cash).normalize();
+            }
+            (priced, free_cash, taken)
+        };
+        // What it sets off does not change its own price (billing-reference 5.9).
+        outcome.happenings[n_before..].iter_mut().for_each(|happening| *happening.at_mut() = end);
+        let mut charge = priced.into_charge(provider, direction, account);
         // Cost and free cash together are the price everywhere. A prepaid call costs all of it: its payment is in the ledger alone.
         if !rules.prepaid {
-            charge.free_cash = paid.max(Decimal::ZERO);
-            charge.cost = (charge.cost - charge.free_cash).normalize();
+            charge.free_cash = free_cash;
         }
         Ok((charge, Spent { account, kept, outcome, taken, is_prepaid: rules.prepaid }))
     }
@@ -142,7 +169,7 @@ impl Contracts {
         effects: &mut Effects,
     ) -> Vec<Posting> {
         let Spent { account, mut kept, outcome, is_prepaid, .. } = spent;
-        let Ok(view) = View::of(snapshot, account) else { return Vec::new() };
+        let Ok(view) = self.view(snapshot, account) else { return Vec::new() };
         let (of_call, others): (Vec<Movement>, Vec<Movement>) =
             outcome.movements.into_iter().partition(|movement| is_of_call(movement.what));
         let others = Outcome { movements: others, happenings: outcome.happenings };
@@ -174,7 +201,7 @@ impl Contracts {
         taken: &Taken,
         effects: &mut Effects,
     ) {
-        let Ok(view) = View::of(snapshot, cdr.payer) else { return };
+        let Ok(view) = self.view(snapshot, cdr.payer) else { return };
         let Some(mut kept) = self.kept.get(&cdr.payer).cloned() else { return };
         let rules = view.rules_at(cdr.start_at);
         let mut outcome = Outcome::default();
@@ -190,7 +217,7 @@ impl Contracts {
         let amount = model::to_micros(posting.amount.amount).unwrap_or(0);
         let is_ours = posting.credit == LedgerAccount::Cash(account);
         effects.append(model::Topic::Postings, account, model::Body::Posting(posting.clone()));
-        let Ok(view) = View::of(snapshot, account) else { return };
+        let Ok(view) = self.view(snapshot, account) else { return };
         if !is_ours || amount == 0 {
             return;
         }
@@ -261,7 +288,7 @@ impl Contracts {
         now: DateTime<Utc>,
         effects: &mut Effects,
     ) {
-        let Ok(view) = View::of(snapshot, account) else { return };
+        let Ok(view) = self.view(snapshot, account) else { return };
         let rules = view.rules_at(now);
         let grant_at = |at| view.grant(at);
         let mut outcome = Outcome::default();
@@ -278,7 +305,12 @@ impl Contracts {
         self.keep(account, kept, &view);
     }
 
-    fn keep(&mut self, account: AccountId, kept: Kept, view: &View<'_>) {
+    fn view<'s>(&self, snapshot: &'s RatingSnapshot, account: AccountId) -> Result<View<'s>, RatingError> {
+        View::of(snapshot, account, self.switches(account).to_vec())
+    }
+
+    fn keep(&mut self, account: AccountId, mut kept: Kept, view: &View<'_>) {
+        kept.switches.retain(|switch| !switch.is_in(&view.terms.account.profiles));
         let rules = view.rules_at(kept.contract.running().stretch.start);
         if let Some(due) = kept.contract.due_at(&rules) {
             self.by_due.insert((due, account));
@@ -328,13 +360,18 @@ impl Contracts {
 struct View<'s> {
     snapshot: &'s RatingSnapshot,
     terms: Terms<'s>,
+    switches: Vec<ProfileSwitch>,
 }
 
 impl<'s> View<'s> {
-    fn of(snapshot: &'s RatingSnapshot, account: AccountId) -> Result<Self, RatingError> {
+    fn of(
+        snapshot: &'s RatingSnapshot,
+        account: AccountId,
+        switches: Vec<ProfileSwitch>,
+    ) -> Result<Self, RatingError> {
         let terms = snapshot.contract_terms(account);
         let terms = terms.ok_or(RatingError::NoProfile { account, at: DateTime::UNIX_EPOCH })?;
-        Ok(Self { snapshot, terms })
+        Ok(Self { snapshot, terms, switches })
     }
 
     fn account(&self) -> AccountId {
@@ -350,7 +387,8 @@ impl<'s> View<'s> {
     }
 
     fn tariff(&self, at: DateTime<Utc>) -> Option<&'s Tariff> {
-        self.snapshot.tariff_of(self.account(), at, "").ok().flatten().map(|(tariff, _)| tariff.as_ref())
+        let found = self.snapshot.tariff_with(self.account(), &self.switches, at, "");
+        found.ok().flatten().map(|(tariff, _)| tariff.as_ref())
     }
 
     /// What an interval that begins at `at` gives: the package's, else the profile's.
@@ -368,7 +406,8 @@ impl<'s> View<'s> {
     fn open(&self, rules: &Rules, outcome: &mut Outcome) -> Kept {
         let grant_at = |at| self.grant(at);
         let contract = Contract::open(self.terms.contract.created_at, rules, &grant_at, outcome);
-        Kept { contract, n_moves: 0, package: self.terms.contract.package.clone() }
+        let package = self.terms.contract.package.clone();
+        Kept { contract, n_moves: 0, package, switches: Vec::new(), last_happening: None }
     }
 
     /// Sends out what moved a balance and is no call, and what others have to do.
@@ -391,11 +430,20 @@ impl<'s> View<'s> {
             let posting = self.posting(id, movement, counter, reason);
             effects.append(model::Topic::Postings, account, model::Body::Posting(posting));
         }
-        for happening in outcome.happenings {
-            let (at, level, why) = match happening {
-                Happening::Lock { at, level, why } => (at, level, why),
-                // Packages that change profiles are refused when they are imported.
-                Happening::Profile { .. } => continue,
+        for mut happening in outcome.happenings {
+            let at = kept.last_happening.map_or(*happening.at_mut(), |last| last.max(*happening.at_mut()));
+            kept.last_happening = Some(at);
+            let (level, why) = match happening {
+                Happening::Lock { level, why, .. } => (level, why),
+                Happening::Profiles { set, .. } => {
+                    let Some(profiles) = self.terms.package.map(|package| profiles_of(package, set)) else {
+                        continue;
+                    };
+                    let switch = ProfileSwitch { tenant, account, from: at, profiles };
+                    kept.switches.push(switch.clone());
+                    effects.0.push(Effect::Profiles(Box::new(switch)));
+                    continue;
+                }
             };
             effects.0.push(Effect::Lock(Box::new(Lock {
                 tenant,
@@ -451,6 +499,15 @@ impl<'s> View<'s> {
     }
 }
 
+fn profiles_of(package: &Package, set: ProfileSet) -> Vec<ProfileChoice> {
+    match set {
+        ProfileSet::Underrun => {
+            package.underrun_profiles.as_ref().map_or_else(Vec::new, |set| set.then.clone())
+        }
+        ProfileSet::TopUp => package.topup_profiles.clone(),
+    }
+}
+
 /// Whose income it is: of a reseller's customer the reseller's.
 fn earned_by(tenant: TenantId, reseller: Option<AccountId>) -> LedgerAccount {
     match reseller.filter(|reseller| *reseller != AccountId::NOBODY) {
@@ -461,6 +518,52 @@ fn earned_by(tenant: TenantId, reseller: Option<AccountId>) -> LedgerAccount {
 
 const fn is_of_call(what: Moved) -> bool {
     matches!(what, Moved::CallFreeCash | Moved::CallOwn | Moved::CallTime)
+}
+
+/// The price of a call, and how it falls on the intervals that it touches.
+fn price_by_interval(
+    tariff: &Tariff,
+    call: &CallToPrice<'_>,
+    touched: &[Interval],
+) -> Result<(Priced, Vec<Due>), RatingError> {
+    let mut free = free_time(touched);
+    let mut fragments = price_whole(tariff, call, &mut free, false)?;
+    let fragment = fragments.pop().filter(|_| fragments.is_empty());
+    let fragment = fragment.expect("a call that is not cut has one fragment");
+    let mut dues = Vec::with_capacity(fragment.shares.len());
+    for share in &fragment.shares {
+        let price_micros = model::to_micros(share.cost)
+            .map_err(|_| RatingError::OutOfRange { what: "the price of the call" })?;
+        let interval = touched[share.span].stretch.start;
+        dues.push(Due { interval, price_micros, free_seconds: share.free_seconds });
+    }
+    Ok((fragment.priced, dues))
+}
+
+/// Where a tariff prices by usage: what a call adds to the price of all that was used in the interval in which it began. What that came to
+/// before counts, not what it should have been: so the calls of an interval always add up to its price.
+fn price_by_usage(
+    tariff: &Tariff,
+    contract: &Contract,
+    interval: &Interval,
+    priced: &mut Priced,
+    dues: &mut [Due],
+) -> Result<Option<Usage>, RatingError> {
+    let Some(price) = tariff.interval_price.as_ref().filter(|price| covers(price, &priced.zone)) else {
+        return Ok(None);
+    };
+    let before = contract.used(interval.stretch.start, priced.version);
+    let seconds = priced.billed_seconds.saturating_sub(priced.free_seconds);
+    let sum = sum(price, tariff.rounding, before.seconds.saturating_add(seconds));
+    let micros = sum.and_then(|sum| sum.checked_sub(before.micros));
+    let micros = micros.ok_or(RatingError::OutOfRange { what: "the price of the call" })?;
+    priced.cost = from_micros(micros).normalize();
+    priced.flat = priced.cost;
+    priced.pieces.clear();
+    for (due, place) in dues.iter_mut().zip(0..) {
+        due.price_micros = if place == 0 { micros } else { 0 };
+    }
+    Ok(Some(Usage { seconds, micros, ..before }))
 }
 
 /// The free time that a call may use, interval by interval.

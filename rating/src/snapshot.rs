@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use model::{
     Account, AccountId, BalanceLength, Cdr, Charge, ContractTerms, Direction, Directory, Package,
-    PortedNumber, ProfileId, ProfileVersionId, Provider,
+    PortedNumber, ProfileId, ProfileSwitch, ProfileVersionId, Provider,
 };
 
 use crate::balance::Rules;
@@ -82,12 +82,29 @@ impl RatingSnapshot {
         at: DateTime<Utc>,
         address: &str,
     ) -> Result<Option<(&Arc<Tariff>, &Account)>, RatingError> {
+        self.tariff_with(account, &[], at, address)
+    }
+
+    /// As [`Self::tariff_of`], with what a package has decided and the provisioning data may not say yet.
+    pub(crate) fn tariff_with(
+        &self,
+        account: AccountId,
+        switches: &[ProfileSwitch],
+        at: DateTime<Utc>,
+        address: &str,
+    ) -> Result<Option<(&Arc<Tariff>, &Account)>, RatingError> {
         let Some(account) = self.accounts.get(&account).map(|&idx| &self.directory.accounts[idx]) else {
             return Ok(None);
         };
-        let Some(profile) = account.profile_from(at, is_from(&self.directory, address)) else {
-            return Ok(None);
+        let is_from = is_from(&self.directory, address);
+        let profile = if switches.iter().all(|switch| switch.is_in(&account.profiles)) {
+            account.profile_from(at, is_from)
+        } else {
+            let mut account = account.clone();
+            switches.iter().for_each(|switch| switch.apply(&mut account.profiles));
+            account.profile_from(at, is_from)
         };
+        let Some(profile) = profile else { return Ok(None) };
         let tariff = self
             .by_profile
             .get(&profile)
@@ -102,13 +119,15 @@ impl RatingSnapshot {
     ///
     /// [`RatingError`] of the first party whose price cannot be told: a call has all its prices or none.
     pub fn charges(&self, cdr: &Cdr) -> Result<Vec<Charge>, RatingError> {
-        self.charges_with(cdr, &mut |_, _, _| None)
+        self.charges_with(cdr, &|_| &[], &mut |_, _, _| None)
     }
 
-    /// As [`Self::charges`]; `priced_elsewhere` may price a party's part of the call itself.
-    pub(crate) fn charges_with(
+    /// As [`Self::charges`]; `switched` says what packages have decided of an account, and `priced_elsewhere` may price a party's
+    /// part of the call itself.
+    pub(crate) fn charges_with<'k>(
         &self,
         cdr: &Cdr,
+        switched: &dyn Fn(AccountId) -> &'k [ProfileSwitch],
         priced_elsewhere: PricedElsewhere<'_>,
     ) -> Result<Vec<Charge>, RatingError> {
         let mut charges = Vec::new();
@@ -118,7 +137,8 @@ impl RatingSnapshot {
             let keys = (source_key(cdr), destination_key(cdr));
             let ported = self.dated.ported(&self.directory, &keys.1, cdr.start_at);
             for party in paying_parties(cdr) {
-                charges.extend(self.charge(cdr, party, &keys, ported, priced_elsewhere)?);
+                let switches = switched(party.account);
+                charges.extend(self.charge(cdr, (party, switches), &keys, ported, priced_elsewhere)?);
             }
         }
         Ok(charges)
@@ -143,13 +163,13 @@ impl RatingSnapshot {
     fn charge(
         &self,
         cdr: &Cdr,
-        party: PayingParty,
+        (party, switches): (PayingParty, &[ProfileSwitch]),
         (source, destination): &(String, String),
         ported: Option<&PortedNumber>,
         priced_elsewhere: PricedElsewhere<'_>,
     ) -> Result<Option<Charge>, RatingError> {
         let PayingParty { provider, direction, account } = party;
-        let Some((tariff, payer)) = self.tariff_of(account, cdr.start_at, &cdr.source.ip)? else {
+        let Some((tariff, payer)) = self.tariff_with(account, switches, cdr.start_at, &cdr.source.ip)? else {
             return match (provider, direction) {
                 (Provider::Customer, Direction::Out) if cdr.is_answered() => {
                     Err(RatingError::NoProfile { account, at: cdr.start_at })
@@ -212,7 +232,10 @@ impl Terms<'_> {
     pub(crate) fn rules(&self, tariff: Option<&Tariff>) -> Rules {
         let rules = match self.package {
             Some(package) => Rules::of_package(package, self.tenant_zone, self.account.timezone),
-            None => Rules::without_package(BalanceLength::MONTH, self.account.timezone),
+            None => {
+                let interval = tariff.map_or(BalanceLength::MONTH, Tariff::interval);
+                Rules::without_package(interval, self.account.timezone)
+            }
         };
         Rules {
             prepaid: tariff.is_some_and(|tariff| tariff.profile().prepaid),

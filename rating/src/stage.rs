@@ -136,7 +136,8 @@ impl RatingStage {
     fn charges(&self, cdr: &Cdr, replaced: Option<&Taken>) -> Result<(RatedCdr, Option<Spent>), RatingError> {
         let mut spent = None;
         let (snapshot, contracts) = (&self.snapshot, &self.contracts);
-        let charges = snapshot.charges_with(cdr, &mut |party, tariff, call| {
+        let switched = |account| contracts.switches(account);
+        let charges = snapshot.charges_with(cdr, &switched, &mut |party, tariff, call| {
             let is_payer = party.provider == Provider::Customer
                 && party.direction == Direction::Out
                 && party.account == cdr.payer;

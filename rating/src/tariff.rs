@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::{
-    BillingInterval, Direction, Fee, FeeId, FeeMatch, MICROS_PER_UNIT, MatchMode, Peak, PeakOptions,
-    PeakSplit, PortedNumber, ProfileVersionId, Rate, Rounding, TariffVersion,
+    BalanceLength, BalanceUnit, Direction, Fee, FeeId, FeeMatch, IntervalPrice, IntervalUnit,
+    MICROS_PER_UNIT, MatchMode, Peak, PeakOptions, PeakSplit, PortedNumber, ProfileVersionId, Rate, Rounding,
+    TariffVersion,
 };
 use rust_decimal::Decimal;
 
@@ -57,7 +58,8 @@ pub struct Tariff {
     /// Attempts that nobody answered may cost something.
     pub(crate) charges_attempts: bool,
     grant: Grant,
-    is_by_month: bool,
+    interval: BalanceLength,
+    pub(crate) interval_price: Option<IntervalPrice>,
 }
 
 /// Prices, bounds and validity of a fee. Amounts are integers: so many parts of a currency unit, `unit` parts making one.
@@ -225,6 +227,11 @@ impl Tariff {
         self.grant
     }
 
+    /// How long free time and free cash are there for.
+    pub(crate) fn interval(&self) -> BalanceLength {
+        self.interval
+    }
+
     /// Whether a call has one price. The workbench prints fragments; the pipeline does not.
     ///
     /// # Errors
@@ -233,10 +240,6 @@ impl Tariff {
     pub fn without_balance(&self) -> Result<(), TariffError> {
         let what = if self.peak_split == PeakSplit::ReferenceFragments {
             "split_at_peak = \"reference_fragments\""
-        } else if self.compat {
-            "compat = \"reference\""
-        } else if !self.is_by_month {
-            "a billing interval other than a month"
         } else {
             return Ok(());
         };
@@ -384,7 +387,14 @@ fn compile(version: &TariffVersion) -> Result<Tariff, TariffFault> {
             seconds: version.interval_free_seconds,
             micros: model::to_micros(version.interval_free_cash).unwrap_or(0),
         },
-        is_by_month: version.interval == BillingInterval::default(),
+        interval_price: version.interval_price.clone(),
+        interval: BalanceLength {
+            unit: match version.interval.unit {
+                IntervalUnit::Week => BalanceUnit::Week,
+                IntervalUnit::Month => BalanceUnit::Month,
+            },
+            count: version.interval.count,
+        },
     })
 }
 

@@ -154,6 +154,7 @@ impl Counts {
                 }
                 Effect::Alert(_)
                 | Effect::Lock(_)
+                | Effect::Profiles(_)
                 | Effect::Bar(_)
                 | Effect::Stopped(_)
                 | Effect::Edr(_)

@@ -81,6 +81,7 @@ impl Place {
                 Effect::Post(posting) => kept.push(StoreEffect::Post(*posting)),
                 Effect::Alert(alert) => kept.push(StoreEffect::Alert(alert)),
                 Effect::Lock(lock) => kept.push(StoreEffect::Lock(*lock)),
+                Effect::Profiles(switch) => kept.push(StoreEffect::Profiles(*switch)),
                 Effect::Bar(barring) => kept.push(StoreEffect::Bar(*barring)),
                 Effect::Stopped(stopped) => kept.push(StoreEffect::Stopped(stopped)),
                 Effect::Edr(edr) => kept.push(StoreEffect::Edr(edr)),

@@ -75,6 +75,7 @@ fn tariff(id: i64, cents: i64) -> TariffVersion {
         interval_charge: Decimal::ZERO,
         interval_free_seconds: 0,
         interval_free_cash: Decimal::ZERO,
+        interval_price: None,
         fees: (1..).zip(0..10).map(fee).collect(),
         weekdays: Vec::new(),
         specials: Vec::new(),

@@ -6,12 +6,18 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{AccountId, ContractTerms, Currency, LowBalance, Money, Package, TenantId, TenantPackage};
+use model::{
+    AccountId, ContractTerms, Currency, Lock, LockLevel, LockSource, LowBalance, Money, Package,
+    ProfileSwitch, TenantId, TenantPackage,
+};
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use crate::dated_facts::{mappings_of, write_mapping};
+use crate::directory::load_revision;
+use crate::fraud_desk::insert_lock;
 use crate::lanes::load_lanes;
 use crate::sql::{Bind, Columns, cells, insert_rows, json, micros, query};
 use crate::{Lane, Result, Store};
@@ -322,6 +328,21 @@ async fn use_voucher(
     Ok(TopUpOutcome::Done(amount))
 }
 
+/// Letters and digits that nobody takes for another.
+const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+
+/// The code of a voucher from random bytes: four groups of four, 80 bits, which nobody finds by trying.
+pub fn voucher_code(random: [u8; 16]) -> String {
+    let mut code = String::with_capacity(19);
+    for (idx, byte) in random.into_iter().enumerate() {
+        if idx > 0 && idx % 4 == 0 {
+            code.push('-');
+        }
+        code.push(char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
+    }
+    code
+}
+
 /// Of the code without its separators, salted with the tenant: codes are unique there, and long enough not to be found by trying.
 fn hash_of(tenant: TenantId, code: &str) -> String {
     let plain: String = code.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
@@ -389,6 +410,51 @@ pub(crate) async fn write_package(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// What the package of an account says of its lock. Somebody else's lock stays as it is. The revision counts up, so that every
+/// switch hears of it.
+pub(crate) async fn lock_by_package(conn: &mut AnyConnection, lock: &Lock) -> Result<()> {
+    let there = query("SELECT level, source, until_at FROM locks WHERE account = $1")
+        .cells(cells![lock.account.0])
+        .fetch_optional(&mut *conn)
+        .await?;
+    if let Some(there) = there {
+        let level: LockLevel = there.word("level")?;
+        let source: LockSource = there.word("source")?;
+        let lapsed = there.opt_int("until_at")?.is_some_and(|until| until <= lock.since.timestamp_micros());
+        if source != LockSource::Package && !lapsed && level != LockLevel::None {
+            return Ok(());
+        }
+        if level == lock.level && !lapsed {
+            return Ok(());
+        }
+    } else if lock.level == LockLevel::None {
+        return Ok(());
+    }
+    insert_lock(conn, lock).await?;
+    count_revision(conn).await?;
+    Ok(())
+}
+
+/// Adds to the schedule of an account what its package says. The revision counts up, so that whoever prices hears of it.
+pub(crate) async fn switch_profiles(conn: &mut AnyConnection, switch: &ProfileSwitch) -> Result<()> {
+    let before = mappings_of(conn, switch.account).await?;
+    if switch.is_in(&before) {
+        return Ok(());
+    }
+    let revision = count_revision(conn).await?;
+    let mut after = before.clone();
+    switch.apply(&mut after);
+    for mapping in after.iter().filter(|mapping| !before.contains(mapping)) {
+        write_mapping(conn, switch.account, mapping, revision).await?;
+    }
+    Ok(())
+}
+
+async fn count_revision(conn: &mut AnyConnection) -> Result<i64> {
+    query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *conn).await?;
+    load_revision(conn).await
 }
 
 pub(crate) async fn write_contract(

@@ -8,6 +8,7 @@ use model::{
 };
 use rust_decimal::Decimal;
 use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 
 use crate::audit::append;
 use crate::directory::load_revision;
@@ -202,6 +203,23 @@ pub(crate) async fn load_mappings(conn: &mut AnyConnection) -> Result<Vec<(Accou
     )
     .fetch_all(conn)
     .await?;
+    mappings(&rows)
+}
+
+/// Mappings of one account, as [`load_mappings`] has them.
+pub(crate) async fn mappings_of(conn: &mut AnyConnection, account: AccountId) -> Result<Vec<ProfileMapping>> {
+    let rows = query(
+        "SELECT account, 0 AS network, valid_from, valid_to, profile FROM profile_mappings WHERE account = $1 \
+         UNION ALL SELECT account, network, valid_from, valid_to, profile FROM network_mappings WHERE account = $1 \
+         ORDER BY account, valid_from, network",
+    )
+    .cells(cells![account.0])
+    .fetch_all(conn)
+    .await?;
+    Ok(mappings(&rows)?.into_iter().map(|(_, mapping)| mapping).collect())
+}
+
+fn mappings(rows: &[AnyRow]) -> Result<Vec<(AccountId, ProfileMapping)>> {
     rows.iter()
         .map(|row| {
             let network = row.int("network")?;

@@ -6,10 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use model::{Alert, Barring, CdrId, Edr, Lock, Posting, StateChange, Stopped, Suspended, Topic};
+use model::{
+    Alert, Barring, CdrId, Edr, Lock, LockSource, Posting, ProfileSwitch, StateChange, Stopped, Suspended,
+    Topic,
+};
 use sqlx::AnyConnection;
 
 use crate::barrings::insert_barring;
+use crate::contracts::{lock_by_package, switch_profiles};
 use crate::edrs::write_edrs;
 use crate::export_queue::join_queue;
 use crate::fraud_desk::{add_stopped, insert_alert, insert_lock};
@@ -73,6 +77,8 @@ pub enum StoreEffect {
     Alert(Box<Alert>),
     /// Keep a lock.
     Lock(Lock),
+    /// Give an account other profiles.
+    Profiles(ProfileSwitch),
     /// Keep a barring.
     Bar(Barring),
     /// Add a call that was stopped to its alert.
@@ -366,7 +372,11 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
         match effect {
             StoreEffect::Post(posting) => postings.push(posting),
             StoreEffect::Alert(alert) => insert_alert(conn, &alert).await?,
+            StoreEffect::Lock(lock) if lock.source == LockSource::Package => {
+                lock_by_package(conn, &lock).await?;
+            }
             StoreEffect::Lock(lock) => insert_lock(conn, &lock).await?,
+            StoreEffect::Profiles(switch) => switch_profiles(conn, &switch).await?,
             StoreEffect::Bar(barring) => insert_barring(conn, &barring).await?,
             StoreEffect::Stopped(stopped) => add_stopped(conn, stopped).await?,
             StoreEffect::Edr(edr) => edrs.push(*edr),

@@ -51,7 +51,9 @@ pub use alert_cases::{AlertCase, AlertNote, RuleRecord};
 pub use api_tokens::ApiToken;
 pub use audit::{AuditEntry, AuditFault};
 pub use billing_terms::TermsBook;
-pub use contracts::{HeldBalance, NewTopUp, NewVoucher, TOPUP, TopUpAttempt, TopUpKind, TopUpOutcome};
+pub use contracts::{
+    HeldBalance, NewTopUp, NewVoucher, TOPUP, TopUpAttempt, TopUpKind, TopUpOutcome, voucher_code,
+};
 pub use dated_facts::PortedReport;
 pub use edr_files::{SettleEdrs, ToldEdr};
 pub use edrs::{EdrFilter, WaitingEdr};

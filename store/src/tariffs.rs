@@ -14,7 +14,7 @@ use sqlx::any::AnyRow;
 
 use crate::Result;
 use crate::fee_list::{PackedFees, pack, unpack};
-use crate::sql::{Bind, Columns, cells, count, insert_rows, query, query_of, signed, unreadable};
+use crate::sql::{Bind, Columns, cells, count, insert_rows, json, query, query_of, signed, unreadable};
 
 /// All versions, by profile and time.
 pub(crate) async fn load_versions(conn: &mut AnyConnection) -> Result<Vec<TariffVersion>> {
@@ -53,7 +53,8 @@ pub(crate) async fn load_versions_without_fees(conn: &mut AnyConnection) -> Resu
     let rows = query(
         "SELECT v.id, v.profile, v.tenant, p.handle, p.name, v.valid_from, v.currency, v.timezone, v.prepaid, \
          v.rounding_mode, v.rounding_scale, v.fee_match, v.peak_split, v.interval_charge, v.interval_free_seconds, \
-         v.interval_free_cash, v.compat, v.interval_unit, v.interval_count FROM profile_versions v JOIN billing_profiles p ON p.id = v.profile \
+         v.interval_free_cash, v.interval_price, v.compat, v.interval_unit, v.interval_count FROM profile_versions v \
+         JOIN billing_profiles p ON p.id = v.profile \
          ORDER BY v.profile, v.valid_from",
     )
     .fetch_all(&mut *conn)
@@ -126,6 +127,7 @@ fn version_of(row: &AnyRow) -> Result<TariffVersion> {
         interval_charge: row.word("interval_charge")?,
         interval_free_seconds: row.narrow("interval_free_seconds")?,
         interval_free_cash: row.word("interval_free_cash")?,
+        interval_price: row.json("interval_price")?,
         fees: Vec::new(),
         weekdays: Vec::new(),
         specials: Vec::new(),
@@ -195,6 +197,7 @@ pub(crate) async fn insert_version(
         interval_charge,
         interval_free_seconds,
         interval_free_cash,
+        interval_price,
         fees: _,
         weekdays,
         specials,
@@ -202,8 +205,8 @@ pub(crate) async fn insert_version(
     let row = query(
         "INSERT INTO profile_versions (tenant, profile, valid_from, currency, timezone, prepaid, rounding_mode, \
          rounding_scale, fee_match, peak_split, interval_charge, interval_free_seconds, interval_free_cash, \
-         created_at, revision, compat, interval_unit, interval_count) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING id",
+         created_at, revision, compat, interval_unit, interval_count, interval_price) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) RETURNING id",
     )
     .cells(cells![
         profile.tenant.0,
@@ -224,6 +227,7 @@ pub(crate) async fn insert_version(
         *compat,
         interval.unit.as_str(),
         interval.count,
+        json(interval_price),
     ])
     .fetch_one(&mut *conn)
     .await?;
@@ -288,6 +292,7 @@ pub(crate) fn without_fees(version: &TariffVersion) -> TariffVersion {
         interval_charge,
         interval_free_seconds,
         interval_free_cash,
+        interval_price,
         fees: _,
         weekdays,
         specials,
@@ -304,6 +309,7 @@ pub(crate) fn without_fees(version: &TariffVersion) -> TariffVersion {
         interval_charge: *interval_charge,
         interval_free_seconds: *interval_free_seconds,
         interval_free_cash: *interval_free_cash,
+        interval_price: interval_price.clone(),
         fees: Vec::new(),
         weekdays: weekdays.clone(),
         specials: specials.clone(),
@@ -460,6 +466,7 @@ mod tests {
                 interval_charge: Decimal::ZERO,
                 interval_free_seconds: 0,
                 interval_free_cash: Decimal::ZERO,
+                interval_price: None,
                 fees: prices.iter().enumerate().map(fee).collect(),
                 weekdays: vec![OffPeakWeekday {
                     day: chrono::Weekday::Sat,

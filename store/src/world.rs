@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use model::{
     AccountCalling, AccountKind, AccountStatus, Address, BillingTerms, Contact, Currency, E164, FraudLimit,
     FraudPolicy, LowBalance, Package, RouteCalling, SubscriberCalling, TariffVersion, TenantCalling,
-    Transport, TrunkCalling,
+    Transport, TrunkCalling, Underrun,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
@@ -201,8 +201,28 @@ pub struct NewPackage {
     /// Handle of the tenant; may be empty where there is only one.
     #[serde(default)]
     pub tenant: String,
-    /// What it says.
+    /// What it says; its sets of profiles are named below.
     pub package: Package,
+    /// Profiles of an account from the day on which it gets the package. At least one for any network; empty: those it has.
+    #[serde(default)]
+    pub initial_profiles: Vec<NewProfileChoice>,
+    /// Profiles from an underrun on, such as `{ below = "1.00", then = [{ profile = "dear" }] }`.
+    #[serde(default)]
+    pub underrun_profiles: Option<Underrun<Vec<NewProfileChoice>>>,
+    /// Profiles from a top-up on; empty: those it has.
+    #[serde(default)]
+    pub topup_profiles: Vec<NewProfileChoice>,
+}
+
+/// One profile of a package's set.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewProfileChoice {
+    /// Handle of the profile.
+    pub profile: String,
+    /// Name of a network: only for calls that come from it.
+    #[serde(default)]
+    pub network: Option<String>,
 }
 
 /// What was agreed with an account about its balance. An account whose profile is prepaid, or gives free cash or free time, has a contract

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use model::{AccountId, Body, CdrId, Topic, from_micros};
 use rating::{Charger, Funds, RatingSnapshot, Verdict};
 use serde::Deserialize;
@@ -101,7 +101,7 @@ pub(crate) async fn run(
             () = stop.cancelled() => break,
             question = questions.recv() => {
                 let Some(question) = question else { break };
-                if let Some(answer) = answer(&charging, &mut state, question) {
+                if let Some(answer) = answer(&charging, &mut state, question).await {
                     // The switch may have gone; then nobody asks any more.
                     let _ = charging.switch.send(Input::Credit(answer)).await;
                 }
@@ -218,7 +218,7 @@ fn refresh(charging: &Charging, state: &mut State) {
     }
 }
 
-fn answer(charging: &Charging, state: &mut State, question: CreditQuestion) -> Option<CreditAnswer> {
+async fn answer(charging: &Charging, state: &mut State, question: CreditQuestion) -> Option<CreditAnswer> {
     let CreditQuestion { key, what } = question;
     let call = CdrId::derive(&key.call, key.leg);
     let credit = match what {
@@ -226,10 +226,16 @@ fn answer(charging: &Charging, state: &mut State, question: CreditQuestion) -> O
             if charging.rooms.directory.current().revision != state.revision {
                 refresh(charging, state);
             }
-            if state.is_ready {
-                of_verdict(state.charger.begin(call, account, (source, destination), at))
-            } else {
-                Credit::Unknown
+            match used_seconds(charging, state, account, at).await {
+                Ok(used) if state.is_ready => {
+                    let parties = (source, destination);
+                    of_verdict(state.charger.begin_used(call, account, parties, at, used))
+                }
+                Ok(_) => Credit::Unknown,
+                Err(why) => {
+                    error!(error = format!("{why:#}"), %account, "what an account used in its interval cannot be read");
+                    Credit::Unknown
+                }
             }
         }
         CreditStep::Answered { at } => of_verdict(state.charger.answered(call, at)),
@@ -240,6 +246,22 @@ fn answer(charging: &Charging, state: &mut State, question: CreditQuestion) -> O
         }
     };
     Some(CreditAnswer { key, credit })
+}
+
+/// What an account whose price depends on it has used in the running interval; of others 0, without asking.
+async fn used_seconds(
+    charging: &Charging,
+    state: &State,
+    account: AccountId,
+    at: DateTime<Utc>,
+) -> anyhow::Result<u64> {
+    let Some(version) = state.charger.prices_by_usage(account, at) else { return Ok(0) };
+    let entry = charging.rooms.store.stage_entry("rating", &rating::contract_key(account)).await?;
+    // Without a call or a tick yet there is no entry.
+    let Some(entry) = entry else { return Ok(0) };
+    let contract = rating::contract_of(&entry).map_err(anyhow::Error::msg)?;
+    let interval = contract.intervals.iter().rfind(|interval| interval.stretch.contains(at));
+    Ok(interval.map_or(0, |interval| contract.used(interval.stretch.start, version).seconds))
 }
 
 fn of_verdict(verdict: Verdict) -> Credit {

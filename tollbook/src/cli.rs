@@ -173,8 +173,17 @@ pub(crate) enum Command {
         /// When, such as 2026-10-05T12:00:00+02:00 [default: now].
         #[arg(long, value_name = "TIME")]
         at: Option<chrono::DateTime<chrono::Utc>>,
+        /// Write every movement to this file instead: PDF if its name ends in .pdf, else CSV.
+        #[arg(long, value_name = "FILE", conflicts_with = "at")]
+        statement: Option<PathBuf>,
+        /// First day of the statement, in the account's zone [default: the first of the month of its last day].
+        #[arg(long, value_name = "YYYY-MM-DD", requires = "statement")]
+        from: Option<chrono::NaiveDate>,
+        /// Last day of the statement [default: today].
+        #[arg(long, value_name = "YYYY-MM-DD", requires = "statement")]
+        to: Option<chrono::NaiveDate>,
     },
-    /// Every movement of an account's balance, as CSV.
+    /// Every movement of an account's balance, as CSV or PDF.
     Statement {
         /// Installation.
         #[command(flatten)]
@@ -1035,7 +1044,7 @@ pub(crate) struct StatementArgs {
     /// Last day.
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(crate) to: chrono::NaiveDate,
-    /// The file; standard output without it.
+    /// The file, PDF if its name ends in .pdf; CSV on standard output without it.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }

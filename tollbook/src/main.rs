@@ -141,8 +141,12 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             let out = out.unwrap_or_else(|| config.data.join("replay"));
             commands::replay::replay(&config, day, &out).await
         }
-        Command::Balance { installation, account, at } => {
+        Command::Balance { installation, account, at, statement: None, from: _, to: _ } => {
             commands::balance::balance(&quiet(&installation)?, &account, at).await
+        }
+        Command::Balance { installation, account, at: _, statement, from, to } => {
+            let args = commands::balance::statement_args(account, (from, to), statement);
+            commands::balance::statement(&quiet(&installation)?, &args).await
         }
         Command::Statement { installation, args } => {
             commands::balance::statement(&quiet(&installation)?, &args).await

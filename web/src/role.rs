@@ -40,6 +40,8 @@ pub(crate) enum Right {
     ChangeRules,
     /// Balances and invoices.
     Books,
+    /// Topping up accounts, making vouchers.
+    ChangeBalances,
     /// CDR files.
     Files,
     /// SQL, with numbers, prices and tables as far as the other rights go.
@@ -80,14 +82,24 @@ impl Role {
                 ChangeLocks,
                 ChangeRules,
                 Books,
+                ChangeBalances,
                 Files,
                 Sql,
                 Suspense,
                 ChangeSuspense,
             ],
-            Role::Finance => {
-                &[Calls, Numbers, CustomerPrices, CarrierPrices, Provisioning, Books, Files, Sql, Suspense]
-            }
+            Role::Finance => &[
+                Calls,
+                Numbers,
+                CustomerPrices,
+                CarrierPrices,
+                Provisioning,
+                Books,
+                ChangeBalances,
+                Files,
+                Sql,
+                Suspense,
+            ],
             Role::Fraud => &[Calls, Numbers, CustomerPrices, FraudDesk, ChangeLocks, ChangeRules, Sql],
             Role::CarrierRelations => &[Calls, Numbers, CarrierPrices, Files, Sql],
             Role::Analyst => &[Calls, Sql],
@@ -173,7 +185,10 @@ mod tests {
     #[test]
     fn auditor_sees_all_that_the_operator_sees_and_changes_nothing() {
         for right in Role::Operator.rights() {
-            let is_change = matches!(right, Right::ChangeLocks | Right::ChangeRules | Right::ChangeSuspense);
+            let is_change = matches!(
+                right,
+                Right::ChangeLocks | Right::ChangeRules | Right::ChangeBalances | Right::ChangeSuspense
+            );
             assert_eq!(Role::Auditor.may(*right), !is_change, "{right:?}");
         }
     }

@@ -371,6 +371,7 @@ impl Exchange {
                     }
                 }
                 Effect::Bar(_)
+                | Effect::Profiles(_)
                 | Effect::Stopped(_)
                 | Effect::Post(_)
                 | Effect::Suspend(_)

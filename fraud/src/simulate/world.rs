@@ -255,6 +255,7 @@ fn tariff() -> TariffVersion {
         interval_charge: Decimal::ZERO,
         interval_free_seconds: 0,
         interval_free_cash: Decimal::ZERO,
+        interval_price: None,
         fees,
         weekdays: Vec::new(),
         specials: Vec::new(),

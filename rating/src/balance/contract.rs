@@ -9,8 +9,10 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use model::{BalanceLength, CarryOver, LockLevel, ProfileId, StartMode, Underrun};
+use model::{BalanceLength, CarryOver, LockLevel, ProfileVersionId, StartMode, Underrun};
 use serde::{Deserialize, Serialize};
+
+use crate::reference_loop::BalanceRow;
 
 use super::cadence::{Cadence, MonthArithmetic, Stretch, first_of_month, later, midnight, monday};
 
@@ -48,12 +50,12 @@ pub struct Rules {
     pub initial_micros: i64,
     /// Of each top-up.
     pub service_charge_micros: i64,
-    /// Profile from an underrun on, and its threshold.
-    pub underrun_profile: Option<(i64, ProfileId)>,
+    /// Threshold from which on an underrun brings other profiles.
+    pub underrun_profiles: Option<i64>,
     /// Lock of an underrun, and its threshold.
     pub underrun_lock: Option<(i64, LockLevel)>,
-    /// Profile from a top-up on.
-    pub topup_profile: Option<ProfileId>,
+    /// A top-up brings other profiles.
+    pub topup_profiles: bool,
     /// Lock of a top-up.
     pub topup_lock: Option<LockLevel>,
     /// Calls are paid from the balance, whatever it is.
@@ -115,13 +117,31 @@ pub enum Happening {
         /// For people.
         why: &'static str,
     },
-    /// Calls that start at or after `at` are priced by this profile.
-    Profile {
+    /// Calls that start at or after `at` are priced by another set of profiles.
+    Profiles {
         /// From when.
         at: DateTime<Utc>,
         /// Which.
-        profile: ProfileId,
+        set: ProfileSet,
     },
+}
+
+/// A set of profiles of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProfileSet {
+    /// After an underrun.
+    Underrun,
+    /// After a top-up.
+    TopUp,
+}
+
+impl Happening {
+    /// When it takes effect, to be moved.
+    pub fn at_mut(&mut self) -> &mut DateTime<Utc> {
+        match self {
+            Happening::Lock { at, .. } | Happening::Profiles { at, .. } => at,
+        }
+    }
 }
 
 /// What came of an operation.
@@ -148,6 +168,22 @@ pub struct Interval {
     pub n_topups: u32,
     /// Of these in its timely part.
     pub n_timely: u32,
+    /// Cash at its end, as a row of the reference would still have it.
+    #[serde(default)]
+    pub ended_with_micros: i64,
+}
+
+/// What calls priced by their usage have used in an interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Start of the interval.
+    pub interval: DateTime<Utc>,
+    /// The tariff version whose steps it counts for.
+    pub version: ProfileVersionId,
+    /// Used.
+    pub seconds: u64,
+    /// What they cost, millionths.
+    pub micros: i64,
 }
 
 /// The balance of an account.
@@ -159,6 +195,9 @@ pub struct Contract {
     pub own_micros: i64,
     /// The running interval last, before it those that ended not long ago.
     pub intervals: Vec<Interval>,
+    /// Of the intervals that are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    usage: Vec<Usage>,
     /// How intervals follow each other; `None`: the running one is open.
     cadence: Option<Cadence>,
     /// End of the last interval with a top-up, or of the first; `None`: it began there, being open.
@@ -177,6 +216,12 @@ pub struct Taken {
     pub of_grants: Vec<(DateTime<Utc>, Grant)>,
     /// Price by the interval's start, for the debit counter.
     pub debits: Vec<(DateTime<Utc>, i64)>,
+    /// Of balances that had ended, as the reference keeps them: by the interval's start, millionths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of_ended: Vec<(DateTime<Utc>, i64)>,
+    /// What it counted as used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 impl Taken {
@@ -214,6 +259,7 @@ impl Contract {
             created_at,
             own_micros: 0,
             intervals: Vec::new(),
+            usage: Vec::new(),
             cadence: rules.first_cadence(created_at),
             last_topup_end: created_at,
             is_under_lock: false,
@@ -255,8 +301,10 @@ impl Contract {
                 self.expire_open(to, rules, outcome);
                 return true;
             };
+            self.follow_length(rules);
             let next = self.cadence.and_then(|cadence| cadence.at(end));
-            let next = next.unwrap_or(Stretch { start: end, end: None });
+            // Of another length, it may have begun before.
+            let next = Stretch { start: end, end: next.and_then(|next| next.end) };
             let before = self.cash_micros();
             self.end_interval(end, rules, outcome);
             self.begin(next, end, grant_at(end), outcome);
@@ -264,6 +312,14 @@ impl Contract {
             self.check_underrun(end, before, rules, outcome);
         }
         false
+    }
+
+    /// A new profile may have intervals of another length: they begin where they would had it always been that.
+    fn follow_length(&mut self, rules: &Rules) {
+        let is_other = self.cadence.is_some_and(|cadence| cadence.length != rules.interval);
+        if is_other && let Some(cadence) = rules.first_cadence(self.created_at) {
+            self.cadence = Some(cadence);
+        }
     }
 
     /// When the next interval begins, or own money of an open one expires.
@@ -363,10 +419,111 @@ impl Contract {
                 interval.debit_micros = interval.debit_micros.saturating_sub(*price_micros);
             }
         }
+        if let Some(usage) = &taken.usage {
+            self.count_usage(Usage { micros: -usage.micros, ..*usage }, false);
+        }
+        for (start, micros) in &taken.of_ended {
+            if let Some(interval) = self.interval_mut(*start) {
+                interval.ended_with_micros = interval.ended_with_micros.saturating_add(*micros);
+            }
+        }
         if taken.own_micros != 0 {
             self.own(at, Moved::CallOwn, taken.own_micros, outcome);
         }
         self.rearm(rules);
+    }
+
+    /// What was used in the interval that begins at `interval` and counts for `version`.
+    pub fn used(&self, interval: DateTime<Utc>, version: ProfileVersionId) -> Usage {
+        let is_it = |usage: &&Usage| (usage.interval, usage.version) == (interval, version);
+        let none = Usage { interval, version, seconds: 0, micros: 0 };
+        self.usage.iter().find(is_it).copied().unwrap_or(none)
+    }
+
+    /// Counts what a call used, or with `more` false takes it back. An interval that is not kept any more counts nothing.
+    pub(crate) fn count_usage(&mut self, used: Usage, more: bool) {
+        if self.place_of(used.interval).is_none() {
+            return;
+        }
+        let before = self.used(used.interval, used.version);
+        let seconds = if more {
+            before.seconds.saturating_add(used.seconds)
+        } else {
+            before.seconds.saturating_sub(used.seconds)
+        };
+        let after = Usage { seconds, micros: before.micros.saturating_add(used.micros), ..before };
+        self.usage.retain(|there| (there.interval, there.version) != (used.interval, used.version));
+        if (after.seconds, after.micros) != (0, 0) {
+            self.usage.push(after);
+        }
+    }
+
+    /// The balances as the reference has them, from the one that holds `start` to the running one, which is told by [`Self::cash_micros`].
+    /// Catch up to the end of the call first.
+    pub(crate) fn reference_rows(&self, start: DateTime<Utc>) -> Vec<BalanceRow> {
+        let last = self.intervals.len() - 1;
+        let first = self
+            .intervals
+            .iter()
+            .position(|interval| interval.stretch.end.is_none_or(|end| start < end))
+            .unwrap_or(last);
+        let rows = self.intervals.iter().enumerate().skip(first).map(|(place, interval)| BalanceRow {
+            until: interval.stretch.end.map_or(i64::MAX, |end| end.timestamp_micros()),
+            cash_micros: if place == last { self.cash_micros() } else { interval.ended_with_micros },
+            debit_micros: interval.debit_micros,
+            free_seconds: interval.left.seconds,
+        });
+        rows.collect()
+    }
+
+    /// Makes the rows of [`Self::reference_rows`] what a call left of them. Of ended ones only their memory changes: what they had was carried
+    /// over or has expired, and what the reference takes from later balances too is taken from the running one.
+    pub(crate) fn keep_reference_rows(
+        &mut self,
+        at: DateTime<Utc>,
+        rows: &[BalanceRow],
+        rules: &Rules,
+        outcome: &mut Outcome,
+    ) -> Taken {
+        let before = self.cash_micros();
+        let mut taken = Taken::default();
+        let first = self.intervals.len() - rows.len();
+        for (place, row) in (first..).zip(rows) {
+            let is_over = place + 1 < self.intervals.len();
+            let interval = &mut self.intervals[place];
+            let start = interval.stretch.start;
+            let seconds = interval.left.seconds.saturating_sub(row.free_seconds);
+            let debit = row.debit_micros.saturating_sub(interval.debit_micros);
+            interval.left.seconds = row.free_seconds;
+            interval.debit_micros = row.debit_micros;
+            let mut grant = Grant { seconds, micros: 0 };
+            if is_over {
+                let cash = interval.ended_with_micros.saturating_sub(row.cash_micros);
+                interval.ended_with_micros = row.cash_micros;
+                move_if(outcome, at, Moved::ExpireTime, signed(seconds));
+                if cash != 0 {
+                    taken.of_ended.push((start, cash));
+                }
+            } else {
+                let cash = before.saturating_sub(row.cash_micros);
+                grant.micros = cash.clamp(0, interval.left.micros.max(0));
+                interval.left.micros -= grant.micros;
+                taken.own_micros = cash - grant.micros;
+            }
+            move_if(outcome, at, Moved::CallTime, -signed(seconds));
+            move_if(outcome, at, Moved::CallFreeCash, -grant.micros);
+            if grant != Grant::default() {
+                taken.of_grants.push((start, grant));
+            }
+            if debit != 0 {
+                taken.debits.push((start, debit));
+            }
+        }
+        if taken.own_micros != 0 {
+            self.own(at, Moved::CallOwn, -taken.own_micros, outcome);
+        }
+        self.check_underrun(at, before, rules, outcome);
+        taken
     }
 
     /// Money comes in at `at`, in the order of billing-reference 5.7: the service charge of the package then in force is kept of it, its
@@ -382,8 +539,8 @@ impl Contract {
         outcome: &mut Outcome,
     ) {
         let before = self.cash_micros();
-        if let Some(profile) = rules.topup_profile {
-            outcome.happenings.push(Happening::Profile { at, profile });
+        if rules.topup_profiles {
+            outcome.happenings.push(Happening::Profiles { at, set: ProfileSet::TopUp });
         }
         let is_timely = self.is_timely(at, old);
         let running = self.running_mut();
@@ -514,7 +671,9 @@ impl Contract {
                 self.own(end, Moved::DiscardOwn, -self.own_micros, outcome);
             }
         }
-        if self.running().n_topups > 0 {
+        let running = self.running_mut();
+        running.ended_with_micros = before;
+        if running.n_topups > 0 {
             self.last_topup_end = end;
         }
     }
@@ -584,9 +743,13 @@ impl Contract {
             debit_micros: 0,
             n_topups: 0,
             n_timely: 0,
+            ended_with_micros: 0,
         });
         if self.intervals.len() > ENDED_KEPT + 1 {
-            self.intervals.remove(0);
+            let gone = self.intervals.remove(0).stretch.start;
+            if self.place_of(gone).is_none() {
+                self.usage.retain(|usage| usage.interval != gone);
+            }
         }
     }
 
@@ -607,12 +770,12 @@ impl Contract {
             let why = "the balance fell below the lock threshold of the package";
             outcome.happenings.push(Happening::Lock { at, level, why });
         }
-        if let Some((threshold, profile)) = rules.underrun_profile
+        if let Some(threshold) = rules.underrun_profiles
             && falls(threshold)
             && !self.is_under_profile
         {
             self.is_under_profile = true;
-            outcome.happenings.push(Happening::Profile { at, profile });
+            outcome.happenings.push(Happening::Profiles { at, set: ProfileSet::Underrun });
         }
     }
 
@@ -620,7 +783,7 @@ impl Contract {
     fn rearm(&mut self, rules: &Rules) {
         let now = self.cash_micros();
         self.is_under_lock &= rules.underrun_lock.is_some_and(|(threshold, _)| now < threshold);
-        self.is_under_profile &= rules.underrun_profile.is_some_and(|(threshold, _)| now < threshold);
+        self.is_under_profile &= rules.underrun_profiles.is_some_and(|threshold| now < threshold);
     }
 
     fn running_mut(&mut self) -> &mut Interval {
@@ -655,9 +818,9 @@ impl Rules {
             discard_without_topup: package.discard_without_topup,
             initial_micros: micros(package.initial_balance),
             service_charge_micros: micros(package.service_charge),
-            underrun_profile: package.underrun_profile.map(|Underrun { below, then }| (micros(below), then)),
+            underrun_profiles: package.underrun_profiles.as_ref().map(|underrun| micros(underrun.below)),
             underrun_lock: package.underrun_lock.map(|Underrun { below, then }| (micros(below), then)),
-            topup_profile: package.topup_profile,
+            topup_profiles: !package.topup_profiles.is_empty(),
             topup_lock: package.topup_lock,
             prepaid: false,
             compat: false,

@@ -9,4 +9,6 @@ mod contract;
 mod tests;
 
 pub use cadence::{Cadence, MonthArithmetic, Stretch, later};
-pub use contract::{Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, Rules, Taken};
+pub use contract::{
+    Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Rules, Taken, Usage,
+};

@@ -156,6 +156,44 @@ fn record_of_a_call_still_up_is_not_counted_twice() {
 }
 
 #[test]
+fn price_by_usage_is_kept_back_wherever_the_other_calls_leave_the_count() {
+    let tiered = |used: u64, micros: i64| {
+        let mut rows = rows(true, None);
+        let step = |from_seconds, per_minute: &str| model::PriceStep {
+            from_seconds,
+            per_minute: per_minute.parse().unwrap(),
+        };
+        rows.tariffs[0].interval_price = Some(model::IntervalPrice {
+            model: model::PriceModel::Tiered,
+            zones: Vec::new(),
+            steps: vec![step(0, "0.60"), step(3, "0.30")],
+            package_seconds: 0,
+            package_price: 0.into(),
+        });
+        let mut charger = charger(rows, 2, micros);
+        assert_eq!(charger.prices_by_usage(ALICE, start()), Some(model::ProfileVersionId(1)));
+        let parties = ("43660555123".to_owned(), "4930555123".to_owned());
+        let first = charger.begin_used(id(1), ALICE, parties, start(), used);
+        (charger, first)
+    };
+    // Three seconds of a cent and three of half a cent: cut at the very second.
+    let (mut alone, first) = tiered(0, 45_000);
+    assert_eq!(first, Verdict::Seconds(2));
+    for seconds in [4, 6, 6] {
+        assert_eq!(alone.extend(id(1)), Verdict::Seconds(seconds));
+    }
+    // What was used before counts.
+    let (mut late, first) = tiered(3, 20_000);
+    assert_eq!(first, Verdict::Seconds(2));
+    assert_eq!((late.extend(id(1)), late.extend(id(1))), (Verdict::Seconds(4), Verdict::Seconds(4)));
+    // Of two at once either may come first, so neither has the cheaper seconds for sure.
+    let (mut both, _) = tiered(0, 45_000);
+    assert_eq!(begin(&mut both, 2), Verdict::Seconds(2));
+    assert_eq!(both.funds(ALICE).1, Funds { micros: 40_000, seconds: 0 });
+    assert_eq!(both.extend(id(1)), Verdict::Seconds(2));
+}
+
+#[test]
 fn credit_limit_and_what_is_owed_already() {
     let mut charger = charger(rows(true, Some("1.00")), 10, -950_000);
     assert_eq!(begin(&mut charger, 1), Verdict::Seconds(5));

@@ -18,7 +18,7 @@ use super::stage::{ALICE, CARRIER_A, apply, cdr, directory, picture, subscriber,
 use crate::{RatingStage, contract_key, contract_of};
 
 /// Alice has a contract since the first of October, midnight in Vienna.
-fn with_contract(prepaid: bool, free_cash: &str) -> Directory {
+pub(super) fn with_contract(prepaid: bool, free_cash: &str) -> Directory {
     let mut rows = directory();
     rows.tariffs[0].profile.prepaid = prepaid;
     rows.tariffs[0].interval_free_cash = free_cash.parse().unwrap();
@@ -28,17 +28,17 @@ fn with_contract(prepaid: bool, free_cash: &str) -> Directory {
     rows
 }
 
-fn at(text: &str) -> DateTime<Utc> {
+pub(super) fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-fn stage(rows: Directory) -> RatingStage {
+pub(super) fn stage(rows: Directory) -> RatingStage {
     let mut stage = RatingStage::for_lanes(1);
     stage.set_directory(Arc::new(rows)).unwrap();
     stage
 }
 
-fn top_up(amount: &str, when: &str) -> Body {
+pub(super) fn top_up(amount: &str, when: &str) -> Body {
     Body::Posting(Posting {
         id: PostingId::of_top_up(ALICE, when),
         tenant: TenantId(1),
@@ -54,7 +54,7 @@ fn top_up(amount: &str, when: &str) -> Body {
 }
 
 /// The n-th call of Alice, without a reseller: 0.06 a minute begun.
-fn call(n: u32, start: &str, seconds: u64) -> Cdr {
+pub(super) fn call(n: u32, start: &str, seconds: u64) -> Cdr {
     let uid = CallUid::new(format!("sw1-1-{n}"));
     Cdr {
         id: CdrId::derive(&uid, 0),

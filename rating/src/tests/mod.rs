@@ -4,6 +4,7 @@ mod charger;
 mod contracts;
 mod dated;
 mod hard_cases;
+mod packages;
 mod price_lists;
 mod prices;
 mod properties;
@@ -78,6 +79,7 @@ fn version(zone: Tz, fees: Vec<Fee>) -> TariffVersion {
         interval_charge: Decimal::ZERO,
         interval_free_seconds: 0,
         interval_free_cash: Decimal::ZERO,
+        interval_price: None,
         fees,
         weekdays: Vec::new(),
         specials: Vec::new(),

@@ -11,9 +11,12 @@ use rust_decimal::Decimal;
 
 use super::accounts::OpeningBalance;
 use super::billing_intervals::BillingIntervals;
+use crate::error::RatingError;
+use crate::interval_price::{added, covers};
 use crate::meter::FreeTime;
-use crate::price::Share;
+use crate::price::{Fragment, Share};
 use crate::reference_loop::BalanceRow;
+use crate::tariff::Tariff;
 
 /// What an account gets anew for each billing interval.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +42,8 @@ pub(crate) struct Balance {
     own_cash: Decimal,
     /// What is left of them, by interval counted from the first.
     grants: BTreeMap<i64, Grant>,
+    /// Seconds used that are priced by usage.
+    pub(crate) used: BTreeMap<i64, u64>,
     /// The same as the reference keeps it.
     pub(crate) rows: BTreeMap<i64, BalanceRow>,
 }
@@ -70,6 +75,32 @@ impl Balances<'_> {
             })
             .collect();
         Touched { first, free }
+    }
+
+    /// Prices a fragment by what its account uses in the interval in which the call began, where the tariff says so.
+    pub(crate) fn price_by_usage(
+        &mut self,
+        account: &str,
+        tariff: &Tariff,
+        touched: &Touched,
+        fragment: &mut Fragment,
+    ) -> Result<(), RatingError> {
+        let priced = &mut fragment.priced;
+        let Some(price) = tariff.interval_price.as_ref().filter(|price| covers(price, &priced.zone)) else {
+            return Ok(());
+        };
+        let used = self.balance(account).used.entry(touched.first).or_default();
+        let seconds = priced.billed_seconds.saturating_sub(priced.free_seconds);
+        let micros = added(price, tariff.rounding, *used, seconds);
+        let micros = micros.ok_or(RatingError::OutOfRange { what: "the price of the call" })?;
+        *used += seconds;
+        priced.cost = model::from_micros(micros).normalize();
+        priced.flat = priced.cost;
+        priced.pieces.clear();
+        for (share, place) in fragment.shares.iter_mut().zip(0..) {
+            share.cost = if place == 0 { priced.cost } else { Decimal::ZERO };
+        }
+        Ok(())
     }
 
     /// Takes what a call used, and pays as much of it as there is cash: returns how much that is.
@@ -154,6 +185,7 @@ impl Balances<'_> {
             first_unit: unit,
             own_cash: opening.cash - grant.free_cash,
             grants: BTreeMap::from([(0, Grant { free_seconds: opening.free_seconds, ..grant })]),
+            used: BTreeMap::new(),
             rows: BTreeMap::new(),
         });
         let first = self.intervals.interval_of(balance.first_unit, start);

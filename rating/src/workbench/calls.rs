@@ -187,7 +187,8 @@ fn rate_call(
     let mut touched = balances.touch(&call.account, call.start, end);
     let fragments = price_whole(tariff, &to_price, &mut touched.free, cut)?;
     let mut charges = Vec::with_capacity(fragments.len());
-    for fragment in fragments {
+    for mut fragment in fragments {
+        balances.price_by_usage(&call.account, tariff, &touched, &mut fragment)?;
         let mut charge = charge(fragment.priced);
         charge.free_cash = balances.take(&call.account, &touched, &fragment.shares).normalize();
         if !tariff.profile().prepaid {

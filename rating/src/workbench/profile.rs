@@ -2,8 +2,8 @@
 
 use chrono_tz::Tz;
 use model::{
-    BillingInterval, BillingProfile, Currency, Fee, FeeMatch, IntervalUnit, PeakSplit, Rounding,
-    RoundingMode, TariffVersion,
+    BillingInterval, BillingProfile, Currency, Fee, FeeMatch, IntervalPrice, IntervalUnit, PeakSplit,
+    PriceModel, PriceStep, Rounding, RoundingMode, TariffVersion,
 };
 use rust_decimal::Decimal;
 
@@ -25,6 +25,7 @@ pub(crate) struct ProfileFile {
     interval_charge: Decimal,
     interval_free_seconds: u64,
     interval_free_cash: Decimal,
+    interval_price: Option<IntervalPrice>,
     pub(crate) fee_match: FeeMatch,
     peak_split: PeakSplit,
     /// `compat = "reference"`.
@@ -53,6 +54,7 @@ impl ProfileFile {
             interval_charge: self.interval_charge,
             interval_free_seconds: self.interval_free_seconds,
             interval_free_cash: self.interval_free_cash,
+            interval_price: self.interval_price,
             fees,
             weekdays: off_peak.weekdays,
             specials: off_peak.specials,
@@ -71,6 +73,7 @@ const KEYS: &[&str] = &[
     "interval_charge",
     "interval_free_seconds",
     "interval_free_cash",
+    "interval_price",
     "fee_match",
     "split_at_peak",
     "compat",
@@ -103,6 +106,11 @@ fn read_keys(keys: &Keys<'_>, issues: &mut Vec<Issue>) -> Option<ProfileFile> {
         issues.push(keys.issue("interval_free_cash", "below 0", "use 0 or more"));
     }
     let interval_free_seconds = keys.number("interval_free_seconds", 0, issues).unwrap_or(0);
+    let interval_price = keys.table("interval_price", issues).and_then(|k| interval_price(&k, issues));
+    if interval_price.is_some() && keys.has("compat") {
+        let rule = "the reference has no prices by usage";
+        issues.push(keys.issue("interval_price", rule, "remove it, or compat"));
+    }
     let fee_match =
         keys.word("fee_match", "use \"prefix\" or \"reference\"", issues).unwrap_or(FeeMatch::Prefix);
     let peak_split = keys
@@ -125,6 +133,7 @@ fn read_keys(keys: &Keys<'_>, issues: &mut Vec<Issue>) -> Option<ProfileFile> {
         interval_charge,
         interval_free_seconds,
         interval_free_cash,
+        interval_price,
         fee_match,
         peak_split,
         compat: compat.is_some(),
@@ -169,6 +178,36 @@ fn interval(keys: &Keys<'_>, issues: &mut Vec<Issue>) -> BillingInterval {
         ));
     }
     BillingInterval { unit: unit.unwrap_or(IntervalUnit::Month), count }
+}
+
+/// `interval_price = { model = "tiered", steps = [...] }`.
+fn interval_price(keys: &Keys<'_>, issues: &mut Vec<Issue>) -> Option<IntervalPrice> {
+    keys.allow(&["model", "zones", "steps", "package_seconds", "package_price"], issues);
+    let models = "use \"tiered\", \"volume\" or \"package\"";
+    keys.require("model", models, issues);
+    let model = keys.word::<PriceModel>("model", models, issues);
+    let zones = keys.texts("zones", "name zones of the fees: zones = [\"Germany\"]", issues);
+    let money = "write a quoted decimal such as \"0.06\"";
+    let mut steps = Vec::new();
+    for step in keys.tables("steps", issues) {
+        step.allow(&["from_seconds", "per_minute"], issues);
+        step.require("per_minute", money, issues);
+        let from_seconds = step.number("from_seconds", 0, issues).unwrap_or(0);
+        let per_minute = step.parsed("per_minute", money, issues, decimal).unwrap_or_default();
+        steps.push(PriceStep { from_seconds, per_minute });
+    }
+    let price = IntervalPrice {
+        model: model?,
+        zones,
+        steps,
+        package_seconds: keys.number("package_seconds", 1, issues).unwrap_or(0),
+        package_price: keys.parsed("package_price", money, issues, decimal).unwrap_or_default(),
+    };
+    if let Some(rule) = crate::interval_price::fault(&price) {
+        issues.push(keys.issue("model", rule, "see docs/balances.md"));
+        return None;
+    }
+    Some(price)
 }
 
 /// Ten years of months.

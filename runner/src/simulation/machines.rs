@@ -340,6 +340,8 @@ impl Tables {
             }
             StoreEffect::Alert(alert) => self.alerts.push(*alert),
             StoreEffect::Lock(lock) => self.locks.push(lock),
+            // The simulation's packages have none.
+            StoreEffect::Profiles(_) => {}
             StoreEffect::Bar(barring) => self.barrings.push(barring),
             StoreEffect::Stopped(stopped) => self.stopped.push(stopped),
             StoreEffect::Edr(edr) => {

@@ -70,6 +70,7 @@ fn tariff(id: i64, cents_per_minute: i64, interval_seconds: u32) -> TariffVersio
         interval_charge: Decimal::ZERO,
         interval_free_seconds: 0,
         interval_free_cash: Decimal::ZERO,
+        interval_price: None,
         fees: vec![Fee {
             id: FeeId(id),
             source: String::new(),

@@ -1,11 +1,15 @@
 //! Packages and contracts in an import.
 
-use model::{AccountKind, ContractTerms, Package, TenantPackage};
+use chrono::DateTime;
+use model::{
+    AccountKind, ContractTerms, Package, ProfileChoice, ProfileSwitch, TenantId, TenantPackage, Underrun,
+};
 
 use super::{Import, check_handle, invalid, unknown};
 use crate::Result;
 use crate::contracts::{write_contract, write_package};
-use crate::world::{NewContract, NewPackage};
+use crate::dated_facts::write_mapping;
+use crate::world::{NewContract, NewPackage, NewProfileChoice};
 
 impl Import {
     pub(super) async fn package(&mut self, new: &NewPackage) -> Result<()> {
@@ -13,24 +17,124 @@ impl Import {
         check_handle("package", &new.package.handle)?;
         let tenant = self.tenant_id(&new.tenant, object)?;
         check_package(&new.package).map_err(|rule| invalid(object(), rule))?;
+        let package = Package {
+            initial_profiles: self.profile_set(tenant, &new.initial_profiles, object)?,
+            underrun_profiles: match &new.underrun_profiles {
+                Some(Underrun { below, then }) => {
+                    Some(Underrun { below: *below, then: self.profile_set(tenant, then, object)? })
+                }
+                None => None,
+            },
+            topup_profiles: self.profile_set(tenant, &new.topup_profiles, object)?,
+            ..new.package.clone()
+        };
+        self.check_profile_sets(&package).map_err(|rule| invalid(object(), rule))?;
         let mine =
             |there: &&mut TenantPackage| there.tenant == tenant && there.package.handle == new.package.handle;
+        let is_used = self.there.contracts.iter().any(|(account, terms)| {
+            terms.package == package.handle
+                && self.there.accounts.iter().any(|there| there.id == *account && there.tenant == tenant)
+        });
         let count = &mut self.report.packages;
         match self.there.packages.iter_mut().find(mine) {
-            Some(there) if there.package == new.package => {
+            Some(there) if there.package == package => {
                 count.unchanged += 1;
                 return Ok(());
             }
             Some(there) => {
-                there.package = new.package.clone();
+                let is_of_other_intervals =
+                    (there.package.interval, there.package.start) != (package.interval, package.start);
+                if is_used && is_of_other_intervals {
+                    let rule = "interval and start of a package stay as they are while an account has it; \
+                                make another package";
+                    return Err(invalid(object(), rule.to_owned()));
+                }
+                there.package = package.clone();
                 count.changed += 1;
             }
             None => {
-                self.there.packages.push(TenantPackage { tenant, package: new.package.clone() });
+                self.there.packages.push(TenantPackage { tenant, package: package.clone() });
                 count.added += 1;
             }
         }
-        write_package(&mut self.tx, tenant, &new.package, self.revision).await
+        write_package(&mut self.tx, tenant, &package, self.revision).await
+    }
+
+    fn profile_set(
+        &self,
+        tenant: TenantId,
+        set: &[NewProfileChoice],
+        object: impl Fn() -> String + Copy,
+    ) -> Result<Vec<ProfileChoice>> {
+        set.iter()
+            .map(|NewProfileChoice { profile, network }| {
+                let named = self.profiles.get(&(tenant, profile.clone()));
+                let profile = named.ok_or_else(|| unknown(object(), "profile", profile))?.0;
+                let network = match network {
+                    Some(name) => {
+                        let mut networks = self.there.networks.iter();
+                        let named = networks.find(|there| there.tenant == tenant && there.name == *name);
+                        Some(named.ok_or_else(|| unknown(object(), "network", name))?.id)
+                    }
+                    None => None,
+                };
+                Ok(ProfileChoice { profile, network })
+            })
+            .collect()
+    }
+
+    /// What all profiles of a package have to have in common (billing-reference 5.7): else a switch would change what an interval gave.
+    fn check_profile_sets(&self, package: &Package) -> std::result::Result<(), String> {
+        let Package { initial_profiles, underrun_profiles, topup_profiles, .. } = package;
+        let underrun = underrun_profiles.as_ref().map_or(&[][..], |underrun| &underrun.then);
+        if !initial_profiles.is_empty() && initial_profiles.iter().all(|choice| choice.network.is_some()) {
+            return Err("initial_profiles need one without a network".to_owned());
+        }
+        if underrun_profiles.is_some() && underrun.is_empty() {
+            return Err("underrun_profiles name no profile".to_owned());
+        }
+        let mut common = None;
+        for choice in initial_profiles.iter().chain(underrun).chain(topup_profiles) {
+            // Its newest version: those before are prices of the past.
+            let versions = self.there.tariffs.iter().filter(|there| there.profile.id == choice.profile);
+            let Some(version) = versions.max_by_key(|there| (there.valid_from, there.id)) else { continue };
+            let grant = (
+                version.profile.prepaid,
+                version.profile.currency,
+                version.interval_free_cash.normalize(),
+                version.interval_free_seconds,
+            );
+            if *common.get_or_insert(grant) != grant {
+                return Err("the profiles of a package must be all prepaid or all postpaid, in one currency, and give \
+                            the same free cash and free time"
+                    .to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// An account that gets a package gets its initial profiles.
+    async fn initial_profiles(&mut self, tenant: TenantId, handle: &str, package: &str) -> Result<()> {
+        let named = |there: &&TenantPackage| there.tenant == tenant && there.package.handle == package;
+        let Some(profiles) =
+            self.there.packages.iter().find(named).map(|there| &there.package.initial_profiles)
+        else {
+            return Ok(());
+        };
+        let place = self.account_places.get(&(tenant, handle.to_owned())).copied();
+        let Some(place) = place.filter(|_| !profiles.is_empty()) else { return Ok(()) };
+        let account = self.there.accounts[place].id;
+        let before = self.there.accounts[place].profiles.clone();
+        // The first profile of an account holds for its calls of earlier days too, as one named by itself does.
+        let from = if before.is_empty() { DateTime::UNIX_EPOCH } else { self.now };
+        let switch = ProfileSwitch { tenant, account, from, profiles: profiles.clone() };
+        let mut after = before.clone();
+        switch.apply(&mut after);
+        for mapping in after.iter().filter(|mapping| !before.contains(mapping)) {
+            write_mapping(&mut self.tx, account, mapping, self.revision).await?;
+        }
+        self.there.accounts[place].profiles = after;
+        Ok(())
     }
 
     pub(super) async fn contract(&mut self, new: &NewContract) -> Result<()> {
@@ -52,6 +156,8 @@ impl Import {
             credit_limit: new.credit_limit,
             low_balance: new.low_balance.clone(),
         };
+        let is_new_package =
+            !new.package.is_empty() && there.is_none_or(|there| there.package != new.package);
         let count = &mut self.report.contracts;
         match there {
             Some(there) if *there == wanted => {
@@ -63,6 +169,32 @@ impl Import {
         }
         write_contract(&mut self.tx, account, &wanted, self.revision).await?;
         self.there.contracts.insert(account, wanted);
+        if is_new_package {
+            self.initial_profiles(tenant, &new.account, &new.package).await?;
+        }
+        Ok(())
+    }
+
+    /// What is used is counted in the balance of a customer, in one currency.
+    fn check_prices_by_usage(&self) -> Result<()> {
+        let by_usage = self.there.tariffs.iter().filter(|version| version.interval_price.is_some());
+        for version in by_usage {
+            let has_it = |account: &&model::Account| {
+                account.profiles.iter().any(|mapping| mapping.profile == version.profile.id)
+            };
+            for account in self.there.accounts.iter().filter(has_it) {
+                let is_kept =
+                    account.kind == AccountKind::Customer && account.currency == version.profile.currency;
+                if !is_kept {
+                    let rule = format!(
+                        "profile {:?} prices by what is used (interval_price): that is for customers whose \
+                         currency is {}",
+                        version.profile.handle, version.profile.currency
+                    );
+                    return Err(invalid(format!("account {:?}", account.handle), rule));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -76,9 +208,11 @@ impl Import {
                 version.profile.prepaid
                     || !version.interval_free_cash.is_zero()
                     || version.interval_free_seconds > 0
+                    || version.interval_price.is_some()
             })
             .map(|version| version.profile.id)
             .collect();
+        self.check_prices_by_usage()?;
         let without: Vec<_> = self
             .there
             .accounts
@@ -119,11 +253,12 @@ fn check_package(package: &Package) -> Result<(), String> {
     if amounts.into_iter().flatten().any(|amount| amount.is_sign_negative() && !amount.is_zero()) {
         return Err("amounts must not be below 0".to_owned());
     }
-    if package.initial_profile.is_some()
-        || package.underrun_profile.is_some()
-        || package.topup_profile.is_some()
-    {
-        return Err("packages do not change profiles yet; leave out initial_profile, underrun_profile and topup_profile".to_owned());
+    let is_named_inside = !package.initial_profiles.is_empty()
+        || package.underrun_profiles.is_some()
+        || !package.topup_profiles.is_empty();
+    if is_named_inside {
+        return Err("write initial_profiles, underrun_profiles and topup_profiles beside package, not in it"
+            .to_owned());
     }
     Ok(())
 }

@@ -221,6 +221,7 @@ pub(crate) fn tariff(handle: &str, valid_from: &str, fees: Vec<Fee>) -> NewTarif
             interval_charge: decimal("4.90"),
             interval_free_seconds: 3600,
             interval_free_cash: decimal("2.50"),
+            interval_price: None,
             fees,
             weekdays: vec![OffPeakWeekday {
                 day: chrono::Weekday::Sat,

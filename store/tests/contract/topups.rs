@@ -25,7 +25,13 @@ pub(crate) async fn account_gets_a_contract_by_its_profile_or_its_own(db: Databa
     assert_eq!(directory.contracts[&acme].created_at, second(0));
     let mut more = world();
     let package = Package { handle: "gold".to_owned(), ..Package::default() };
-    more.packages = vec![NewPackage { tenant: String::new(), package: package.clone() }];
+    more.packages = vec![NewPackage {
+        tenant: String::new(),
+        package: package.clone(),
+        initial_profiles: Vec::new(),
+        underrun_profiles: None,
+        topup_profiles: Vec::new(),
+    }];
     let contract = NewContract {
         tenant: String::new(),
         account: "acme".to_owned(),

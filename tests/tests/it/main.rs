@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod balances;
 mod barrings;
 mod billing;
 #[expect(

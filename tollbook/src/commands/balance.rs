@@ -1,10 +1,13 @@
 //! `tollbook balance` and `tollbook statement`: what an account has, and how that came about, from postings alone.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use chrono::{DateTime, NaiveTime, TimeZone, Utc};
-use model::{Account, CdrId, Currency, LedgerAccount, Posting, PostingReason};
+use anyhow::Context as _;
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeZone, Utc};
+use model::{Account, CdrId, Directory, LedgerAccount, Posting, PostingReason, Statement};
 use rust_decimal::Decimal;
+use store::Store;
 
 use crate::cli::StatementArgs;
 use crate::clock::Clock;
@@ -159,7 +162,7 @@ fn grown(posting: &Posting, ledger: LedgerAccount) -> Decimal {
     credited - debited
 }
 
-/// Writes every movement of an account's money and free time between two days, with the balance after each, as CSV.
+/// Writes every movement of an account's money and free time between two days, with the balance after each, as CSV or PDF.
 pub(crate) async fn statement(config: &Config, args: &StatementArgs) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
@@ -173,66 +176,51 @@ pub(crate) async fn statement(config: &Config, args: &StatementArgs) -> anyhow::
     if from >= to {
         return Err(UserError::new("--to must not be before --from", "").into());
     }
-    let all = store.postings(account.id, DateTime::UNIX_EPOCH, to).await?;
-    let sides = [
-        LedgerAccount::Cash(account.id),
-        LedgerAccount::FreeCash(account.id),
-        LedgerAccount::FreeTime(account.id),
-        LedgerAccount::Receivable(account.id),
-    ];
-    let mut out = csv::Writer::from_writer(Vec::new());
-    out.write_record([
-        "at",
-        "reason",
-        "call",
-        "own_money",
-        "free_cash",
-        "free_seconds",
-        "owed",
-        "own_money_after",
-        "free_cash_after",
-        "free_seconds_after",
-        "owed_after",
-        "currency",
-    ])?;
-    let mut after = [Decimal::ZERO; 4];
-    let mut n_rows = 0;
-    for posting in &all {
-        let mut change = sides.map(|side| grown(posting, side));
-        if change.iter().all(Decimal::is_zero) {
-            continue;
-        }
-        // What is owed is told as a debt.
-        change[3] = -change[3];
-        for (sum, change) in after.iter_mut().zip(change) {
-            *sum += change;
-        }
-        if posting.at < from {
-            continue;
-        }
-        n_rows += 1;
-        let mut row = vec![
-            posting.at.with_timezone(&account.timezone).to_rfc3339(),
-            posting.reason.to_string(),
-            posting.cdr.map_or_else(String::new, |cdr| cdr.to_string()),
-        ];
-        row.extend(change.iter().chain(&after).map(|amount| amount.normalize().to_string()));
-        let currency = if posting.amount.currency == Currency::SECONDS {
-            account.currency
-        } else {
-            posting.amount.currency
-        };
-        row.push(currency.to_string());
-        out.write_record(&row)?;
-    }
-    let bytes = out.into_inner().map_err(|why| anyhow::anyhow!("write the statement: {why}"))?;
-    match &args.out {
-        Some(file) => {
-            std::fs::write(file, bytes)
-                .map_err(|why| UserError::new(format!("{}: {why}", file.display()), "choose another file"))?;
-            println!("{}: {n_rows} movements", file.display());
-        }
-        None => print!("{}", String::from_utf8_lossy(&bytes)),
-    }
+    let postings = store.postings(account.id, DateTime::UNIX_EPOCH, to).await?;
+    let statement = Statement::of(account.id, account.currency, &postings, (from, to));
+    let Some(file) = &args.out else {
+        print!("{}", statement.csv(account.timezone));
+        return Ok(());
+    };
+    let is_pdf = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pdf"));
+    let bytes = if is_pdf {
+        pdf_of(&store, &directory, account, &statement).await?
+    } else {
+        statement.csv(account.timezone).into_bytes()
+    };
+    std::fs::write(file, bytes)
+        .map_err(|why| UserError::new(format!("{}: {why}", file.display()), "choose another file"))?;
+    println!("{}: {} movements", file.display(), statement.rows.len());
     Ok(())
+}
+
+/// What `tollbook balance --statement` asks of `tollbook statement`.
+pub(crate) fn statement_args(
+    account: String,
+    (from, to): (Option<NaiveDate>, Option<NaiveDate>),
+    out: Option<PathBuf>,
+) -> StatementArgs {
+    let to = to.unwrap_or_else(|| Clock::start().utc().date_naive());
+    let from = from.unwrap_or_else(|| to.with_day(1).unwrap_or(to));
+    StatementArgs { account, from, to, out }
+}
+
+/// In the language of the account's invoices.
+async fn pdf_of(
+    store: &Store,
+    directory: &Directory,
+    account: &Account,
+    statement: &Statement,
+) -> anyhow::Result<Vec<u8>> {
+    let tenant = directory.tenants.iter().find(|tenant| tenant.id == account.tenant);
+    let tenant = tenant.with_context(|| format!("account {} belongs to nobody", account.handle))?;
+    let terms = store.billing_terms().await?.account(account.id);
+    let of = invoicing::StatementOf {
+        issuer: &tenant.contact,
+        customer: &account.contact,
+        account: &account.handle,
+        timezone: account.timezone,
+        language: terms.language,
+    };
+    Ok(invoicing::render_statement_pdf(statement, &of)?)
 }

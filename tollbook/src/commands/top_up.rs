@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use model::Money;
 use rand::RngExt as _;
-use store::{NewTopUp, NewVoucher, TopUpKind, TopUpOutcome};
+use store::{NewTopUp, NewVoucher, TopUpKind, TopUpOutcome, voucher_code};
 
 use crate::cli::{TopUpArgs, VoucherArgs};
 use crate::clock::Clock;
@@ -13,12 +13,6 @@ use crate::commands::{account_named, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::system::open_store;
-
-/// Letters and digits that nobody takes for another.
-const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
-
-/// Of a voucher code: 80 bits, which nobody finds by trying.
-const CODE_LENGTH: usize = 16;
 
 /// Tops up an account, or lists what was tried.
 pub(crate) async fn top_up(config: &Config, args: &TopUpArgs) -> anyhow::Result<()> {
@@ -117,15 +111,6 @@ pub(crate) async fn voucher(config: &Config, args: &VoucherArgs) -> anyhow::Resu
     Ok(())
 }
 
-/// Four groups of four.
 fn code() -> String {
-    let mut rng = rand::rng();
-    let mut code = String::with_capacity(CODE_LENGTH + 3);
-    for idx in 0..CODE_LENGTH {
-        if idx > 0 && idx % 4 == 0 {
-            code.push('-');
-        }
-        code.push(char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]));
-    }
-    code
+    voucher_code(rand::rng().random())
 }

@@ -3,6 +3,7 @@
 //! In: a session of the console, or `Authorization: Bearer` with a token. Out: what the role may see; refusals as problem
 //! details (RFC 9457). Lists come in pages: `items`, and `next` for the query parameter `after` while there is more.
 
+mod balances;
 mod desk;
 mod exchange;
 mod fraud;
@@ -87,6 +88,10 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(fraud::check_rule))
         .routes(routes!(fraud::backtest_rule))
         .routes(routes!(desk::balances))
+        .routes(routes!(balances::balance))
+        .routes(routes!(balances::statement))
+        .routes(routes!(balances::topups, balances::top_up))
+        .routes(routes!(balances::vouchers))
         .routes(routes!(desk::invoices))
         .routes(routes!(suspense::list, suspense::bulk))
         .routes(routes!(suspense::one, suspense::settle, suspense::fix))

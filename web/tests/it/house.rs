@@ -132,6 +132,8 @@ fn world() -> World {
         [[accounts]]
         handle = "acme"
         contact = { name = "Acme <Ltd>", email = "a@acme.example" }
+        [[contracts]]
+        account = "acme"
         [[accounts]]
         handle = "carrier"
         kind = "carrier"

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use expect_test::Expect;
-use model::{BalanceLength, BalanceUnit, CarryOver, LockLevel, ProfileId, StartMode};
+use model::{BalanceLength, BalanceUnit, CarryOver, LockLevel, StartMode};
 
 use super::cadence::resolved;
 use super::{Contract, Due, Grant, Happening, Outcome, Rules};
@@ -117,7 +117,7 @@ pub(super) fn check_switch(
         for happening in outcome.happenings {
             match happening {
                 Happening::Lock { at, level, .. } => writeln!(out, "{} lock {level}", shown(at)),
-                Happening::Profile { at, profile } => writeln!(out, "{} profile {profile}", shown(at)),
+                Happening::Profiles { at, set } => writeln!(out, "{} profiles {set:?}", shown(at)),
             }
             .unwrap();
         }
@@ -138,7 +138,7 @@ pub(super) fn check_switch(
 }
 
 pub(super) const LOCK: (i64, LockLevel) = (2_000_000, LockLevel::Outgoing);
-pub(super) const DEAR: (i64, ProfileId) = (1_000_000, ProfileId(7));
+pub(super) const DEAR: i64 = 1_000_000;
 
 pub(super) fn length(count: u32, unit: BalanceUnit) -> BalanceLength {
     BalanceLength { unit, count }

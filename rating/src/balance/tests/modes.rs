@@ -1,7 +1,7 @@
 //! Grants, carry-over, expiry, packages, thresholds.
 
 use expect_test::expect;
-use model::{BalanceUnit, CarryOver, LockLevel, ProfileId, StartMode};
+use model::{BalanceUnit, CarryOver, LockLevel, StartMode};
 
 use super::super::Rules;
 use super::{DEAR, LOCK, carrying, check, check_switch, length, rules};
@@ -301,7 +301,7 @@ fn top_ups_make_intervals_where_the_package_says_so() {
 fn top_up_takes_the_charge_and_sets_lock_and_profile() {
     let gold = Rules {
         service_charge_micros: 1_500_000,
-        topup_profile: Some(ProfileId(3)),
+        topup_profiles: true,
         topup_lock: Some(LockLevel::None),
         initial_micros: 2_000_000,
         ..rules()
@@ -314,7 +314,7 @@ fn top_up_takes_the_charge_and_sets_lock_and_profile() {
         05-01 00:00 InitialOwn 2
         05-10 08:00 TopUp 10
         05-10 08:00 ServiceCharge -1.5
-        05-10 08:00 profile 3
+        05-10 08:00 profiles TopUp
         05-10 08:00 lock none
         05-01 00:00 to 06-01 00:00: own 10.5, free 0 and 0 s
     "#]],
@@ -323,7 +323,7 @@ fn top_up_takes_the_charge_and_sets_lock_and_profile() {
 
 #[test]
 fn underrun_locks_and_changes_the_profile_once() {
-    let guarded = Rules { underrun_lock: Some(LOCK), underrun_profile: Some(DEAR), ..rules() };
+    let guarded = Rules { underrun_lock: Some(LOCK), underrun_profiles: Some(DEAR), ..rules() };
     check(
         &guarded,
         ("0", 0),
@@ -339,14 +339,14 @@ fn underrun_locks_and_changes_the_profile_once() {
         ],
         expect![[r#"
             05-01 00:00 lock outgoing
-            05-01 00:00 profile 7
+            05-01 00:00 profiles Underrun
             05-02 00:00 TopUp 3
             05-03 00:00 CallOwn -1
             05-03 01:00 CallOwn -0.01
             05-03 01:00 lock outgoing
             05-03 02:00 CallOwn -0.99
             05-03 03:00 CallOwn -0.5
-            05-03 03:00 profile 7
+            05-03 03:00 profiles Underrun
             05-04 00:00 TopUp 5
             05-05 00:00 CallOwn -4
             05-05 00:00 lock outgoing
@@ -361,11 +361,11 @@ fn underrun_locks_and_changes_the_profile_once() {
         &["2026-05-01 00:00", "2026-05-02 00:00 topup 3", "2026-06-01 00:00 to"],
         expect![[r#"
             05-01 00:00 lock outgoing
-            05-01 00:00 profile 7
+            05-01 00:00 profiles Underrun
             05-02 00:00 TopUp 3
             06-01 00:00 DiscardOwn -3
             06-01 00:00 lock outgoing
-            06-01 00:00 profile 7
+            06-01 00:00 profiles Underrun
             06-01 00:00 to 07-01 00:00: own 0, free 0 and 0 s
         "#]],
     );

@@ -1,0 +1,437 @@
+//! What accounts have: balances of now and of the past, statements, top-ups, vouchers.
+//!
+//! Everything shown is made of postings. A top-up is asked for under a token of the asker's choice: asked again under the same token,
+//! after a broken connection, it is not done again.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use model::{Account, Directory, Held, Money, Statement};
+use rand::RngExt as _;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use store::{NewTopUp, NewVoucher, TopUpKind, TopUpOutcome, voucher_code};
+
+use crate::Shared;
+use crate::api::{Body, Limit, Page, Path, Query, instant};
+use crate::guard::SignedIn;
+use crate::refusal::{Problem, Refusal, require};
+use crate::role::Right;
+
+/// Vouchers made by one request.
+const VOUCHERS_MAX: u32 = 10_000;
+
+/// A token is a name, not a document.
+const TOKEN_CHARS_MAX: usize = 200;
+
+/// What an account has.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct AccountBalance {
+    account: String,
+    at: String,
+    currency: String,
+    /// Whether its calls are held to it.
+    is_kept: bool,
+    /// Money of its own.
+    own_money: String,
+    /// Left of the free cash of the running interval.
+    free_cash: String,
+    /// Left of its free time, seconds.
+    free_seconds: String,
+    owed: String,
+    /// How far the balance may go below 0; absent: the profile's rule.
+    credit_limit: Option<String>,
+    /// Own money and free cash, less what is owed.
+    balance: String,
+}
+
+/// When.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct At {
+    /// Such as 2026-10-05T12:00:00Z; now if absent.
+    #[param(value_type = Option<String>, format = "date-time")]
+    at: Option<DateTime<Utc>>,
+}
+
+/// The balance of an account, now or at any time: made of its postings until then.
+#[utoipa::path(get, path = "/api/v1/accounts/{handle}/balance", tag = "balances", params(
+    ("handle" = String, Path, description = "the account's handle"), At,
+), responses(
+    (status = 200, description = "the balance", body = AccountBalance),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn balance(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    Path(handle): Path<String>,
+    Query(At { at }): Query<At>,
+) -> Result<Json<AccountBalance>, Problem> {
+    require(&user, Right::Books, "see balances")?;
+    let directory = (shared.desk.directory)();
+    let account = account_of(&directory, &handle)?;
+    let at = at.unwrap_or((shared.desk.clock)().wall);
+    let postings = shared.desk.store.postings(account.id, DateTime::UNIX_EPOCH, at).await?;
+    let statement = Statement::of(account.id, account.currency, &postings, (at, at));
+    let held = statement.after();
+    let contract = directory.contracts.get(&account.id);
+    Ok(Json(AccountBalance {
+        account: account.handle.clone(),
+        at: instant(at),
+        currency: account.currency.to_string(),
+        is_kept: contract.is_some(),
+        own_money: text(held.own),
+        free_cash: text(held.free_cash),
+        free_seconds: text(held.free_seconds),
+        owed: text(held.owed),
+        credit_limit: contract.and_then(|contract| contract.credit_limit).map(text),
+        balance: text(held.balance()),
+    }))
+}
+
+/// What an amount of each kind changed, or left.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct HeldItem {
+    own_money: String,
+    free_cash: String,
+    free_seconds: String,
+    owed: String,
+}
+
+impl From<Held> for HeldItem {
+    fn from(held: Held) -> Self {
+        Self {
+            own_money: text(held.own),
+            free_cash: text(held.free_cash),
+            free_seconds: text(held.free_seconds),
+            owed: text(held.owed),
+        }
+    }
+}
+
+/// A movement.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct StatementItem {
+    at: String,
+    /// Such as call, topup, voucher, grant, expiry.
+    reason: String,
+    /// Id of the call's record.
+    call: Option<String>,
+    change: HeldItem,
+    after: HeldItem,
+}
+
+/// The movements of some days.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct StatementSheet {
+    account: String,
+    currency: String,
+    from: String,
+    /// First instant after it.
+    to: String,
+    before: HeldItem,
+    items: Vec<StatementItem>,
+    after: HeldItem,
+}
+
+/// Which days, and how.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Days {
+    /// First day, such as 2026-10-01, in the account's zone.
+    #[param(value_type = String, format = "date")]
+    from: NaiveDate,
+    /// Last day.
+    #[param(value_type = String, format = "date")]
+    to: NaiveDate,
+    /// `json` or `csv`.
+    #[serde(default)]
+    #[param(value_type = Option<String>, pattern = "^(json|csv)$")]
+    format: Format,
+}
+
+/// How a statement is written.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Format {
+    #[default]
+    Json,
+    Csv,
+}
+
+/// Every movement of an account's money, free time and debt between two days, with what was left after each.
+#[utoipa::path(get, path = "/api/v1/accounts/{handle}/statement", tag = "balances", params(
+    ("handle" = String, Path, description = "the account's handle"), Days,
+), responses(
+    (status = 200, description = "the statement; with format=csv as text/csv", body = StatementSheet),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn statement(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    Path(handle): Path<String>,
+    Query(days): Query<Days>,
+) -> Result<Response, Problem> {
+    require(&user, Right::Books, "see balances")?;
+    let directory = (shared.desk.directory)();
+    let account = account_of(&directory, &handle)?;
+    let (from, to) = stretch(account, &days)?;
+    let postings = shared.desk.store.postings(account.id, DateTime::UNIX_EPOCH, to).await?;
+    let statement = Statement::of(account.id, account.currency, &postings, (from, to));
+    if let Format::Csv = days.format {
+        let csv = statement.csv(account.timezone);
+        return Ok(([(CONTENT_TYPE, "text/csv; charset=utf-8")], csv).into_response());
+    }
+    let after = statement.after();
+    let items = statement.rows.into_iter().map(|row| StatementItem {
+        at: instant(row.at),
+        reason: row.reason.to_string(),
+        call: row.cdr.map(|cdr| cdr.to_string()),
+        change: row.change.into(),
+        after: row.after.into(),
+    });
+    Ok(Json(StatementSheet {
+        account: account.handle.clone(),
+        currency: account.currency.to_string(),
+        from: instant(from),
+        to: instant(to),
+        before: statement.before.into(),
+        items: items.collect(),
+        after: after.into(),
+    })
+    .into_response())
+}
+
+fn stretch(account: &Account, days: &Days) -> Result<(DateTime<Utc>, DateTime<Utc>), Refusal> {
+    let midnight = |day: NaiveDate| {
+        let local = account.timezone.from_local_datetime(&day.and_time(NaiveTime::MIN));
+        local.earliest().map(|at| at.to_utc())
+    };
+    match (midnight(days.from), days.to.succ_opt().and_then(midnight)) {
+        (Some(from), Some(to)) if from < to => Ok((from, to)),
+        (Some(_) | None, _) => Err(Refusal::Invalid(format!(
+            "from {} to {}: both must be days of the calendar, the last not before the first",
+            days.from, days.to
+        ))),
+    }
+}
+
+/// One attempt to top up.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct TopUpItem {
+    id: i64,
+    token: String,
+    /// cash, adjustment or voucher.
+    kind: String,
+    /// done, known (asked again under the same token), or why not in a word.
+    outcome: String,
+    /// Why not, in a sentence.
+    message: String,
+    amount: String,
+    currency: String,
+    actor: String,
+    at: String,
+}
+
+/// The latest attempts to top up an account, good or bad, newest first.
+#[utoipa::path(get, path = "/api/v1/accounts/{handle}/topups", tag = "balances", params(
+    ("handle" = String, Path, description = "the account's handle"), Limit,
+), responses(
+    (status = 200, description = "attempts", body = Page<TopUpItem>),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn topups(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    Path(handle): Path<String>,
+    Query(limit): Query<Limit>,
+) -> Result<Json<Page<TopUpItem>>, Problem> {
+    require(&user, Right::Books, "see balances")?;
+    let directory = (shared.desk.directory)();
+    let account = account_of(&directory, &handle)?;
+    let limit = u32::try_from(limit.get()?).unwrap_or(u32::MAX);
+    let attempts = shared.desk.store.topups(Some(account.id), limit).await?;
+    let items = attempts.into_iter().map(|attempt| TopUpItem {
+        id: attempt.id,
+        token: attempt.token,
+        kind: attempt.kind,
+        outcome: attempt.outcome,
+        message: attempt.message,
+        amount: text(attempt.amount.amount),
+        currency: attempt.amount.currency.to_string(),
+        actor: attempt.actor,
+        at: instant(attempt.at),
+    });
+    Ok(Json(Page { items: items.collect(), next: None }))
+}
+
+/// A top-up to be: exactly one of amount, adjustment and voucher.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WantedTopUp {
+    /// The asker's name for it, new for each: under the same one it is done once.
+    #[schema(min_length = 1, max_length = 200, pattern = "\\S")]
+    token: String,
+    /// Money that was paid, as text, in the account's currency; above 0.
+    amount: Option<String>,
+    /// Set right by hand, up or down.
+    adjustment: Option<String>,
+    /// Code of a voucher; separators in it do not matter.
+    voucher: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct DoneTopUp {
+    /// done, or known: it was done before under the same token.
+    outcome: String,
+    amount: String,
+    currency: String,
+}
+
+/// Tops up an account. Its calls may use the money within a second.
+#[utoipa::path(post, path = "/api/v1/accounts/{handle}/topups", tag = "balances", params(
+    ("handle" = String, Path, description = "the account's handle"),
+), request_body = WantedTopUp, responses(
+    (status = 200, description = "done, now or before", body = DoneTopUp),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn top_up(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    Path(handle): Path<String>,
+    Body(wanted): Body<WantedTopUp>,
+) -> Result<Json<DoneTopUp>, Problem> {
+    require(&user, Right::ChangeBalances, "top up accounts")?;
+    let directory = (shared.desk.directory)();
+    let account = account_of(&directory, &handle)?;
+    let token = wanted.token.trim();
+    if token.is_empty() || token.chars().count() > TOKEN_CHARS_MAX {
+        return Err(Refusal::Invalid(format!("token: a name of 1 to {TOKEN_CHARS_MAX} characters")).into());
+    }
+    let money = |what: &'static str, text: &str| -> Result<Money, Refusal> {
+        let amount = text.parse::<Decimal>().ok().filter(|amount| model::to_micros(*amount).is_ok());
+        let amount = amount.ok_or_else(|| {
+            Refusal::Invalid(format!("{what}: {text:?} is no amount of at most six decimals, such as 12.50"))
+        })?;
+        Ok(Money::new(amount, account.currency))
+    };
+    let kind = match (&wanted.amount, &wanted.adjustment, &wanted.voucher) {
+        (Some(amount), None, None) => TopUpKind::Cash(money("amount", amount)?),
+        (None, Some(amount), None) => TopUpKind::Adjustment(money("adjustment", amount)?),
+        (None, None, Some(code)) => TopUpKind::Voucher(code.clone()),
+        _ => {
+            let why = "give exactly one of amount, adjustment and voucher".to_owned();
+            return Err(Refusal::Invalid(why).into());
+        }
+    };
+    let new = NewTopUp {
+        tenant: account.tenant,
+        account: account.id,
+        currency: account.currency,
+        token: token.to_owned(),
+        kind,
+        actor: user.name.clone(),
+    };
+    let (outcome, amount) = match shared.desk.store.top_up(&new, (shared.desk.clock)().wall).await? {
+        TopUpOutcome::Done(amount) => ("done", amount),
+        TopUpOutcome::Known(amount) => ("known", amount),
+        TopUpOutcome::Refused { outcome: "token_used", message } => {
+            return Err(Refusal::Conflict(message).into());
+        }
+        TopUpOutcome::Refused { message, .. } => return Err(Refusal::Invalid(message).into()),
+    };
+    let currency = amount.currency.to_string();
+    Ok(Json(DoneTopUp { outcome: outcome.to_owned(), amount: text(amount.amount), currency }))
+}
+
+/// Vouchers to be.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WantedVouchers {
+    /// What each is worth, as text; above 0.
+    amount: String,
+    /// ISO 4217; of an account's voucher it is the account's.
+    currency: Option<String>,
+    /// How many, 1 to 10000.
+    #[schema(minimum = 1, maximum = 10000)]
+    count: u32,
+    /// Days until they are worth nothing, 1 to 36500.
+    #[schema(minimum = 1, maximum = 36500)]
+    days: u32,
+    /// Handle of the only account that may use them.
+    account: Option<String>,
+}
+
+/// Codes, shown this once: they are kept as hashes.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct MadeVouchers {
+    codes: Vec<String>,
+    valid_until: String,
+}
+
+/// Makes vouchers.
+#[utoipa::path(post, path = "/api/v1/vouchers", tag = "balances", request_body = WantedVouchers, responses(
+    (status = 200, description = "the codes", body = MadeVouchers),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn vouchers(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    Body(wanted): Body<WantedVouchers>,
+) -> Result<Json<MadeVouchers>, Problem> {
+    require(&user, Right::ChangeBalances, "make vouchers")?;
+    let directory = (shared.desk.directory)();
+    let account = match &wanted.account {
+        Some(handle) => Some(account_of(&directory, handle)?),
+        None => None,
+    };
+    let invalid = |why: &str| Problem::from(Refusal::Invalid(why.to_owned()));
+    let (tenant, own) = match (account, directory.tenants.as_slice()) {
+        (Some(account), _) => (account.tenant, account.currency),
+        (None, [only]) => (only.id, only.currency),
+        (None, _) => return Err(invalid("account: there are several tenants; name an account")),
+    };
+    let currency = match wanted.currency.as_deref().map(str::parse) {
+        None => own,
+        Some(Ok(currency)) if account.is_none() || currency == own => currency,
+        Some(_) => return Err(invalid("currency: three letters such as EUR, of an account its own")),
+    };
+    let amount = wanted.amount.parse::<Decimal>().ok();
+    let amount = amount.filter(|amount| *amount > Decimal::ZERO && model::to_micros(*amount).is_ok());
+    let Some(amount) = amount else {
+        return Err(invalid("amount: text such as \"10.00\", above 0, at most six decimals"));
+    };
+    if !(1..=VOUCHERS_MAX).contains(&wanted.count) || !(1..=36_500).contains(&wanted.days) {
+        return Err(invalid("count: 1 to 10000; days: 1 to 36500"));
+    }
+    let now = (shared.desk.clock)().wall;
+    let valid_until = now + TimeDelta::days(i64::from(wanted.days));
+    let made: Vec<NewVoucher> = (0..wanted.count)
+        .map(|_| NewVoucher {
+            tenant,
+            code: voucher_code(rand::rng().random()),
+            amount: Money::new(amount, currency),
+            valid_until,
+            account: account.map(|account| account.id),
+        })
+        .collect();
+    shared.desk.store.vouchers_add(&made, now).await?;
+    let codes = made.into_iter().map(|voucher| voucher.code).collect();
+    Ok(Json(MadeVouchers { codes, valid_until: instant(valid_until) }))
+}
+
+fn account_of<'d>(directory: &'d Directory, handle: &str) -> Result<&'d Account, Refusal> {
+    let account = directory.accounts.iter().find(|account| account.handle == handle);
+    account.ok_or_else(|| Refusal::NotFound(format!("there is no account {handle:?}")))
+}
+
+fn text(amount: Decimal) -> String {
+    amount.normalize().to_string()
+}
