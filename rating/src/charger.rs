@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use model::{AccountId, CdrId, Direction, LedgerAccount, Posting, ProfileVersionId};
 
 use crate::interval_price::{added_at_most, covers};
@@ -21,6 +21,9 @@ use crate::snapshot::RatingSnapshot;
 use crate::tariff::Tariff;
 
 const MICROS: u64 = 1_000_000;
+
+/// How long after its end a call may be missing in what is known to be used: rating has not kept it yet.
+const UNCOUNTED: TimeDelta = TimeDelta::seconds(5);
 
 /// What an account has, millionths and seconds of free time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,6 +87,8 @@ pub struct Charger {
     quantum_seconds: u32,
     accounts: HashMap<AccountId, Account>,
     holds: HashMap<CdrId, Hold>,
+    /// Of accounts that are priced by usage: calls that ended a moment ago, and the seconds they are billed for.
+    recent: HashMap<AccountId, Vec<(DateTime<Utc>, u64)>>,
 }
 
 impl Charger {
@@ -95,7 +100,8 @@ impl Charger {
     ) -> Self {
         let none = Funds::default();
         let accounts = funds.into_iter().map(|(id, funds)| (id, Account { funds, held: none })).collect();
-        Self { snapshot, quantum_seconds: quantum_seconds.max(1), accounts, holds: HashMap::new() }
+        let (holds, recent) = (HashMap::new(), HashMap::new());
+        Self { snapshot, quantum_seconds: quantum_seconds.max(1), accounts, holds, recent }
     }
 
     /// New provisioning data, for calls that begin from now on.
@@ -158,9 +164,11 @@ impl Charger {
         if tariff.profile().currency != payer.currency {
             return Verdict::Refused("its tariff is in another currency");
         }
+        let tariff = Arc::clone(tariff);
+        let used = (used_seconds, used_seconds.saturating_add(self.uncounted(account, at)));
         let hold = Hold {
             account,
-            tariff: Arc::clone(tariff),
+            tariff,
             source,
             destination,
             start: at,
@@ -168,7 +176,7 @@ impl Charger {
             reserved: Funds::default(),
             posted: Funds::default(),
             ended_at: None,
-            used: (used_seconds, used_seconds),
+            used,
             billed: 0,
         };
         self.accounts.entry(account).or_insert(Account { funds: Funds::default(), held: Funds::default() });
@@ -222,6 +230,7 @@ impl Charger {
         };
         let billed = self.holds.get(&call).map_or(0, |hold| self.billed(hold, answered_us));
         if billed > 0 {
+            self.recent.entry(account).or_default().push((now, billed));
             // It may count for those that are still up, or have been counted with those before them.
             for (other, hold) in &mut self.holds {
                 if *other != call && hold.account == account {
@@ -382,6 +391,17 @@ impl Charger {
             cost.seconds += fragment.priced.free_seconds;
         }
         Some(Funds { micros: cost.micros.max(0), ..cost })
+    }
+
+    /// Seconds of calls of an account that ended too short a while ago to be counted for sure.
+    fn uncounted(&mut self, account: AccountId, now: DateTime<Utc>) -> u64 {
+        let Some(recent) = self.recent.get_mut(&account) else { return 0 };
+        recent.retain(|(ended_at, _)| now.signed_duration_since(*ended_at) < UNCOUNTED);
+        let seconds = recent.iter().map(|(_, billed)| *billed).sum();
+        if recent.is_empty() {
+            self.recent.remove(&account);
+        }
+        seconds
     }
 
     /// Seconds that a call is billed for, of one that is priced by usage; of others 0.

@@ -191,6 +191,12 @@ fn price_by_usage_is_kept_back_wherever_the_other_calls_leave_the_count() {
     assert_eq!(begin(&mut both, 2), Verdict::Seconds(2));
     assert_eq!(both.funds(ALICE).1, Funds { micros: 40_000, seconds: 0 });
     assert_eq!(both.extend(id(1)), Verdict::Seconds(2));
+    // One that ended just now may be counted already or not: the seconds after it may be dear or cheap.
+    let (mut after, _) = tiered(0, 45_000);
+    after.end(id(1), 2_000_000, start());
+    after.posted(&settled(1, 20_000));
+    assert_eq!(begin(&mut after, 2), Verdict::Seconds(2));
+    assert_eq!(after.funds(ALICE).1, Funds { micros: 20_000, seconds: 0 });
 }
 
 #[test]

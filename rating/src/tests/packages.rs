@@ -94,7 +94,7 @@ fn underrun_and_top_up_change_the_profile_of_calls_that_begin_after() {
     assert_eq!(cost, decimal("0.06"));
     let from = at("2026-10-05T10:01:00Z");
     let expected = ProfileSwitch { tenant: TenantId(1), account: ALICE, from, profiles: only(4) };
-    assert_eq!(switches(&effects), [expected.clone()]);
+    assert_eq!(switches(&effects), std::slice::from_ref(&expected));
     assert_eq!(price(&mut stage, call(2, "2026-10-05T10:00:59Z", 60)).0, decimal("0.06"));
     assert_eq!(price(&mut stage, call(3, "2026-10-05T10:01:00Z", 60)).0, decimal("0.12"));
 

@@ -120,7 +120,7 @@ pub(crate) async fn balance(config: &Config, handle: &str, at: Option<DateTime<U
     Ok(())
 }
 
-fn print_calls(account: &Account, directory: &model::Directory, postings: &[&Posting]) {
+fn print_calls(account: &Account, directory: &Directory, postings: &[&Posting]) {
     let mut calls: BTreeMap<CdrId, Taken> = BTreeMap::new();
     for posting in postings {
         let Some(cdr) = posting.cdr else { continue };
@@ -167,7 +167,7 @@ pub(crate) async fn statement(config: &Config, args: &StatementArgs) -> anyhow::
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     let account = account_named(&directory, &args.account)?;
-    let midnight = |day: chrono::NaiveDate| {
+    let midnight = |day: NaiveDate| {
         account.timezone.from_local_datetime(&day.and_time(NaiveTime::MIN)).earliest().map(|at| at.to_utc())
     };
     let (Some(from), Some(to)) = (midnight(args.from), args.to.succ_opt().and_then(midnight)) else {

@@ -45,6 +45,10 @@ pub(crate) async fn simulate(config: &Config, args: &TariffTrial) -> anyhow::Res
     let dir =
         TariffDir::read(&args.tariff, TariffIds::default()).map_err(|why| of_workbench(why, &args.tariff))?;
     let tariff = dir.compile().map_err(|why| of_workbench(why, &args.tariff))?;
+    if dir.version.interval_price.is_some() {
+        let why = "a trial compares calls one by one, and interval_price prices what an account uses in all";
+        return Err(UserError::new(why, "price a file of calls with `tollbook rate`").into());
+    }
     let directory = open_store(config).await?.directory().await?;
     let (from, to) = window(args, &dir, Clock::start().utc())?;
     let selection = Selection {
