@@ -126,7 +126,8 @@ pub struct Cdr {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CdrDetail {
-    /// Reason header (RFC 3326) of whoever ended it, as received; empty if there was none.
+    /// Reason header (RFC 3326) of whoever ended it, as received; empty if there was none. Of a call that was let through because its balance
+    /// could not be asked, with one more value: `Tollbook;text="balance not asked"`.
     pub reason: String,
     /// What refused it, such as `account 12 lock 2`; empty unless the switch did.
     pub refused_by: String,

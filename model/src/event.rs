@@ -310,7 +310,7 @@ pub struct End {
     pub cause: Cause,
     /// Final SIP code of the INVITE: 200 for an answered call.
     pub code: u16,
-    /// Reason header, as received.
+    /// Reason header, as received; of a call that was let through because its balance could not be asked, with one more value that says so.
     pub reason: String,
     /// How the media were, as a party told at the end; `None` if none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

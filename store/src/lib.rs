@@ -81,7 +81,7 @@ pub use suspense::{ResendOrder, SuspendedRecord};
 pub use webhooks::{Delivery, DeliveryState, WEBHOOKS_MAX, Webhook};
 pub use world::{
     NewAccount, NewBillingTerms, NewContract, NewExchangeRate, NewMapping, NewNetwork, NewPackage,
-    NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World,
+    NewProfileChoice, NewProfileLimits, NewRoute, NewSubscriber, NewTariff, NewTenant, NewTrunk, World,
 };
 
 /// What a call to the store comes to.

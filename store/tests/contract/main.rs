@@ -130,6 +130,7 @@ on_both! {
     topups:
         account_gets_a_contract_by_its_profile_or_its_own,
         top_up_is_done_once_and_every_attempt_is_kept,
+        package_adds_to_the_schedule_and_leaves_the_locks_of_others_alone,
         voucher_is_used_once_and_guessing_is_throttled;
     trail:
         trail_comes_back_as_it_was_and_is_forgotten_by_age,

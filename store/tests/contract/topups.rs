@@ -1,8 +1,14 @@
 //! Contracts, top-ups, vouchers.
 
 use chrono::TimeDelta;
-use model::{AccountId, Currency, Money, Package, TenantId};
-use store::{NewContract, NewPackage, NewTopUp, NewVoucher, TopUpKind, TopUpOutcome};
+use model::{
+    AccountId, Currency, Lock, LockLevel, LockSource, Money, Package, ProfileChoice, ProfileSwitch,
+    StartMode, TenantId, Underrun,
+};
+use store::{
+    LaneCommit, NewContract, NewPackage, NewProfileChoice, NewTopUp, NewVoucher, StoreEffect, TopUpKind,
+    TopUpOutcome, World,
+};
 
 use crate::database::Database;
 use crate::sample::{decimal, eur, second, world};
@@ -50,6 +56,108 @@ pub(crate) async fn account_gets_a_contract_by_its_profile_or_its_own(db: Databa
     more.contracts = vec![NewContract { package: "silver".to_owned(), ..contract }];
     let refused = db.store.import(&more, second(7), "test").await.unwrap_err();
     assert!(refused.to_string().contains("silver"), "{refused}");
+}
+
+pub(crate) async fn package_adds_to_the_schedule_and_leaves_the_locks_of_others_alone(db: Database) {
+    let acme = acme(&db).await;
+    let store = &db.store;
+    let mut more = world();
+    let first = more.tariffs[0].clone();
+    let mut dear = first.clone();
+    dear.version.profile.handle = "dear".to_owned();
+    let mut prepaid = dear.clone();
+    prepaid.version.profile.handle = "prepaid".to_owned();
+    prepaid.version.profile.prepaid = true;
+    let retail = first.version.profile.handle.clone();
+    more.tariffs.extend([dear, prepaid]);
+    more.networks.push(toml::from_str("name = \"office\"\nblocks = [\"10.0.0.0/8\"]").unwrap());
+    let choice = |profile: &str, network: Option<&str>| NewProfileChoice {
+        profile: profile.to_owned(),
+        network: network.map(str::to_owned),
+    };
+    let gold = NewPackage {
+        tenant: String::new(),
+        package: Package { handle: "gold".to_owned(), ..Package::default() },
+        initial_profiles: vec![choice(&retail, None), choice("dear", Some("office"))],
+        underrun_profiles: Some(Underrun { below: decimal("1"), then: vec![choice("dear", None)] }),
+        topup_profiles: Vec::new(),
+    };
+    for (wrong, why) in [
+        (
+            NewPackage { initial_profiles: vec![choice("dear", Some("office"))], ..gold.clone() },
+            "without a network",
+        ),
+        (NewPackage { topup_profiles: vec![choice("prepaid", None)], ..gold.clone() }, "all prepaid"),
+        (NewPackage { topup_profiles: vec![choice("gone", None)], ..gold.clone() }, "gone"),
+    ] {
+        let refused = store.import(&World { packages: vec![wrong], ..more.clone() }, second(1), "test").await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(why), "{why}: {refused}");
+    }
+    more.packages = vec![gold.clone()];
+    more.contracts = vec![NewContract {
+        tenant: String::new(),
+        account: "acme".to_owned(),
+        package: "gold".to_owned(),
+        credit_limit: None,
+        low_balance: None,
+    }];
+    store.import(&more, second(2), "test").await.unwrap();
+    let schedule = async || {
+        let directory = store.directory().await.unwrap();
+        let account = directory.accounts.iter().find(|there| there.id == acme).unwrap().clone();
+        (directory.revision, account.profiles)
+    };
+    let (revision, before) = schedule().await;
+    assert!(before.iter().any(|mapping| mapping.network.is_some() && mapping.from == second(2)));
+    let other = Package { start: StartMode::CreateTz, ..gold.package.clone() };
+    let other = World { packages: vec![NewPackage { package: other, ..gold }], ..more.clone() };
+    let refused = store.import(&other, second(3), "test").await.unwrap_err();
+    assert!(refused.to_string().contains("make another package"), "{refused}");
+
+    let profile = before.iter().find(|mapping| mapping.network.is_some()).unwrap().profile;
+    let switch = ProfileSwitch {
+        tenant: TenantId(1),
+        account: acme,
+        from: second(9),
+        profiles: vec![ProfileChoice { profile, network: None }],
+    };
+    let lock = |level, source, at| Lock {
+        tenant: TenantId(1),
+        account: acme,
+        level,
+        source,
+        reason: "test".to_owned(),
+        alert: None,
+        since: second(at),
+        until: None,
+    };
+    let mut position = 0;
+    let mut commit = async |effects| {
+        let (partition, expected) = (7, position);
+        position += 1;
+        let (watermarks, changes) = (Vec::new(), Vec::new());
+        let lane = LaneCommit { partition, expected, position, watermarks, changes, effects };
+        store.commit("rating", vec![lane]).await.unwrap();
+    };
+    // Said twice, it is done once.
+    commit(vec![StoreEffect::Profiles(switch.clone())]).await;
+    commit(vec![StoreEffect::Profiles(switch.clone())]).await;
+    let (now, after) = schedule().await;
+    assert_eq!(now, revision + 1);
+    assert!(switch.is_in(&after));
+    // What was bound to the office ends there.
+    assert!(after.iter().any(|mapping| mapping.network.is_some() && mapping.to == Some(second(9))));
+
+    let level = async || store.locks().await.unwrap().iter().map(|lock| lock.level).collect::<Vec<_>>();
+    commit(vec![StoreEffect::Lock(lock(LockLevel::Outgoing, LockSource::Package, 10))]).await;
+    assert_eq!(level().await, [LockLevel::Outgoing]);
+    commit(vec![StoreEffect::Lock(lock(LockLevel::None, LockSource::Package, 11))]).await;
+    assert!(level().await.is_empty());
+    commit(vec![StoreEffect::Lock(lock(LockLevel::Foreign, LockSource::Fraud, 12))]).await;
+    commit(vec![StoreEffect::Lock(lock(LockLevel::Outgoing, LockSource::Package, 13))]).await;
+    commit(vec![StoreEffect::Lock(lock(LockLevel::None, LockSource::Package, 14))]).await;
+    assert_eq!(level().await, [LockLevel::Foreign]);
 }
 
 pub(crate) async fn top_up_is_done_once_and_every_attempt_is_kept(db: Database) {
