@@ -7,7 +7,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = protox::compile(["tollbook/v1/record.proto"], ["proto"])?;
     // A record is moved about a few times: so it is no larger than its usual bodies.
     let mut config = prost_build::Config::new();
-    for large in ["Record.body.cdr", "Record.body.rated", "CallEvent.body.attempt"] {
+    for large in ["Record.body.cdr", "Record.body.rated", "Record.body.sighting", "CallEvent.body.attempt"] {
         config.boxed(format!(".tollbook.v1.{large}"));
     }
     config.compile_fds(files)?;

@@ -96,7 +96,8 @@ impl Stage for ExportStage {
             | Body::Edr(_)
             | Body::Posting(_)
             | Body::Control(_)
-            | Body::Accrual(_) => {}
+            | Body::Accrual(_)
+            | Body::Sighting(_) => {}
         }
     }
 

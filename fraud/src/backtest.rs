@@ -5,8 +5,8 @@
 //! a rule counts money, end. A call that no rule looks at is not followed. What a lock stops is stopped here too: those calls are counted as
 //! blocked and are not watched.
 //!
-//! Lanes know nothing of each other, as in an installation, so that [`Backtest::split`] gives them to as many threads as there are;
-//! only a rule that bars numbers for everybody needs all calls in one order.
+//! What a rule counts by the payer knows nothing of other lanes, so that [`Backtest::split`] gives lanes to as many threads as there are. A rule
+//! that counts by something else, or bars numbers for everybody, needs all calls in one order: then there is one lane, with room for all.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -22,7 +22,9 @@ use rust_decimal::Decimal;
 
 use crate::barred::Bars;
 use crate::rule::{Action, Barred, Rule};
-use crate::watch::{Asking, Gate, HotList, Past, Watch, WatchRules, WatchSnapshot, WatchedCall};
+use crate::watch::{
+    Asking, Gate, HotList, Past, Watch, WatchRules, WatchSnapshot, WatchedCall, counts_over_payers,
+};
 
 pub use crate::watch::{agent_hash, name_hash};
 
@@ -128,16 +130,19 @@ impl BacktestReport {
     }
 }
 
-/// The lane that the calls of an account lie in.
+/// The lane that the calls of an account lie in, of as many as an installation has.
 fn lane_of(payer: AccountId) -> usize {
     usize::try_from(partition_of(payer, PARTITIONS_DEFAULT)).unwrap_or(0)
 }
 
-/// A back-test on its way, over all lanes in one order.
+/// As many as an installation has.
+const LANES: usize = PARTITIONS_DEFAULT as usize;
+
+/// A back-test on its way.
 pub struct Backtest {
+    /// All, or one for all calls.
     lanes: Vec<Lane>,
     bars: Bars,
-    bars_everybody: bool,
 }
 
 impl Backtest {
@@ -153,6 +158,7 @@ impl Backtest {
             .iter()
             .any(|rule| rule.actions.contains(&Action::BlockRange) && rule.block == Barred::Everybody);
         let stops = [Action::EndCall, Action::EndCalls];
+        let is_one = bars_everybody || rules.iter().any(counts_over_payers);
         let has_cuts = rules.iter().any(|rule| stops.iter().any(|stop| rule.actions.contains(stop)));
         let rules = Arc::new(WatchRules::new(rules, hot, never_originate, Vec::new()));
         let tenants: Arc<HashMap<AccountId, TenantId>> =
@@ -166,9 +172,12 @@ impl Backtest {
         };
         let snapshot = Arc::new(WatchSnapshot::build(Arc::new(directory)));
         let gate = Gate::new(Arc::clone(&rules), Arc::clone(&snapshot)).map(Arc::new);
-        let lanes = (0..PARTITIONS_DEFAULT)
+        let lanes = (0..if is_one { 1 } else { PARTITIONS_DEFAULT })
             .map(|number| {
                 let mut watch = Watch::new(Arc::clone(&rules));
+                if is_one {
+                    watch.make_room_for_lanes(LANES);
+                }
                 watch.set_snapshot(Arc::clone(&snapshot));
                 Lane {
                     number,
@@ -190,18 +199,13 @@ impl Backtest {
                 }
             })
             .collect();
-        Self { lanes, bars: Bars::default(), bars_everybody }
+        Self { lanes, bars: Bars::default() }
     }
 
     /// The next call, in the order of their INVITEs.
     pub fn call(&mut self, call: StoredCall) {
-        if self.bars_everybody {
-            // Whatever comes before it in any lane may bar it.
-            for lane in &mut self.lanes {
-                lane.pass(call.init_at, &mut self.bars);
-            }
-        }
-        if let Some(lane) = self.lanes.get_mut(lane_of(call.payer)) {
+        let place = if self.lanes.len() == 1 { 0 } else { lane_of(call.payer) };
+        if let Some(lane) = self.lanes.get_mut(place) {
             lane.call(call, &mut self.bars);
         }
     }
@@ -212,15 +216,14 @@ impl Backtest {
         BacktestReport::merge(lanes.into_iter().map(|lane| lane.finish(&mut bars)))
     }
 
-    /// In up to `n` shares that know nothing of each other, each of some lanes; in one where a rule bars numbers for everybody.
+    /// In up to `n` shares that know nothing of each other, each of some lanes; in one where a rule needs all calls.
     pub fn split(self, n: usize) -> Vec<BacktestShare> {
-        let n = if self.bars_everybody { 1 } else { n.clamp(1, self.lanes.len()) };
+        let n = n.clamp(1, self.lanes.len());
         if n == 1 {
             return vec![BacktestShare { n, whole: self }];
         }
-        let mut shares: Vec<Backtest> = (0..n)
-            .map(|_| Backtest { lanes: Vec::new(), bars: Bars::default(), bars_everybody: false })
-            .collect();
+        let mut shares: Vec<Backtest> =
+            (0..n).map(|_| Backtest { lanes: Vec::new(), bars: Bars::default() }).collect();
         for (place, lane) in self.lanes.into_iter().enumerate() {
             shares[place % n].lanes.push(lane);
         }

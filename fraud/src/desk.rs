@@ -11,14 +11,15 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use model::{
     Account, AccountId, Accrual, Alert, AlertId, AlertSeverity, Body, CdrId, Charge, Control, Direction,
     Directory, Effect, Effects, FraudCompat, FraudLimit, FraudPrice, FraudUnlock, Lock, LockLevel,
-    LockSource, Money, ProfileId, Provider, RatedCdr, Stage, StageInput, StateChange, Topic,
+    LockSource, Money, ProfileId, Provider, RatedCdr, Spending, Stage, StageInput, StateChange, Topic,
 };
 use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
 
 use crate::day::day_of;
 use crate::locking;
 use crate::period::PeriodKey;
-use crate::state::{Counted, Period, Running, State, Sums};
+use crate::state::{Counted, HOURS_SHOWN, Period, Running, State, Sums, hour_of};
 use crate::{DAILY_SPEND, FraudError, INTERVAL_SPEND};
 
 /// Calls named in an alert.
@@ -91,7 +92,8 @@ impl FraudDesk {
             return Ok(());
         }
         // All or nothing: nothing is changed before it is known that both sums hold.
-        let counted = Counted::new(cdr.revision, account.id, day, sums);
+        let hour = hour_of(cdr.end_at());
+        let counted = Counted::new(cdr.revision, account.id, day, sums).ended_in(hour);
         for key in [PeriodKey::Day(day), PeriodKey::month_of(day)] {
             self.sums_with(account.id, key, known.as_ref(), sums)
                 .ok_or(FraudError::OutOfRange { account: account.id })?;
@@ -106,6 +108,7 @@ impl FraudDesk {
             let period = self.state.period(account.id, key, key.ends(account.timezone));
             let with = period.sums().checked_add(sums);
             period.set_sums(with.expect("looked at above"));
+            period.add_to_hour(hour, sums.full);
             match key {
                 PeriodKey::Day(_) => {
                     period.calls.insert(cdr.id);
@@ -151,7 +154,14 @@ impl FraudDesk {
         if self.state.calls.contains_key(&accrual.cdr) || accrual.amount.currency != account.currency {
             return;
         }
-        let running = Running { account: account.id, amount: accrual.amount.amount, at: accrual.at };
+        // A partial record does not say what a minute costs; the sign of life before it did.
+        let known = self.state.running.get(&accrual.cdr).map(|running| running.rate_per_minute);
+        let running = Running {
+            account: account.id,
+            amount: accrual.amount.amount,
+            at: accrual.at,
+            rate_per_minute: accrual.rate_per_minute.or(known).unwrap_or_default(),
+        };
         self.state.set_running(accrual.cdr, running);
         let day = day_of(accrual.at, account.timezone);
         if !self.is_history(PeriodKey::Day(day), account) {
@@ -181,6 +191,7 @@ impl FraudDesk {
                 // It was added once, so that it can be taken away.
                 let less = period.sums().checked_sub(known.sums());
                 period.set_sums(less.unwrap_or_default());
+                period.take_from_hour(known.hour, known.sums().full);
                 period.dearest.retain(|(_, dear)| *dear != cdr);
             }
         }
@@ -386,7 +397,33 @@ impl FraudDesk {
             severity: told.severity,
             update: told.update,
             finding: None,
+            spending: Some(self.spending(account, key, running, at)),
         }
+    }
+
+    /// How the money of a period went up to `at`. It is seen at the customer's price, whichever the limit counts.
+    fn spending(
+        &self,
+        account: &Account,
+        key: PeriodKey,
+        running: &[(Decimal, CdrId)],
+        at: DateTime<Utc>,
+    ) -> Spending {
+        let now = hour_of(at);
+        let up = running.iter().try_fold(Decimal::ZERO, |sum, (amount, _)| sum.checked_add(*amount));
+        let period = self.state.periods.get(&(account.id, key));
+        let by_hour = (0..HOURS_SHOWN)
+            .rev()
+            .map(|ago| {
+                let hour = now - ago;
+                let ended = period.map_or(Decimal::ZERO, |period| period.spent_in(hour));
+                let with = if ago == 0 { ended.checked_add(up.unwrap_or_default()) } else { Some(ended) };
+                in_hundredths(with.unwrap_or(ended))
+            })
+            .collect();
+        let a_minute = self.state.rate_of(account.id);
+        let at_risk = a_minute.checked_mul(Decimal::from(60)).unwrap_or(a_minute);
+        Spending { at_risk: Money::new(at_risk, account.currency), by_hour }
     }
 
     /// Lifts the locks whose time is up, and forgets what is long gone.
@@ -427,6 +464,11 @@ impl FraudDesk {
     }
 }
 
+/// An amount for a picture.
+fn in_hundredths(amount: Decimal) -> u32 {
+    amount.checked_mul(Decimal::ONE_HUNDRED).and_then(|cents| cents.ceil().to_u32()).unwrap_or(0)
+}
+
 /// What an alert says besides the sums.
 #[derive(Clone, Copy)]
 struct Told {
@@ -465,6 +507,7 @@ impl Stage for FraudDesk {
             Body::Edr(_) => "edr",
             Body::Posting(_) => "posting",
             Body::Control(_) => "control",
+            Body::Sighting(_) => "sighting",
         };
         effects.suspend(FraudError::NotRated { kind }.suspended(AccountId::NOBODY, None));
     }
@@ -487,6 +530,7 @@ fn so_far(rated: &RatedCdr) -> Option<Accrual> {
         cdr: rated.cdr.id,
         at: rated.cdr.end_at(),
         amount: Money::new(amount, charge.currency),
+        rate_per_minute: None,
     })
 }
 

@@ -24,6 +24,14 @@ const PERIOD_PREFIX: &str = "period/";
 const LOCK_PREFIX: &str = "lock/";
 const RUNNING_PREFIX: &str = "running/";
 
+/// Hours that an alert shows the spending of.
+pub(crate) const HOURS_SHOWN: i64 = 12;
+
+/// The hour of a moment, since 1970.
+pub(crate) fn hour_of(at: DateTime<Utc>) -> i64 {
+    at.timestamp().div_euclid(3_600)
+}
+
 /// What one call, or all calls of a period, come to: each way of counting that a limit may ask for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sums {
@@ -69,6 +77,9 @@ pub(crate) struct Counted {
     unpaid: Option<Decimal>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reseller: Option<Decimal>,
+    /// In which hour it ended, since 1970; entries of earlier programs do not say.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hour: Option<i64>,
 }
 
 impl Counted {
@@ -80,7 +91,12 @@ impl Counted {
             amount: sums.full,
             unpaid: (sums.unpaid != sums.full).then_some(sums.unpaid),
             reseller: (sums.reseller != sums.full).then_some(sums.reseller),
+            hour: None,
         }
+    }
+
+    pub(crate) fn ended_in(self, hour: i64) -> Self {
+        Self { hour: Some(hour), ..self }
     }
 
     pub(crate) fn sums(&self) -> Sums {
@@ -119,6 +135,9 @@ pub(crate) struct Period {
     /// Of a billing interval: its dearest calls, dearest first; those of a day are all known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) dearest: Vec<(Decimal, CdrId)>,
+    /// Spent in the latest hours, by hour since 1970, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    by_hour: Vec<(i64, Decimal)>,
     /// Of a day: its calls; rebuilt from their own entries.
     #[serde(skip)]
     pub(crate) calls: BTreeSet<CdrId>,
@@ -130,6 +149,30 @@ impl Period {
             full: self.spent,
             unpaid: self.unpaid.unwrap_or(self.spent),
             reseller: self.reseller.unwrap_or(self.spent),
+        }
+    }
+
+    /// At the customer's price.
+    pub(crate) fn spent_in(&self, hour: i64) -> Decimal {
+        self.by_hour.iter().find(|(known, _)| *known == hour).map_or(Decimal::ZERO, |(_, spent)| *spent)
+    }
+
+    pub(crate) fn add_to_hour(&mut self, hour: i64, amount: Decimal) {
+        match self.by_hour.binary_search_by_key(&hour, |(known, _)| *known) {
+            Ok(place) => {
+                let (_, spent) = &mut self.by_hour[place];
+                *spent = spent.checked_add(amount).unwrap_or(*spent);
+            }
+            Err(place) => self.by_hour.insert(place, (hour, amount)),
+        }
+        let latest = self.by_hour.last().map_or(hour, |(latest, _)| *latest);
+        self.by_hour.retain(|(known, _)| latest - known < HOURS_SHOWN);
+    }
+
+    /// What was added there no longer counts.
+    pub(crate) fn take_from_hour(&mut self, hour: Option<i64>, amount: Decimal) {
+        if let Some((_, spent)) = self.by_hour.iter_mut().find(|(known, _)| Some(*known) == hour) {
+            *spent = spent.checked_sub(amount).unwrap_or(*spent);
         }
     }
 
@@ -151,6 +194,9 @@ pub(crate) struct Running {
     pub(crate) account: AccountId,
     pub(crate) amount: Decimal,
     pub(crate) at: DateTime<Utc>,
+    /// What a minute more costs; 0 where that is not known.
+    #[serde(rename = "r", default, skip_serializing_if = "Decimal::is_zero")]
+    pub(crate) rate_per_minute: Decimal,
 }
 
 /// Everything a lane knows.
@@ -231,6 +277,7 @@ impl State {
             warned_percent: 0,
             n_warned: 0,
             dearest: Vec::new(),
+            by_hour: Vec::new(),
             calls: BTreeSet::new(),
         })
     }
@@ -276,6 +323,14 @@ impl State {
             .into_iter()
             .flatten()
             .filter_map(|cdr| self.running.get(cdr).map(|running| (running.amount, *cdr)))
+    }
+
+    /// What a minute more of the calls in progress of an account costs.
+    pub(crate) fn rate_of(&self, account: AccountId) -> Decimal {
+        let up = self.running_of.get(&account).into_iter().flatten();
+        up.filter_map(|cdr| self.running.get(cdr))
+            .try_fold(Decimal::ZERO, |sum, running| sum.checked_add(running.rate_per_minute))
+            .unwrap_or(Decimal::MAX)
     }
 
     pub(crate) fn hold(&mut self, held: Held) {

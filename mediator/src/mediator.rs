@@ -509,7 +509,8 @@ impl Stage for Mediator {
             | Body::Rated(_)
             | Body::Posting(_)
             | Body::Control(_)
-            | Body::Accrual(_)) => {
+            | Body::Accrual(_)
+            | Body::Sighting(_)) => {
                 let error = MediationError::NotAnEvent { kind: kind_of_body(&body) };
                 effects.suspend(error.suspended(AccountId::NOBODY, None));
             }
@@ -587,6 +588,7 @@ fn kind_of_body(body: &Body) -> &'static str {
         Body::Posting(_) => "posting",
         Body::Control(_) => "control",
         Body::Accrual(_) => "accrual",
+        Body::Sighting(_) => "sighting",
     }
 }
 

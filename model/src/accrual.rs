@@ -1,6 +1,7 @@
 //! What a call in progress has cost so far.
 
 use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, CdrId, Money};
@@ -17,4 +18,7 @@ pub struct Accrual {
     pub at: DateTime<Utc>,
     /// At the customer's price, up to `at`.
     pub amount: Money,
+    /// What a minute more costs, in the same currency, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_minute: Option<Decimal>,
 }

@@ -51,6 +51,53 @@ pub struct Alert {
     /// What a rule of the watch saw; a spend limit has said it all in `limit` and `value`.
     #[serde(default)]
     pub finding: Option<Finding>,
+    /// Of a spend limit: how the money went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spending: Option<Spending>,
+}
+
+/// How the money of a spend limit went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spending {
+    /// What an hour more would have cost at the price of the calls then in progress.
+    pub at_risk: Money,
+    /// Spent by hour, in hundredths of the currency's unit, oldest first; the last is the hour of the alert, with what its calls in progress have
+    /// cost so far.
+    pub by_hour: Vec<u32>,
+}
+
+/// What people see of an alert's course.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Course<'a> {
+    /// What is counted, in a word.
+    pub what: &'static str,
+    /// Oldest first.
+    pub counts: &'a [u32],
+    /// Seconds of one of these.
+    pub step_seconds: u32,
+}
+
+impl Alert {
+    /// The course that a picture shows: attempts over a rule's window, or what was spent by hour.
+    pub fn course(&self) -> Option<Course<'_>> {
+        let of_rule = self.finding.as_ref().map(|finding| Course {
+            what: "attempts",
+            counts: &finding.sparkline,
+            step_seconds: finding.sparkline_step_seconds,
+        });
+        let of_limit = self.spending.as_ref().map(|spending| Course {
+            what: "spent",
+            counts: &spending.by_hour,
+            step_seconds: 3_600,
+        });
+        of_rule.or(of_limit)
+    }
+
+    /// What an hour more would have cost; `None` for alerts of earlier versions of the spend limits, which did not say.
+    pub fn at_risk(&self) -> Option<Money> {
+        let of_rule = self.finding.as_ref().map(|finding| finding.at_risk);
+        of_rule.or_else(|| self.spending.as_ref().map(|spending| spending.at_risk))
+    }
 }
 
 const fn breach() -> AlertSeverity {

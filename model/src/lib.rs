@@ -27,6 +27,7 @@ mod partition;
 mod rated;
 mod rates;
 mod record;
+mod sighting;
 mod span;
 mod stage;
 mod statement;
@@ -39,7 +40,7 @@ pub use account::{
     FraudUnlock, ProfileLimits, ProfileMapping, Tenant,
 };
 pub use accrual::Accrual;
-pub use alert::{Alert, AlertSeverity, Finding, Measured, Verdict};
+pub use alert::{Alert, AlertSeverity, Course, Finding, Measured, Spending, Verdict};
 pub use barring::Barring;
 pub use billing_terms::{AgreedFee, BillingCycle, BillingTerms, EInvoice, Language, TaxCategory, TaxRate};
 pub use calling::{
@@ -76,6 +77,7 @@ pub use partition::{PARTITIONS_DEFAULT, partition_of};
 pub use rated::{Charge, Conversion, Direction, Peak, Piece, Provider, RatedCdr};
 pub use rates::{BillingNetwork, ExchangeRate, PortedNumber};
 pub use record::{Body, Origin, Record, Topic};
+pub use sighting::{SightedBy, Sighting, SightingStep};
 pub use span::{InvalidSpan, Span};
 pub use stage::{Effect, Effects, Stage, StageInput, StateChange};
 pub use statement::{Held, Statement, StatementRow};

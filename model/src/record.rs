@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{Accrual, CallEvent, Cdr, Control, Edr, Posting, RatedCdr};
+use crate::{Accrual, CallEvent, Cdr, Control, Edr, Posting, RatedCdr, Sighting};
 
 named_enum! {
     /// The topics of the bus. Each has the same number of partitions; `control` is read whole by every process.
@@ -19,6 +19,8 @@ named_enum! {
         Postings = "postings",
         /// Locks, kills, configuration revisions.
         Control = "control",
+        /// What the watch saw of calls, each in the lane of what it is counted by.
+        Sightings = "sightings",
     }
 }
 
@@ -65,4 +67,6 @@ pub enum Body {
     Control(Control),
     /// From the watch to the spend limits, among the rated calls.
     Accrual(Accrual),
+    /// From the watch of one lane to the rules that count over all of them.
+    Sighting(Box<Sighting>),
 }

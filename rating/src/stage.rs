@@ -234,7 +234,8 @@ impl Stage for RatingStage {
             | Body::Edr(_)
             | Body::Posting(_)
             | Body::Control(_)
-            | Body::Accrual(_) => return None,
+            | Body::Accrual(_)
+            | Body::Sighting(_) => return None,
         };
         self.is_gap(cdr, revision).then_some(cdr)
     }
@@ -270,7 +271,7 @@ impl Stage for RatingStage {
             }
             // From the desk: money came in.
             Body::Posting(posting) => self.contracts.move_money(&self.snapshot, posting, effects),
-            Body::Call(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) => {}
+            Body::Call(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) | Body::Sighting(_) => {}
         }
     }
 

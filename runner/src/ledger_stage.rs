@@ -16,7 +16,8 @@ impl Stage for LedgerStage {
             | Body::Edr(_)
             | Body::Rated(_)
             | Body::Control(_)
-            | Body::Accrual(_) => {}
+            | Body::Accrual(_)
+            | Body::Sighting(_) => {}
         }
     }
 

@@ -141,6 +141,10 @@ pub(super) fn poisoned_record(body: &Body, why: &Poison) -> Suspended {
         Body::Edr(edr) => (edr.account, None),
         Body::Posting(posting) => (posting.account, posting.cdr),
         Body::Accrual(accrual) => (accrual.account, Some(accrual.cdr)),
+        Body::Sighting(sighting) => {
+            let cdr = sighting.call.as_ref().map(|call| CdrId::derive(call, sighting.leg));
+            (sighting.payer, cdr)
+        }
         Body::Tick(_) | Body::Control(_) => (AccountId::NOBODY, None),
     };
     let (code, message, retry) = match why {

@@ -464,6 +464,12 @@ fn config_revision(body: &Body) -> i64 {
         Body::Call(event) => event.config_revision,
         Body::Cdr(cdr) => cdr.config_revision,
         Body::Rated(rated) => rated.cdr.config_revision,
-        Body::Tick(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) | Body::Accrual(_) => 0,
+        Body::Tick(_)
+        | Body::Edr(_)
+        | Body::Posting(_)
+        | Body::Control(_)
+        | Body::Accrual(_)
+        // The watch that made it had the data of its call.
+        | Body::Sighting(_) => 0,
     }
 }

@@ -196,7 +196,8 @@ fn rated(stage: &mut RatingStage, cdr: Cdr) -> Vec<StoreEffect> {
             | Body::Cdr(_)
             | Body::Edr(_)
             | Body::Control(_)
-            | Body::Accrual(_) => None,
+            | Body::Accrual(_)
+            | Body::Sighting(_) => None,
         }
     });
     kept.collect()

@@ -5,10 +5,12 @@ use model::{AccountId, Alert, AlertId, Money, Verdict};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use crate::alert_mail::{hand_over_mail, party_of};
 use crate::audit::append;
 use crate::fraud_desk::{ALERT_COLUMNS, alert_of};
+use crate::outbox::enqueue;
 use crate::sql::{Bind, Columns, cells, query, query_of};
-use crate::{Result, Store};
+use crate::{Result, Store, StoreError};
 
 /// An alert as a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct AlertCase {
     pub begun_at: DateTime<Utc>,
     /// Who took it on, and when.
     pub acknowledged: Option<(String, DateTime<Utc>)>,
+    /// Whose case it is, if somebody was given it.
+    pub handed: Option<HandOver>,
     /// What it was found to be, by whom and when.
     pub verdict: Option<(Verdict, String, DateTime<Utc>)>,
     /// Calls that were refused or cut because of it.
@@ -27,6 +31,26 @@ pub struct AlertCase {
     pub saved: Money,
     /// Oldest first.
     pub notes: Vec<AlertNote>,
+}
+
+/// A case that a named person was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandOver {
+    /// Login name of who works on it.
+    pub to: String,
+    /// Who gave it.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Which cases.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CaseFilter<'a> {
+    /// Those without a verdict.
+    pub only_open: bool,
+    /// Those that this person was given.
+    pub handed_to: Option<&'a str>,
 }
 
 /// One note.
@@ -63,18 +87,23 @@ impl RuleRecord {
 }
 
 impl Store {
-    /// The latest cases, newest first; only those without a verdict if `only_open`.
+    /// The latest cases that pass the filter, newest first.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn alert_cases(&self, only_open: bool, max: u32) -> Result<Vec<AlertCase>> {
+    pub async fn alert_cases(&self, filter: CaseFilter<'_>, max: u32) -> Result<Vec<AlertCase>> {
         let mut tx = self.read().await?;
-        let chosen = if only_open { "WHERE verdict IS NULL" } else { "" };
+        let open = if filter.only_open { "AND verdict IS NULL" } else { "" };
+        let (mine, cells) = match filter.handed_to {
+            Some(who) => ("AND handed_to = $2", cells![max, who]),
+            None => ("", cells![max]),
+        };
         let rows = query_of(format!(
-            "SELECT {ALERT_COLUMNS}, {CASE_COLUMNS} FROM alerts {chosen} ORDER BY at DESC, id LIMIT $1"
+            "SELECT {ALERT_COLUMNS}, {CASE_COLUMNS} FROM alerts WHERE 1 = 1 {open} {mine} \
+             ORDER BY at DESC, id LIMIT $1"
         ))
-        .cells(cells![max])
+        .cells(cells)
         .fetch_all(&mut *tx)
         .await?;
         let mut cases = Vec::new();
@@ -112,19 +141,66 @@ impl Store {
     ///
     /// What the database says.
     pub async fn alert_cases_named(&self, prefix: &str) -> Result<Vec<AlertCase>> {
+        let (Some(first), Some(last)) = (id_from(prefix, '0'), id_from(prefix, 'f')) else {
+            return Ok(Vec::new());
+        };
         let mut tx = self.read().await?;
-        let rows =
-            query_of(format!("SELECT {ALERT_COLUMNS}, {CASE_COLUMNS} FROM alerts ORDER BY at DESC, id"))
-                .fetch_all(&mut *tx)
-                .await?;
+        let rows = query_of(format!(
+            "SELECT {ALERT_COLUMNS}, {CASE_COLUMNS} FROM alerts WHERE id >= $1 AND id <= $2 ORDER BY at DESC, id"
+        ))
+        .cells(cells![first.as_bytes(), last.as_bytes()])
+        .fetch_all(&mut *tx)
+        .await?;
         let mut cases = Vec::new();
         for row in &rows {
-            if alert_of(row)?.id.to_string().starts_with(prefix) {
-                cases.push(case_of(&mut tx, row).await?);
-            }
+            cases.push(case_of(&mut tx, row).await?);
         }
         tx.commit().await?;
         Ok(cases)
+    }
+
+    /// `actor` gives a case to `to`, a person with a login, who is written to if there is an address. Whoever had it before has it no
+    /// more; the trail of changes keeps that.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] where nobody of this name signs in, or there is no such alert; what the database says.
+    pub async fn alert_hand_over(
+        &self,
+        id: AlertId,
+        to: &str,
+        note: Option<&str>,
+        actor: &str,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut tx = self.write().await?;
+        let not_found = |what, name: &str| StoreError::NotFound { what, name: name.to_owned() };
+        let address = query("SELECT mail FROM users WHERE name = $1")
+            .cells(cells![to])
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| not_found("user", to))?
+            .opt_text("mail")?;
+        let row = query_of(format!("SELECT {ALERT_COLUMNS}, handed_to FROM alerts WHERE id = $1"))
+            .cells(cells![id.as_bytes()])
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| not_found("alert", &id.to_string()))?;
+        let (alert, before) = (alert_of(&row)?, row.opt_text("handed_to")?.unwrap_or_default());
+        query("UPDATE alerts SET handed_to = $2, handed_by = $3, handed_at = $4 WHERE id = $1")
+            .cells(cells![id.as_bytes(), to, actor, now])
+            .execute(&mut *tx)
+            .await?;
+        append(&mut tx, actor, "hand_over", &format!("alert:{id}"), &before, to, now).await?;
+        if let Some(note) = note {
+            insert_note(&mut tx, id, note, actor, now).await?;
+        }
+        if let Some(address) = address {
+            let party = party_of(&mut tx, &alert).await?;
+            enqueue(&mut tx, &hand_over_mail(&alert, &party, (actor, note), &address), now).await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// `actor` takes an alert on; the first to do so stays.
@@ -222,8 +298,14 @@ impl Store {
     }
 }
 
-const CASE_COLUMNS: &str =
-    "begun_at, acknowledged_by, acknowledged_at, verdict, verdict_by, verdict_at, saved_micros, n_stopped";
+const CASE_COLUMNS: &str = "begun_at, acknowledged_by, acknowledged_at, handed_to, handed_by, handed_at, verdict, \
+     verdict_by, verdict_at, saved_micros, n_stopped";
+
+/// The first or last id that begins with these hexadecimal digits; `None` where none can.
+fn id_from(prefix: &str, fill: char) -> Option<AlertId> {
+    let rest = 32_usize.checked_sub(prefix.len())?;
+    prefix.chars().chain(std::iter::repeat_n(fill, rest)).collect::<String>().parse().ok()
+}
 
 async fn insert_note(
     conn: &mut AnyConnection,
@@ -258,7 +340,12 @@ async fn case_of(conn: &mut AnyConnection, row: &AnyRow) -> Result<AlertCase> {
         (Some(_), Some((who, when))) => Some((row.word("verdict")?, who, when)),
         _ => None,
     };
+    let handed = match (row.opt_text("handed_to")?, by("handed_by", "handed_at")?) {
+        (Some(to), Some((by, at))) => Some(HandOver { to, by, at }),
+        _ => None,
+    };
     Ok(AlertCase {
+        handed,
         begun_at: row.opt_time("begun_at")?.unwrap_or(alert.at),
         acknowledged: by("acknowledged_by", "acknowledged_at")?,
         verdict,

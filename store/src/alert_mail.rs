@@ -130,11 +130,26 @@ pub(crate) fn alert_mail(alert: &Alert, party: &Party, address: &str) -> NewMail
     }
 }
 
-/// The course of attempts over the window, as a picture.
+/// The mail to whom a case was handed; `by` is who did it, and what was noted with it.
+pub(crate) fn hand_over_mail(
+    alert: &Alert,
+    party: &Party,
+    (by, note): (&str, Option<&str>),
+    address: &str,
+) -> NewMail {
+    let mut mail = alert_mail(alert, party, address);
+    let mut lines = vec![format!("{} has handed this case to you.", visible(by))];
+    lines.extend(note.map(|note| format!("Note:     {}", visible(note))));
+    mail.subject = format!("Your case: {}", mail.subject);
+    mail.text = format!("{}\n\n{}", lines.join("\n"), mail.text);
+    mail
+}
+
+/// The course of attempts over the window, or of the money by hour, as a picture.
 fn picture_of(alert: &Alert) -> Option<(String, String, Vec<u8>)> {
-    let finding = alert.finding.as_ref()?;
-    let picture = sparkline::png(&finding.sparkline)?;
-    Some(("attempts.png".to_owned(), "image/png".to_owned(), picture))
+    let course = alert.course()?;
+    let picture = sparkline::png(course.counts)?;
+    Some((format!("{}.png", course.what), "image/png".to_owned(), picture))
 }
 
 /// What webhooks are told of an alert. Calls are named by their records. `subject` and `barred` may hold what numbers begin with;
@@ -162,7 +177,7 @@ pub(crate) fn alert_word(alert: &Alert, party: &Party) -> serde_json::Value {
             "n_calls": finding.map(|finding| finding.n_calls),
             "limit": amount(alert.limit),
             "spent": amount(alert.value),
-            "at_risk": finding.map(|finding| amount(finding.at_risk)),
+            "at_risk": alert.at_risk().map(amount),
             "saved": amount(model::Money::new(party.saved, alert.value.currency)),
             "n_stopped": party.n_stopped,
             "lock": alert.lock.as_str(),
@@ -170,6 +185,7 @@ pub(crate) fn alert_word(alert: &Alert, party: &Party) -> serde_json::Value {
             "barred": finding.map(|finding| finding.barred.as_slice()),
             "attempts": finding.map(|finding| finding.sparkline.as_slice()),
             "attempts_step_seconds": finding.map(|finding| finding.sparkline_step_seconds),
+            "spent_by_hour": alert.spending.as_ref().map(|spending| spending.by_hour.as_slice()),
             "calls": alert.evidence.iter().map(ToString::to_string).collect::<Vec<_>>(),
         },
     })
@@ -189,12 +205,14 @@ fn spend_in_words(alert: &Alert, who: &str) -> (String, Vec<String>) {
         AlertSeverity::Breach => (format!("{who} has reached a limit."), in_words(alert.lock)),
         AlertSeverity::Warning => (format!("{who} is coming close to a limit."), "nothing was locked yet"),
     };
-    let lines = vec![
+    let mut lines = vec![
         headline,
         String::new(),
         format!("Limit:    {limit} ({rule})"),
         format!("Spent:    {value} {when}"),
     ];
+    let at_risk = alert.at_risk().map(model::Money::round_to_minor);
+    lines.extend(at_risk.map(|at_risk| format!("At risk:  {at_risk} in the next hour")));
     (format!("{who}: {value} spent {when}, limit {limit} - {outcome}"), lines)
 }
 

@@ -121,6 +121,7 @@ impl Store {
             // Nobody signs in with a token.
             password_hash: String::new(),
             role: row.text("role")?,
+            mail: None,
             created_at: row.time("created_at")?,
         }))
     }

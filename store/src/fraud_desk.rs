@@ -91,7 +91,7 @@ impl Store {
 
 /// What [`alert_of`] reads.
 pub(crate) const ALERT_COLUMNS: &str = "id, tenant, account, rule, period, limit_micros, limit_currency, \
-     value_micros, value_currency, lock_level, notify, evidence, at, severity, n_updates, finding";
+     value_micros, value_currency, lock_level, notify, evidence, at, severity, n_updates, finding, spending";
 
 /// What [`lock_of`] reads.
 pub(crate) const LOCK_COLUMNS: &str = "tenant, account, level, source, reason, alert, since, until_at";
@@ -151,12 +151,13 @@ pub(crate) async fn insert_alert(conn: &mut AnyConnection, alert: &Alert) -> Res
     let named = || format!("alert {}", alert.id);
     let done = query(
         "INSERT INTO alerts (id, tenant, account, rule, period, limit_micros, limit_currency, value_micros, \
-         value_currency, lock_level, notify, evidence, at, severity, n_updates, finding, begun_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) \
+         value_currency, lock_level, notify, evidence, at, severity, n_updates, finding, begun_at, spending) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (id) \
          DO UPDATE SET limit_micros = excluded.limit_micros, limit_currency = excluded.limit_currency, \
          value_micros = excluded.value_micros, value_currency = excluded.value_currency, \
          lock_level = excluded.lock_level, notify = excluded.notify, evidence = excluded.evidence, at = excluded.at, \
-         severity = excluded.severity, n_updates = excluded.n_updates, finding = excluded.finding \
+         severity = excluded.severity, n_updates = excluded.n_updates, finding = excluded.finding, \
+         spending = excluded.spending \
          WHERE alerts.n_updates < excluded.n_updates",
     )
     .cells(cells![
@@ -177,6 +178,7 @@ pub(crate) async fn insert_alert(conn: &mut AnyConnection, alert: &Alert) -> Res
         alert.update,
         json(&alert.finding),
         alert.at,
+        json(&alert.spending),
     ])
     .execute(&mut *conn)
     .await?;
@@ -230,5 +232,6 @@ pub(crate) fn alert_of(row: &AnyRow) -> Result<Alert> {
         severity: row.word("severity")?,
         update: row.narrow("n_updates")?,
         finding: row.json("finding")?,
+        spending: row.json("spending")?,
     })
 }

@@ -1,6 +1,6 @@
 //! Rules of the watch that people saved, in versions; accounts that rules leave alone; orders to end calls.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use model::{AccountId, FraudException, FraudRule, KillOrder};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -11,6 +11,9 @@ use crate::{Result, Store, StoreError};
 
 /// Orders that a snapshot has: of more between two snapshots a switch would not hear of the oldest.
 const KILL_ORDERS_MAX: u32 = 10_000;
+
+/// Orders older than this are cleared away with the next one.
+const KILL_ORDERS_KEPT: TimeDelta = TimeDelta::days(7);
 
 impl Store {
     /// Has every switch end the calls of an account that are up; new ones go through.
@@ -32,6 +35,10 @@ impl Store {
             .cells(cells![account.0, actor, reason, now])
             .execute(&mut *tx)
             .await?;
+        // Every switch has seen them, or has no calls of that time any more; the trail of changes keeps who gave them and why.
+        if let Some(long_ago) = now.checked_sub_signed(KILL_ORDERS_KEPT) {
+            query("DELETE FROM kill_orders WHERE at < $1").cells(cells![long_ago]).execute(&mut *tx).await?;
+        }
         append(&mut tx, actor, "kill_calls", &format!("account:{account}"), "", reason, now).await?;
         tx.commit().await?;
         Ok(())

@@ -47,7 +47,7 @@ mod tariffs;
 mod webhooks;
 mod world;
 
-pub use alert_cases::{AlertCase, AlertNote, RuleRecord};
+pub use alert_cases::{AlertCase, AlertNote, CaseFilter, HandOver, RuleRecord};
 pub use api_tokens::ApiToken;
 pub use audit::{AuditEntry, AuditFault};
 pub use billing_terms::TermsBook;

@@ -17,6 +17,8 @@ pub struct User {
     pub password_hash: String,
     /// What the person may do; `web` knows the words.
     pub role: String,
+    /// Where the person is written to.
+    pub mail: Option<String>,
     /// Since when.
     pub created_at: DateTime<Utc>,
 }
@@ -93,12 +95,42 @@ impl Store {
     /// What the database says.
     pub async fn user_by_name(&self, name: &str) -> Result<Option<User>> {
         let mut tx = self.read().await?;
-        let row = query("SELECT id, name, password_hash, role, created_at FROM users WHERE name = $1")
+        let row = query("SELECT id, name, password_hash, role, mail, created_at FROM users WHERE name = $1")
             .cells(cells![name])
             .fetch_optional(&mut *tx)
             .await?;
         tx.commit().await?;
         row.map(|row| user_of(&row, "created_at")).transpose()
+    }
+
+    /// All who may sign in, by name.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn users(&self) -> Result<Vec<User>> {
+        let mut tx = self.read().await?;
+        let rows = query("SELECT id, name, password_hash, role, mail, created_at FROM users ORDER BY name")
+            .fetch_all(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| user_of(row, "created_at")).collect()
+    }
+
+    /// Says where a person is written to; `None`: nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`], and what the database says.
+    pub async fn user_set_mail(&self, name: &str, mail: Option<&str>) -> Result<()> {
+        let mut tx = self.write().await?;
+        query("UPDATE users SET mail = $2 WHERE name = $1 RETURNING id")
+            .cells(cells![name, mail.map(str::to_owned)])
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| StoreError::NotFound { what: "user", name: name.to_owned() })?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Begins a session.
@@ -131,7 +163,7 @@ impl Store {
     pub async fn session_get(&self, token_hash: &str, now: DateTime<Utc>) -> Result<Option<Session>> {
         let mut tx = self.read().await?;
         let row = query(
-            "SELECT u.id, u.name, u.password_hash, u.role, u.created_at AS user_created_at, s.created_at, \
+            "SELECT u.id, u.name, u.password_hash, u.role, u.mail, u.created_at AS user_created_at, s.created_at, \
              s.expires_at FROM sessions s JOIN users u ON u.id = s.user_id \
              WHERE s.token_hash = $1 AND s.expires_at > $2",
         )
@@ -169,6 +201,7 @@ fn user_of(row: &AnyRow, created_at: &'static str) -> Result<User> {
         name: row.text("name")?,
         password_hash: row.text("password_hash")?,
         role: row.text("role")?,
+        mail: row.opt_text("mail")?,
         created_at: row.time(created_at)?,
     })
 }

@@ -38,6 +38,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (170, "export_ranges", include_str!("../migrations/0170_export_ranges.sql")),
     (180, "webhooks", include_str!("../migrations/0180_webhooks.sql")),
     (181, "fraud_rules", include_str!("../migrations/0181_fraud_rules.sql")),
+    (190, "case_work", include_str!("../migrations/0190_case_work.sql")),
     (210, "interval_prices", include_str!("../migrations/0210_interval_prices.sql")),
 ];
 

@@ -508,6 +508,7 @@ fn start_of(record: &store::SuspendedRecord) -> Option<DateTime<Utc>> {
         Body::Rated(rated) => Some(rated.cdr.start_at),
         Body::Posting(posting) => Some(posting.at),
         Body::Accrual(accrual) => Some(accrual.at),
+        Body::Sighting(sighting) => Some(sighting.at),
         Body::Call(_) | Body::Edr(_) | Body::Control(_) | Body::Tick(_) => None,
     }
 }

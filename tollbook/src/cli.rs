@@ -652,6 +652,9 @@ pub(crate) enum FraudAction {
         /// All of them.
         #[arg(long)]
         all: bool,
+        /// Those handed to this person only.
+        #[arg(long, value_name = "NAME")]
+        of: Option<String>,
     },
     /// Show an alert with all that convinced its rule.
     Show {
@@ -662,6 +665,17 @@ pub(crate) enum FraudAction {
     Ack {
         /// Its id, or the beginning of it.
         alert: String,
+    },
+    /// Hand an alert as a case to a person who signs in to the console.
+    Hand {
+        /// Its id, or the beginning of it.
+        alert: String,
+        /// Login name of the person, who is written to if an address is known.
+        #[arg(long, value_name = "NAME")]
+        to: String,
+        /// What the person should know; kept with the alert.
+        #[arg(long)]
+        note: Option<String>,
     },
     /// Say what an alert was found to be.
     Verdict {
@@ -995,7 +1009,19 @@ pub(crate) enum UserAction {
         /// operator, finance, fraud, carrier_relations, analyst or auditor.
         #[arg(long, default_value = "operator")]
         role: String,
+        /// Where the person is written to, for instance of cases handed over.
+        #[arg(long, value_name = "ADDRESS")]
+        mail: Option<String>,
     },
+    /// Say where a user is written to; without an address, nowhere.
+    Mail {
+        /// Name.
+        name: String,
+        /// Address.
+        address: Option<String>,
+    },
+    /// List users.
+    List,
 }
 
 /// Of `tollbook topup`.

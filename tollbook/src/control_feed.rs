@@ -91,7 +91,8 @@ async fn step(
                     | Body::Edr(_)
                     | Body::Rated(_)
                     | Body::Posting(_)
-                    | Body::Accrual(_) => continue,
+                    | Body::Accrual(_)
+                    | Body::Sighting(_) => continue,
                 },
                 Err(why) => {
                     warn!(partition, offset = stored.offset, error = %why, "control message cannot be read");

@@ -53,7 +53,7 @@ async fn append_until_done(bus: &dyn Bus, entries: Vec<Entry>, switch: &mpsc::Se
 /// A tick for every lane of the topics that stages read.
 pub(crate) fn ticks(bus: &dyn Bus, now: DateTime<Utc>) -> Vec<Entry> {
     let record = Record { origin: None, body: Body::Tick(now) };
-    [Topic::Calls, Topic::Cdrs, Topic::Rated]
+    [Topic::Calls, Topic::Cdrs, Topic::Rated, Topic::Sightings]
         .into_iter()
         .flat_map(|topic| to_every_partition(bus, topic, &record))
         .collect()

@@ -235,10 +235,15 @@ fn saved_versions(directory: &Directory) -> Vec<(String, u32)> {
 pub(crate) fn in_force(configured: &[Rule], saved: &[FraudRule]) -> Vec<Rule> {
     let mut rules = configured.to_vec();
     for kept in saved {
+        if !kept.is_on {
+            // Whatever its text says, nothing of its name is looked by.
+            rules.retain(|other| other.name != kept.name);
+            continue;
+        }
         match read_saved(kept) {
             Ok(rule) => {
                 rules.retain(|other| other.name != kept.name);
-                rules.extend(rule.filter(|_| kept.is_on));
+                rules.extend(rule);
             }
             // It was checked when it was saved: another version of this program did that.
             Err(why) => error!(rule = kept.name, version = kept.version, %why, "a saved rule cannot be read"),
@@ -329,6 +334,24 @@ mod tests {
         let written = |version: u32| one_rule(&text.replace("version = 1", &format!("version = {version}")));
         assert_eq!(written(VERSION_MAX).unwrap().version, VERSION_MAX);
         assert_eq!(written(u32::MAX).unwrap_err().0, "1:1: version 4294967295 is above 1000000");
+    }
+
+    #[test]
+    fn name_that_is_switched_off_is_silent_also_if_its_text_cannot_be_read() {
+        let saved = |is_on, text: &str| FraudRule {
+            name: "irsf-burst".to_owned(),
+            version: 3,
+            text: text.to_owned(),
+            is_on,
+            author: "ann".to_owned(),
+            reason: String::new(),
+            at: DateTime::UNIX_EPOCH,
+        };
+        let has_it = |saved: FraudRule| {
+            in_force(&presets(), &[saved]).iter().any(|rule| rule.name == "irsf-burst")
+        };
+        assert!(!has_it(saved(false, "of a later version")));
+        assert!(has_it(saved(true, "of a later version")), "the configured one goes on");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use bus::Bus;
 use lake::tables::{ALERTS, CALL_POSTINGS, EVENTS, INVOICE_LINES, INVOICES, OTHER_POSTINGS, PREFIXES, RATES};
 use lake::{Lake, Row, Table, TableLane, Value};
 use model::{AccountId, Body, Edr, Posting, Rate, TariffVersion, Topic};
-use store::{AlertCase, Invoice, MirrorMarks, Store};
+use store::{AlertCase, CaseFilter, Invoice, MirrorMarks, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -175,7 +175,7 @@ async fn replace_changed(
         lake.replace(&OTHER_POSTINGS, rows, n_postings, now).await?;
     }
     if lake.table_mark(&ALERTS)? != marks.alerts {
-        let rows = store.alert_cases(false, u32::MAX).await?.iter().map(alert).collect();
+        let rows = store.alert_cases(CaseFilter::default(), u32::MAX).await?.iter().map(alert).collect();
         lake.replace(&ALERTS, rows, marks.alerts, now).await?;
     }
     if lake.table_mark(&RATES)? != marks.tariffs {

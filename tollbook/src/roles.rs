@@ -11,7 +11,7 @@ pub(crate) enum Role {
     Switch,
     /// Events to CDRs.
     Mediator,
-    /// The watch on calls as they happen.
+    /// The watch on calls as they happen, both of its stages.
     Watch,
     /// Prices.
     Rating,
@@ -63,6 +63,14 @@ impl Role {
     }
 }
 
+/// The stage of the watch that counts by something else than the payer.
+pub(crate) const SIGHTINGS: &str = "sightings";
+
+/// The role whose processes work a stage.
+pub(crate) fn role_of(stage: &'static str) -> &'static str {
+    if stage == SIGHTINGS { Role::Watch.name() } else { stage }
+}
+
 /// What a process does, all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Roles(BTreeSet<Role>);
@@ -82,7 +90,7 @@ impl Roles {
         self.0.contains(&role)
     }
 
-    /// By the name of a role, which is that of its stage.
+    /// By the name of a role, which but for [`SIGHTINGS`] is that of its stage.
     pub(crate) fn has_stage(&self, name: &str) -> bool {
         self.0.iter().any(|role| role.name() == name)
     }
@@ -106,7 +114,8 @@ mod tests {
 
     #[test]
     fn every_stage_is_a_role_and_none_named_are_all() {
-        assert!(STAGES.iter().all(|(name, _)| Roles::all().has_stage(name)));
+        assert!(STAGES.iter().all(|(name, _)| Roles::all().has_stage(role_of(name))));
+        assert!(Roles::of(&[Role::Watch]).has_stage(role_of(SIGHTINGS)));
         assert!(Roles::of(&[]).is_all());
         let some = Roles::of(&[Role::Rating, Role::Switch]);
         assert_eq!((some.to_string().as_str(), some.has(Role::Desk)), ("switch,rating", false));

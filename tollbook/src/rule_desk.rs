@@ -9,7 +9,7 @@ use fraud::rule::{preset_text, rule_text};
 use futures::FutureExt;
 use lake::Lake;
 use model::{AccountId, Directory, Verdict};
-use store::Store;
+use store::{CaseFilter, Store};
 use web::{BacktestOutcome, CheckedRule, RuleDesk, RuleInForce};
 
 use crate::directory::DirectoryFeed;
@@ -130,7 +130,7 @@ async fn backtest(
 /// What people found of accounts: fraud, if ever anything was; it tells a right lock from a wrong one, as far as anybody looked.
 pub(crate) async fn judged(store: &Store) -> Result<BTreeMap<AccountId, Verdict>, store::StoreError> {
     let mut judged: BTreeMap<AccountId, Verdict> = BTreeMap::new();
-    for case in store.alert_cases(false, CASES_MAX).await? {
+    for case in store.alert_cases(CaseFilter::default(), CASES_MAX).await? {
         if let Some((verdict, _, _)) = case.verdict {
             let known = judged.entry(case.alert.account).or_insert(verdict);
             if verdict == Verdict::Fraud {

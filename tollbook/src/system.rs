@@ -38,7 +38,7 @@ use crate::fraud_watch::{RuleBook, Screens};
 use crate::leases::LeaseKeeper;
 use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
-use crate::roles::{Role, Roles};
+use crate::roles::{Role, Roles, SIGHTINGS, role_of};
 use crate::runner::{self, Begin, Kind, Pace, Positions, Progress, Rooms, Share};
 use crate::tariffs::Tariffs;
 use crate::webhook_queue::WebhookQueue;
@@ -92,9 +92,10 @@ const HANG_UP_PATIENCE: Duration = Duration::from_secs(3);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Names of the stages, in the order of the pipeline; in positions, origins and suspense.
-pub(crate) const STAGES: [(&str, Topic); 6] = [
+pub(crate) const STAGES: [(&str, Topic); 7] = [
     ("mediator", Topic::Calls),
     ("watch", Topic::Calls),
+    (SIGHTINGS, Topic::Sightings),
     ("rating", Topic::Cdrs),
     ("fraud", Topic::Rated),
     ("exports", Topic::Rated),
@@ -397,7 +398,7 @@ impl System {
 
     fn start_stages(&mut self, screens: &Screens) {
         let (book, snapshots) = (screens.book.clone(), screens.snapshots.clone());
-        let for_lanes = book.clone();
+        let (for_lanes, for_things) = (book.clone(), book.clone());
         let mediator = self.config.mediator.clone();
         let tariffs = Tariffs::default();
         let ahead = tariffs.clone();
@@ -409,7 +410,13 @@ impl System {
             self.start_stage(
                 "watch",
                 Topic::Calls,
-                move || Watch::new(for_lanes.current()),
+                move || Watch::of_payers(for_lanes.current()),
+                fraud_watch::refresh(book.clone(), snapshots.clone()),
+            ),
+            self.start_stage(
+                SIGHTINGS,
+                Topic::Sightings,
+                move || Watch::of_sightings(for_things.current()),
                 fraud_watch::refresh(book, snapshots),
             ),
             self.start_stage(
@@ -482,12 +489,13 @@ impl System {
         make: impl Fn() -> S + Send + Sync + 'static,
         refresh: impl Fn(&mut S, &Arc<Directory>) + Send + Sync + 'static,
     ) -> (Consumer, watch::Sender<Progress>) {
-        let (begin, share) = (Begin::Oldest, self.share(name, name));
+        let role = role_of(name);
+        let (begin, share) = (Begin::Oldest, self.share(role, name));
         // Nobody waits for its commits: what it makes of events is in the log before.
         let pace = if name == "mediator" { Pace::SWIFT } else { Pace::STEADY };
         let (make, refresh) = (Box::new(make), Box::new(refresh));
         let kind = Kind { name, topic, begin, make, refresh, share, pace };
-        self.run_stage(name, kind)
+        self.run_stage(role, kind)
     }
 
     /// Of the lanes of a stage that processes with `role` work.

@@ -141,6 +141,7 @@ mod tests {
             severity: AlertSeverity::Breach,
             update: 0,
             finding: None,
+            spending: None,
         }
     }
 

@@ -39,7 +39,7 @@ pub use figures::{AlertRow, BalanceRow, Figures, FileRow, HISTORY_SECONDS, Invoi
 pub use pages::exchange::owner_name;
 pub use probe::{Obstacles, serve_probe};
 pub use record_change::{ChangedRecord, RecordChange};
-pub use role::{Role, UnknownRole};
+pub use role::{Role, UnknownRole, may_work_on_cases};
 pub use rule_desk::{BacktestOutcome, CheckedRule, FindText, ListRules, RuleDesk, RuleInForce, RunBacktest};
 pub use sign_in::{hash_password, new_api_token, new_password};
 

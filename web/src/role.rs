@@ -137,6 +137,11 @@ impl Role {
     }
 }
 
+/// Whether somebody of this role may be handed cases of the fraud desk.
+pub fn may_work_on_cases(role: &str) -> bool {
+    role.parse::<Role>().is_ok_and(|role| role.may(Right::ChangeLocks))
+}
+
 impl std::fmt::Display for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())

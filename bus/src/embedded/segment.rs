@@ -56,6 +56,7 @@ pub(super) const fn topic_code(topic: Topic) -> u8 {
         Topic::Rated => 3,
         Topic::Postings => 4,
         Topic::Control => 5,
+        Topic::Sightings => 6,
     }
 }
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use model::{
     AccountId, Alert, Answer, Attempt, AuthMethod, Body, CallEvent, CallUid, Cause, ChargeTick, Control,
     E164, Effect, Effects, End, EventBody, Initiator, LockLevel, Party, Rejected, RouteAttempt, Security,
-    SecurityKind, Stage, StageInput, TenantId, Transport, partition_of,
+    SecurityKind, Stage, StageInput, TenantId, Topic, Transport, partition_of,
 };
 
 use super::plan::{Knock, Planned, SECOND};
@@ -66,6 +66,8 @@ pub(super) struct Said {
 pub(super) struct Exchange {
     began: DateTime<Utc>,
     watches: Vec<Watch>,
+    /// Of what the others say, for rules that count by something else than the payer.
+    by_thing: Vec<Watch>,
     snapshot: Arc<WatchSnapshot>,
     queue: BinaryHeap<Reverse<(i64, u64, Step)>>,
     n_queued: u64,
@@ -93,16 +95,18 @@ impl Exchange {
         snapshot: &Arc<WatchSnapshot>,
         n_attacks: usize,
     ) -> Self {
-        let watches = (0..LANES)
-            .map(|_| {
-                let mut watch = Watch::new(Arc::clone(rules));
+        let lanes = |make: fn(Arc<WatchRules>) -> Watch| {
+            let lane = |_| {
+                let mut watch = make(Arc::clone(rules));
                 watch.set_snapshot(Arc::clone(snapshot));
                 watch
-            })
-            .collect();
+            };
+            (0..LANES).map(lane).collect()
+        };
         Exchange {
             began,
-            watches,
+            watches: lanes(Watch::of_payers),
+            by_thing: lanes(Watch::of_sightings),
             snapshot: Arc::clone(snapshot),
             queue: BinaryHeap::new(),
             n_queued: 0,
@@ -354,16 +358,27 @@ impl Exchange {
         self.hand(at, partition_of(event.payer, LANES), Body::Call(event.clone()));
     }
 
-    /// Hands a record to a lane's watch and does what it says.
+    /// Hands a record to the watch that it is for, in a lane, and does what it says.
     fn hand(&mut self, at: i64, lane: u32, body: Body) {
-        let Some(watch) = usize::try_from(lane).ok().and_then(|lane| self.watches.get_mut(lane)) else {
+        let watches = if matches!(body, Body::Sighting(_)) { &mut self.by_thing } else { &mut self.watches };
+        let Some(watch) = usize::try_from(lane).ok().and_then(|lane| watches.get_mut(lane)) else {
             return;
         };
         let mut effects = Effects::default();
-        watch.apply(StageInput { partition: lane, offset: 0, body }, &mut effects);
+        let is_tick = matches!(body, Body::Tick(_));
+        let input = StageInput { partition: lane, offset: 0, body };
+        watch.apply(input.clone(), &mut effects);
+        if let Some(by_thing) =
+            usize::try_from(lane).ok().and_then(|lane| self.by_thing.get_mut(lane)).filter(|_| is_tick)
+        {
+            by_thing.apply(input, &mut effects);
+        }
         for effect in effects.0 {
             match effect {
                 Effect::Alert(alert) => self.said.push(Said { at, alert: *alert }),
+                Effect::Append { topic: Topic::Sightings, key, body } => {
+                    self.hand(at, partition_of(key, LANES), *body);
+                }
                 Effect::Append { body, .. } => self.obey(at, *body),
                 Effect::Lock(lock) => {
                     if lock.level != LockLevel::None {

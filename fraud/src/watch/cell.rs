@@ -103,6 +103,11 @@ impl Needs {
         needs
     }
 
+    /// Whether sums of this kind are kept.
+    pub(crate) fn has(&self, sum: Sum) -> bool {
+        self.place(sum).is_some()
+    }
+
     fn place(&self, sum: Sum) -> Option<usize> {
         self.places[sum as usize].map(usize::from)
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use model::{Account, AccountId, Attempt, E164, Party, SubscriberId, TrunkId};
+use model::{Account, AccountId, Attempt, E164, Party, Sighting, SightingStep, SubscriberId, TrunkId};
 use serde::{Deserialize, Serialize};
 
 use super::country::country_of;
@@ -57,6 +57,34 @@ pub(crate) enum Flag {
     Neighbour = 32,
     NeverOriginates = 64,
     Abroad = 128,
+}
+
+impl From<&Sighting> for Facts {
+    fn from(sighting: &Sighting) -> Self {
+        let is_sign_in = matches!(sighting.step, SightingStep::SignIn { .. });
+        Facts {
+            account: sighting.payer,
+            subscriber: sighting.subscriber,
+            trunk: sighting.trunk,
+            source: sighting.source,
+            cli: sighting.cli,
+            callee: sighting.callee,
+            user_agent: sighting.user_agent,
+            flow: if is_sign_in { Flow::Registrations } else { flow(sighting.leg, sighting.subscriber) },
+            country: sighting.country,
+            rate: sighting.rate,
+            account_age: sighting.account_age,
+            flags: sighting.flags,
+        }
+    }
+}
+
+fn flow(leg: u16, subscriber: Option<SubscriberId>) -> Flow {
+    match (leg, subscriber) {
+        (1.., _) => Flow::Forwarded,
+        (0, Some(_)) => Flow::Outgoing,
+        (0, None) => Flow::Incoming,
+    }
 }
 
 impl Facts {
@@ -188,11 +216,6 @@ pub(crate) fn known(
 ) -> Facts {
     let (payer, leg, at) = whose;
     let &Asking { subscriber, trunk, source, cli, callee, user_agent, is_diverted } = asking;
-    let flow = match (leg, subscriber) {
-        (1.., _) => Flow::Forwarded,
-        (0, Some(_)) => Flow::Outgoing,
-        (0, None) => Flow::Incoming,
-    };
     let mut facts = Facts {
         account: payer,
         subscriber,
@@ -201,7 +224,7 @@ pub(crate) fn known(
         cli,
         callee,
         user_agent,
-        flow,
+        flow: flow(leg, subscriber),
         country: callee.map_or(0, country_of),
         rate: 0,
         account_age: None,

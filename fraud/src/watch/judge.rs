@@ -8,6 +8,7 @@ use model::{
 
 use super::cell::{Incident, Sum, Window, part_seconds};
 use super::facts::Facts;
+use super::shared::Scope;
 use super::snapshot::Compiled;
 use super::subjects::{Subject, SubjectKey};
 use super::{Named, Work, account_key, money, trunk_name};
@@ -28,7 +29,10 @@ pub(super) struct Occasion<'a> {
     pub(super) at: DateTime<Utc>,
     pub(super) tenant: TenantId,
     pub(super) payer: AccountId,
+    /// `None` for a registration.
     pub(super) call: Option<Named<'a>>,
+    /// Since when the account is watched, where another watch knows.
+    pub(super) watched_since: Option<i64>,
 }
 
 /// What convinced.
@@ -52,7 +56,7 @@ impl Work<'_> {
         effects: &mut Effects,
     ) {
         let Some(compiled) = self.rules.rules.get(usize::from(idx)) else { return };
-        let Some(crossing) = self.crossing(idx, compiled, subject, facts, occasion.at) else { return };
+        let Some(crossing) = self.crossing(idx, compiled, subject, facts, occasion) else { return };
         let rule = &compiled.rule;
         let at = occasion.at;
         let name = self.name_of(subject);
@@ -114,7 +118,7 @@ impl Work<'_> {
         compiled: &Compiled,
         key: SubjectKey,
         facts: &Facts,
-        at: DateTime<Utc>,
+        occasion: &Occasion<'_>,
     ) -> Option<Crossing> {
         let subject = self.state.subjects.get(key)?;
         let window = subject.known_cell(idx)?.window(&compiled.rule, &compiled.needs);
@@ -139,9 +143,10 @@ impl Work<'_> {
         if let Some(warm_up) = compiled.rule.warm_up {
             let watched_since = match facts.account {
                 AccountId::NOBODY => self.state.clock.began.map(|began| began.timestamp()),
+                _ if self.scope == Scope::Sightings => occasion.watched_since,
                 account => self.state.subjects.get(account_key(account)).map(|account| account.since),
             };
-            let watched = at.timestamp() - watched_since?;
+            let watched = occasion.at.timestamp() - watched_since?;
             if watched < i64::from(warm_up.seconds()) {
                 return None;
             }
@@ -321,6 +326,7 @@ impl Work<'_> {
                 barred,
                 tag: rule.tag.clone(),
             }),
+            spending: None,
         })));
     }
 

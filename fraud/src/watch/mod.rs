@@ -6,6 +6,7 @@
 
 mod baseline;
 mod cell;
+mod count;
 mod country;
 mod distinct;
 mod facts;
@@ -13,6 +14,7 @@ mod gate;
 mod hot_list;
 mod judge;
 mod price_list;
+mod shared;
 mod snapshot;
 mod state;
 mod stopped;
@@ -26,8 +28,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
     Account, AccountId, Accrual, Attempt, Body, CallEvent, CallUid, Cause, CdrId, Effects, EventBody, Money,
-    Party, Registration, RegistrationChange, Security, Stage, StageInput, StateChange, TenantId, Topic,
-    TrunkId,
+    Party, Registration, RegistrationChange, Security, SightedBy, SightingStep, Stage, StageInput,
+    StateChange, TenantId, Topic, TrunkId,
 };
 use rust_decimal::Decimal;
 
@@ -37,6 +39,7 @@ pub(crate) use facts::Asking;
 pub use facts::agent_hash;
 pub use gate::Gate;
 pub use hot_list::{HOT_LIST_MAX, HotList, HotListBuilder, HotListFault};
+pub(crate) use shared::counts_over_payers;
 pub use snapshot::{WatchRules, WatchSnapshot};
 pub(crate) use state::OpenCall as WatchedCall;
 pub(crate) use stored::Past;
@@ -44,10 +47,11 @@ pub use subjects::SUBJECTS_MAX;
 
 use crate::locking;
 use crate::rule::{Flow, Key, MONEY_SCALE};
-use cell::{Cell, Sum, Things};
+use cell::Sum;
+use count::is_by_payer;
 use distinct::mix_text;
-use facts::{Facts, Flag, source_hash};
-use judge::Occasion;
+use facts::{Facts, Flag};
+use shared::{Scope, Seen};
 use state::{CallKey, OpenCall, WatchState};
 use subjects::{AccountMemory, SubjectKey};
 use zones::Zones;
@@ -76,6 +80,7 @@ const SHORT_RING_MS: i64 = 5_000;
 /// The watch of one lane.
 #[derive(Debug)]
 pub struct Watch {
+    scope: Scope,
     rules: Arc<WatchRules>,
     snapshot: Arc<WatchSnapshot>,
     state: WatchState,
@@ -84,6 +89,7 @@ pub struct Watch {
 
 /// One input at work: the state that it changes, and what it is judged by.
 struct Work<'a> {
+    scope: Scope,
     rules: &'a WatchRules,
     snapshot: &'a WatchSnapshot,
     state: &'a mut WatchState,
@@ -91,9 +97,29 @@ struct Work<'a> {
 }
 
 impl Watch {
-    /// A watch that has seen nothing. It knows no account before [`Self::set_snapshot`].
+    /// A watch over all calls, that counts every rule itself. It has seen nothing, and knows no account before [`Self::set_snapshot`].
     pub fn new(rules: Arc<WatchRules>) -> Self {
-        Self { rules, snapshot: Arc::default(), state: WatchState::default(), zones: Zones::default() }
+        Self::of_scope(Scope::Whole, rules)
+    }
+
+    /// A watch over the calls of some payers: what rules ask that count by something else it says on [`Topic::Sightings`].
+    pub fn of_payers(rules: Arc<WatchRules>) -> Self {
+        Self::of_scope(Scope::Payers, rules)
+    }
+
+    /// A watch over what those of the payers say, for one lane of [`Topic::Sightings`].
+    pub fn of_sightings(rules: Arc<WatchRules>) -> Self {
+        Self::of_scope(Scope::Sightings, rules)
+    }
+
+    fn of_scope(scope: Scope, rules: Arc<WatchRules>) -> Self {
+        let (snapshot, state, zones) = (Arc::default(), WatchState::default(), Zones::default());
+        Self { scope, rules, snapshot, state, zones }
+    }
+
+    /// Remembers as many addresses, ranges and countries as the watches of so many lanes together.
+    pub(crate) fn make_room_for_lanes(&mut self, n_lanes: usize) {
+        self.state.subjects.make_room_for_lanes(n_lanes);
     }
 
     /// Takes over other rules. One of the same name and version goes on with what it has counted; any other begins anew.
@@ -105,8 +131,8 @@ impl Watch {
     }
 
     fn work(&mut self) -> Work<'_> {
-        let Watch { rules, snapshot, state, zones } = self;
-        Work { rules, snapshot, state, zones }
+        let Watch { scope, rules, snapshot, state, zones } = self;
+        Work { scope: *scope, rules, snapshot, state, zones }
     }
 
     /// Takes over new provisioning data.
@@ -182,29 +208,24 @@ impl Work<'_> {
                 true
             }
             EventBody::Answer(_) => {
-                call.is_answered = true;
-                self.count(&call, &about, effects, |add| add.sum(Sum::Answered, 1));
-                // The first interval is due at once.
-                self.accrue(&mut call, 1, &about, effects);
+                self.answered(&mut call, &about, effects);
                 self.tell_limits(&call, &about, effects);
                 true
             }
             EventBody::ChargeTick(tick) => {
-                self.accrue(&mut call, tick.answered_us.div_ceil(1_000_000), &about, effects);
+                self.alive(&mut call, tick.answered_us.div_ceil(1_000_000), &about, effects);
                 self.tell_limits(&call, &about, effects);
                 true
             }
             EventBody::End(end) => {
-                let seconds = end.answered_us.div_ceil(1_000_000);
-                self.accrue(&mut call, seconds, &about, effects);
-                self.ended(&call, seconds, &about, effects);
+                self.ended(&mut call, end.answered_us.div_ceil(1_000_000), &about, effects);
                 if end.cause == Cause::Killed {
-                    self.was_cut(&call, effects);
+                    self.was_cut(&call, &about, effects);
                 }
                 false
             }
             EventBody::Rejected(rejected) => {
-                self.ended(&call, 0, &about, effects);
+                self.ended(&mut call, 0, &about, effects);
                 self.was_refused(&call, rejected, &about, effects);
                 false
             }
@@ -239,22 +260,24 @@ impl Work<'_> {
         if let Some(account) = account {
             self.remember(&mut facts, event.at, account);
         }
-        let call = OpenCall {
+        let mut call = OpenCall {
             node: event.node.clone(),
             boot: event.boot,
             facts,
+            leg: event.leg,
             began: event.at,
             heard: event.at,
             is_answered: false,
             price,
             cost: 0,
+            told: 0,
             vendor: None,
             spared: snapshot.spared(self.rules, event.payer, event.at),
         };
         let uid = CallUid::new(key.0.clone());
         let about = About::of(event, &uid);
         self.usual(&call, 0, 1, event.at);
-        self.count_new(&call, &about, effects, |rule| rule != Key::VendorCountry);
+        self.began(&mut call, &about, effects);
         self.state.set_call(key, call);
     }
 
@@ -290,14 +313,37 @@ impl Work<'_> {
             return;
         }
         if call.vendor.is_some() {
-            self.count_gone(call, 0, about, effects, |rule| rule == Key::VendorCountry);
+            let rang_ms = shared::rang_ms(call, about.at);
+            self.share(call, |_| SightingStep::Left { rang_ms }, about, effects);
         }
         call.vendor = vendor;
-        self.count_new(call, about, effects, |rule| rule == Key::VendorCountry);
+        self.share(call, |_| SightingStep::Carried, about, effects);
     }
 
-    fn ended(&mut self, call: &OpenCall, seconds: u64, about: &About<'_>, effects: &mut Effects) {
-        self.count_gone(call, seconds, about, effects, |_| true);
+    fn began(&mut self, call: &mut OpenCall, about: &About<'_>, effects: &mut Effects) {
+        self.count_new(&Seen::of(call), about, effects, is_by_payer);
+        self.share(call, |_| SightingStep::Began, about, effects);
+    }
+
+    fn answered(&mut self, call: &mut OpenCall, about: &About<'_>, effects: &mut Effects) {
+        call.is_answered = true;
+        self.count(&Seen::of(call), about, effects, is_by_payer, |add| add.sum(Sum::Answered, 1));
+        // The first interval is due at once.
+        self.accrue(call, 1, about, effects);
+        self.share(call, |cost| SightingStep::Answered { cost }, about, effects);
+    }
+
+    fn alive(&mut self, call: &mut OpenCall, seconds: u64, about: &About<'_>, effects: &mut Effects) {
+        self.accrue(call, seconds, about, effects);
+        self.share(call, |cost| SightingStep::Alive { cost }, about, effects);
+    }
+
+    fn ended(&mut self, call: &mut OpenCall, seconds: u64, about: &About<'_>, effects: &mut Effects) {
+        self.accrue(call, seconds, about, effects);
+        let (rang_ms, is_answered) = (shared::rang_ms(call, about.at), call.is_answered || seconds > 0);
+        let end = (seconds, rang_ms, is_answered);
+        self.count_gone(&Seen::of(call), end, 0, about, effects, is_by_payer);
+        self.share(call, |cost| SightingStep::Ended { cost, seconds, rang_ms, is_answered }, about, effects);
     }
 
     /// The call has been up for `seconds`: what it cost since last time is added.
@@ -309,7 +355,7 @@ impl Work<'_> {
         }
         call.cost = cost;
         self.usual(call, more, 0, about.at);
-        self.count(call, about, effects, |add| add.sum(Sum::Cost, more));
+        self.count(&Seen::of(call), about, effects, is_by_payer, |add| add.sum(Sum::Cost, more));
     }
 
     /// Counts towards the account's usual hour.
@@ -335,6 +381,7 @@ impl Work<'_> {
             cdr: about.cdr,
             at: about.at,
             amount: Money::new(money(i64::try_from(call.cost).unwrap_or(i64::MAX)), account.currency),
+            rate_per_minute: Some(money(call.facts.rate)),
         };
         effects.append(Topic::Rated, account.id, Body::Accrual(accrual));
     }
@@ -378,29 +425,18 @@ impl Work<'_> {
             account_age: None,
             flags: 0,
         };
-        let rules = self.rules;
-        for (idx, compiled) in (0_u16..).zip(&rules.rules) {
-            if !facts.passes(compiled) {
-                continue;
+        let about = About { at: event.at, tenant: event.tenant, call: None, cdr: CdrId::from_bytes([0; 16]) };
+        let user = if user.is_empty() { 0 } else { mix_text(user) };
+        self.count_sign_in(&facts, (user, times, is_failed), &about, effects, is_by_payer);
+        let seen = Seen { facts: &facts, leg: event.leg, vendor: None, spared: &[], watched_since: None };
+        let step = SightingStep::SignIn { user, times, is_failed };
+        for by in SightedBy::ALL {
+            let asks = |one: &snapshot::Compiled| {
+                one.by == Some(*by) && facts.passes(one) && facts.subject(one.rule.key, None).is_some()
+            };
+            if self.rules.rules.iter().any(asks) {
+                self.tell(*by, &seen, &step, &about, effects);
             }
-            let Some(subject) = facts.subject(compiled.rule.key, None) else { continue };
-            let at_seconds = event.at.timestamp();
-            self.state.subjects.change(subject, at_seconds, times, |subject| {
-                let fresh = || Cell::new(compiled.rule.version, &compiled.needs);
-                let cell = subject.cell(idx, fresh);
-                cell.move_to(at_seconds, &compiled.rule, &compiled.needs);
-                cell.add(Sum::Attempts, times, &compiled.needs);
-                cell.add(Sum::Ended, times, &compiled.needs);
-                if is_failed {
-                    cell.add(Sum::Failed, times, &compiled.needs);
-                }
-                if compiled.needs.things.contains(&Things::Callees) && !user.is_empty() {
-                    cell.see(Things::Callees, mix_text(user), at_seconds, &compiled.rule);
-                }
-            });
-            let occasion =
-                Occasion { at: event.at, tenant: event.tenant, payer: AccountId::NOBODY, call: None };
-            self.judge(idx, subject, &facts, &occasion, effects);
         }
     }
 
@@ -418,10 +454,10 @@ impl Work<'_> {
 
     fn give_up(&mut self, gone: Vec<CallKey>, tenant: TenantId, at: DateTime<Utc>, effects: &mut Effects) {
         for key in gone {
-            let Some(call) = self.state.take_call(&key) else { continue };
+            let Some(mut call) = self.state.take_call(&key) else { continue };
             let uid = CallUid::new(key.0);
-            let about = About { at, tenant, call: Named::Live(&uid), cdr: CdrId::derive(&uid, key.1) };
-            self.ended(&call, 0, &about, effects);
+            let about = About { at, tenant, call: Some(Named::Live(&uid)), cdr: CdrId::derive(&uid, key.1) };
+            self.ended(&mut call, 0, &about, effects);
         }
     }
 
@@ -492,7 +528,8 @@ impl Work<'_> {
 struct About<'a> {
     at: DateTime<Utc>,
     tenant: TenantId,
-    call: Named<'a>,
+    /// `None` for a registration.
+    call: Option<Named<'a>>,
     cdr: CdrId,
 }
 
@@ -518,147 +555,8 @@ impl<'a> About<'a> {
         About {
             at: event.at,
             tenant: event.tenant,
-            call: Named::Live(uid),
+            call: Some(Named::Live(uid)),
             cdr: CdrId::derive(uid, event.leg),
-        }
-    }
-}
-
-/// What is added to the counters of every rule that looks at a call.
-struct Adding<'a> {
-    cell: &'a mut Cell,
-    needs: &'a cell::Needs,
-}
-
-impl Adding<'_> {
-    fn sum(&mut self, sum: Sum, amount: u64) {
-        self.cell.add(sum, amount, self.needs);
-    }
-}
-
-impl Work<'_> {
-    /// Counts a call that begins, by the rules on the chosen keys.
-    fn count_new(
-        &mut self,
-        call: &OpenCall,
-        about: &About<'_>,
-        effects: &mut Effects,
-        chosen: impl Fn(Key) -> bool,
-    ) {
-        let facts = &call.facts;
-        self.for_rules(call, about, effects, chosen, 1, |compiled, cell| {
-            let (needs, rule, at) = (&compiled.needs, &compiled.rule, about.at.timestamp());
-            cell.add(Sum::Attempts, 1, needs);
-            cell.concurrent = cell.concurrent.saturating_add(1);
-            cell.cost_rate = cell.cost_rate.saturating_add(facts.rate);
-            cell.note_call(about.cdr);
-            for things in &needs.things {
-                let hash = match things {
-                    Things::Callees => facts.callee.map(mix),
-                    Things::Callers => {
-                        Some(facts.cli.map_or_else(|| mix(facts.account.0.cast_unsigned()), mix))
-                    }
-                    Things::Sources => Some(source_hash(facts.source)),
-                    Things::UserAgents => Some(facts.user_agent),
-                };
-                if let Some(hash) = hash {
-                    cell.see(*things, hash, at, rule);
-                }
-            }
-            if needs.is_sequential && facts.callee.is_some_and(|callee| cell.is_next(callee)) {
-                cell.add(Sum::Sequential, 1, needs);
-            }
-        });
-    }
-
-    /// Counts a call that ended after `seconds` of answer, or none, by the rules on the chosen keys.
-    fn count_gone(
-        &mut self,
-        call: &OpenCall,
-        seconds: u64,
-        about: &About<'_>,
-        effects: &mut Effects,
-        chosen: impl Fn(Key) -> bool,
-    ) {
-        let rang_ms = about.at.signed_duration_since(call.began).num_milliseconds();
-        let rate = call.facts.rate;
-        self.for_rules(call, about, effects, chosen, 0, |compiled, cell| {
-            let mut add = Adding { cell, needs: &compiled.needs };
-            add.sum(Sum::Ended, 1);
-            if call.is_answered || seconds > 0 {
-                add.sum(Sum::AnsweredEnded, 1);
-                add.sum(Sum::Short, u64::from(seconds < SHORT_SECONDS));
-                add.sum(Sum::Seconds, seconds);
-                add.sum(Sum::SecondsSquared, seconds.saturating_mul(seconds));
-            } else {
-                add.sum(Sum::Failed, 1);
-                add.sum(Sum::ShortRing, u64::from(rang_ms <= SHORT_RING_MS));
-            }
-            // A counter that was begun anew since has not seen the call begin.
-            cell.concurrent = cell.concurrent.saturating_sub(1);
-            cell.cost_rate = if cell.concurrent == 0 { 0 } else { (cell.cost_rate - rate).max(0) };
-        });
-    }
-
-    fn count(
-        &mut self,
-        call: &OpenCall,
-        about: &About<'_>,
-        effects: &mut Effects,
-        change: impl Fn(&mut Adding<'_>),
-    ) {
-        self.for_rules(
-            call,
-            about,
-            effects,
-            |_| true,
-            0,
-            |compiled, cell| {
-                change(&mut Adding { cell, needs: &compiled.needs });
-            },
-        );
-    }
-
-    /// Changes the counters of every rule on a chosen key that looks at the call, and looks whether it is crossed. `n` says how often the
-    /// subject was seen with this.
-    fn for_rules(
-        &mut self,
-        call: &OpenCall,
-        about: &About<'_>,
-        effects: &mut Effects,
-        chosen: impl Fn(Key) -> bool,
-        n: u64,
-        change: impl Fn(&snapshot::Compiled, &mut Cell),
-    ) {
-        let rules = self.rules;
-        let occasion = Occasion {
-            at: about.at,
-            tenant: about.tenant,
-            payer: call.facts.account,
-            call: Some(about.call),
-        };
-        let at_seconds = about.at.timestamp();
-        for (idx, compiled) in (0_u16..).zip(&rules.rules) {
-            if !chosen(compiled.rule.key)
-                || !call.facts.passes(compiled)
-                || call.is_spared_by(&compiled.rule.name)
-            {
-                continue;
-            }
-            let Some(subject) = call.facts.subject(compiled.rule.key, call.vendor) else { continue };
-            let all_others = compiled.has_others.then(|| call.facts.subject(Key::Country, None)).flatten();
-            for key in [Some(subject), all_others].into_iter().flatten() {
-                self.state.subjects.change(key, at_seconds, n, |subject| {
-                    let fresh = || Cell::new(compiled.rule.version, &compiled.needs);
-                    let cell = subject.cell(idx, fresh);
-                    cell.move_to(at_seconds, &compiled.rule, &compiled.needs);
-                    change(compiled, cell);
-                });
-            }
-            // An exception made while the call is up silences the rule; the call is counted to its end all the same.
-            if !self.snapshot.is_excepted(&compiled.rule, call.facts.account, about.at) {
-                self.judge(idx, subject, &call.facts, &occasion, effects);
-            }
         }
     }
 }
@@ -668,6 +566,7 @@ impl Stage for Watch {
         match &input.body {
             Body::Tick(at) => self.work().tick(*at, effects),
             Body::Call(event) => self.work().event(event, effects),
+            Body::Sighting(sighting) => self.work().sighting(sighting, effects),
             // The mediator puts strays on this topic aside.
             Body::Cdr(_)
             | Body::Edr(_)
@@ -683,7 +582,7 @@ impl Stage for Watch {
     }
 
     fn restore(&mut self, entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
-        self.state.restore(&entries, &self.rules)
+        self.state.restore(&entries, &self.rules, self.scope)
     }
 }
 

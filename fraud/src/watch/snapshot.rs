@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use model::{Account, AccountId, AlertId, Directory, LockLevel};
+use model::{Account, AccountId, AlertId, Directory, LockLevel, SightedBy};
 
 use super::cell::Needs;
 use super::facts::Asking;
 use super::hot_list::HotList;
 use super::price_list::{CallPrice, PriceList};
+use super::shared::sighted_by;
 use super::zones::Zones;
 use crate::rule::{Action, Bound, Key, Measure, Rule};
 
@@ -20,6 +21,10 @@ pub(crate) struct Compiled {
     pub(crate) needs: Needs,
     /// Its share is compared with that of all others on the same destination.
     pub(crate) has_others: bool,
+    /// It counts over the calls of everybody, by this; `None` where the calls of one payer are all that it counts.
+    pub(crate) by: Option<SightedBy>,
+    /// It looks at what calls cost.
+    pub(crate) wants_cost: bool,
 }
 
 /// Rules and lists; the same for all lanes, until a rule is saved and others take their place.
@@ -31,6 +36,8 @@ pub struct WatchRules {
     pub(crate) notify: Vec<String>,
     /// Seconds after which what is kept under a key is history.
     pub(crate) horizon: HashMap<Key, i64>,
+    /// Some count over the calls of everybody.
+    pub(crate) has_shared: bool,
     /// What they ask of a call's past.
     pub(crate) asks: Asks,
 }
@@ -84,15 +91,26 @@ impl WatchRules {
                 *longest = (*longest).max(seconds);
             }
         }
-        let rules = rules
+        let rules: Vec<Compiled> = rules
             .into_iter()
             .map(|rule| Compiled {
+                by: sighted_by(&rule),
+                wants_cost: rule.conditions.iter().any(|c| c.measure == Measure::Cost),
                 needs: Needs::of(&rule),
                 has_others: rule.conditions.iter().any(|c| matches!(c.bound, Bound::AboveOthers(_))),
                 rule,
             })
             .collect();
-        Self { rules, hot: hot.into(), never_originate: never_originate.into(), notify, horizon, asks }
+        let has_shared = rules.iter().any(|one| one.by.is_some());
+        Self {
+            rules,
+            hot: hot.into(),
+            never_originate: never_originate.into(),
+            notify,
+            horizon,
+            has_shared,
+            asks,
+        }
     }
 
     /// The rules, in the order in which they are looked at.

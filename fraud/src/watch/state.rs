@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::Cell;
 use super::facts::Facts;
 use super::price_list::CallPrice;
+use super::shared::Scope;
 use super::snapshot::WatchRules;
 use super::subjects::{AccountMemory, Subject, SubjectKey, Subjects};
 use crate::locking::Held;
@@ -40,6 +41,9 @@ pub(crate) struct OpenCall {
     pub(crate) node: String,
     pub(crate) boot: u64,
     pub(crate) facts: Facts,
+    /// 0 is the call itself.
+    #[serde(rename = "g", default, skip_serializing_if = "is_leg_zero")]
+    pub(crate) leg: u16,
     pub(crate) began: DateTime<Utc>,
     /// When something was heard of it last.
     pub(crate) heard: DateTime<Utc>,
@@ -47,6 +51,9 @@ pub(crate) struct OpenCall {
     pub(crate) price: CallPrice,
     /// Ten-thousandths so far.
     pub(crate) cost: u64,
+    /// Of these, what rules that count over the calls of everybody were told.
+    #[serde(rename = "o", default, skip_serializing_if = "is_zero")]
+    pub(crate) told: u64,
     /// Who carries it on.
     pub(crate) vendor: Option<TrunkId>,
     /// Rules that left it alone at its INVITE, by name; an empty name is every rule.
@@ -54,11 +61,14 @@ pub(crate) struct OpenCall {
     pub(crate) spared: Vec<String>,
 }
 
-impl OpenCall {
-    /// Whether a rule does not count it: what was not counted at the INVITE is not taken back at the end.
-    pub(crate) fn is_spared_by(&self, rule: &str) -> bool {
-        self.spared.iter().any(|name| name.is_empty() || name == rule)
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_leg_zero(leg: &u16) -> bool {
+    *leg == 0
 }
 
 /// A call's name and leg.
@@ -158,6 +168,7 @@ impl WatchState {
         &mut self,
         entries: &[(String, Vec<u8>)],
         rules: &WatchRules,
+        scope: Scope,
     ) -> Result<(), String> {
         for (key, value) in entries {
             let misnamed =
@@ -171,7 +182,7 @@ impl WatchState {
                 self.calls.insert((call.to_owned(), leg), read(key, value)?);
             } else if let Some(subject) = key.strip_prefix(SUBJECT_PREFIX) {
                 let name = SubjectKey::parse(subject).ok_or_else(misnamed)?;
-                self.subjects.restore(name, restored(read(key, value)?, rules));
+                self.subjects.restore(name, restored(read(key, value)?, rules, scope));
             } else if key.starts_with(LOCK_PREFIX) {
                 let held: Held = read(key, value)?;
                 self.held.insert(held.lock.account, held);
@@ -199,12 +210,14 @@ fn saved(subject: &Subject, rules: &WatchRules) -> SavedSubject {
     }
 }
 
-/// Counters of rules that are no more, or are of another version by now, are left behind.
-fn restored(saved: SavedSubject, rules: &WatchRules) -> Subject {
+/// Counters of rules that are no more, or are of another version by now, are left behind, and so are those of rules that another stage
+/// counts: an earlier version of the program counted all rules here.
+fn restored(saved: SavedSubject, rules: &WatchRules, scope: Scope) -> Subject {
     let mut cells: Vec<(u16, Cell)> = saved
         .cells
         .into_iter()
         .filter_map(|(name, cell)| Some((rules.idx_of(&name, cell.version)?, cell)))
+        .filter(|(idx, _)| rules.rules.get(usize::from(*idx)).is_some_and(|one| scope.counts(one)))
         .collect();
     cells.sort_by_key(|(rule, _)| *rule);
     cells.shrink_to_fit();

@@ -3,8 +3,10 @@
 //! Nobody knows how long a call would have been that never was. Each is reckoned at three minutes, a cut one at three minutes more, at its
 //! own price: less than most stolen calls last, so that the sum is low rather than high.
 
-use model::{AccountId, AlertId, Cause, Effect, Effects, Money, Rejected, Stopped};
+use model::{AccountId, AlertId, Cause, Effect, Effects, Money, Rejected, SightedBy, SightingStep, Stopped};
 
+use super::shared::Seen;
+use super::snapshot::{Compiled, WatchSnapshot};
 use super::state::OpenCall;
 use super::{About, Work, money};
 use crate::rule::Action;
@@ -15,7 +17,7 @@ const RECKONED_SECONDS: u64 = 180;
 impl Work<'_> {
     /// The switch refused a call.
     pub(super) fn was_refused(
-        &self,
+        &mut self,
         call: &OpenCall,
         rejected: &Rejected,
         about: &About<'_>,
@@ -24,34 +26,77 @@ impl Work<'_> {
         if !matches!(rejected.cause, Cause::LockedOut | Cause::RateLimited) {
             return;
         }
+        let (seen, saved) = (Seen::of(call), in_ten_thousandths(call.price.cost(RECKONED_SECONDS)));
         // What decided, in the words of the switch.
-        let alert = if rejected.object.contains(" barred for ") {
-            self.alert_of_barring(call, about)
+        if rejected.object.contains(" barred for ") {
+            stopped(self.alert_of_barring(call, about), &seen, saved, self.snapshot, effects);
         } else if let Some(rule) = rejected.object.strip_prefix("rule ") {
-            self.alert_of_rule(call, |name, _| rule.split(',').next() == Some(name))
+            self.credit(&seen, (saved, rule.split(',').next()), about, effects);
         } else if rejected.object.contains(" lock ") {
-            self.alert_of_lock(call)
-        } else {
-            // A rate that is provisioned, or an account that is closed: no alert is behind it.
-            None
-        };
-        self.stopped(alert, call, call.price.cost(RECKONED_SECONDS), effects);
+            stopped(self.alert_of_lock(call), &seen, saved, self.snapshot, effects);
+        }
+        // Else it was a rate that is provisioned, or an account that is closed: no alert is behind it.
     }
 
     /// Somebody, or a rule, had a call ended.
-    pub(super) fn was_cut(&self, call: &OpenCall, effects: &mut Effects) {
-        let ends_calls = |_: &str, actions: &std::collections::BTreeSet<Action>| {
-            actions.contains(&Action::EndCall) || actions.contains(&Action::EndCalls)
-        };
-        let alert = self.alert_of_lock(call).or_else(|| self.alert_of_rule(call, ends_calls));
+    pub(super) fn was_cut(&mut self, call: &OpenCall, about: &About<'_>, effects: &mut Effects) {
         let rate = u64::try_from(call.facts.rate).unwrap_or(0);
-        self.stopped(alert, call, rate.saturating_mul(RECKONED_SECONDS) / 60, effects);
+        let (seen, saved) = (Seen::of(call), in_ten_thousandths(rate.saturating_mul(RECKONED_SECONDS) / 60));
+        match self.alert_of_lock(call) {
+            Some(alert) => stopped(Some(alert), &seen, saved, self.snapshot, effects),
+            None => self.credit(&seen, (saved, None), about, effects),
+        }
     }
 
-    fn stopped(&self, alert: Option<AlertId>, call: &OpenCall, saved: u64, effects: &mut Effects) {
-        let (Some(alert), Some(account)) = (alert, self.snapshot.account(call.facts.account)) else { return };
-        let saved = money(i64::try_from(saved).unwrap_or(i64::MAX));
-        effects.0.push(Effect::Stopped(Stopped { alert, saved: Money::new(saved, account.currency) }));
+    /// Adds what was saved to the incident of `rule`, or else of one that ends calls.
+    fn credit(
+        &mut self,
+        seen: &Seen<'_>,
+        (saved, rule): (i64, Option<&str>),
+        about: &About<'_>,
+        effects: &mut Effects,
+    ) {
+        match self.alert_of_rule(None, seen, rule) {
+            Some(alert) => stopped(Some(alert), seen, saved, self.snapshot, effects),
+            None => self.credit_next(None, seen, (saved, rule), about, effects),
+        }
+    }
+
+    /// The same, where the call is counted by `by`; if no incident is there, the next place is asked: one incident at most has it.
+    pub(super) fn credit_shared(
+        &mut self,
+        by: SightedBy,
+        seen: &Seen<'_>,
+        (saved, rule): (i64, Option<&str>),
+        about: &About<'_>,
+        effects: &mut Effects,
+    ) {
+        match self.alert_of_rule(Some(by), seen, rule) {
+            Some(alert) => stopped(Some(alert), seen, saved, self.snapshot, effects),
+            None => self.credit_next(Some(by), seen, (saved, rule), about, effects),
+        }
+    }
+
+    fn credit_next(
+        &mut self,
+        after: Option<SightedBy>,
+        seen: &Seen<'_>,
+        (saved, rule): (i64, Option<&str>),
+        about: &About<'_>,
+        effects: &mut Effects,
+    ) {
+        let may_know = |by: SightedBy| {
+            self.rules.rules.iter().any(|one| {
+                let is_known = seen.facts.subject(one.rule.key, seen.vendor).is_some();
+                one.by == Some(by) && is_meant(one, rule) && is_known && seen.is_counted_by(one)
+            })
+        };
+        let next =
+            SightedBy::ALL.iter().copied().find(|by| after.is_none_or(|after| *by > after) && may_know(*by));
+        if let Some(by) = next {
+            let step = SightingStep::Stopped { saved, rule: rule.map(str::to_owned) };
+            self.tell(by, seen, &step, about, effects);
+        }
     }
 
     fn alert_of_lock(&self, call: &OpenCall) -> Option<AlertId> {
@@ -73,19 +118,39 @@ impl Work<'_> {
             .find_map(|barring| barring.alert)
     }
 
-    /// The incident that a rule of this kind has with one of those that the call is counted for.
-    fn alert_of_rule(
-        &self,
-        call: &OpenCall,
-        is_meant: impl Fn(&str, &std::collections::BTreeSet<Action>) -> bool,
-    ) -> Option<AlertId> {
-        (0_u16..)
-            .zip(&self.rules.rules)
-            .filter(|(_, one)| is_meant(&one.rule.name, &one.rule.actions))
-            .find_map(|(idx, one)| {
-                let subject = call.facts.subject(one.rule.key, call.vendor)?;
+    /// The incident that a rule counting by `by` has with one of those that the call is counted for.
+    fn alert_of_rule(&self, by: Option<SightedBy>, seen: &Seen<'_>, rule: Option<&str>) -> Option<AlertId> {
+        (0_u16..).zip(&self.rules.rules).filter(|(_, one)| one.by == by && is_meant(one, rule)).find_map(
+            |(idx, one)| {
+                let subject = seen.facts.subject(one.rule.key, seen.vendor)?;
                 let cell = self.state.subjects.get(subject)?.known_cell(idx)?;
                 cell.incident.as_ref().map(|incident| incident.id)
-            })
+            },
+        )
     }
+}
+
+/// Whether a rule is the one of this name, or where none is named, one that ends calls.
+fn is_meant(one: &Compiled, rule: Option<&str>) -> bool {
+    let ends_calls = [Action::EndCall, Action::EndCalls];
+    rule.map_or_else(
+        || ends_calls.iter().any(|action| one.rule.actions.contains(action)),
+        |name| one.rule.name == name,
+    )
+}
+
+fn in_ten_thousandths(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
+fn stopped(
+    alert: Option<AlertId>,
+    seen: &Seen<'_>,
+    saved: i64,
+    snapshot: &WatchSnapshot,
+    effects: &mut Effects,
+) {
+    let (Some(alert), Some(account)) = (alert, snapshot.account(seen.facts.account)) else { return };
+    let saved = Money::new(money(saved), account.currency);
+    effects.0.push(Effect::Stopped(Stopped { alert, saved }));
 }

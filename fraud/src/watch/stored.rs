@@ -1,14 +1,12 @@
 //! Stored calls, as the watch sees them again: without a switch, a log, or names that are texts.
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, CdrId, Effects, TenantId, TrunkId};
+use model::{AccountId, CdrId, Effects, SightingStep, TenantId, TrunkId};
 
-use super::cell::Sum;
 use super::facts::{self, Asking};
 use super::price_list::CallPrice;
 use super::state::OpenCall;
 use super::{About, Named, Watch};
-use crate::rule::Key;
 
 /// A moment of a stored call.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +20,7 @@ pub(crate) struct Past {
 
 impl Past {
     fn about(&self) -> About<'_> {
-        About { at: self.at, tenant: self.tenant, call: Named::Stored(self.call), cdr: self.cdr }
+        About { at: self.at, tenant: self.tenant, call: Some(Named::Stored(self.call)), cdr: self.cdr }
     }
 }
 
@@ -55,22 +53,24 @@ impl Watch {
         if !asks.usual && !is_watched {
             return None;
         }
-        let call = OpenCall {
+        let mut call = OpenCall {
             node: String::new(),
             boot: 0,
             facts,
+            leg,
             began: past.at,
             heard: past.at,
             is_answered: false,
             price,
             cost: 0,
+            told: 0,
             vendor: None,
             spared: work.snapshot.spared(work.rules, payer, past.at),
         };
         if asks.usual {
             work.usual(&call, 0, 1, past.at);
         }
-        work.count_new(&call, &past.about(), effects, |rule| rule != Key::VendorCountry);
+        work.began(&mut call, &past.about(), effects);
         Some(call)
     }
 
@@ -83,15 +83,13 @@ impl Watch {
         effects: &mut Effects,
     ) {
         call.vendor = Some(vendor);
-        self.work().count_new(call, &past.about(), effects, |rule| rule == Key::VendorCountry);
+        self.work().share(call, |_| SightingStep::Carried, &past.about(), effects);
     }
 
     pub(crate) fn stored_answered(&mut self, call: &mut OpenCall, past: &Past, effects: &mut Effects) {
         let mut work = self.work();
         work.state.move_clock(past.at);
-        call.is_answered = true;
-        work.count(call, &past.about(), effects, |add| add.sum(Sum::Answered, 1));
-        work.accrue(call, 1, &past.about(), effects);
+        work.answered(call, &past.about(), effects);
     }
 
     /// It has been up for so many seconds.
@@ -104,7 +102,7 @@ impl Watch {
     ) {
         let mut work = self.work();
         work.state.move_clock(past.at);
-        work.accrue(call, seconds, &past.about(), effects);
+        work.alive(call, seconds, &past.about(), effects);
     }
 
     pub(crate) fn stored_ended(
@@ -116,8 +114,7 @@ impl Watch {
     ) {
         let mut work = self.work();
         work.state.move_clock(past.at);
-        work.accrue(&mut call, seconds, &past.about(), effects);
-        work.ended(&call, seconds, &past.about(), effects);
+        work.ended(&mut call, seconds, &past.about(), effects);
     }
 
     /// The rules ask what calls cost while they are up.

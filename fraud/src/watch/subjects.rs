@@ -182,8 +182,10 @@ impl Subject {
 type Rank = (u8, i64, SubjectKey);
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Subjects {
+    /// Of one kind that callers can make up, at most.
+    made_up_max: usize,
     /// In no order that means anything: callers choose the keys, so it is a table that they cannot make collide.
     all: HashMap<SubjectKey, Subject>,
     /// Those that can be pushed out, by kind.
@@ -192,12 +194,23 @@ pub(crate) struct Subjects {
     dirty: Vec<SubjectKey>,
 }
 
+impl Default for Subjects {
+    fn default() -> Self {
+        Self { made_up_max: SUBJECTS_MAX, all: HashMap::new(), ranks: BTreeMap::new(), dirty: Vec::new() }
+    }
+}
+
 fn rank(key: SubjectKey, subject: &Subject) -> Rank {
     // By the hour, so that a busy subject is not moved with every call.
     (subject.class(), subject.last.div_euclid(3_600), key)
 }
 
 impl Subjects {
+    /// Room for the subjects of so many lanes.
+    pub(crate) fn make_room_for_lanes(&mut self, n_lanes: usize) {
+        self.made_up_max = SUBJECTS_MAX * n_lanes;
+    }
+
     pub(crate) fn get(&self, key: SubjectKey) -> Option<&Subject> {
         self.all.get(&key)
     }
@@ -245,7 +258,7 @@ impl Subjects {
             return;
         }
         let ranks = self.ranks.entry(key.key).or_default();
-        while ranks.len() >= SUBJECTS_MAX {
+        while ranks.len() >= self.made_up_max {
             let Some((_, _, lightest)) = ranks.pop_first() else { return };
             self.all.remove(&lightest);
             self.dirty.push(lightest);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fraud::backtest::{Backtest, BacktestReport, BacktestShare, StoredCall, name_hash};
-use fraud::rule::{Rule, RuleFile, presets};
+use fraud::rule::{Key, Rule, RuleFile, presets};
 use fraud::simulate::{Pattern, Simulation, Size};
 use fraud::watch::HotList;
 use model::{
@@ -160,11 +160,17 @@ fn shares_on_their_own_find_what_the_whole_finds() {
     let simulation = Simulation::new(10, SIZE);
     let calls = world(&simulation);
     let begin = simulation.began() + TimeDelta::days(15);
-    let whole = run(presets(), simulation.directory(), begin, calls.clone());
+    // Those that count the calls of one payer.
+    let rules = || -> Vec<Rule> {
+        let is_payers =
+            |rule: &Rule| matches!(rule.key, Key::Account | Key::AccountCountry | Key::Subscriber);
+        presets().into_iter().filter(is_payers).collect()
+    };
+    let whole = run(rules(), simulation.directory(), begin, calls.clone());
     assert!(!whole.incidents.is_empty() && !whole.locks.is_empty());
     for n in [2, 5] {
         let none = HotList::default;
-        let test = Backtest::new(presets(), none(), none(), Arc::new(simulation.directory()), begin);
+        let test = Backtest::new(rules(), none(), none(), Arc::new(simulation.directory()), begin);
         let mut shares = test.split(n);
         for call in &calls {
             shares[BacktestShare::place_of(n, call.payer)].call(call.clone());
@@ -172,6 +178,30 @@ fn shares_on_their_own_find_what_the_whole_finds() {
         let found = BacktestReport::merge(shares.into_iter().map(BacktestShare::finish));
         assert_eq!(found, whole, "{n} shares");
     }
+}
+
+#[test]
+fn calls_of_several_payers_to_one_range_are_counted_together() {
+    let rules = RuleFile::read(
+        "[[rule]]\nname = \"range\"\nversion = 1\ntitle = \"One range\"\nkey = \"b_range\"\nwindow = \"1h\"\n\
+         when = [{ measure = \"distinct_callees\", at_least = 5 }]\naction = [\"lock\"]\nlock = \"outgoing\"\n",
+    )
+    .unwrap()
+    .rules;
+    let begin: DateTime<Utc> = "2026-10-05T10:00:05Z".parse().unwrap();
+    let directory = Arc::new(Simulation::new(1, SIZE).directory());
+    let test =
+        Backtest::new(rules, HotList::default(), HotList::default(), directory, begin - TimeDelta::hours(1));
+    let mut shares = test.split(4);
+    assert_eq!(shares.len(), 1, "they need all calls in one order");
+    for n in 1..=5 {
+        let at = begin + TimeDelta::minutes(n);
+        let place = usize::try_from(n).unwrap();
+        shares[0].call(stored(place, AccountId(n), 493_012_345_670 + n.unsigned_abs(), at, 60));
+    }
+    let report = shares.pop().unwrap().finish();
+    assert_eq!((report.n_incidents, report.n_locks), (1, 1));
+    assert_eq!(report.locks[0].account, AccountId(5), "the one whose call crossed it");
 }
 
 #[test]

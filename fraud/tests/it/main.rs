@@ -9,4 +9,5 @@ mod limits;
 mod locks;
 mod restart;
 mod script;
+mod sightings;
 mod watch;

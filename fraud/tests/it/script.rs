@@ -110,6 +110,7 @@ fn record(line: &str) -> Body {
             cdr: cdr_id(name),
             at: start_at,
             amount: Money::new(amount.parse().unwrap(), currency),
+            rate_per_minute: Some(Decimal::ONE),
         });
     }
     let ["call", name, seconds, cost] = words[1..] else { return Body::Tick(start_at) };

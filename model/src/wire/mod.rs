@@ -16,6 +16,7 @@ mod money;
 mod quick;
 mod reader;
 mod scalar;
+mod sighting;
 pub mod view;
 mod words;
 mod write;
@@ -155,6 +156,7 @@ impl TryFrom<proto::Record> for Record {
             Some(Wire::Posting(posting)) => Body::Posting(posting.try_into()?),
             Some(Wire::Control(control)) => Body::Control(control.try_into()?),
             Some(Wire::Accrual(accrual)) => Body::Accrual(accrual.try_into()?),
+            Some(Wire::Sighting(sighting)) => Body::Sighting(Box::new((*sighting).try_into()?)),
         };
         Ok(Record { origin: record.origin.map(Into::into), body })
     }

@@ -1,6 +1,8 @@
 //! Topics `rated` and `postings`: what a call costs, and how money moves.
 
-use super::scalar::{from_money, from_time, required, to_currency, to_decimal, to_id, to_money, to_time};
+use super::scalar::{
+    from_decimal, from_money, from_time, required, to_currency, to_decimal, to_id, to_money, to_time,
+};
 use super::words::Word as _;
 use super::{WireError, proto};
 use crate::{
@@ -74,6 +76,7 @@ impl From<&Accrual> for proto::Accrual {
             cdr_id: accrual.cdr.as_bytes().to_vec(),
             at_us: from_time(accrual.at),
             amount: Some(from_money(accrual.amount)),
+            rate_per_minute: accrual.rate_per_minute.map(from_decimal),
         }
     }
 }
@@ -87,6 +90,10 @@ impl TryFrom<proto::Accrual> for Accrual {
             cdr: CdrId::from_bytes(to_id(&accrual.cdr_id, "Accrual.cdr_id")?),
             at: to_time(accrual.at_us, "Accrual.at_us")?,
             amount: to_money(accrual.amount, "Accrual.amount")?,
+            rate_per_minute: accrual
+                .rate_per_minute
+                .map(|rate| to_decimal(Some(rate), "Accrual.rate_per_minute"))
+                .transpose()?,
         })
     }
 }

@@ -67,4 +67,5 @@ words! {
     } unknown: None;
     LockLevel { None, Foreign, Outgoing, All, Global, Ported } unknown: None;
     LockSource { Fraud, Admin, Dunning, Package } unknown: None;
+    SightedBy { Trunk, Source, CallingRange, CalledRange, Destination } unknown: None;
 }

@@ -50,6 +50,7 @@ pub(super) fn record(record: &Record) -> Vec<u8> {
         Body::Posting(posting) => to.generated(7, &proto::Posting::from(posting)),
         Body::Control(control) => to.generated(8, &proto::Control::from(control)),
         Body::Accrual(accrual) => to.generated(9, &proto::Accrual::from(accrual)),
+        Body::Sighting(sighting) => to.generated(10, &proto::Sighting::from(&**sighting)),
     }
     to.bytes
 }

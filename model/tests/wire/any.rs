@@ -535,6 +535,63 @@ fn origin() -> impl Strategy<Value = Origin> {
     })
 }
 
+fn sighting_step() -> impl Strategy<Value = SightingStep> {
+    prop_oneof![
+        Just(SightingStep::Began),
+        Just(SightingStep::Carried),
+        any::<i64>().prop_map(|rang_ms| SightingStep::Left { rang_ms }),
+        any::<u64>().prop_map(|cost| SightingStep::Answered { cost }),
+        any::<u64>().prop_map(|cost| SightingStep::Alive { cost }),
+        any::<(u64, u64, i64, bool)>().prop_map(|(cost, seconds, rang_ms, is_answered)| {
+            SightingStep::Ended { cost, seconds, rang_ms, is_answered }
+        }),
+        any::<(u64, u64, bool)>().prop_map(|(user, times, is_failed)| SightingStep::SignIn {
+            user,
+            times,
+            is_failed
+        }),
+        (any::<i64>(), option::of("[a-z]{0,9}"))
+            .prop_map(|(saved, rule)| SightingStep::Stopped { saved, rule }),
+    ]
+}
+
+fn sighting() -> impl Strategy<Value = Sighting> {
+    let whose = (time(), any::<i64>(), any::<i64>(), option::of("[a-z0-9@.]{0,20}"), any::<u16>());
+    let from = (option::of(any::<i64>()), option::of(any::<i64>()), any::<IpAddr>());
+    let numbers = (option::of(1_u64..), option::of(1_u64..), any::<u64>(), any::<u16>(), any::<i64>());
+    let facts = (option::of(any::<i64>()), any::<u16>(), option::of(any::<i64>()), option::of(any::<i64>()));
+    let spared = vec("[a-z]{0,9}", 0..3);
+    let by = word(SightedBy::ALL);
+    (by, whose, from, numbers, facts, spared, sighting_step()).prop_map(
+        |(by, (at, tenant, payer, call, leg), (subscriber, trunk, source), numbers, facts, spared, step)| {
+            let (cli, callee, user_agent, country, rate) = numbers;
+            let (account_age, flags, vendor, watched_since) = facts;
+            Sighting {
+                by,
+                at,
+                tenant: TenantId(tenant),
+                payer: AccountId(payer),
+                call: call.map(CallUid::new),
+                leg,
+                subscriber: subscriber.map(SubscriberId),
+                trunk: trunk.map(TrunkId),
+                source,
+                cli,
+                callee,
+                user_agent,
+                country,
+                rate,
+                account_age,
+                flags,
+                vendor: vendor.map(TrunkId),
+                spared,
+                watched_since,
+                step,
+            }
+        },
+    )
+}
+
 pub(crate) fn record() -> BoxedStrategy<Record> {
     let body = prop_oneof![
         1 => time().prop_map(Body::Tick),
@@ -544,14 +601,16 @@ pub(crate) fn record() -> BoxedStrategy<Record> {
         4 => rated().prop_map(|rated| Body::Rated(Box::new(rated))),
         2 => posting().prop_map(Body::Posting),
         2 => control().prop_map(Body::Control),
-        1 => (any::<i64>(), any::<[u8; 16]>(), time(), decimal(), currency()).prop_map(
-            |(account, cdr, at, amount, currency)| Body::Accrual(Accrual {
+        1 => (any::<i64>(), any::<[u8; 16]>(), time(), decimal(), currency(), option::of(decimal())).prop_map(
+            |(account, cdr, at, amount, currency, rate_per_minute)| Body::Accrual(Accrual {
                 account: AccountId(account),
                 cdr: CdrId::from_bytes(cdr),
                 at,
                 amount: Money::new(amount, currency),
+                rate_per_minute,
             }),
         ),
+        2 => sighting().prop_map(|sighting| Body::Sighting(Box::new(sighting))),
     ];
     (option::of(origin()), body).prop_map(|(origin, body)| Record { origin, body }).boxed()
 }

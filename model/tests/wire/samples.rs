@@ -462,8 +462,10 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                 cdr: CdrId::derive(&call(), 0),
                 at: at("2026-03-02T17:00:30Z"),
                 amount: Money::new("0.025000".parse().unwrap(), Currency::EUR),
+                rate_per_minute: None,
             }),
         ),
+        ("sighting", Body::Sighting(Box::new(sighting()))),
     ];
     bodies
         .into_iter()
@@ -472,4 +474,29 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
             (name, Record { origin: if is_from_outside { None } else { inside.clone() }, body })
         })
         .collect()
+}
+
+fn sighting() -> Sighting {
+    Sighting {
+        by: SightedBy::Source,
+        at: at("2026-03-02T17:00:30Z"),
+        tenant: TenantId(1),
+        payer: AccountId(203),
+        call: Some(call()),
+        leg: 0,
+        subscriber: Some(SubscriberId(7)),
+        trunk: None,
+        source: "192.0.2.7".parse().unwrap(),
+        cli: Some(436_601_234_567),
+        callee: Some(3_712_345_678),
+        user_agent: 0x0123_4567_89ab_cdef,
+        country: 371,
+        rate: 4_500,
+        account_age: Some(86_400),
+        flags: 129,
+        vendor: Some(TrunkId(4)),
+        spared: vec!["night-burst".to_owned()],
+        watched_since: Some(1_772_000_000),
+        step: SightingStep::Ended { cost: 9_000, seconds: 120, rang_ms: 123_456, is_answered: true },
+    }
 }

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use model::{Alert, AlertSeverity, Finding, LockLevel, Measured, Verdict};
-use store::StoreEffect;
+use store::{CaseFilter, StoreEffect, StoreError};
 
 use crate::database::Database;
 use crate::sample::{alert, eur, second, step, world};
@@ -26,6 +26,8 @@ fn finding() -> Finding {
     }
 }
 
+pub(crate) const OPEN: CaseFilter<'static> = CaseFilter { only_open: true, handed_to: None };
+
 pub(crate) async fn later_word_of_an_incident_updates_its_alert_and_an_earlier_one_does_not(db: Database) {
     let store = &db.store;
     let told = ["desk@vox.example"];
@@ -39,7 +41,7 @@ pub(crate) async fn later_word_of_an_incident_updates_its_alert_and_an_earlier_o
     let effects =
         [&warned, &crossed, &warned, &crossed].map(|alert| StoreEffect::Alert(Box::new(alert.clone())));
     store.commit("fraud", vec![step(0, 0, 1, effects.into())]).await.unwrap();
-    let cases = store.alert_cases(true, 10).await.unwrap();
+    let cases = store.alert_cases(OPEN, 10).await.unwrap();
     assert_eq!(cases.len(), 1, "{cases:?}");
     assert_eq!((&cases[0].alert, cases[0].begun_at), (&crossed, warned.at));
     let mails = store.mail_list().await.unwrap();
@@ -89,7 +91,7 @@ pub(crate) async fn alert_is_taken_on_noted_and_judged(db: Database) {
     store.alert_judge(id, Verdict::Fraud, Some("PBX was open"), "bob", second(15)).await.unwrap();
     store.alert_judge(other.id, Verdict::Clean, None, "bob", second(16)).await.unwrap();
 
-    assert_eq!(store.alert_cases(true, 10).await.unwrap(), []);
+    assert_eq!(store.alert_cases(OPEN, 10).await.unwrap(), []);
     let case = store.alert_cases_named(&id.to_string()[..8]).await.unwrap().pop().unwrap();
     assert_eq!(case.acknowledged, Some(("ann".to_owned(), second(11))));
     assert_eq!(case.verdict, Some((Verdict::Fraud, "bob".to_owned(), second(15))));
@@ -116,4 +118,44 @@ pub(crate) async fn limits_of_a_profile_come_back_and_change(db: Database) {
     wanted.profile_limits[0].profile = "nobody".to_owned();
     let refused = store.import(&wanted, second(3), "test").await.unwrap_err().to_string();
     assert!(refused.contains("nobody"), "{refused}");
+}
+
+pub(crate) async fn case_is_handed_to_a_person_who_is_written_to(db: Database) {
+    let store = &db.store;
+    store.user_create("ann", "x", "fraud", second(1)).await.unwrap();
+    store.user_create("bob", "x", "fraud", second(1)).await.unwrap();
+    store.user_set_mail("ann", Some("ann@vox.example")).await.unwrap();
+    let gone = store.user_set_mail("nobody", None).await.unwrap_err();
+    assert!(matches!(gone, StoreError::NotFound { .. }), "{gone}");
+    let both = [alert(7, &[]), alert(8, &[])].map(|alert| StoreEffect::Alert(Box::new(alert)));
+    store.commit("fraud", vec![step(0, 0, 1, both.into())]).await.unwrap();
+    let id = alert(7, &[]).id;
+    store.alert_hand_over(id, "ann", Some("you know the customer"), "chief", second(11)).await.unwrap();
+
+    let mine = CaseFilter { only_open: true, handed_to: Some("ann") };
+    let cases = store.alert_cases(mine, 10).await.unwrap();
+    assert_eq!(cases.iter().map(|case| case.alert.id).collect::<Vec<_>>(), [id]);
+    let handed = cases[0].handed.clone().unwrap();
+    assert_eq!((handed.to.as_str(), handed.by.as_str(), handed.at), ("ann", "chief", second(11)));
+    assert_eq!(cases[0].notes[0].note, "you know the customer");
+    let mails = store.mail_list().await.unwrap();
+    assert_eq!((mails.len(), mails[0].mail.to.as_slice()), (1, &["ann@vox.example".to_owned()][..]));
+    assert!(mails[0].mail.subject.starts_with("Your case: "), "{}", mails[0].mail.subject);
+    assert!(mails[0].mail.text.starts_with("chief has handed this case to you.\nNote:     you know"));
+
+    // Handed on: to one without an address, who has it now.
+    store.alert_hand_over(id, "bob", None, "ann", second(12)).await.unwrap();
+    assert_eq!(store.alert_cases(mine, 10).await.unwrap(), []);
+    assert_eq!(store.mail_list().await.unwrap().len(), 1);
+    let trail = store.audit_list(10).await.unwrap();
+    let moves: Vec<_> = trail
+        .iter()
+        .filter(|entry| entry.action == "hand_over")
+        .map(|entry| (entry.actor.as_str(), entry.before.as_str(), entry.after.as_str()))
+        .collect();
+    assert!(moves.contains(&("chief", "", "ann")) && moves.contains(&("ann", "ann", "bob")), "{moves:?}");
+    let nobody = store.alert_hand_over(id, "eve", None, "ann", second(13)).await.unwrap_err();
+    assert!(matches!(nobody, StoreError::NotFound { what: "user", .. }), "{nobody}");
+    let long = format!("{id}0");
+    assert_eq!(store.alert_cases_named(&long).await.unwrap(), [], "longer than any id");
 }

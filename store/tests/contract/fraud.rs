@@ -1,6 +1,7 @@
 //! Webhooks, saved rules, exceptions, orders to end calls, and what alerts saved.
 
 use model::{AccountId, Alert, FraudException, FraudRule, Stopped};
+use crate::cases::OPEN;
 use store::{DeliveryState, StoreEffect, StoreError};
 
 use crate::database::Database;
@@ -96,7 +97,7 @@ pub(crate) async fn calls_that_were_stopped_add_up_in_their_alert(db: Database) 
     // An update of the alert leaves what it saved alone.
     let update = Alert { update: 1, at: second(20), ..known.clone() };
     store.commit("watch", vec![step(0, 1, 2, told(&[update]))]).await.unwrap();
-    let cases = store.alert_cases(true, 10).await.unwrap();
+    let cases = store.alert_cases(OPEN, 10).await.unwrap();
     assert_eq!((cases[0].n_stopped, cases[0].saved), (2, eur("3.75")));
     assert_eq!(store.alert_cases_of(AccountId(7), 10).await.unwrap(), cases);
 }

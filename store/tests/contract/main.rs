@@ -50,6 +50,7 @@ on_both! {
     cases:
         later_word_of_an_incident_updates_its_alert_and_an_earlier_one_does_not,
         alert_is_taken_on_noted_and_judged,
+        case_is_handed_to_a_person_who_is_written_to,
         limits_of_a_profile_come_back_and_change;
     edrs:
         profiles_and_numbers_are_told_once_as_they_change,

@@ -83,6 +83,7 @@ pub(crate) fn alert(account: i64, notify: &[&str]) -> Alert {
         severity: AlertSeverity::Breach,
         update: 0,
         finding: None,
+        spending: None,
     }
 }
 

@@ -457,7 +457,7 @@ impl std::fmt::Display for Version {
 impl Log {
     async fn read(bus: &dyn Bus, answered_only: bool, period: Option<Period>) -> Result<Self, BusError> {
         let mut log = Log { period, ..Log::default() };
-        for topic in [Topic::Calls, Topic::Cdrs, Topic::Rated, Topic::Postings] {
+        for topic in [Topic::Calls, Topic::Cdrs, Topic::Rated, Topic::Postings, Topic::Sightings] {
             for partition in 0..bus.partitions() {
                 let (mut from, end) = bus.range(topic, partition).await?;
                 while from < end {
@@ -517,7 +517,7 @@ impl Log {
             Body::Posting(posting) => {
                 self.postings.entry(posting.id).or_insert(place);
             }
-            Body::Tick(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) => {}
+            Body::Tick(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) | Body::Sighting(_) => {}
         }
     }
 
@@ -656,7 +656,12 @@ fn call_of(body: &Body) -> Option<CdrId> {
         Body::Call(event) => event.call.as_ref().map(|call| CdrId::derive(call, event.leg)),
         Body::Cdr(cdr) => Some(cdr.id),
         Body::Rated(rated) => Some(rated.cdr.id),
-        Body::Tick(_) | Body::Edr(_) | Body::Posting(_) | Body::Control(_) | Body::Accrual(_) => None,
+        Body::Tick(_)
+        | Body::Edr(_)
+        | Body::Posting(_)
+        | Body::Control(_)
+        | Body::Accrual(_)
+        | Body::Sighting(_) => None,
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) fn without_installation(action: &FraudAction) -> anyhow::Result<bool>
         FraudAction::Alerts { .. }
         | FraudAction::Show { .. }
         | FraudAction::Ack { .. }
+        | FraudAction::Hand { .. }
         | FraudAction::Verdict { .. }
         | FraudAction::Note { .. }
         | FraudAction::Record
@@ -52,7 +53,12 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     match action {
-        FraudAction::Alerts { all } => fraud_cases::list(&store, &directory, !all).await?,
+        FraudAction::Alerts { all, of } => {
+            fraud_cases::list(&store, &directory, !all, of.as_deref()).await?;
+        }
+        FraudAction::Hand { alert, to, note } => {
+            fraud_cases::hand_over(&store, &alert, &to, note.as_deref()).await?;
+        }
         FraudAction::Show { alert } => fraud_cases::show(&store, &directory, &alert).await?,
         FraudAction::Ack { alert } => fraud_cases::acknowledge(&store, &alert).await?,
         FraudAction::Verdict { alert, verdict, note } => {
@@ -104,7 +110,10 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
             fraud_rules::kill(&store, &directory, &account, &reason).await?;
         }
         FraudAction::Exceptions => fraud_rules::exceptions(&directory),
-        FraudAction::Except { of, span } => fraud_rules::except(&store, &directory, of, span).await?,
+        FraudAction::Except { of, span } => {
+            let rules = in_force(&config.fraud.rules()?, &directory.fraud_rules);
+            fraud_rules::except(&store, &directory, &rules, of, span).await?;
+        }
         FraudAction::Unexcept { of } => fraud_rules::unexcept(&store, &directory, of).await?,
         FraudAction::SaveRule { file, reason, off } => {
             fraud_rules::save(&store, &directory, &file, reason, !off).await?;

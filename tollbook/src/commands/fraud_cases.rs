@@ -1,7 +1,7 @@
 //! Alerts as cases, on the command line: listed, shown with their evidence, taken on, judged.
 
 use model::{AccountId, AlertSeverity, Directory, LockLevel, Verdict};
-use store::{AlertCase, Store};
+use store::{AlertCase, CaseFilter, Store, StoreError};
 
 use super::fraud::{handle_of, local};
 use super::import::COMMAND_LINE;
@@ -18,8 +18,13 @@ const ID_DIGITS: usize = 12;
 /// Levels of a sparkline, lowest first.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-pub(super) async fn list(store: &Store, directory: &Directory, only_open: bool) -> anyhow::Result<()> {
-    let cases = store.alert_cases(only_open, ALERTS_MAX).await?;
+pub(super) async fn list(
+    store: &Store,
+    directory: &Directory,
+    only_open: bool,
+    of: Option<&str>,
+) -> anyhow::Result<()> {
+    let cases = store.alert_cases(CaseFilter { only_open, handed_to: of }, ALERTS_MAX).await?;
     print_table(
         &["alert", "at", "account", "rule", "mark", "period", "limit", "came to", "lock", "saved", "state"],
         cases.iter().map(|case| {
@@ -69,6 +74,10 @@ pub(super) async fn show(store: &Store, directory: &Directory, id: &str) -> anyh
             println!("rule          {} of {}", alert.rule, alert.period);
             println!("limit         {}", alert.limit);
             println!("came to       {}", alert.value);
+            if let Some(spending) = &alert.spending {
+                println!("at risk       {} in the next hour", spending.at_risk);
+                println!("spent         {}  (an hour each)", sparkline(&spending.by_hour));
+            }
         }
         Some(finding) => {
             println!("rule          {}, version {}: {}", alert.rule, finding.version, finding.title);
@@ -108,6 +117,9 @@ pub(super) async fn show(store: &Store, directory: &Directory, id: &str) -> anyh
         println!("updated       {} ({} times)", at(alert.at), alert.update);
     }
     println!("state         {}", state(&case));
+    if let Some(handed) = &case.handed {
+        println!("handed        {} to {} by {}", at(handed.at), handed.to, handed.by);
+    }
     for note in &case.notes {
         println!("note          {} {}: {}", at(note.at), note.author, note.note);
     }
@@ -125,6 +137,29 @@ pub(super) async fn acknowledge(store: &Store, id: &str) -> anyhow::Result<()> {
     }
     store.alert_acknowledge(case.alert.id, COMMAND_LINE, Clock::start().utc()).await?;
     println!("{} is taken on", short(&case));
+    Ok(())
+}
+
+pub(super) async fn hand_over(store: &Store, id: &str, to: &str, note: Option<&str>) -> anyhow::Result<()> {
+    let case = case_named(store, id).await?;
+    let remedy = "`tollbook user list` has those who may work on cases";
+    let person = store.user_by_name(to).await?;
+    let person =
+        person.ok_or_else(|| UserError::new(format!("--to: nobody signs in as {to:?}"), remedy))?;
+    if !web::may_work_on_cases(&person.role) {
+        let role = &person.role;
+        return Err(UserError::new(format!("--to: {to} is {role}, who works on no cases"), remedy).into());
+    }
+    match store.alert_hand_over(case.alert.id, to, note, COMMAND_LINE, Clock::start().utc()).await {
+        Ok(()) => {}
+        // Gone since.
+        Err(StoreError::NotFound { what, name }) => {
+            return Err(UserError::new(format!("there is no {what} {name}"), remedy).into());
+        }
+        Err(why) => return Err(why.into()),
+    }
+    let told = if person.mail.is_some() { "a mail is on its way" } else { "no address is known to write to" };
+    println!("{} is {to}'s case; {told}", short(&case));
     Ok(())
 }
 
@@ -191,10 +226,11 @@ fn short(case: &AlertCase) -> String {
 }
 
 fn state(case: &AlertCase) -> String {
-    match (&case.verdict, &case.acknowledged) {
-        (Some((verdict, who, _)), _) => format!("{verdict}, says {who}"),
-        (None, Some((who, _))) => format!("taken on by {who}"),
-        (None, None) => "open".to_owned(),
+    match (&case.verdict, &case.handed, &case.acknowledged) {
+        (Some((verdict, who, _)), _, _) => format!("{verdict}, says {who}"),
+        (None, Some(handed), _) => format!("handed to {}", handed.to),
+        (None, None, Some((who, _))) => format!("taken on by {who}"),
+        (None, None, None) => "open".to_owned(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fraud::rule::Rule;
 use model::{Directory, FraudException, FraudRule};
 use store::Store;
 
@@ -53,10 +54,15 @@ pub(super) fn exceptions(directory: &Directory) {
 pub(super) async fn except(
     store: &Store,
     directory: &Directory,
+    rules: &[Rule],
     of: ExceptionOf,
     span: Option<model::Span>,
 ) -> anyhow::Result<()> {
     let account = account_named(directory, &of.account)?;
+    if let Some(name) = of.rule.as_ref().filter(|name| rules.iter().all(|rule| rule.name != **name)) {
+        let remedy = "`tollbook fraud rules` lists those in force";
+        return Err(UserError::new(format!("--rule: no rule {name:?} is in force"), remedy).into());
+    }
     let now = Clock::start().utc();
     let exception = FraudException {
         account: account.id,

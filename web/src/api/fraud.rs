@@ -7,12 +7,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use model::Directory;
 use serde::{Deserialize, Serialize};
-use store::AlertCase;
+use store::{AlertCase, CaseFilter};
 
 use crate::Shared;
-use crate::api::{Body, Page, Path, instant};
+use crate::api::{Body, Page, Path, Query, instant};
 use crate::guard::SignedIn;
-use crate::pages::fraud_case::{case_named, settle};
+use crate::pages::fraud_case::{case_named, hand_over, settle};
 use crate::pages::fraud_desk::{
     ALERTS_MAX, BarringForm, ExceptionForm, change_barring, change_exception, change_lock, kill_calls,
 };
@@ -41,7 +41,7 @@ pub(crate) struct AlertItem {
     /// What was allowed.
     limit: String,
     currency: String,
-    /// What an hour more would cost; absent for a spend limit.
+    /// What an hour more would cost; absent for a spend limit of an earlier version.
     at_risk: Option<String>,
     /// Calls that were refused or cut because of it.
     n_stopped: u64,
@@ -55,6 +55,10 @@ pub(crate) struct AlertItem {
     attempts: Vec<u32>,
     /// Seconds of one of these.
     attempts_step_seconds: u32,
+    /// Of a spend limit: spent by hour, in hundredths of the currency's unit, oldest first.
+    spent_by_hour: Vec<u32>,
+    /// Login name of the person whose case it is.
+    handed_to: Option<String>,
     /// Who has taken it on.
     acknowledged_by: Option<String>,
     /// fraud, clean or unsure; absent until somebody said.
@@ -73,6 +77,7 @@ pub(crate) struct MeasuredItem {
 
 fn item_of(case: AlertCase, directory: &Directory) -> AlertItem {
     let alert = case.alert;
+    let at_risk = alert.at_risk().map(|at_risk| at_risk.amount.to_string());
     let finding = alert.finding;
     AlertItem {
         id: alert.id.to_string(),
@@ -87,7 +92,7 @@ fn item_of(case: AlertCase, directory: &Directory) -> AlertItem {
         currency: alert.value.currency.to_string(),
         value: alert.value.amount.to_string(),
         limit: alert.limit.amount.to_string(),
-        at_risk: finding.as_ref().map(|finding| finding.at_risk.amount.to_string()),
+        at_risk,
         n_stopped: case.n_stopped,
         saved: case.saved.amount.to_string(),
         lock: alert.lock.to_string(),
@@ -98,24 +103,39 @@ fn item_of(case: AlertCase, directory: &Directory) -> AlertItem {
             .flat_map(|finding| finding.measures)
             .map(|one| MeasuredItem { measure: one.measure, value: one.value, limit: one.limit })
             .collect(),
+        spent_by_hour: alert.spending.map(|spending| spending.by_hour).unwrap_or_default(),
+        handed_to: case.handed.map(|handed| handed.to),
         acknowledged_by: case.acknowledged.map(|(who, _)| who),
         verdict: case.verdict.map(|(verdict, _, _)| verdict.to_string()),
         evidence: alert.evidence.iter().map(ToString::to_string).collect(),
     }
 }
 
+/// Which alerts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WantedAlerts {
+    open: bool,
+    handed_to: Option<String>,
+}
+
 /// The latest alerts, newest first; 200 at most.
-#[utoipa::path(get, path = "/api/v1/alerts", tag = "fraud", responses(
+#[utoipa::path(get, path = "/api/v1/alerts", tag = "fraud", params(
+    ("open" = Option<bool>, Query, description = "only those without a verdict"),
+    ("handed_to" = Option<String>, Query, description = "only those that this person was handed"),
+), responses(
     (status = 200, description = "alerts", body = Page<AlertItem>),
     (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn alerts(
     State(shared): State<Arc<Shared>>,
     user: SignedIn,
+    Query(wanted): Query<WantedAlerts>,
 ) -> Result<Json<Page<AlertItem>>, Problem> {
     require(&user, Right::FraudDesk, "see alerts")?;
     let directory = (shared.desk.directory)();
-    let cases = shared.desk.store.alert_cases(false, ALERTS_MAX).await?;
+    let filter = CaseFilter { only_open: wanted.open, handed_to: wanted.handed_to.as_deref() };
+    let cases = shared.desk.store.alert_cases(filter, ALERTS_MAX).await?;
     let items = cases.into_iter().map(|case| item_of(case, &directory)).collect();
     Ok(Json(Page { items, next: None }))
 }
@@ -166,6 +186,38 @@ pub(crate) async fn judge(
     require(&user, Right::ChangeLocks, "work on cases")?;
     let case = case_named(&shared, &id).await?;
     settle(&shared, &user, &case, &wanted.act, &wanted.note).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Who is to work on an alert.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewHandOver {
+    /// Login name of a person who works on cases.
+    #[schema(min_length = 1)]
+    to: String,
+    /// Kept with the alert, and written to the person.
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    note: String,
+}
+
+/// Hands an alert as a case to a person, who is written to if an address is known.
+#[utoipa::path(post, path = "/api/v1/alerts/{id}/hand-over", tag = "fraud", params(
+    ("id" = String, Path, description = "its id, or the beginning of it"),
+), request_body = NewHandOver, responses(
+    (status = 204, description = "done"),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn hand(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    Path(id): Path<String>,
+    Body(wanted): Body<NewHandOver>,
+) -> Result<StatusCode, Problem> {
+    require(&user, Right::ChangeLocks, "work on cases")?;
+    let case = case_named(&shared, &id).await?;
+    hand_over(&shared, &user, &case, &wanted.to, &wanted.note).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -81,6 +81,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(fraud::kill))
         .routes(routes!(fraud::alert))
         .routes(routes!(fraud::judge))
+        .routes(routes!(fraud::hand))
         .routes(routes!(fraud::barrings, fraud::put_barring))
         .routes(routes!(fraud::exceptions, fraud::put_exception))
         .routes(routes!(fraud::rules))

@@ -20,7 +20,7 @@ use crate::pages::fraud_desk::{
 use crate::pages::search::escaped;
 use crate::pages::{handle_of, when};
 use crate::refusal::{Refusal, require};
-use crate::role::Right;
+use crate::role::{Right, may_work_on_cases};
 
 /// Earlier cases of the account that are shown.
 const EARLIER_MAX: u32 = 10;
@@ -51,7 +51,10 @@ struct Page {
     state: String,
     is_open: bool,
     is_acknowledged: bool,
+    handed: String,
+    people: Vec<String>,
     bars: Vec<Bar>,
+    course_of: &'static str,
     step_seconds: u32,
     counts: String,
     evidence: Vec<String>,
@@ -97,7 +100,8 @@ pub(crate) async fn page(
     let now = (shared.desk.clock)().wall;
     let case = case_named(&shared, &id).await?;
     let alert = &case.alert;
-    let finding = alert.finding.as_ref();
+    let (finding, course) = (alert.finding.as_ref(), alert.course());
+    let people = if user.role.may(Right::ChangeLocks) { workers(&shared).await? } else { Vec::new() };
     let earlier = if alert.account == AccountId::NOBODY {
         Vec::new()
     } else {
@@ -149,10 +153,18 @@ pub(crate) async fn page(
         state: state_of(&case),
         is_open: case.verdict.is_none(),
         is_acknowledged: case.acknowledged.is_some(),
-        bars: finding.map(|finding| bars_of(&finding.sparkline)).unwrap_or_default(),
-        step_seconds: finding.map_or(0, |finding| finding.sparkline_step_seconds),
-        counts: finding.map_or_else(String::new, |finding| {
-            finding.sparkline.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        handed: case.handed.as_ref().map_or_else(String::new, |handed| {
+            format!("{} to {} by {}", when(handed.at), handed.to, handed.by)
+        }),
+        people,
+        bars: course.map(|course| bars_of(course.counts)).unwrap_or_default(),
+        course_of: match course.map(|course| course.what) {
+            Some("spent") => "Spent, in hundredths",
+            Some(_) | None => "Attempts",
+        },
+        step_seconds: course.map_or(0, |course| course.step_seconds),
+        counts: course.map_or_else(String::new, |course| {
+            course.counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         }),
         evidence: alert.evidence.iter().map(ToString::to_string).collect(),
         notes: case
@@ -173,11 +185,38 @@ pub(crate) async fn page(
     })
 }
 
+/// Who may be handed a case, by login name.
+async fn workers(shared: &Shared) -> Result<Vec<String>, Refusal> {
+    let users = shared.desk.store.users().await?;
+    Ok(users.into_iter().filter(|user| may_work_on_cases(&user.role)).map(|user| user.name).collect())
+}
+
+/// Hands a case to a person, with a note if there is one.
+pub(crate) async fn hand_over(
+    shared: &Shared,
+    user: &SignedIn,
+    case: &AlertCase,
+    to: &str,
+    note: &str,
+) -> Result<(), Refusal> {
+    require(user, Right::ChangeLocks, "work on cases")?;
+    if !workers(shared).await?.iter().any(|name| name == to) {
+        return Err(Refusal::Invalid(format!("to: nobody who works on cases signs in as {to:?}")));
+    }
+    let note = if note.trim().is_empty() { None } else { Some(reason_of(note)?) };
+    let now = (shared.desk.clock)().wall;
+    shared.desk.store.alert_hand_over(case.alert.id, to, note, &user.name, now).await?;
+    Ok(())
+}
+
 /// What the forms of a case send.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ActForm {
-    /// `lock`, `unlock`, `kill`, `except`, `ack`, `note` or a verdict.
+    /// `lock`, `unlock`, `kill`, `except`, `hand`, `ack`, `note` or a verdict.
     act: String,
+    /// Who is to work on it.
+    #[serde(default)]
+    to: String,
     #[serde(default)]
     reason: String,
 }
@@ -221,6 +260,10 @@ pub(crate) async fn act(
             };
             change_exception(&shared, &user, &form).await?;
             format!("{rule} leaves {account} alone.")
+        }
+        "hand" => {
+            hand_over(&shared, &user, &case, &form.to, reason).await?;
+            format!("It is the case of {} now.", form.to)
         }
         _ => settle(&shared, &user, &case, &form.act, reason).await?,
     };

@@ -12,7 +12,7 @@ use model::{
 };
 use rust_decimal::Decimal;
 use serde::Deserialize;
-use store::AlertCase;
+use store::{AlertCase, CaseFilter};
 
 use crate::Shared;
 use crate::call_search::account_named;
@@ -43,6 +43,7 @@ const EXCEPTION_DAYS_MAX: u32 = 3_650;
 struct Page {
     frame: Frame,
     shows_all: bool,
+    shows_mine: bool,
     alerts: Vec<AlertRow>,
     locks: Vec<LockRow>,
     barrings: Vec<BarringRow>,
@@ -133,16 +134,17 @@ pub(crate) fn bars_of(counts: &[u32]) -> Vec<Bar> {
         .collect()
 }
 
-/// The money that a case is about: what an hour more would cost, or what a limit was overrun to.
+/// The money that a case is about: what an hour more would cost, or where that was not said, what was spent.
 pub(crate) fn at_risk(case: &AlertCase) -> Decimal {
-    case.alert.finding.as_ref().map_or(case.alert.value.amount, |finding| finding.at_risk.amount)
+    case.alert.at_risk().map_or(case.alert.value.amount, |at_risk| at_risk.amount)
 }
 
 pub(crate) fn state_of(case: &AlertCase) -> String {
-    match (&case.verdict, &case.acknowledged) {
-        (Some((verdict, who, _)), _) => format!("{verdict}, says {who}"),
-        (None, Some((who, _))) => format!("taken on by {who}"),
-        (None, None) => "open".to_owned(),
+    match (&case.verdict, &case.handed, &case.acknowledged) {
+        (Some((verdict, who, _)), _, _) => format!("{verdict}, says {who}"),
+        (None, Some(handed), _) => format!("handed to {}", handed.to),
+        (None, None, Some((who, _))) => format!("taken on by {who}"),
+        (None, None, None) => "open".to_owned(),
     }
 }
 
@@ -152,6 +154,8 @@ pub(crate) fn state_of(case: &AlertCase) -> String {
 pub(crate) struct Asked {
     done: String,
     all: bool,
+    /// Those that were handed to whoever asks.
+    mine: bool,
 }
 
 /// The desk.
@@ -164,7 +168,8 @@ pub(crate) async fn page(
     let directory = (shared.desk.directory)();
     let now = (shared.desk.clock)().wall;
     let store = &shared.desk.store;
-    let mut cases = store.alert_cases(!asked.all, ALERTS_MAX).await?;
+    let filter = CaseFilter { only_open: !asked.all, handed_to: asked.mine.then_some(user.name.as_str()) };
+    let mut cases = store.alert_cases(filter, ALERTS_MAX).await?;
     cases.sort_by_key(|case| std::cmp::Reverse((at_risk(case), case.alert.at)));
     let locks = store.locks().await?;
     let barrings = store.barrings().await?;
@@ -173,6 +178,7 @@ pub(crate) async fn page(
     html(&Page {
         frame: Frame::of(&user, "/fraud").noting(Some(asked.done)),
         shows_all: asked.all,
+        shows_mine: asked.mine,
         alerts: cases.iter().map(|case| alert_row(case, &directory)).collect(),
         locks: locks
             .into_iter()
@@ -253,7 +259,7 @@ fn alert_row(case: &AlertCase, directory: &Directory) -> AlertRow {
         saved: if case.n_stopped > 0 { case.saved.round_to_minor().to_string() } else { String::new() },
         lock: alert.lock.to_string(),
         state: state_of(case),
-        bars: finding.map(|finding| bars_of(&finding.sparkline)).unwrap_or_default(),
+        bars: alert.course().map(|course| bars_of(course.counts)).unwrap_or_default(),
     }
 }
 

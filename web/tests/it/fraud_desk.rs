@@ -31,6 +31,7 @@ fn alert(rule: &str, at_risk: i64) -> Alert {
         at: DateTime::UNIX_EPOCH,
         severity: AlertSeverity::Breach,
         update: 0,
+        spending: None,
         finding: Some(Finding {
             version: 3,
             title: format!("Title of <{rule}>"),
