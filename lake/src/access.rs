@@ -56,7 +56,7 @@ impl Access {
     pub(crate) fn may_read(&self, table: &str) -> bool {
         match table {
             "postings" | "call_postings" | "other_postings" | "invoices" | "invoice_lines" => self.books,
-            "alerts" => self.fraud_desk,
+            "alerts" | "call_marks" => self.fraud_desk,
             "rates" => self.tariffs,
             _ => true,
         }

@@ -112,6 +112,8 @@ pub static ALERTS: Table = Table {
         "tag" Text nullable Open, "word", "The rule's own mark; NULL for none.", "irsf";
         "n_stopped" Integer nullable Open, "count", "Calls that were refused or cut because of it.", "12";
         "saved_amount" Amount nullable CustomerPrice, "value_currency", "What those are reckoned to have cost, three minutes each.", "36.000000";
+        "calls" Text nullable Open, "cdr_ids with spaces between", "Records of the calls that showed it; NULL for none.", "8f14e45fceea167a5a36dedd4bea2543";
+        "handed_to" Text nullable Open, "user", "Whose case it is; NULL: nobody's.", "maria";
     },
 };
 
@@ -274,6 +276,29 @@ pub static ATTEMPTS: Table = Table {
         "pdd_ms" Integer nullable Open, "milliseconds", "Post-dial delay of this route; NULL: no 18x came.", "120";
         "payer" Integer always Open, "account id", "The paying party of the call.", "1001";
         "zone" Text nullable Open, "", "Zone of the customer's fee; NULL where nothing was paid.", "Germany";
+        "destination_number" Text nullable Number, "E.164 digits", "The number called.", "4930555123";
+    },
+};
+
+/// Calls that bear the mark of a fraud rule.
+#[rustfmt::skip]
+pub static CALL_MARKS: Table = Table {
+    name: "call_marks",
+    meaning: "One row for each call and alert whose rule marks it: the calls that showed it, and those that its account pays for from then until a verdict; none of an alert found clean. A view over calls and alerts.",
+    sort: "",
+    columns: table_columns! {
+        "cdr_id" Text always Open, "32 hexadecimal digits", "The leg's record.", "8f14e45fceea167a5a36dedd4bea2543";
+        "revision" Integer always Open, "count from 0", "Of that record.", "0";
+        "call_id" Text always Open, "", "Our name for the call.", "sw1-3-4711";
+        "leg" Integer always Open, "count from 0", "0 is the call itself, 1 its first forward, and so on.", "0";
+        "tenant" Integer always Open, "tenant id", "Whose platform.", "1";
+        "day" Day always Open, "UTC day", "Day of start_at; a condition on it reads those days alone.", "2026-10-05";
+        "start_at" Instant always Open, "UTC", "When the final answer of the call went out.", "2026-10-05T08:15:30.250000";
+        "payer" Integer always Open, "account id", "The paying party of the call.", "1001";
+        "tag" Text nullable Open, "word", "The mark of the rule.", "irsf";
+        "rule" Text always Open, "", "Which rule.", "irsf-burst";
+        "alert_id" Text always Open, "32 hexadecimal digits", "The alert.", "0b7e4c0d9f0e4d4c8f6a5b4c3d2e1f00";
+        "because" Text always Open, "shown, account", "It showed the alert, or its account is marked.", "shown";
         "destination_number" Text nullable Number, "E.164 digits", "The number called.", "4930555123";
     },
 };

@@ -1,4 +1,4 @@
-//! Tables that are made of others while asking: `charges`, `attempts`, `registrations`, `postings`.
+//! Tables that are made of others while asking: `charges`, `attempts`, `call_marks`, `registrations`, `postings`.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use datafusion::prelude::SessionContext;
 use crate::access::text_function;
 use crate::numbering::number_prefix;
 use crate::table::Table;
-use crate::tables::{ATTEMPTS, CHARGES, POSTINGS, REGISTRATIONS};
+use crate::tables::{ATTEMPTS, CALL_MARKS, CHARGES, POSTINGS, REGISTRATIONS};
 
 /// A table made of others.
 pub(crate) struct View {
@@ -27,9 +27,10 @@ pub(crate) struct View {
 }
 
 /// All of them.
-pub(crate) static VIEWS: [View; 4] = [
+pub(crate) static VIEWS: [View; 5] = [
     View { table: &CHARGES, needs: &["calls"], sql: charges },
     View { table: &ATTEMPTS, needs: &["calls"], sql: attempts },
+    View { table: &CALL_MARKS, needs: &["calls", "alerts"], sql: call_marks },
     View { table: &REGISTRATIONS, needs: &["events"], sql: registrations },
     View { table: &POSTINGS, needs: &["call_postings", "other_postings"], sql: postings },
 ];
@@ -87,6 +88,23 @@ fn attempts() -> String {
      destination_number FROM (SELECT cdr_id, revision, call_id, leg, tenant, day, start_at, payer, customer_zone, \
      destination_number, unnest(route_list(routes)) AS route FROM calls WHERE routes IS NOT NULL)"
         .to_owned()
+}
+
+/// A mark holds from the alert on until somebody says what it was; where that was nothing, there was no mark.
+fn call_marks() -> String {
+    let call = "c.cdr_id, c.revision, c.call_id, c.leg, c.tenant, c.day, c.start_at, c.payer, a.tag, a.rule, a.alert_id";
+    let marking = "tag IS NOT NULL AND coalesce(verdict, '') <> 'clean'";
+    let alerts = format!(
+        "(SELECT alert_id, account, rule, tag, begun_at, verdict_at, coalesce(calls, '') AS shown FROM alerts WHERE {marking})"
+    );
+    format!(
+        "SELECT {call}, 'shown' AS because, c.destination_number FROM calls c JOIN \
+         (SELECT alert_id, rule, tag, unnest(string_to_array(shown, ' ')) AS cdr_id FROM {alerts}) a \
+         ON c.cdr_id = a.cdr_id UNION ALL \
+         SELECT {call}, 'account' AS because, c.destination_number FROM calls c JOIN {alerts} a ON c.payer = a.account \
+         WHERE c.start_at >= a.begun_at AND (a.verdict_at IS NULL OR c.start_at < a.verdict_at) \
+         AND strpos(a.shown, c.cdr_id) = 0"
+    )
 }
 
 fn registrations() -> String {

@@ -72,7 +72,9 @@ impl Seen {
             Body::Cdr(_) => Seen::Revision,
             Body::Rated(_) => Seen::Rated,
             Body::Posting(_) => Seen::Posting,
-            Body::Tick(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) | Body::Sighting(_) => Seen::Other,
+            Body::Tick(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) | Body::Sighting(_) => {
+                Seen::Other
+            }
         }
     }
 }
@@ -142,7 +144,12 @@ impl Counts {
                     Body::Cdr(_) => self.revisions_out += 1,
                     Body::Rated(_) => self.rated_out += 1,
                     Body::Posting(_) => self.postings_out += 1,
-                    Body::Tick(_) | Body::Call(_) | Body::Edr(_) | Body::Control(_) | Body::Accrual(_) | Body::Sighting(_) => {}
+                    Body::Tick(_)
+                    | Body::Call(_)
+                    | Body::Edr(_)
+                    | Body::Control(_)
+                    | Body::Accrual(_)
+                    | Body::Sighting(_) => {}
                 },
                 Effect::Post(_) => self.posted += 1,
                 Effect::Suspend(_) => self.suspended += 1,

@@ -347,9 +347,8 @@ mod tests {
             reason: String::new(),
             at: DateTime::UNIX_EPOCH,
         };
-        let has_it = |saved: FraudRule| {
-            in_force(&presets(), &[saved]).iter().any(|rule| rule.name == "irsf-burst")
-        };
+        let has_it =
+            |saved: FraudRule| in_force(&presets(), &[saved]).iter().any(|rule| rule.name == "irsf-burst");
         assert!(!has_it(saved(false, "of a later version")));
         assert!(has_it(saved(true, "of a later version")), "the configured one goes on");
     }

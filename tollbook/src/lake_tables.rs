@@ -242,6 +242,7 @@ fn event_row(edr: &Edr) -> Row {
 
 fn alert(case: &AlertCase) -> Row {
     let alert = &case.alert;
+    let shown = alert.evidence.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     vec![
         alert.id.to_string().into(),
         alert.tenant.0.into(),
@@ -264,6 +265,8 @@ fn alert(case: &AlertCase) -> Row {
         alert.finding.as_ref().and_then(|finding| finding.tag.as_deref()).into(),
         i64::try_from(case.n_stopped).ok().into(),
         Some(case.saved.amount).into(),
+        Some(shown.as_str()).filter(|shown| !shown.is_empty()).into(),
+        case.handed.as_ref().map(|handed| handed.to.as_str()).into(),
     ]
 }
 

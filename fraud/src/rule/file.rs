@@ -213,77 +213,27 @@ impl RuleFile {
 type Fault = (String, &'static str);
 
 fn checked(written: WrittenRule) -> Result<Rule, Fault> {
-    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if written.name.is_empty() || !written.name.chars().all(is_letter) {
-        let fault = "a name has letters, digits, - and _ only, and at least one".to_owned();
-        return Err((fault, "choose such a name"));
-    }
-    if !(WINDOW_MIN_SECONDS..=WINDOW_MAX_SECONDS).contains(&written.window.seconds()) {
-        return Err((
-            format!("window = \"{}\" is not between 6s and 7d", written.window),
-            "choose another window",
-        ));
-    }
-    if written.when.is_empty() {
-        return Err(("`when` is empty: it would fire at every event".to_owned(), "add a condition"));
-    }
+    check_form(&written)?;
     let conditions = written
         .when
         .iter()
         .map(|condition| condition_of(condition, &written))
         .collect::<Result<Vec<_>, _>>()?;
-    let is_not_of_calls = written.filter.flow == Some(Flow::Registrations);
-    if is_not_of_calls && written.key != Key::Source {
-        let fault = format!("flow = \"registrations\" belongs to no {}", written.key);
-        return Err((fault, "use key = \"source\""));
-    }
     let actions: BTreeSet<Action> = written.action.iter().copied().chain([Action::Alert]).collect();
-    let lock = written.lock.unwrap_or(LockLevel::None);
-    match (actions.contains(&Action::Lock), lock) {
-        (true, LockLevel::None) => {
-            let fault = "action \"lock\" does not say which".to_owned();
-            return Err((fault, "add lock = \"foreign\", \"outgoing\", \"all\" or \"global\""));
-        }
-        (false, level) if level != LockLevel::None => {
-            let fault = format!("lock = \"{level}\" is never set");
-            return Err((fault, "add \"lock\" to `action`"));
-        }
-        (true | false, _) => {}
-    }
+    let lock = lock_of(&written, &actions)?;
     let throttle = barring_terms(&written, &actions)?;
     check_tag(written.tag.as_deref(), actions.contains(&Action::Tag))?;
     if actions.contains(&Action::Refuse) {
         needs_no_history(&written, &conditions)?;
     }
-    if let Some(prefix) = written.except.callees.iter().find(|prefix| {
-        prefix.is_empty() || prefix.len() > 15 || !prefix.bytes().all(|byte| byte.is_ascii_digit())
-    }) {
-        return Err((format!("except.callees: {prefix:?} is no prefix"), "write 1 to 15 digits, without +"));
-    }
-    if let Some(address) = written.notify.iter().find(|address| !address.contains('@')) {
-        return Err((
-            format!("notify: {address:?} is no mail address"),
-            "write it like \"fraud@example.com\"",
-        ));
-    }
-    let rate_min = written.filter.rate_min.map(|rate| ten_thousandths("where.rate_min", rate)).transpose()?;
+    check_lists(&written)?;
     Ok(Rule {
         name: written.name,
         version: written.version,
         title: written.title,
         key: written.key,
         window: written.window,
-        filter: Filter {
-            flow: written.filter.flow,
-            new_country: written.filter.new_country,
-            hot_listed: written.filter.hot_listed,
-            off_hours: written.filter.off_hours,
-            rate_min,
-            account_younger: written.filter.account_younger,
-            new_user_agent: written.filter.new_user_agent,
-            caller_number: written.filter.caller_number,
-            abroad: written.filter.abroad,
-        },
+        filter: filter_of(&written.filter)?,
         conditions,
         warm_up: written.warm_up,
         actions,
@@ -300,6 +250,77 @@ fn checked(written: WrittenRule) -> Result<Rule, Fault> {
             callees: written.except.callees,
             sources: written.except.sources,
         },
+    })
+}
+
+/// Name, window, conditions and key, each by itself.
+fn check_form(written: &WrittenRule) -> Result<(), Fault> {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if written.name.is_empty() || !written.name.chars().all(is_letter) {
+        let fault = "a name has letters, digits, - and _ only, and at least one".to_owned();
+        return Err((fault, "choose such a name"));
+    }
+    if !(WINDOW_MIN_SECONDS..=WINDOW_MAX_SECONDS).contains(&written.window.seconds()) {
+        return Err((
+            format!("window = \"{}\" is not between 6s and 7d", written.window),
+            "choose another window",
+        ));
+    }
+    if written.when.is_empty() {
+        return Err(("`when` is empty: it would fire at every event".to_owned(), "add a condition"));
+    }
+    let is_not_of_calls = written.filter.flow == Some(Flow::Registrations);
+    if is_not_of_calls && written.key != Key::Source {
+        let fault = format!("flow = \"registrations\" belongs to no {}", written.key);
+        return Err((fault, "use key = \"source\""));
+    }
+    Ok(())
+}
+
+/// The level where there is the action, and none where there is not.
+fn lock_of(written: &WrittenRule, actions: &BTreeSet<Action>) -> Result<LockLevel, Fault> {
+    let lock = written.lock.unwrap_or(LockLevel::None);
+    match (actions.contains(&Action::Lock), lock) {
+        (true, LockLevel::None) => {
+            let fault = "action \"lock\" does not say which".to_owned();
+            Err((fault, "add lock = \"foreign\", \"outgoing\", \"all\" or \"global\""))
+        }
+        (false, level) if level != LockLevel::None => {
+            let fault = format!("lock = \"{level}\" is never set");
+            Err((fault, "add \"lock\" to `action`"))
+        }
+        (true | false, level) => Ok(level),
+    }
+}
+
+/// Prefixes and addresses.
+fn check_lists(written: &WrittenRule) -> Result<(), Fault> {
+    if let Some(prefix) = written.except.callees.iter().find(|prefix| {
+        prefix.is_empty() || prefix.len() > 15 || !prefix.bytes().all(|byte| byte.is_ascii_digit())
+    }) {
+        return Err((format!("except.callees: {prefix:?} is no prefix"), "write 1 to 15 digits, without +"));
+    }
+    if let Some(address) = written.notify.iter().find(|address| !address.contains('@')) {
+        return Err((
+            format!("notify: {address:?} is no mail address"),
+            "write it like \"fraud@example.com\"",
+        ));
+    }
+    Ok(())
+}
+
+fn filter_of(written: &WrittenFilter) -> Result<Filter, Fault> {
+    let rate_min = written.rate_min.map(|rate| ten_thousandths("where.rate_min", rate)).transpose()?;
+    Ok(Filter {
+        flow: written.flow,
+        new_country: written.new_country,
+        hot_listed: written.hot_listed,
+        off_hours: written.off_hours,
+        rate_min,
+        account_younger: written.account_younger,
+        new_user_agent: written.new_user_agent,
+        caller_number: written.caller_number,
+        abroad: written.abroad,
     })
 }
 

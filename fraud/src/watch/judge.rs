@@ -60,38 +60,7 @@ impl Work<'_> {
         let rule = &compiled.rule;
         let at = occasion.at;
         let name = self.name_of(subject);
-        let before = self
-            .state
-            .subjects
-            .get(subject)
-            .and_then(|known| known.known_cell(idx))
-            .and_then(|cell| cell.incident.as_deref().cloned())
-            .filter(|incident| at.signed_duration_since(incident.last) <= rule.cool_down.delta());
-        let (incident, is_news) = match before {
-            Some(incident) => {
-                let has_doubled = crossing.value >= incident.told.saturating_mul(2);
-                let is_news = has_doubled && incident.n_told <= UPDATES_MAX;
-                let n_told = incident.n_told + u32::from(is_news);
-                let told = if is_news { crossing.value } else { incident.told };
-                (Incident { last: at, told, n_told, ..incident }, is_news)
-            }
-            None => {
-                let began = at.format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
-                let id = AlertId::derive(&rule.name, occasion.payer, &format!("{name} {began}"));
-                (
-                    Incident {
-                        id,
-                        began: at,
-                        last: at,
-                        told: crossing.value.max(1),
-                        n_told: 1,
-                        barred: Vec::new(),
-                    },
-                    true,
-                )
-            }
-        };
-        let mut incident = incident;
+        let (mut incident, is_news) = self.incident((idx, rule), subject, &name, crossing.value, occasion);
         if rule.actions.contains(&Action::BlockRange) {
             self.bar_range(rule, facts, &mut incident, occasion, effects);
         }
@@ -109,6 +78,33 @@ impl Work<'_> {
         if is_news {
             self.act(idx, compiled, subject, name, &incident, crossing, occasion, effects);
         }
+    }
+
+    /// The incident that a crossing belongs to, and whether people are to be told of it now.
+    fn incident(
+        &self,
+        (idx, rule): (u16, &Rule),
+        subject: SubjectKey,
+        name: &str,
+        value: i64,
+        occasion: &Occasion<'_>,
+    ) -> (Incident, bool) {
+        let at = occasion.at;
+        let cell = self.state.subjects.get(subject).and_then(|known| known.known_cell(idx));
+        let before = cell
+            .and_then(|cell| cell.incident.as_deref().cloned())
+            .filter(|incident| at.signed_duration_since(incident.last) <= rule.cool_down.delta());
+        if let Some(incident) = before {
+            let has_doubled = value >= incident.told.saturating_mul(2);
+            let is_news = has_doubled && incident.n_told <= UPDATES_MAX;
+            let n_told = incident.n_told + u32::from(is_news);
+            let told = if is_news { value } else { incident.told };
+            return (Incident { last: at, told, n_told, ..incident }, is_news);
+        }
+        let began = at.format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
+        let id = AlertId::derive(&rule.name, occasion.payer, &format!("{name} {began}"));
+        let (told, barred) = (value.max(1), Vec::new());
+        (Incident { id, began: at, last: at, told, n_told: 1, barred }, true)
     }
 
     /// Whether all conditions hold.
@@ -238,6 +234,7 @@ impl Work<'_> {
         effects.append(Topic::Control, occasion.payer, Body::Control(Control::BarringChanged(barring)));
     }
 
+    /// Locks, ends calls and slows down as the rule says, and tells people.
     #[expect(clippy::too_many_arguments, reason = "the facts of one crossing")]
     fn act(
         &mut self,
@@ -251,29 +248,8 @@ impl Work<'_> {
         effects: &mut Effects,
     ) {
         let rule = &compiled.rule;
-        let snapshot = self.snapshot;
-        let account = snapshot.account(occasion.payer);
-        let mut lock = LockLevel::None;
-        if let Some(account) = account.filter(|_| rule.actions.contains(&Action::Lock)) {
-            let now = self.state.clock.now.map_or(occasion.at, |now| now.max(occasion.at));
-            let wanted = Lock {
-                tenant: account.tenant,
-                account: account.id,
-                level: rule.lock,
-                source: LockSource::Fraud,
-                reason: format!("{} ({}, version {})", rule.title, rule.name, rule.version),
-                alert: Some(incident.id),
-                since: occasion.at,
-                until: rule.lock_for.and_then(|span| now.checked_add_signed(span.delta())),
-            };
-            let held = self.state.held.get(&account.id);
-            let is_first = incident.n_told == 1;
-            let outcome = locking::set(wanted, held, is_first, &snapshot.directory, now, effects);
-            if let Some(held) = outcome.held {
-                self.state.hold(held);
-            }
-            lock = outcome.level;
-        }
+        let account = self.snapshot.account(occasion.payer);
+        let lock = self.lock(rule, incident, occasion, effects);
         if rule.actions.contains(&Action::EndCalls) && account.is_some() {
             let order = Control::EndCallsOf { account: occasion.payer };
             effects.append(Topic::Control, occasion.payer, Body::Control(order));
@@ -285,14 +261,58 @@ impl Work<'_> {
             let all = (String::new(), calls_per_minute);
             self.bar(rule, occasion.payer, all, span, incident.id, occasion, effects);
         }
+        let alert =
+            self.alert((idx, compiled), (subject, name), incident, crossing, (lock, barred), occasion);
+        effects.0.push(Effect::Alert(Box::new(alert)));
+    }
+
+    /// Locks the payer if the rule says so; what is in force then.
+    fn lock(
+        &mut self,
+        rule: &Rule,
+        incident: &Incident,
+        occasion: &Occasion<'_>,
+        effects: &mut Effects,
+    ) -> LockLevel {
+        let snapshot = self.snapshot;
+        let payer = snapshot.account(occasion.payer).filter(|_| rule.actions.contains(&Action::Lock));
+        let Some(account) = payer else { return LockLevel::None };
+        let now = self.state.clock.now.map_or(occasion.at, |now| now.max(occasion.at));
+        let wanted = Lock {
+            tenant: account.tenant,
+            account: account.id,
+            level: rule.lock,
+            source: LockSource::Fraud,
+            reason: format!("{} ({}, version {})", rule.title, rule.name, rule.version),
+            alert: Some(incident.id),
+            since: occasion.at,
+            until: rule.lock_for.and_then(|span| now.checked_add_signed(span.delta())),
+        };
+        let held = self.state.held.get(&account.id);
+        let is_first = incident.n_told == 1;
+        let outcome = locking::set(wanted, held, is_first, &snapshot.directory, now, effects);
+        if let Some(held) = outcome.held {
+            self.state.hold(held);
+        }
+        outcome.level
+    }
+
+    /// What people are told of an incident.
+    fn alert(
+        &self,
+        (idx, compiled): (u16, &Compiled),
+        (subject, name): (SubjectKey, String),
+        incident: &Incident,
+        crossing: Crossing,
+        (lock, barred): (LockLevel, Vec<String>),
+        occasion: &Occasion<'_>,
+    ) -> Alert {
+        let rule = &compiled.rule;
+        let account = self.snapshot.account(occasion.payer);
         let currency = account.map_or(Currency::EUR, |account| account.currency);
-        let (sparkline, evidence) = self
-            .state
-            .subjects
-            .get(subject)
-            .and_then(|known| known.known_cell(idx))
-            .map(|cell| (cell.sparkline(&compiled.needs), cell.evidence()))
-            .unwrap_or_default();
+        let known = self.state.subjects.get(subject).and_then(|known| known.known_cell(idx));
+        let (sparkline, evidence) =
+            known.map(|cell| (cell.sparkline(&compiled.needs), cell.evidence())).unwrap_or_default();
         let zone = account.map_or(chrono_tz::UTC, |account| account.timezone);
         let mut notify = self.rules.notify.clone();
         notify.extend(rule.notify.iter().filter(|address| !self.rules.notify.contains(address)).cloned());
@@ -300,7 +320,7 @@ impl Work<'_> {
             Bound::AtLeast(least) if condition.measure == Measure::Cost => Some(least),
             Bound::AtLeast(_) | Bound::AtMost(_) | Bound::AboveUsual(_) | Bound::AboveOthers(_) => None,
         });
-        effects.0.push(Effect::Alert(Box::new(Alert {
+        Alert {
             id: incident.id,
             tenant: occasion.tenant,
             account: occasion.payer,
@@ -327,7 +347,7 @@ impl Work<'_> {
                 tag: rule.tag.clone(),
             }),
             spending: None,
-        })));
+        }
     }
 
     /// A subject as people call it.

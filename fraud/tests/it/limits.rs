@@ -2,8 +2,8 @@
 
 use expect_test::{Expect, expect};
 use model::{
-    AccountId, Directory, FraudCompat, FraudLimit, FraudPolicy, FraudPrice, FraudUnlock, Lock, LockLevel,
-    LockSource, ProfileId, ProfileLimits, ProfileMapping,
+    AccountId, Currency, Directory, Effect, FraudCompat, FraudLimit, FraudPolicy, FraudPrice, FraudUnlock,
+    Lock, LockLevel, LockSource, Money, ProfileId, ProfileLimits, ProfileMapping,
 };
 
 use crate::script::{check_in, desk, directory, feed, limit, lock, picture, records};
@@ -315,4 +315,23 @@ fn limit_of_the_profile_holds_where_the_account_has_none_of_its_own() {
               control: end calls of 3
         "#]],
     );
+}
+
+#[test]
+fn alert_of_a_limit_says_how_the_money_went_and_what_an_hour_more_would_cost() {
+    let script = "2026-10-05T08:10:00Z call a 60 2
+        2026-10-05T10:00:00Z call b 60 3
+        2026-10-05T10:05:00Z call b 60 2.50 rev=1
+        2026-10-05T10:30:00Z running c 1
+        2026-10-05T10:31:00Z running d 2
+        2026-10-05T10:40:00Z running c 6";
+    let effects = feed(&mut desk(directory()), &records(script));
+    let spending = effects.iter().find_map(|effect| match effect {
+        Effect::Alert(alert) => alert.spending.clone(),
+        _ => None,
+    });
+    let spending = spending.unwrap();
+    // Two calls are up, at 1 EUR a minute each.
+    assert_eq!(spending.at_risk, Money::new(120.into(), Currency::EUR));
+    assert_eq!(spending.by_hour[spending.by_hour.len() - 3..], [200, 0, 1_050]);
 }

@@ -460,3 +460,33 @@ fn rule_that_refuses_and_asks_for_history_is_a_fault() {
         assert!(fault.fault.contains(said), "{lines}: {fault:?}");
     }
 }
+
+#[test]
+fn call_refused_by_the_lock_of_a_spend_limit_is_saved_by_its_alert() {
+    let Some(Body::Call(attempt)) = first_attempts(1).pop() else { panic!("no attempt") };
+    let alert = model::AlertId::derive("daily_spend", attempt.payer, "2026-10-05");
+    let mut directory = simulation().directory();
+    directory.locks.push(model::Lock {
+        tenant: attempt.tenant,
+        account: attempt.payer,
+        level: LockLevel::Outgoing,
+        source: model::LockSource::Fraud,
+        reason: "spent 10 EUR on 2026-10-05, the daily limit is 10 EUR".to_owned(),
+        alert: Some(alert),
+        since: attempt.at,
+        until: None,
+    });
+    let mut watch = Watch::new(Arc::new(WatchRules::default()));
+    watch.set_snapshot(Arc::new(WatchSnapshot::build(Arc::new(directory))));
+    let rejected = model::Rejected {
+        cause: model::Cause::LockedOut,
+        code: 403,
+        phrase: String::new(),
+        object: format!("account {} lock outgoing", attempt.payer),
+    };
+    let refused = CallEvent { body: model::EventBody::Rejected(rejected), ..attempt.clone() };
+    let effects = feed(&mut watch, &[Body::Call(attempt), Body::Call(refused)]);
+    let [Effect::Stopped(stopped)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(stopped.alert, alert);
+    assert!(!stopped.saved.amount.is_zero(), "three minutes at its own price");
+}

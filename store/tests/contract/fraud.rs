@@ -1,7 +1,7 @@
 //! Webhooks, saved rules, exceptions, orders to end calls, and what alerts saved.
 
-use model::{AccountId, Alert, FraudException, FraudRule, Stopped};
 use crate::cases::OPEN;
+use model::{AccountId, Alert, FraudException, FraudRule, Stopped};
 use store::{DeliveryState, StoreEffect, StoreError};
 
 use crate::database::Database;

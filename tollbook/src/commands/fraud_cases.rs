@@ -144,8 +144,7 @@ pub(super) async fn hand_over(store: &Store, id: &str, to: &str, note: Option<&s
     let case = case_named(store, id).await?;
     let remedy = "`tollbook user list` has those who may work on cases";
     let person = store.user_by_name(to).await?;
-    let person =
-        person.ok_or_else(|| UserError::new(format!("--to: nobody signs in as {to:?}"), remedy))?;
+    let person = person.ok_or_else(|| UserError::new(format!("--to: nobody signs in as {to:?}"), remedy))?;
     if !web::may_work_on_cases(&person.role) {
         let role = &person.role;
         return Err(UserError::new(format!("--to: {to} is {role}, who works on no cases"), remedy).into());

@@ -209,6 +209,67 @@ async fn rule_leaves_nobody_alone_where_none_found_the_case() {
 }
 
 #[tokio::test]
+async fn case_is_handed_to_a_person_who_finds_it_among_their_own() {
+    let house = house_with_alerts().await;
+    let cookie = house.cookie_of("fraud").await;
+    let path = format!("/fraud/alerts/{}", id_of("much"));
+    let case = house.ask(&format!("GET {path}"), &cookie, "").await;
+    assert!(case.contains("<option>fraud</option>") && !case.contains("<option>auditor</option>"), "{case}");
+    let mine = "GET /fraud?mine=true";
+    assert!(house.ask(mine, &cookie, "").await.contains("No case."));
+    // An auditor works on no cases, and nobody is called eve.
+    for (form, code) in [
+        ("act=hand&to=auditor&reason=", "422"),
+        ("act=hand&to=eve&reason=", "422"),
+        ("act=hand&to=fraud&reason=you+know+him", "303"),
+    ] {
+        assert_eq!(status(&post(&house, &cookie, &path, form).await), code, "{form}");
+    }
+    let own = house.ask(mine, &cookie, "").await;
+    assert!(own.contains("&#60;much&#62;") && !own.contains("&#60;little&#62;"), "{own}");
+    let case = house.ask(&format!("GET {path}"), &cookie, "").await;
+    assert!(case.contains("to fraud by fraud") && case.contains("you know him"), "{case}");
+    let headers = format!("{cookie}Content-Type: application/json\r\n");
+    let handed = "POST /api/v1/alerts/";
+    let little = format!("{handed}{}/hand-over", id_of("little"));
+    assert_eq!(status(&house.ask(&little, &headers, r#"{"to":"auditor"}"#).await), "422");
+    assert_eq!(status(&house.ask(&little, &headers, r#"{"to":"fraud","note":"and this"}"#).await), "204");
+    let listed = house.ask("GET /api/v1/alerts?handed_to=fraud&open=true", &cookie, "").await;
+    let listed: Value = serde_json::from_str(body(&listed)).unwrap();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+    assert_eq!(listed["items"][0]["handed_to"], "fraud");
+    let auditor = house.cookie_of("auditor").await;
+    assert_eq!(status(&post(&house, &auditor, &path, "act=hand&to=fraud&reason=").await), "403");
+    let nobody = house.ask("GET /api/v1/alerts?handed_to=auditor", &cookie, "").await;
+    assert!(body(&nobody).contains("\"items\":[]"), "{nobody}");
+}
+
+#[tokio::test]
+async fn spend_limit_shows_its_course_and_what_an_hour_more_would_cost() {
+    let house = house_with_alerts().await;
+    let cookie = house.cookie_of("fraud").await;
+    let spending = model::Spending { at_risk: eur(720), by_hour: vec![0, 50, 900] };
+    let spent = Alert { finding: None, spending: Some(spending), ..alert("daily", 5) };
+    let stopped = Stopped { alert: spent.id, saved: eur(18) };
+    let commit = LaneCommit {
+        partition: 0,
+        expected: 1,
+        position: 2,
+        watermarks: Vec::new(),
+        changes: Vec::new(),
+        effects: vec![StoreEffect::Alert(Box::new(spent)), StoreEffect::Stopped(stopped)],
+    };
+    house.store.commit("watch", vec![commit]).await.unwrap();
+    let desk = house.ask("GET /fraud", &cookie, "").await;
+    let place = |what: &str| desk.find(what).unwrap_or_else(|| panic!("{what}: {desk}"));
+    assert!(place("720.00 EUR") < place("500.00 EUR"), "most money at risk first");
+    let case = house.ask(&format!("GET /fraud/alerts/{}", id_of("daily")), &cookie, "").await;
+    for word in ["720.00 EUR", "18.00 EUR", "Spent, in hundredths, 3600 s a bar", "0, 50, 900", "<rect x="] {
+        assert!(case.contains(word), "{word}: {case}");
+    }
+}
+
+#[tokio::test]
 async fn rule_is_checked_tried_and_saved_as_the_next_version() {
     let house = House::with_roles(&["fraud", "auditor"]).await;
     let cookie = house.cookie_of("fraud").await;
