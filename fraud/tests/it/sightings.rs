@@ -13,7 +13,7 @@ use model::{
 };
 use proptest::prelude::*;
 
-const SMALL: Size = Size { customers: 24, days: 17, quiet_days: 15, attacks_each: 1 };
+const SMALL: Size = Size { customers: 12, days: 17, quiet_days: 15, attacks_each: 1 };
 
 const LANES: u32 = 16;
 
@@ -52,7 +52,6 @@ title = "Many calls over one trunk"
 key = "trunk"
 window = "1h"
 when = [{ measure = "attempts", at_least = 4 }]
-except = { callees = ["43"] }
 "#;
 
 fn simulation() -> &'static Simulation {
@@ -228,7 +227,7 @@ fn lanes_decide_together_what_one_watch_over_all_calls_decides() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2))]
+    #![proptest_config(ProptestConfig::with_cases(1))]
 
     #[test]
     fn lanes_that_stop_and_start_decide_the_same(stops in prop::collection::vec(any::<prop::sample::Index>(), 1..5)) {

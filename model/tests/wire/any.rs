@@ -535,7 +535,7 @@ fn origin() -> impl Strategy<Value = Origin> {
     })
 }
 
-fn sighting_step() -> impl Strategy<Value = SightingStep> {
+fn sighting_step() -> BoxedStrategy<SightingStep> {
     prop_oneof![
         Just(SightingStep::Began),
         Just(SightingStep::Carried),
@@ -553,43 +553,55 @@ fn sighting_step() -> impl Strategy<Value = SightingStep> {
         (any::<i64>(), option::of("[a-z]{0,9}"))
             .prop_map(|(saved, rule)| SightingStep::Stopped { saved, rule }),
     ]
+    .boxed()
 }
 
-fn sighting() -> impl Strategy<Value = Sighting> {
+/// Boxed, as it has many parts: the stack of a test is small.
+fn sighting() -> BoxedStrategy<Sighting> {
     let whose = (time(), any::<i64>(), any::<i64>(), option::of("[a-z0-9@.]{0,20}"), any::<u16>());
     let from = (option::of(any::<i64>()), option::of(any::<i64>()), any::<IpAddr>());
     let numbers = (option::of(1_u64..), option::of(1_u64..), any::<u64>(), any::<u16>(), any::<i64>());
     let facts = (option::of(any::<i64>()), any::<u16>(), option::of(any::<i64>()), option::of(any::<i64>()));
     let spared = vec("[a-z]{0,9}", 0..3);
     let by = word(SightedBy::ALL);
-    (by, whose, from, numbers, facts, spared, sighting_step()).prop_map(
-        |(by, (at, tenant, payer, call, leg), (subscriber, trunk, source), numbers, facts, spared, step)| {
-            let (cli, callee, user_agent, country, rate) = numbers;
-            let (account_age, flags, vendor, watched_since) = facts;
-            Sighting {
+    (by, whose, from, numbers, facts, spared, sighting_step())
+        .prop_map(
+            |(
                 by,
-                at,
-                tenant: TenantId(tenant),
-                payer: AccountId(payer),
-                call: call.map(CallUid::new),
-                leg,
-                subscriber: subscriber.map(SubscriberId),
-                trunk: trunk.map(TrunkId),
-                source,
-                cli,
-                callee,
-                user_agent,
-                country,
-                rate,
-                account_age,
-                flags,
-                vendor: vendor.map(TrunkId),
+                (at, tenant, payer, call, leg),
+                (subscriber, trunk, source),
+                numbers,
+                facts,
                 spared,
-                watched_since,
                 step,
-            }
-        },
-    )
+            )| {
+                let (cli, callee, user_agent, country, rate) = numbers;
+                let (account_age, flags, vendor, watched_since) = facts;
+                Sighting {
+                    by,
+                    at,
+                    tenant: TenantId(tenant),
+                    payer: AccountId(payer),
+                    call: call.map(CallUid::new),
+                    leg,
+                    subscriber: subscriber.map(SubscriberId),
+                    trunk: trunk.map(TrunkId),
+                    source,
+                    cli,
+                    callee,
+                    user_agent,
+                    country,
+                    rate,
+                    account_age,
+                    flags,
+                    vendor: vendor.map(TrunkId),
+                    spared,
+                    watched_since,
+                    step,
+                }
+            },
+        )
+        .boxed()
 }
 
 pub(crate) fn record() -> BoxedStrategy<Record> {
