@@ -42,8 +42,12 @@ impl View {
 }
 
 /// Functions that views and people use.
-pub(crate) fn functions() -> [ScalarUDF; 2] {
-    [text_function("number_prefix", |number| number_prefix(number).map(str::to_owned)), route_list()]
+pub(crate) fn functions() -> [ScalarUDF; 3] {
+    [
+        text_function("number_prefix", |number| number_prefix(number).map(str::to_owned)),
+        route_list(),
+        word_list(),
+    ]
 }
 
 /// One branch for each who can owe or be owed for a call. A condition on provider or direction leaves the others unread.
@@ -93,17 +97,14 @@ fn attempts() -> String {
 /// A mark holds from the alert on until somebody says what it was; where that was nothing, there was no mark.
 fn call_marks() -> String {
     let call = "c.cdr_id, c.revision, c.call_id, c.leg, c.tenant, c.day, c.start_at, c.payer, a.tag, a.rule, a.alert_id";
-    let marking = "tag IS NOT NULL AND coalesce(verdict, '') <> 'clean'";
-    let alerts = format!(
-        "(SELECT alert_id, account, rule, tag, begun_at, verdict_at, coalesce(calls, '') AS shown FROM alerts WHERE {marking})"
-    );
+    let marking = "a.tag IS NOT NULL AND coalesce(a.verdict, '') <> 'clean'";
     format!(
         "SELECT {call}, 'shown' AS because, c.destination_number FROM calls c JOIN \
-         (SELECT alert_id, rule, tag, unnest(string_to_array(shown, ' ')) AS cdr_id FROM {alerts}) a \
-         ON c.cdr_id = a.cdr_id UNION ALL \
-         SELECT {call}, 'account' AS because, c.destination_number FROM calls c JOIN {alerts} a ON c.payer = a.account \
-         WHERE c.start_at >= a.begun_at AND (a.verdict_at IS NULL OR c.start_at < a.verdict_at) \
-         AND strpos(a.shown, c.cdr_id) = 0"
+         (SELECT alert_id, rule, tag, unnest(word_list(calls)) AS shown FROM alerts a \
+         WHERE {marking} AND calls IS NOT NULL) a ON c.cdr_id = a.shown UNION ALL \
+         SELECT {call}, 'account' AS because, c.destination_number FROM calls c JOIN alerts a ON c.payer = a.account \
+         WHERE {marking} AND c.start_at >= a.begun_at AND (a.verdict_at IS NULL OR c.start_at < a.verdict_at) \
+         AND coalesce(a.calls, '') NOT LIKE ('%' || c.cdr_id || '%')"
     )
 }
 
@@ -154,6 +155,27 @@ fn route_list() -> ScalarUDF {
         Ok(ColumnarValue::Array(Arc::new(list)))
     };
     create_udf("route_list", vec![DataType::Utf8View], list_type, Volatility::Immutable, Arc::new(run))
+}
+
+/// `word_list(text)`: the words of a text, as the column `calls` of `alerts` has them, as a list.
+fn word_list() -> ScalarUDF {
+    let item = Arc::new(Field::new_list_field(DataType::Utf8View, true));
+    let list_type = DataType::List(item.clone());
+    let run = move |arguments: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let Some(texts) = arrays.first().and_then(|array| array.as_string_view_opt()) else {
+            return Err(DataFusionError::Execution("word_list takes a column of texts".to_owned()));
+        };
+        let (mut words, mut lengths) = (StringViewBuilder::new(), Vec::with_capacity(texts.len()));
+        for text in texts {
+            let of_text = text.into_iter().flat_map(str::split_whitespace);
+            lengths.push(of_text.map(|word| words.append_value(word)).count());
+        }
+        let words: ArrayRef = Arc::new(words.finish());
+        let list = ListArray::try_new(item.clone(), OffsetBuffer::from_lengths(lengths), words, None)?;
+        Ok(ColumnarValue::Array(Arc::new(list)))
+    };
+    create_udf("word_list", vec![DataType::Utf8View], list_type, Volatility::Immutable, Arc::new(run))
 }
 
 #[derive(Default)]

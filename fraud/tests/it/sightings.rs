@@ -126,6 +126,9 @@ impl Said {
     }
 }
 
+/// How a lane begins.
+type Make = fn(Arc<WatchRules>) -> Watch;
+
 /// Both halves of the watch, lane by lane.
 struct House {
     rules: Arc<WatchRules>,
@@ -136,9 +139,7 @@ struct House {
 
 impl House {
     fn new(rules: Arc<WatchRules>) -> Self {
-        let lanes = |make: fn(Arc<WatchRules>) -> Watch| {
-            (0..LANES).map(|_| ready(make(rules.clone()))).collect::<Vec<_>>()
-        };
+        let lanes = |make: Make| (0..LANES).map(|_| ready(make(rules.clone()))).collect::<Vec<_>>();
         let (payers, things) = (lanes(Watch::of_payers), lanes(Watch::of_sightings));
         House { payers, things, rules, said: Said::default() }
     }
@@ -175,10 +176,10 @@ impl House {
     /// Every lane is saved, dropped, and loaded again.
     fn restart(&mut self, saved: &mut [BTreeMap<String, Vec<u8>>]) {
         for (place, saved) in saved.iter_mut().enumerate() {
-            let (watches, make): (&mut Vec<Watch>, fn(Arc<WatchRules>) -> Watch) = if place % 2 == 0 {
-                (&mut self.payers, Watch::of_payers)
+            let (watches, make) = if place % 2 == 0 {
+                (&mut self.payers, Watch::of_payers as Make)
             } else {
-                (&mut self.things, Watch::of_sightings)
+                (&mut self.things, Watch::of_sightings as Make)
             };
             let watch = &mut watches[place / 2];
             for StateChange { key, value } in watch.take_changes() {
