@@ -116,9 +116,16 @@ async fn money_and_tables_beyond_the_rights_are_not_there() {
         assert!(seen.contains(" 0\n"), "{column}: {seen}");
     }
     assert!(seen_by(&lake, &ANALYST, "SELECT count(cost) FROM charges").await.contains(" 0\n"));
-    for table in
-        ["postings", "call_postings", "other_postings", "invoices", "invoice_lines", "alerts", "rates"]
-    {
+    for table in [
+        "postings",
+        "call_postings",
+        "other_postings",
+        "invoices",
+        "invoice_lines",
+        "alerts",
+        "call_marks",
+        "rates",
+    ] {
         let why = lake.query_as(&format!("SELECT * FROM {table}"), &ANALYST).await.unwrap_err();
         assert_eq!(why.code(), "LAK017", "{table}: {why}");
         assert!(!why.to_string().contains(&format!(", {table},")), "{why}");

@@ -181,6 +181,9 @@ fn alert(n: i64, rule: &str, verdict: Option<&str>) -> Row {
         "irsf".into(),
         0_i64.into(),
         dec("0").into(),
+        // The call that showed it.
+        model::CdrId::derive(&model::CallUid::new("sw1-1-0"), 0).to_string().into(),
+        Value::Null,
     ]
 }
 
@@ -349,4 +352,24 @@ async fn delivered_queries_ask_for_the_period_alone() {
     assert_eq!(n_days(&one), 1);
     let none = lake.query(&days("2026-11-05T00:00:00Z", "2026-11-06T00:00:00Z")).await.unwrap();
     assert_eq!(none.n_rows(), 0);
+}
+
+#[tokio::test]
+async fn marks_are_on_the_calls_that_showed_an_alert_and_on_later_ones_until_the_verdict() {
+    let (_world, lake) = made_world().await;
+    let numbers = async |sql: &str| -> Vec<u64> {
+        let rows = lake.query(sql).await.unwrap().rows();
+        rows.iter().map(|row| row[0].as_deref().unwrap().parse().unwrap()).collect()
+    };
+    // Of the alert found clean nothing is marked.
+    let shown = "SELECT count(*) FROM call_marks WHERE because = 'shown' AND tag = 'irsf'";
+    assert_eq!(numbers(shown).await, [2]);
+    let marked =
+        "SELECT count(*) FROM call_marks WHERE because = 'account' GROUP BY alert_id ORDER BY alert_id";
+    let later =
+        "SELECT count(*) FROM calls WHERE payer = 1002 AND start_at >= (SELECT min(begun_at) FROM alerts)";
+    let before_verdict = format!("{later} AND start_at < TIMESTAMP '2026-10-06T09:00:00'");
+    let expected = [numbers(&before_verdict).await, numbers(later).await].concat();
+    assert!(expected[0] > 0, "there is something to mark");
+    assert_eq!(numbers(marked).await, expected);
 }

@@ -188,7 +188,7 @@ async fn errors_say_what_to_write_instead() {
         &lake,
         "SELECT * FROM cdrs",
         "LAK017",
-        expect![[r#"there is no table "cdrs"; the tables are calls, calls_history, charges, attempts, registrations, postings, call_postings, other_postings, events, alerts, invoices, invoice_lines, rates, prefixes, documentation"#]],
+        expect![[r#"there is no table "cdrs"; the tables are calls, calls_history, charges, attempts, call_marks, registrations, postings, call_postings, other_postings, events, alerts, invoices, invoice_lines, rates, prefixes, documentation"#]],
     )
     .await;
     check_error(&lake, "SELEC 1", "LAK019", expect!["the query cannot be run: sql parser error: Expected: an SQL statement, found: SELEC at Line: 1, Column: 1"]).await;
