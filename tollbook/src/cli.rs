@@ -908,7 +908,7 @@ pub(crate) struct BacktestArgs {
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(crate) to: chrono::NaiveDate,
     /// Days before the first that the rules learn from, as far as there are calls.
-    #[arg(long, default_value_t = 28)]
+    #[arg(long, default_value_t = 28, value_parser = clap::value_parser!(u32).range(0..=366))]
     pub(crate) learn_days: u32,
 }
 

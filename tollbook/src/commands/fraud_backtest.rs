@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{NaiveDate, NaiveTime, TimeDelta};
+use chrono::{Datelike as _, NaiveDate, NaiveTime, TimeDelta};
 use fraud::backtest::BacktestReport;
 use lake::Lake;
 use model::{Directory, Verdict};
@@ -19,6 +19,26 @@ use crate::fraud_watch::{read_lists, read_rules};
 use crate::rule_desk::judged;
 use crate::system::of_lake;
 
+/// Calls are of these years: others are slips of the pen, and days far beyond cannot be counted with.
+const YEARS: std::ops::RangeInclusive<i32> = 1970..=2200;
+
+/// What is wrong with the days, if something is.
+fn check_days(args: &BacktestArgs) -> Result<(), UserError> {
+    for (name, day) in [("--from", args.from), ("--to", args.to)] {
+        if !YEARS.contains(&day.year()) {
+            let what = format!("{name} {day} is not in the years {} to {}", YEARS.start(), YEARS.end());
+            return Err(UserError::new(what, "write it like 2026-10-01"));
+        }
+    }
+    if args.to < args.from {
+        return Err(UserError::new(
+            format!("--to {} is before --from {}", args.to, args.from),
+            "give the first and the last day",
+        ));
+    }
+    Ok(())
+}
+
 /// Runs a file of rules over stored calls and prints what they would have done.
 #[expect(clippy::disallowed_methods, reason = "how long it took is told, and decides nothing")]
 pub(super) async fn backtest(
@@ -27,13 +47,7 @@ pub(super) async fn backtest(
     directory: &Directory,
     args: &BacktestArgs,
 ) -> anyhow::Result<()> {
-    if args.to < args.from {
-        return Err(UserError::new(
-            format!("--to {} is before --from {}", args.to, args.from),
-            "give the first and the last day",
-        )
-        .into());
-    }
+    check_days(args)?;
     let rules = read_rules(&args.rule)?;
     let hot = read_lists(&config.fraud.hot_lists)?;
     let never_originate = read_lists(&config.fraud.never_originate)?;
@@ -125,4 +139,26 @@ async fn print_report(store: &Store, directory: &Directory, report: &BacktestRep
 /// For the head of a list that does not hold all there are.
 fn first_of(n_listed: usize, n_all: usize) -> String {
     if n_listed < n_all { format!(", the first {n_listed}") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_that_cannot_be_meant_are_refused() {
+        let fault = |from: &str, to: &str| {
+            let args = BacktestArgs {
+                rule: "rules.toml".into(),
+                from: from.parse().unwrap(),
+                to: to.parse().unwrap(),
+                learn_days: 28,
+            };
+            check_days(&args).err().map(|why| why.to_string()).unwrap_or_default()
+        };
+        assert_eq!(fault("2026-10-01", "2026-10-01"), "");
+        assert!(fault("2026-10-02", "2026-10-01").contains("--to 2026-10-01 is before --from"));
+        assert!(fault("2026-10-01", "+262142-12-31").contains("is not in the years 1970 to 2200"));
+        assert!(fault("0026-10-01", "2026-10-01").contains("--from 0026-10-01"));
+    }
 }
