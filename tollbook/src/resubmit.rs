@@ -11,9 +11,9 @@ use store::{IMPORT, SuspendedRecord};
 use tracing::warn;
 
 use crate::foreign_records;
+use crate::roles::STAGES;
 pub(crate) use crate::runner::addressee;
 use crate::runner::{LAKE, Rooms, addressed_to, decode, topic_of};
-use crate::system::STAGES;
 
 /// Records sent in one append; a round of a stage takes as many.
 const SENT_MAX: u32 = 256;

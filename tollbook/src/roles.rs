@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::ValueEnum;
+use model::Topic;
 
 /// A part of the house.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -66,6 +67,17 @@ impl Role {
 /// The stage of the watch that counts by something else than the payer.
 pub(crate) const SIGHTINGS: &str = "sightings";
 
+/// Names of the stages, in the order of the pipeline; in positions, origins and suspense.
+pub(crate) const STAGES: [(&str, Topic); 7] = [
+    ("mediator", Topic::Calls),
+    ("watch", Topic::Calls),
+    (SIGHTINGS, Topic::Sightings),
+    ("rating", Topic::Cdrs),
+    ("fraud", Topic::Rated),
+    ("exports", Topic::Rated),
+    ("ledger", Topic::Postings),
+];
+
 /// The role whose processes work a stage.
 pub(crate) fn role_of(stage: &'static str) -> &'static str {
     if stage == SIGHTINGS { Role::Watch.name() } else { stage }
@@ -110,7 +122,6 @@ impl std::fmt::Display for Roles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::system::STAGES;
 
     #[test]
     fn every_stage_is_a_role_and_none_named_are_all() {

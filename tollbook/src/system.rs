@@ -91,17 +91,6 @@ const HANG_UP_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a stop waits for the calls' last events to be written.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Names of the stages, in the order of the pipeline; in positions, origins and suspense.
-pub(crate) const STAGES: [(&str, Topic); 7] = [
-    ("mediator", Topic::Calls),
-    ("watch", Topic::Calls),
-    (SIGHTINGS, Topic::Sightings),
-    ("rating", Topic::Cdrs),
-    ("fraud", Topic::Rated),
-    ("exports", Topic::Rated),
-    ("ledger", Topic::Postings),
-];
-
 /// Where the running system can be reached.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {

@@ -39,7 +39,7 @@ macro_rules! words {
 }
 
 words! {
-    /// For whom a rule counts. Every key but the account counts within one lane: the calls of the paying parties that share it.
+    /// For whom a rule counts: the calls of everybody, whoever pays.
     Key {
         /// The paying account.
         Account = "account",

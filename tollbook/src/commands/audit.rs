@@ -24,8 +24,9 @@ use crate::config::Config;
 use crate::counts::Counts;
 use crate::failure::UserError;
 use crate::resubmit;
+use crate::roles::STAGES;
 use crate::runner::{COUNTS_KEY, LAKE, Positions, check_positions, decode, topic_of};
-use crate::system::{STAGES, open_bus, open_store};
+use crate::system::{open_bus, open_store};
 
 /// Records read at once from a partition.
 const READ_MAX: usize = 4_096;

@@ -8,7 +8,7 @@ use model::Topic;
 use store::Store;
 
 use crate::lake_tables::{EVENTS_SOURCE, POSTINGS_SOURCE};
-use crate::system::STAGES;
+use crate::roles::STAGES;
 
 /// Whether the log is the one that the positions were taken from. Of one that was emptied, or restored from an older copy than the
 /// database, new records would lie before the positions, and nobody would ever read them.
