@@ -18,7 +18,7 @@ pub struct KafkaConfig {
     pub partitions: u32,
     /// Brokers that hold each record, for topics that are made. 0: three of them, or as many as there are. Default: 0.
     pub replication: u16,
-    /// How long records are kept after every stage has read them, e.g. `"7d"`. Default: `"7d"`.
+    /// How long records are kept after every stage has read them, e.g. `"7d"`; seven hours at least. Default: `"7d"`.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
     /// How records are compressed on their way and on the brokers: `"zstd"`, `"lz4"` or `"none"`. Default: `"lz4"`.

@@ -189,13 +189,14 @@ impl Beside {
 
     /// Bytes of a file that are not yet taken.
     pub(crate) fn n_waiting(&self, lane: usize, file: &[u8]) -> usize {
-        file.len() - self.n_taken[lane]
+        file.len().saturating_sub(self.n_taken[lane])
     }
 
     /// Takes the whole blocks of each file, `n_bytes_max` bytes of it at most. What was taken of a file before is still at its front.
     pub(crate) fn take(&mut self, files: &[&[u8]; LANES], n_bytes_max: usize) {
         let lanes: [&[u8]; LANES] = std::array::from_fn(|lane| {
-            let waiting = &files[lane][self.n_taken[lane]..];
+            // A file that was given up meanwhile has nothing left; nobody asks for its hash.
+            let waiting = files[lane].get(self.n_taken[lane]..).unwrap_or(&[]);
             let n_bytes = waiting.len().min(n_bytes_max) / BLOCK_BYTES * BLOCK_BYTES;
             self.n_taken[lane] += n_bytes;
             &waiting[..n_bytes]
@@ -345,7 +346,7 @@ fn advance<S: Simd, C: Chain<WORDS>, const WORDS: usize>(
 
 /// What follows the blocks of a file that are taken: its last bytes, a one, zeros, its length in bits.
 fn tail_of<C: Ends<WORDS>, const WORDS: usize>(file: &[u8], n_taken: usize) -> Vec<u8> {
-    let mut tail = file[n_taken..].to_vec();
+    let mut tail = file.get(n_taken..).unwrap_or_default().to_vec();
     tail.push(0x80);
     tail.resize((tail.len() + 8).next_multiple_of(BLOCK_BYTES) - 8, 0);
     let n_bits = u64::try_from(file.len()).unwrap_or(u64::MAX).wrapping_mul(8);

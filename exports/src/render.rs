@@ -453,6 +453,15 @@ pub struct Shown {
 }
 
 impl Format {
+    /// Whether a file of `owner` can hold the call.
+    ///
+    /// # Errors
+    ///
+    /// The field that it does not fit.
+    pub fn fits(&self, owner: Owner, rated: &RatedCdr) -> Result<(), Misfit> {
+        try_write(self, owner, rated)
+    }
+
     /// Whether `only` lets the call into a file of `owner`.
     pub fn wants_call(&self, owner: Owner, rated: &RatedCdr) -> bool {
         self.wants(&Row::new(&RatedView::of(rated), owner, RecordType::Original))

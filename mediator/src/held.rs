@@ -219,6 +219,11 @@ impl HeldCalls {
         }
     }
 
+    /// A closed call of the last commit is not to be had any more: the next one removes it.
+    pub(crate) fn lose(&mut self, name: &CallUid, places: Places) {
+        self.gone.push((name.clone(), places));
+    }
+
     /// Takes in a call as a commit has it.
     pub(crate) fn restore(&mut self, name: &CallUid, call: Call, places: Places) {
         let held = Held { life: Life::Awake(Box::new(call)), places, is_dirty: false };

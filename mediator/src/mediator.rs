@@ -451,7 +451,9 @@ impl Mediator {
         has_changed: bool,
     ) {
         let due = self.due(&call);
-        call.sources.take_if(|sources| due > later(sources.heard_at, LOG_KEPT));
+        // From now on it is kept whole, which the next commit has to say.
+        let has_changed =
+            has_changed | call.sources.take_if(|sources| due > later(sources.heard_at, LOG_KEPT)).is_some();
         let is_closed = call.closed_at.is_some();
         if let Some(until) = woken.filter(|until| !is_closed || *until != due) {
             self.timetable.forget.remove(&(until, Memory::Call(uid.clone())));

@@ -3,7 +3,7 @@
 //! In: records of one topic. Out: records on other topics, each with its origin, and one SQL transaction a round with the
 //! new state, the position and everything the stage wants kept. A crash between append and commit replays the round;
 //! consumers drop what they have seen by its origin. What cannot be read or applied goes to suspense; a lane never stops
-//! for one record.
+//! for one record, only for a log that lacks what its state refers to. One commit may serve several rounds ([`Pace`]).
 
 mod addressee;
 pub mod clock;
@@ -40,6 +40,7 @@ pub use self::addressee::{addressed_to, addressee, is_for, is_resent};
 pub use self::lane_store::LaneStore;
 use self::place::Poison;
 pub use self::place::{decode, entries_of, entry, to_every_partition};
+pub use self::recall::read_again;
 use self::round::{Before, Prepared, commit_of_earlier, prepare};
 pub use self::share::{Assignment, Share, ShareKeeper};
 pub use self::watermarks::Watermarks;

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bus::{Bus, BusError};
-use model::{CdrId, RatedCdr, Stage, Topic};
+use model::{Body, CdrId, RatedCdr, Stage, Topic};
 use tracing::warn;
 
 use super::{Kind, Lane, LaneStore, Rooms, RoundError, decode};
@@ -22,7 +22,10 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const LOOKS_MAX: u32 = 2_000;
 
 /// Records read at once for a stage that wants some of them again.
-const READ_MAX: u64 = 1_024;
+const READ_MAX: usize = 1_024;
+
+/// Records between two of these that are read and not looked at, at most.
+const SKIPPED_MAX: u64 = 4_096;
 
 /// What a lane waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,29 +99,46 @@ pub(super) async fn tell_again<S: Stage>(
     if wanted.is_empty() {
         return Ok(());
     }
-    let mut told = Vec::with_capacity(wanted.len());
-    let mut left = wanted.as_slice();
-    while let Some(&from) = left.first() {
-        let n_near = left.partition_point(|offset| *offset < from.saturating_add(READ_MAX));
-        let n_records = usize::try_from(left[n_near - 1] - from + 1).unwrap_or(1);
-        let next = match bus.read(kind.topic, partition, from, n_records).await {
+    let told = read_again(bus, (kind.topic, partition), &wanted).await?;
+    stage
+        .hear_again(told)
+        .map_err(|why| anyhow::anyhow!("{} cannot go on in lane {partition}: {why}", kind.name).into())
+}
+
+/// The records of a lane at the offsets `wanted`, which rise; those that the log has forgotten are left out.
+///
+/// # Errors
+///
+/// What the log says.
+pub async fn read_again(
+    bus: &dyn Bus,
+    (topic, partition): (Topic, u32),
+    wanted: &[u64],
+) -> Result<Vec<(u64, Body)>, BusError> {
+    let mut records = Vec::with_capacity(wanted.len());
+    let (mut left, mut reached) = (wanted, None);
+    while let (Some(&first), Some(&last)) = (left.first(), left.last()) {
+        // To read on is cheaper than to begin elsewhere, which on Kafka takes a place of its own.
+        let from = reached.filter(|reached| first - reached <= SKIPPED_MAX).unwrap_or(first);
+        let n_records = usize::try_from(last - from + 1).unwrap_or(READ_MAX).min(READ_MAX);
+        let next = match bus.read(topic, partition, from, n_records).await {
+            // Nothing comes of an empty batch, however often it is read.
+            Ok(batch) if batch.next <= from => break,
             Ok(batch) => {
                 for stored in batch.records {
                     if left.binary_search(&stored.offset).is_ok()
                         && let Ok(record) = decode(&stored.payload)
                     {
-                        told.push((stored.offset, record.body));
+                        records.push((stored.offset, record.body));
                     }
                 }
-                // Nothing comes of an empty batch, however often it is read.
-                if batch.next > from { batch.next } else { u64::MAX }
+                batch.next
             }
             Err(BusError::Expired { oldest, .. }) => oldest,
-            Err(why) => return Err(why.into()),
+            Err(why) => return Err(why),
         };
+        reached = Some(next);
         left = &left[left.partition_point(|offset| *offset < next)..];
     }
-    stage
-        .hear_again(told)
-        .map_err(|why| anyhow::anyhow!("{} cannot go on in lane {partition}: {why}", kind.name).into())
+    Ok(records)
 }

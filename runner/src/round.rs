@@ -38,8 +38,8 @@ pub(crate) struct Prepared {
     /// Of all that was taken since the last commit; none if a later round commits for this one too.
     commits: Vec<LaneCommit>,
     fence: Option<Fence>,
-    /// It is known that some record cannot be kept, and this is the only one in the round.
-    is_single: bool,
+    /// Where the only record of the round lies, when it is known that some record cannot be kept.
+    single: Option<(u32, u64)>,
     /// Taken by this round.
     pub(crate) n_records: u64,
     /// The next record of each lane, once this is committed.
@@ -117,6 +117,7 @@ pub(crate) async fn prepare<S: Stage, L: LaneStore>(
             has_reloaded: false,
         });
     }
+    let single = works.first().filter(|_| lessons.one_by_one).map(|work| (work.lane.partition, work.first));
     let mut pauses = Vec::new();
     if n_read >= SIDE_BY_SIDE_MIN {
         pauses = side_by_side(kind, rooms, &mut works, lessons)?;
@@ -170,7 +171,7 @@ pub(crate) async fn prepare<S: Stage, L: LaneStore>(
         || before.n_uncommitted + n_records > kind.pace.uncommitted_max;
     let commits = if commits_now { take_commits(lanes)? } else { Vec::new() };
     let positions = positions(lanes);
-    Ok(Some(Prepared { entries, commits, fence, is_single: lessons.one_by_one, n_records, positions }))
+    Ok(Some(Prepared { entries, commits, fence, single, n_records, positions }))
 }
 
 /// A batch of each lane; one record of one of them if they are taken one by one.
@@ -201,7 +202,7 @@ pub(crate) fn commit_of_earlier<S: Stage>(
     let fence = kind.share.fence(lanes.iter().map(|lane| (lane.partition, lane.epoch)));
     let commits = take_commits(lanes)?;
     let positions = positions(lanes);
-    Ok(Prepared { entries: Vec::new(), commits, fence, is_single: false, n_records: 0, positions })
+    Ok(Prepared { entries: Vec::new(), commits, fence, single: None, n_records: 0, positions })
 }
 
 fn positions<S>(lanes: &[Lane<S>]) -> Vec<(u32, u64)> {
@@ -434,19 +435,14 @@ impl Prepared {
         if self.commits.is_empty() {
             return Ok(());
         }
-        let single = self.single();
+        let single = self.single;
         let commits = std::mem::take(&mut self.commits);
         let committed = rooms.store.commit(stage, commits, self.fence.as_ref()).await;
         committed.map_err(|why| blame(single, RoundError::of_commit(why)))
     }
 
     fn blame(&self, error: RoundError) -> RoundError {
-        blame(self.single(), error)
-    }
-
-    /// The record that is at fault, if it is the only one.
-    fn single(&self) -> Option<(u32, u64)> {
-        self.commits.first().filter(|_| self.is_single).map(|commit| (commit.partition, commit.expected))
+        blame(self.single, error)
     }
 }
 

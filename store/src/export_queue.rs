@@ -134,6 +134,25 @@ macro_rules! earlier {
 const FILE_COLUMNS: &str = "id, owner, sequence, name, n_rows, state, created_at, n_bytes, md5, sha256, format, zone, owner_name, day";
 
 impl Store {
+    /// The latest revision of a call, where it was left out of a series: the rated call in the exporter's form.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn export_left_out(&self, owner: &str, cdr: CdrId) -> Result<Option<Vec<u8>>> {
+        let mut tx = self.read().await?;
+        let latest = query(
+            "SELECT payload, CASE WHEN passed = 'left out' THEN 1 ELSE 0 END AS is_left_out \
+             FROM export_queue WHERE owner = $1 AND cdr = $2 ORDER BY revision DESC LIMIT 1",
+        )
+        .cells(cells![owner, cdr.as_bytes()])
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let left_out = latest.filter(|row| row.int("is_left_out").is_ok_and(|is_left_out| is_left_out == 1));
+        left_out.map(|row| row.bytes("payload")).transpose()
+    }
+
     /// Queues a call again whose latest revision was left out of a series, so that it is in the next file, and answers which revision that
     /// is; `None` where it is none of that series, or was not left out.
     ///

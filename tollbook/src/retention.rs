@@ -12,8 +12,9 @@ use tracing::warn;
 
 use crate::system::Consumer;
 
-/// Beyond the time for which the mediator reads again: the log's time, by which it counts, and ours need not be the same.
-const READ_AGAIN_SLACK: Duration = Duration::from_secs(3_600);
+/// For so long after all have read a record the mediator may read it again: beyond [`mediator::LOG_KEPT`], for the log's time, by which it counts, and
+/// ours need not be the same.
+const READ_AGAIN: TimeDelta = TimeDelta::hours(7);
 
 /// What one consumer has to reach.
 #[derive(Debug)]
@@ -30,9 +31,16 @@ pub(crate) struct Keeper {
     seen_before: Vec<Option<DateTime<Utc>>>,
     /// The latest time seen.
     latest: Option<DateTime<Utc>>,
+    /// How long what all have read is kept all the same.
+    read_again: TimeDelta,
 }
 
 impl Keeper {
+    /// Of a log that the mediator reads, now and then again.
+    pub(crate) fn for_mediator() -> Self {
+        Self { read_again: READ_AGAIN, ..Self::default() }
+    }
+
     /// Expires what may go at `now`; `retention` is that of the log.
     pub(crate) async fn expire(
         &mut self,
@@ -69,10 +77,7 @@ impl Keeper {
         };
         let seen_before = self.seen_before.iter().copied().min().flatten();
         if let Some(seen_before) = seen_before.filter(|seen| *seen > oldest_needed) {
-            let kept = mediator::LOG_KEPT + READ_AGAIN_SLACK;
-            let read_before =
-                TimeDelta::from_std(kept).ok().and_then(|kept| seen_before.checked_sub_signed(kept));
-            if let Some(read_before) = read_before {
+            if let Some(read_before) = seen_before.checked_sub_signed(self.read_again) {
                 bus.expire(now, read_before).await?;
             }
         } else if let Some(behind) = self.behind(oldest_needed) {
@@ -146,7 +151,7 @@ mod tests {
         let bus = EmbeddedBus::open(dir.path(), config).unwrap();
         let (progress, seen) = watch::channel(Progress::default());
         let consumers = [Consumer { name: "rating", topic: Topic::Cdrs, progress: seen }];
-        let mut keeper = Keeper::default();
+        let mut keeper = Keeper::for_mediator();
         let clock = crate::clock::Clock::start();
         let week = Duration::from_secs(7 * 86_400);
         // The consumer has seen all there is, nothing; then come more segments than may be kept.
@@ -173,6 +178,11 @@ mod tests {
         }
         let (oldest, end) = bus.range(Topic::Cdrs, 0).await.unwrap();
         assert!(oldest > 0 && end == 4, "{oldest} to {end}");
+    }
+
+    #[test]
+    fn mediator_may_read_as_long_as_it_says() {
+        assert!(READ_AGAIN > TimeDelta::from_std(mediator::LOG_KEPT).unwrap());
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ mod tests;
 pub(crate) use ::runner::is_resent;
 pub(crate) use ::runner::{
     Assignment, Begin, COUNTS_KEY, Kind, Pace, Progress, Rooms, Share, ShareKeeper, Watermarks, addressed_to,
-    addressee, decode, entries_of, entry, is_for, run, to_every_partition,
+    addressee, decode, entries_of, entry, is_for, read_again, run, to_every_partition,
 };
 
 pub(crate) use self::positions::{LAKE, LAKE_EVENTS, LAKE_POSTINGS, Positions, check_positions, topic_of};

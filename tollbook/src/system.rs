@@ -527,7 +527,7 @@ impl System {
         });
         let (rooms, consumers) = (self.rooms.clone(), self.consumers.clone());
         let retention = self.config.bus.retention();
-        let keeper = Arc::new(tokio::sync::Mutex::new(Keeper::default()));
+        let keeper = Arc::new(tokio::sync::Mutex::new(Keeper::for_mediator()));
         self.every(RETENTION_INTERVAL, "retention", move || {
             let (rooms, consumers, keeper) = (rooms.clone(), consumers.clone(), keeper.clone());
             async move {

@@ -12,12 +12,12 @@ use crate::BusError;
 pub struct EmbeddedConfig {
     /// Lanes of each topic: the stages' parallelism. Fixed when the directory is made. 1 to 1024. Default: 16.
     pub partitions: u32,
-    /// How long records are kept after they were appended, e.g. `"7d"`. A stage that stands still for longer loses
-    /// records. Default: `"7d"`.
+    /// How long records are kept after they were appended, e.g. `"7d"`; at least until seven hours after every stage has read them. Default:
+    /// `"7d"`.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
-    /// Bytes kept of each topic; older records are dropped even within `retention`. Absent keeps them all, until the
-    /// disk is full and appends are refused. Default: absent.
+    /// Bytes kept of each topic; older records are dropped even within `retention`, but not before seven hours after every stage has read them. Absent
+    /// keeps them all, until the disk is full and appends are refused. Default: absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retain_bytes: Option<u64>,
     /// While several appends are under way, one fsync serves all that came within so long after the last; a lone

@@ -94,6 +94,12 @@ impl Strand {
         }
     }
 
+    /// How long nobody has read at its place in a lane.
+    pub(super) fn idle(&self, partition: u32) -> Duration {
+        let idle = |cursor: &Cursor| clock::mono().saturating_duration_since(cursor.used);
+        self.lane(partition).as_ref().map_or(Duration::MAX, idle)
+    }
+
     /// Stands at `from` of a lane from now on.
     pub(super) fn stand(&self, partition: u32, from: u64, ends: &Arc<Ends>) -> Result<(), String> {
         let mut lane = self.lane(partition);

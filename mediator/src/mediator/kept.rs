@@ -11,9 +11,9 @@ use model::{Body, CallUid, StateChange};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Dirty, Mediator};
+use super::{Dirty, Mediator, later};
 use crate::call::Call;
-use crate::gist::{Gist, unpack_gist};
+use crate::gist::{Gist, LOG_KEPT, unpack_gist};
 use crate::held::{Change, Places};
 use crate::packed::unpack_call;
 use crate::state_log::{Form, NewEntry, StateLog, number_of, words};
@@ -169,9 +169,9 @@ impl Mediator {
 
     /// Knows the awaited calls whole again.
     pub(super) fn hear(&mut self, records: Vec<(u64, Body)>) -> Result<(), String> {
-        let records: HashMap<u64, Body> = records.into_iter().collect();
+        let mut records: HashMap<u64, Body> = records.into_iter().collect();
         for awaited in std::mem::take(&mut self.awaited) {
-            let call = retold(awaited.gist.clone(), &records);
+            let call = retold(awaited.gist.clone(), &mut records);
             self.know_again(awaited, call)?;
         }
         Ok(())
@@ -272,27 +272,28 @@ impl Mediator {
     /// Takes in the entries of the logs of calls. Open ones in their short form are awaited.
     fn restore_logs(&mut self, mut entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
         entries.sort();
-        let mut calls: BTreeMap<CallUid, (Places, Option<Form<'_>>)> = BTreeMap::new();
+        // The last word of each log: which of the two counts, the places tell in the end.
+        let mut calls: BTreeMap<CallUid, (Places, [Option<Form<'_>>; 2])> = BTreeMap::new();
         for (key, value) in &entries {
             let (_, number) = number_of(key).ok_or_else(|| unknown(key))?;
             let is_open = key.starts_with(OPEN_PREFIX);
             let log = if is_open { &mut self.open_log } else { &mut self.done_log };
             log.restore((key, number, value), |name, stored, is| {
-                let (places, form) = calls.entry(name).or_default();
+                let (places, forms) = calls.entry(name).or_default();
                 let place = if is_open { &mut places.open } else { &mut places.done };
                 if is.is_some() {
-                    *form = is;
+                    forms[usize::from(is_open)] = is;
                     Ok(place.replace(stored))
                 } else {
                     Ok(place.take())
                 }
             })?;
         }
-        for (name, (places, form)) in calls {
+        for (name, (places, forms)) in calls {
             if places == Places::default() {
                 continue;
             }
-            let is_restored = match form {
+            let is_restored = match forms[usize::from(places.open.is_some())] {
                 Some(Form::Whole(bytes)) => {
                     unpack_call(bytes).map(|call| self.calls.restore(&name, call, places)).is_some()
                 }
@@ -309,11 +310,12 @@ impl Mediator {
     }
 
     fn restore_gist(&mut self, name: &CallUid, gist: Gist, bytes: &[u8], places: Places) {
-        let Some(closed_at) = gist.closed_at else {
+        let until = gist.closed_at.map(|closed_at| self.end_of_memory(closed_at, gist.is_unfinished()));
+        // A closed one too, if it is to be remembered for longer now than when it was written: then it must be kept whole.
+        let Some(until) = until.filter(|until| *until <= later(gist.sources.heard_at, LOG_KEPT)) else {
             self.awaited.push(Awaited { name: name.clone(), gist, places: Some(places) });
             return;
         };
-        let until = self.end_of_memory(closed_at, gist.is_unfinished());
         self.calls.restore_asleep(name, (&gist, bytes), until, places);
         self.timetable.insert_forget(until, Memory::Call(name.clone()));
     }
@@ -329,10 +331,11 @@ impl Mediator {
                 }
             }
             (Some(call), None) => self.calls.wake(&name, call),
+            (None, Some(places)) if gist.closed_at.is_some() => self.calls.lose(&name, places),
             (None, Some(_)) => {
                 return Err(format!(
-                    "call {name} is open, and the event log does not have its events any more (offsets {:?}): restore the log, or \
-                     set `bus.retention` to more than six hours",
+                    "call {name} is open, and the event log does not have its events any more (offsets {:?}): restore log and \
+                     database from the same backup",
                     gist.sources.offsets
                 ));
             }
@@ -347,11 +350,11 @@ impl Mediator {
 }
 
 /// A call as its events tell it, and what was made of it; `None` if some are missing.
-fn retold(gist: Gist, records: &HashMap<u64, Body>) -> Option<Call> {
+fn retold(gist: Gist, records: &mut HashMap<u64, Body>) -> Option<Call> {
     let mut call: Option<Call> = None;
     for offset in &gist.sources.offsets {
-        let Some(Body::Call(event)) = records.get(offset) else { return None };
-        call.get_or_insert_with(|| Call::of(event)).learn(event.clone());
+        let Some(Body::Call(event)) = records.remove(offset) else { return None };
+        call.get_or_insert_with(|| Call::of(&event)).learn(event);
     }
     let mut call = call?;
     gist.complete(&mut call);

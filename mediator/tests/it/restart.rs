@@ -279,7 +279,41 @@ fn open_call_that_the_log_has_lost_is_not_lost_in_silence() {
     let mut mediator = Mediator::new(MediatorConfig::default());
     mediator.restore(saved.0.into_iter().collect()).unwrap();
     let why = mediator.hear_again(Vec::new()).unwrap_err();
-    assert!(why.contains("call a is open") && why.contains("bus.retention"), "{why}");
+    assert!(why.contains("call a is open") && why.contains("same backup"), "{why}");
+}
+
+#[test]
+fn call_that_was_given_up_and_shows_life_again_is_open_after_a_restart() {
+    let (mut mediator, mut saved) = (Mediator::new(MediatorConfig::default()), Saved::default());
+    feed(&mut mediator, &events("0 attempt\n1 route 1\n5 answer 1\n20000 log"));
+    saved.commit(mediator.take_changes());
+    feed(&mut mediator, &events("20005 tick 20000 seq=9"));
+    saved.commit(mediator.take_changes());
+    let mut restarted = saved.load(MediatorConfig::default());
+    assert_eq!((restarted.open_calls(), mediator.open_calls()), (1, 1));
+    let end = events("20010 end 20005 200 normal caller seq=10");
+    let effects = feed(&mut mediator, &end);
+    assert_eq!(cdrs(&effects).len(), 1);
+    assert_eq!(feed(&mut restarted, &end), effects);
+}
+
+#[test]
+fn longer_memory_after_a_restart_keeps_calls_whole() {
+    let (mut mediator, mut saved) = (Mediator::new(MediatorConfig::default()), Saved::default());
+    feed(&mut mediator, &events("0 attempt\n1 reject 403 locked_out\n2 attempt call=b"));
+    saved.commit(mediator.take_changes());
+    assert!(!is_kept_whole(&saved));
+    let day = std::time::Duration::from_secs(86_400);
+    let patient = MediatorConfig { late_for: day, close_after: day, ..MediatorConfig::default() };
+    let mut mediator = saved.load(patient);
+    feed(&mut mediator, &events("3 log"));
+    saved.commit(mediator.take_changes());
+    let is_whole = |key: &str| {
+        saved.0.iter().any(|(name, value)| {
+            name.starts_with(key) && value.windows(10).any(|digits| digits == b"0660555123")
+        })
+    };
+    assert!(is_whole("#") && is_whole("@done/"));
 }
 
 #[test]

@@ -414,12 +414,25 @@ async fn queue_again(desk: &Desk, series: &Series, cdr: &str, reason: &str) -> a
             "`tollbook explain` and the console name calls by 32 hexadecimal digits",
         )
     })?;
+    let absent = || {
+        let why = format!("no record of {cdr} is kept that was left out of the files of {series}");
+        let remedy = "it waits or is in a file; or it is of a partner's files, where only left out corrections are kept";
+        UserError::new(why, remedy)
+    };
+    let payload = desk.store.export_left_out(&series.to_string(), id).await?.ok_or_else(absent)?;
+    // What does not fit would hold up every file after it.
+    if let Some(stream) = desk.streams.named(&series.stream) {
+        let rated = model::wire::decode_rated(&payload).context("read the call that was left out")?;
+        stream.format(series.owner).fits(series.owner, &rated).map_err(|misfit| {
+            UserError::new(
+                format!("{cdr} cannot be in the files of {series}: {misfit}"),
+                "change the format, which `tollbook export streams` names",
+            )
+        })?;
+    }
     let now = Clock::start().utc();
     let queued = desk.store.export_queue_again(&series.to_string(), id, reason, COMMAND_LINE, now).await?;
-    let Some(revision) = queued else {
-        let why = format!("{cdr} was not left out of the files of {series}");
-        return Err(UserError::new(why, "it waits or is in a file, or another series has left it out").into());
-    };
+    let revision = queued.ok_or_else(absent)?;
     println!("{cdr}, revision {revision}, will be in the next file of {series}");
     Ok(())
 }

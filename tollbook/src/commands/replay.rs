@@ -19,7 +19,7 @@ use store::Store;
 
 use crate::config::Config;
 use crate::failure::UserError;
-use crate::runner::{Watermarks, decode, entry, is_for};
+use crate::runner::{Watermarks, decode, entry, is_for, read_again};
 use crate::system::{open_bus, open_store};
 
 /// Records read at once from a partition.
@@ -49,8 +49,9 @@ pub(crate) async fn replay(config: &Config, day: NaiveDate, out: &Path) -> anyho
     // In use, damaged, missing rights: the log says what to do.
     let bus = open_bus(config).await.map_err(|why| UserError::new(why.to_string(), ""))?;
     let store = open_store(config).await?;
-    let was_made = made_then(&*bus, day).await.context("read the CDRs that were made")?;
-    let fresh = made_now(&*bus, config, &store, day).await.context("replay the events")?;
+    let positions = positions(&store).await?;
+    let was_made = made_then(&*bus, &positions, day).await.context("read the CDRs that were made")?;
+    let fresh = made_now(&*bus, config, &store, &positions, day).await.context("replay the events")?;
     let file = write(&fresh, day, out)?;
 
     let mut differing = Vec::new();
@@ -97,8 +98,19 @@ fn is_of(cdr: &Cdr, day: NaiveDate) -> bool {
     cdr.start_at.date_naive() == day
 }
 
-/// The first copy of each; a replay after a crash appended some twice.
-async fn made_then(bus: &dyn Bus, day: NaiveDate) -> anyhow::Result<BTreeMap<Key, Made>> {
+/// How far the mediator has come in each lane, as committed.
+async fn positions(store: &Store) -> anyhow::Result<BTreeMap<u32, u64>> {
+    let all = store.lane_positions().await?.into_iter();
+    let own = all.filter(|(stage, ..)| stage == STAGE);
+    Ok(own.map(|(_, partition, position)| (partition, position)).collect())
+}
+
+/// The first copy of each; a replay after a crash appended some twice. Of what was put out before a crash and not committed, nothing: it comes again.
+async fn made_then(
+    bus: &dyn Bus,
+    positions: &BTreeMap<u32, u64>,
+    day: NaiveDate,
+) -> anyhow::Result<BTreeMap<Key, Made>> {
     let mut made = BTreeMap::new();
     for partition in 0..bus.partitions() {
         let (mut from, end) = bus.range(Topic::Cdrs, partition).await?;
@@ -109,7 +121,9 @@ async fn made_then(bus: &dyn Bus, day: NaiveDate) -> anyhow::Result<BTreeMap<Key
                 else {
                     continue;
                 };
-                if origin.stage == STAGE && is_of(&cdr, day) {
+                let is_committed =
+                    positions.get(&origin.partition).is_some_and(|position| origin.offset < *position);
+                if origin.stage == STAGE && is_committed && is_of(&cdr, day) {
                     let key = (origin.partition, origin.offset, origin.index);
                     made.entry(key).or_insert(Made { cdr: *cdr, bytes: stored.payload.to_vec() });
                 }
@@ -125,15 +139,9 @@ async fn made_now(
     bus: &dyn Bus,
     config: &Config,
     store: &Store,
+    positions: &BTreeMap<u32, u64>,
     day: NaiveDate,
 ) -> anyhow::Result<BTreeMap<Key, Made>> {
-    let positions: BTreeMap<u32, u64> = store
-        .lane_positions()
-        .await?
-        .into_iter()
-        .filter(|(stage, ..)| stage == STAGE)
-        .map(|(_, partition, position)| (partition, position))
-        .collect();
     let poisoned: BTreeSet<(u32, u64)> = store.suspense_poisoned(STAGE).await?.into_iter().collect();
     let mut made = BTreeMap::new();
     for partition in 0..bus.partitions() {
@@ -183,13 +191,7 @@ fn asked_again(effects: &mut Effects) -> Option<Body> {
 
 /// Reads again what the mediator has forgotten of a call.
 async fn tell_again(bus: &dyn Bus, mediator: &mut Mediator, partition: u32) -> anyhow::Result<()> {
-    let mut told = Vec::new();
-    for offset in mediator.wants_again() {
-        let batch = bus.read(Topic::Calls, partition, offset, 1).await?;
-        for stored in batch.records {
-            told.push((stored.offset, decode(&stored.payload).map_err(anyhow::Error::msg)?.body));
-        }
-    }
+    let told = read_again(bus, (Topic::Calls, partition), &mediator.wants_again()).await?;
     mediator.hear_again(told).map_err(anyhow::Error::msg)
 }
 
