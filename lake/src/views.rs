@@ -103,7 +103,7 @@ fn call_marks() -> String {
          (SELECT alert_id, rule, tag, unnest(word_list(calls)) AS shown FROM alerts a \
          WHERE {marking} AND calls IS NOT NULL) a ON c.cdr_id = a.shown UNION ALL \
          SELECT {call}, 'account' AS because, c.destination_number FROM calls c JOIN alerts a ON c.payer = a.account \
-         WHERE {marking} AND c.start_at >= a.begun_at AND (a.verdict_at IS NULL OR c.start_at < a.verdict_at) \
+         WHERE {marking} AND a.account <> 0 AND c.start_at >= a.begun_at AND (a.verdict_at IS NULL OR c.start_at < a.verdict_at) \
          AND coalesce(a.calls, '') NOT LIKE ('%' || c.cdr_id || '%')"
     )
 }

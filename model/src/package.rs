@@ -122,6 +122,23 @@ impl ProfileSwitch {
         schedule.sort_by_key(|there| (there.from, there.network));
     }
 
+    /// Whether these profiles are in force at that time already, and stay so: then the schedule needs no entry.
+    pub fn is_in_force(&self, schedule: &[ProfileMapping]) -> bool {
+        let is_up =
+            |there: &&ProfileMapping| there.from <= self.from && there.to.is_none_or(|to| self.from < to);
+        let is_named =
+            |network: Option<NetworkId>| self.profiles.iter().any(|choice| choice.network == network);
+        let stands = |choice: &ProfileChoice| {
+            let up = schedule.iter().filter(is_up).filter(|there| there.network == choice.network);
+            let latest = up.max_by_key(|there| there.from);
+            latest.is_some_and(|there| there.profile == choice.profile && there.to.is_none())
+        };
+        // Profiles for all end those of other networks.
+        let ends_others =
+            is_named(None) && schedule.iter().filter(is_up).any(|there| !is_named(there.network));
+        self.profiles.iter().all(stands) && !ends_others
+    }
+
     /// Whether a schedule says so already.
     pub fn is_in(&self, schedule: &[ProfileMapping]) -> bool {
         self.profiles.iter().all(|choice| {

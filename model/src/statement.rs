@@ -39,6 +39,23 @@ impl Held {
         }
     }
 
+    /// What `account` has, by the sums of the ledger's sides: debits less credits.
+    pub fn of_sums(account: AccountId, sums: impl IntoIterator<Item = (LedgerAccount, Decimal)>) -> Held {
+        let mut held = Held::default();
+        for (side, sum) in sums {
+            if side == LedgerAccount::Cash(account) {
+                held.own -= sum;
+            } else if side == LedgerAccount::FreeCash(account) {
+                held.free_cash -= sum;
+            } else if side == LedgerAccount::FreeTime(account) {
+                held.free_seconds -= sum;
+            } else if side == LedgerAccount::Receivable(account) {
+                held.owed += sum;
+            }
+        }
+        held
+    }
+
     /// What it may spend before any credit: own money and free cash, less what it owes.
     pub fn balance(&self) -> Decimal {
         self.own + self.free_cash - self.owed
@@ -99,8 +116,23 @@ impl Statement {
         postings: &[Posting],
         (from, to): (DateTime<Utc>, DateTime<Utc>),
     ) -> Statement {
+        let n_before = postings.partition_point(|posting| posting.at < from);
         let mut before = Held::default();
-        let mut after = Held::default();
+        for posting in &postings[..n_before] {
+            before += Held::by(posting, account);
+        }
+        Self::after_opening(account, currency, before, &postings[n_before..], (from, to))
+    }
+
+    /// Of what there was at `from`, and the postings from then on, by time.
+    pub fn after_opening(
+        account: AccountId,
+        currency: Currency,
+        before: Held,
+        postings: &[Posting],
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+    ) -> Statement {
+        let mut after = before;
         let mut rows = Vec::new();
         for posting in postings.iter().filter(|posting| posting.at < to) {
             let change = Held::by(posting, account);
@@ -108,10 +140,6 @@ impl Statement {
                 continue;
             }
             after += change;
-            if posting.at < from {
-                before = after;
-                continue;
-            }
             let Posting { at, reason, cdr, .. } = *posting;
             rows.push(StatementRow { at, reason, cdr, change, after });
         }

@@ -22,8 +22,12 @@ use crate::tariff::Tariff;
 
 const MICROS: u64 = 1_000_000;
 
-/// How long after its end a call may be missing in what is known to be used: rating has not kept it yet.
+/// How long after its end a call may be missing in what is known to be used, at least: rating has not kept it yet. One that is not
+/// posted may be missing for longer.
 const UNCOUNTED: TimeDelta = TimeDelta::seconds(5);
+
+/// Intervals begin with a quarter of an hour, in every zone: an answer in another one than the INVITE may be in another interval.
+const INTERVALS_BEGIN_SECONDS: i64 = 900;
 
 /// What an account has, millionths and seconds of free time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,8 +91,8 @@ pub struct Charger {
     quantum_seconds: u32,
     accounts: HashMap<AccountId, Account>,
     holds: HashMap<CdrId, Hold>,
-    /// Of accounts that are priced by usage: calls that ended a moment ago, and the seconds they are billed for.
-    recent: HashMap<AccountId, Vec<(DateTime<Utc>, u64)>>,
+    /// Of accounts that are priced by usage: calls that ended a moment ago or are not posted, and the seconds they are billed for.
+    recent: HashMap<AccountId, Vec<(CdrId, DateTime<Utc>, u64)>>,
 }
 
 impl Charger {
@@ -199,6 +203,12 @@ impl Charger {
         let Some(hold) = self.holds.get_mut(&call) else { return Verdict::Unlimited };
         // Another profile may have come into force while it rang.
         if let Ok(Some((tariff, _))) = self.snapshot.tariff_of(hold.account, at, "") {
+            let is_other = tariff.version() != hold.tariff.version();
+            let quarter = |at: DateTime<Utc>| at.timestamp().div_euclid(INTERVALS_BEGIN_SECONDS);
+            if is_other || quarter(at) != quarter(hold.start) {
+                // What was used before it may have been used at other prices, or in the interval before.
+                hold.used.0 = 0;
+            }
             hold.tariff = Arc::clone(tariff);
         }
         hold.start = at;
@@ -228,9 +238,9 @@ impl Charger {
             0 => Some(Funds::default()),
             _ => self.cost(hold, answered_us, self.free_seconds(account) + hold.reserved.seconds),
         };
-        let billed = self.holds.get(&call).map_or(0, |hold| self.billed(hold, answered_us));
+        let billed = if answered_us == 0 { 0 } else { self.billed(hold, answered_us) };
         if billed > 0 {
-            self.recent.entry(account).or_default().push((now, billed));
+            self.recent.entry(account).or_default().push((call, now, billed));
             // It may count for those that are still up, or have been counted with those before them.
             for (other, hold) in &mut self.holds {
                 if *other != call && hold.account == account {
@@ -243,7 +253,8 @@ impl Charger {
             hold.reserved = cost.unwrap_or(hold.reserved);
             hold.ended_at = Some(now);
             let after = hold.outstanding();
-            if after == Funds::default() {
+            // One that is priced by usage stays even if it costs nothing: what it used is not known to be counted yet.
+            if after == Funds::default() && billed == 0 {
                 self.holds.remove(&call);
             }
             self.release(account, before);
@@ -269,11 +280,15 @@ impl Charger {
             hold.posted.micros = hold.posted.micros.saturating_sub(change.0);
             hold.posted.seconds = hold.posted.seconds.saturating_add_signed(-change.1);
             let kept = hold.outstanding();
-            if hold.ended_at.is_some() && kept == Funds::default() {
-                self.holds.remove(&cdr);
-            }
+            // Priced by usage, the most was kept back that it might cost: its posting says what it did cost.
+            let is_settled = hold.tariff.interval_price.is_some() && posting.reverses.is_none();
+            let is_over = hold.ended_at.is_some() && (is_settled || kept == Funds::default());
             self.release(account, kept_before);
-            self.reserve(account, kept);
+            if is_over {
+                self.holds.remove(&cdr);
+            } else {
+                self.reserve(account, kept);
+            }
         }
         Some((account, before))
     }
@@ -281,9 +296,20 @@ impl Charger {
     /// Forgets calls that ended before `before` and were posted for less than was reckoned, or never: priced by another tariff, or
     /// suspended. Returns which.
     pub fn forget(&mut self, before: DateTime<Utc>) -> Vec<CdrId> {
-        let old = |hold: &Hold| hold.ended_at.is_some_and(|ended| ended < before);
+        self.let_go(|hold| hold.ended_at.is_some_and(|ended| ended < before))
+    }
+
+    /// Forgets calls priced by usage that ended before `before`: what was kept back for them is the most they might have cost, and those
+    /// that cost nothing are never posted.
+    pub fn forget_priced_by_usage(&mut self, before: DateTime<Utc>) {
+        self.let_go(|hold| {
+            hold.tariff.interval_price.is_some() && hold.ended_at.is_some_and(|ended| ended < before)
+        });
+    }
+
+    fn let_go(&mut self, is_due: impl Fn(&Hold) -> bool) -> Vec<CdrId> {
         let gone: Vec<CdrId> =
-            self.holds.iter().filter(|(_, hold)| old(hold)).map(|(call, _)| *call).collect();
+            self.holds.iter().filter(|(_, hold)| is_due(hold)).map(|(call, _)| *call).collect();
         for call in &gone {
             if let Some(hold) = self.holds.remove(call) {
                 self.release(hold.account, hold.outstanding());
@@ -393,11 +419,14 @@ impl Charger {
         Some(Funds { micros: cost.micros.max(0), ..cost })
     }
 
-    /// Seconds of calls of an account that ended too short a while ago to be counted for sure.
+    /// Seconds of calls of an account that ended too short a while ago to be counted for sure, or are not posted.
     fn uncounted(&mut self, account: AccountId, now: DateTime<Utc>) -> u64 {
         let Some(recent) = self.recent.get_mut(&account) else { return 0 };
-        recent.retain(|(ended_at, _)| now.signed_duration_since(*ended_at) < UNCOUNTED);
-        let seconds = recent.iter().map(|(_, billed)| *billed).sum();
+        let holds = &self.holds;
+        recent.retain(|(call, ended_at, _)| {
+            now.signed_duration_since(*ended_at) < UNCOUNTED || holds.contains_key(call)
+        });
+        let seconds = recent.iter().map(|(_, _, billed)| *billed).sum();
         if recent.is_empty() {
             self.recent.remove(&account);
         }

@@ -310,7 +310,11 @@ impl Contracts {
     }
 
     fn keep(&mut self, account: AccountId, mut kept: Kept, view: &View<'_>) {
-        kept.switches.retain(|switch| !switch.is_in(&view.terms.account.profiles));
+        // Switches are written in their order. So one that is known settles those before it, also what it took the place of.
+        let known = kept.switches.iter().rposition(|switch| switch.is_in(&view.terms.account.profiles));
+        if let Some(known) = known {
+            kept.switches.drain(..=known);
+        }
         let rules = view.rules_at(kept.contract.running().stretch.start);
         if let Some(due) = kept.contract.due_at(&rules) {
             self.by_due.insert((due, account));
@@ -440,6 +444,11 @@ impl<'s> View<'s> {
                         continue;
                     };
                     let switch = ProfileSwitch { tenant, account, from: at, profiles };
+                    let mut schedule = self.terms.account.profiles.clone();
+                    kept.switches.iter().for_each(|before| before.apply(&mut schedule));
+                    if switch.is_in_force(&schedule) {
+                        continue;
+                    }
                     kept.switches.push(switch.clone());
                     effects.0.push(Effect::Profiles(Box::new(switch)));
                     continue;

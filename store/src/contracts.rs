@@ -7,17 +7,16 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    AccountId, ContractTerms, Currency, Lock, LockLevel, LockSource, LowBalance, Money, Package,
-    ProfileSwitch, TenantId, TenantPackage,
+    AccountId, ContractTerms, Currency, LowBalance, Money, Package, ProfileSwitch, TenantId, TenantPackage,
 };
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use crate::audit::append;
 use crate::dated_facts::{mappings_of, write_mapping};
 use crate::directory::load_revision;
-use crate::fraud_desk::insert_lock;
 use crate::lanes::load_lanes;
 use crate::sql::{Bind, Columns, cells, insert_rows, json, micros, query};
 use crate::{Lane, Result, Store};
@@ -212,12 +211,18 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps vouchers that were given out. Returns how many are new: a code that is there already is left alone.
+    /// Keeps vouchers that `actor` gives out, with an entry in the audit log. Returns how many are new: a code that is there already is
+    /// left alone.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn vouchers_add(&self, vouchers: &[NewVoucher], now: DateTime<Utc>) -> Result<u64> {
+    pub async fn vouchers_add(
+        &self,
+        vouchers: &[NewVoucher],
+        actor: &str,
+        now: DateTime<Utc>,
+    ) -> Result<u64> {
         let mut rows = Vec::with_capacity(vouchers.len());
         for voucher in vouchers {
             rows.push(cells![
@@ -238,6 +243,13 @@ impl Store {
             rows,
         )
         .await?;
+        if let Some(first) = vouchers.first().filter(|_| n_added > 0) {
+            let whose =
+                first.account.map_or_else(|| "anybody".to_owned(), |account| format!("account {account}"));
+            let made = format!("{n_added} of {} until {} for {whose}", first.amount, first.valid_until);
+            append(&mut tx, actor, "make_vouchers", &format!("tenant:{}", first.tenant.0), "", &made, now)
+                .await?;
+        }
         tx.commit().await?;
         Ok(n_added)
     }
@@ -321,10 +333,14 @@ async fn use_voucher(
     if amount.currency != new.currency {
         return refused("bad_currency", "the balance is kept in another currency");
     }
-    query("UPDATE vouchers SET used_by = $2, used_at = $3 WHERE id = $1 AND used_at IS NULL")
+    let used = query("UPDATE vouchers SET used_by = $2, used_at = $3 WHERE id = $1 AND used_at IS NULL")
         .cells(cells![row.int("id")?, new.account.0, now])
         .execute(&mut *conn)
         .await?;
+    if used.rows_affected() != 1 {
+        // PostgreSQL shows a row as it was: somebody has used it since we read it.
+        return refused("used", "this voucher has been used");
+    }
     Ok(TopUpOutcome::Done(amount))
 }
 
@@ -412,31 +428,6 @@ pub(crate) async fn write_package(
     Ok(())
 }
 
-/// What the package of an account says of its lock. Somebody else's lock stays as it is. The revision counts up, so that every
-/// switch hears of it.
-pub(crate) async fn lock_by_package(conn: &mut AnyConnection, lock: &Lock) -> Result<()> {
-    let there = query("SELECT level, source, until_at FROM locks WHERE account = $1")
-        .cells(cells![lock.account.0])
-        .fetch_optional(&mut *conn)
-        .await?;
-    if let Some(there) = there {
-        let level: LockLevel = there.word("level")?;
-        let source: LockSource = there.word("source")?;
-        let lapsed = there.opt_int("until_at")?.is_some_and(|until| until <= lock.since.timestamp_micros());
-        if source != LockSource::Package && !lapsed && level != LockLevel::None {
-            return Ok(());
-        }
-        if level == lock.level && !lapsed {
-            return Ok(());
-        }
-    } else if lock.level == LockLevel::None {
-        return Ok(());
-    }
-    insert_lock(conn, lock).await?;
-    count_revision(conn).await?;
-    Ok(())
-}
-
 /// Adds to the schedule of an account what its package says. The revision counts up, so that whoever prices hears of it.
 pub(crate) async fn switch_profiles(conn: &mut AnyConnection, switch: &ProfileSwitch) -> Result<()> {
     let before = mappings_of(conn, switch.account).await?;
@@ -452,7 +443,8 @@ pub(crate) async fn switch_profiles(conn: &mut AnyConnection, switch: &ProfileSw
     Ok(())
 }
 
-async fn count_revision(conn: &mut AnyConnection) -> Result<i64> {
+/// The revision counts up, so that every process loads its next snapshot.
+pub(crate) async fn count_revision(conn: &mut AnyConnection) -> Result<i64> {
     query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *conn).await?;
     load_revision(conn).await
 }
@@ -530,23 +522,23 @@ impl Store {
         account: AccountId,
         until: DateTime<Utc>,
     ) -> Result<Vec<crate::Balance>> {
-        let postings = self.postings(account, DateTime::UNIX_EPOCH, until).await?;
-        let mut sums: BTreeMap<(String, Currency), (model::LedgerAccount, Decimal)> = BTreeMap::new();
-        for posting in postings {
-            for (side, amount) in
-                [(posting.debit, posting.amount.amount), (posting.credit, -posting.amount.amount)]
-            {
-                let sum =
-                    sums.entry((side.to_string(), posting.amount.currency)).or_insert((side, Decimal::ZERO));
-                sum.1 += amount;
-            }
-        }
-        Ok(sums
-            .into_iter()
-            .map(|((_, currency), (account, sum))| crate::Balance {
-                account,
-                balance: Money::new(sum, currency),
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT side, currency, CAST(sum(micros) AS BIGINT) AS micros FROM (SELECT debit AS side, currency, \
+             sum(amount_micros) AS micros FROM postings WHERE account = $1 AND at < $2 GROUP BY debit, currency \
+             UNION ALL SELECT credit AS side, currency, -sum(amount_micros) AS micros FROM postings \
+             WHERE account = $1 AND at < $2 GROUP BY credit, currency) AS sides \
+             GROUP BY side, currency ORDER BY side, currency",
+        )
+        .cells(cells![account.0, until])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter()
+            .map(|row| {
+                let balance = Money::new(row.amount("micros")?, row.word("currency")?);
+                Ok(crate::Balance { account: row.word("side")?, balance })
             })
-            .collect())
+            .collect()
     }
 }

@@ -10,6 +10,7 @@ use crate::audit::append;
 use crate::outbox::enqueue;
 use crate::provisioning_events::tell_locked;
 use crate::sql::{Bind, Columns, cells, json, micros, query, query_of};
+use crate::stage_locks::{forget_behind, hold_locks};
 use crate::webhooks::enqueue_alert;
 use crate::{Result, Store, StoreError};
 
@@ -56,6 +57,7 @@ impl Store {
     /// What the database says.
     pub async fn set_lock(&self, lock: &Lock, actor: &str, now: DateTime<Utc>) -> Result<()> {
         let mut tx = self.write().await?;
+        hold_locks(&mut tx).await?;
         let before = query(
             "SELECT tenant, account, level, source, reason, alert, since, until_at FROM locks WHERE account = $1",
         )
@@ -65,6 +67,9 @@ impl Store {
         .map(|row| lock_of(&row))
         .transpose()?;
         insert_lock(&mut tx, lock).await?;
+        if lock.level == LockLevel::None {
+            forget_behind(&mut tx, lock.account).await?;
+        }
         query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
         let before = before.map_or_else(String::new, |before| json(&before));
         append(&mut tx, actor, "set_lock", &format!("account:{}", lock.account), &before, &json(lock), now)

@@ -7,19 +7,19 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use model::{
-    Alert, Barring, CdrId, Edr, Lock, LockSource, Posting, ProfileSwitch, StateChange, Stopped, Suspended,
-    Topic,
+    Alert, Barring, CdrId, Edr, Lock, Posting, ProfileSwitch, StateChange, Stopped, Suspended, Topic,
 };
 use sqlx::AnyConnection;
 
 use crate::barrings::insert_barring;
-use crate::contracts::{lock_by_package, switch_profiles};
+use crate::contracts::switch_profiles;
 use crate::edrs::write_edrs;
 use crate::export_queue::join_queue;
-use crate::fraud_desk::{add_stopped, insert_alert, insert_lock};
+use crate::fraud_desk::{add_stopped, insert_alert};
 use crate::leases::hold;
 use crate::ledger::insert_postings;
 use crate::sql::{Bind, Cell, Columns, cells, execute_in, insert_rows, query, signed};
+use crate::stage_locks::lock_by_stage;
 use crate::{Fence, Result, Store, StoreError};
 
 /// How often a commit is tried that meets another one.
@@ -147,17 +147,18 @@ impl Store {
         rows.iter().map(|row| Ok((row.text("entry_key")?, row.bytes("entry_value")?))).collect()
     }
 
-    /// One state entry of `stage`, in whichever lane it is.
+    /// One state entry of `stage` in the lane of `partition`.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn stage_entry(&self, stage: &str, key: &str) -> Result<Option<Vec<u8>>> {
+    pub async fn stage_entry(&self, stage: &str, partition: u32, key: &str) -> Result<Option<Vec<u8>>> {
         let mut tx = self.read().await?;
-        let row = query("SELECT entry_value FROM stage_state WHERE stage = $1 AND entry_key = $2")
-            .cells(cells![stage, key])
-            .fetch_optional(&mut *tx)
-            .await?;
+        let row =
+            query("SELECT entry_value FROM stage_state WHERE stage = $1 AND part = $2 AND entry_key = $3")
+                .cells(cells![stage, partition, key])
+                .fetch_optional(&mut *tx)
+                .await?;
         tx.commit().await?;
         row.map(|row| row.bytes("entry_value")).transpose()
     }
@@ -372,10 +373,7 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
         match effect {
             StoreEffect::Post(posting) => postings.push(posting),
             StoreEffect::Alert(alert) => insert_alert(conn, &alert).await?,
-            StoreEffect::Lock(lock) if lock.source == LockSource::Package => {
-                lock_by_package(conn, &lock).await?;
-            }
-            StoreEffect::Lock(lock) => insert_lock(conn, &lock).await?,
+            StoreEffect::Lock(lock) => lock_by_stage(conn, stage, &lock).await?,
             StoreEffect::Profiles(switch) => switch_profiles(conn, &switch).await?,
             StoreEffect::Bar(barring) => insert_barring(conn, &barring).await?,
             StoreEffect::Stopped(stopped) => add_stopped(conn, stopped).await?,

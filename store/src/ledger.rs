@@ -107,12 +107,26 @@ impl Store {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Vec<Posting>> {
+        self.first_postings(account, (from, to), i64::MAX).await
+    }
+
+    /// As [`Self::postings`], but no more than the first `max`.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn first_postings(
+        &self,
+        account: AccountId,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        max: i64,
+    ) -> Result<Vec<Posting>> {
         let mut tx = self.read().await?;
         let rows = query(
             "SELECT id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses \
-             FROM postings WHERE account = $1 AND at >= $2 AND at < $3 ORDER BY at, id",
+             FROM postings WHERE account = $1 AND at >= $2 AND at < $3 ORDER BY at, id LIMIT $4",
         )
-        .cells(cells![account.0, from, to])
+        .cells(cells![account.0, from, to, max])
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;

@@ -42,6 +42,7 @@ mod schema;
 mod sftp_trail;
 mod sparkline;
 mod sql;
+mod stage_locks;
 mod suspense;
 mod tariffs;
 mod webhooks;

@@ -29,11 +29,23 @@ impl Store {
             "SELECT count(*) AS n, CAST(coalesce(sum(n_updates), 0) AS BIGINT) AS updates, coalesce(max(at), 0) AS latest, \
              count(acknowledged_at) AS taken, coalesce(max(acknowledged_at), 0) AS taken_at, count(verdict) AS judged, \
              coalesce(max(verdict_at), 0) AS judged_at, \
-             CAST(coalesce(sum(n_stopped), 0) AS BIGINT) AS stopped FROM alerts",
+             CAST(coalesce(sum(n_stopped), 0) AS BIGINT) AS stopped, count(handed_at) AS handed, \
+             coalesce(max(handed_at), 0) AS handed_at FROM alerts",
         )
         .fetch_one(&mut *tx)
         .await?;
-        let names = ["n", "updates", "latest", "taken", "taken_at", "judged", "judged_at", "stopped"];
+        let names = [
+            "n",
+            "updates",
+            "latest",
+            "taken",
+            "taken_at",
+            "judged",
+            "judged_at",
+            "stopped",
+            "handed",
+            "handed_at",
+        ];
         let alerts = names.iter().map(|name| Ok(row.int(name)?.to_string())).collect::<Result<Vec<_>>>()?;
         let rows = query(
             "SELECT state, count(*) AS n, max(id) AS latest, count(paid_at) AS paid FROM invoices \

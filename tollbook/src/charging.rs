@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{AccountId, Body, CdrId, Topic, from_micros};
+use model::{AccountId, Body, CdrId, Topic, from_micros, partition_of};
 use rating::{Charger, Funds, RatingSnapshot, Verdict};
 use serde::Deserialize;
 use store::NewMail;
@@ -36,6 +36,9 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the price of a call that is over stays reserved for postings that do not come: it was suspended.
 const UNPOSTED_KEPT: TimeDelta = TimeDelta::hours(6);
+
+/// And of one that is priced by what was used: the most it might have cost is not held for longer than rating takes.
+const UNPOSTED_USAGE_KEPT: TimeDelta = TimeDelta::minutes(1);
 
 /// How long the switch has to report that it began, before it is looked what was under way.
 const SETTLE_TIME: Duration = Duration::from_millis(300);
@@ -119,8 +122,9 @@ pub(crate) async fn run(
             }
             _ = look.tick() => {
                 refresh(&charging, &mut state);
-                let before = charging.rooms.clock.utc() - UNPOSTED_KEPT;
-                for call in state.charger.forget(before) {
+                let now = charging.rooms.clock.utc();
+                state.charger.forget_priced_by_usage(now - UNPOSTED_USAGE_KEPT);
+                for call in state.charger.forget(now - UNPOSTED_KEPT) {
                     warn!(%call, "a call that was held to a balance was not posted as it was reckoned");
                 }
             }
@@ -256,7 +260,9 @@ async fn used_seconds(
     at: DateTime<Utc>,
 ) -> anyhow::Result<u64> {
     let Some(version) = state.charger.prices_by_usage(account, at) else { return Ok(0) };
-    let entry = charging.rooms.store.stage_entry("rating", &rating::contract_key(account)).await?;
+    let rooms = &charging.rooms;
+    let partition = partition_of(account, rooms.bus.partitions());
+    let entry = rooms.store.stage_entry("rating", partition, &rating::contract_key(account)).await?;
     // Without a call or a tick yet there is no entry.
     let Some(entry) = entry else { return Ok(0) };
     let contract = rating::contract_of(&entry).map_err(anyhow::Error::msg)?;

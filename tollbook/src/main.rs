@@ -145,8 +145,8 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             commands::balance::balance(&quiet(&installation)?, &account, at).await
         }
         Command::Balance { installation, account, at: _, statement, from, to } => {
-            let args = commands::balance::statement_args(account, (from, to), statement);
-            commands::balance::statement(&quiet(&installation)?, &args).await
+            commands::balance::statement_of_days(&quiet(&installation)?, account, (from, to), statement)
+                .await
         }
         Command::Statement { installation, args } => {
             commands::balance::statement(&quiet(&installation)?, &args).await

@@ -305,11 +305,12 @@ impl Cell {
         }
     }
 
-    /// Moves the window to `at_seconds`, never back.
-    pub(crate) fn move_to(&mut self, at_seconds: i64, rule: &Rule, needs: &Needs) {
+    /// Moves the window to `at_seconds`, never back. Returns the part of that time: the last, or an earlier one for what is told late, and
+    /// none for what the window has left behind.
+    pub(crate) fn move_to(&mut self, at_seconds: i64, rule: &Rule, needs: &Needs) -> Option<usize> {
         let part = at_seconds.div_euclid(i64::from(part_seconds(rule)));
         if part <= self.part {
-            return;
+            return usize::try_from(self.part - part).ok().and_then(|back| (PARTS - 1).checked_sub(back));
         }
         let n_parts = usize::try_from(part - self.part).unwrap_or(PARTS).min(PARTS);
         if needs.is_long_term {
@@ -320,6 +321,7 @@ impl Cell {
         for (_, distinct) in &mut self.distinct {
             distinct.move_to(at_seconds, rule.window.seconds());
         }
+        Some(PARTS - 1)
     }
 
     /// Takes the part that is over into the long-term values: each fades by a 64th and gains a 64th of the new.
@@ -337,10 +339,10 @@ impl Cell {
         }
     }
 
-    pub(crate) fn add(&mut self, sum: Sum, amount: u64, needs: &Needs) {
-        let Some(place) = needs.place(sum) else { return };
-        let last = self.sums.len().saturating_sub(needs.n_sums);
-        self.sums.add(last + place, amount);
+    /// Adds to the sums of one part of the window, as [`Self::move_to`] says; what is older than all of it is in no sum.
+    pub(crate) fn add(&mut self, part: Option<usize>, sum: Sum, amount: u64, needs: &Needs) {
+        let (Some(part), Some(place)) = (part, needs.place(sum)) else { return };
+        self.sums.add(part * needs.n_sums + place, amount);
     }
 
     pub(crate) fn see(&mut self, things: Things, hash: u64, at_seconds: i64, rule: &Rule) {
@@ -494,4 +496,35 @@ fn change(a: u64, b: u64, long_a: u64, long_b: u64) -> Option<i64> {
     let now = u128::from(a) * u128::from(long_b) * 100;
     let percent = now / (u128::from(b) * u128::from(long_a));
     i64::try_from(percent).ok().map(|percent| percent - 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::RuleFile;
+
+    const RULE: &str = r#"
+[[rule]]
+name = "busy"
+version = 1
+title = "Many calls"
+key = "account"
+window = "1h"
+when = [{ measure = "attempts", at_least = 4 }]
+"#;
+
+    #[test]
+    fn what_is_told_late_counts_in_the_part_of_its_time_and_what_is_too_old_in_none() {
+        let rule = RuleFile::read(RULE).unwrap().rules.remove(0);
+        let needs = Needs::of(&rule);
+        let mut cell = Cell::new(rule.version, &needs);
+        // Parts of ten minutes: now, twenty, fifty and sixty minutes ago.
+        for at_seconds in [36_000, 34_800, 33_000, 32_400] {
+            let part = cell.move_to(at_seconds, &rule, &needs);
+            cell.add(part, Sum::Attempts, 1, &needs);
+        }
+        assert_eq!(cell.sparkline(&needs), [1, 0, 0, 1, 0, 1]);
+        assert_eq!(cell.move_to(36_600, &rule, &needs), Some(PARTS - 1));
+        assert_eq!(cell.window(&rule, &needs).total(Sum::Attempts), 2);
+    }
 }

@@ -20,11 +20,13 @@ pub(super) fn is_by_payer(compiled: &Compiled) -> bool {
 pub(super) struct Adding<'a> {
     cell: &'a mut Cell,
     needs: &'a cell::Needs,
+    /// To which part of the window.
+    part: Option<usize>,
 }
 
 impl Adding<'_> {
     pub(super) fn sum(&mut self, sum: Sum, amount: u64) {
-        self.cell.add(sum, amount, self.needs);
+        self.cell.add(self.part, sum, amount, self.needs);
     }
 }
 
@@ -38,9 +40,9 @@ impl Work<'_> {
         chosen: impl Fn(&Compiled) -> bool,
     ) {
         let facts = seen.facts;
-        self.for_rules(seen, about, effects, chosen, 1, |compiled, cell| {
+        self.for_rules(seen, about, effects, chosen, 1, |compiled, cell, part| {
             let (needs, rule, at) = (&compiled.needs, &compiled.rule, about.at.timestamp());
-            cell.add(Sum::Attempts, 1, needs);
+            cell.add(part, Sum::Attempts, 1, needs);
             cell.concurrent = cell.concurrent.saturating_add(1);
             cell.cost_rate = cell.cost_rate.saturating_add(facts.rate);
             cell.note_call(about.cdr);
@@ -58,7 +60,7 @@ impl Work<'_> {
                 }
             }
             if needs.is_sequential && facts.callee.is_some_and(|callee| cell.is_next(callee)) {
-                cell.add(Sum::Sequential, 1, needs);
+                cell.add(part, Sum::Sequential, 1, needs);
             }
         });
     }
@@ -75,8 +77,8 @@ impl Work<'_> {
         chosen: impl Fn(&Compiled) -> bool,
     ) {
         let rate = seen.facts.rate;
-        self.for_rules(seen, about, effects, chosen, 0, |compiled, cell| {
-            let mut add = Adding { cell, needs: &compiled.needs };
+        self.for_rules(seen, about, effects, chosen, 0, |compiled, cell, part| {
+            let mut add = Adding { cell, needs: &compiled.needs, part };
             add.sum(Sum::Cost, cost);
             add.sum(Sum::Ended, 1);
             if is_answered {
@@ -102,8 +104,8 @@ impl Work<'_> {
         chosen: impl Fn(&Compiled) -> bool,
         change: impl Fn(&mut Adding<'_>),
     ) {
-        self.for_rules(seen, about, effects, chosen, 0, |compiled, cell| {
-            change(&mut Adding { cell, needs: &compiled.needs });
+        self.for_rules(seen, about, effects, chosen, 0, |compiled, cell, part| {
+            change(&mut Adding { cell, needs: &compiled.needs, part });
         });
     }
 
@@ -118,8 +120,8 @@ impl Work<'_> {
     ) {
         let seen = Seen { facts, leg: 0, vendor: None, spared: &[], watched_since: None };
         let about = About { call: None, ..*about };
-        self.for_rules(&seen, &about, effects, chosen, times, |compiled, cell| {
-            let mut add = Adding { cell, needs: &compiled.needs };
+        self.for_rules(&seen, &about, effects, chosen, times, |compiled, cell, part| {
+            let mut add = Adding { cell, needs: &compiled.needs, part };
             add.sum(Sum::Attempts, times);
             add.sum(Sum::Ended, times);
             add.sum(Sum::Failed, if is_failed { times } else { 0 });
@@ -138,7 +140,7 @@ impl Work<'_> {
         effects: &mut Effects,
         chosen: impl Fn(&Compiled) -> bool,
         n: u64,
-        change: impl Fn(&Compiled, &mut Cell),
+        change: impl Fn(&Compiled, &mut Cell, Option<usize>),
     ) {
         let (rules, facts) = (self.rules, seen.facts);
         // Who tries to register is not who would pay.
@@ -156,8 +158,8 @@ impl Work<'_> {
                 self.state.subjects.change(key, at_seconds, n, |subject| {
                     let fresh = || Cell::new(compiled.rule.version, &compiled.needs);
                     let cell = subject.cell(idx, fresh);
-                    cell.move_to(at_seconds, &compiled.rule, &compiled.needs);
-                    change(compiled, cell);
+                    let part = cell.move_to(at_seconds, &compiled.rule, &compiled.needs);
+                    change(compiled, cell, part);
                 });
             }
             // An exception made while the call is up silences the rule; the call is counted to its end all the same.

@@ -369,10 +369,10 @@ impl Work<'_> {
 
     fn tell_limits(&mut self, call: &OpenCall, about: &About<'_>, effects: &mut Effects) {
         let Some(account) = self.snapshot.account(call.facts.account) else { return };
-        // With free minutes only rating can tell what a call costs.
+        // With free minutes, or where all that was used makes the price, only rating can tell what a call costs.
         if call.cost == 0
             || !self.snapshot.is_limited(account.id)
-            || self.snapshot.prices.has_free_seconds(account, call.began)
+            || self.snapshot.prices.is_left_to_rating(account, call.began)
         {
             return;
         }

@@ -1,7 +1,8 @@
 //! What a call costs so far: an estimate for the watch, made while the call is up and never billed.
 //!
 //! The fee is the one with the longest destination prefix, then the longest source prefix; a fee in another match mode is not
-//! looked at. The peak state at the start of the call holds for all of it. Free minutes and caps are left to rating.
+//! looked at. The peak state at the start of the call holds for all of it. Free minutes and caps are left to rating, and so are prices by
+//! what was used in an interval: with either, an estimate says little.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -68,7 +69,7 @@ struct ListedFee {
 struct Version {
     version: ProfileVersionId,
     valid_from: DateTime<Utc>,
-    has_free_seconds: bool,
+    is_left_to_rating: bool,
     by_destination: HashMap<Prefix, Vec<ListedFee>>,
     /// Lengths of prefixes that there are, longest first.
     lengths: Vec<u8>,
@@ -106,9 +107,10 @@ impl PriceList {
         self.version(account, at)?.price(cli, callee, at, zones)
     }
 
-    /// Whether calls of `account` may be covered by free minutes, so that an estimate of their cost says little.
-    pub(crate) fn has_free_seconds(&self, account: &Account, at: DateTime<Utc>) -> bool {
-        self.version(account, at).is_some_and(|version| version.has_free_seconds)
+    /// Whether calls of `account` may be covered by free minutes, or cost what all that was used in an interval makes of them, so that an
+    /// estimate of their cost says little.
+    pub(crate) fn is_left_to_rating(&self, account: &Account, at: DateTime<Utc>) -> bool {
+        self.version(account, at).is_some_and(|version| version.is_left_to_rating)
     }
 
     fn version(&self, account: &Account, at: DateTime<Utc>) -> Option<&Version> {
@@ -141,7 +143,7 @@ impl Version {
         Version {
             version: tariff.id,
             valid_from: tariff.valid_from,
-            has_free_seconds: tariff.interval_free_seconds > 0,
+            is_left_to_rating: tariff.interval_free_seconds > 0 || tariff.interval_price.is_some(),
             lengths: lengths.into_iter().rev().collect(),
             by_destination,
             calendar: TariffVersion { fees: Vec::new(), ..tariff.clone() },
@@ -225,4 +227,31 @@ fn interval(rate: Rate) -> i64 {
 
 fn fine(amount: Decimal) -> i64 {
     amount.checked_mul(Decimal::from(FINE * UNIT)).and_then(|fine| fine.to_i64()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{IntervalPrice, PriceModel};
+
+    use super::*;
+    use crate::simulate::{Simulation, Size};
+
+    #[test]
+    fn price_by_what_was_used_is_left_to_rating() {
+        let size = Size { customers: 12, days: 17, quiet_days: 15, attacks_each: 1 };
+        let mut directory = Simulation::new(6, size).directory();
+        let at = DateTime::<Utc>::MAX_UTC;
+        let account = directory.accounts.iter().find(|account| account.profile_at(at).is_some()).unwrap();
+        assert!(!PriceList::build(&directory.tariffs).is_left_to_rating(account, at));
+        for tariff in &mut directory.tariffs {
+            tariff.interval_price = Some(IntervalPrice {
+                model: PriceModel::Volume,
+                zones: Vec::new(),
+                steps: Vec::new(),
+                package_seconds: 0,
+                package_price: Decimal::ZERO,
+            });
+        }
+        assert!(PriceList::build(&directory.tariffs).is_left_to_rating(account, at));
+    }
 }

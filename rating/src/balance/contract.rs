@@ -590,6 +590,8 @@ impl Contract {
         outcome: &mut Outcome,
     ) {
         self.resize(at, false, rules, grant_at, outcome);
+        // What was crossed was a threshold of the package before.
+        self.rearm(rules);
     }
 
     /// The running interval is kept, its end moved (billing-reference 5.6, "Package switch"). In the first one the free cash follows its

@@ -155,27 +155,67 @@ fn record_of_a_call_still_up_is_not_counted_twice() {
     assert_eq!(charger.n_holds(), 0);
 }
 
+/// Three seconds of an interval cost a cent each, the others half a cent; a call begins when some are used.
+fn tiered(used: u64, micros: i64) -> (Charger, Verdict) {
+    stepped(["0.60", "0.30"], used, micros)
+}
+
+/// By the minute: the first three seconds of an interval, and the others.
+fn stepped(per_minute: [&str; 2], used: u64, micros: i64) -> (Charger, Verdict) {
+    let mut rows = rows(true, None);
+    let step = |from_seconds, per_minute: &str| model::PriceStep {
+        from_seconds,
+        per_minute: per_minute.parse().unwrap(),
+    };
+    rows.tariffs[0].interval_price = Some(model::IntervalPrice {
+        model: model::PriceModel::Tiered,
+        zones: Vec::new(),
+        steps: vec![step(0, per_minute[0]), step(3, per_minute[1])],
+        package_seconds: 0,
+        package_price: 0.into(),
+    });
+    let mut charger = charger(rows, 2, micros);
+    assert_eq!(charger.prices_by_usage(ALICE, start()), Some(model::ProfileVersionId(1)));
+    let parties = ("43660555123".to_owned(), "4930555123".to_owned());
+    let first = charger.begin_used(id(1), ALICE, parties, start(), used);
+    (charger, first)
+}
+
+#[test]
+fn price_by_usage_is_kept_back_until_the_posting_says_what_it_was() {
+    // Of two at once either may come first: the most is kept back for both.
+    let (mut both, _) = stepped(["0.30", "0.60"], 0, 100_000);
+    begin(&mut both, 2);
+    both.end(id(1), 2_000_000, start());
+    both.end(id(2), 2_000_000, start());
+    assert_eq!(both.funds(ALICE).1.micros, 15_000 + 15_000);
+    // One is posted for less; one is not posted.
+    both.posted(&settled(2, 10_000));
+    assert_eq!(both.funds(ALICE).1.micros, 15_000);
+    // Until it is, what it used may be missing in what the others are told.
+    let late = start() + TimeDelta::seconds(30);
+    let parties = || ("43660555123".to_owned(), "4930555123".to_owned());
+    both.begin_used(id(3), ALICE, parties(), late, 0);
+    assert_eq!(both.funds(ALICE).1.micros, 15_000 + 15_000);
+    both.end(id(3), 0, late);
+    both.forget_priced_by_usage(start());
+    assert_eq!(both.n_holds(), 1);
+    both.forget_priced_by_usage(start() + TimeDelta::seconds(1));
+    assert_eq!((both.n_holds(), both.funds(ALICE).1), (0, Funds::default()));
+}
+
+#[test]
+fn answer_in_another_interval_counts_nothing_as_used_for_sure() {
+    let (mut charger, _) = tiered(3, 100_000);
+    assert_eq!(charger.funds(ALICE).1.micros, 10_000);
+    charger.answered(id(1), start() + TimeDelta::seconds(20));
+    assert_eq!(charger.funds(ALICE).1.micros, 10_000);
+    charger.answered(id(1), start() + TimeDelta::minutes(15));
+    assert_eq!(charger.funds(ALICE).1.micros, 20_000);
+}
+
 #[test]
 fn price_by_usage_is_kept_back_wherever_the_other_calls_leave_the_count() {
-    let tiered = |used: u64, micros: i64| {
-        let mut rows = rows(true, None);
-        let step = |from_seconds, per_minute: &str| model::PriceStep {
-            from_seconds,
-            per_minute: per_minute.parse().unwrap(),
-        };
-        rows.tariffs[0].interval_price = Some(model::IntervalPrice {
-            model: model::PriceModel::Tiered,
-            zones: Vec::new(),
-            steps: vec![step(0, "0.60"), step(3, "0.30")],
-            package_seconds: 0,
-            package_price: 0.into(),
-        });
-        let mut charger = charger(rows, 2, micros);
-        assert_eq!(charger.prices_by_usage(ALICE, start()), Some(model::ProfileVersionId(1)));
-        let parties = ("43660555123".to_owned(), "4930555123".to_owned());
-        let first = charger.begin_used(id(1), ALICE, parties, start(), used);
-        (charger, first)
-    };
     // Three seconds of a cent and three of half a cent: cut at the very second.
     let (mut alone, first) = tiered(0, 45_000);
     assert_eq!(first, Verdict::Seconds(2));

@@ -124,6 +124,39 @@ fn underrun_and_top_up_change_the_profile_of_calls_that_begin_after() {
 }
 
 #[test]
+fn switch_that_another_one_of_the_same_instant_replaced_does_not_come_back() {
+    let package = Package {
+        initial_balance: decimal("1.50"),
+        service_charge: decimal("1.00"),
+        topup_profiles: only(4),
+        underrun_profiles: Some(Underrun { below: decimal("1.00"), then: only(1) }),
+        ..Package::default()
+    };
+    let rows = with_package(package);
+    let mut first = stage(rows.clone());
+    // What is kept of the top-up takes the balance below the threshold.
+    let both = switches(&apply(&mut first, top_up("0.10", "2026-10-05T09:00:00Z")));
+    assert_eq!(both.iter().map(|switch| switch.profiles.clone()).collect::<Vec<_>>(), [only(4), only(1)]);
+    assert_eq!(both[0].from, both[1].from);
+    let kept = first.take_changes().into_iter().map(|change| (change.key, change.value.unwrap()));
+    let mut known = rows;
+    let profiles = &mut known.accounts.iter_mut().find(|there| there.id == ALICE).unwrap().profiles;
+    both.iter().for_each(|switch| switch.apply(profiles));
+    let mut second = stage(known);
+    second.restore(kept.collect()).unwrap();
+    for n in 1..3 {
+        assert_eq!(price(&mut second, call(n, "2026-10-05T10:00:00Z", 60)).0, decimal("0.06"), "call {n}");
+    }
+}
+
+#[test]
+fn top_up_that_brings_the_profiles_in_force_writes_no_new_entry() {
+    let package = Package { initial_balance: decimal("2.00"), ..guarded() };
+    let mut stage = stage(with_package(package));
+    assert_eq!(switches(&apply(&mut stage, top_up("5", "2026-10-05T09:00:00Z"))), []);
+}
+
+#[test]
 fn profiles_of_a_network_end_where_a_set_for_all_begins() {
     let office = Some(model::NetworkId(1));
     let mapping = |from: &str, network, profile| model::ProfileMapping {

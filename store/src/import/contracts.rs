@@ -2,7 +2,8 @@
 
 use chrono::DateTime;
 use model::{
-    AccountKind, ContractTerms, Package, ProfileChoice, ProfileSwitch, TenantId, TenantPackage, Underrun,
+    AccountKind, ContractTerms, Package, ProfileChoice, ProfileId, ProfileSwitch, TariffVersion, TenantId,
+    TenantPackage, Underrun,
 };
 
 use super::{Import, check_handle, invalid, unknown};
@@ -95,9 +96,7 @@ impl Import {
         }
         let mut common = None;
         for choice in initial_profiles.iter().chain(underrun).chain(topup_profiles) {
-            // Its newest version: those before are prices of the past.
-            let versions = self.there.tariffs.iter().filter(|there| there.profile.id == choice.profile);
-            let Some(version) = versions.max_by_key(|there| (there.valid_from, there.id)) else { continue };
+            let Some(version) = self.newest_version(choice.profile) else { continue };
             let grant = (
                 version.profile.prepaid,
                 version.profile.currency,
@@ -108,6 +107,43 @@ impl Import {
                 return Err("the profiles of a package must be all prepaid or all postpaid, in one currency, and give \
                             the same free cash and free time"
                     .to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Those before are prices of the past.
+    fn newest_version(&self, profile: ProfileId) -> Option<&TariffVersion> {
+        let versions = self.there.tariffs.iter().filter(|there| there.profile.id == profile);
+        versions.max_by_key(|there| (there.valid_from, there.id))
+    }
+
+    /// What an account's package may switch it to must be in its currency, and leave it prepaid or postpaid as it is (billing-reference
+    /// 5.7).
+    fn check_packages_of_accounts(&self) -> Result<()> {
+        for account in &self.there.accounts {
+            let terms = self.there.contracts.get(&account.id).filter(|terms| !terms.package.is_empty());
+            let Some(terms) = terms else { continue };
+            let is_its = |there: &&TenantPackage| {
+                there.tenant == account.tenant && there.package.handle == terms.package
+            };
+            let Some(package) = self.there.packages.iter().find(is_its).map(|there| &there.package) else {
+                continue;
+            };
+            let underrun = package.underrun_profiles.as_ref().map_or(&[][..], |underrun| &underrun.then);
+            // All of a package are alike.
+            let first = package.initial_profiles.iter().chain(underrun).chain(&package.topup_profiles).next();
+            let Some(theirs) = first.and_then(|choice| self.newest_version(choice.profile)) else { continue };
+            let own = account.profile_at(self.now).and_then(|profile| self.newest_version(profile));
+            let is_other_kind = own.is_some_and(|own| own.profile.prepaid != theirs.profile.prepaid);
+            if theirs.profile.currency != account.currency || is_other_kind {
+                let rule = format!(
+                    "the profiles of package {:?} are {} and in {}: that is for accounts that are so too",
+                    package.handle,
+                    if theirs.profile.prepaid { "prepaid" } else { "postpaid" },
+                    theirs.profile.currency
+                );
+                return Err(invalid(format!("contract of {:?}", account.handle), rule));
             }
         }
         Ok(())
@@ -213,6 +249,7 @@ impl Import {
             .map(|version| version.profile.id)
             .collect();
         self.check_prices_by_usage()?;
+        self.check_packages_of_accounts()?;
         let without: Vec<_> = self
             .there
             .accounts

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use model::{
-    AccountId, Alert, AlertId, Currency, LedgerAccount, LockLevel, LockSource, Posting, PostingId,
+    AccountId, Alert, AlertId, Currency, LedgerAccount, Lock, LockLevel, LockSource, Posting, PostingId,
     PostingReason, Retry, StateChange, Suspended, TenantId, Topic,
 };
 use store::{Balance, LaneCommit, Mail, ResendOrder, SideSum, StoreEffect, StoreError, Watermark};
@@ -475,6 +475,42 @@ pub(crate) async fn last_lock_counts_and_none_lifts_it(db: Database) {
     let trail = store.audit_list(1).await.unwrap();
     assert_eq!((trail[0].actor.as_str(), trail[0].object.as_str()), ("eve", "account:7"));
     assert!(trail[0].before.contains("outgoing") && trail[0].after.contains("none"), "{trail:?}");
+}
+
+pub(crate) async fn weaker_lock_of_another_rule_waits_behind_the_stronger(db: Database) {
+    let store = &db.store;
+    let of_rule = |rule: &str, level, since| Lock {
+        alert: Some(AlertId::derive(rule, AccountId(7), "2026-10-05")),
+        since: second(since),
+        ..lock(7, level)
+    };
+    let level = async || store.locks().await.unwrap().iter().map(|lock| lock.level).collect::<Vec<_>>();
+    let revision = async || store.directory().await.unwrap().revision;
+    let before = revision().await;
+    let set = StoreEffect::Lock(of_rule("a", LockLevel::All, 10));
+    store.commit("watch", vec![step(0, 0, 1, vec![set])]).await.unwrap();
+    assert!(before < revision().await, "whoever locks must hear of it");
+    // Another stage does not know of it yet.
+    let weaker = StoreEffect::Lock(of_rule("b", LockLevel::Outgoing, 11));
+    store.commit("fraud", vec![step(0, 0, 1, vec![weaker.clone()])]).await.unwrap();
+    assert_eq!(level().await, [LockLevel::All]);
+    // When the stronger ends, the weaker is in force; and each lifts its own alone.
+    let lifted = StoreEffect::Lock(of_rule("a", LockLevel::None, 12));
+    store.commit("watch", vec![step(0, 1, 2, vec![lifted.clone()])]).await.unwrap();
+    assert_eq!(level().await, [LockLevel::Outgoing]);
+    store.commit("watch", vec![step(0, 2, 3, vec![lifted])]).await.unwrap();
+    assert_eq!(level().await, [LockLevel::Outgoing]);
+    let lifted = StoreEffect::Lock(of_rule("b", LockLevel::None, 13));
+    store.commit("fraud", vec![step(0, 1, 2, vec![lifted])]).await.unwrap();
+    assert!(level().await.is_empty());
+    // A person lifts all of it.
+    let set = StoreEffect::Lock(of_rule("a", LockLevel::All, 20));
+    store.commit("fraud", vec![step(0, 2, 3, vec![set, weaker])]).await.unwrap();
+    let by_hand = Lock { source: LockSource::Admin, alert: None, ..of_rule("a", LockLevel::None, 21) };
+    store.set_lock(&by_hand, "eve", second(21)).await.unwrap();
+    let lifted = StoreEffect::Lock(of_rule("a", LockLevel::None, 22));
+    store.commit("fraud", vec![step(0, 3, 4, vec![lifted])]).await.unwrap();
+    assert!(level().await.is_empty());
 }
 
 pub(crate) async fn calls_of_a_period_come_to_their_postings_less_the_reversals(db: Database) {

@@ -84,7 +84,8 @@ on_both! {
         orders_are_sent_in_behind_what_was_asked_for_before,
         alert_is_kept_once_and_mailed_to_each_address,
         mail_of_an_alert_says_who_what_until_when_and_how_to_unlock,
-        last_lock_counts_and_none_lifts_it;
+        last_lock_counts_and_none_lifts_it,
+        weaker_lock_of_another_rule_waits_behind_the_stronger;
     numbering:
         file_numbers_have_no_gap_when_many_plan_at_once,
         number_of_a_file_without_calls_is_given_back,

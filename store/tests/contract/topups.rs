@@ -102,6 +102,15 @@ pub(crate) async fn package_adds_to_the_schedule_and_leaves_the_locks_of_others_
         credit_limit: None,
         low_balance: None,
     }];
+    let of_other_kind = NewPackage {
+        initial_profiles: Vec::new(),
+        underrun_profiles: None,
+        topup_profiles: vec![choice("prepaid", None)],
+        ..gold.clone()
+    };
+    let refused = World { packages: vec![of_other_kind], ..more.clone() };
+    let refused = store.import(&refused, second(1), "test").await.unwrap_err().to_string();
+    assert!(refused.contains("for accounts that are so too"), "{refused}");
     store.import(&more, second(2), "test").await.unwrap();
     let schedule = async || {
         let directory = store.directory().await.unwrap();
@@ -158,6 +167,17 @@ pub(crate) async fn package_adds_to_the_schedule_and_leaves_the_locks_of_others_
     commit(vec![StoreEffect::Lock(lock(LockLevel::Outgoing, LockSource::Package, 13))]).await;
     commit(vec![StoreEffect::Lock(lock(LockLevel::None, LockSource::Package, 14))]).await;
     assert_eq!(level().await, [LockLevel::Foreign]);
+    // What the package wants meanwhile holds when the lock of the rule ends.
+    commit(vec![StoreEffect::Lock(lock(LockLevel::Outgoing, LockSource::Package, 15))]).await;
+    assert_eq!(level().await, [LockLevel::Foreign]);
+    commit(vec![StoreEffect::Lock(lock(LockLevel::None, LockSource::Fraud, 16))]).await;
+    assert_eq!(level().await, [LockLevel::Outgoing]);
+    // And what it has lifted meanwhile does not come back.
+    commit(vec![StoreEffect::Lock(lock(LockLevel::All, LockSource::Fraud, 17))]).await;
+    commit(vec![StoreEffect::Lock(lock(LockLevel::None, LockSource::Package, 18))]).await;
+    assert_eq!(level().await, [LockLevel::All]);
+    commit(vec![StoreEffect::Lock(lock(LockLevel::None, LockSource::Fraud, 19))]).await;
+    assert!(level().await.is_empty());
 }
 
 pub(crate) async fn top_up_is_done_once_and_every_attempt_is_kept(db: Database) {
@@ -200,9 +220,16 @@ pub(crate) async fn voucher_is_used_once_and_guessing_is_throttled(db: Database)
     };
     let mine =
         [voucher("AAAA-1111", None, 1), voucher("BBBB-2222", Some(acme), 1), voucher("CCCC-3333", None, 0)];
-    assert_eq!(db.store.vouchers_add(&mine, second(0)).await.unwrap(), 3);
-    assert_eq!(db.store.vouchers_add(&mine, second(0)).await.unwrap(), 0);
+    assert_eq!(db.store.vouchers_add(&mine, "eve", second(0)).await.unwrap(), 3);
+    assert_eq!(db.store.vouchers_add(&mine, "eve", second(0)).await.unwrap(), 0);
     let store = &db.store;
+    let trail = store.audit_list(2).await.unwrap();
+    let made = trail.iter().filter(|entry| (&*entry.actor, &*entry.action) == ("eve", "make_vouchers"));
+    assert_eq!(
+        made.count(),
+        1,
+        "who made them is known, and what was there already is not made again: {trail:?}"
+    );
     let use_it = |token: &'static str, code: &'static str, at| async move {
         store.top_up(&asked(acme, token, TopUpKind::Voucher(code.to_owned())), second(at)).await.unwrap()
     };
@@ -218,7 +245,12 @@ pub(crate) async fn voucher_is_used_once_and_guessing_is_throttled(db: Database)
     for token in ["e", "f", "g", "h", "i"] {
         assert_eq!(refused(use_it(token, "ZZZZ-9999", 2).await), "bad_code");
     }
-    db.store.vouchers_add(&[voucher("DDDD-4444", None, 1)], second(2)).await.unwrap();
+    db.store.vouchers_add(&[voucher("DDDD-4444", None, 1)], "eve", second(2)).await.unwrap();
     assert_eq!(refused(use_it("j", "DDDD-4444", 3).await), "throttled");
     assert_eq!(use_it("k", "DDDD-4444", 3_700).await, TopUpOutcome::Done(eur("10")));
+    // Two at once: one of them has it.
+    db.store.vouchers_add(&[voucher("EEEE-5555", None, 1)], "eve", second(3_701)).await.unwrap();
+    let both = tokio::join!(use_it("l", "EEEE-5555", 3_702), use_it("m", "EEEE-5555", 3_702));
+    let is_done = |outcome: &TopUpOutcome| matches!(outcome, TopUpOutcome::Done(_));
+    assert!(is_done(&both.0) != is_done(&both.1), "{both:?}");
 }

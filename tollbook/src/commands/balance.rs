@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeZone, Utc};
-use model::{Account, CdrId, Directory, LedgerAccount, Posting, PostingReason, Statement};
+use model::{Account, CdrId, Directory, LedgerAccount, Posting, PostingReason, Statement, partition_of};
 use rust_decimal::Decimal;
 use store::Store;
 
@@ -58,7 +58,8 @@ pub(crate) async fn balance(config: &Config, handle: &str, at: Option<DateTime<U
     };
     println!("account        {handle} ({kind}, {})", account.currency);
     println!("at             {}", local(&directory, account.id, until));
-    let entry = store.stage_entry("rating", &rating::contract_key(account.id)).await?;
+    let partition = partition_of(account.id, config.bus.partitions());
+    let entry = store.stage_entry("rating", partition, &rating::contract_key(account.id)).await?;
     let kept = entry.map(|bytes| rating::contract_of(&bytes)).transpose().map_err(anyhow::Error::msg)?;
     let stretch = kept
         .iter()
@@ -166,7 +167,11 @@ fn grown(posting: &Posting, ledger: LedgerAccount) -> Decimal {
 pub(crate) async fn statement(config: &Config, args: &StatementArgs) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
-    let account = account_named(&directory, &args.account)?;
+    write_statement(&store, &directory, args).await
+}
+
+async fn write_statement(store: &Store, directory: &Directory, args: &StatementArgs) -> anyhow::Result<()> {
+    let account = account_named(directory, &args.account)?;
     let midnight = |day: NaiveDate| {
         account.timezone.from_local_datetime(&day.and_time(NaiveTime::MIN)).earliest().map(|at| at.to_utc())
     };
@@ -184,7 +189,7 @@ pub(crate) async fn statement(config: &Config, args: &StatementArgs) -> anyhow::
     };
     let is_pdf = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pdf"));
     let bytes = if is_pdf {
-        pdf_of(&store, &directory, account, &statement).await?
+        pdf_of(store, directory, account, &statement).await?
     } else {
         statement.csv(account.timezone).into_bytes()
     };
@@ -194,15 +199,19 @@ pub(crate) async fn statement(config: &Config, args: &StatementArgs) -> anyhow::
     Ok(())
 }
 
-/// What `tollbook balance --statement` asks of `tollbook statement`.
-pub(crate) fn statement_args(
+/// As `tollbook balance --statement` asks: in the account's zone until today, and since the first of the month, where no days are named.
+pub(crate) async fn statement_of_days(
+    config: &Config,
     account: String,
     (from, to): (Option<NaiveDate>, Option<NaiveDate>),
     out: Option<PathBuf>,
-) -> StatementArgs {
-    let to = to.unwrap_or_else(|| Clock::start().utc().date_naive());
+) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let directory = store.directory().await?;
+    let zone = account_named(&directory, &account)?.timezone;
+    let to = to.unwrap_or_else(|| Clock::start().utc().with_timezone(&zone).date_naive());
     let from = from.unwrap_or_else(|| to.with_day(1).unwrap_or(to));
-    StatementArgs { account, from, to, out }
+    write_statement(&store, &directory, &StatementArgs { account, from, to, out }).await
 }
 
 /// In the language of the account's invoices.

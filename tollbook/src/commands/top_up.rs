@@ -104,7 +104,7 @@ pub(crate) async fn voucher(config: &Config, args: &VoucherArgs) -> anyhow::Resu
             account: account.map(|account| account.id),
         })
         .collect();
-    store.vouchers_add(&vouchers, now).await?;
+    store.vouchers_add(&vouchers, COMMAND_LINE, now).await?;
     for voucher in vouchers {
         println!("{}", voucher.code);
     }

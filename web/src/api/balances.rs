@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
-use model::{Account, Directory, Held, Money, Statement};
+use model::{Account, Directory, Held, Money, Statement, Tenant};
 use rand::RngExt as _;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ const VOUCHERS_MAX: u32 = 10_000;
 
 /// A token is a name, not a document.
 const TOKEN_CHARS_MAX: usize = 200;
+
+/// Movements of one statement.
+const MOVEMENTS_MAX: usize = 100_000;
 
 /// What an account has.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -57,6 +60,17 @@ pub(crate) struct At {
     /// Such as 2026-10-05T12:00:00Z; now if absent.
     #[param(value_type = Option<String>, format = "date-time")]
     at: Option<DateTime<Utc>>,
+    /// Handle of the account's tenant, where several have an account of this handle.
+    tenant: Option<String>,
+}
+
+/// Whose account.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub(crate) struct OfTenant {
+    /// Handle of the account's tenant, where several have an account of this handle.
+    tenant: Option<String>,
 }
 
 /// The balance of an account, now or at any time: made of its postings until then.
@@ -70,15 +84,13 @@ pub(crate) async fn balance(
     State(shared): State<Arc<Shared>>,
     user: SignedIn,
     Path(handle): Path<String>,
-    Query(At { at }): Query<At>,
+    Query(At { at, tenant }): Query<At>,
 ) -> Result<Json<AccountBalance>, Problem> {
     require(&user, Right::Books, "see balances")?;
     let directory = (shared.desk.directory)();
-    let account = account_of(&directory, &handle)?;
+    let account = account_of(&directory, &handle, tenant.as_deref())?;
     let at = at.unwrap_or((shared.desk.clock)().wall);
-    let postings = shared.desk.store.postings(account.id, DateTime::UNIX_EPOCH, at).await?;
-    let statement = Statement::of(account.id, account.currency, &postings, (at, at));
-    let held = statement.after();
+    let held = held_at(&shared, account, at).await?;
     let contract = directory.contracts.get(&account.id);
     Ok(Json(AccountBalance {
         account: account.handle.clone(),
@@ -92,6 +104,13 @@ pub(crate) async fn balance(
         credit_limit: contract.and_then(|contract| contract.credit_limit).map(text),
         balance: text(held.balance()),
     }))
+}
+
+/// What an account had at an instant, by the sums of its postings.
+async fn held_at(shared: &Shared, account: &Account, at: DateTime<Utc>) -> Result<Held, Problem> {
+    let sums = shared.desk.store.balances_before(account.id, at).await?;
+    let sums = sums.into_iter().map(|side| (side.account, side.balance.amount));
+    Ok(Held::of_sums(account.id, sums))
 }
 
 /// What an amount of each kind changed, or left.
@@ -154,6 +173,8 @@ pub(crate) struct Days {
     #[serde(default)]
     #[param(value_type = Option<String>, pattern = "^(json|csv)$")]
     format: Format,
+    /// Handle of the account's tenant, where several have an account of this handle.
+    tenant: Option<String>,
 }
 
 /// How a statement is written.
@@ -180,10 +201,17 @@ pub(crate) async fn statement(
 ) -> Result<Response, Problem> {
     require(&user, Right::Books, "see balances")?;
     let directory = (shared.desk.directory)();
-    let account = account_of(&directory, &handle)?;
+    let account = account_of(&directory, &handle, days.tenant.as_deref())?;
     let (from, to) = stretch(account, &days)?;
-    let postings = shared.desk.store.postings(account.id, DateTime::UNIX_EPOCH, to).await?;
-    let statement = Statement::of(account.id, account.currency, &postings, (from, to));
+    let before = held_at(&shared, account, from).await?;
+    // One more than may be, to tell that there are more.
+    let max = i64::try_from(MOVEMENTS_MAX + 1).unwrap_or(i64::MAX);
+    let postings = shared.desk.store.first_postings(account.id, (from, to), max).await?;
+    if postings.len() > MOVEMENTS_MAX {
+        let why = format!("there are more than {MOVEMENTS_MAX} movements; ask for fewer days at once");
+        return Err(Refusal::Invalid(why).into());
+    }
+    let statement = Statement::after_opening(account.id, account.currency, before, &postings, (from, to));
     if let Format::Csv = days.format {
         let csv = statement.csv(account.timezone);
         return Ok(([(CONTENT_TYPE, "text/csv; charset=utf-8")], csv).into_response());
@@ -241,7 +269,7 @@ pub(crate) struct TopUpItem {
 
 /// The latest attempts to top up an account, good or bad, newest first.
 #[utoipa::path(get, path = "/api/v1/accounts/{handle}/topups", tag = "balances", params(
-    ("handle" = String, Path, description = "the account's handle"), Limit,
+    ("handle" = String, Path, description = "the account's handle"), Limit, OfTenant,
 ), responses(
     (status = 200, description = "attempts", body = Page<TopUpItem>),
     (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
@@ -251,10 +279,11 @@ pub(crate) async fn topups(
     user: SignedIn,
     Path(handle): Path<String>,
     Query(limit): Query<Limit>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
 ) -> Result<Json<Page<TopUpItem>>, Problem> {
     require(&user, Right::Books, "see balances")?;
     let directory = (shared.desk.directory)();
-    let account = account_of(&directory, &handle)?;
+    let account = account_of(&directory, &handle, tenant.as_deref())?;
     let limit = u32::try_from(limit.get()?).unwrap_or(u32::MAX);
     let attempts = shared.desk.store.topups(Some(account.id), limit).await?;
     let items = attempts.into_iter().map(|attempt| TopUpItem {
@@ -284,6 +313,8 @@ pub(crate) struct WantedTopUp {
     adjustment: Option<String>,
     /// Code of a voucher; separators in it do not matter.
     voucher: Option<String>,
+    /// Handle of the account's tenant, where several have an account of this handle.
+    tenant: Option<String>,
 }
 
 /// What came of it.
@@ -310,7 +341,7 @@ pub(crate) async fn top_up(
 ) -> Result<Json<DoneTopUp>, Problem> {
     require(&user, Right::ChangeBalances, "top up accounts")?;
     let directory = (shared.desk.directory)();
-    let account = account_of(&directory, &handle)?;
+    let account = account_of(&directory, &handle, wanted.tenant.as_deref())?;
     let token = wanted.token.trim();
     if token.is_empty() || token.chars().count() > TOKEN_CHARS_MAX {
         return Err(Refusal::Invalid(format!("token: a name of 1 to {TOKEN_CHARS_MAX} characters")).into());
@@ -367,6 +398,8 @@ pub(crate) struct WantedVouchers {
     days: u32,
     /// Handle of the only account that may use them.
     account: Option<String>,
+    /// Handle of the tenant, where there are several.
+    tenant: Option<String>,
 }
 
 /// Codes, shown this once: they are kept as hashes.
@@ -389,14 +422,19 @@ pub(crate) async fn vouchers(
     require(&user, Right::ChangeBalances, "make vouchers")?;
     let directory = (shared.desk.directory)();
     let account = match &wanted.account {
-        Some(handle) => Some(account_of(&directory, handle)?),
+        Some(handle) => Some(account_of(&directory, handle, wanted.tenant.as_deref())?),
         None => None,
     };
     let invalid = |why: &str| Problem::from(Refusal::Invalid(why.to_owned()));
-    let (tenant, own) = match (account, directory.tenants.as_slice()) {
+    let named = match wanted.tenant.as_deref() {
+        Some(named) => Some(tenant_of(&directory, named)?),
+        None => None,
+    };
+    let only = directory.tenants.first().filter(|_| directory.tenants.len() == 1);
+    let (tenant, own) = match (account, named.or(only)) {
         (Some(account), _) => (account.tenant, account.currency),
-        (None, [only]) => (only.id, only.currency),
-        (None, _) => return Err(invalid("account: there are several tenants; name an account")),
+        (None, Some(tenant)) => (tenant.id, tenant.currency),
+        (None, None) => return Err(invalid("tenant: there are several; name one, or an account")),
     };
     let currency = match wanted.currency.as_deref().map(str::parse) {
         None => own,
@@ -422,14 +460,37 @@ pub(crate) async fn vouchers(
             account: account.map(|account| account.id),
         })
         .collect();
-    shared.desk.store.vouchers_add(&made, now).await?;
+    shared.desk.store.vouchers_add(&made, &user.name, now).await?;
     let codes = made.into_iter().map(|voucher| voucher.code).collect();
     Ok(Json(MadeVouchers { codes, valid_until: instant(valid_until) }))
 }
 
-fn account_of<'d>(directory: &'d Directory, handle: &str) -> Result<&'d Account, Refusal> {
-    let account = directory.accounts.iter().find(|account| account.handle == handle);
-    account.ok_or_else(|| Refusal::NotFound(format!("there is no account {handle:?}")))
+/// The account of this handle; where several tenants have one, of the tenant that is named.
+fn account_of<'d>(
+    directory: &'d Directory,
+    handle: &str,
+    tenant: Option<&str>,
+) -> Result<&'d Account, Refusal> {
+    let tenant = match tenant {
+        Some(named) => Some(tenant_of(directory, named)?.id),
+        None => None,
+    };
+    let mut found = directory
+        .accounts
+        .iter()
+        .filter(|account| account.handle == handle && tenant.is_none_or(|tenant| account.tenant == tenant));
+    match (found.next(), found.next()) {
+        (Some(account), None) => Ok(account),
+        (Some(_), Some(_)) => {
+            Err(Refusal::Conflict(format!("several tenants have an account {handle:?}: name one as tenant")))
+        }
+        (None, _) => Err(Refusal::NotFound(format!("there is no account {handle:?}"))),
+    }
+}
+
+fn tenant_of<'d>(directory: &'d Directory, handle: &str) -> Result<&'d Tenant, Refusal> {
+    let tenant = directory.tenants.iter().find(|tenant| tenant.handle == handle);
+    tenant.ok_or_else(|| Refusal::NotFound(format!("there is no tenant {handle:?}")))
 }
 
 fn text(amount: Decimal) -> String {

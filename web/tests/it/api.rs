@@ -299,6 +299,9 @@ async fn balance_is_topped_up_once_under_one_token_and_told_of_any_time() {
     let voucher = made["codes"][0].as_str().unwrap();
     let (code, said) = ask(&finance, top_up, &format!(r#"{{"token": "v", "voucher": "{voucher}"}}"#)).await;
     assert_eq!(code, "200", "{said}");
+    let trail = house.store.audit_list(9).await.unwrap();
+    assert!(trail.iter().any(|entry| entry.action == "make_vouchers"), "{trail:?}");
+    assert_eq!(ask(&auditor, "GET /api/v1/accounts/acme/topups?tenant=nobody", "").await.0, "404");
     let (_, attempts) = ask(&auditor, "GET /api/v1/accounts/acme/topups", "").await;
     let attempts: Value = serde_json::from_str(&attempts).unwrap();
     let outcomes: Vec<&str> =
