@@ -50,11 +50,26 @@ pub struct KillOrder {
     pub account: AccountId,
 }
 
+/// What a call was stopped by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StoppedBy {
+    /// The incident of this alert.
+    Alert(AlertId),
+    /// The lock that its account was under. It may be of another stage, which tells the switch at once and other stages not at all: only
+    /// where locks are kept is it known which alert it is of, if of any.
+    LockOf {
+        /// Whose.
+        account: AccountId,
+        /// When the call was stopped.
+        at: DateTime<Utc>,
+    },
+}
+
 /// A call that was refused or cut because of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped {
-    /// Which.
-    pub alert: AlertId,
+    /// Because of what.
+    pub by: StoppedBy,
     /// What the call is reckoned to have cost, had it gone on.
     pub saved: Money,
 }

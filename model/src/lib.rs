@@ -60,7 +60,7 @@ pub use event::{
     RegistrationChange, Rejected, RouteAction, RouteAttempt, RouteResult, Security, SecurityKind,
     TrunkHealth, TrunkState, UpdateKind,
 };
-pub use fraud_desk::{FraudException, FraudRule, KillOrder, Stopped};
+pub use fraud_desk::{FraudException, FraudRule, KillOrder, Stopped, StoppedBy};
 pub use id::{
     AccountId, AlertId, CallUid, CdrId, FeeId, InvalidId, InvoiceId, NetworkId, PostingId, ProfileId,
     ProfileVersionId, RouteId, SubscriberId, TenantId, TrunkId,

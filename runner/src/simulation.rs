@@ -448,7 +448,7 @@ fn outcome(house: &House) -> Outcome {
     tables.suspended.sort();
     tables.alerts.sort_by_key(|alert| alert.id);
     tables.locks.sort_by_key(|lock| (lock.account, lock.since));
-    tables.stopped.sort_by_key(|stopped| (stopped.alert, stopped.saved.amount));
+    tables.stopped.sort_by_key(|stopped| (stopped.by, stopped.saved.amount));
     tables.barrings.sort_by(|one, other| (one.key(), one.since).cmp(&(other.key(), other.since)));
     let counts = ["mediator", "rating", "fraud", "exports", "ledger"]
         .iter()

@@ -1,7 +1,7 @@
 //! Alerts and locks: what was crossed, who was told, and who may not call.
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, Alert, AlertId, CdrId, Lock, LockLevel, Money, Stopped, TenantId};
+use model::{AccountId, Alert, AlertId, CdrId, Lock, LockLevel, Money, Stopped, StoppedBy, TenantId};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -198,13 +198,26 @@ pub(crate) async fn insert_alert(conn: &mut AnyConnection, alert: &Alert) -> Res
     Ok(())
 }
 
-/// Adds a call to what its alert stopped and saved.
+/// Adds a call to what its alert stopped and saved. One that a lock stopped counts for the alert of the lock that was in force then, which
+/// may have been lifted since; a lock that a person set has none.
 pub(crate) async fn add_stopped(conn: &mut AnyConnection, stopped: Stopped) -> Result<()> {
-    let named = || format!("alert {}", stopped.alert);
-    query("UPDATE alerts SET n_stopped = n_stopped + 1, saved_micros = saved_micros + $2 WHERE id = $1")
-        .cells(cells![stopped.alert.as_bytes(), micros(stopped.saved.amount, named)?])
-        .execute(conn)
-        .await?;
+    let adding = "UPDATE alerts SET n_stopped = n_stopped + 1, saved_micros = saved_micros + $1 WHERE id =";
+    match stopped.by {
+        StoppedBy::Alert(alert) => {
+            let saved = micros(stopped.saved.amount, || format!("alert {alert}"))?;
+            query_of(format!("{adding} $2")).cells(cells![saved, alert.as_bytes()]).execute(conn).await?;
+        }
+        StoppedBy::LockOf { account, at } => {
+            let saved = micros(stopped.saved.amount, || format!("account {account}"))?;
+            query_of(format!(
+                "{adding} (SELECT alert FROM lock_history WHERE account = $2 AND since <= $3 AND level <> 'none' \
+                 ORDER BY id DESC LIMIT 1)"
+            ))
+            .cells(cells![saved, account.0, at])
+            .execute(conn)
+            .await?;
+        }
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use model::{Account, AccountId, AlertId, Directory, LockLevel, SightedBy};
+use model::{Account, AccountId, Directory, SightedBy};
 
 use super::cell::Needs;
 use super::facts::Asking;
@@ -12,6 +12,7 @@ use super::hot_list::HotList;
 use super::price_list::{CallPrice, PriceList};
 use super::shared::sighted_by;
 use super::zones::Zones;
+use crate::locking::is_in_force;
 use crate::rule::{Action, Bound, Key, Measure, Rule};
 
 /// A rule with what it has to keep.
@@ -234,10 +235,10 @@ impl WatchSnapshot {
         naming.chain(in_force.map(|(name, _)| name.clone())).collect()
     }
 
-    /// The alert behind the lock that an account is under.
-    pub(crate) fn alert_of_lock(&self, account: AccountId) -> Option<AlertId> {
-        let lock = self.directory.locks.iter().find(|lock| lock.account == account)?;
-        lock.alert.filter(|_| lock.level != LockLevel::None)
+    /// Whether an alert is behind the lock that an account is under.
+    pub(crate) fn is_locked_by_alert(&self, account: AccountId, at: DateTime<Utc>) -> bool {
+        let lock = self.directory.locks.iter().find(|lock| lock.account == account);
+        lock.is_some_and(|lock| lock.alert.is_some() && is_in_force(lock, at))
     }
 
     /// The revision it was built from.

@@ -3,12 +3,16 @@
 //! Nobody knows how long a call would have been that never was. Each is reckoned at three minutes, a cut one at three minutes more, at its
 //! own price: less than most stolen calls last, so that the sum is low rather than high.
 
-use model::{AccountId, AlertId, Cause, Effect, Effects, Money, Rejected, SightedBy, SightingStep, Stopped};
+use chrono::{DateTime, Utc};
+use model::{
+    AccountId, AlertId, Cause, Effect, Effects, Money, Rejected, SightedBy, SightingStep, Stopped, StoppedBy,
+};
 
 use super::shared::Seen;
 use super::snapshot::{Compiled, WatchSnapshot};
 use super::state::OpenCall;
 use super::{About, Work, money};
+use crate::locking::is_in_force;
 use crate::rule::Action;
 
 /// How long a stopped call is taken to have lasted.
@@ -29,11 +33,14 @@ impl Work<'_> {
         let (seen, saved) = (Seen::of(call), in_ten_thousandths(call.price.cost(RECKONED_SECONDS)));
         // What decided, in the words of the switch.
         if rejected.object.contains(" barred for ") {
-            stopped(self.alert_of_barring(call, about), &seen, saved, self.snapshot, effects);
+            if let Some(alert) = self.alert_of_barring(call, about) {
+                stopped(StoppedBy::Alert(alert), &seen, saved, self.snapshot, effects);
+            }
         } else if let Some(rule) = rejected.object.strip_prefix("rule ") {
             self.credit(&seen, (saved, rule.split(',').next()), about, effects);
-        } else if rejected.object.contains(" lock ") {
-            stopped(self.alert_of_lock(call), &seen, saved, self.snapshot, effects);
+        } else if let Some(account) = locked_account(&rejected.object) {
+            let by = StoppedBy::LockOf { account, at: about.at };
+            stopped(by, &seen, saved, self.snapshot, effects);
         }
         // Else it was a rate that is provisioned, or an account that is closed: no alert is behind it.
     }
@@ -42,9 +49,12 @@ impl Work<'_> {
     pub(super) fn was_cut(&mut self, call: &OpenCall, about: &About<'_>, effects: &mut Effects) {
         let rate = u64::try_from(call.facts.rate).unwrap_or(0);
         let (seen, saved) = (Seen::of(call), in_ten_thousandths(rate.saturating_mul(RECKONED_SECONDS) / 60));
-        match self.alert_of_lock(call) {
-            Some(alert) => stopped(Some(alert), &seen, saved, self.snapshot, effects),
-            None => self.credit(&seen, (saved, None), about, effects),
+        let account = call.facts.account;
+        if self.is_known_locked(account, about.at) {
+            let by = StoppedBy::LockOf { account, at: about.at };
+            stopped(by, &seen, saved, self.snapshot, effects);
+        } else {
+            self.credit(&seen, (saved, None), about, effects);
         }
     }
 
@@ -57,7 +67,7 @@ impl Work<'_> {
         effects: &mut Effects,
     ) {
         match self.alert_of_rule(None, seen, rule) {
-            Some(alert) => stopped(Some(alert), seen, saved, self.snapshot, effects),
+            Some(alert) => stopped(StoppedBy::Alert(alert), seen, saved, self.snapshot, effects),
             None => self.credit_next(None, seen, (saved, rule), about, effects),
         }
     }
@@ -72,7 +82,7 @@ impl Work<'_> {
         effects: &mut Effects,
     ) {
         match self.alert_of_rule(Some(by), seen, rule) {
-            Some(alert) => stopped(Some(alert), seen, saved, self.snapshot, effects),
+            Some(alert) => stopped(StoppedBy::Alert(alert), seen, saved, self.snapshot, effects),
             None => self.credit_next(Some(by), seen, (saved, rule), about, effects),
         }
     }
@@ -96,13 +106,17 @@ impl Work<'_> {
         if let Some(by) = next {
             let step = SightingStep::Stopped { saved, rule: rule.map(str::to_owned) };
             self.tell(by, seen, &step, about, effects);
+        } else if rule.is_none() {
+            // No rule has ended it. A spend limit does so too, and locks the account.
+            let by = StoppedBy::LockOf { account: seen.facts.account, at: about.at };
+            stopped(by, seen, saved, self.snapshot, effects);
         }
     }
 
-    fn alert_of_lock(&self, call: &OpenCall) -> Option<AlertId> {
-        let account = call.facts.account;
-        let held = self.state.held.get(&account).and_then(|held| held.lock.alert);
-        held.or_else(|| self.snapshot.alert_of_lock(account))
+    /// Whether we know of a lock with an alert on an account. That we do not says little: others lock too.
+    fn is_known_locked(&self, account: AccountId, at: DateTime<Utc>) -> bool {
+        let ours = self.state.held.get(&account).is_some_and(|held| is_in_force(&held.lock, at));
+        ours || self.snapshot.is_locked_by_alert(account, at)
     }
 
     fn alert_of_barring(&self, call: &OpenCall, about: &About<'_>) -> Option<AlertId> {
@@ -143,14 +157,14 @@ fn in_ten_thousandths(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
-fn stopped(
-    alert: Option<AlertId>,
-    seen: &Seen<'_>,
-    saved: i64,
-    snapshot: &WatchSnapshot,
-    effects: &mut Effects,
-) {
-    let (Some(alert), Some(account)) = (alert, snapshot.account(seen.facts.account)) else { return };
+/// The account whose lock refused a call, in the words of the switch.
+fn locked_account(object: &str) -> Option<AccountId> {
+    let (account, _level) = object.strip_prefix("account ")?.split_once(" lock ")?;
+    account.parse().ok().map(AccountId)
+}
+
+fn stopped(by: StoppedBy, seen: &Seen<'_>, saved: i64, snapshot: &WatchSnapshot, effects: &mut Effects) {
+    let Some(account) = snapshot.account(seen.facts.account) else { return };
     let saved = Money::new(money(saved), account.currency);
-    effects.0.push(Effect::Stopped(Stopped { alert, saved }));
+    effects.0.push(Effect::Stopped(Stopped { by, saved }));
 }

@@ -9,7 +9,7 @@ use fraud::simulate::{Simulation, Size};
 use fraud::watch::{HotList, Watch, WatchRules, WatchSnapshot};
 use model::{
     AccountId, Alert, AlertId, Body, CallEvent, Cause, Control, Effect, Effects, End, EventBody, Initiator,
-    Record, Rejected, Stage, StageInput, StateChange, Stopped, Topic, partition_of, wire,
+    Record, Rejected, Stage, StageInput, StateChange, Stopped, StoppedBy, Topic, partition_of, wire,
 };
 use proptest::prelude::*;
 
@@ -298,7 +298,7 @@ fn call_that_was_cut_is_saved_by_the_incident_of_another_lane() {
     };
     house.take(&Body::Call(CallEvent { body: EventBody::End(end), ..second.clone() }));
     let incident = house.said.alerts.keys().next().unwrap().0;
-    assert_eq!(house.said.stopped.iter().map(|one| one.alert).collect::<Vec<_>>(), [incident]);
+    assert_eq!(house.said.stopped.iter().map(|one| one.by).collect::<Vec<_>>(), [StoppedBy::Alert(incident)]);
     // One that the rule itself refused is found by the rule's name.
     house.take(&Body::Call(second.clone()));
     let refused = Rejected {

@@ -7,7 +7,8 @@ use fraud::rule::{RuleFile, presets};
 use fraud::simulate::{Score, Simulation, Size, Strength};
 use fraud::watch::{HotList, HotListBuilder, Watch, WatchRules, WatchSnapshot};
 use model::{
-    Body, CallEvent, Control, Effect, Effects, LockLevel, Stage, StageInput, StateChange, Topic, partition_of,
+    Body, CallEvent, Control, Effect, Effects, LockLevel, Stage, StageInput, StateChange, StoppedBy, Topic,
+    partition_of,
 };
 use proptest::prelude::*;
 
@@ -462,31 +463,33 @@ fn rule_that_refuses_and_asks_for_history_is_a_fault() {
 }
 
 #[test]
-fn call_refused_by_the_lock_of_a_spend_limit_is_saved_by_its_alert() {
+fn call_stopped_by_a_lock_that_the_watch_never_heard_of_is_told_with_its_account() {
     let Some(Body::Call(attempt)) = first_attempts(1).pop() else { panic!("no attempt") };
-    let alert = model::AlertId::derive("daily_spend", attempt.payer, "2026-10-05");
-    let mut directory = simulation().directory();
-    directory.locks.push(model::Lock {
-        tenant: attempt.tenant,
-        account: attempt.payer,
-        level: LockLevel::Outgoing,
-        source: model::LockSource::Fraud,
-        reason: "spent 10 EUR on 2026-10-05, the daily limit is 10 EUR".to_owned(),
-        alert: Some(alert),
-        since: attempt.at,
-        until: None,
-    });
     let mut watch = Watch::new(Arc::new(WatchRules::default()));
-    watch.set_snapshot(Arc::new(WatchSnapshot::build(Arc::new(directory))));
+    watch.set_snapshot(Arc::new(WatchSnapshot::build(Arc::new(simulation().directory()))));
+    let by_lock = StoppedBy::LockOf { account: attempt.payer, at: attempt.at };
     let rejected = model::Rejected {
         cause: model::Cause::LockedOut,
         code: 403,
         phrase: String::new(),
-        object: format!("account {} lock outgoing", attempt.payer),
+        object: format!("account {} lock 2", attempt.payer),
     };
     let refused = CallEvent { body: model::EventBody::Rejected(rejected), ..attempt.clone() };
-    let effects = feed(&mut watch, &[Body::Call(attempt), Body::Call(refused)]);
+    let effects = feed(&mut watch, &[Body::Call(attempt.clone()), Body::Call(refused)]);
     let [Effect::Stopped(stopped)] = &effects[..] else { panic!("{effects:?}") };
-    assert_eq!(stopped.alert, alert);
+    assert_eq!(stopped.by, by_lock);
     assert!(!stopped.saved.amount.is_zero(), "three minutes at its own price");
+    // A spend limit may end the calls that are up, too: no rule has an incident then.
+    let end = model::End {
+        answered_us: 0,
+        by: model::Initiator::Operator,
+        cause: model::Cause::Killed,
+        code: 487,
+        reason: String::new(),
+        media: None,
+    };
+    let cut = CallEvent { body: model::EventBody::End(end), ..attempt.clone() };
+    let effects = feed(&mut watch, &[Body::Call(attempt), Body::Call(cut)]);
+    let [Effect::Stopped(stopped)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(stopped.by, by_lock);
 }

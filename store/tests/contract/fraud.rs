@@ -1,11 +1,11 @@
 //! Webhooks, saved rules, exceptions, orders to end calls, and what alerts saved.
 
 use crate::cases::OPEN;
-use model::{AccountId, Alert, FraudException, FraudRule, Stopped};
+use model::{AccountId, Alert, FraudException, FraudRule, Lock, LockLevel, Stopped, StoppedBy};
 use store::{DeliveryState, StoreEffect, StoreError};
 
 use crate::database::Database;
-use crate::sample::{alert, eur, second, step};
+use crate::sample::{alert, eur, lock, second, step};
 
 const ACTOR: &str = "maria";
 
@@ -90,7 +90,8 @@ pub(crate) async fn alert_is_queued_for_every_webhook_once_for_each_word(db: Dat
 pub(crate) async fn calls_that_were_stopped_add_up_in_their_alert(db: Database) {
     let store = &db.store;
     let known = alert(7, &[]);
-    let stopped = |amount| StoreEffect::Stopped(Stopped { alert: known.id, saved: eur(amount) });
+    let stopped =
+        |amount| StoreEffect::Stopped(Stopped { by: StoppedBy::Alert(known.id), saved: eur(amount) });
     let mut effects = told(std::slice::from_ref(&known));
     effects.extend([stopped("3.50"), stopped("0.25")]);
     store.commit("watch", vec![step(0, 0, 1, effects)]).await.unwrap();
@@ -100,6 +101,29 @@ pub(crate) async fn calls_that_were_stopped_add_up_in_their_alert(db: Database) 
     let cases = store.alert_cases(OPEN, 10).await.unwrap();
     assert_eq!((cases[0].n_stopped, cases[0].saved), (2, eur("3.75")));
     assert_eq!(store.alert_cases_of(AccountId(7), 10).await.unwrap(), cases);
+}
+
+pub(crate) async fn calls_that_a_lock_stopped_count_for_the_alert_of_the_lock_of_then(db: Database) {
+    let store = &db.store;
+    let known = alert(7, &[]);
+    store.commit("watch", vec![step(0, 0, 1, told(std::slice::from_ref(&known)))]).await.unwrap();
+    // Another stage sets the lock, and lifts it; then a person locks.
+    let set = Lock { alert: Some(known.id), since: second(10), ..lock(7, LockLevel::Outgoing) };
+    let lifted = Lock { level: LockLevel::None, since: second(30), ..set.clone() };
+    let by_hand = Lock { alert: None, since: second(40), ..set.clone() };
+    let locks = [set, lifted, by_hand].map(StoreEffect::Lock).to_vec();
+    store.commit("fraud", vec![step(0, 0, 1, locks)]).await.unwrap();
+    let stopped = |account, at| {
+        let by = StoppedBy::LockOf { account: AccountId(account), at: second(at) };
+        StoreEffect::Stopped(Stopped { by, saved: eur("1.50") })
+    };
+    let effects = vec![stopped(7, 9), stopped(7, 10), stopped(8, 20), stopped(7, 29), stopped(7, 40)];
+    store.commit("watch", vec![step(0, 1, 2, effects.clone())]).await.unwrap();
+    let cases = store.alert_cases(OPEN, 10).await.unwrap();
+    assert_eq!((cases[0].n_stopped, cases[0].saved), (2, eur("3.00")), "at 10 s and at 29 s");
+    // Read again from the place before, the batch is not added again.
+    assert!(store.commit("watch", vec![step(0, 1, 2, effects)]).await.is_err());
+    assert_eq!(store.alert_cases(OPEN, 10).await.unwrap(), cases);
 }
 
 pub(crate) async fn newest_version_of_a_saved_rule_is_in_the_directory(db: Database) {

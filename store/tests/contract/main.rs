@@ -59,6 +59,7 @@ on_both! {
     fraud:
         alert_is_queued_for_every_webhook_once_for_each_word,
         calls_that_were_stopped_add_up_in_their_alert,
+        calls_that_a_lock_stopped_count_for_the_alert_of_the_lock_of_then,
         newest_version_of_a_saved_rule_is_in_the_directory,
         exceptions_and_orders_to_end_calls_are_in_the_directory;
     imports:

@@ -237,6 +237,10 @@ fn accounts_of_two_lanes_trip_a_rule_on_their_common_address_together_also_after
     assert_eq!(alerts.matches("one-source").count(), 1, "{alerts}");
     eventually("who crossed it is locked", || made.run_command(&["fraud", "locks"]).contains("outgoing"));
     calls(&made, "refused_call.xml", "voss", "change-me-voss", ELSEWHERE, 1, 0);
+    // The lock was set in the lane of the address; the lane of the payer has not heard of it, nor have provisioning data changed.
+    eventually("the call that the lock refused is counted as saved", || {
+        made.sql("select n_stopped from alerts where rule = 'one-source' and saved_amount > 0") == ["1"]
+    });
     let payers = made.sql("select distinct payer from calls where payer <> 0 and answered order by payer");
     let lanes: std::collections::BTreeSet<u32> = payers
         .iter()

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta};
 use model::{
     AccountId, Alert, AlertId, AlertSeverity, Currency, Finding, LockLevel, Measured, Money, Stopped,
-    TenantId,
+    StoppedBy, TenantId,
 };
 use serde_json::Value;
 use store::{LaneCommit, StoreEffect};
@@ -54,7 +54,7 @@ fn alert(rule: &str, at_risk: i64) -> Alert {
 async fn house_with_alerts() -> House {
     let house = House::with_roles(&["fraud", "auditor"]).await;
     let (little, much) = (alert("little", 5), alert("much", 500));
-    let stopped = Stopped { alert: much.id, saved: eur(36) };
+    let stopped = Stopped { by: StoppedBy::Alert(much.id), saved: eur(36) };
     let effects = vec![
         StoreEffect::Alert(Box::new(little)),
         StoreEffect::Alert(Box::new(much)),
@@ -250,7 +250,7 @@ async fn spend_limit_shows_its_course_and_what_an_hour_more_would_cost() {
     let cookie = house.cookie_of("fraud").await;
     let spending = model::Spending { at_risk: eur(720), by_hour: vec![0, 50, 900] };
     let spent = Alert { finding: None, spending: Some(spending), ..alert("daily", 5) };
-    let stopped = Stopped { alert: spent.id, saved: eur(18) };
+    let stopped = Stopped { by: StoppedBy::Alert(spent.id), saved: eur(18) };
     let commit = LaneCommit {
         partition: 0,
         expected: 1,
