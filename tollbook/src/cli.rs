@@ -885,11 +885,17 @@ pub(crate) struct SimulateArgs {
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(i64).range(12..=10_000))]
     pub(crate) customers: i64,
     /// The file of calls: CSV for `tollbook rate`, or one event of the switch a line.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "to_log", conflicts_with = "to_log")]
+    pub(crate) out: Option<PathBuf>,
     /// What is written.
-    #[arg(long, value_enum, default_value_t = SimulateFormat::Calls)]
+    #[arg(long, value_enum, default_value_t = SimulateFormat::Calls, conflicts_with = "to_log")]
     pub(crate) format: SimulateFormat,
+    /// Provision the operator in this installation and put the events on its event log, for the next `tollbook run` to work off.
+    #[arg(long)]
+    pub(crate) to_log: bool,
+    /// Do so though the event log has, or had, real calls: the simulated ones are billed and counted with them.
+    #[arg(long, requires = "to_log")]
+    pub(crate) beside_real_calls: bool,
     /// Also write who was attacked, how and when, as CSV.
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,

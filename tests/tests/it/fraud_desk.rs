@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 
-use crate::rig::{Installation, eventually, have, printed, write_file};
+use crate::rig::{Installation, eventually, have, printed, tollbook, write_file};
 use crate::sipp_call::{calls, gateway};
 
 const HOT: &str = "4930555123";
@@ -258,4 +258,61 @@ fn accounts_of_two_lanes_trip_a_rule_on_their_common_address_together_also_after
     house.stop();
     let proof = made.run_command(&["audit"]);
     assert!(proof.contains("all of it holds"), "{proof}");
+}
+
+#[test]
+fn simulated_world_goes_through_the_whole_house_once_however_often_it_is_put_on_the_log() {
+    let made = Installation::new();
+    let put = |seed: &str| {
+        let sizes = ["--customers", "12", "--days", "6", "--quiet-days", "3"];
+        made.run_command(&[&["fraud", "simulate", "--to-log", "--seed", seed][..], &sizes].concat())
+    };
+    let n_calls = |told: &str| told.split_once(' ').unwrap().0.parse::<u64>().unwrap();
+    let first = put("5");
+    assert_eq!(put("5"), first);
+    // Another world of the same accounts, behind all of that in their lanes.
+    let wanted = n_calls(&first) + n_calls(&put("6"));
+    let house = made.start();
+    let records = || made.sql("select count(*) from (select distinct cdr_id, revision from calls)");
+    eventually("every simulated call has its record", || records() == [wanted.to_string()]);
+    eventually("rules have fired", || made.run_command(&["fraud", "alerts"]).contains("account-"));
+    assert_ne!(made.sql("select count(*) from calls where customer_cost > 0"), ["0"]);
+    house.stop();
+    let proof = made.run_command(&["audit"]);
+    assert!(proof.contains("all of it holds"), "{proof}");
+    let suspended = made.run_command(&["suspense"]);
+    assert!(suspended.contains("nothing"), "{suspended}");
+    assert_eq!(records(), [wanted.to_string()]);
+}
+
+#[test]
+fn simulated_calls_are_not_put_beside_real_ones_unless_somebody_says_so() {
+    if !have("sipp") {
+        return;
+    }
+    let made = Installation::new();
+    let house = made.start();
+    let _gateways = made.carriers.map(gateway);
+    calls(&made, "customer_call.xml", "huber", "change-me-huber", ELSEWHERE, 1, 50);
+    house.stop();
+    let words = [
+        "fraud",
+        "simulate",
+        "--seed",
+        "5",
+        "--customers",
+        "12",
+        "--days",
+        "4",
+        "--quiet-days",
+        "1",
+        "--to-log",
+    ];
+    let config = made.config();
+    let refused = tollbook(&[&words[..], &["--config", config.to_str().unwrap()]].concat());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("has real calls"), "{said}");
+    assert!(!made.run_command(&["fraud", "alerts", "--all"]).contains("account-"));
+    let told = made.run_command(&[&words[..], &["--beside-real-calls"]].concat());
+    assert!(told.contains("calls in"), "{told}");
 }

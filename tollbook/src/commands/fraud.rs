@@ -7,7 +7,8 @@ use crate::cli::FraudAction;
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
 use crate::commands::{
-    account_named, fraud_backtest, fraud_barrings, fraud_cases, fraud_lab, fraud_rules, print_table,
+    account_named, fraud_backtest, fraud_barrings, fraud_cases, fraud_lab, fraud_rules, fraud_to_log,
+    print_table,
 };
 use crate::config::Config;
 use crate::failure::UserError;
@@ -17,7 +18,10 @@ use crate::system::open_store;
 /// What needs no installation is done here; `false` for the rest.
 pub(crate) fn without_installation(action: &FraudAction) -> anyhow::Result<bool> {
     match action {
-        FraudAction::Simulate(args) => fraud_lab::simulate(args)?,
+        FraudAction::Simulate(args) => match &args.out {
+            Some(out) => fraud_lab::simulate(args, out)?,
+            None => return Ok(false),
+        },
         FraudAction::Score { seeds, rules } => fraud_lab::score(seeds, rules.as_deref())?,
         FraudAction::Alerts { .. }
         | FraudAction::Show { .. }
@@ -67,8 +71,9 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
         FraudAction::Note { alert, text } => fraud_cases::note(&store, &alert, &text).await?,
         FraudAction::Record => fraud_cases::record(&store).await?,
         FraudAction::Backtest(args) => fraud_backtest::backtest(config, &store, &directory, &args).await?,
-        // Done before: they need no database.
-        FraudAction::Simulate(_) | FraudAction::Score { .. } => {}
+        FraudAction::Simulate(args) => fraud_to_log::simulate(config, &store, &args).await?,
+        // Done before: it needs no database.
+        FraudAction::Score { .. } => {}
         FraudAction::Rules { .. } => {
             fraud_lab::rules(&in_force(&config.fraud.rules()?, &directory.fraud_rules));
         }

@@ -36,8 +36,8 @@ pub(super) fn rules(rules: &[Rule]) {
     );
 }
 
-/// Writes a simulation's calls or events.
-pub(super) fn simulate(args: &SimulateArgs) -> anyhow::Result<()> {
+/// The simulation that is asked for.
+pub(super) fn simulation_of(args: &SimulateArgs) -> Result<Simulation, UserError> {
     if !(1..args.days - 1).contains(&args.quiet_days) {
         return Err(UserError::new(
             format!(
@@ -45,8 +45,7 @@ pub(super) fn simulate(args: &SimulateArgs) -> anyhow::Result<()> {
                 args.quiet_days, args.days
             ),
             "leave at least two days after the quiet ones",
-        )
-        .into());
+        ));
     }
     let size = Size {
         customers: args.customers,
@@ -54,15 +53,20 @@ pub(super) fn simulate(args: &SimulateArgs) -> anyhow::Result<()> {
         quiet_days: args.quiet_days,
         attacks_each: ATTACKS_EACH,
     };
-    let simulation = Simulation::new(args.seed, size);
+    Ok(Simulation::new(args.seed, size))
+}
+
+/// Writes a simulation's calls or events to a file.
+pub(super) fn simulate(args: &SimulateArgs, out: &Path) -> anyhow::Result<()> {
+    let simulation = simulation_of(args)?;
     let n = match args.format {
-        SimulateFormat::Calls => write_calls(&simulation, &args.out)?,
-        SimulateFormat::Events => write_events(&simulation, &args.out)?,
+        SimulateFormat::Calls => write_calls(&simulation, out)?,
+        SimulateFormat::Events => write_events(&simulation, out)?,
     };
     if let Some(file) = &args.labels {
         write_labels(&simulation, file)?;
     }
-    println!("{n} written to {}, {} attacks among them", args.out.display(), simulation.attacks().len());
+    println!("{n} written to {}, {} attacks among them", out.display(), simulation.attacks().len());
     Ok(())
 }
 
@@ -120,7 +124,8 @@ fn write_events(simulation: &Simulation, file: &Path) -> anyhow::Result<String> 
     Ok(format!("{n} events"))
 }
 
-fn write_labels(simulation: &Simulation, file: &Path) -> anyhow::Result<()> {
+/// Writes who is attacked, how and when.
+pub(super) fn write_labels(simulation: &Simulation, file: &Path) -> anyhow::Result<()> {
     let writing = || format!("write {}", file.display());
     let mut out = create(file)?;
     writeln!(out, "pattern,strength,account,begins,ends").with_context(writing)?;

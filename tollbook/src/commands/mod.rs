@@ -17,6 +17,7 @@ mod fraud_barrings;
 mod fraud_cases;
 mod fraud_lab;
 mod fraud_rules;
+mod fraud_to_log;
 pub(crate) mod import;
 pub(crate) mod import_cdrs;
 pub(crate) mod import_fees;
