@@ -111,6 +111,11 @@ fn item_of(case: AlertCase, directory: &Directory) -> AlertItem {
     }
 }
 
+/// A list that is short enough for one page.
+fn whole<T, I>(all: impl IntoIterator<Item = T>, item: impl FnMut(T) -> I) -> Json<Page<I>> {
+    Json(Page { items: all.into_iter().map(item).collect(), next: None })
+}
+
 /// Which alerts.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -136,8 +141,7 @@ pub(crate) async fn alerts(
     let directory = (shared.desk.directory)();
     let filter = CaseFilter { only_open: wanted.open, handed_to: wanted.handed_to.as_deref() };
     let cases = shared.desk.store.alert_cases(filter, ALERTS_MAX).await?;
-    let items = cases.into_iter().map(|case| item_of(case, &directory)).collect();
-    Ok(Json(Page { items, next: None }))
+    Ok(whole(cases, |case| item_of(case, &directory)))
 }
 
 /// One alert.
@@ -246,22 +250,14 @@ pub(crate) async fn locks(
 ) -> Result<Json<Page<LockItem>>, Problem> {
     require(&user, Right::FraudDesk, "see locks")?;
     let directory = (shared.desk.directory)();
-    let items = shared
-        .desk
-        .store
-        .locks()
-        .await?
-        .into_iter()
-        .map(|lock| LockItem {
-            account: handle_of(&directory, lock.account),
-            level: lock.level.to_string(),
-            source: lock.source.to_string(),
-            reason: lock.reason,
-            since: instant(lock.since),
-            until: lock.until.map(instant),
-        })
-        .collect();
-    Ok(Json(Page { items, next: None }))
+    Ok(whole(shared.desk.store.locks().await?, |lock| LockItem {
+        account: handle_of(&directory, lock.account),
+        level: lock.level.to_string(),
+        source: lock.source.to_string(),
+        reason: lock.reason,
+        since: instant(lock.since),
+        until: lock.until.map(instant),
+    }))
 }
 
 /// The lock to be.
@@ -350,21 +346,17 @@ pub(crate) async fn barrings(
     let directory = (shared.desk.directory)();
     let now = (shared.desk.clock)().wall;
     let all = shared.desk.store.barrings().await?;
-    let items = all
-        .into_iter()
-        .filter(|barring| barring.is_in_force(now))
-        .map(|barring| BarringItem {
-            account: Some(handle_of(&directory, barring.account)).filter(|handle| !handle.is_empty()),
-            tenant: barring.tenant.0,
-            range: barring.range,
-            calls_per_minute: barring.calls_per_minute,
-            source: barring.source.to_string(),
-            reason: barring.reason,
-            since: instant(barring.since),
-            until: barring.until.map(instant),
-        })
-        .collect();
-    Ok(Json(Page { items, next: None }))
+    let in_force = all.into_iter().filter(|barring| barring.is_in_force(now));
+    Ok(whole(in_force, |barring| BarringItem {
+        account: Some(handle_of(&directory, barring.account)).filter(|handle| !handle.is_empty()),
+        tenant: barring.tenant.0,
+        range: barring.range,
+        calls_per_minute: barring.calls_per_minute,
+        source: barring.source.to_string(),
+        reason: barring.reason,
+        since: instant(barring.since),
+        until: barring.until.map(instant),
+    }))
 }
 
 /// The barring to be.
@@ -440,19 +432,15 @@ pub(crate) async fn exceptions(
     let directory = (shared.desk.directory)();
     let now = (shared.desk.clock)().wall;
     let exceptions = shared.desk.store.fraud_exceptions().await?;
-    let items = exceptions
-        .iter()
-        .filter(|one| one.until.is_none_or(|until| now < until))
-        .map(|one| ExceptionItem {
-            account: handle_of(&directory, one.account),
-            rule: one.rule.clone(),
-            author: one.author.clone(),
-            reason: one.reason.clone(),
-            since: instant(one.since),
-            until: one.until.map(instant),
-        })
-        .collect();
-    Ok(Json(Page { items, next: None }))
+    let in_force = exceptions.into_iter().filter(|one| one.until.is_none_or(|until| now < until));
+    Ok(whole(in_force, |one| ExceptionItem {
+        account: handle_of(&directory, one.account),
+        rule: one.rule,
+        author: one.author,
+        reason: one.reason,
+        since: instant(one.since),
+        until: one.until.map(instant),
+    }))
 }
 
 /// The exception to be.
@@ -524,24 +512,20 @@ pub(crate) async fn rules(
     require(&user, Right::FraudDesk, "see fraud rules")?;
     let directory = (shared.desk.directory)();
     let record = shared.desk.store.alert_record().await?;
-    let items = (shared.desk.rules.in_force)(&directory)
-        .into_iter()
-        .map(|rule| {
-            let known = record.iter().find(|known| known.rule == rule.name);
-            RuleItem {
-                n_alerts: known.map_or(0, |known| known.n_alerts),
-                precision_percent: known.and_then(store::RuleRecord::precision_percent),
-                name: rule.name,
-                version: rule.version,
-                title: rule.title,
-                key: rule.key,
-                window: rule.window,
-                does: rule.does,
-                saved: rule.is_saved,
-            }
-        })
-        .collect();
-    Ok(Json(Page { items, next: None }))
+    Ok(whole((shared.desk.rules.in_force)(&directory), |rule| {
+        let known = record.iter().find(|known| known.rule == rule.name);
+        RuleItem {
+            n_alerts: known.map_or(0, |known| known.n_alerts),
+            precision_percent: known.and_then(store::RuleRecord::precision_percent),
+            name: rule.name,
+            version: rule.version,
+            title: rule.title,
+            key: rule.key,
+            window: rule.window,
+            does: rule.does,
+            saved: rule.is_saved,
+        }
+    }))
 }
 
 /// A version of a rule that was saved.
@@ -571,18 +555,14 @@ pub(crate) async fn versions(
 ) -> Result<Json<Page<VersionItem>>, Problem> {
     require(&user, Right::FraudDesk, "see fraud rules")?;
     let versions = shared.desk.store.fraud_rule_versions(Some(&name)).await?;
-    let items = versions
-        .into_iter()
-        .map(|rule| VersionItem {
-            version: rule.version,
-            text: rule.text,
-            on: rule.is_on,
-            author: rule.author,
-            reason: rule.reason,
-            at: instant(rule.at),
-        })
-        .collect();
-    Ok(Json(Page { items, next: None }))
+    Ok(whole(versions, |rule| VersionItem {
+        version: rule.version,
+        text: rule.text,
+        on: rule.is_on,
+        author: rule.author,
+        reason: rule.reason,
+        at: instant(rule.at),
+    }))
 }
 
 /// The version to be.
