@@ -11,8 +11,8 @@ use bus::{Bus, Entry};
 use fraud::simulate::Simulation;
 use model::{
     AccountCalling, AccountId, Body, CallEvent, CallUid, Directory, EventBody, Origin, Party, Record,
-    Subscriber, SubscriberCalling, SubscriberId, TenantCalling, TenantId, Topic, TrunkCalling, TrunkId,
-    partition_of,
+    Subscriber, SubscriberCalling, SubscriberId, TariffVersion, TenantCalling, TenantId, Topic, TrunkCalling,
+    TrunkId, partition_of,
 };
 use store::{NewAccount, NewSubscriber, NewTariff, NewTenant, NewTrunk, Store, World};
 use tokio::sync::mpsc;
@@ -118,19 +118,59 @@ fn is_real_call(payload: &[u8]) -> bool {
     }
 }
 
-/// What to provision for a simulation. Lines that are there keep their secrets; nobody is told those of new ones.
+/// What to provision for a simulation.
 fn world_of(made: &Directory, there: &Directory) -> anyhow::Result<World> {
     let tenant = made.tenants.first().context("a simulation has a tenant")?;
-    let profile = made.tariffs.first().context("a simulation has prices")?.profile.handle.clone();
-    let handles: HashMap<AccountId, String> =
-        made.accounts.iter().map(|account| (account.id, account.handle.clone())).collect();
+    let profile = &made.tariffs.first().context("a simulation has prices")?.profile.handle;
+    let tariff =
+        |version: &TariffVersion| NewTariff { tenant: tenant.handle.clone(), version: version.clone() };
+    Ok(World {
+        tenants: vec![NewTenant {
+            handle: tenant.handle.clone(),
+            contact: tenant.contact.clone(),
+            currency: tenant.currency,
+            timezone: tenant.timezone,
+            calling: TenantCalling::default(),
+        }],
+        accounts: accounts_of(made, &tenant.handle, profile),
+        subscribers: lines_of(made, &tenant.handle, there),
+        trunks: trunks_of(made, &tenant.handle),
+        tariffs: made.tariffs.iter().map(tariff).collect(),
+        ..World::default()
+    })
+}
+
+fn accounts_of(made: &Directory, tenant: &str, profile: &str) -> Vec<NewAccount> {
+    let accounts = made.accounts.iter().map(|account| NewAccount {
+        tenant: tenant.to_owned(),
+        handle: account.handle.clone(),
+        kind: account.kind,
+        reseller: None,
+        status: account.status,
+        currency: Some(account.currency),
+        timezone: Some(account.timezone),
+        contact: account.contact.clone(),
+        vat_percent: account.vat_percent,
+        calls_max: account.calls_max,
+        fraud: account.fraud.clone(),
+        profile: Some(profile.to_owned()),
+        valid_from: None,
+        profiles: Vec::new(),
+        calling: AccountCalling::default(),
+    });
+    accounts.collect()
+}
+
+/// Lines that are there keep their secrets; nobody is told those of new ones.
+fn lines_of(made: &Directory, tenant: &str, there: &Directory) -> Vec<NewSubscriber> {
+    let handles = handles_of(made);
     let known: HashMap<(&str, &str), &Subscriber> =
         there.subscribers.iter().map(|line| ((line.username.as_str(), line.domain.as_str()), line)).collect();
-    let subscribers = made.subscribers.iter().map(|line| {
+    let lines = made.subscribers.iter().map(|line| {
         let digest = known.get(&(line.username.as_str(), line.domain.as_str())).map(|line| &line.digest);
         NewSubscriber {
-            tenant: tenant.handle.clone(),
-            account: handles.get(&line.account).cloned().unwrap_or_default(),
+            tenant: tenant.to_owned(),
+            account: handles.get(&line.account).copied().unwrap_or_default().to_owned(),
             username: line.username.clone(),
             domain: line.domain.clone(),
             ha1_md5: digest.map_or_else(secret::<16>, |digest| digest.ha1_md5.clone()),
@@ -143,60 +183,29 @@ fn world_of(made: &Directory, there: &Directory) -> anyhow::Result<World> {
             calling: SubscriberCalling::default(),
         }
     });
-    Ok(World {
-        tenants: vec![NewTenant {
-            handle: tenant.handle.clone(),
-            contact: tenant.contact.clone(),
-            currency: tenant.currency,
-            timezone: tenant.timezone,
-            calling: TenantCalling::default(),
-        }],
-        accounts: made
-            .accounts
-            .iter()
-            .map(|account| NewAccount {
-                tenant: tenant.handle.clone(),
-                handle: account.handle.clone(),
-                kind: account.kind,
-                reseller: None,
-                status: account.status,
-                currency: Some(account.currency),
-                timezone: Some(account.timezone),
-                contact: account.contact.clone(),
-                vat_percent: account.vat_percent,
-                calls_max: account.calls_max,
-                fraud: account.fraud.clone(),
-                profile: Some(profile.clone()),
-                valid_from: None,
-                profiles: Vec::new(),
-                calling: AccountCalling::default(),
-            })
-            .collect(),
-        subscribers: subscribers.collect(),
-        trunks: made
-            .trunks
-            .iter()
-            .map(|trunk| NewTrunk {
-                tenant: tenant.handle.clone(),
-                account: handles.get(&trunk.account).cloned().unwrap_or_default(),
-                name: trunk_name(&trunk.name),
-                address: trunk.address,
-                transport: trunk.transport,
-                sources: trunk.sources.clone(),
-                tech_prefix: trunk.tech_prefix.clone(),
-                calls_max: trunk.calls_max,
-                // There is nobody at its address.
-                enabled: false,
-                calling: TrunkCalling::default(),
-            })
-            .collect(),
-        tariffs: made
-            .tariffs
-            .iter()
-            .map(|version| NewTariff { tenant: tenant.handle.clone(), version: version.clone() })
-            .collect(),
-        ..World::default()
-    })
+    lines.collect()
+}
+
+fn trunks_of(made: &Directory, tenant: &str) -> Vec<NewTrunk> {
+    let handles = handles_of(made);
+    let trunks = made.trunks.iter().map(|trunk| NewTrunk {
+        tenant: tenant.to_owned(),
+        account: handles.get(&trunk.account).copied().unwrap_or_default().to_owned(),
+        name: trunk_name(&trunk.name),
+        address: trunk.address,
+        transport: trunk.transport,
+        sources: trunk.sources.clone(),
+        tech_prefix: trunk.tech_prefix.clone(),
+        calls_max: trunk.calls_max,
+        // There is nobody at its address.
+        enabled: false,
+        calling: TrunkCalling::default(),
+    });
+    trunks.collect()
+}
+
+fn handles_of(made: &Directory) -> HashMap<AccountId, &str> {
+    made.accounts.iter().map(|account| (account.id, account.handle.as_str())).collect()
 }
 
 /// Names of trunks are of the whole installation.
