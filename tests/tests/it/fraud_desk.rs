@@ -264,7 +264,7 @@ fn accounts_of_two_lanes_trip_a_rule_on_their_common_address_together_also_after
 fn simulated_world_goes_through_the_whole_house_once_however_often_it_is_put_on_the_log() {
     let made = Installation::new();
     let put = |seed: &str| {
-        let sizes = ["--customers", "12", "--days", "6", "--quiet-days", "3"];
+        let sizes = ["--customers", "12", "--days", "4", "--quiet-days", "1"];
         made.run_command(&[&["fraud", "simulate", "--to-log", "--seed", seed][..], &sizes].concat())
     };
     let n_calls = |told: &str| told.split_once(' ').unwrap().0.parse::<u64>().unwrap();
