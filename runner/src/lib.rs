@@ -140,6 +140,8 @@ struct Lane<S> {
     kept: Vec<StoreEffect>,
     watermarks: Watermarks,
     counts: Counts,
+    /// Its stage asks for what it made before, and that is to be had when nothing is under way.
+    is_asking: bool,
     /// Set while it waits for what its stage asked for.
     waiting: Option<recall::Waiting>,
 }
@@ -274,8 +276,9 @@ async fn unwound<T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Rounds under way at once, besides the one that is prepared.
-const FLIGHTS_MAX: usize = 2;
+/// Rounds under way at once, besides the one that is prepared. A round is in the log long before it is committed, and what a switch is told
+/// should wait for no commit but its own; beyond these, rounds grow instead.
+const FLIGHTS_MAX: usize = 4;
 
 /// The second half of a round, under way while the first half of the next one runs.
 struct Flight {
@@ -369,7 +372,7 @@ impl Flights {
         }
     }
 
-    /// Waits until at most `n_left` are under way, and tells how far the stage is then.
+    /// Waits until at most `n_left` are under way, and tells how far the stage is then. Nothing is lost if nobody waits to the end.
     async fn land<S>(
         &mut self,
         n_left: usize,
@@ -377,9 +380,11 @@ impl Flights {
         progress: &watch::Sender<Progress>,
     ) -> Result<(), RoundError> {
         while self.under_way.len() > n_left
-            && let Some(flight) = self.under_way.pop_front()
+            && let Some(oldest) = self.under_way.front_mut()
         {
-            flight.landing.await??;
+            let landed = (&mut oldest.landing).await;
+            let Some(flight) = self.under_way.pop_front() else { break };
+            landed??;
             if !flight.is_committing {
                 continue;
             }
@@ -462,8 +467,7 @@ async fn rounds<S: Stage, L: LaneStore + Clone + 'static>(
         }
         flights.commit_earlier(kind, rooms, &mut lanes).await?;
         if !flights.under_way.is_empty() {
-            // What lands may be what a lane waits for.
-            flights.land(0, kind, progress).await?;
+            landed_or_news(kind, rooms, news_of(&lanes), progress, flights).await?;
             continue;
         }
         if lanes.iter().any(|lane| lane.waiting.is_some()) {
@@ -473,7 +477,7 @@ async fn rounds<S: Stage, L: LaneStore + Clone + 'static>(
         if lessons.one_by_one {
             return Ok(Ended::CaughtUp);
         }
-        let positions: Vec<(u32, u64)> = lanes.iter().map(|lane| (lane.partition, lane.position)).collect();
+        let positions = next_of(&lanes);
         tokio::select! {
             waited = rooms.bus.wait(kind.topic, &positions) => waited?,
             Ok(()) = assigned.changed() => {}
@@ -481,6 +485,34 @@ async fn rounds<S: Stage, L: LaneStore + Clone + 'static>(
             () = stop.cancelled() => return Ok(Ended::Stopped),
         }
     }
+}
+
+/// Waits until the oldest round has landed, or for what is read next: what comes of that need not wait for a commit. Where nothing is
+/// to be read, until all have landed.
+async fn landed_or_news<S, L: LaneStore>(
+    kind: &Kind<S>,
+    rooms: &Rooms<L>,
+    wanted: Option<Vec<(u32, u64)>>,
+    progress: &watch::Sender<Progress>,
+    flights: &mut Flights,
+) -> Result<(), RoundError> {
+    let Some(positions) = wanted else { return flights.land(0, kind, progress).await };
+    let n_left = flights.under_way.len().saturating_sub(1);
+    tokio::select! {
+        landed = flights.land(n_left, kind, progress) => landed,
+        waited = rooms.bus.wait(kind.topic, &positions) => Ok(waited?),
+    }
+}
+
+/// What each lane reads next; `None` while one waits for what may be about to land.
+fn news_of<S>(lanes: &[Lane<S>]) -> Option<Vec<(u32, u64)>> {
+    let is_waiting = lanes.iter().any(|lane| lane.is_asking || lane.waiting.is_some());
+    (!is_waiting).then(|| next_of(lanes))
+}
+
+/// What each lane reads next.
+fn next_of<S>(lanes: &[Lane<S>]) -> Vec<(u32, u64)> {
+    lanes.iter().map(|lane| (lane.partition, lane.position)).collect()
 }
 
 /// Where the lanes are, for those who wait for that, before the first round.
@@ -556,6 +588,7 @@ async fn load_lanes<S: Stage, L: LaneStore>(
             kept: Vec::new(),
             watermarks,
             counts,
+            is_asking: false,
             waiting: None,
         });
     }

@@ -99,6 +99,7 @@ pub(crate) async fn prepare<S: Stage, L: LaneStore>(
     let mut n_read = 0;
     let places: Vec<(u32, u64)> = lanes.iter().map(|lane| (lane.partition, lane.position)).collect();
     let batches = read_batches(kind, rooms, places, lessons).await?;
+    lanes.iter_mut().for_each(|lane| lane.is_asking = false);
     for (lane, batch) in lanes.iter_mut().zip(batches) {
         let Some(first) = batch.records.first().map(|record| record.offset) else { continue };
         n_read += batch.records.len();
@@ -142,6 +143,7 @@ pub(crate) async fn prepare<S: Stage, L: LaneStore>(
                     let place = (work.lane.partition, offset);
                     if !is_first || !recall::answer(kind, rooms, work.lane, place, cdr).await? {
                         work.next = offset;
+                        work.lane.is_asking = true;
                         break;
                     }
                     work.is_told = true;

@@ -166,6 +166,7 @@ async fn outputs_appended_again_after_a_crash_are_applied_once() {
                 kept: Vec::new(),
                 watermarks: Watermarks::new(Vec::new()),
                 counts: Counts::default(),
+                is_asking: false,
                 waiting: None,
             }];
             round(&forward(), &house.rooms, &mut lanes, &mut directory, &Lessons::default()).await
@@ -184,6 +185,59 @@ async fn outputs_appended_again_after_a_crash_are_applied_once() {
     assert_eq!(house.rooms.store.posting_ids().await.unwrap().len(), 4);
     assert_eq!(house.rooms.store.balance_check().await.unwrap(), []);
     assert_eq!(house.suspended().await, []);
+}
+
+/// A database that keeps nothing until it is let.
+#[derive(Clone)]
+struct Barred {
+    store: Store,
+    gate: Arc<tokio::sync::Semaphore>,
+}
+
+impl LaneStore for Barred {
+    async fn load_lanes(&self, stage: &str) -> Result<Vec<store::Lane>, StoreError> {
+        self.store.load_lanes(stage).await
+    }
+
+    async fn commit(
+        &self,
+        stage: &str,
+        lanes: Vec<LaneCommit>,
+        fence: Option<&store::Fence>,
+    ) -> Result<(), StoreError> {
+        let _pass = self.gate.acquire().await.unwrap();
+        LaneStore::commit(&self.store, stage, lanes, fence).await
+    }
+
+    async fn rated_revisions(&self, cdr: model::CdrId) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.store.rated_revisions(cdr).await
+    }
+}
+
+#[tokio::test]
+async fn what_comes_of_news_is_in_the_log_while_the_rounds_before_are_not_committed() {
+    let house = House::new().await;
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let Rooms { bus, store, clock, directory } = house.rooms.clone();
+    let rooms = Rooms { bus, store: Barred { store, gate: gate.clone() }, clock, directory };
+    let (stop, (sender, mut progress)) = (CancellationToken::new(), watch::channel(Progress::default()));
+    let running = tokio::spawn(run(forward(), rooms, stop.clone(), sender));
+    for n in 1..=3 {
+        let mut ends = Vec::new();
+        for partition in 0..PARTITIONS {
+            ends.push((partition, house.rooms.bus.range(Topic::Postings, partition).await.unwrap().1));
+        }
+        house.append(Topic::Cdrs, 0, vec![bytes(Body::Posting(posting(n, 10)))]).await;
+        let grown = house.rooms.bus.wait(Topic::Postings, &ends);
+        tokio::time::timeout(Duration::from_secs(30), grown).await.expect("it waits for a commit").unwrap();
+    }
+    assert!(house.rooms.store.load_lanes(forward().name).await.unwrap().is_empty());
+    gate.add_permits(1);
+    progress.wait_for(|progress| progress.n_records == 3).await.unwrap();
+    stop.cancel();
+    running.await.unwrap();
+    house.run_to_the_end(ledger()).await;
+    assert_eq!(house.counts("ledger").await.posted, 3);
 }
 
 #[tokio::test]

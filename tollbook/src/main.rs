@@ -145,8 +145,7 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             commands::balance::balance(&quiet(&installation)?, &account, at).await
         }
         Command::Balance { installation, account, at: _, statement, from, to } => {
-            commands::balance::statement_of_days(&quiet(&installation)?, account, (from, to), statement)
-                .await
+            commands::balance::statement_of_days(&quiet(&installation)?, account, (from, to), statement).await
         }
         Command::Statement { installation, args } => {
             commands::balance::statement(&quiet(&installation)?, &args).await
