@@ -73,10 +73,10 @@ fn main() -> Outcome<()> {
 /// This thread, and those it starts from now on, run on the last core alone; which the others are.
 fn keep_to_one_core() -> Outcome<String> {
     let n_cores = std::thread::available_parallelism()?.get();
-    let last = n_cores
-        .checked_sub(2)
-        .map(|before| before + 1)
-        .ok_or("there is one core only: leave --one-core out")?;
+    let last = n_cores - 1;
+    if last == 0 {
+        return Err("there is one core only: leave --one-core out".into());
+    }
     keep_to(&last.to_string())?;
     Ok(format!("0-{}", last - 1))
 }
@@ -341,17 +341,14 @@ fn entry_of(bus: &dyn Bus, script: &[EventBody], call: u64, n: usize, at: DateTi
     let mut said = script[n].clone();
     // What differs from call to call in life too, so that it cannot be pressed together.
     let unlike = call.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    match &mut said {
-        EventBody::Attempt(attempt) => {
-            attempt.sip_call_id = format!("{unlike:016x}{call:08x}@pc33.example.com");
-            attempt.dialed = format!("004930{:06}", unlike % 1_000_000);
-            attempt.callee = attempt.dialed.trim_start_matches('0').parse().ok();
-        }
-        EventBody::RouteAttempt(route) => {
-            route.sip_call_id = format!("{:016x}@sw1", unlike.rotate_left(32));
-            route.callee_out = format!("+4930{:06}", unlike % 1_000_000);
-        }
-        _ => {}
+    if let EventBody::Attempt(attempt) = &mut said {
+        attempt.sip_call_id = format!("{unlike:016x}{call:08x}@pc33.example.com");
+        attempt.dialed = format!("004930{:06}", unlike % 1_000_000);
+        attempt.callee = attempt.dialed.trim_start_matches('0').parse().ok();
+    }
+    if let EventBody::RouteAttempt(route) = &mut said {
+        route.sip_call_id = format!("{:016x}@sw1", unlike.rotate_left(32));
+        route.callee_out = format!("+4930{:06}", unlike % 1_000_000);
     }
     let body = Body::Call(CallEvent {
         node: "sw1".to_owned(),

@@ -445,7 +445,20 @@ impl Shared {
                 let number = i32::try_from(partition).unwrap_or(i32::MAX);
                 asked.add_partition_offset(&name, number, Offset::Offset(before_ms)).map_err(failed)?;
             }
-            let found = self.asker.offsets_for_times(asked, self.config.patience).map_err(failed)?;
+            let begun = clock::mono();
+            let found = loop {
+                match self.asker.offsets_for_times(asked.clone(), self.config.patience) {
+                    Ok(found) => break found,
+                    // As in `ask_range`.
+                    Err(why)
+                        if is_between_leaders(&why)
+                            && clock::mono().saturating_duration_since(begun) < self.config.patience =>
+                    {
+                        thread::sleep(ASK_AGAIN);
+                    }
+                    Err(why) => return Err(failed(why)),
+                }
+            };
             for element in found.elements() {
                 let partition = u32::try_from(element.partition()).unwrap_or_default();
                 let (oldest, end) = self.ask_range(*topic, partition)?;

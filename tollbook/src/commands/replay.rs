@@ -180,13 +180,8 @@ async fn made_now(
 
 /// The record that the mediator takes only once it has been told others again.
 fn asked_again(effects: &mut Effects) -> Option<Body> {
-    match effects.0.pop()? {
-        Effect::AskAgain(body) => Some(*body),
-        other => {
-            effects.0.push(other);
-            None
-        }
-    }
+    let asked = effects.0.pop_if(|effect| matches!(effect, Effect::AskAgain(_)))?;
+    if let Effect::AskAgain(body) = asked { Some(*body) } else { None }
 }
 
 /// Reads again what the mediator has forgotten of a call.
