@@ -531,7 +531,7 @@ impl Config {
             ("mediator.clock_tolerance", mediator.clock_tolerance.is_zero(), "\"10m\""),
             ("mediator.calls_open_max", mediator.calls_open_max == 0, "50000"),
             ("mediator.remembered_max", mediator.remembered_max == 0, "100000"),
-            ("mediator.remembered_bytes_max", mediator.remembered_bytes_max == 0, "3145728"),
+            ("mediator.remembered_bytes_max", mediator.remembered_bytes_max == 0, "2097152"),
             ("lake.target_rows", self.lake.target_rows == 0, "1000000"),
         ];
         if let Some((key, _, usual)) = zero.iter().find(|(_, is_zero, _)| *is_zero) {
