@@ -1,9 +1,16 @@
 //! The command line: what each command takes. What it does is in `commands/`.
 
+mod access;
+mod invoices;
+mod suspense;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::access::{TokenAction, UserAction, WebhookAction};
+pub(crate) use self::invoices::{InvoiceAction, TemplateAction, XmlProfile};
+pub(crate) use self::suspense::{ChosenRecords, SuspenseAction};
 use crate::commands::import_fees::FeesArgs;
 use crate::commands::import_ported::PortedArgs;
 use crate::commands::rerate::RerateArgs;
@@ -406,136 +413,6 @@ pub(crate) struct BillingTime {
     /// Close early: from the first of the month up to this moment. The rest is billed with the month.
     #[arg(long)]
     pub(crate) now: bool,
-}
-
-/// Of `tollbook invoice`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum InvoiceAction {
-    /// Invoice a period; accounts that have their invoice keep it.
-    Run {
-        /// Which time.
-        #[command(flatten)]
-        which: BillingTime,
-        /// Only this account.
-        #[arg(long, value_name = "HANDLE")]
-        account: Option<String>,
-        /// Show what would be invoiced, number nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// List invoices.
-    List,
-    /// Write an invoice's PDF to a file.
-    Pdf {
-        /// Its number.
-        number: String,
-        /// The file.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
-    /// Write an invoice as XML (EN 16931) to a file.
-    Xml {
-        /// Its number.
-        number: String,
-        /// Syntax and rules.
-        #[arg(long = "as", value_name = "PROFILE")]
-        profile: XmlProfile,
-        /// The file.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
-    /// Take back an invoice, or a part of one line, with a credit note.
-    Credit {
-        /// Its number.
-        number: String,
-        /// Why, as printed.
-        #[arg(long)]
-        reason: String,
-        /// Only a part of this line; the first is 1.
-        #[arg(long, value_name = "N", requires = "amount")]
-        line: Option<usize>,
-        /// How much of that line, without VAT.
-        #[arg(long, value_name = "AMOUNT", requires = "line")]
-        amount: Option<rust_decimal::Decimal>,
-    },
-    /// Bill again what an invoice billed wrongly; credit it first.
-    Correct {
-        /// Its number.
-        number: String,
-        /// Why, as printed.
-        #[arg(long)]
-        reason: String,
-    },
-    /// Mail an invoice again.
-    Resend {
-        /// Its number.
-        number: String,
-        /// To this address instead of the customer's.
-        #[arg(long, value_name = "ADDRESS")]
-        to: Option<String>,
-    },
-    /// Note that the sum of an invoice came in.
-    Paid {
-        /// Its number.
-        number: String,
-    },
-    /// A tenant's own layout and words.
-    #[command(subcommand)]
-    Template(TemplateAction),
-}
-
-/// E-invoice formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum XmlProfile {
-    /// XRechnung 3 in UBL.
-    Xrechnung,
-    /// XRechnung 3 in CII.
-    XrechnungCii,
-    /// Peppol BIS Billing 3.
-    Peppol,
-    /// The CII that the PDF carries.
-    FacturX,
-}
-
-/// Of `tollbook invoice template`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TemplateAction {
-    /// Write the program's own template to a folder, as a beginning.
-    Copy {
-        /// The folder; it must not exist.
-        dir: PathBuf,
-    },
-    /// Try a template on invoices of every kind and language.
-    Check {
-        /// Its folder.
-        dir: PathBuf,
-    },
-    /// Print a sample invoice.
-    Preview {
-        /// The template's folder; left out: the program's own.
-        #[arg(long, value_name = "DIR")]
-        dir: Option<PathBuf>,
-        /// en, de or vi.
-        #[arg(long, default_value = "en")]
-        language: model::Language,
-        /// The PDF.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
-    /// Check a template and print invoices with it from now on.
-    Use {
-        /// Its folder.
-        dir: PathBuf,
-        /// Handle of the tenant; may be left out where there is only one.
-        #[arg(long, value_name = "HANDLE")]
-        tenant: Option<String>,
-    },
-    /// Go back to the program's own template.
-    Reset {
-        /// Handle of the tenant; may be left out where there is only one.
-        #[arg(long, value_name = "HANDLE")]
-        tenant: Option<String>,
-    },
 }
 
 /// Of `tollbook export`.
@@ -944,92 +821,6 @@ pub(crate) struct EdrArgs {
     pub(crate) limit: u32,
 }
 
-/// Of `tollbook suspense`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SuspenseAction {
-    /// List the open ones, oldest first.
-    List {
-        /// How many to show [default: 50].
-        #[arg(long)]
-        limit: Option<u32>,
-    },
-    /// Show one record: where it lay, why it is here, what it says, byte by byte.
-    Show {
-        /// Its id, as listed.
-        id: i64,
-        /// Only what it says, as JSON: to be edited and given to `fix --file`.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Change what records say, before they are sent in again. The audit log keeps both versions.
-    Fix {
-        /// Their ids, as listed.
-        #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
-        ids: Vec<i64>,
-        /// All that are open.
-        #[arg(long, requires = "code")]
-        all: bool,
-        /// Of these the ones with this code, such as IMP003.
-        #[arg(long, requires = "all", conflicts_with = "ids")]
-        code: Option<String>,
-        /// A field and its new value, such as `value.body.answered_us=61000000`; text needs no quotes.
-        #[arg(long = "set", value_name = "PATH=VALUE", required_unless_present = "file")]
-        set: Vec<String>,
-        /// The whole record as JSON, as `show --json` printed it.
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["set", "all"])]
-        file: Option<PathBuf>,
-        /// Say what would be changed, change nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Send records in again, once what was missing is there; works whether the installation runs or not.
-    Resubmit {
-        /// Their ids, as listed.
-        #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
-        ids: Vec<i64>,
-        /// All that are open.
-        #[arg(long)]
-        all: bool,
-        /// Of these only the ones with this code, such as RAT001.
-        #[arg(long, requires = "all", conflicts_with = "ids")]
-        code: Option<String>,
-    },
-    /// Give records up; nobody will be charged for them.
-    Discard {
-        /// Their ids, as listed.
-        #[arg(value_name = "ID", required = true)]
-        ids: Vec<i64>,
-        /// Why; kept in the audit log.
-        #[arg(long)]
-        reason: String,
-    },
-}
-
-/// Of `tollbook user`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum UserAction {
-    /// Create a user; the password is read from standard input.
-    Add {
-        /// Name.
-        name: String,
-        /// operator, finance, fraud, carrier_relations, analyst or auditor.
-        #[arg(long, default_value = "operator")]
-        role: String,
-        /// Where the person is written to, for instance of cases handed over.
-        #[arg(long, value_name = "ADDRESS")]
-        mail: Option<String>,
-    },
-    /// Say where a user is written to; without an address, nowhere.
-    Mail {
-        /// Name.
-        name: String,
-        /// Address.
-        address: Option<String>,
-    },
-    /// List users.
-    List,
-}
-
 /// Of `tollbook topup`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TopUpArgs {
@@ -1079,69 +870,4 @@ pub(crate) struct StatementArgs {
     /// The file, PDF if its name ends in .pdf; CSV on standard output without it.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-}
-
-/// Of `tollbook webhook`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum WebhookAction {
-    /// Tell a program of every alert; the secret that signs is shown this once.
-    Add {
-        /// What people call it.
-        name: String,
-        /// Its address, such as https://desk.example.com/alerts.
-        url: String,
-        /// File with the secret, `whsec_` and base64, where the receiver made one.
-        #[arg(long, value_name = "FILE")]
-        secret_file: Option<PathBuf>,
-    },
-    /// List them.
-    List,
-    /// Tell one no more, and forget what waits for it.
-    Remove {
-        /// Its name.
-        name: String,
-    },
-    /// Tell one again that had said it was gone.
-    On {
-        /// Its name.
-        name: String,
-    },
-    /// Send one a word at once, and say what it answers.
-    Test {
-        /// Its name.
-        name: String,
-    },
-    /// What was sent, what waits, and why.
-    Deliveries {
-        /// Only those of this one.
-        name: Option<String>,
-    },
-    /// Try a delivery again at once, whatever came of it.
-    Resend {
-        /// Its number in the list of deliveries.
-        delivery: i64,
-    },
-}
-
-/// Of `tollbook token`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenAction {
-    /// Make a token; it is shown this once.
-    Add {
-        /// What it is for.
-        name: String,
-        /// What it may do: operator, finance, fraud, carrier_relations, analyst or auditor.
-        #[arg(long)]
-        role: String,
-        /// Days until it ends.
-        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3_650))]
-        days: u32,
-    },
-    /// List all there ever were.
-    List,
-    /// Take one back at once.
-    Revoke {
-        /// Its name.
-        name: String,
-    },
 }

@@ -130,9 +130,10 @@ impl<'a> Parties<'a> {
             return owner.map(|subscriber| self.party_of(subscriber)).ok_or_else(|| {
                 ForeignError::NobodyPays {
                     why: format!(
-                        "no subscriber owned the number {:?} at {}",
+                        "no subscriber owned the number {:?} at {}{}",
                         foreign.source,
-                        foreign.start_at.format("%F %T")
+                        foreign.start_at.format("%F %T"),
+                        self.later_owned(caller, foreign.start_at)
                     ),
                 }
             });
@@ -175,6 +176,18 @@ impl<'a> Parties<'a> {
         };
         let owner = owners.iter().find(owns).or_else(first)?;
         self.subscribers.get(&owner.subscriber).copied()
+    }
+
+    /// Words about a number that got its first owner here after `at`: a record from before a migration, most likely.
+    fn later_owned(&self, number: Option<E164>, at: DateTime<Utc>) -> String {
+        let owners = number.and_then(|number| self.numbers.get(&number));
+        let first = owners.into_iter().flatten().map(|owner| owner.from).min().filter(|from| at < *from);
+        first.map_or_else(String::new, |from| {
+            format!(
+                "; its first owner here has it since {}: --first-owners gives it such calls",
+                from.format("%F %T")
+            )
+        })
     }
 
     fn party_of(&self, subscriber: &Subscriber) -> Party {

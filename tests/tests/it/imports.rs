@@ -54,13 +54,22 @@ fn records_of_another_switch_are_priced_once_and_wrong_ones_wait_until_they_are_
         ["import", "cdrs", "--first-owners", "--source", "pbx", "--format", format, file.to_str().unwrap()];
 
     // What would come of it: nothing is changed, and the wrong lines are told.
-    let dry = Command::new(tollbook_path())
-        .args(args)
-        .arg("--dry-run")
-        .arg("--config")
-        .arg(made.config())
-        .output()
-        .unwrap();
+    let dry_run = |words: &[&str]| {
+        Command::new(tollbook_path())
+            .args(words)
+            .arg("--dry-run")
+            .arg("--config")
+            .arg(made.config())
+            .output()
+            .unwrap()
+    };
+    let without_owners = dry_run(&[&args[..2], &args[3..]].concat());
+    let shown = String::from_utf8_lossy(&without_owners.stdout).into_owned();
+    assert!(
+        shown.contains("calls.csv:2: IMP005") && shown.contains("--first-owners gives it such calls"),
+        "{shown}"
+    );
+    let dry = dry_run(&args);
     let shown = String::from_utf8_lossy(&dry.stdout).into_owned();
     assert_eq!(dry.status.code(), Some(2), "{shown}");
     assert!(shown.contains("calls.csv:1203: IMP005") && shown.contains("calls.csv:1204: IMP003"), "{shown}");
@@ -103,7 +112,7 @@ fn records_of_another_switch_are_priced_once_and_wrong_ones_wait_until_they_are_
     });
     // A stranger's stays until somebody owns the number; what is asked for in vain is told why.
     let stranger = id("IMP005");
-    made.run_command(&["suspense", "resubmit", &stranger]);
+    made.run_command(&["suspense", "resubmit", "--code", "IMP005"]);
     eventually("the stranger's record is back", || {
         made.run_command(&["suspense", "show", &stranger]).contains("cannot be sent in again: nobody pays")
     });

@@ -2,7 +2,7 @@
 
 use store::{Store, SuspendedRecord};
 
-use crate::cli::SuspenseAction;
+use crate::cli::{ChosenRecords, SuspenseAction};
 use crate::clock::Clock;
 use crate::commands::fraud::handle_of;
 use crate::commands::import::COMMAND_LINE;
@@ -30,19 +30,21 @@ pub(crate) async fn suspense(
             &store.directory().await?,
             json,
         ),
-        Some(SuspenseAction::Fix { ids, all, code, set, file, dry_run }) => {
-            let records = if all { open(&store, code.as_deref()).await? } else { named(&store, ids).await? };
+        Some(SuspenseAction::Fix { which, set, file, dry_run }) => {
+            let records = chosen(&store, of_one_code(which, "changed")?).await?;
             let change = match file {
                 Some(file) => suspense_desk::change_in(&file, records.len())?,
                 None => suspense_desk::change_of_words(&set)?,
             };
             suspense_desk::fix(&store, records, &change, dry_run).await
         }
-        Some(SuspenseAction::Resubmit { ids, all, code }) => {
-            let records = if all { open(&store, code.as_deref()).await? } else { named(&store, ids).await? };
-            resubmit(&store, records, all).await
+        Some(SuspenseAction::Resubmit { which }) => {
+            let is_bulk = which.is_bulk();
+            resubmit(&store, chosen(&store, which).await?, is_bulk).await
         }
-        Some(SuspenseAction::Discard { ids, reason }) => discard(&store, ids, &reason).await,
+        Some(SuspenseAction::Discard { which, reason }) => {
+            discard(&store, of_one_code(which, "given up")?, &reason).await
+        }
     }
 }
 
@@ -69,11 +71,24 @@ async fn list(store: &Store, limit: Option<u32>) -> anyhow::Result<()> {
     );
     if !records.is_empty() {
         println!(
-            "`tollbook suspense show ID` says more; once the cause is gone: `tollbook suspense resubmit ID...`, or --all; else `tollbook suspense discard ID... \
+            "`tollbook suspense show ID` says more; once the cause is gone: `tollbook suspense resubmit ID...`, or --code CODE; else `tollbook suspense discard ID... \
              --reason \"...\"`"
         );
     }
     Ok(())
+}
+
+async fn chosen(store: &Store, which: ChosenRecords) -> anyhow::Result<Vec<SuspendedRecord>> {
+    if which.is_bulk() { open(store, which.code.as_deref()).await } else { named(store, which.ids).await }
+}
+
+/// An error where it says all, of whatever code: what is wrong with one says nothing about another.
+fn of_one_code(which: ChosenRecords, done: &str) -> anyhow::Result<ChosenRecords> {
+    if which.all && which.code.is_none() {
+        let what = format!("--all: records of different codes are not {done} alike");
+        return Err(UserError::new(what, "name the code too, such as `--code IMP003`").into());
+    }
+    Ok(which)
 }
 
 async fn open(store: &Store, code: Option<&str>) -> anyhow::Result<Vec<SuspendedRecord>> {
@@ -108,7 +123,7 @@ pub(super) fn settled(record: &SuspendedRecord) -> Option<&'static str> {
     }
 }
 
-async fn resubmit(store: &Store, records: Vec<SuspendedRecord>, all: bool) -> anyhow::Result<()> {
+async fn resubmit(store: &Store, records: Vec<SuspendedRecord>, is_bulk: bool) -> anyhow::Result<()> {
     let mut ids = Vec::new();
     let mut n_left = 0;
     for record in &records {
@@ -125,7 +140,7 @@ async fn resubmit(store: &Store, records: Vec<SuspendedRecord>, all: bool) -> an
         println!("{id} was dealt with by somebody else just now");
         n_left += 1;
     }
-    if requested.is_empty() && n_left > 0 && !all {
+    if requested.is_empty() && n_left > 0 && !is_bulk {
         return Err(nothing_done("sent in again"));
     }
     println!(
@@ -135,11 +150,11 @@ async fn resubmit(store: &Store, records: Vec<SuspendedRecord>, all: bool) -> an
     Ok(())
 }
 
-async fn discard(store: &Store, ids: Vec<i64>, reason: &str) -> anyhow::Result<()> {
+async fn discard(store: &Store, which: ChosenRecords, reason: &str) -> anyhow::Result<()> {
     if reason.trim().is_empty() {
         return Err(UserError::new("--reason: it is empty", "say why the records are not needed").into());
     }
-    let records = named(store, ids).await?;
+    let records = chosen(store, which).await?;
     let mut ids = Vec::new();
     for record in &records {
         match settled(record) {

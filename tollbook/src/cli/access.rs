@@ -1,0 +1,95 @@
+//! What `tollbook user`, `token` and `webhook` take: people and programs with access.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+/// Of `tollbook user`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserAction {
+    /// Create a user; the password is read from standard input.
+    Add {
+        /// Name.
+        name: String,
+        /// operator, finance, fraud, carrier_relations, analyst or auditor.
+        #[arg(long, default_value = "operator")]
+        role: String,
+        /// Where the person is written to, for instance of cases handed over.
+        #[arg(long, value_name = "ADDRESS")]
+        mail: Option<String>,
+    },
+    /// Say where a user is written to; without an address, nowhere.
+    Mail {
+        /// Name.
+        name: String,
+        /// Address.
+        address: Option<String>,
+    },
+    /// List users.
+    List,
+}
+
+/// Of `tollbook token`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenAction {
+    /// Make a token; it is shown this once.
+    Add {
+        /// What it is for.
+        name: String,
+        /// What it may do: operator, finance, fraud, carrier_relations, analyst or auditor.
+        #[arg(long)]
+        role: String,
+        /// Days until it ends.
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+        days: u32,
+    },
+    /// List all there ever were.
+    List,
+    /// Take one back at once.
+    Revoke {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Of `tollbook webhook`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookAction {
+    /// Tell a program of every alert; the secret that signs is shown this once.
+    Add {
+        /// What people call it.
+        name: String,
+        /// Its address, such as https://desk.example.com/alerts.
+        url: String,
+        /// File with the secret, `whsec_` and base64, where the receiver made one.
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// List them.
+    List,
+    /// Tell one no more, and forget what waits for it.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// Tell one again that had said it was gone.
+    On {
+        /// Its name.
+        name: String,
+    },
+    /// Send one a word at once, and say what it answers.
+    Test {
+        /// Its name.
+        name: String,
+    },
+    /// What was sent, what waits, and why.
+    Deliveries {
+        /// Only those of this one.
+        name: Option<String>,
+    },
+    /// Try a delivery again at once, whatever came of it.
+    Resend {
+        /// Its number in the list of deliveries.
+        delivery: i64,
+    },
+}

@@ -1,0 +1,137 @@
+//! What `tollbook invoice` takes.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::cli::BillingTime;
+
+/// Of `tollbook invoice`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InvoiceAction {
+    /// Invoice a period; accounts that have their invoice keep it.
+    Run {
+        /// Which time.
+        #[command(flatten)]
+        which: BillingTime,
+        /// Only this account.
+        #[arg(long, value_name = "HANDLE")]
+        account: Option<String>,
+        /// Show what would be invoiced, number nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List invoices.
+    List,
+    /// Write an invoice's PDF to a file.
+    Pdf {
+        /// Its number.
+        number: String,
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Write an invoice as XML (EN 16931) to a file.
+    Xml {
+        /// Its number.
+        number: String,
+        /// Syntax and rules.
+        #[arg(long = "as", value_name = "PROFILE")]
+        profile: XmlProfile,
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Take back an invoice, or a part of one line, with a credit note.
+    Credit {
+        /// Its number.
+        number: String,
+        /// Why, as printed.
+        #[arg(long)]
+        reason: String,
+        /// Only a part of this line; the first is 1.
+        #[arg(long, value_name = "N", requires = "amount")]
+        line: Option<usize>,
+        /// How much of that line, without VAT.
+        #[arg(long, value_name = "AMOUNT", requires = "line")]
+        amount: Option<rust_decimal::Decimal>,
+    },
+    /// Bill again what an invoice billed wrongly; credit it first.
+    Correct {
+        /// Its number.
+        number: String,
+        /// Why, as printed.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Mail an invoice again.
+    Resend {
+        /// Its number.
+        number: String,
+        /// To this address instead of the customer's.
+        #[arg(long, value_name = "ADDRESS")]
+        to: Option<String>,
+    },
+    /// Note that the sum of an invoice came in.
+    Paid {
+        /// Its number.
+        number: String,
+    },
+    /// A tenant's own layout and words.
+    #[command(subcommand)]
+    Template(TemplateAction),
+}
+
+/// E-invoice formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum XmlProfile {
+    /// XRechnung 3 in UBL.
+    Xrechnung,
+    /// XRechnung 3 in CII.
+    XrechnungCii,
+    /// Peppol BIS Billing 3.
+    Peppol,
+    /// The CII that the PDF carries.
+    FacturX,
+}
+
+/// Of `tollbook invoice template`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TemplateAction {
+    /// Write the program's own template to a folder, as a beginning.
+    Copy {
+        /// The folder; it must not exist.
+        dir: PathBuf,
+    },
+    /// Try a template on invoices of every kind and language.
+    Check {
+        /// Its folder.
+        dir: PathBuf,
+    },
+    /// Print a sample invoice.
+    Preview {
+        /// The template's folder; left out: the program's own.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// en, de or vi.
+        #[arg(long, default_value = "en")]
+        language: model::Language,
+        /// The PDF.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Check a template and print invoices with it from now on.
+    Use {
+        /// Its folder.
+        dir: PathBuf,
+        /// Handle of the tenant; may be left out where there is only one.
+        #[arg(long, value_name = "HANDLE")]
+        tenant: Option<String>,
+    },
+    /// Go back to the program's own template.
+    Reset {
+        /// Handle of the tenant; may be left out where there is only one.
+        #[arg(long, value_name = "HANDLE")]
+        tenant: Option<String>,
+    },
+}
