@@ -154,16 +154,19 @@ impl Work<'_> {
             }
             let Some(subject) = facts.subject(compiled.rule.key, seen.vendor) else { continue };
             let all_others = compiled.has_others.then(|| facts.subject(Key::Country, None)).flatten();
-            for key in [Some(subject), all_others].into_iter().flatten() {
-                self.state.subjects.change(key, at_seconds, n, |subject| {
+            let mut is_in_window = false;
+            for key in [all_others, Some(subject)].into_iter().flatten() {
+                is_in_window = self.state.subjects.change(key, at_seconds, n, |subject| {
                     let fresh = || Cell::new(compiled.rule.version, &compiled.needs);
                     let cell = subject.cell(idx, fresh);
                     let part = cell.move_to(at_seconds, &compiled.rule, &compiled.needs);
                     change(compiled, cell, part);
+                    part.is_some()
                 });
             }
+            // What comes out of a backlog behind the window is in no sum of it: who crossed it then was somebody else.
             // An exception made while the call is up silences the rule; the call is counted to its end all the same.
-            if !self.snapshot.is_excepted(&compiled.rule, payer, about.at) {
+            if is_in_window && !self.snapshot.is_excepted(&compiled.rule, payer, about.at) {
                 self.judge(idx, subject, facts, &occasion, effects);
             }
         }

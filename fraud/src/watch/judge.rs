@@ -99,7 +99,8 @@ impl Work<'_> {
             let is_news = has_doubled && incident.n_told <= UPDATES_MAX;
             let n_told = incident.n_told + u32::from(is_news);
             let told = if is_news { value } else { incident.told };
-            return (Incident { last: at, told, n_told, ..incident }, is_news);
+            // What is told late moves nothing back.
+            return (Incident { last: incident.last.max(at), told, n_told, ..incident }, is_news);
         }
         let began = at.format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
         let id = AlertId::derive(&rule.name, occasion.payer, &format!("{name} {began}"));
@@ -331,7 +332,8 @@ impl Work<'_> {
             lock,
             notify,
             evidence,
-            at: occasion.at,
+            // A call told late may have been before those that showed the incident.
+            at: occasion.at.max(incident.began),
             severity: AlertSeverity::Breach,
             update: incident.n_told - 1,
             finding: Some(Finding {

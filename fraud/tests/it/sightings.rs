@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use chrono::TimeDelta;
 use fraud::rule::{Rule, RuleFile, presets};
 use fraud::simulate::{Simulation, Size};
 use fraud::watch::{HotList, Watch, WatchRules, WatchSnapshot};
 use model::{
     AccountId, Alert, AlertId, Body, CallEvent, Cause, Control, Effect, Effects, End, EventBody, Initiator,
-    Record, Rejected, Stage, StageInput, StateChange, Stopped, StoppedBy, Topic, partition_of, wire,
+    Record, Rejected, SightedBy, Sighting, SightingStep, Stage, StageInput, StateChange, Stopped, StoppedBy,
+    TenantId, Topic, partition_of, wire,
 };
 use proptest::prelude::*;
 
@@ -309,4 +311,82 @@ fn call_that_was_cut_is_saved_by_the_incident_of_another_lane() {
     };
     house.take(&Body::Call(CallEvent { body: EventBody::Rejected(refused), ..second }));
     assert_eq!(house.said.stopped.len(), 2);
+}
+
+/// A call of `payer` to one range of numbers, seen so many minutes after noon.
+fn sighting(payer: i64, minutes: i64) -> Sighting {
+    Sighting {
+        by: SightedBy::CalledRange,
+        at: "2026-10-05T12:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap()
+            + TimeDelta::minutes(minutes),
+        tenant: TenantId(1),
+        payer: AccountId(payer),
+        call: Some(model::CallUid::new(format!("call-{payer}-{minutes}"))),
+        leg: 0,
+        subscriber: Some(model::SubscriberId(payer)),
+        trunk: None,
+        source: [192, 0, 2, 7].into(),
+        cli: Some(43_660_555_000 + payer.cast_unsigned()),
+        callee: Some(37_123_456_789),
+        user_agent: 0,
+        country: 371,
+        rate: 0,
+        account_age: None,
+        flags: 0,
+        vendor: None,
+        spared: Vec::new(),
+        watched_since: None,
+        step: SightingStep::Began,
+    }
+}
+
+#[test]
+fn calls_out_of_a_backlog_date_no_alert_before_its_period_and_stop_nobody_who_was_not_in_the_window() {
+    let text = r#"
+        [[rule]]
+        name = "busy-called"
+        version = 1
+        title = "Many calls to one range"
+        key = "b_range"
+        window = "1h"
+        cool_down = "1h"
+        when = [{ measure = "attempts", at_least = 3 }]
+        action = ["end_call"]
+    "#;
+    let mut watch = ready(Watch::of_sightings(rules_of(RuleFile::read(text).unwrap().rules)));
+    let mut said = Said::default();
+    let mut see = |payer, minutes| {
+        let mut effects = Effects::default();
+        let body = Body::Sighting(Box::new(sighting(payer, minutes)));
+        watch.apply(StageInput { partition: 0, offset: 0, body }, &mut effects);
+        effects.0.into_iter().for_each(|effect| said.take(effect));
+    };
+    for payer in 1..=3 {
+        see(payer, payer);
+    }
+    // The lane of these payers was two hours behind: their calls are in no sum of the window.
+    for payer in 11..=16 {
+        see(payer, -120);
+    }
+    // That of these was half an hour behind: they are in it, and the incident is one and the same.
+    for payer in 21..=23 {
+        see(payer, -30);
+    }
+    // Counted from the latest call that showed it, the incident still goes on.
+    see(31, 62);
+    see(32, 62);
+    see(33, 62);
+    let ended: Vec<&str> = said.ended.keys().map(String::as_str).collect();
+    assert_eq!(
+        ended,
+        ["call-21--30", "call-22--30", "call-23--30", "call-3-3", "call-33-62"],
+        "whose calls were in the window"
+    );
+    let incidents: std::collections::BTreeSet<AlertId> = said.alerts.keys().map(|(id, _)| *id).collect();
+    assert_eq!((incidents.len(), said.alerts.len()), (1, 2), "one incident, told and told again");
+    for alert in said.alerts.values() {
+        // In the zone of whoever was the last to show it.
+        assert!(alert.period.ends_with(":03"), "{}", alert.period);
+        assert!(alert.at >= sighting(3, 3).at, "{}", alert.at);
+    }
 }
