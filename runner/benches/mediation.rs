@@ -102,8 +102,9 @@ impl House {
         std::fs::create_dir_all(dir)?;
         let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(&dir.join("bus"), EmbeddedConfig::default())?);
         let store = Store::open(&format!("sqlite://{}", dir.join("tollbook.db").display())).await?;
-        let directory = DirectoryFeed::load(store.clone()).await?;
-        let rooms = Rooms { bus: bus.clone(), store, clock: Clock::start(), directory };
+        let clock = Clock::start();
+        let directory = DirectoryFeed::load(store.clone(), clock.clone()).await?;
+        let rooms = Rooms { bus: bus.clone(), store, clock, directory };
         let kind = Kind {
             name: "mediator",
             topic: Topic::Calls,

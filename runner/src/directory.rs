@@ -1,10 +1,13 @@
 //! The provisioning snapshot, shared by every task of the process and replaced as a whole.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use model::Directory;
 use store::{Store, StoreError};
 use tokio::sync::watch;
+
+use crate::clock::Clock;
 
 /// What is made of a snapshot before anybody sees it.
 type Prepare = Box<dyn Fn(&Arc<Directory>) + Send + Sync>;
@@ -15,30 +18,41 @@ pub struct DirectoryFeed {
     /// `None` where one snapshot is all there is: in the simulation.
     store: Option<Store>,
     latest: Arc<watch::Sender<Arc<Directory>>>,
+    /// When the latest one began to be read, on the monotonic clock; changed while the latest one is.
+    read_at: Arc<Mutex<Duration>>,
+    clock: Clock,
     prepare: Arc<OnceLock<Prepare>>,
 }
 
 impl DirectoryFeed {
     /// Loads the first snapshot.
-    pub async fn load(store: Store) -> Result<Self, StoreError> {
+    pub async fn load(store: Store, clock: Clock) -> Result<Self, StoreError> {
+        let read_at = clock.now().mono;
         let first = Arc::new(store.directory().await?);
-        Ok(Self::new(Some(store), first))
+        Ok(Self::new(Some(store), first, clock, read_at))
     }
 
     /// A snapshot that never changes.
     #[cfg(test)]
     pub fn fixed(directory: Directory) -> Self {
-        Self::new(None, Arc::new(directory))
+        Self::new(None, Arc::new(directory), Clock::start(), Duration::ZERO)
     }
 
-    fn new(store: Option<Store>, first: Arc<Directory>) -> Self {
+    fn new(store: Option<Store>, first: Arc<Directory>, clock: Clock, read_at: Duration) -> Self {
         let latest = Arc::new(watch::Sender::new(first));
-        Self { store, latest, prepare: Arc::default() }
+        Self { store, latest, read_at: Arc::new(Mutex::new(read_at)), clock, prepare: Arc::default() }
     }
 
     /// The snapshot in force.
     pub fn current(&self) -> Arc<Directory> {
         self.latest.borrow().clone()
+    }
+
+    /// The same with when it began to be read, on the monotonic clock: what happened since may not be in it.
+    pub fn current_with_age(&self) -> (Arc<Directory>, Duration) {
+        let latest = self.latest.borrow();
+        let read_at = *self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        (latest.clone(), read_at)
     }
 
     /// Has `prepare` work on every later snapshot before anybody sees it, off the tasks that use them: what takes time is done by then, and
@@ -55,6 +69,7 @@ impl DirectoryFeed {
     /// Loads the snapshot again and hands it to everybody.
     pub async fn reload(&self) -> Result<Arc<Directory>, StoreError> {
         let Some(store) = &self.store else { return Ok(self.current()) };
+        let read_at = self.clock.now().mono;
         let fresh = Arc::new(store.directory().await?);
         if self.prepare.get().is_some() {
             let (feed, directory) = (self.clone(), fresh.clone());
@@ -67,6 +82,7 @@ impl DirectoryFeed {
             let is_newer = fresh.revision >= held.revision;
             if is_newer {
                 *held = fresh.clone();
+                *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = read_at;
             }
             is_newer
         });

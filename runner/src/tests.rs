@@ -29,8 +29,9 @@ impl House {
             EmbeddedConfig { partitions: PARTITIONS, free_bytes_min: 0, ..EmbeddedConfig::default() };
         let bus = Arc::new(EmbeddedBus::open(&dir.path().join("bus"), config).unwrap());
         let store = open(&dir).await;
-        let directory = DirectoryFeed::load(store.clone()).await.unwrap();
-        Self { rooms: Rooms { bus, store, clock: Clock::start(), directory }, dir }
+        let clock = Clock::start();
+        let directory = DirectoryFeed::load(store.clone(), clock.clone()).await.unwrap();
+        Self { rooms: Rooms { bus, store, clock, directory }, dir }
     }
 
     /// Appends to one lane.

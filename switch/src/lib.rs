@@ -29,7 +29,7 @@ pub mod trace;
 mod transaction;
 
 pub use crate::b2bua::{
-    Counters, EventLog, Input, Output, PlannedAttempt, PlannedRefusal, RouteFrom, RoutePlan, Switch,
+    Counters, EventLog, Input, Output, PlannedAttempt, PlannedRefusal, RouteFrom, RoutePlan, Switch, Tables,
     node_started,
 };
 pub use crate::config::{

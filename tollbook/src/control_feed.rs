@@ -1,14 +1,14 @@
-//! Reads `[control]` for this process: locks and kills go to the switch at once, a new configuration revision loads the
-//! snapshot again. Commands in other processes cannot write to an embedded log, so the database's revision is looked at
-//! twice a second too.
+//! Hands the switch what the house says. Locks and kills on `[control]` go to it at once. Provisioning data goes to it when it has
+//! changed: commands in other processes cannot write to an embedded log, so the database's revision is looked at twice a second too.
+//!
+//! These are two tasks: reading and preparing the data of a large installation takes seconds, and a lock waits for none of that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::Bus;
 use model::{AccountId, Body, Control, Directory, Topic};
-use switch::Input;
-use tokio::sync::mpsc;
+use switch::{Input, Tables};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -21,38 +21,68 @@ const REVISION_POLL: Duration = Duration::from_millis(500);
 /// Records of one partition at a time.
 const READ_MAX: usize = 256;
 
-/// Where every partition of `[control]` ends now.
-pub(crate) async fn ends(bus: &dyn Bus) -> Result<Vec<u64>, bus::BusError> {
-    let mut ends = Vec::new();
-    for partition in 0..bus.partitions() {
-        ends.push(bus.range(Topic::Control, partition).await?.1);
-    }
-    Ok(ends)
+/// Both tasks, ready to go.
+pub(crate) struct ControlFeed {
+    positions: Vec<u64>,
+    handing: Handing,
 }
 
-/// Until `stop`, or until the switch has gone.
-pub(crate) async fn run(
+impl ControlFeed {
+    /// Gives the switch its first provisioning data.
+    ///
+    /// # Errors
+    ///
+    /// When the log or the database cannot be read, or the switch has gone.
+    pub(crate) async fn begin(
+        rooms: Rooms,
+        screens: Screens,
+        switch: mpsc::Sender<Input>,
+    ) -> anyhow::Result<Self> {
+        // Where `[control]` ends now; what was said before is in the snapshot that is loaded after this.
+        let mut positions = Vec::new();
+        for partition in 0..rooms.bus.partitions() {
+            positions.push(rooms.bus.range(Topic::Control, partition).await?.1);
+        }
+        rooms.directory.reload().await?;
+        let (handed, read_at) = rooms.directory.current_with_age();
+        let mut handing = Handing { rooms, screens, switch, handed, tables: None, tables_before: None };
+        let is_there = handing.hand_over(read_at, Vec::new()).await?;
+        anyhow::ensure!(is_there, "the switch has stopped");
+        Ok(Self { positions, handing })
+    }
+
+    /// Until `stop`, or until the switch has gone.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let Self { positions, handing } = self;
+        let changed = Arc::new(Notify::new());
+        let (rooms, switch) = (handing.rooms.clone(), handing.switch.clone());
+        let following = tokio::spawn(follow_directory(handing, changed.clone(), stop.clone()));
+        follow_control(rooms, positions, changed, switch, stop).await;
+        // It ends by the same stop, or when it finds that the switch has gone.
+        if let Err(why) = following.await {
+            error!(error = %why, "provisioning data is not followed any more");
+        }
+    }
+}
+
+/// Passes control messages on as they come.
+async fn follow_control(
     rooms: Rooms,
     mut positions: Vec<u64>,
-    first: Arc<Directory>,
-    screens: Screens,
+    changed: Arc<Notify>,
     switch: mpsc::Sender<Input>,
     stop: CancellationToken,
 ) {
-    let mut handed = first;
     loop {
-        match step(&rooms, &mut positions, &mut handed, &screens, &switch).await {
+        match pass_on(&rooms, &mut positions, &changed, &switch).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(why) => {
-                error!(
-                    error = format!("{why:#}"),
-                    "control messages or provisioning data could not be read; trying again"
-                );
+                error!(error = %why, "control messages could not be read; trying again");
                 tokio::time::sleep(REVISION_POLL).await;
             }
         }
-        let waiting_for = numbered(&positions);
+        let waiting_for: Vec<(u32, u64)> = (0_u32..).zip(positions.iter().copied()).collect();
         tokio::select! {
             waited = rooms.bus.wait(Topic::Control, &waiting_for) => {
                 if let Err(why) = waited {
@@ -60,25 +90,19 @@ pub(crate) async fn run(
                     tokio::time::sleep(REVISION_POLL).await;
                 }
             }
-            () = tokio::time::sleep(REVISION_POLL) => {}
+            () = switch.closed() => return,
             () = stop.cancelled() => return,
         }
     }
 }
 
-/// Each with its partition.
-fn numbered(positions: &[u64]) -> Vec<(u32, u64)> {
-    (0_u32..).zip(positions.iter().copied()).collect()
-}
-
-/// Passes on what has come. `handed` is the snapshot that the switch has. `false` when the switch has gone.
-async fn step(
+/// Passes on what has come. `false` when the switch has gone.
+async fn pass_on(
     rooms: &Rooms,
     positions: &mut [u64],
-    handed: &mut Arc<Directory>,
-    screens: &Screens,
+    changed: &Notify,
     switch: &mpsc::Sender<Input>,
-) -> anyhow::Result<bool> {
+) -> Result<bool, bus::BusError> {
     for (partition, position) in (0_u32..).zip(positions.iter_mut()) {
         let batch = rooms.bus.read(Topic::Control, partition, *position, READ_MAX).await?;
         for stored in batch.records {
@@ -100,7 +124,7 @@ async fn step(
                 }
             };
             if matches!(control, Control::ConfigChanged { .. }) {
-                rooms.directory.reload_if_newer().await?;
+                changed.notify_one();
             }
             info!(message = ?control, "control");
             if switch.send(Input::Control(control)).await.is_err() {
@@ -109,26 +133,81 @@ async fn step(
         }
         *position = batch.next;
     }
-    rooms.directory.reload_if_newer().await?;
-    let directory = rooms.directory.current();
-    if directory.revision == handed.revision {
-        return Ok(true);
-    }
-    let mut news = vec![Input::Screen(screens.of(&directory)), Input::Directory(directory.clone())];
-    // Somebody locked an account by hand: its calls end as they do when a rule locks it.
-    news.extend(
-        newly_locked(handed, &directory).map(|account| Input::Control(Control::EndCallsOf { account })),
-    );
-    let last = handed.kill_orders.last().map_or(0, |order| order.id);
-    let orders = directory.kill_orders.iter().filter(|order| order.id > last);
-    news.extend(orders.map(|order| Input::Control(Control::EndCallsOf { account: order.account })));
-    *handed = directory;
-    for input in news {
-        if switch.send(input).await.is_err() {
-            return Ok(false);
+    Ok(true)
+}
+
+/// Loads provisioning data when it has changed, and hands it on.
+async fn follow_directory(mut handing: Handing, changed: Arc<Notify>, stop: CancellationToken) {
+    loop {
+        let stepped = tokio::select! {
+            stepped = handing.step() => stepped,
+            () = stop.cancelled() => return,
+        };
+        match stepped {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(why) => {
+                error!(error = format!("{why:#}"), "provisioning data could not be read; trying again");
+            }
+        }
+        tokio::select! {
+            () = changed.notified() => {}
+            () = tokio::time::sleep(REVISION_POLL) => {}
+            () = stop.cancelled() => return,
         }
     }
-    Ok(true)
+}
+
+/// What it takes to give the switch new provisioning data.
+struct Handing {
+    rooms: Rooms,
+    screens: Screens,
+    switch: mpsc::Sender<Input>,
+    /// The snapshot that the switch has.
+    handed: Arc<Directory>,
+    /// Its tables, and those before them, which the switch may not have laid aside yet. Kept so that it is never the switch that clears
+    /// away those of many subscribers.
+    tables: Option<Arc<Tables>>,
+    tables_before: Option<Arc<Tables>>,
+}
+
+impl Handing {
+    /// Looks whether there is something new. `false` when the switch has gone.
+    async fn step(&mut self) -> anyhow::Result<bool> {
+        self.rooms.directory.reload_if_newer().await?;
+        let (directory, read_at) = self.rooms.directory.current_with_age();
+        if directory.revision == self.handed.revision {
+            let old = self.tables_before.take();
+            tokio::task::spawn_blocking(move || drop(old));
+            return Ok(!self.switch.is_closed());
+        }
+        // Somebody locked an account by hand: its calls end as they do when a rule locks it.
+        let mut ended: Vec<AccountId> = newly_locked(&self.handed, &directory).collect();
+        let last = self.handed.kill_orders.last().map_or(0, |order| order.id);
+        let orders = directory.kill_orders.iter().filter(|order| order.id > last);
+        ended.extend(orders.map(|order| order.account));
+        self.handed = directory;
+        self.hand_over(read_at, ended).await
+    }
+
+    /// Gives the switch what is in [`Self::handed`], and has it end the calls of some accounts. `false` when it has gone.
+    async fn hand_over(&mut self, read_at: Duration, ended: Vec<AccountId>) -> anyhow::Result<bool> {
+        let (screens, directory, old) =
+            (self.screens.clone(), self.handed.clone(), self.tables_before.take());
+        let made = tokio::task::spawn_blocking(move || {
+            drop(old);
+            (screens.of(&directory), Arc::new(Tables::of(directory)))
+        });
+        let (screen, tables) = made.await?;
+        self.tables_before = self.tables.replace(tables.clone());
+        let ends = ended.into_iter().map(|account| Input::Control(Control::EndCallsOf { account }));
+        for input in [Input::Screen(screen), Input::Tables { tables, read_at }].into_iter().chain(ends) {
+            if self.switch.send(input).await.is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// Accounts that may not call out any more and could before.
@@ -144,12 +223,22 @@ fn newly_locked<'a>(before: &'a Directory, now: &'a Directory) -> impl Iterator<
 
 #[cfg(test)]
 mod tests {
-    use model::{Lock, LockLevel, LockSource, TenantId};
+    use std::sync::Mutex;
+
+    use bus::{Bus, EmbeddedBus, EmbeddedConfig, Entry};
+    use model::{Lock, LockLevel, LockSource, Record, TenantId};
+    use store::{Store, World};
 
     use super::*;
+    use crate::clock::Clock;
+    use crate::directory::DirectoryFeed;
+    use crate::fraud_watch::{FraudConfig, RuleBook};
 
-    fn directory(locks: &[(i64, LockLevel)]) -> Directory {
-        let lock = |&(account, level): &(i64, LockLevel)| Lock {
+    /// Beyond this, what is waited for does not come.
+    const NEVER: Duration = Duration::from_secs(60);
+
+    fn lock(account: i64, level: LockLevel) -> Lock {
+        Lock {
             tenant: TenantId(1),
             account: AccountId(account),
             level,
@@ -158,8 +247,65 @@ mod tests {
             alert: None,
             since: chrono::DateTime::UNIX_EPOCH,
             until: None,
-        };
-        Directory { locks: locks.iter().map(lock).collect(), ..Directory::default() }
+        }
+    }
+
+    fn directory(locks: &[(i64, LockLevel)]) -> Directory {
+        let locks = locks.iter().map(|(account, level)| lock(*account, *level)).collect();
+        Directory { locks, ..Directory::default() }
+    }
+
+    async fn next(switch: &mut mpsc::Receiver<Input>) -> Input {
+        tokio::time::timeout(NEVER, switch.recv()).await.expect("nothing comes").unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn lock_passes_provisioning_data_that_is_still_being_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EmbeddedConfig { partitions: 2, free_bytes_min: 0, ..EmbeddedConfig::default() };
+        let bus = Arc::new(EmbeddedBus::open(&dir.path().join("bus"), config).unwrap());
+        let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
+        let clock = Clock::start();
+        let feed = DirectoryFeed::load(store.clone(), clock.clone()).await.unwrap();
+        let rooms = Rooms { bus: bus.clone(), store: store.clone(), clock, directory: feed };
+        let book = RuleBook::load(&FraudConfig::default(), &rooms.directory.current()).unwrap();
+        let screens = Screens { book: Arc::new(book), snapshots: Arc::default() };
+        let (switch, mut heard) = mpsc::channel(16);
+        let feed = ControlFeed::begin(rooms.clone(), screens, switch).await.unwrap();
+        assert!(matches!(next(&mut heard).await, Input::Screen(_)));
+        assert!(matches!(next(&mut heard).await, Input::Tables { .. }));
+
+        // The next load stands still until it is let go.
+        let (came, mut has_come) = mpsc::unbounded_channel();
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        rooms.directory.prepare_with(move |_| {
+            came.send(()).unwrap();
+            gate.lock().unwrap().recv().unwrap();
+        });
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(feed.run(stop.clone()));
+        let world: World = toml::from_str("[[tenants]]\nhandle = \"vox\"\n").unwrap();
+        store.import(&world, rooms.clock.utc(), "test").await.unwrap();
+        tokio::time::timeout(NEVER, has_come.recv()).await.expect("it is not loaded").unwrap();
+
+        let loading_at = rooms.clock.now().mono;
+        let body = Body::Control(Control::LockChanged(lock(7, LockLevel::Outgoing)));
+        let payload = model::wire::encode(&Record { origin: None, body });
+        bus.append(vec![Entry { topic: Topic::Control, partition: 1, payload }]).await.unwrap();
+        let came = next(&mut heard).await;
+        assert!(
+            matches!(&came, Input::Control(Control::LockChanged(lock)) if lock.account == AccountId(7)),
+            "{came:?}"
+        );
+        assert!(heard.try_recv().is_err(), "the data was handed over before it was let go");
+        go.send(()).unwrap();
+        assert!(matches!(next(&mut heard).await, Input::Screen(_)));
+        let handed = next(&mut heard).await;
+        let Input::Tables { read_at, .. } = handed else { panic!("{handed:?}") };
+        assert!(read_at < loading_at, "the switch would take it for newer than the lock");
+        stop.cancel();
+        running.await.unwrap();
     }
 
     #[test]

@@ -150,6 +150,11 @@ pub(crate) fn read_lists(files: &[PathBuf]) -> Result<HotList, UserError> {
 pub(crate) struct Snapshots(Mutex<Option<Arc<WatchSnapshot>>>);
 
 impl Snapshots {
+    /// Works it out, so that no lane has to when it takes over the revision.
+    pub(crate) fn prepare(&self, directory: &Arc<Directory>) {
+        self.of(directory);
+    }
+
     fn of(&self, directory: &Arc<Directory>) -> Arc<WatchSnapshot> {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = match &*latest {

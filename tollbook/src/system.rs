@@ -30,6 +30,7 @@ use tracing::{error, info};
 use crate::alarms;
 use crate::clock::Clock;
 use crate::config::{Config, SftpSection};
+use crate::control_feed::ControlFeed;
 use crate::directory::DirectoryFeed;
 use crate::disk_watch::DiskWatch;
 use crate::failure::UserError;
@@ -43,9 +44,9 @@ use crate::runner::{self, Begin, Kind, Pace, Positions, Progress, Rooms, Share};
 use crate::tariffs::Tariffs;
 use crate::webhook_queue::WebhookQueue;
 use crate::{
-    billing, charging, control_feed, disk_watch, event_writer, exchange_inbox, export_files, figures,
-    followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness,
-    resubmit, rule_desk, sftp_desk, suspense_record, topup_feed,
+    billing, charging, disk_watch, event_writer, exchange_inbox, export_files, figures, followed, forwarder,
+    fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness, resubmit, rule_desk,
+    sftp_desk, suspense_record, topup_feed,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -309,7 +310,7 @@ impl System {
         let mailer = Mailer::new(config.mail.clone()).context("prepare outgoing mail")?;
         let sftp_fingerprint =
             exports::sftp::host_key_fingerprint(&config.sftp.server).context("load the SFTP host key")?;
-        let directory = DirectoryFeed::load(store.clone()).await?;
+        let directory = DirectoryFeed::load(store.clone(), clock.clone()).await?;
         let rooms = Rooms { bus: bus.clone(), store: store.clone(), clock: clock.clone(), directory };
 
         let book = Arc::new(RuleBook::load(&config.fraud, &rooms.directory.current())?);
@@ -391,8 +392,12 @@ impl System {
         let mediator = self.config.mediator.clone();
         let tariffs = Tariffs::default();
         let ahead = tariffs.clone();
-        // What cannot be compiled is told of when a lane asks for it.
-        self.rooms.directory.prepare_with(move |directory| drop(ahead.of(directory)));
+        let watched_ahead = snapshots.clone();
+        self.rooms.directory.prepare_with(move |directory| {
+            // What cannot be compiled is told of when a lane asks for it.
+            drop(ahead.of(directory));
+            watched_ahead.prepare(directory);
+        });
         let n_lanes = self.rooms.bus.partitions();
         let mut consumers = vec![
             self.start_stage("mediator", Topic::Calls, move || Mediator::new(mediator.clone()), |_, _| {}),
@@ -656,21 +661,8 @@ impl System {
             }));
             inputs_waiting = mpsc::channel(1).1;
         }
-        // Where `[control]` ends now; what was said before is in the snapshot that is loaded after this.
-        let control_from = control_feed::ends(&*self.rooms.bus).await?;
-        let directory = self.rooms.directory.reload().await?;
-        inputs.send(Input::Screen(screens.of(&directory))).await?;
-        inputs.send(Input::Directory(directory.clone())).await?;
-
-        let back = inputs.clone();
-        self.tasks.push(tokio::spawn(control_feed::run(
-            self.rooms.clone(),
-            control_from,
-            directory,
-            screens,
-            inputs,
-            self.stop_rest.clone(),
-        )));
+        let feed = ControlFeed::begin(self.rooms.clone(), screens, inputs.clone()).await?;
+        self.tasks.push(tokio::spawn(feed.run(self.stop_rest.clone())));
         let Some(socket) = socket else { return Ok(()) };
         // With the log on brokers, the switch has one of its own: it never waits for them.
         let bus: Arc<dyn Bus> = match switch_log {
@@ -683,7 +675,7 @@ impl System {
             None => self.rooms.bus.clone(),
         };
         self.switch_tasks
-            .push(tokio::spawn(async move { event_writer::run(&*bus, events_waiting, back).await }));
+            .push(tokio::spawn(async move { event_writer::run(&*bus, events_waiting, inputs).await }));
 
         let (credit, questions) = mpsc::channel(charging::QUESTIONS_WAITING_MAX);
         let service = charging::Charging {

@@ -62,6 +62,7 @@ mod tests {
     use store::{NewTariff, Store, World};
 
     use super::*;
+    use crate::clock::Clock;
     use crate::directory::DirectoryFeed;
 
     #[tokio::test]
@@ -74,7 +75,7 @@ mod tests {
         let mut world: World = toml::from_str("[[tenants]]\nhandle = \"vox\"\n").unwrap();
         world.tariffs = vec![NewTariff { tenant: String::new(), version: version.clone() }];
         store.import(&world, now, "test").await.unwrap();
-        let feed = DirectoryFeed::load(store.clone()).await.unwrap();
+        let feed = DirectoryFeed::load(store.clone(), Clock::start()).await.unwrap();
         let tariffs = Tariffs::default();
         let ahead = tariffs.clone();
         feed.prepare_with(move |directory| drop(ahead.of(directory)));

@@ -26,20 +26,20 @@ struct Bar {
 }
 
 impl Barrings {
-    /// Takes those of a new snapshot.
-    pub(super) fn load(&mut self, rows: &[Barring], now: Moment) {
+    /// Takes those of a new snapshot that began to be read at `read_at`, on the monotonic clock.
+    pub(super) fn load(&mut self, rows: &[Barring], read_at: Duration, now: Moment) {
         let mut before = std::mem::take(&mut self.of);
         for row in rows {
             let known =
                 before.get_mut(&(row.tenant, row.account)).and_then(|ranges| ranges.remove(&row.range));
             let bar = match known {
-                Some(known) if known.outweighs(row, now) => known,
+                Some(known) if known.outweighs(row, read_at) => known,
                 known => Bar::of(row.clone(), known, None, now),
             };
             self.of.entry((row.tenant, row.account)).or_default().insert(row.range.clone(), bar);
         }
         for (whose, ranges) in before {
-            let fresh = ranges.into_iter().filter(|(_, bar)| bar.is_fresh(now));
+            let fresh = ranges.into_iter().filter(|(_, bar)| bar.is_fresh(read_at));
             for (range, bar) in fresh {
                 self.of.entry(whose).or_default().insert(range, bar);
             }
@@ -117,12 +117,13 @@ impl Bar {
         digits.starts_with(&self.barring.range) && self.barring.is_in_force(now.wall)
     }
 
-    fn is_fresh(&self, now: Moment) -> bool {
-        self.heard.is_some_and(|heard| now.mono.saturating_sub(heard) < HEARD_OUTWEIGHS)
+    /// Whether a snapshot that began to be read at `read_at` may not know it.
+    fn is_fresh(&self, read_at: Duration) -> bool {
+        self.heard.is_some_and(|heard| read_at.saturating_sub(heard) < HEARD_OUTWEIGHS)
     }
 
     /// Whether the snapshot's row may be older than this.
-    fn outweighs(&self, row: &Barring, now: Moment) -> bool {
-        self.is_fresh(now) && self.barring.since > row.since
+    fn outweighs(&self, row: &Barring, read_at: Duration) -> bool {
+        self.is_fresh(read_at) && self.barring.since > row.since
     }
 }

@@ -20,9 +20,10 @@ use crate::hop::Hop;
 /// the database, shorter than a person needs to look at an alert and lift it by hand.
 pub(super) const HEARD_OUTWEIGHS: Duration = Duration::from_secs(10);
 
-/// Look-up tables over one snapshot.
+/// Look-up tables over one snapshot, made once and shared: with many subscribers that takes longer than a call may wait, so a shell
+/// makes them beside the switch and hands them in ([`crate::Input::Tables`]).
 #[derive(Debug, Default)]
-pub(crate) struct Lookup {
+pub struct Tables {
     directory: Arc<Directory>,
     subscribers: HashMap<SubscriberId, usize>,
     /// `user@domain`, the domain in lower case.
@@ -42,6 +43,14 @@ pub(crate) struct Lookup {
     rules: Rules,
     prepaid: HashSet<ProfileId>,
     locks: HashMap<AccountId, Lock>,
+}
+
+/// The tables in force, and what was heard since.
+#[derive(Debug, Default)]
+pub(crate) struct Lookup {
+    tables: Arc<Tables>,
+    locks: HashMap<AccountId, Lock>,
+    /// When, on the monotonic clock, and what.
     heard: HashMap<AccountId, (Duration, Lock)>,
 }
 
@@ -79,14 +88,78 @@ impl Network {
     }
 }
 
+impl Tables {
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Those of a snapshot.
+    pub fn of(directory: Arc<Directory>) -> Self {
+        let mut tables = Self::default();
+        for (idx, subscriber) in directory.subscribers.iter().enumerate() {
+            let domain = subscriber.domain.to_ascii_lowercase();
+            tables.subscribers.insert(subscriber.id, idx);
+            tables.names.insert(format!("{}@{domain}", subscriber.username), idx);
+            tables.domains.insert(domain, subscriber.domain.clone());
+        }
+        for (idx, account) in directory.accounts.iter().enumerate() {
+            tables.accounts.insert(account.id, idx);
+        }
+        for (idx, trunk) in directory.trunks.iter().enumerate() {
+            tables.trunks.insert(trunk.id, idx);
+            if !trunk.enabled {
+                continue;
+            }
+            let proxy = directory.calling.trunks.get(&trunk.id).and_then(|rules| rules.outbound_proxy);
+            for address in [Some(trunk.address), proxy.filter(|proxy| *proxy != trunk.address)] {
+                let Some(address) = address else { continue };
+                tables.trunk_addresses.entry(address).or_default().push(idx);
+                if trunk.transport != Transport::Udp {
+                    tables.trunk_hosts.entry(address.ip()).or_default().push(idx);
+                }
+            }
+            tables.trunk_networks.extend(
+                trunk
+                    .sources
+                    .iter()
+                    .filter_map(|source| Network::parse(source))
+                    .map(|network| (network, idx)),
+            );
+        }
+        tables.trunk_networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.bits));
+        for (idx, number) in directory.numbers.iter().enumerate() {
+            tables.numbers.entry(number.number).or_default().push(idx);
+            tables.numbers_of.entry(number.subscriber).or_default().push(idx);
+        }
+        for (idx, route) in directory.routes.iter().enumerate() {
+            let of_tenant = tables.routes.entry(route.tenant).or_default();
+            of_tenant.entry(route.prefix.clone()).or_default().push(idx);
+        }
+        for lock in &directory.locks {
+            // Several sources may lock one account; the strictest holds.
+            let known = tables.locks.get(&lock.account);
+            if known.is_none_or(|known| known.level.number() < lock.level.number()) {
+                tables.locks.insert(lock.account, lock.clone());
+            }
+        }
+        tables.rules = Rules::compile(&directory);
+        let prepaid = directory.tariffs.iter().filter(|version| version.profile.prepaid);
+        tables.prepaid = prepaid.map(|version| version.profile.id).collect();
+        tables.directory = directory;
+        tables
+    }
+}
+
 impl Lookup {
-    /// Takes a new snapshot. Locks heard a moment ago on the control topic outweigh those of a snapshot that may have been
-    /// read before, until the first one that knows of them: what comes after that is somebody's later decision.
-    pub(crate) fn load(&mut self, directory: Arc<Directory>, now: Moment) {
+    /// Takes the tables of a snapshot that began to be read at `read_at`, on the monotonic clock. Locks heard on the control topic since a
+    /// moment before outweigh those of the snapshot, however long reading it took, until the first one that knows of them: what comes
+    /// after that is somebody's later decision.
+    pub(crate) fn load(&mut self, tables: Arc<Tables>, read_at: Duration) {
         let heard = std::mem::take(&mut self.heard);
-        *self = Self::of(directory);
+        self.locks = tables.locks.clone();
+        self.tables = tables;
         for (account, (at, lock)) in heard {
-            let is_fresh = now.mono.saturating_sub(at) < HEARD_OUTWEIGHS;
+            let is_fresh = read_at.saturating_sub(at) < HEARD_OUTWEIGHS;
             let is_known = match self.locks.get(&account) {
                 Some(known) => known.since >= lock.since,
                 None => lock.level == LockLevel::None,
@@ -98,77 +171,22 @@ impl Lookup {
         }
     }
 
-    fn of(directory: Arc<Directory>) -> Self {
-        let mut lookup = Self::default();
-        for (idx, subscriber) in directory.subscribers.iter().enumerate() {
-            let domain = subscriber.domain.to_ascii_lowercase();
-            lookup.subscribers.insert(subscriber.id, idx);
-            lookup.names.insert(format!("{}@{domain}", subscriber.username), idx);
-            lookup.domains.insert(domain, subscriber.domain.clone());
-        }
-        for (idx, account) in directory.accounts.iter().enumerate() {
-            lookup.accounts.insert(account.id, idx);
-        }
-        for (idx, trunk) in directory.trunks.iter().enumerate() {
-            lookup.trunks.insert(trunk.id, idx);
-            if !trunk.enabled {
-                continue;
-            }
-            let proxy = directory.calling.trunks.get(&trunk.id).and_then(|rules| rules.outbound_proxy);
-            for address in [Some(trunk.address), proxy.filter(|proxy| *proxy != trunk.address)] {
-                let Some(address) = address else { continue };
-                lookup.trunk_addresses.entry(address).or_default().push(idx);
-                if trunk.transport != Transport::Udp {
-                    lookup.trunk_hosts.entry(address.ip()).or_default().push(idx);
-                }
-            }
-            lookup.trunk_networks.extend(
-                trunk
-                    .sources
-                    .iter()
-                    .filter_map(|source| Network::parse(source))
-                    .map(|network| (network, idx)),
-            );
-        }
-        lookup.trunk_networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.bits));
-        for (idx, number) in directory.numbers.iter().enumerate() {
-            lookup.numbers.entry(number.number).or_default().push(idx);
-            lookup.numbers_of.entry(number.subscriber).or_default().push(idx);
-        }
-        for (idx, route) in directory.routes.iter().enumerate() {
-            let of_tenant = lookup.routes.entry(route.tenant).or_default();
-            of_tenant.entry(route.prefix.clone()).or_default().push(idx);
-        }
-        for lock in &directory.locks {
-            // Several sources may lock one account; the strictest holds.
-            let known = lookup.locks.get(&lock.account);
-            if known.is_none_or(|known| known.level.number() < lock.level.number()) {
-                lookup.locks.insert(lock.account, lock.clone());
-            }
-        }
-        lookup.rules = Rules::compile(&directory);
-        let prepaid = directory.tariffs.iter().filter(|version| version.profile.prepaid);
-        lookup.prepaid = prepaid.map(|version| version.profile.id).collect();
-        lookup.directory = directory;
-        lookup
-    }
-
     /// Whom a subscriber may call, and how it writes numbers.
     pub(crate) fn subscriber_rules(&self, id: SubscriberId) -> Arc<SubscriberRules> {
-        self.rules.subscriber(id)
+        self.tables.rules.subscriber(id)
     }
 
     /// How a trunk is spoken to.
     pub(crate) fn trunk_rules(&self, id: TrunkId) -> Arc<TrunkRules> {
-        self.rules.trunk(id)
+        self.tables.rules.trunk(id)
     }
 
     pub(crate) fn account_rules(&self, id: AccountId) -> Option<&AccountRules> {
-        self.rules.accounts.get(&id)
+        self.tables.rules.accounts.get(&id)
     }
 
     pub(crate) fn tenant_rules(&self, id: TenantId) -> Option<&TenantRules> {
-        self.rules.tenants.get(&id)
+        self.tables.rules.tenants.get(&id)
     }
 
     /// Whether it is an emergency number of that tenant.
@@ -177,20 +195,20 @@ impl Lookup {
     }
 
     fn route_rules(&self, id: RouteId) -> Option<&RouteRules> {
-        self.rules.routes.get(&id)
+        self.tables.rules.routes.get(&id)
     }
 
     /// Whether calls of an account are held to its balance, and if so whether it is prepaid: postpaid is where it has a credit limit.
     pub(crate) fn held_to_balance(&self, account: AccountId, at: DateTime<Utc>) -> Option<bool> {
-        let terms = self.directory.contracts.get(&account)?;
+        let terms = self.tables.directory.contracts.get(&account)?;
         let profile = self.account(account)?.profile_at(at)?;
-        let is_prepaid = self.prepaid.contains(&profile);
+        let is_prepaid = self.tables.prepaid.contains(&profile);
         (is_prepaid || terms.credit_limit.is_some()).then_some(is_prepaid)
     }
 
     /// All trunks in use.
     pub(crate) fn trunks(&self) -> impl Iterator<Item = &Trunk> {
-        self.directory.trunks.iter().filter(|trunk| trunk.enabled)
+        self.tables.directory.trunks.iter().filter(|trunk| trunk.enabled)
     }
 
     /// A lock was set or lifted just now.
@@ -201,12 +219,12 @@ impl Lookup {
 
     /// Revision of the snapshot.
     pub(crate) fn revision(&self) -> i64 {
-        self.directory.revision
+        self.tables.directory.revision
     }
 
     /// The tenant of events that belong to nobody.
     pub(crate) fn first_tenant(&self) -> TenantId {
-        self.directory.tenants.first().map(|tenant| tenant.id).unwrap_or_default()
+        self.tables.directory.tenants.first().map(|tenant| tenant.id).unwrap_or_default()
     }
 
     /// The level an account is locked at.
@@ -219,25 +237,28 @@ impl Lookup {
 
     /// Whether subscribers of this domain are ours.
     pub(crate) fn is_domain(&self, domain: &str) -> bool {
-        self.domains.contains_key(domain)
+        self.tables.domains.contains_key(domain)
     }
 
     /// The realm in which subscribers of this lower-case domain are challenged.
     pub(crate) fn realm(&self, domain: &str) -> Option<&str> {
-        self.domains.get(domain).map(String::as_str)
+        self.tables.domains.get(domain).map(String::as_str)
     }
 
     /// By user part and lower-case domain.
     pub(crate) fn subscriber_by_name(&self, username: &str, domain: &str) -> Option<&Subscriber> {
-        self.names.get(&format!("{username}@{domain}")).map(|idx| &self.directory.subscribers[*idx])
+        self.tables
+            .names
+            .get(&format!("{username}@{domain}"))
+            .map(|idx| &self.tables.directory.subscribers[*idx])
     }
 
     pub(crate) fn subscriber(&self, id: SubscriberId) -> Option<&Subscriber> {
-        self.subscribers.get(&id).map(|idx| &self.directory.subscribers[*idx])
+        self.tables.subscribers.get(&id).map(|idx| &self.tables.directory.subscribers[*idx])
     }
 
     pub(crate) fn account(&self, id: AccountId) -> Option<&Account> {
-        self.accounts.get(&id).map(|idx| &self.directory.accounts[*idx])
+        self.tables.accounts.get(&id).map(|idx| &self.tables.directory.accounts[*idx])
     }
 
     /// Whether the account may make or take calls at all. One we have no row for may not.
@@ -246,26 +267,29 @@ impl Lookup {
     }
 
     pub(crate) fn trunk(&self, id: TrunkId) -> Option<&Trunk> {
-        self.trunks.get(&id).map(|idx| &self.directory.trunks[*idx])
+        self.tables.trunks.get(&id).map(|idx| &self.tables.directory.trunks[*idx])
     }
 
     /// The trunks a message may come from: those with its own address and port, else those with the longest network that
     /// contains the address. More than one when several share an address.
     pub(crate) fn trunks_of_source(&self, source: Hop) -> Vec<&Trunk> {
-        let trunks = |places: &[usize]| places.iter().map(|idx| &self.directory.trunks[*idx]).collect();
-        if let Some(places) = self.trunk_addresses.get(&source.address) {
+        let trunks =
+            |places: &[usize]| places.iter().map(|idx| &self.tables.directory.trunks[*idx]).collect();
+        if let Some(places) = self.tables.trunk_addresses.get(&source.address) {
             return trunks(places);
         }
         if source.is_reliable()
-            && let Some(places) = self.trunk_hosts.get(&source.address.ip())
+            && let Some(places) = self.tables.trunk_hosts.get(&source.address.ip())
         {
             return trunks(places);
         }
         let containing = |network: &Network| network.contains(source.address.ip());
-        let Some((longest, _)) = self.trunk_networks.iter().find(|(network, _)| containing(network)) else {
+        let Some((longest, _)) = self.tables.trunk_networks.iter().find(|(network, _)| containing(network))
+        else {
             return Vec::new();
         };
         let alike = self
+            .tables
             .trunk_networks
             .iter()
             .filter(|(network, _)| network.bits == longest.bits && containing(network));
@@ -292,8 +316,8 @@ impl Lookup {
 
     /// Whose number it is at `now`.
     pub(crate) fn owner(&self, number: E164, now: DateTime<Utc>) -> Option<&Subscriber> {
-        let owner = self.numbers.get(&number)?.iter().find_map(|idx| {
-            let number = &self.directory.numbers[*idx];
+        let owner = self.tables.numbers.get(&number)?.iter().find_map(|idx| {
+            let number = &self.tables.directory.numbers[*idx];
             is_valid(number, now).then_some(number.subscriber)
         });
         self.subscriber(owner?)
@@ -302,7 +326,12 @@ impl Lookup {
     /// The network-provided number of a subscriber: its `cli`, else the lowest number it owns.
     pub(crate) fn cli(&self, subscriber: &Subscriber, now: DateTime<Utc>) -> Option<E164> {
         subscriber.cli.or_else(|| {
-            let owned = self.numbers_of.get(&subscriber.id)?.iter().map(|idx| &self.directory.numbers[*idx]);
+            let owned = self
+                .tables
+                .numbers_of
+                .get(&subscriber.id)?
+                .iter()
+                .map(|idx| &self.tables.directory.numbers[*idx]);
             owned.filter(|number| is_valid(number, now)).map(|number| number.number).min()
         })
     }
@@ -329,7 +358,7 @@ impl Lookup {
         caller: &str,
         mut draw: impl FnMut(u64) -> u64,
     ) -> Vec<(&Route, &Trunk)> {
-        let Some(of_tenant) = self.routes.get(&tenant) else { return Vec::new() };
+        let Some(of_tenant) = self.tables.routes.get(&tenant) else { return Vec::new() };
         let digits = number.to_string();
         let mut chosen: Vec<(&Route, &Trunk)> = Vec::new();
         for length in (0..=digits.len()).rev() {
@@ -338,7 +367,7 @@ impl Lookup {
                 self.route_rules(route.id).is_none_or(|rules| rules.matches(&digits, caller))
             };
             let mut rows: Vec<&Route> =
-                rows.iter().map(|idx| &self.directory.routes[*idx]).filter(matches).collect();
+                rows.iter().map(|idx| &self.tables.directory.routes[*idx]).filter(matches).collect();
             rows.sort_by_key(|route| (route.priority, route.id));
             while let Some(first) = rows.first() {
                 let n_equal = rows.iter().take_while(|route| route.priority == first.priority).count();

@@ -57,6 +57,7 @@ use guard::Guard;
 use limits::Limits;
 use lookup::Lookup;
 pub(crate) use lookup::Network;
+pub use lookup::Tables;
 use registrar::Registrar;
 use trunks::TrunkTable;
 
@@ -84,8 +85,15 @@ pub enum Input {
     Unreachable(Hop),
     /// The time that [`Switch::poll_timeout`] named has come.
     Timeout,
-    /// A new provisioning snapshot, in force for the next message.
+    /// A new provisioning snapshot, read just now, in force for the next message.
     Directory(Arc<Directory>),
+    /// The same, where reading it and making its tables takes time that calls are not to wait for.
+    Tables {
+        /// Of the snapshot.
+        tables: Arc<Tables>,
+        /// When it began to be read, on the monotonic clock: what the control topic said since then is not in it.
+        read_at: Duration,
+    },
     /// From the control topic: locks and kills, in force for the next message.
     Control(Control),
     /// What is asked at each INVITE from now on; `None` lets every number pass.
@@ -298,9 +306,11 @@ impl Switch {
             Input::Timeout => self.expire(now),
             Input::Directory(directory) => {
                 self.now = now;
-                self.barrings.load(&directory.barrings, now);
-                self.lookup.load(directory, now);
-                self.tend_trunks();
+                self.load(Arc::new(Tables::of(directory)), now.mono);
+            }
+            Input::Tables { tables, read_at } => {
+                self.now = now;
+                self.load(tables, read_at);
             }
             Input::Screen(screen) => self.screen = screen,
             Input::Control(control) => {
@@ -417,6 +427,12 @@ impl Switch {
             Purpose::Outward(trunk) => self.registration_answered(trunk, 408, None),
             Purpose::Abandoned | Purpose::Nothing => {}
         }
+    }
+
+    fn load(&mut self, tables: Arc<Tables>, read_at: Duration) {
+        self.barrings.load(&tables.directory().barrings, read_at, self.now);
+        self.lookup.load(tables, read_at);
+        self.tend_trunks();
     }
 
     fn control(&mut self, control: Control) {

@@ -1,5 +1,6 @@
 //! Calls through the switch.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::expect;
@@ -7,7 +8,7 @@ use model::{AccountId, Cause, Control, EventBody, LockLevel, MediaQuality};
 
 use super::world::{ALICE, CAROL, GATEWAY_1, GATEWAY_2, HOMES, SWITCH, World, directory, lock};
 use crate::phone::{Behaviour, PhoneCommand, PhoneStep};
-use crate::{EventLog, Input, SwitchConfig};
+use crate::{EventLog, Input, SwitchConfig, Tables};
 
 fn refused(code: u16, phrase: &str) -> PhoneStep {
     PhoneStep::Refused { code, phrase: phrase.into() }
@@ -266,7 +267,7 @@ fn lock_refuses_the_next_invite_within_the_same_instant_and_lets_it_through_when
 fn lock_heard_just_now_outweighs_a_snapshot_that_does_not_know_it() {
     let mut world = World::new();
     world.control(lock(1, LockLevel::Outgoing));
-    world.input(Input::Directory(std::sync::Arc::new(directory())));
+    world.input(Input::Directory(Arc::new(directory())));
     let id = world.dial(ALICE, "49301234", 5);
     assert_eq!(world.outcome(id), Some(&refused(403, "Caller locked")));
 }
@@ -446,7 +447,7 @@ fn hold_and_resume_are_relayed_and_reported() {
     let mut rows = directory();
     rows.trunks[1].sources = vec!["198.51.100.7/32".into()];
     rows.accounts[3].kind = model::AccountKind::Customer;
-    world.input(Input::Directory(std::sync::Arc::new(rows)));
+    world.input(Input::Directory(Arc::new(rows)));
     world.inject(peer, invite(peer, "h1", "sip:49301234@example.net"));
     let ok = world.raw.iter().find(|(_, bytes)| bytes.starts_with(b"SIP/2.0 200")).unwrap().1.clone();
     let ok = String::from_utf8(ok).unwrap();
@@ -516,7 +517,7 @@ fn hidden_number_reaches_the_trunk_but_not_the_callee() {
     rows.trunks[1].sources = vec!["198.51.100.7/32".into()];
     rows.accounts[3].kind = model::AccountKind::Customer;
     rows.trunks[0].address = "203.0.113.77:5060".parse().unwrap();
-    world.input(Input::Directory(std::sync::Arc::new(rows)));
+    world.input(Input::Directory(Arc::new(rows)));
     let peer = "198.51.100.7:5060";
     let hidden =
         invite(peer, "p1", "sip:49301234@example.net").replace("\r\nCSeq", "\r\nPrivacy: id\r\nCSeq");
@@ -546,11 +547,11 @@ fn lock_lifted_by_hand_is_lifted_at_once_though_it_was_heard_a_moment_ago() {
     let Control::LockChanged(heard) = heard else { unreachable!("it is one") };
     let mut rows = directory();
     rows.locks = vec![heard];
-    world.input(Input::Directory(std::sync::Arc::new(rows)));
+    world.input(Input::Directory(Arc::new(rows)));
     let id = world.dial(ALICE, "49301234", 5);
     assert_eq!(world.outcome(id), Some(&refused(403, "Caller locked")));
     // The next snapshot has lost it: somebody lifted it.
-    world.input(Input::Directory(std::sync::Arc::new(directory())));
+    world.input(Input::Directory(Arc::new(directory())));
     let id = world.dial(ALICE, "49301234", 5);
     world.run_seconds(10);
     assert!(matches!(world.outcome(id), Some(PhoneStep::HungUp { .. })), "{}", world.story());
@@ -561,7 +562,40 @@ fn lock_lifted_by_hand_is_lifted_though_no_snapshot_ever_showed_it() {
     let mut world = World::new();
     world.control(lock(1, LockLevel::Outgoing));
     world.run_seconds(11);
-    world.input(Input::Directory(std::sync::Arc::new(directory())));
+    world.input(Input::Directory(Arc::new(directory())));
+    let id = world.dial(ALICE, "49301234", 5);
+    world.run_seconds(10);
+    assert!(matches!(world.outcome(id), Some(PhoneStep::HungUp { .. })), "{}", world.story());
+}
+
+/// Tables of a snapshot without locks, read so long after the beginning.
+fn tables(read_at: Duration) -> Input {
+    Input::Tables { tables: Arc::new(Tables::of(Arc::new(directory()))), read_at }
+}
+
+#[test]
+fn lock_heard_while_a_snapshot_was_read_holds_however_long_that_took() {
+    let mut world = World::new();
+    world.run_seconds(5);
+    let read_at = world.now().mono;
+    world.run_seconds(1);
+    world.control(lock(1, LockLevel::Outgoing));
+    world.run_seconds(60);
+    world.input(tables(read_at));
+    let id = world.dial(ALICE, "49301234", 5);
+    assert_eq!(world.outcome(id), Some(&refused(403, "Caller locked")));
+}
+
+#[test]
+fn lock_lifted_by_hand_while_a_snapshot_was_read_is_lifted_by_the_next() {
+    let mut world = World::new();
+    let read_at = world.now().mono;
+    world.control(lock(1, LockLevel::Outgoing));
+    world.run_seconds(60);
+    world.input(tables(read_at));
+    // Somebody lifted it before this one was read, and no snapshot has ever shown it.
+    let read_at = world.now().mono;
+    world.input(tables(read_at));
     let id = world.dial(ALICE, "49301234", 5);
     world.run_seconds(10);
     assert!(matches!(world.outcome(id), Some(PhoneStep::HungUp { .. })), "{}", world.story());
@@ -591,7 +625,7 @@ fn route_whose_media_the_caller_heard_is_the_last_one() {
     let mut rows = directory();
     let peer = "203.0.113.77:5060";
     rows.trunks[0].address = peer.parse().unwrap();
-    world.input(Input::Directory(std::sync::Arc::new(rows)));
+    world.input(Input::Directory(Arc::new(rows)));
     for (sdp, next) in [("", 1), ("v=0\r\nm=audio 4000 RTP/AVP 8\r\n", 1)] {
         let id = world.dial(ALICE, "49301234", 5);
         let sent = world.raw.iter().rev().find(|(_, bytes)| bytes.starts_with(b"INVITE")).unwrap();

@@ -55,7 +55,7 @@ pub(crate) async fn export(config: &Config, action: ExportAction) -> anyhow::Res
 
 async fn desk(config: &Config) -> anyhow::Result<Desk> {
     let store = open_store(config).await?;
-    let directory = DirectoryFeed::load(store.clone()).await?.current();
+    let directory = DirectoryFeed::load(store.clone(), Clock::start()).await?.current();
     Ok(Desk { store, directory, streams: config.streams()?, config: config.exports.clone() })
 }
 
