@@ -87,6 +87,36 @@ impl Directory {
         let mine = |known: &&TenantPackage| known.tenant == tenant && known.package.handle == terms.package;
         self.packages.iter().find(mine).map(|known| &known.package)
     }
+
+    /// The accounts that a person's `name` may mean: a handle, or `tenant:handle`. More than one where several tenants have an account of
+    /// that handle.
+    pub fn accounts_named<'d>(&'d self, name: &str) -> Vec<&'d Account> {
+        // Handles have no colon.
+        let (tenant, handle) = match name.split_once(':') {
+            Some((tenant, handle)) => (Some(tenant), handle),
+            None => (None, name),
+        };
+        let is_of = |account: &Account, handle: &str| {
+            self.tenants.iter().any(|there| there.id == account.tenant && there.handle == handle)
+        };
+        let named = self.accounts.iter().filter(|account| account.handle == handle);
+        named.filter(|account| tenant.is_none_or(|tenant| is_of(account, tenant))).collect()
+    }
+
+    /// What people call an account: its handle, as `tenant:handle` where several tenants have an account of that handle; its id where it is
+    /// gone, and nothing for nobody.
+    pub fn name_of(&self, id: AccountId) -> String {
+        if id == AccountId::NOBODY {
+            return String::new();
+        }
+        let Some(account) = self.accounts.iter().find(|account| account.id == id) else {
+            return id.to_string();
+        };
+        let has_namesakes = self.tenants.len() > 1 && self.accounts_named(&account.handle).len() > 1;
+        let tenant = self.tenants.iter().find(|tenant| has_namesakes && tenant.id == account.tenant);
+        tenant
+            .map_or_else(|| account.handle.clone(), |tenant| format!("{}:{}", tenant.handle, account.handle))
+    }
 }
 
 /// A SIP identity.
@@ -184,4 +214,55 @@ pub struct Route {
     pub priority: u32,
     /// Share among equals.
     pub weight: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AccountKind, AccountStatus, Contact, Currency, FraudPolicy};
+
+    fn directory() -> Directory {
+        let tenant = |id, handle: &str| Tenant {
+            id: TenantId(id),
+            handle: handle.to_owned(),
+            contact: Contact::default(),
+            currency: Currency::EUR,
+            timezone: chrono_tz::UTC,
+        };
+        let account = |id, tenant, handle: &str| Account {
+            id: AccountId(id),
+            tenant: TenantId(tenant),
+            handle: handle.to_owned(),
+            kind: AccountKind::Customer,
+            reseller: None,
+            status: AccountStatus::Active,
+            currency: Currency::EUR,
+            timezone: chrono_tz::UTC,
+            contact: Contact::default(),
+            vat_percent: rust_decimal::Decimal::ZERO,
+            calls_max: None,
+            fraud: FraudPolicy::default(),
+            profiles: Vec::new(),
+        };
+        Directory {
+            tenants: vec![tenant(1, "vox"), tenant(2, "other")],
+            accounts: vec![account(1, 1, "acme"), account(2, 2, "acme"), account(3, 2, "solo")],
+            ..Directory::default()
+        }
+    }
+
+    #[test]
+    fn every_account_has_a_name_that_means_it_alone() {
+        let directory = directory();
+        assert_eq!(directory.accounts_named("acme").len(), 2);
+        for account in &directory.accounts {
+            let named = directory.accounts_named(&directory.name_of(account.id));
+            assert_eq!(named, [account]);
+        }
+        let names: Vec<String> = [0, 2, 3, 9].map(|id| directory.name_of(AccountId(id))).into();
+        assert_eq!(names, ["", "other:acme", "solo", "9"]);
+        for wrong in ["nobody:acme", "vox:solo", "", ":acme"] {
+            assert!(directory.accounts_named(wrong).is_empty(), "{wrong}");
+        }
+    }
 }

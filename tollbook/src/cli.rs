@@ -596,7 +596,7 @@ pub(crate) enum FraudAction {
     Locks,
     /// Lock an account.
     Lock {
-        /// Its handle.
+        /// Its handle, or TENANT:HANDLE where several tenants have one.
         account: String,
         /// none, foreign, outgoing, all, global or ported.
         #[arg(long, default_value = "outgoing")]
@@ -607,7 +607,7 @@ pub(crate) enum FraudAction {
     },
     /// Unlock an account.
     Unlock {
-        /// Its handle.
+        /// Its handle, or TENANT:HANDLE where several tenants have one.
         account: String,
         /// Why; kept in the audit log.
         #[arg(long)]
@@ -633,7 +633,7 @@ pub(crate) enum FraudAction {
     },
     /// End the calls of an account that are up; new ones go through.
     Kill {
-        /// Its handle.
+        /// Its handle, or TENANT:HANDLE where several tenants have one.
         account: String,
         /// Why; kept in the audit log.
         #[arg(long)]
@@ -675,7 +675,7 @@ pub(crate) enum FraudAction {
 /// Which exception.
 #[derive(Debug, Args)]
 pub(crate) struct ExceptionOf {
-    /// Handle of the account.
+    /// Handle of the account, or TENANT:HANDLE where several tenants have one.
     pub(crate) account: String,
     /// Name of the rule; every one without it.
     #[arg(long)]
@@ -690,7 +690,7 @@ pub(crate) struct ExceptionOf {
 pub(crate) struct BarringOf {
     /// Digits that the numbers begin with, in international form without +; `*` for every number.
     pub(crate) range: String,
-    /// Handle of the account; everybody without it.
+    /// Handle of the account, or TENANT:HANDLE where several tenants have one; everybody without it.
     #[arg(long)]
     pub(crate) account: Option<String>,
     /// Handle of the tenant, where everybody of it is meant; may be left out where there is only one.

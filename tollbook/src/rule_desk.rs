@@ -89,10 +89,7 @@ async fn backtest(
     let found = run(lake, vec![rule], book.lists(), directory.clone(), days).await?;
     let judged = judged(store).await?;
     let report = found.report;
-    let handle = |account: AccountId| {
-        let known = directory.accounts.iter().find(|known| known.id == account);
-        known.map_or_else(|| account.to_string(), |known| known.handle.clone())
-    };
+    let handle = |account: AccountId| directory.name_of(account);
     let at = |at: chrono::DateTime<chrono::Utc>| at.format("%F %T").to_string();
     Ok(BacktestOutcome {
         n_read: found.n_read,

@@ -7,6 +7,7 @@ use lake::Lake;
 use model::{AccountId, Directory};
 use serde::Deserialize;
 
+use crate::account_names::account_named;
 use crate::masked::shown;
 use crate::refusal::Refusal;
 use crate::role::{Right, Role};
@@ -29,7 +30,7 @@ pub(crate) struct CallQuery {
     /// Caller or callee: E.164 digits, perhaps with `+`; with `*` at the end all numbers that begin so.
     #[param(pattern = "^(|[+]?[0-9]{1,20}[*]?)$")]
     pub(crate) number: String,
-    /// Handle of an account that pays or is owed for the call.
+    /// Handle of an account that pays or is owed for the call; `tenant:handle` where several tenants have one.
     #[param(max_length = 200)]
     pub(crate) account: String,
     /// Outcome: ok, busy, noanswer, cancel, offline, timeout, other or failed.
@@ -197,22 +198,9 @@ pub(crate) async fn search(
     Ok(CallPage { rows, next: place.filter(|_| has_more) })
 }
 
-/// The account called `handle`.
-pub(crate) fn account_named(directory: &Directory, handle: &str) -> Result<AccountId, Refusal> {
-    directory
-        .accounts
-        .iter()
-        .find(|account| account.handle == handle)
-        .map(|account| account.id)
-        .ok_or_else(|| Refusal::NotFound(format!("there is no account {handle:?}")))
-}
-
-/// The handle of the account with this id; the id where it is gone.
+/// What the account with this id is called; the id where it is gone.
 fn handle_of(directory: &Directory, id: &str) -> String {
-    directory.accounts.iter().find(|account| account.id.0.to_string() == id).map_or_else(
-        || if id == "0" { String::new() } else { id.to_owned() },
-        |account| account.handle.clone(),
-    )
+    id.parse().map_or_else(|_| id.to_owned(), |id| directory.name_of(AccountId(id)))
 }
 
 fn text(row: &[Option<String>], column: usize) -> String {

@@ -3,6 +3,7 @@
 //! In: requests, and the figures the binary gathers once a second. Out: pages, JSON, invoices as PDF. It decides who may see
 //! what; what there is to see comes from the store and the pipeline.
 
+mod account_names;
 mod api;
 mod assets;
 mod call_search;

@@ -157,12 +157,9 @@ async fn set(
     Ok(())
 }
 
-/// The name of an account; its id where the name is gone, and nothing for a record of nobody's.
+/// What an account is called; its id where it is gone, and nothing for a record of nobody's.
 pub(crate) fn handle_of(directory: &Directory, id: AccountId) -> String {
-    directory.accounts.iter().find(|account| account.id == id).map_or_else(
-        || if id == AccountId::NOBODY { String::new() } else { id.to_string() },
-        |account| account.handle.clone(),
-    )
+    directory.name_of(id)
 }
 
 /// A time as the account's day goes, with its zone.

@@ -65,13 +65,21 @@ fn print_table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>, if_emp
     }
 }
 
-/// The account with this handle.
-fn account_named<'a>(directory: &'a Directory, handle: &str) -> Result<&'a Account, UserError> {
-    directory.accounts.iter().find(|account| account.handle == handle).ok_or_else(|| {
-        let known = directory.accounts.iter().map(|account| account.handle.as_str());
-        let remedy = nearest(handle, known).map(|known| format!("did you mean {known}?"));
-        UserError::new(format!("there is no account {handle:?}"), remedy.unwrap_or_default())
-    })
+/// The account of this name: a handle, or `tenant:handle` where several tenants have one.
+fn account_named<'a>(directory: &'a Directory, name: &str) -> Result<&'a Account, UserError> {
+    match directory.accounts_named(name).as_slice() {
+        [account] => Ok(account),
+        [] => {
+            let known = directory.accounts.iter().map(|account| account.handle.as_str());
+            let remedy = nearest(name, known).map(|known| format!("did you mean {known}?"));
+            Err(UserError::new(format!("there is no account {name:?}"), remedy.unwrap_or_default()))
+        }
+        several => {
+            let names: Vec<String> = several.iter().map(|account| directory.name_of(account.id)).collect();
+            let fault = format!("several tenants have an account {name:?}");
+            Err(UserError::new(fault, format!("give {}", names.join(" or "))))
+        }
+    }
 }
 
 /// The word most like `given`, if one is like it: at most half of its letters differ.

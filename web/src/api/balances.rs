@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use store::{NewTopUp, NewVoucher, TopUpKind, TopUpOutcome, voucher_code};
 
 use crate::Shared;
+use crate::account_names;
 use crate::api::{Body, Limit, Page, Path, Query, instant};
 use crate::guard::SignedIn;
 use crate::refusal::{Problem, Refusal, require};
@@ -70,7 +71,7 @@ pub(crate) struct At {
 #[serde(default)]
 pub(crate) struct OfTenant {
     /// Handle of the account's tenant, where several have an account of this handle.
-    tenant: Option<String>,
+    pub(crate) tenant: Option<String>,
 }
 
 /// The balance of an account, now or at any time: made of its postings until then.
@@ -465,27 +466,15 @@ pub(crate) async fn vouchers(
     Ok(Json(MadeVouchers { codes, valid_until: instant(valid_until) }))
 }
 
-/// The account of this handle; where several tenants have one, of the tenant that is named.
-fn account_of<'d>(
+/// The account of this name; of the tenant that is named, if one is.
+pub(crate) fn account_of<'d>(
     directory: &'d Directory,
-    handle: &str,
+    name: &str,
     tenant: Option<&str>,
 ) -> Result<&'d Account, Refusal> {
-    let tenant = match tenant {
-        Some(named) => Some(tenant_of(directory, named)?.id),
-        None => None,
-    };
-    let mut found = directory
-        .accounts
-        .iter()
-        .filter(|account| account.handle == handle && tenant.is_none_or(|tenant| account.tenant == tenant));
-    match (found.next(), found.next()) {
-        (Some(account), None) => Ok(account),
-        (Some(_), Some(_)) => {
-            Err(Refusal::Conflict(format!("several tenants have an account {handle:?}: name one as tenant")))
-        }
-        (None, _) => Err(Refusal::NotFound(format!("there is no account {handle:?}"))),
-    }
+    let Some(tenant) = tenant else { return account_names::account_of(directory, name) };
+    tenant_of(directory, tenant)?;
+    account_names::account_of(directory, &format!("{tenant}:{name}"))
 }
 
 fn tenant_of<'d>(directory: &'d Directory, handle: &str) -> Result<&'d Tenant, Refusal> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use store::{AlertCase, CaseFilter};
 
 use crate::Shared;
+use crate::api::balances::OfTenant;
 use crate::api::{Body, Page, Path, Query, instant};
 use crate::guard::SignedIn;
 use crate::pages::fraud_case::{case_named, hand_over, settle};
@@ -25,6 +26,7 @@ use crate::role::Right;
 pub(crate) struct AlertItem {
     id: String,
     at: String,
+    /// Handle, or `tenant:handle` where several tenants have one.
     account: String,
     rule: String,
     /// Of the rule; absent for a spend limit.
@@ -109,6 +111,11 @@ fn item_of(case: AlertCase, directory: &Directory) -> AlertItem {
         verdict: case.verdict.map(|(verdict, _, _)| verdict.to_string()),
         evidence: alert.evidence.iter().map(ToString::to_string).collect(),
     }
+}
+
+/// What an account is called by its handle and, if it is given, its tenant's.
+fn named(handle: &str, tenant: Option<&str>) -> String {
+    tenant.map_or_else(|| handle.to_owned(), |tenant| format!("{tenant}:{handle}"))
 }
 
 /// A list that is short enough for one page.
@@ -228,6 +235,7 @@ pub(crate) async fn hand(
 /// A lock in force.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct LockItem {
+    /// Handle, or `tenant:handle` where several tenants have one.
     account: String,
     /// foreign, outgoing, all, global or ported.
     level: String,
@@ -274,7 +282,7 @@ pub(crate) struct NewLock {
 
 /// Locks or unlocks an account; the switch acts on it within a second. The same again changes nothing but the reason.
 #[utoipa::path(put, path = "/api/v1/accounts/{handle}/lock", tag = "fraud", params(
-    ("handle" = String, Path, description = "the account's handle"),
+    ("handle" = String, Path, description = "the account's handle"), OfTenant,
 ), request_body = NewLock, responses(
     (status = 204, description = "done"),
     (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
@@ -283,9 +291,11 @@ pub(crate) async fn put_lock(
     State(shared): State<Arc<Shared>>,
     user: SignedIn,
     Path(handle): Path<String>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
     Body(wanted): Body<NewLock>,
 ) -> Result<StatusCode, Problem> {
-    change_lock(&shared, &user, &handle, &wanted.level, &wanted.reason).await?;
+    let name = named(&handle, tenant.as_deref());
+    change_lock(&shared, &user, &name, &wanted.level, &wanted.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -300,7 +310,7 @@ pub(crate) struct Why {
 
 /// Ends the calls of an account that are up, within a second; new ones go through.
 #[utoipa::path(post, path = "/api/v1/accounts/{handle}/kill", tag = "fraud", params(
-    ("handle" = String, Path, description = "the account's handle"),
+    ("handle" = String, Path, description = "the account's handle"), OfTenant,
 ), request_body = Why, responses(
     (status = 204, description = "done"),
     (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
@@ -309,9 +319,10 @@ pub(crate) async fn kill(
     State(shared): State<Arc<Shared>>,
     user: SignedIn,
     Path(handle): Path<String>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
     Body(why): Body<Why>,
 ) -> Result<StatusCode, Problem> {
-    kill_calls(&shared, &user, &handle, &why.reason).await?;
+    kill_calls(&shared, &user, &named(&handle, tenant.as_deref()), &why.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -363,7 +374,7 @@ pub(crate) async fn barrings(
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBarring {
-    /// Whom; absent: everybody of the tenant.
+    /// Whom, by handle, or `tenant:handle` where several tenants have one; absent: everybody of the tenant.
     account: Option<String>,
     /// Whose everybody; absent: of the only tenant.
     tenant: Option<i64>,
@@ -410,6 +421,7 @@ pub(crate) async fn put_barring(
 /// An account that rules leave alone.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ExceptionItem {
+    /// Handle, or `tenant:handle` where several tenants have one.
     account: String,
     /// Which rule; empty: every one.
     rule: String,
@@ -447,6 +459,7 @@ pub(crate) async fn exceptions(
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewException {
+    /// Handle, or `tenant:handle` where several tenants have one.
     account: String,
     /// Which rule; absent: every one.
     rule: Option<String>,

@@ -182,7 +182,7 @@ pub(crate) struct AfterId {
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 pub(crate) struct AfterHandle {
-    /// The page begins behind this handle: `next` of the page before.
+    /// The page begins behind this place: `next` of the page before, or a handle.
     after: String,
 }
 

@@ -8,6 +8,8 @@ use model::{Account, Directory, Rate};
 use serde::Serialize;
 
 use crate::Shared;
+use crate::account_names::{behind, place_of};
+use crate::api::balances::{OfTenant, account_of};
 use crate::api::{AfterHandle, AfterId, Limit, Page, Path, Query, instant};
 use crate::guard::SignedIn;
 use crate::pages::handle_of;
@@ -18,6 +20,8 @@ use crate::role::Right;
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct AccountItem {
     handle: String,
+    /// Handle of its tenant.
+    tenant: String,
     name: String,
     /// customer, reseller or carrier.
     kind: String,
@@ -40,8 +44,10 @@ pub(crate) struct AccountItem {
 
 fn item_of(directory: &Directory, account: &Account) -> AccountItem {
     let lock = directory.locks.iter().find(|lock| lock.account == account.id);
+    let tenant = directory.tenants.iter().find(|tenant| tenant.id == account.tenant);
     AccountItem {
         handle: account.handle.clone(),
+        tenant: tenant.map(|tenant| tenant.handle.clone()).unwrap_or_default(),
         name: account.contact.name.clone(),
         kind: account.kind.to_string(),
         reseller: account.reseller.map(|id| handle_of(directory, id)),
@@ -69,17 +75,15 @@ pub(crate) async fn accounts(
 ) -> Result<Json<Page<AccountItem>>, Problem> {
     require(&user, Right::Provisioning, "see accounts")?;
     let directory = (shared.desk.directory)();
-    let after = place.after;
-    let mut found: Vec<&Account> =
-        directory.accounts.iter().filter(|account| account.handle > after).collect();
-    found.sort_unstable_by(|a, b| a.handle.cmp(&b.handle));
-    let items = found.into_iter().map(|account| item_of(&directory, account));
-    Ok(Json(Page::of(items, limit.get()?, |item| item.handle.clone())))
+    let found = behind(directory.accounts.iter(), &place.after);
+    let page = Page::of(found, limit.get()?, |account| place_of(&directory, account));
+    let items = page.items.into_iter().map(|account| item_of(&directory, account)).collect();
+    Ok(Json(Page { items, next: page.next }))
 }
 
 /// One account.
 #[utoipa::path(get, path = "/api/v1/accounts/{handle}", tag = "provisioning", params(
-    ("handle" = String, Path, description = "its handle"),
+    ("handle" = String, Path, description = "its handle"), OfTenant,
 ), responses(
     (status = 200, description = "the account", body = AccountItem),
     (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
@@ -88,14 +92,11 @@ pub(crate) async fn account(
     State(shared): State<Arc<Shared>>,
     user: SignedIn,
     Path(handle): Path<String>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
 ) -> Result<Json<AccountItem>, Problem> {
     require(&user, Right::Provisioning, "see accounts")?;
     let directory = (shared.desk.directory)();
-    let account = directory
-        .accounts
-        .iter()
-        .find(|account| account.handle == handle)
-        .ok_or_else(|| Refusal::NotFound(format!("there is no account {handle:?}")))?;
+    let account = account_of(&directory, &handle, tenant.as_deref())?;
     Ok(Json(item_of(&directory, account)))
 }
 

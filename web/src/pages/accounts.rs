@@ -9,6 +9,7 @@ use model::{Account, AccountKind, Directory, LedgerAccount, LockLevel};
 use serde::Deserialize;
 
 use crate::Shared;
+use crate::account_names::{account_of, behind, place_of};
 use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
 use crate::pages::{handle_of, when};
@@ -29,7 +30,7 @@ pub(crate) struct AccountQuery {
     q: String,
     /// customer, reseller or carrier.
     kind: String,
-    /// Accounts behind this handle.
+    /// Accounts behind this place.
     after: String,
 }
 
@@ -63,25 +64,24 @@ pub(crate) async fn list(
     require(&user, Right::Provisioning, "see accounts")?;
     let directory = (shared.desk.directory)();
     let wanted = query.q.trim().to_lowercase();
-    let mut found: Vec<&Account> = directory
+    let like = directory
         .accounts
         .iter()
         .filter(|account| query.kind.is_empty() || account.kind.as_str() == query.kind)
         .filter(|account| {
             account.handle.to_lowercase().contains(&wanted)
                 || account.contact.name.to_lowercase().contains(&wanted)
-        })
-        .filter(|account| account.handle > query.after)
-        .collect();
-    found.sort_unstable_by(|a, b| a.handle.cmp(&b.handle));
+        });
+    let mut found: Vec<&Account> = behind(like, &query.after).take(PAGE_ROWS + 1).collect();
     let has_more = found.len() > PAGE_ROWS;
     found.truncate(PAGE_ROWS);
+    let next = found.last().filter(|_| has_more).map(|account| place_of(&directory, account));
     let sees_books = user.role.may(Right::Books);
     let balances = if sees_books { shared.desk.store.balances().await? } else { Vec::new() };
     let rows: Vec<Row> = found
         .into_iter()
         .map(|account| Row {
-            handle: account.handle.clone(),
+            handle: handle_of(&directory, account.id),
             name: account.contact.name.clone(),
             kind: account.kind.to_string(),
             reseller: account.reseller.map(|id| handle_of(&directory, id)).unwrap_or_default(),
@@ -95,7 +95,6 @@ pub(crate) async fn list(
                 .join(", "),
         })
         .collect();
-    let next = rows.last().filter(|_| has_more).map(|row| row.handle.clone());
     html(&ListPage {
         frame: Frame::of(&user, "/accounts"),
         query,
@@ -183,11 +182,7 @@ pub(crate) async fn one(
 ) -> Result<Response, Refusal> {
     require(&user, Right::Provisioning, "see accounts")?;
     let directory = (shared.desk.directory)();
-    let account = directory
-        .accounts
-        .iter()
-        .find(|account| account.handle == handle)
-        .ok_or_else(|| Refusal::NotFound(format!("there is no account {handle:?}")))?;
+    let account = account_of(&directory, &handle)?;
     let sees_books = user.role.may(Right::Books);
     let store = &shared.desk.store;
     let locks =
@@ -196,7 +191,7 @@ pub(crate) async fn one(
     let balances = if sees_books { store.balances().await? } else { Vec::new() };
     html(&AccountPage {
         frame: Frame::of(&user, "/accounts"),
-        handle: account.handle.clone(),
+        handle: handle_of(&directory, account.id),
         name: account.contact.name.clone(),
         facts: facts(account, &directory),
         profiles: account
@@ -210,7 +205,7 @@ pub(crate) async fn one(
             .accounts
             .iter()
             .filter(|customer| customer.reseller == Some(account.id))
-            .map(|customer| (customer.handle.clone(), customer.contact.name.clone()))
+            .map(|customer| (handle_of(&directory, customer.id), customer.contact.name.clone()))
             .collect(),
         locks: locks
             .into_iter()

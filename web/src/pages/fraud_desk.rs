@@ -15,7 +15,7 @@ use serde::Deserialize;
 use store::{AlertCase, CaseFilter};
 
 use crate::Shared;
-use crate::call_search::account_named;
+use crate::account_names::{account_named, names};
 use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
 use crate::pages::search::escaped;
@@ -223,7 +223,7 @@ pub(crate) async fn page(
                 n_unsure: rule.n_unsure,
             })
             .collect(),
-        accounts: directory.accounts.iter().map(|account| account.handle.clone()).collect(),
+        accounts: names(&directory),
         levels: LockLevel::ALL
             .iter()
             .filter(|level| **level != LockLevel::None)
@@ -385,7 +385,7 @@ pub(crate) async fn kill_calls(
 /// A barring to be set or lifted.
 #[derive(Debug, Deserialize)]
 pub(crate) struct BarringForm {
-    /// Handle; empty is everybody of the tenant.
+    /// Its name; empty is everybody of the tenant.
     #[serde(default)]
     pub(crate) account: String,
     /// Id of the tenant, where everybody is meant; the only one without it.

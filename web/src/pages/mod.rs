@@ -22,10 +22,7 @@ pub(crate) fn when(at: DateTime<Utc>) -> String {
     at.format("%F %T").to_string()
 }
 
-/// The handle of an account; its id where it is gone, and nothing for nobody.
+/// What an account is called; its id where it is gone, and nothing for nobody.
 pub(crate) fn handle_of(directory: &Directory, id: AccountId) -> String {
-    directory.accounts.iter().find(|account| account.id == id).map_or_else(
-        || if id == AccountId::NOBODY { String::new() } else { id.to_string() },
-        |account| account.handle.clone(),
-    )
+    directory.name_of(id)
 }

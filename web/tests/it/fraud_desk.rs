@@ -359,3 +359,81 @@ async fn programs_do_at_the_fraud_desk_what_people_do() {
     assert_eq!(json(ask("GET /api/v1/barrings".to_owned(), "").await)["items"], Value::Array(Vec::new()));
     assert_eq!(json(ask("GET /api/v1/fraud/rules".to_owned(), "").await)["items"][0]["name"], "night-burst");
 }
+
+/// Another tenant with an account of the same handle.
+const NAMESAKE: &str = r#"
+    tenants = [{ handle = "other", contact = { name = "Other" } }]
+    [[accounts]]
+    tenant = "other"
+    handle = "acme"
+    contact = { name = "Another Acme" }
+"#;
+
+#[tokio::test]
+async fn account_whose_handle_another_tenant_has_too_is_never_mistaken_for_the_other() {
+    let house = House::with_more(&["fraud"], NAMESAKE).await;
+    let cookie = house.cookie_of("fraud").await;
+    let json = format!("{cookie}Content-Type: application/json\r\n");
+    let locked = r#"{"level": "outgoing", "reason": "stolen"}"#;
+    let put =
+        async |query: &str| house.ask(&format!("PUT /api/v1/accounts/acme/lock{query}"), &json, locked).await;
+    let refused = put("").await;
+    assert_eq!(status(&refused), "409", "{refused}");
+    assert!(refused.contains("say t:acme or other:acme"), "{refused}");
+    assert_eq!(status(&put("?tenant=nobody").await), "404");
+    assert_eq!(status(&put("?tenant=other").await), "204");
+    let directory = house.store.directory().await.unwrap();
+    let of_other = directory.accounts_named("other:acme")[0].id;
+    let locks: Vec<AccountId> = directory.locks.iter().map(|lock| lock.account).collect();
+    assert_eq!(locks, [of_other]);
+    let there = house.ask("GET /api/v1/locks", &cookie, "").await;
+    assert!(there.contains(r#""account":"other:acme""#), "{there}");
+
+    let why = r#"{"reason": "stolen"}"#;
+    for (path, code) in [("acme", "409"), ("t:acme", "204"), ("acme?tenant=t", "204")] {
+        let (name, query) = path.split_once('?').unwrap_or((path, ""));
+        let answer = house.ask(&format!("POST /api/v1/accounts/{name}/kill?{query}"), &json, why).await;
+        assert_eq!(status(&answer), code, "{path}");
+    }
+    for (account, code) in [("acme", "409"), ("other:acme", "204")] {
+        let wanted = format!(r#"{{"account": "{account}", "reason": "its own tests"}}"#);
+        let answer = house.ask("PUT /api/v1/fraud/exceptions", &json, &wanted).await;
+        assert_eq!(status(&answer), code, "{account}");
+        let wanted = format!(r#"{{"account": "{account}", "range": "3712", "reason": "dear"}}"#);
+        let answer = house.ask("PUT /api/v1/barrings", &json, &wanted).await;
+        assert_eq!(status(&answer), code, "{account}");
+    }
+    let exceptions = house.store.fraud_exceptions().await.unwrap();
+    assert_eq!(exceptions.iter().map(|one| one.account).collect::<Vec<_>>(), [of_other]);
+
+    // The console names it so that its own buttons mean the right one.
+    let page = house.ask("GET /fraud", &cookie, "").await;
+    assert!(page.contains(r#"name="account" value="other:acme""#), "{page}");
+    let unlock = "account=other:acme&level=none&reason=found";
+    assert_eq!(status(&post(&house, &cookie, "/fraud/lock", unlock).await), "303");
+    assert!(house.store.locks().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn accounts_of_one_handle_are_each_on_one_page_of_the_list() {
+    let house = House::with_more(&["operator"], NAMESAKE).await;
+    let cookie = house.cookie_of("operator").await;
+    let mut seen = Vec::new();
+    let mut after = String::new();
+    loop {
+        let answer = house.ask(&format!("GET /api/v1/accounts?limit=1&after={after}"), &cookie, "").await;
+        let page: Value = serde_json::from_str(body(&answer)).unwrap();
+        for item in page["items"].as_array().unwrap() {
+            let word = |key: &str| item[key].as_str().unwrap().to_owned();
+            seen.push(format!("{}:{}", word("tenant"), word("handle")));
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        after = next.to_owned();
+    }
+    assert_eq!(seen, ["t:acme", "other:acme", "t:carrier"]);
+    let one = house.ask("GET /api/v1/accounts/acme?tenant=other", &cookie, "").await;
+    assert!(body(&one).contains("Another Acme"), "{one}");
+    assert_eq!(status(&house.ask("GET /api/v1/accounts/acme", &cookie, "").await), "409");
+    assert_eq!(status(&house.ask("GET /accounts/acme", &cookie, "").await), "409");
+    assert_eq!(status(&house.ask("GET /accounts/other:acme", &cookie, "").await), "200");
+}

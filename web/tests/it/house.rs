@@ -29,6 +29,11 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn with_roles(roles: &[&str]) -> Self {
+        Self::with_more(roles, "").await
+    }
+
+    /// The same with something else provisioned too.
+    pub(crate) async fn with_more(roles: &[&str], more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
         let hash = web::hash_password(PASSWORD).unwrap();
@@ -61,6 +66,7 @@ impl House {
             Lake::open(LakeConfig { dir: dir.path().join("lake"), ..LakeConfig::default() }).unwrap(),
         );
         store.import(&world(), DateTime::UNIX_EPOCH, "test").await.unwrap();
+        store.import(&toml::from_str(more).unwrap(), DateTime::UNIX_EPOCH, "test").await.unwrap();
         keep(&store, &lake).await;
         let directory = Arc::new(store.directory().await.unwrap());
         let desk = Desk {
