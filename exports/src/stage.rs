@@ -67,14 +67,30 @@ impl ExportStage {
             });
             return;
         }
-        let way = stream.config.by_direction.then(|| match way_of(&call, owner) {
+        let series = stream.series_of(&call, owner);
+        let (owner, rated) = (series.to_string(), Box::new(rated.clone()));
+        effects.0.push(Effect::Export { owner, rated, is_left_out });
+    }
+}
+
+impl Stream {
+    /// In which row of the files of `owner` a call is.
+    fn series_of(&self, call: &RatedView<'_>, owner: Owner) -> Series {
+        let way = self.config.by_direction.then(|| match way_of(call, owner) {
             Way::In => Way::In,
             // Each call is in one file: what goes both ways or neither is with the outgoing calls.
             Way::Out | Way::Both | Way::Neither => Way::Out,
         });
-        let series = Series { stream: stream.config.name.clone(), owner, way };
-        let (owner, rated) = (series.to_string(), Box::new(rated.clone()));
-        effects.0.push(Effect::Export { owner, rated, is_left_out });
+        Series { stream: self.config.name.clone(), owner, way }
+    }
+
+    /// Whether a call is of those that the files of `series` are about, whether or not a condition leaves it out.
+    pub fn is_about(&self, series: &Series, rated: &RatedCdr, directory: &Directory) -> bool {
+        let has_ended = !rated.cdr.is_in_progress() || self.config.in_progress;
+        has_ended
+            && owners(rated).contains(&series.owner)
+            && self.has(series.owner, directory)
+            && self.series_of(&RatedView::of(rated), series.owner) == *series
     }
 }
 

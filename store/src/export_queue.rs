@@ -153,8 +153,27 @@ impl Store {
         left_out.map(|row| row.bytes("payload")).transpose()
     }
 
+    /// The latest revision of a call and the rated call in the exporter's form, from the operator's own queue, which has every call.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn export_kept(&self, cdr: CdrId) -> Result<Option<(u32, Vec<u8>)>> {
+        let mut tx = self.read().await?;
+        let latest = query(
+            "SELECT revision, payload FROM export_queue WHERE owner = 'system' AND cdr = $1 \
+             ORDER BY revision DESC LIMIT 1",
+        )
+        .cells(cells![cdr.as_bytes()])
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        latest.map(|row| Ok((row.narrow("revision")?, row.bytes("payload")?))).transpose()
+    }
+
     /// Queues a call again whose latest revision was left out of a series, so that it is in the next file, and answers which revision that
-    /// is; `None` where it is none of that series, or was not left out.
+    /// is; `None` where it was not left out. Of a call that the series has never seen, `unseen` is queued: its revision and the rated call
+    /// in the exporter's form. `None` then: it stays so.
     ///
     /// # Errors
     ///
@@ -163,6 +182,7 @@ impl Store {
         &self,
         owner: &str,
         cdr: CdrId,
+        unseen: Option<(u32, Vec<u8>)>,
         reason: &str,
         actor: &str,
         now: DateTime<Utc>,
@@ -170,28 +190,28 @@ impl Store {
         let mut tx = self.write().await?;
         join_queue(&mut tx).await?;
         let latest = query(
-            "SELECT id, revision, payload, CASE WHEN passed = 'left out' THEN 1 ELSE 0 END AS is_left_out \
-             FROM export_queue WHERE owner = $1 AND cdr = $2 ORDER BY revision DESC LIMIT 1",
+            "SELECT id, revision, payload FROM export_queue WHERE owner = $1 AND cdr = $2 ORDER BY revision DESC LIMIT 1",
         )
         .cells(cells![owner, cdr.as_bytes()])
         .fetch_optional(&mut *tx)
         .await?;
-        let Some(latest) =
-            latest.filter(|row| row.int("is_left_out").is_ok_and(|is_left_out| is_left_out == 1))
-        else {
-            return Ok(None);
+        let (revision, payload) = match (latest, unseen) {
+            (Some(latest), _) => {
+                // A place behind all that files were made of: a row keeps its place, and files go by places.
+                let gone = query("DELETE FROM export_queue WHERE id = $1 AND passed = 'left out'")
+                    .cells(cells![latest.int("id")?])
+                    .execute(&mut *tx)
+                    .await?;
+                if gone.rows_affected() != 1 {
+                    return Ok(None);
+                }
+                (latest.narrow("revision")?, latest.bytes("payload")?)
+            }
+            (None, Some(unseen)) => unseen,
+            (None, None) => return Ok(None),
         };
-        // A place behind all that files were made of: a row keeps its place, and files go by places.
-        let gone = query("DELETE FROM export_queue WHERE id = $1 AND passed = 'left out'")
-            .cells(cells![latest.int("id")?])
-            .execute(&mut *tx)
-            .await?;
-        if gone.rows_affected() != 1 {
-            return Ok(None);
-        }
-        let revision: u32 = latest.narrow("revision")?;
         query("INSERT INTO export_queue (owner, cdr, revision, payload) VALUES ($1, $2, $3, $4)")
-            .cells(cells![owner, cdr.as_bytes(), revision, latest.bytes("payload")?])
+            .cells(cells![owner, cdr.as_bytes(), revision, payload])
             .execute(&mut *tx)
             .await?;
         append(&mut tx, actor, "queue again", &format!("export:{owner}:{cdr}"), "left out", reason, now)

@@ -96,6 +96,7 @@ on_both! {
         corrected_call_comes_with_the_revision_before_it,
         correction_that_a_format_cannot_tell_waits_for_the_report,
         call_that_was_left_out_is_queued_again_and_the_audit_log_says_who_did_it,
+        call_that_a_partner_never_had_is_queued_from_the_operators_own_rows,
         files_of_one_series_are_not_disturbed_by_the_calls_of_others,
         calls_queued_while_files_are_planned_are_each_in_one,
         writers_of_a_queue_and_planners_wait_for_each_other,

@@ -241,7 +241,7 @@ async fn leave_out(db: &Database, position: u64, revision: u32, owner: &str) {
 pub(crate) async fn call_that_was_left_out_is_queued_again_and_the_audit_log_says_who_did_it(db: Database) {
     db.store.export_keep_format("hash", &csv()).await.unwrap();
     let again = |owner: &'static str| {
-        db.store.export_queue_again(owner, cdr(1), "the filter was wrong", "alice", second(9))
+        db.store.export_queue_again(owner, cdr(1), None, "the filter was wrong", "alice", second(9))
     };
     queue_revision(&db, 0, 0, "system").await;
     assert_eq!(again("system").await.unwrap(), None, "it waits");
@@ -270,6 +270,28 @@ pub(crate) async fn call_that_was_left_out_is_queued_again_and_the_audit_log_say
     let entry = entries.iter().find(|entry| entry.action == "queue again").unwrap();
     assert_eq!(entry.object, format!("export:system:{}", cdr(1)));
     assert_eq!((entry.actor.as_str(), entry.after.as_str()), ("alice", "the filter was wrong"));
+}
+
+pub(crate) async fn call_that_a_partner_never_had_is_queued_from_the_operators_own_rows(db: Database) {
+    db.store.export_keep_format("hash", &csv()).await.unwrap();
+    let again = |unseen| {
+        db.store.export_queue_again("reseller:9", cdr(1), unseen, "they asked for it", "alice", second(9))
+    };
+    assert_eq!(db.store.export_kept(cdr(1)).await.unwrap(), None);
+    queue_revision(&db, 0, 0, "system").await;
+    let kept = db.store.export_kept(cdr(1)).await.unwrap();
+    assert_eq!(kept.as_ref().map(|(revision, _)| *revision), Some(0));
+    assert_eq!(again(None).await.unwrap(), None);
+    assert_eq!(again(kept.clone()).await.unwrap(), Some(0));
+    assert_eq!(again(kept.clone()).await.unwrap(), None, "it waits by now");
+    // The stream that was behind brings it too: it is there once.
+    queue_revision(&db, 1, 0, "reseller:9").await;
+    assert_eq!(shown(&db, plan("reseller:9", 9), None).await.unwrap(), ["0"]);
+    assert_eq!(again(kept).await.unwrap(), None, "it is in a file");
+    // What corrects it is a correction there as anywhere.
+    queue_revision(&db, 2, 1, "reseller:9").await;
+    assert_eq!(shown(&db, plan("reseller:9", 9), None).await.unwrap(), ["1 after 0"]);
+    assert_eq!(db.store.numbering_check().await.unwrap(), Vec::<String>::new());
 }
 
 pub(crate) async fn correction_that_a_format_cannot_tell_waits_for_the_report(db: Database) {

@@ -415,11 +415,26 @@ async fn queue_again(desk: &Desk, series: &Series, cdr: &str, reason: &str) -> a
         )
     })?;
     let absent = || {
-        let why = format!("no record of {cdr} is kept that was left out of the files of {series}");
-        let remedy = "it waits or is in a file; or it is of a partner's files, where only left out corrections are kept";
-        UserError::new(why, remedy)
+        let why = format!("no record of {cdr} is there that was left out of the files of {series}");
+        UserError::new(
+            why,
+            "it waits, is in a file, or is none of theirs; `tollbook explain` shows whose it is",
+        )
     };
-    let payload = desk.store.export_left_out(&series.to_string(), id).await?.ok_or_else(absent)?;
+    let key = series.to_string();
+    let (payload, unseen) = match desk.store.export_left_out(&key, id).await? {
+        Some(payload) => (payload, None),
+        // A partner's queue does not know what it was never given.
+        None => {
+            let (revision, payload) = desk.store.export_kept(id).await?.ok_or_else(absent)?;
+            let rated = model::wire::decode_rated(&payload).context("read the call that was left out")?;
+            let stream = desk.streams.named(&series.stream);
+            if !stream.is_some_and(|stream| stream.is_about(series, &rated, &desk.directory)) {
+                return Err(absent().into());
+            }
+            (payload.clone(), Some((revision, payload)))
+        }
+    };
     // What does not fit would hold up every file after it.
     if let Some(stream) = desk.streams.named(&series.stream) {
         let rated = model::wire::decode_rated(&payload).context("read the call that was left out")?;
@@ -431,7 +446,7 @@ async fn queue_again(desk: &Desk, series: &Series, cdr: &str, reason: &str) -> a
         })?;
     }
     let now = Clock::start().utc();
-    let queued = desk.store.export_queue_again(&series.to_string(), id, reason, COMMAND_LINE, now).await?;
+    let queued = desk.store.export_queue_again(&key, id, unseen, reason, COMMAND_LINE, now).await?;
     let revision = queued.ok_or_else(absent)?;
     println!("{cdr}, revision {revision}, will be in the next file of {series}");
     Ok(())
