@@ -275,6 +275,12 @@ pub(crate) enum Value<'a> {
 pub(crate) trait Facts<'a> {
     fn value(&self, fact: Fact) -> Value<'a>;
 
+    /// The same, compiled into the one place that every field of every record passes.
+    #[inline(always)]
+    fn value_here(&self, fact: Fact) -> Value<'a> {
+        self.value(fact)
+    }
+
     /// When it began, in microseconds since 1970: decides the day of a file, and its first and last.
     fn at_us(&self) -> i64;
 }
@@ -308,7 +314,7 @@ pub(crate) struct Row<'v, 'a> {
     pub(crate) viewer: Owner,
     pub(crate) record_type: RecordType,
     /// The charges that the owner may see, by [`charge_idx`]: a record asks for each of them many times.
-    charges: [Option<&'v ChargeView<'a>>; N_CHARGES],
+    pub(crate) charges: [Option<&'v ChargeView<'a>>; N_CHARGES],
 }
 
 /// Levels times sides.
@@ -333,8 +339,12 @@ impl<'a> Facts<'a> for Row<'_, 'a> {
         self.call.start_at_us
     }
 
-    #[inline]
     fn value(&self, fact: Fact) -> Value<'a> {
+        self.value_here(fact)
+    }
+
+    #[inline(always)]
+    fn value_here(&self, fact: Fact) -> Value<'a> {
         let cdr = self.call;
         match fact {
             Fact::RecordId => Value::Number(record_number(cdr.id.as_bytes())),
@@ -459,7 +469,7 @@ impl<'v, 'a> Row<'v, 'a> {
     /// Whether this side is none of a carrier's business: our subscriber, or another carrier. Its ids, address
     /// and user names are not shown; what was exchanged with the carrier is.
     #[inline(always)]
-    fn is_far(&self, side: Side) -> bool {
+    pub(crate) fn is_far(&self, side: Side) -> bool {
         match self.viewer {
             Owner::System | Owner::Reseller(_) => false,
             Owner::Carrier(id) => {

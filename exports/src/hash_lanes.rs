@@ -446,7 +446,11 @@ impl Chain<SHA256_WORDS> for Sha256Chain {
     /// FIPS 180-4, 6.2.2. What it rotates to the right is rotated to the left by the rest.
     #[inline(always)]
     fn compress<S: Simd>(state: &mut [u32x16<S>; SHA256_WORDS], words: [u32x16<S>; 16]) {
-        let mut words = words.map(read_from_the_left);
+        // `map` would call for each of them: its own code is not compiled for this processor.
+        let mut words = words;
+        for word in &mut words {
+            *word = read_from_the_left(*word);
+        }
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
         macro_rules! step {
             ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $at:expr) => {

@@ -22,6 +22,7 @@ mod owner;
 mod render;
 mod series;
 pub mod sftp;
+mod shape;
 mod stage;
 mod stream;
 mod verify;
@@ -38,8 +39,8 @@ pub use format::{
 };
 pub use owner::{Owner, UnknownOwner, owner_dir};
 pub use render::{
-    Contents, Entry, Event, FileSpec, Queued, Rendered, Shown, UNPACKED_BYTES_MAX, hashes_of_each, render,
-    render_all, unpacked,
+    Buffers, Contents, Entry, Event, FileSpec, Queued, Rendered, Shown, UNPACKED_BYTES_MAX, hashes_of_each,
+    render, render_all, render_all_into, unpacked,
 };
 pub use series::Series;
 pub use stage::ExportStage;

@@ -4,6 +4,7 @@
 //! goes into which file is the queue's business.
 
 use std::io::Write as _;
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -121,21 +122,68 @@ pub fn render(file: &FileSpec<'_>, entries: &[Entry]) -> Result<Rendered, Export
 ///
 /// For each file, as [`render`].
 pub fn render_all(files: &[(FileSpec<'_>, Contents<'_>)]) -> Vec<Result<Rendered, ExportsError>> {
-    files.chunks(LANES).flat_map(render_beside).collect()
+    render_all_into(files, &Buffers::default())
+}
+
+/// As [`render_all`], into the buffers of files that are done.
+///
+/// # Errors
+///
+/// For each file, as [`render`].
+pub fn render_all_into(
+    files: &[(FileSpec<'_>, Contents<'_>)],
+    buffers: &Buffers,
+) -> Vec<Result<Rendered, ExportsError>> {
+    files.chunks(LANES).flat_map(|files| render_beside(files, buffers)).collect()
+}
+
+/// Buffers of files that are on disk, for those that come next: pages that were just in use cost nothing, new ones as much as a
+/// sixth of a file.
+#[derive(Debug, Clone, Default)]
+pub struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Buffers {
+    /// Buffers kept: while sixteen files are written, those before them are still on their way to the disk.
+    const KEPT_MAX: usize = 2 * LANES;
+
+    fn take(&self, n_bytes: usize) -> Vec<u8> {
+        let mut bytes = self.0.lock().ok().and_then(|mut kept| kept.pop()).unwrap_or_default();
+        bytes.clear();
+        bytes.reserve(n_bytes);
+        bytes
+    }
+
+    /// The bytes of a file that nobody looks at any more.
+    pub fn give_back(&self, bytes: Vec<u8>) {
+        if let Ok(mut kept) = self.0.lock()
+            && kept.len() < Self::KEPT_MAX
+        {
+            kept.push(bytes);
+        }
+    }
 }
 
 /// Bytes that are written of each file before they are hashed: those of sixteen are still near then.
 const TURN_BYTES: usize = 16 << 10;
 
 /// Renders [`LANES`] files at most.
-fn render_beside(files: &[(FileSpec<'_>, Contents<'_>)]) -> Vec<Result<Rendered, ExportsError>> {
+fn render_beside(
+    files: &[(FileSpec<'_>, Contents<'_>)],
+    buffers: &Buffers,
+) -> Vec<Result<Rendered, ExportsError>> {
     let mut drafts: Vec<Result<Draft<'_, '_, '_>, ExportsError>> =
-        files.iter().map(|(file, contents)| Ok(Draft::begin(file, *contents))).collect();
+        files.iter().map(|(file, contents)| Ok(Draft::begin(file, *contents, buffers))).collect();
     let sizes = files.iter().map(|(file, contents)| file.format.room_for(contents.n_records()));
     let are_packed = files.iter().any(|(file, _)| file.format.compression() != Compression::None);
     let mut beside = (is_worth_both(sizes) && !are_packed).then(Beside::new);
-    write_by_turns(&mut drafts, beside.as_mut());
+    // Where a header tells what only the records say, nothing can be hashed before they are all written.
+    let is_late = files.iter().any(|(file, _)| file.format.header_tells_of_records());
+    write_by_turns(&mut drafts, beside.as_mut().filter(|_| !is_late));
     drafts.iter_mut().flatten().for_each(Draft::put_header);
+    if is_late && let Some(beside) = &mut beside {
+        beside.take(&lanes_of(&drafts), usize::MAX);
+        drafts.iter_mut().flatten().for_each(|draft| draft.is_moved = false);
+    }
     // A header that turned out otherwise than it was written at first: what was hashed of that file is not what it is.
     let is_as_hashed = |draft: &Draft<'_, '_, '_>| !draft.is_moved;
     if !drafts.iter().flatten().all(is_as_hashed) {
@@ -274,9 +322,9 @@ struct Draft<'f, 's, 'c> {
 
 impl<'f, 's, 'c> Draft<'f, 's, 'c> {
     /// Its header, as it will be unless it tells what is known of the records only when they are written.
-    fn begin(file: &'f FileSpec<'s>, contents: Contents<'c>) -> Self {
+    fn begin(file: &'f FileSpec<'s>, contents: Contents<'c>, buffers: &Buffers) -> Self {
         let format = file.format;
-        let mut bytes = Vec::with_capacity(format.room_for(contents.n_records()));
+        let mut bytes = buffers.take(format.room_for(contents.n_records()));
         let mut tally = Tally::new(format);
         tally.rows = u64::try_from(contents.n_rows(format)).unwrap_or(u64::MAX);
         format.write_header(&mut bytes, &known_of(file, &tally), &mut ZoneClock::new(file.zone));
@@ -319,6 +367,7 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
                 }
             }
             Contents::Queued(queued) => {
+                self.writer.begin_turn();
                 // Two copies of all that a record takes: one for processors whose vectors are wide, one for all others.
                 match Processor::new().as_avx512() {
                     Some(simd) => simd.vectorize(
@@ -327,6 +376,7 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
                     )?,
                     None => on_any_processor!(simd => self.go_on_queued(simd, queued, until))?,
                 }
+                self.writer.end_turn();
             }
             Contents::Events(events) => {
                 while self.bytes.len() < until

@@ -147,6 +147,56 @@ fn calls_read_where_they_lie_make_the_same_files() {
     assert_eq!(refused.unwrap_err().code(), "EXP009");
 }
 
+/// Calls that come by the dozen are written by steps of their own, which say the same.
+#[test]
+fn many_calls_of_many_kinds_make_the_files_that_each_makes_alone() {
+    let mut kinds = calls();
+    let mut told = calls().swap_remove(0);
+    told.cdr.detail.setup_us = Some(2_300_000);
+    told.cdr.detail.stir = "attest=A".to_owned();
+    told.cdr.detail.peer_auth_user = "us".to_owned();
+    told.cdr.detail.emergency = true;
+    let mut hidden = told.clone();
+    hidden.cdr.source.clir = true;
+    hidden.cdr.detail.reason = "Q.850;cause=\"16\"".to_owned();
+    hidden.cdr.code = 486;
+    let mut partial = told.clone();
+    partial.cdr.partial = true;
+    partial.cdr.source.user = " o'n\\eil, \"x\" ".to_owned();
+    kinds.extend([told, hidden, partial]);
+    let rows: Vec<RatedCdr> = (0..40).flat_map(|_| kinds.clone()).collect();
+    let mut payloads: Vec<(Vec<u8>, Option<Vec<u8>>)> =
+        rows.iter().map(|rated| (model::wire::encode_rated(rated), None)).collect();
+    let (entry, n_plain) = (corrected(), payloads.len());
+    let earlier = entry.earlier.as_ref().map(model::wire::encode_rated);
+    payloads.extend((0..40).map(|_| (model::wire::encode_rated(&entry.rated), earlier.clone())));
+    let entries: Vec<Entry> = entries(rows).into_iter().chain((0..40).map(|_| entry.clone())).collect();
+    assert_eq!(entries.len(), n_plain + 40);
+    let queued: Vec<Queued<'_>> =
+        payloads.iter().map(|(call, earlier)| Queued { call, earlier: earlier.as_deref() }).collect();
+    for (name, _) in DELIVERED {
+        let format = load_format(name).unwrap();
+        if format.subject() == Subject::Events {
+            continue;
+        }
+        let owners = [
+            Owner::System,
+            Owner::Reseller(RESELLER),
+            Owner::Carrier(CARRIER),
+            Owner::Carrier(OTHER_CARRIER),
+        ];
+        // Beside each other, so that what one file has worked out is used by those of other owners.
+        for _ in 0..2 {
+            let specs: Vec<_> = owners.iter().map(|owner| spec(&format, *owner)).collect();
+            let files: Vec<_> = specs.iter().map(|spec| (spec.clone(), Contents::Queued(&queued))).collect();
+            for (spec, rendered) in specs.iter().zip(render_all(&files)) {
+                let whole = render(spec, &entries).unwrap();
+                assert!(rendered.unwrap().bytes == whole.bytes, "{name} for {}", spec.owner);
+            }
+        }
+    }
+}
+
 #[test]
 fn delivered_formats_write_what_they_always_wrote() {
     for (name, owner) in [

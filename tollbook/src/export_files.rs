@@ -14,8 +14,8 @@ use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use exports::flapping::{Fate, Flapping, settle};
 use exports::{
-    Contents, Digest, EDR_STREAM, Event, ExportConfig, ExportsError, FileSpec, Format, Owner, Queued,
-    Rendered, Series, Stream, Streams, Subject, Way, digest_of,
+    Buffers, Contents, Digest, EDR_STREAM, Event, ExportConfig, ExportsError, FileSpec, Format, Owner,
+    Queued, Rendered, Series, Stream, Streams, Subject, Way, digest_of,
 };
 use model::{AccountKind, AccountStatus, Body, Directory, Edr, Record};
 use store::{
@@ -176,6 +176,8 @@ struct Round<'a> {
     waiting: Vec<ExportFile>,
     /// Those before them, while they are written.
     publishing: Option<Publishing>,
+    /// In which those before them were.
+    buffers: Buffers,
 }
 
 impl<'a> Round<'a> {
@@ -190,6 +192,7 @@ impl<'a> Round<'a> {
             kept: BTreeSet::new(),
             waiting: Vec::new(),
             publishing: None,
+            buffers: Buffers::default(),
         }
     }
 
@@ -487,7 +490,8 @@ impl<'a> Round<'a> {
         }
         let config = self.desk.config.clone();
         let owners = filled.iter().map(|file| file.file.owner.clone()).collect();
-        let outcome = tokio::task::spawn_blocking(move || publish_all(&config, filled));
+        let buffers = self.buffers.clone();
+        let outcome = tokio::task::spawn_blocking(move || publish_all(&config, filled, &buffers));
         self.publishing = Some(Publishing { owners, outcome });
     }
 
@@ -655,7 +659,7 @@ impl Filled {
 }
 
 /// The bytes of files, worked out beside each other.
-fn render(filled: &[Filled]) -> Vec<Result<Rendered, ExportsError>> {
+fn render(filled: &[Filled], buffers: &Buffers) -> Vec<Result<Rendered, ExportsError>> {
     let queued: Vec<Vec<Queued<'_>>> = filled
         .iter()
         .map(|filled| {
@@ -687,7 +691,7 @@ fn render(filled: &[Filled]) -> Vec<Result<Rendered, ExportsError>> {
             (spec, contents)
         })
         .collect();
-    exports::render_all(&files)
+    exports::render_all_into(&files, buffers)
 }
 
 /// A file that is on disk.
@@ -701,12 +705,12 @@ struct Published {
 }
 
 /// Renders files side by side. If the program fails on one of them, one by one: it holds up its own series alone.
-fn render_each(filled: &[Filled]) -> Vec<anyhow::Result<Rendered>> {
-    if let Ok(rendered) = catch_unwind(AssertUnwindSafe(|| render(filled))) {
+fn render_each(filled: &[Filled], buffers: &Buffers) -> Vec<anyhow::Result<Rendered>> {
+    if let Ok(rendered) = catch_unwind(AssertUnwindSafe(|| render(filled, buffers))) {
         return rendered.into_iter().map(|rendered| rendered.map_err(Into::into)).collect();
     }
     let alone = |file: &Filled| {
-        let rendered = catch_unwind(AssertUnwindSafe(|| render(std::slice::from_ref(file)).pop()));
+        let rendered = catch_unwind(AssertUnwindSafe(|| render(std::slice::from_ref(file), buffers).pop()));
         let failed =
             || anyhow::anyhow!("the program failed on {}; please report it with the log", file.file.name);
         rendered.ok().flatten().ok_or_else(failed)?.map_err(Into::into)
@@ -716,8 +720,12 @@ fn render_each(filled: &[Filled]) -> Vec<anyhow::Result<Rendered>> {
 
 /// Publishes files in the order of their numbers; what comes after one that could not be is left for later, and not in the
 /// answer.
-fn publish_all(config: &ExportConfig, filled: Vec<Filled>) -> Vec<(ExportFile, anyhow::Result<Published>)> {
-    let rendered = render_each(&filled);
+fn publish_all(
+    config: &ExportConfig,
+    filled: Vec<Filled>,
+    buffers: &Buffers,
+) -> Vec<(ExportFile, anyhow::Result<Published>)> {
+    let rendered = render_each(&filled, buffers);
     let (mut done, mut stuck) = (Vec::new(), BTreeSet::new());
     for (filled, rendered) in filled.into_iter().zip(rendered) {
         if stuck.contains(&filled.file.owner) {
@@ -725,6 +733,7 @@ fn publish_all(config: &ExportConfig, filled: Vec<Filled>) -> Vec<(ExportFile, a
         }
         let published = rendered.and_then(|rendered| {
             let (path, n_bytes, md5, sha256) = publish(config, &rendered, &filled.format)?;
+            buffers.give_back(rendered.bytes);
             Ok(Published { series: filled.series, path, n_rows: rendered.rows, n_bytes, md5, sha256 })
         });
         if published.is_err() {
@@ -814,7 +823,7 @@ pub(crate) async fn again(desk: &Desk, series: &Series, sequence: u64) -> anyhow
     }
     let format = Arc::new(load_format_of(desk, &file, series).await?);
     let filled = Filled::load(desk, &file, series.clone(), format).await?;
-    let rendered = render(&[filled]).pop().context("nothing was rendered")??;
+    let rendered = render(&[filled], &Buffers::default()).pop().context("nothing was rendered")??;
     if !is_it(&rendered.bytes, Some(&rendered.md5)) {
         anyhow::bail!(
             "file number {sequence} of {key} cannot be made again: its calls give other bytes than were published (kept: {})",

@@ -8,6 +8,7 @@ use super::description::{
     Subject, Unfit,
 };
 use super::field::{Field, Source, Style, compile_field};
+use super::folded::Shelf;
 use super::program::Program;
 use super::template::{Place, Template, Token};
 use super::write::Encoder;
@@ -47,6 +48,8 @@ pub struct Format {
     pub(super) points: Vec<Vec<u8>>,
     /// How a record is written.
     pub(super) program: Program,
+    /// And how one of a shape that many have.
+    pub(super) shelf: Shelf,
 }
 
 /// A condition, ready to be asked.
@@ -251,6 +254,7 @@ impl Format {
             zones,
             points,
             program: Program::new(&fields, &encoder, &record_end),
+            shelf: Shelf::default(),
             encoder,
             fields,
             description,

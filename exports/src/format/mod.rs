@@ -34,6 +34,7 @@ mod delivered;
 mod description;
 mod digits;
 mod field;
+mod folded;
 mod program;
 pub(crate) mod template;
 mod time_pattern;

@@ -85,6 +85,16 @@ pub(super) enum What {
     },
 }
 
+impl What {
+    /// Whether each value counts.
+    pub(super) fn is_summed(&self) -> bool {
+        match self {
+            What::Number { is_summed } | What::Scaled { is_summed, .. } => *is_summed,
+            What::Text { .. } | What::Words { .. } | What::Flag { .. } | What::Time { .. } => false,
+        }
+    }
+}
+
 /// A part of the pool.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Literal {
@@ -97,8 +107,8 @@ pub(super) struct Literal {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Marks {
     bytes: [u8; 3],
-    /// Those of formats that quote only what must be.
-    more: Option<[u8; 2]>,
+    /// The separator, in formats that quote only what must be. There a blank is a mark too, where a text begins or ends with it.
+    separator: Option<u8>,
 }
 
 /// The steps of a record.
@@ -181,6 +191,46 @@ impl Program {
         program.flush(&mut same, &absents);
         program.pool.extend_from_slice(&[0; PIECE]);
         program
+    }
+
+    /// The same, with what `settled` has of a step put into place.
+    pub(super) fn folded(&self, mut settled: impl FnMut(&Step, &ValueStep) -> Option<Vec<u8>>) -> Self {
+        let mut folded = Self { steps: Vec::new(), ..self.clone() };
+        let mut same = self.bytes_of(self.head).to_vec();
+        let mut absent: &[u8] = &[];
+        for step in &self.steps {
+            let after = self.bytes_of(step.after);
+            if let StepValue::Plain(value) = &step.value
+                && let Some(bytes) = settled(step, value)
+            {
+                same.extend_from_slice(&bytes);
+                same.extend_from_slice(after);
+                continue;
+            }
+            folded.flush(&mut same, absent);
+            folded.push(step.value.clone());
+            absent = self.absent_of(step);
+            same.extend_from_slice(after);
+        }
+        folded.flush(&mut same, absent);
+        folded.pool.extend_from_slice(&[0; PIECE]);
+        folded
+    }
+
+    /// What stands in the place of a value that there is not.
+    pub(super) fn absent_of(&self, step: &Step) -> &[u8] {
+        match &step.value {
+            // The bytes behind it are with it.
+            StepValue::Plain(value) => {
+                let whole = self.bytes_of(value.absent);
+                &whole[..whole.len() - step.after.len]
+            }
+            StepValue::Field(_) => &[],
+        }
+    }
+
+    fn bytes_of(&self, literal: Literal) -> &[u8] {
+        &self.pool[literal.begin..literal.begin + literal.len]
     }
 
     fn push(&mut self, value: StepValue) {
@@ -267,12 +317,8 @@ impl Program {
             && let Some(piece) = from.first_chunk::<HALF>()
         {
             line.piece(piece, len);
-        } else if len <= PIECE
-            && let Some(piece) = from.first_chunk::<PIECE>()
-        {
-            line.piece(piece, len);
         } else {
-            line.long(&from[..len]);
+            line.pieces(from, len);
         }
     }
 }
@@ -287,16 +333,22 @@ macro_rules! marks_in {
         // Bytes from 0x80 on are negative numbers.
         let mut found =
             signed.simd_lt($signed::splat($simd, 0x20)) | is_same(one) | is_same(two) | is_same(three);
-        if let Some([one, two]) = $marks.more {
-            found = found | is_same(one) | is_same(two);
+        if let Some(separator) = $marks.separator {
+            found |= is_same(separator);
         }
         found.to_bitmask()
     }};
 }
 
 impl Marks {
-    pub(super) fn new(bytes: [u8; 3], more: Option<[u8; 2]>) -> Self {
-        Self { bytes, more }
+    pub(super) fn new(bytes: [u8; 3], separator: Option<u8>) -> Self {
+        Self { bytes, separator }
+    }
+
+    /// Whether a text that begins and ends so has to be quoted for that.
+    #[inline(always)]
+    fn are_at_ends(&self, text: &[u8]) -> bool {
+        self.separator.is_some() && (text.first() == Some(&b' ') || text.last() == Some(&b' '))
     }
 
     #[inline(always)]
@@ -435,15 +487,28 @@ impl Line<'_> {
         self.at += 1;
     }
 
-    fn long(&mut self, bytes: &[u8]) {
-        self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
-        self.at += bytes.len();
+    /// The first `len` bytes, in pieces that may take some of those behind them along.
+    #[inline(always)]
+    fn pieces(&mut self, from: &[u8], len: usize) {
+        let mut left = len;
+        let mut from = from;
+        while left > 0
+            && let Some((piece, rest)) = from.split_first_chunk::<PIECE>()
+        {
+            self.piece(piece, left.min(PIECE));
+            left = left.saturating_sub(PIECE);
+            from = rest;
+        }
+        debug_assert!(left == 0, "a literal without room behind it");
     }
 
     /// A text of [`SHORT`] bytes at most that has no marks; `None`, and nothing written, of others.
     #[inline(always)]
     pub(super) fn text<S: Simd>(&mut self, simd: S, text: RawText<'_>, marks: &Marks) -> Option<()> {
         let len = text.len();
+        if marks.are_at_ends(text.as_bytes()) {
+            return None;
+        }
         // Nearly every text has so many bytes behind its beginning, some of them its own.
         if len <= HALF
             && let Some(piece) = text.piece::<HALF>()
@@ -693,9 +758,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn marks_are_never_overlooked(text in prop::collection::vec(any::<u8>(), 0..40), marks: [u8; 3], more: Option<[u8; 2]>) {
-            let found = Marks::new(marks, more);
-            let marks: Vec<u8> = marks.into_iter().chain(more.into_iter().flatten()).collect();
+        fn marks_are_never_overlooked(text in prop::collection::vec(any::<u8>(), 0..40), marks: [u8; 3], separator: Option<u8>) {
+            let found = Marks::new(marks, separator);
+            let marks: Vec<u8> = marks.into_iter().chain(separator).collect();
             let is_one = |byte: &u8| *byte < 0x20 || *byte >= 0x80 || marks.contains(byte);
             prop_assert_eq!(is_none_in(&found, &text), !text.iter().any(is_one));
             let plain: Vec<u8> = text.iter().map(|byte| b'a' + byte % 16).collect();

@@ -171,6 +171,12 @@ impl Template {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Place(found, _) if *found == token))
     }
 
+    /// Whether it shows what is known only when all records are.
+    pub(crate) fn is_of_records(&self) -> bool {
+        let is_one = |token: &Token| matches!(token, Token::First | Token::Last | Token::Sum(_));
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Place(token, _) if is_one(token)))
+    }
+
     /// The checksums in it.
     pub(crate) fn digests(&self) -> impl Iterator<Item = Digest> {
         self.pieces.iter().filter_map(|piece| match piece {

@@ -9,10 +9,11 @@ use super::compile::Format;
 use super::description::{Align, Case, Charset, Compression, Layout, Overflow, Unfit, Unit};
 use super::digits::{push_number, push_scaled, rescaled, scale};
 use super::field::{Field, Shape, Source, Style};
-use super::program::{Line, Marks, Out, StepValue, ValueStep, What};
-use super::template::{Digest, Known};
+use super::folded::Folded;
+use super::program::{Line, Marks, Out, Program, StepValue, ValueStep, What};
+use super::template::{Digest, Known, Template};
 use super::time_pattern::{Stamp, ZoneClock};
-use crate::fact::{Facts, Value};
+use crate::fact::{Facts, Row, Value};
 use crate::render::Shown;
 
 /// A record that a format cannot hold.
@@ -91,6 +92,11 @@ impl Format {
         }
     }
 
+    /// Whether the lines before the records tell more of them than how many they are.
+    pub(crate) fn header_tells_of_records(&self) -> bool {
+        self.header.iter().any(Template::is_of_records)
+    }
+
     /// Whether the first line after the records shows an MD5.
     pub(crate) fn trails_md5(&self) -> bool {
         self.trailer.first().is_some_and(|line| line.digests().any(|kind| kind == Digest::Md5))
@@ -141,6 +147,8 @@ pub(crate) struct RecordWriter<'f> {
     /// One field that is written the long way.
     long: Vec<u8>,
     hex: String,
+    /// The steps of records of one shape.
+    folded: Folded,
 }
 
 impl<'f> RecordWriter<'f> {
@@ -154,6 +162,7 @@ impl<'f> RecordWriter<'f> {
             record: Out::default(),
             long: Vec::new(),
             hex: String::new(),
+            folded: Folded::default(),
         }
     }
 
@@ -165,26 +174,50 @@ impl<'f> RecordWriter<'f> {
         row: &impl Facts<'a>,
         tally: &mut Tally,
     ) -> Result<(), Misfit> {
-        on_any_processor!(simd => self.write(simd, out, row, tally))
+        let mut record = std::mem::take(&mut self.record);
+        record.clear();
+        let program = &self.format.program;
+        let written = on_any_processor!(simd => self.write_into(simd, &mut record, program, row, tally));
+        if written.is_ok() {
+            out.extend_from_slice(record.as_slice());
+        }
+        self.record = record;
+        written
+    }
+
+    /// Before and behind many calls of [`RecordWriter::write`]: what was worked out in other files is used, and left to others.
+    pub(crate) fn begin_turn(&mut self) {
+        self.folded = self.format.shelf.take();
+    }
+
+    pub(crate) fn end_turn(&mut self) {
+        self.format.shelf.give_back(std::mem::take(&mut self.folded));
     }
 
     /// Appends one record, with the end of its line. On an error `out` is as it was.
     ///
     /// What is written is the same with every `simd`; how quickly depends on it.
     #[inline(always)]
-    pub(crate) fn write<'a, S: Simd>(
+    pub(crate) fn write<S: Simd>(
         &mut self,
         simd: S,
         out: &mut Vec<u8>,
-        row: &impl Facts<'a>,
+        row: &Row<'_, '_>,
         tally: &mut Tally,
     ) -> Result<(), Misfit> {
         let mut record = std::mem::take(&mut self.record);
+        let mut folded = std::mem::take(&mut self.folded);
         record.clear();
-        let written = self.write_into(simd, &mut record, row, tally);
+        let (format, shape) = (self.format, row.shape());
+        let (program, is_due) = folded.of(shape, &format.program);
+        let written = self.write_into(simd, &mut record, program, row, tally);
         if written.is_ok() {
             out.extend_from_slice(record.as_slice());
         }
+        if is_due {
+            folded.keep(shape, self.fold(row));
+        }
+        self.folded = folded;
         self.record = record;
         written
     }
@@ -194,23 +227,22 @@ impl<'f> RecordWriter<'f> {
         &mut self,
         simd: S,
         out: &mut Out,
+        program: &Program,
         row: &impl Facts<'a>,
         tally: &mut Tally,
     ) -> Result<(), Misfit> {
-        let format = self.format;
-        let program = &format.program;
         let mut line = out.line(program.bytes_max);
         program.put(&mut line, program.head);
         for step in &program.steps {
             let (field_idx, is_wrapped) = match &step.value {
                 StepValue::Plain(plain) => {
-                    let value = row.value(plain.fact);
+                    let value = row.value_here(plain.fact);
                     if matches!(value, Value::Absent) {
                         program.put(&mut line, plain.absent);
                         continue;
                     }
                     let at = line.at;
-                    if self.put_value(simd, &mut line, value, plain, tally).is_some() {
+                    if self.put_value(simd, &mut line, program, value, plain, tally).is_some() {
                         program.put(&mut line, step.after);
                         continue;
                     }
@@ -232,6 +264,34 @@ impl<'f> RecordWriter<'f> {
         tally.first_us = Some(tally.first_us.map_or(start, |first| first.min(start)));
         tally.last_us = Some(tally.last_us.map_or(start, |last| last.max(start)));
         Ok(())
+    }
+
+    /// The steps of all records of the shape of `row`: what that settles is written by none of them.
+    #[cold]
+    #[inline(never)]
+    fn fold(&mut self, row: &Row<'_, '_>) -> Program {
+        let format = self.format;
+        let program = &format.program;
+        let mut tally = Tally::new(format);
+        let mut bytes = Out::default();
+        program.folded(|whole, step| {
+            if !row.is_settled(step.fact) {
+                return None;
+            }
+            let value = row.value(step.fact);
+            if matches!(value, Value::Absent) {
+                return Some(program.absent_of(whole).to_vec());
+            }
+            if step.what.is_summed() {
+                return None;
+            }
+            bytes.clear();
+            let mut line = bytes.line(program.bytes_max);
+            on_any_processor!(simd => self.put_value(simd, &mut line, program, value, step, &mut tally))?;
+            let at = line.at;
+            bytes.advance(at);
+            Some(bytes.as_slice().to_vec())
+        })
     }
 
     /// Writes a field that needs a second look.
@@ -265,11 +325,11 @@ impl<'f> RecordWriter<'f> {
         &mut self,
         simd: S,
         line: &mut Line<'_>,
+        program: &Program,
         value: Value<'_>,
         step: &ValueStep,
         tally: &mut Tally,
     ) -> Option<()> {
-        let program = &self.format.program;
         if let What::Words { words, otherwise } = &step.what {
             let flag;
             let ours = match value {
@@ -525,7 +585,7 @@ impl Encoder {
         let is_sparing = self.layout == Layout::Delimited && self.is_sparing;
         Marks::new(
             [delete, quote.unwrap_or(delete), escape.unwrap_or(delete)],
-            is_sparing.then_some([self.separator, b' ']),
+            is_sparing.then_some(self.separator),
         )
     }
 

@@ -160,8 +160,9 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     pub(super) fn is_time(micros: i64) -> bool {
-        let range = DateTime::<Utc>::MIN_UTC.timestamp_micros()..=DateTime::<Utc>::MAX_UTC.timestamp_micros();
-        range.contains(&micros)
+        const FIRST: i64 = DateTime::<Utc>::MIN_UTC.timestamp_micros();
+        const LAST: i64 = DateTime::<Utc>::MAX_UTC.timestamp_micros();
+        (FIRST..=LAST).contains(&micros)
     }
 
     /// Steps over a field that nobody here looks at; one that is known and of another kind is none of ours.

@@ -383,8 +383,15 @@ impl<'a> RatedView<'a> {
     /// As [`crate::Cdr::end_at`], in microseconds since 1970; the end of the calendar for a duration that goes beyond it.
     #[inline]
     pub fn end_at_us(&self) -> i64 {
+        const LAST_US: i64 = DateTime::<Utc>::MAX_UTC.timestamp_micros();
         let end = self.start_at_us.saturating_add(i64::try_from(self.duration_us).unwrap_or(i64::MAX));
-        end.min(DateTime::<Utc>::MAX_UTC.timestamp_micros())
+        end.min(LAST_US)
+    }
+
+    /// Whether something of [`RatedView::detail`] may be told; nothing of it is, else.
+    #[inline(always)]
+    pub const fn has_detail(&self) -> bool {
+        self.has_detail
     }
 
     /// As [`crate::Cdr::is_answered`].
