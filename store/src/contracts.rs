@@ -3,11 +3,12 @@
 //! A top-up is asked for under a token of the asker's choice: asked again under the same token it is done once. What is done here is
 //! the attempt and its number; the balance changes when rating takes it from [`Store::topups_waiting`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    AccountId, ContractTerms, Currency, LowBalance, Money, Package, ProfileSwitch, TenantId, TenantPackage,
+    AccountId, ContractTerms, Currency, LedgerAccount, LowBalance, Money, Package, ProfileSwitch, TenantId,
+    TenantPackage,
 };
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
@@ -16,9 +17,11 @@ use sqlx::any::AnyRow;
 
 use crate::audit::append;
 use crate::dated_facts::{mappings_of, write_mapping};
-use crate::directory::load_revision;
+use crate::directory::{BEFORE_ALL, load_revision};
 use crate::lanes::load_lanes;
-use crate::sql::{Bind, Columns, cells, insert_rows, json, micros, query};
+use crate::sql::{
+    Bind, Cell, Columns, Packed, cells, insert_rows, json, micros, query, read_packed, time_of, unreadable,
+};
 use crate::{Lane, Result, Store};
 
 /// Origin of what rating is sent.
@@ -400,16 +403,24 @@ pub(crate) async fn load_packages(conn: &mut AnyConnection) -> Result<Vec<Tenant
 }
 
 pub(crate) async fn load_contracts(conn: &mut AnyConnection) -> Result<BTreeMap<AccountId, ContractTerms>> {
-    let rows =
-        query("SELECT account, created_at, terms FROM contracts ORDER BY account").fetch_all(conn).await?;
-    rows.iter()
-        .map(|row| {
-            let KeptTerms { package, credit_limit, low_balance } = row.json("terms")?;
-            let created_at = row.time("created_at")?;
-            let terms = ContractTerms { created_at, package, credit_limit, low_balance };
-            Ok((AccountId(row.int("account")?), terms))
-        })
-        .collect()
+    type Row = (i64, i64, String);
+    let what = Packed { key: "account", columns: "account, created_at, terms", from: "contracts", group: "" };
+    // Most say the same, which is read once.
+    let mut last = (String::new(), KeptTerms::default());
+    let mut contracts = Vec::new();
+    read_packed(conn, what, Cell::from(BEFORE_ALL), |(account, created_at, terms): Row| {
+        if terms != last.0 {
+            let read = serde_json::from_str(&terms).map_err(|_| unreadable("terms", &terms))?;
+            last = (terms, read);
+        }
+        let KeptTerms { package, credit_limit, low_balance } = last.1.clone();
+        let created_at = time_of("created_at", created_at)?;
+        contracts
+            .push((AccountId(account), ContractTerms { created_at, package, credit_limit, low_balance }));
+        Ok(Cell::from(account))
+    })
+    .await?;
+    Ok(contracts.into_iter().collect())
 }
 
 pub(crate) async fn write_package(
@@ -484,35 +495,40 @@ impl Store {
     ///
     /// What the database says.
     pub async fn held_balances(&self, stage: &str) -> Result<(Vec<(AccountId, HeldBalance)>, Vec<Lane>)> {
+        type Row = (String, i64);
+        let what = Packed {
+            key: "ledger_account",
+            columns: "ledger_account, CAST(sum(micros) AS BIGINT)",
+            from: "balances",
+            group: " GROUP BY ledger_account",
+        };
         let mut tx = self.read().await?;
         let lanes = load_lanes(&mut tx, stage).await?;
-        let rows = query(
-            "SELECT ledger_account, currency, micros FROM balances WHERE micros <> 0 AND \
-             (ledger_account LIKE 'cash:%' OR ledger_account LIKE 'free_cash:%' OR \
-             ledger_account LIKE 'free_time:%' OR ledger_account LIKE 'receivable:%')",
-        )
-        .fetch_all(&mut *tx)
+        let mut held: HashMap<AccountId, HeldBalance> = HashMap::new();
+        read_packed(&mut tx, what, Cell::from(""), |(name, amount): Row| {
+            let (side, id) = name.split_once(':').unwrap_or_default();
+            if amount != 0 && matches!(side, "cash" | "free_cash" | "free_time" | "receivable") {
+                let id = id.parse().map_err(|_| unreadable("ledger_account", &name))?;
+                let balance = held.entry(AccountId(id)).or_default();
+                // All four are ours to give: what the account has is a credit, what it owes a debit.
+                if side == "free_time" {
+                    let seconds = u64::try_from(-amount / model::MICROS_PER_UNIT).unwrap_or(0);
+                    balance.seconds = balance.seconds.saturating_add(seconds);
+                } else {
+                    balance.micros = balance.micros.saturating_sub(amount);
+                }
+            }
+            Ok(Cell::from(name))
+        })
         .await?;
         tx.commit().await?;
-        let mut held: BTreeMap<AccountId, HeldBalance> = BTreeMap::new();
-        for row in &rows {
-            let name = row.text("ledger_account")?;
-            let (side, id) = name.split_once(':').unwrap_or_default();
-            let id = id.parse().map_err(|_| crate::sql::unreadable("ledger_account", &name))?;
-            let balance = held.entry(AccountId(id)).or_default();
-            // All four are ours to give: what the account has is a credit, what it owes a debit.
-            let amount = row.int("micros")?;
-            if side == "free_time" {
-                let seconds = u64::try_from(-amount / model::MICROS_PER_UNIT).unwrap_or(0);
-                balance.seconds = balance.seconds.saturating_add(seconds);
-            } else {
-                balance.micros = balance.micros.saturating_sub(amount);
-            }
-        }
-        Ok((held.into_iter().collect(), lanes))
+        let mut held: Vec<(AccountId, HeldBalance)> = held.into_iter().collect();
+        held.sort_unstable_by_key(|(account, _)| *account);
+        Ok((held, lanes))
     }
 
-    /// What postings of `account` before `until` come to, by ledger account: a past balance.
+    /// What `account` had at `until`, by the ledger accounts that are its own: what it has now, less the postings from then on. So the
+    /// balance of today is read, not added up; that both come to the same is what [`Self::balance_check`] proves.
     ///
     /// # Errors
     ///
@@ -522,15 +538,22 @@ impl Store {
         account: AccountId,
         until: DateTime<Utc>,
     ) -> Result<Vec<crate::Balance>> {
+        let [cash, free_cash, free_time, owed] = [
+            LedgerAccount::Cash(account),
+            LedgerAccount::FreeCash(account),
+            LedgerAccount::FreeTime(account),
+            LedgerAccount::Receivable(account),
+        ]
+        .map(|side| side.to_string());
         let mut tx = self.read().await?;
         let rows = query(
-            "SELECT side, currency, CAST(sum(micros) AS BIGINT) AS micros FROM (SELECT debit AS side, currency, \
-             sum(amount_micros) AS micros FROM postings WHERE account = $1 AND at < $2 GROUP BY debit, currency \
-             UNION ALL SELECT credit AS side, currency, -sum(amount_micros) AS micros FROM postings \
-             WHERE account = $1 AND at < $2 GROUP BY credit, currency) AS sides \
-             GROUP BY side, currency ORDER BY side, currency",
+            "SELECT side, currency, CAST(sum(micros) AS BIGINT) AS micros FROM ( \
+             SELECT ledger_account AS side, currency, micros FROM balances UNION ALL \
+             SELECT debit AS side, currency, -amount_micros AS micros FROM postings WHERE account = $1 AND at >= $2 UNION ALL \
+             SELECT credit AS side, currency, amount_micros AS micros FROM postings WHERE account = $1 AND at >= $2 \
+             ) AS sides WHERE side IN ($3, $4, $5, $6) GROUP BY side, currency ORDER BY side, currency",
         )
-        .cells(cells![account.0, until])
+        .cells(cells![account.0, until, cash, free_cash, free_time, owed])
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -540,5 +563,26 @@ impl Store {
                 Ok(crate::Balance { account: row.word("side")?, balance })
             })
             .collect()
+    }
+
+    /// When the last grant of `account` before `until` was posted: its balance interval began then.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn last_grant_before(
+        &self,
+        account: AccountId,
+        until: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>> {
+        let mut tx = self.read().await?;
+        let row = query(
+            "SELECT at FROM postings WHERE account = $1 AND at < $2 AND reason = 'grant' ORDER BY at DESC LIMIT 1",
+        )
+        .cells(cells![account.0, until])
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        row.map(|row| row.time("at")).transpose()
     }
 }

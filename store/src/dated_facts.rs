@@ -11,8 +11,8 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::audit::append;
-use crate::directory::load_revision;
-use crate::sql::{Bind, Columns, cells, insert_rows, json, query};
+use crate::directory::{BEFORE_ALL, load_revision};
+use crate::sql::{Bind, Cell, Columns, Packed, cells, insert_rows, json, query, read_packed, time_of};
 use crate::{Result, Store};
 
 /// What an import of ported numbers did.
@@ -194,16 +194,38 @@ pub(crate) async fn write_exchange_rate(
     Ok(())
 }
 
-/// Mappings of all accounts, those for any network and those bound to one, in the order of their beginning.
+/// Mappings of all accounts, those for any network and those bound to one: by account, in the order of their beginning.
 pub(crate) async fn load_mappings(conn: &mut AnyConnection) -> Result<Vec<(AccountId, ProfileMapping)>> {
-    let rows = query(
-        "SELECT account, 0 AS network, valid_from, valid_to, profile FROM profile_mappings UNION ALL \
-         SELECT account, network, valid_from, valid_to, profile FROM network_mappings \
-         ORDER BY account, valid_from, network",
-    )
-    .fetch_all(conn)
-    .await?;
-    mappings(&rows)
+    type OfAccount = (i64, Vec<(i64, i64, Option<i64>, i64)>);
+    let general = Packed {
+        key: "account",
+        columns: "account, ALL(LIST(0, valid_from, valid_to, profile))",
+        from: "profile_mappings",
+        group: " GROUP BY account",
+    };
+    let bound = Packed {
+        columns: "account, ALL(LIST(network, valid_from, valid_to, profile))",
+        from: "network_mappings",
+        ..general
+    };
+    let mut mappings = Vec::new();
+    for what in [general, bound] {
+        read_packed(conn, what, Cell::from(BEFORE_ALL), |(account, of_it): OfAccount| {
+            for (network, from, to, profile) in of_it {
+                let mapping = ProfileMapping {
+                    from: time_of("valid_from", from)?,
+                    to: to.map(|to| time_of("valid_to", to)).transpose()?,
+                    network: (network != 0).then_some(NetworkId(network)),
+                    profile: ProfileId(profile),
+                };
+                mappings.push((AccountId(account), mapping));
+            }
+            Ok(Cell::from(account))
+        })
+        .await?;
+    }
+    mappings.sort_by_key(|(account, mapping)| (*account, mapping.from, mapping.network));
+    Ok(mappings)
 }
 
 /// Mappings of one account, as [`load_mappings`] has them.

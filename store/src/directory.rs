@@ -1,9 +1,10 @@
 //! The snapshot of everything provisioned, read at one revision.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
+use chrono_tz::Tz;
 use model::{
-    Account, AccountId, Address, Contact, Digest, Directory, E164, NumberOwner, ProfileMapping, Route,
+    Account, AccountId, Address, Contact, ContractTerms, Digest, Directory, E164, NumberOwner, Route,
     RouteId, Subscriber, SubscriberId, Tenant, TenantId, Trunk, TrunkId,
 };
 use sqlx::AnyConnection;
@@ -16,9 +17,9 @@ use crate::dated_facts::{load_exchange_rates, load_mappings, load_networks, load
 use crate::fraud_desk::load_locks;
 use crate::fraud_rules::{load_exceptions, load_kill_orders, load_rules};
 use crate::limits::{load_account_limits, load_profile_limits};
-use crate::sql::{Bind, Columns, cells, query, unreadable};
+use crate::sql::{Bind, Cell, Columns, Packed, cells, parsed, query, read_packed, time_of, unreadable};
 use crate::tariffs::{load_versions, load_versions_without_fees};
-use crate::{Result, Store};
+use crate::{Result, Store, StoreError};
 
 impl Store {
     /// Everything provisioned, as it was at one moment.
@@ -27,6 +28,31 @@ impl Store {
     ///
     /// What the database says, or a row that this version cannot read.
     pub async fn directory(&self) -> Result<Directory> {
+        // Two halves at once. Whatever changes one of them counts the revision, so halves of one revision are of one moment.
+        let (of_parties, of_accounts) = (self.clone(), self.clone());
+        let (parties, accounts) = tokio::join!(
+            tokio::spawn(async move {
+                let mut tx = of_parties.read().await?;
+                let revision = load_revision(&mut tx).await?;
+                let parties = load_parties(&mut tx).await?;
+                tx.commit().await?;
+                Ok::<_, StoreError>((revision, parties))
+            }),
+            tokio::spawn(async move {
+                let mut tx = of_accounts.read().await?;
+                let accounts = load_all_but_parties(&mut tx).await?;
+                let directory = Directory { tariffs: load_versions(&mut tx).await?, ..accounts };
+                tx.commit().await?;
+                Ok::<_, StoreError>(directory)
+            })
+        );
+        // Neither is ever cancelled; one that fails is read again below.
+        if let (Ok(parties), Ok(accounts)) = (parties, accounts) {
+            let ((revision, parties), accounts) = (parties?, accounts?);
+            if revision == accounts.revision {
+                return Ok(parties.beside(accounts));
+            }
+        }
         let mut tx = self.read().await?;
         let directory = load_directory(&mut tx).await?;
         tx.commit().await?;
@@ -79,27 +105,53 @@ pub(crate) async fn load_directory(conn: &mut AnyConnection) -> Result<Directory
 
 /// As [`load_directory`], with the tariff versions as they are but for their fees.
 pub(crate) async fn load_directory_without_fees(conn: &mut AnyConnection) -> Result<Directory> {
+    let parties = load_parties(conn).await?;
+    let tariffs = load_versions_without_fees(conn).await?;
+    Ok(parties.beside(Directory { tariffs, ..load_all_but_parties(conn).await? }))
+}
+
+/// The half of a snapshot that changes by imports alone.
+struct Parties {
+    subscribers: Vec<Subscriber>,
+    numbers: Vec<NumberOwner>,
+    contracts: BTreeMap<AccountId, ContractTerms>,
+}
+
+impl Parties {
+    fn beside(self, rest: Directory) -> Directory {
+        let Parties { subscribers, numbers, contracts } = self;
+        Directory { subscribers, numbers, contracts, ..rest }
+    }
+}
+
+async fn load_parties(conn: &mut AnyConnection) -> Result<Parties> {
+    Ok(Parties {
+        subscribers: load_subscribers(conn).await?,
+        numbers: load_numbers(conn).await?,
+        contracts: load_contracts(conn).await?,
+    })
+}
+
+/// The other half, without tariffs.
+async fn load_all_but_parties(conn: &mut AnyConnection) -> Result<Directory> {
     Ok(Directory {
         revision: load_revision(conn).await?,
         tenants: load_tenants(conn).await?,
         accounts: load_accounts(conn).await?,
-        subscribers: load_subscribers(conn).await?,
-        numbers: load_numbers(conn).await?,
         trunks: load_trunks(conn).await?,
         routes: load_routes(conn).await?,
         locks: load_locks(conn).await?,
         barrings: load_barrings(conn).await?,
-        tariffs: load_versions_without_fees(conn).await?,
         profile_limits: load_profile_limits(conn).await?,
         networks: load_networks(conn).await?,
         exchange_rates: load_exchange_rates(conn).await?,
         ported_numbers: load_ported_numbers(conn).await?,
         calling: load_calling(conn).await?,
         packages: load_packages(conn).await?,
-        contracts: load_contracts(conn).await?,
         fraud_rules: load_rules(conn).await?,
         fraud_exceptions: load_exceptions(conn).await?,
         kill_orders: load_kill_orders(conn).await?,
+        ..Directory::default()
     })
 }
 
@@ -124,79 +176,106 @@ async fn load_tenants(conn: &mut AnyConnection) -> Result<Vec<Tenant>> {
 }
 
 async fn load_accounts(conn: &mut AnyConnection) -> Result<Vec<Account>> {
-    let mut profiles: HashMap<i64, Vec<ProfileMapping>> = HashMap::new();
-    for (account, mapping) in load_mappings(conn).await? {
-        profiles.entry(account.0).or_default().push(mapping);
-    }
+    let mut mappings = load_mappings(conn).await?.into_iter().peekable();
     let mut policies = load_account_limits(conn).await?;
-    let rows = query(
-        "SELECT a.id, a.tenant, a.handle, a.kind, a.reseller, a.status, a.currency, a.timezone, a.vat_percent, \
-         a.calls_max, c.name, c.street, c.postcode, c.city, c.country, c.email, c.vat_id, c.registration, c.iban \
-         FROM accounts a JOIN contacts c ON c.id = a.contact ORDER BY a.id",
-    )
-    .fetch_all(&mut *conn)
+    let what = Packed {
+        key: "a.id",
+        columns: "a.id, a.tenant, a.handle, a.kind, a.reseller, a.status, a.currency, a.timezone, a.vat_percent, a.calls_max, \
+                  LIST(c.name, c.street, c.postcode, c.city, c.country, c.email, c.vat_id, c.registration, c.iban)",
+        from: "accounts a JOIN contacts c ON c.id = a.contact",
+        group: "",
+    };
+    let (mut words, mut accounts) = (Words::default(), Vec::new());
+    read_packed(conn, what, Cell::from(BEFORE_ALL), |row: AccountRow| {
+        let (id, tenant, handle, kind, reseller, status, currency, timezone, vat_percent, calls_max, contact) = row;
+        let [name, street, postcode, city, country, email, vat_id, registration, iban] = contact;
+        while mappings.next_if(|(account, _)| account.0 < id).is_some() {}
+        let of_it = std::iter::from_fn(|| mappings.next_if(|(account, _)| account.0 == id));
+        accounts.push(Account {
+            id: AccountId(id),
+            tenant: TenantId(tenant),
+            kind: parsed("kind", kind)?,
+            handle,
+            reseller: reseller.map(AccountId),
+            status: parsed("status", status)?,
+            currency: parsed("currency", currency)?,
+            timezone: words.timezone(timezone)?,
+            contact: Contact {
+                name,
+                address: Address { street, postcode, city, country },
+                email,
+                vat_id,
+                registration,
+                iban,
+            },
+            vat_percent: parsed("vat_percent", vat_percent)?,
+            calls_max,
+            fraud: policies.remove(&id).unwrap_or_default(),
+            profiles: of_it.map(|(_, mapping)| mapping).collect(),
+        });
+        Ok(Cell::from(id))
+    })
     .await?;
-    rows.iter()
-        .map(|row| {
-            let id = row.int("id")?;
-            Ok(Account {
-                id: AccountId(id),
-                tenant: TenantId(row.int("tenant")?),
-                kind: row.word("kind")?,
-                handle: row.text("handle")?,
-                reseller: row.opt_int("reseller")?.map(AccountId),
-                status: row.word("status")?,
-                currency: row.word("currency")?,
-                timezone: row.word("timezone")?,
-                contact: contact_of(row)?,
-                vat_percent: row.word("vat_percent")?,
-                calls_max: row.opt_narrow("calls_max")?,
-                fraud: policies.remove(&id).unwrap_or_default(),
-                profiles: profiles.remove(&id).unwrap_or_default(),
-            })
-        })
-        .collect()
+    Ok(accounts)
 }
 
+/// Below every id.
+pub(crate) const BEFORE_ALL: i64 = 0;
+
+type AccountRow =
+    (i64, i64, String, String, Option<i64>, String, String, String, String, Option<u32>, [String; 9]);
+
+type SubscriberRow = (i64, i64, i64, String, String, String, String, String, Option<i64>, Option<u32>);
+
 async fn load_subscribers(conn: &mut AnyConnection) -> Result<Vec<Subscriber>> {
-    let rows = query(
-        "SELECT id, tenant, account, uuid, username, domain, ha1_md5, ha1_sha256, cli, calls_max \
-         FROM subscribers ORDER BY id",
-    )
-    .fetch_all(conn)
+    let what = Packed {
+        key: "id",
+        columns: "id, tenant, account, uuid, username, domain, ha1_md5, ha1_sha256, cli, calls_max",
+        from: "subscribers",
+        group: "",
+    };
+    let mut subscribers = Vec::new();
+    read_packed(conn, what, Cell::from(BEFORE_ALL), |row: SubscriberRow| {
+        let (id, tenant, account, uuid, username, domain, ha1_md5, ha1_sha256, cli, calls_max) = row;
+        subscribers.push(Subscriber {
+            id: SubscriberId(id),
+            tenant: TenantId(tenant),
+            account: AccountId(account),
+            uuid,
+            username,
+            domain,
+            digest: Digest { ha1_md5, ha1_sha256 },
+            cli: cli.map(|digits| number_of("cli", digits)).transpose()?,
+            calls_max,
+        });
+        Ok(Cell::from(id))
+    })
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Subscriber {
-                id: SubscriberId(row.int("id")?),
-                tenant: TenantId(row.int("tenant")?),
-                account: AccountId(row.int("account")?),
-                uuid: row.text("uuid")?,
-                username: row.text("username")?,
-                domain: row.text("domain")?,
-                digest: Digest { ha1_md5: row.text("ha1_md5")?, ha1_sha256: row.text("ha1_sha256")? },
-                cli: row.opt_int("cli")?.map(|digits| number_of("cli", digits)).transpose()?,
-                calls_max: row.opt_narrow("calls_max")?,
-            })
-        })
-        .collect()
+    Ok(subscribers)
 }
 
 async fn load_numbers(conn: &mut AnyConnection) -> Result<Vec<NumberOwner>> {
-    let rows =
-        query("SELECT number, subscriber, valid_from, valid_to FROM numbers ORDER BY number, valid_from, id")
-            .fetch_all(conn)
-            .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(NumberOwner {
-                number: number_of("number", row.int("number")?)?,
-                subscriber: SubscriberId(row.int("subscriber")?),
-                from: row.time("valid_from")?,
-                to: row.opt_time("valid_to")?,
-            })
-        })
-        .collect()
+    type Row = (i64, i64, i64, i64, Option<i64>);
+    let what = Packed {
+        key: "id",
+        columns: "id, number, subscriber, valid_from, valid_to",
+        from: "numbers",
+        group: "",
+    };
+    // By id where they are alike, as they were read.
+    let mut numbers = Vec::new();
+    read_packed(conn, what, Cell::from(BEFORE_ALL), |(id, number, subscriber, from, to): Row| {
+        numbers.push(NumberOwner {
+            number: number_of("number", number)?,
+            subscriber: SubscriberId(subscriber),
+            from: time_of("valid_from", from)?,
+            to: to.map(|to| time_of("valid_to", to)).transpose()?,
+        });
+        Ok(Cell::from(id))
+    })
+    .await?;
+    numbers.sort_by_key(|owner| (owner.number, owner.from));
+    Ok(numbers)
 }
 
 async fn load_trunks(conn: &mut AnyConnection) -> Result<Vec<Trunk>> {
@@ -260,4 +339,21 @@ fn contact_of(row: &AnyRow) -> Result<Contact> {
 
 fn number_of(column: &'static str, digits: i64) -> Result<E164> {
     u64::try_from(digits).ok().and_then(E164::from_u64).ok_or_else(|| unreadable(column, digits))
+}
+
+/// Of a long table, the last zone's name is mostly the next one's too, and to look it up takes longer than to compare.
+#[derive(Default)]
+struct Words {
+    timezone: Option<(String, Tz)>,
+}
+
+impl Words {
+    fn timezone(&mut self, name: String) -> Result<Tz> {
+        if let Some((_, zone)) = self.timezone.as_ref().filter(|(known, _)| *known == name) {
+            return Ok(*zone);
+        }
+        let zone = parsed("timezone", name.clone())?;
+        self.timezone = Some((name, zone));
+        Ok(zone)
+    }
 }

@@ -18,12 +18,15 @@ use crate::export_queue::join_queue;
 use crate::fraud_desk::{add_stopped, insert_alert};
 use crate::leases::hold;
 use crate::ledger::insert_postings;
-use crate::sql::{Bind, Cell, Columns, cells, execute_in, insert_rows, query, signed};
+use crate::sql::{Bind, Cell, Columns, cells, count, execute_in, insert_rows, query, signed};
 use crate::stage_locks::lock_by_stage;
 use crate::{Fence, Result, Store, StoreError};
 
 /// How often a commit is tried that meets another one.
 const COMMIT_TRIES: u32 = 5;
+
+/// State entries read by one statement.
+const ENTRIES_AT_ONCE: u32 = 1_000;
 
 /// How far one origin has been applied: records of it at or below this are replays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -274,18 +277,31 @@ pub(crate) async fn load_lanes(conn: &mut AnyConnection, stage: &str) -> Result<
             });
         }
     }
-    let rows = query(
-        "SELECT part, entry_key, entry_value FROM stage_state WHERE stage = $1 ORDER BY part, entry_key",
-    )
-    .cells(cells![stage])
-    .fetch_all(&mut *conn)
-    .await?;
-    for row in &rows {
-        if let Some(place) = place_of.get(&row.int("part")?) {
-            lanes[*place].state.push((row.text("entry_key")?, row.bytes("entry_value")?));
-        }
+    for lane in &mut lanes {
+        lane.state = load_state(conn, stage, lane.partition).await?;
     }
     Ok(lanes)
+}
+
+/// State entries of one lane, by key: some at a time, for a row of the driver takes several times the room of what is in it.
+async fn load_state(conn: &mut AnyConnection, stage: &str, part: u32) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut state: Vec<(String, Vec<u8>)> = Vec::new();
+    loop {
+        let last = state.last().map_or_else(String::new, |(key, _)| key.clone());
+        let rows = query(
+            "SELECT entry_key, entry_value FROM stage_state WHERE stage = $1 AND part = $2 AND entry_key > $3 \
+             ORDER BY entry_key LIMIT $4",
+        )
+        .cells(cells![stage, part, last, ENTRIES_AT_ONCE])
+        .fetch_all(&mut *conn)
+        .await?;
+        for row in &rows {
+            state.push((row.text("entry_key")?, row.bytes("entry_value")?));
+        }
+        if count(rows.len()) < i64::from(ENTRIES_AT_ONCE) {
+            return Ok(state);
+        }
+    }
 }
 
 async fn advance(conn: &mut AnyConnection, stage: &str, lane: &LaneCommit) -> Result<()> {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus::Bus;
 use model::{AccountId, Body, Control, Directory, Topic};
 use switch::{Input, Tables};
 use tokio::sync::{Notify, mpsc};
@@ -21,6 +22,15 @@ const REVISION_POLL: Duration = Duration::from_millis(500);
 /// Records of one partition at a time.
 const READ_MAX: usize = 256;
 
+/// Where every partition of `[control]` ends now.
+pub(crate) async fn ends(bus: &dyn Bus) -> Result<Vec<u64>, bus::BusError> {
+    let mut ends = Vec::new();
+    for partition in 0..bus.partitions() {
+        ends.push(bus.range(Topic::Control, partition).await?.1);
+    }
+    Ok(ends)
+}
+
 /// Both tasks, ready to go.
 pub(crate) struct ControlFeed {
     positions: Vec<u64>,
@@ -28,22 +38,18 @@ pub(crate) struct ControlFeed {
 }
 
 impl ControlFeed {
-    /// Gives the switch its first provisioning data.
+    /// Gives the switch its first provisioning data, and reads `[control]` from `positions` on: where its partitions ended before that data was
+    /// read ([`ends`]).
     ///
     /// # Errors
     ///
-    /// When the log or the database cannot be read, or the switch has gone.
+    /// When the switch has gone.
     pub(crate) async fn begin(
         rooms: Rooms,
+        positions: Vec<u64>,
         screens: Screens,
         switch: mpsc::Sender<Input>,
     ) -> anyhow::Result<Self> {
-        // Where `[control]` ends now; what was said before is in the snapshot that is loaded after this.
-        let mut positions = Vec::new();
-        for partition in 0..rooms.bus.partitions() {
-            positions.push(rooms.bus.range(Topic::Control, partition).await?.1);
-        }
-        rooms.directory.reload().await?;
         let (handed, read_at) = rooms.directory.current_with_age();
         let mut handing = Handing { rooms, screens, switch, handed, tables: None, tables_before: None };
         let is_there = handing.hand_over(read_at, Vec::new()).await?;

@@ -310,6 +310,8 @@ impl System {
         let mailer = Mailer::new(config.mail.clone()).context("prepare outgoing mail")?;
         let sftp_fingerprint =
             exports::sftp::host_key_fingerprint(&config.sftp.server).context("load the SFTP host key")?;
+        // Where `[control]` ends now; what was said before is in the snapshot that is loaded after this.
+        let control_from = control_feed::ends(&*bus).await?;
         let directory = DirectoryFeed::load(store.clone(), clock.clone()).await?;
         let rooms = Rooms { bus: bus.clone(), store: store.clone(), clock: clock.clone(), directory };
 
@@ -351,7 +353,7 @@ impl System {
         if house.roles.has(Role::Desk) {
             house.start_desks(mailer, webhooks);
         }
-        house.start_switch(sockets.sip, switch_inputs, switch_log, screens).await?;
+        house.start_switch(sockets.sip, switch_inputs, switch_log, screens, control_from).await?;
         if let Some(listener) = sockets.sftp {
             house.start_sftp(listener);
         }
@@ -645,6 +647,7 @@ impl System {
         mut inputs_waiting: mpsc::Receiver<Input>,
         switch_log: Option<SwitchLog>,
         screens: Screens,
+        control_from: Vec<u64>,
     ) -> anyhow::Result<()> {
         let clock = &self.rooms.clock;
         let (events, events_waiting) = mpsc::channel::<CallEvent>(EVENTS_WAITING_MAX);
@@ -661,7 +664,7 @@ impl System {
             }));
             inputs_waiting = mpsc::channel(1).1;
         }
-        let feed = ControlFeed::begin(self.rooms.clone(), screens, inputs.clone()).await?;
+        let feed = ControlFeed::begin(self.rooms.clone(), control_from, screens, inputs.clone()).await?;
         self.tasks.push(tokio::spawn(feed.run(self.stop_rest.clone())));
         let Some(socket) = socket else { return Ok(()) };
         // With the log on brokers, the switch has one of its own: it never waits for them.
