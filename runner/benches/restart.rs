@@ -244,10 +244,11 @@ async fn restart(dir: &Path) -> Outcome<()> {
     let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(&dir.join("bus"), EmbeddedConfig::default())?);
     let store = Store::open(&url(dir)).await?;
     watch.tell("log and database are open");
-    let feed = DirectoryFeed::load(store.clone()).await?;
+    let clock = Clock::start();
+    let feed = DirectoryFeed::load(store.clone(), clock.clone()).await?;
     let directory = feed.current();
     watch.tell("what is provisioned is read");
-    let rooms = Rooms { bus: bus.clone(), store: store.clone(), clock: Clock::start(), directory: feed };
+    let rooms = Rooms { bus: bus.clone(), store: store.clone(), clock, directory: feed };
     let snapshot = Arc::new(RatingSnapshot::build(directory.clone(), None)?);
     watch.tell("accounts and tariffs are in the form in which they are asked for");
     let stop = CancellationToken::new();

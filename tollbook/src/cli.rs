@@ -177,6 +177,9 @@ pub(crate) enum Command {
         installation: Installation,
         /// Handle of the account.
         account: String,
+        /// Handle of its tenant, where several have an account of that handle.
+        #[arg(long, value_name = "HANDLE")]
+        tenant: Option<String>,
         /// When, such as 2026-10-05T12:00:00+02:00 [default: now].
         #[arg(long, value_name = "TIME")]
         at: Option<chrono::DateTime<chrono::Utc>>,
@@ -826,6 +829,9 @@ pub(crate) struct EdrArgs {
 pub(crate) struct TopUpArgs {
     /// Handle of the account.
     pub(crate) account: String,
+    /// Handle of its tenant, where several have an account of that handle.
+    #[arg(long, value_name = "HANDLE")]
+    pub(crate) tenant: Option<String>,
     /// How much, in the account's currency. Without it and without --voucher, the attempts so far are listed.
     #[arg(allow_negative_numbers = true)]
     pub(crate) amount: Option<rust_decimal::Decimal>,
@@ -854,6 +860,9 @@ pub(crate) struct VoucherArgs {
     /// Only for this account.
     #[arg(long, value_name = "HANDLE")]
     pub(crate) account: Option<String>,
+    /// Handle of the tenant whose they are, where there are several.
+    #[arg(long, value_name = "HANDLE")]
+    pub(crate) tenant: Option<String>,
 }
 
 /// Of `tollbook statement`.
@@ -861,6 +870,9 @@ pub(crate) struct VoucherArgs {
 pub(crate) struct StatementArgs {
     /// Handle of the account.
     pub(crate) account: String,
+    /// Handle of its tenant, where several have an account of that handle.
+    #[arg(long, value_name = "HANDLE")]
+    pub(crate) tenant: Option<String>,
     /// First day, in the account's zone.
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(crate) from: chrono::NaiveDate,

@@ -272,12 +272,13 @@ mod tests {
         let bus = Arc::new(EmbeddedBus::open(&dir.path().join("bus"), config).unwrap());
         let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
         let clock = Clock::start();
+        let from = ends(&*bus).await.unwrap();
         let feed = DirectoryFeed::load(store.clone(), clock.clone()).await.unwrap();
         let rooms = Rooms { bus: bus.clone(), store: store.clone(), clock, directory: feed };
         let book = RuleBook::load(&FraudConfig::default(), &rooms.directory.current()).unwrap();
         let screens = Screens { book: Arc::new(book), snapshots: Arc::default() };
         let (switch, mut heard) = mpsc::channel(16);
-        let feed = ControlFeed::begin(rooms.clone(), screens, switch).await.unwrap();
+        let feed = ControlFeed::begin(rooms.clone(), from, screens, switch).await.unwrap();
         assert!(matches!(next(&mut heard).await, Input::Screen(_)));
         assert!(matches!(next(&mut heard).await, Input::Tables { .. }));
 

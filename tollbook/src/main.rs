@@ -141,10 +141,12 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             let out = out.unwrap_or_else(|| config.data.join("replay"));
             commands::replay::replay(&config, day, &out).await
         }
-        Command::Balance { installation, account, at, statement: None, from: _, to: _ } => {
+        Command::Balance { installation, account, tenant, at, statement: None, from: _, to: _ } => {
+            let account = commands::of_tenant(tenant, account);
             commands::balance::balance(&quiet(&installation)?, &account, at).await
         }
-        Command::Balance { installation, account, at: _, statement, from, to } => {
+        Command::Balance { installation, account, tenant, at: _, statement, from, to } => {
+            let account = commands::of_tenant(tenant, account);
             commands::balance::statement_of_days(&quiet(&installation)?, account, (from, to), statement).await
         }
         Command::Statement { installation, args } => {

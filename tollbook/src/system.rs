@@ -30,7 +30,7 @@ use tracing::{error, info};
 use crate::alarms;
 use crate::clock::Clock;
 use crate::config::{Config, SftpSection};
-use crate::control_feed::ControlFeed;
+use crate::control_feed::{self, ControlFeed};
 use crate::directory::DirectoryFeed;
 use crate::disk_watch::DiskWatch;
 use crate::failure::UserError;

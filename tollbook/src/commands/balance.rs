@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeZone, Utc};
-use model::{Account, CdrId, Directory, LedgerAccount, Posting, PostingReason, Statement, partition_of};
-use rust_decimal::Decimal;
+use model::{Account, CdrId, Directory, Held, Posting, PostingReason, Statement, partition_of};
 use store::Store;
 
 use crate::cli::StatementArgs;
 use crate::clock::Clock;
 use crate::commands::fraud::local;
-use crate::commands::{account_named, print_table};
+use crate::commands::{account_named, account_of, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::system::open_store;
@@ -24,27 +23,19 @@ const CALLS_SHOWN_MAX: usize = 30;
 #[derive(Debug, Clone, Copy, Default)]
 struct Taken {
     at: DateTime<Utc>,
-    seconds: Decimal,
-    free_cash: Decimal,
-    own: Decimal,
-    owed: Decimal,
+    held: Held,
 }
 
-/// Prints the balance of `handle` at `at`, or now.
+/// Prints the balance of `handle` at `at`, or now. Of the postings, those of the interval are read; what there was before is in the
+/// balances that the ledger keeps.
 pub(crate) async fn balance(config: &Config, handle: &str, at: Option<DateTime<Utc>>) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     let account = account_named(&directory, handle)?;
     let now = Clock::start().utc();
     let until = at.unwrap_or(now);
-    let all = store.postings(account.id, DateTime::UNIX_EPOCH, until).await?;
-    let sum = |ledger: LedgerAccount, postings: &[Posting]| -> Decimal {
-        postings.iter().map(|posting| grown(posting, ledger)).sum()
-    };
-    let (cash, free_cash) = (LedgerAccount::Cash(account.id), LedgerAccount::FreeCash(account.id));
-    let (free_time, owed) = (LedgerAccount::FreeTime(account.id), LedgerAccount::Receivable(account.id));
-    let (own_left, cash_left) = (sum(cash, &all), sum(free_cash, &all));
-    let (seconds_left, owed_sum) = (sum(free_time, &all), -sum(owed, &all));
+    let sums = store.balances_before(account.id, until).await?;
+    let left = Held::of_sums(account.id, sums.into_iter().map(|side| (side.account, side.balance.amount)));
 
     let contract = directory.contracts.get(&account.id);
     let prepaid = account
@@ -56,7 +47,7 @@ pub(crate) async fn balance(config: &Config, handle: &str, at: Option<DateTime<U
         (Some(_), true) => "prepaid",
         (Some(_), false) => "postpaid",
     };
-    println!("account        {handle} ({kind}, {})", account.currency);
+    println!("account        {} ({kind}, {})", account.handle, account.currency);
     println!("at             {}", local(&directory, account.id, until));
     let partition = partition_of(account.id, config.bus.partitions());
     let entry = store.stage_entry("rating", partition, &rating::contract_key(account.id)).await?;
@@ -75,62 +66,55 @@ pub(crate) async fn balance(config: &Config, handle: &str, at: Option<DateTime<U
             stretch.start
         }
         // Too long ago for the contract itself: the last renewal before says when it began.
-        None => {
-            let renewals = all.iter().filter(|posting| posting.reason == PostingReason::Grant);
-            let begin = renewals.map(|posting| posting.at).max().unwrap_or(DateTime::UNIX_EPOCH);
-            if begin > DateTime::UNIX_EPOCH {
+        None => match store.last_grant_before(account.id, until).await? {
+            Some(begin) => {
                 println!("interval       from {}", local(&directory, account.id, begin));
+                begin
             }
-            begin
+            None => DateTime::UNIX_EPOCH,
+        },
+    };
+    let of_interval = store.postings(account.id, begins, until).await?;
+    let (mut given, mut used) = (Held::default(), Held::default());
+    for posting in &of_interval {
+        if posting.reason == PostingReason::Grant {
+            given += Held::by(posting, account.id);
+        } else if posting.cdr.is_some() {
+            used += Held::by(posting, account.id);
         }
-    };
-    let of_interval: Vec<&Posting> = all.iter().filter(|posting| posting.at >= begins).collect();
-    let given = |ledger| -> Decimal {
-        let grants = of_interval.iter().filter(|posting| posting.reason == PostingReason::Grant);
-        grants.map(|posting| grown(posting, ledger)).sum()
-    };
-    let used = |ledger| -> Decimal {
-        of_interval
-            .iter()
-            .filter(|posting| posting.cdr.is_some())
-            .map(|posting| -grown(posting, ledger))
-            .sum()
-    };
-    println!("own money      {}", own_left.normalize());
+    }
+    println!("own money      {}", left.own.normalize());
     println!(
         "free cash      {} given, {} used, {} left",
-        given(free_cash).normalize(),
-        used(free_cash).normalize(),
-        cash_left.normalize()
+        given.free_cash.normalize(),
+        (-used.free_cash).normalize(),
+        left.free_cash.normalize()
     );
     println!(
         "free time      {} s given, {} s used, {} s left",
-        given(free_time).normalize(),
-        used(free_time).normalize(),
-        seconds_left.normalize()
+        given.free_seconds.normalize(),
+        (-used.free_seconds).normalize(),
+        left.free_seconds.normalize()
     );
-    println!("owed           {}", owed_sum.normalize());
+    println!("owed           {}", left.owed.normalize());
     let limit = contract.and_then(|contract| contract.credit_limit);
     match (prepaid, limit) {
         (_, Some(limit)) => println!("credit limit   {}", limit.normalize()),
         (true, None) => println!("credit limit   0"),
         (false, None) => println!("credit limit   none"),
     }
-    println!("balance        {}", (own_left + cash_left - owed_sum).normalize());
+    println!("balance        {}", left.balance().normalize());
     print_calls(account, &directory, &of_interval);
     Ok(())
 }
 
-fn print_calls(account: &Account, directory: &Directory, postings: &[&Posting]) {
+fn print_calls(account: &Account, directory: &Directory, postings: &[Posting]) {
     let mut calls: BTreeMap<CdrId, Taken> = BTreeMap::new();
     for posting in postings {
         let Some(cdr) = posting.cdr else { continue };
         let call = calls.entry(cdr).or_default();
         call.at = posting.at;
-        call.seconds -= grown(posting, LedgerAccount::FreeTime(account.id));
-        call.free_cash -= grown(posting, LedgerAccount::FreeCash(account.id));
-        call.own -= grown(posting, LedgerAccount::Cash(account.id));
-        call.owed -= grown(posting, LedgerAccount::Receivable(account.id));
+        call.held += Held::by(posting, account.id);
     }
     let n_calls = calls.len();
     let mut calls: Vec<(CdrId, Taken)> = calls.into_iter().collect();
@@ -146,21 +130,14 @@ fn print_calls(account: &Account, directory: &Directory, postings: &[&Posting]) 
             vec![
                 cdr.to_string(),
                 local(directory, account.id, call.at),
-                format!("{} s", call.seconds.normalize()),
-                call.free_cash.normalize().to_string(),
-                call.own.normalize().to_string(),
-                call.owed.normalize().to_string(),
+                format!("{} s", (-call.held.free_seconds).normalize()),
+                (-call.held.free_cash).normalize().to_string(),
+                (-call.held.own).normalize().to_string(),
+                call.held.owed.normalize().to_string(),
             ]
         }),
         "no calls in it",
     );
-}
-
-/// By how much a posting makes what `ledger` holds for the account grow: a credit is ours to give.
-fn grown(posting: &Posting, ledger: LedgerAccount) -> Decimal {
-    let credited = if posting.credit == ledger { posting.amount.amount } else { Decimal::ZERO };
-    let debited = if posting.debit == ledger { posting.amount.amount } else { Decimal::ZERO };
-    credited - debited
 }
 
 /// Writes every movement of an account's money and free time between two days, with the balance after each, as CSV or PDF.
@@ -171,7 +148,7 @@ pub(crate) async fn statement(config: &Config, args: &StatementArgs) -> anyhow::
 }
 
 async fn write_statement(store: &Store, directory: &Directory, args: &StatementArgs) -> anyhow::Result<()> {
-    let account = account_named(directory, &args.account)?;
+    let account = account_of(directory, args.tenant.as_deref(), &args.account)?;
     let midnight = |day: NaiveDate| {
         account.timezone.from_local_datetime(&day.and_time(NaiveTime::MIN)).earliest().map(|at| at.to_utc())
     };
@@ -181,8 +158,10 @@ async fn write_statement(store: &Store, directory: &Directory, args: &StatementA
     if from >= to {
         return Err(UserError::new("--to must not be before --from", "").into());
     }
-    let postings = store.postings(account.id, DateTime::UNIX_EPOCH, to).await?;
-    let statement = Statement::of(account.id, account.currency, &postings, (from, to));
+    let sums = store.balances_before(account.id, from).await?;
+    let before = Held::of_sums(account.id, sums.into_iter().map(|side| (side.account, side.balance.amount)));
+    let postings = store.postings(account.id, from, to).await?;
+    let statement = Statement::after_opening(account.id, account.currency, before, &postings, (from, to));
     let Some(file) = &args.out else {
         print!("{}", statement.csv(account.timezone));
         return Ok(());
@@ -211,7 +190,7 @@ pub(crate) async fn statement_of_days(
     let zone = account_named(&directory, &account)?.timezone;
     let to = to.unwrap_or_else(|| Clock::start().utc().with_timezone(&zone).date_naive());
     let from = from.unwrap_or_else(|| to.with_day(1).unwrap_or(to));
-    write_statement(&store, &directory, &StatementArgs { account, from, to, out }).await
+    write_statement(&store, &directory, &StatementArgs { tenant: None, account, from, to, out }).await
 }
 
 /// In the language of the account's invoices.

@@ -65,20 +65,43 @@ fn print_table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>, if_emp
     }
 }
 
-/// The account of this name: a handle, or `tenant:handle` where several tenants have one.
+/// The account of this name: a handle, or `tenant:handle` where several tenants have one. Nobody's money is moved by a guess.
 fn account_named<'a>(directory: &'a Directory, name: &str) -> Result<&'a Account, UserError> {
     match directory.accounts_named(name).as_slice() {
         [account] => Ok(account),
         [] => {
-            let known = directory.accounts.iter().map(|account| account.handle.as_str());
-            let remedy = nearest(name, known).map(|known| format!("did you mean {known}?"));
-            Err(UserError::new(format!("there is no account {name:?}"), remedy.unwrap_or_default()))
+            let tenants = || directory.tenants.iter().map(|tenant| tenant.handle.as_str());
+            let (what, given, known): (_, _, Vec<&str>) = match name.split_once(':') {
+                Some((tenant, _)) if tenants().all(|known| known != tenant) => {
+                    ("tenant", tenant, tenants().collect())
+                }
+                _ => ("account", name, directory.accounts.iter().map(|known| known.handle.as_str()).collect()),
+            };
+            let remedy = nearest(given, known.into_iter()).map(|known| format!("did you mean {known}?"));
+            Err(UserError::new(format!("there is no {what} {given:?}"), remedy.unwrap_or_default()))
         }
         several => {
             let names: Vec<String> = several.iter().map(|account| directory.name_of(account.id)).collect();
             let fault = format!("several tenants have an account {name:?}");
             Err(UserError::new(fault, format!("give {}", names.join(" or "))))
         }
+    }
+}
+
+/// As [`account_named`], of the tenant that `--tenant` names, if it does.
+fn account_of<'a>(
+    directory: &'a Directory,
+    tenant: Option<&str>,
+    handle: &str,
+) -> Result<&'a Account, UserError> {
+    account_named(directory, &of_tenant(tenant.map(str::to_owned), handle.to_owned()))
+}
+
+/// `tenant:handle`, as [`account_named`] takes it, or the handle alone.
+pub(crate) fn of_tenant(tenant: Option<String>, handle: String) -> String {
+    match tenant {
+        Some(tenant) => format!("{tenant}:{handle}"),
+        None => handle,
     }
 }
 
@@ -94,6 +117,48 @@ fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn handle_of_several_tenants_is_never_guessed() {
+        let contact = model::Contact::default();
+        let tenant = |id, handle: &str| model::Tenant {
+            id: model::TenantId(id),
+            handle: handle.to_owned(),
+            contact: contact.clone(),
+            currency: model::Currency::EUR,
+            timezone: chrono_tz::UTC,
+        };
+        let account = |id, tenant, handle: &str| Account {
+            id: model::AccountId(id),
+            tenant: model::TenantId(tenant),
+            kind: model::AccountKind::Customer,
+            handle: handle.to_owned(),
+            reseller: None,
+            status: model::AccountStatus::Active,
+            currency: model::Currency::EUR,
+            timezone: chrono_tz::UTC,
+            contact: contact.clone(),
+            vat_percent: 0.into(),
+            calls_max: None,
+            fraud: model::FraudPolicy::default(),
+            profiles: Vec::new(),
+        };
+        let directory = Directory {
+            tenants: vec![tenant(1, "vox"), tenant(2, "alpine")],
+            accounts: vec![account(5, 1, "hotel"), account(6, 2, "hotel"), account(7, 2, "garage")],
+            ..Directory::default()
+        };
+        let found = |tenant, handle| match account_of(&directory, tenant, handle) {
+            Ok(account) => account.id.to_string(),
+            Err(why) => why.to_string(),
+        };
+        assert_eq!(found(None, "garage"), "7");
+        let why = "several tenants have an account \"hotel\"; give vox:hotel or alpine:hotel";
+        assert_eq!(found(None, "hotel"), why);
+        assert_eq!((found(Some("vox"), "hotel"), found(None, "alpine:hotel")), ("5".into(), "6".into()));
+        assert_eq!(found(Some("vox"), "garage"), "there is no account \"vox:garage\"");
+        assert_eq!(found(Some("voks"), "hotel"), "there is no tenant \"voks\"");
+    }
 
     #[track_caller]
     fn check(given: &str, expected: Option<&str>) {

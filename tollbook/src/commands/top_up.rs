@@ -9,7 +9,7 @@ use crate::cli::{TopUpArgs, VoucherArgs};
 use crate::clock::Clock;
 use crate::commands::fraud::local;
 use crate::commands::import::COMMAND_LINE;
-use crate::commands::{account_named, print_table};
+use crate::commands::{account_of, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::system::open_store;
@@ -18,7 +18,7 @@ use crate::system::open_store;
 pub(crate) async fn top_up(config: &Config, args: &TopUpArgs) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
-    let account = account_named(&directory, &args.account)?;
+    let account = account_of(&directory, args.tenant.as_deref(), &args.account)?;
     let kind = match (&args.voucher, args.amount) {
         (Some(code), None) => TopUpKind::Voucher(code.clone()),
         (None, Some(amount)) => {
@@ -81,13 +81,20 @@ pub(crate) async fn voucher(config: &Config, args: &VoucherArgs) -> anyhow::Resu
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     let account = match &args.account {
-        Some(handle) => Some(account_named(&directory, handle)?),
+        Some(handle) => Some(account_of(&directory, args.tenant.as_deref(), handle)?),
         None => None,
     };
-    let tenant = match (account, directory.tenants.as_slice()) {
-        (Some(account), _) => account.tenant,
-        (None, [only]) => only.id,
-        (None, _) => return Err(UserError::new("there are several tenants", "name an --account").into()),
+    let named = |name: &String| directory.tenants.iter().find(|tenant| tenant.handle == *name);
+    let tenant = match (account, &args.tenant, directory.tenants.as_slice()) {
+        (Some(account), _, _) => account.tenant,
+        (None, Some(name), _) => match named(name) {
+            Some(tenant) => tenant.id,
+            None => return Err(UserError::new(format!("there is no tenant {name:?}"), "").into()),
+        },
+        (None, None, [only]) => only.id,
+        (None, None, _) => {
+            return Err(UserError::new("there are several tenants", "name a --tenant or an --account").into());
+        }
     };
     let currency = directory.tenants.iter().find(|there| there.id == tenant).map(|there| there.currency);
     let currency = account.map(|account| account.currency).or(currency).unwrap_or(model::Currency::EUR);
