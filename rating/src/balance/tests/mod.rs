@@ -3,6 +3,7 @@
 mod intervals;
 mod modes;
 mod properties;
+mod table;
 
 use std::fmt::Write as _;
 
