@@ -279,7 +279,7 @@ pub(crate) struct Packed {
     pub(crate) group: &'static str,
 }
 
-/// Reads a long table in the order of its key, many rows in one JSON text: a row of the driver costs ten times as much as what is in it.
+/// Reads a long table in the order of its key, many rows in one JSON text: a row of the driver takes copies of every value and column name.
 /// `T` is a tuple of the columns. `first` is below all keys; `take` takes a row and says its key.
 pub(crate) async fn read_packed<T: serde::de::DeserializeOwned>(
     conn: &mut AnyConnection,
