@@ -124,6 +124,7 @@ impl Bar {
 
     /// Whether the snapshot's row may be older than this.
     fn outweighs(&self, row: &Barring, read_at: Duration) -> bool {
-        self.is_fresh(read_at) && self.barring.since > row.since
+        let is_later = self.heard.is_some_and(|heard| heard > read_at);
+        self.is_fresh(read_at) && (is_later || self.barring.since > row.since)
     }
 }

@@ -160,10 +160,12 @@ impl Lookup {
         self.tables = tables;
         for (account, (at, lock)) in heard {
             let is_fresh = read_at.saturating_sub(at) < HEARD_OUTWEIGHS;
-            let is_known = match self.locks.get(&account) {
-                Some(known) => known.since >= lock.since,
-                None => lock.level == LockLevel::None,
-            };
+            // A lock is dated by the event that led to it, which may be late: of what was heard after the reading began, no row is news.
+            let is_known = at <= read_at
+                && match self.locks.get(&account) {
+                    Some(known) => known.since >= lock.since,
+                    None => lock.level == LockLevel::None,
+                };
             if is_fresh && !is_known {
                 self.locks.insert(account, lock.clone());
                 self.heard.insert(account, (at, lock));
