@@ -45,6 +45,10 @@ impl Work<'_> {
             cell.add(part, Sum::Attempts, 1, needs);
             cell.concurrent = cell.concurrent.saturating_add(1);
             cell.cost_rate = cell.cost_rate.saturating_add(facts.rate);
+            if part.is_none() {
+                // Behind the window: its number and name count as little as it does itself. It is up all the same until it ends.
+                return;
+            }
             cell.note_call(about.cdr);
             for things in &needs.things {
                 let hash = match things {

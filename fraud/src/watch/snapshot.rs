@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use model::{Account, AccountId, Directory, SightedBy};
+use model::{Account, AccountId, Directory, SightedBy, TenantId};
 
 use super::cell::Needs;
 use super::facts::Asking;
@@ -140,12 +140,27 @@ pub struct WatchSnapshot {
     pub(crate) directory: Arc<Directory>,
     pub(crate) prices: PriceList,
     account_idx: HashMap<AccountId, usize>,
+    /// Accounts whose handle an account of another tenant has too: a bare handle means none of them.
+    namesakes: HashSet<AccountId>,
+    tenant_handles: HashMap<TenantId, String>,
     /// Numbers that our subscribers have.
     own_numbers: HashSet<u64>,
     /// Accounts with a limit that counts calls in progress.
     limited: HashSet<AccountId>,
     /// An empty name is every rule.
     exceptions: HashMap<AccountId, Vec<Exception>>,
+}
+
+/// Accounts whose handle is not theirs alone.
+fn namesakes(accounts: &[Account]) -> HashSet<AccountId> {
+    let mut first: HashMap<&str, AccountId> = HashMap::new();
+    let mut found = HashSet::new();
+    for account in accounts {
+        if let Some(namesake) = first.insert(&account.handle, account.id) {
+            found.extend([namesake, account.id]);
+        }
+    }
+    found
 }
 
 impl WatchSnapshot {
@@ -170,6 +185,8 @@ impl WatchSnapshot {
         Self {
             prices: PriceList::build(&directory.tariffs),
             account_idx: directory.accounts.iter().enumerate().map(|(idx, one)| (one.id, idx)).collect(),
+            namesakes: namesakes(&directory.accounts),
+            tenant_handles: directory.tenants.iter().map(|one| (one.id, one.handle.clone())).collect(),
             own_numbers: directory
                 .numbers
                 .iter()
@@ -224,7 +241,21 @@ impl WatchSnapshot {
     /// Whether a rule itself says that it leaves an account alone.
     fn is_named(&self, rule: &Rule, account: AccountId) -> bool {
         let names = &rule.except.accounts;
-        !names.is_empty() && self.account(account).is_some_and(|known| names.contains(&known.handle))
+        !names.is_empty()
+            && self
+                .account(account)
+                .is_some_and(|known| names.iter().any(|name| self.is_name_of(name, known)))
+    }
+
+    /// Whether a handle, or `tenant:handle`, means this account and no other.
+    fn is_name_of(&self, name: &str, account: &Account) -> bool {
+        match name.split_once(':') {
+            Some((tenant, handle)) => {
+                handle == account.handle
+                    && self.tenant_handles.get(&account.tenant).is_some_and(|own| own == tenant)
+            }
+            None => name == account.handle && !self.namesakes.contains(&account.id),
+        }
     }
 
     /// The rules that leave an account alone now, by name; an empty name is every rule.

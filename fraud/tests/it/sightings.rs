@@ -390,3 +390,33 @@ fn calls_out_of_a_backlog_date_no_alert_before_its_period_and_stop_nobody_who_wa
         assert!(alert.at >= sighting(3, 3).at, "{}", alert.at);
     }
 }
+
+#[test]
+fn callers_out_of_a_backlog_make_no_range_look_busy_that_is_not() {
+    let text = r#"
+        [[rule]]
+        name = "many-callers"
+        version = 1
+        title = "Many callers of one range"
+        key = "b_range"
+        window = "1h"
+        when = [{ measure = "distinct_callers", at_least = 3 }]
+        action = ["end_call"]
+    "#;
+    let mut watch = ready(Watch::of_sightings(rules_of(RuleFile::read(text).unwrap().rules)));
+    let mut said = Said::default();
+    let mut see = |payer, minutes| {
+        let mut effects = Effects::default();
+        let body = Body::Sighting(Box::new(sighting(payer, minutes)));
+        watch.apply(StageInput { partition: 0, offset: 0, body }, &mut effects);
+        effects.0.into_iter().for_each(|effect| said.take(effect));
+    };
+    see(1, 0);
+    for payer in 11..=16 {
+        see(payer, -120);
+    }
+    see(2, 1);
+    see(3, 2);
+    let ended: Vec<&str> = said.ended.keys().map(String::as_str).collect();
+    assert_eq!(ended, ["call-3-2"], "the third caller of the window, and not the second");
+}

@@ -14,7 +14,8 @@ use super::{Foreign, ForeignError};
 #[derive(Debug)]
 pub struct Parties<'a> {
     revision: i64,
-    accounts: HashMap<&'a str, &'a Account>,
+    /// Of several tenants where they have a handle in common.
+    accounts: HashMap<&'a str, Vec<&'a Account>>,
     accounts_by_id: HashMap<AccountId, &'a Account>,
     subscribers: HashMap<SubscriberId, &'a Subscriber>,
     first_of_account: HashMap<AccountId, &'a Subscriber>,
@@ -35,9 +36,13 @@ impl<'a> Parties<'a> {
         for subscriber in &directory.subscribers {
             first_of_account.entry(subscriber.account).or_insert(subscriber);
         }
+        let mut accounts: HashMap<_, Vec<_>> = HashMap::new();
+        for account in &directory.accounts {
+            accounts.entry(account.handle.as_str()).or_default().push(account);
+        }
         Self {
             revision: directory.revision,
-            accounts: directory.accounts.iter().map(|account| (account.handle.as_str(), account)).collect(),
+            accounts,
             accounts_by_id: directory.accounts.iter().map(|account| (account.id, account)).collect(),
             subscribers: directory.subscribers.iter().map(|subscriber| (subscriber.id, subscriber)).collect(),
             first_of_account,
@@ -138,10 +143,19 @@ impl<'a> Parties<'a> {
                 }
             });
         };
-        let account = self
-            .accounts
-            .get(handle.as_str())
-            .ok_or_else(|| ForeignError::NobodyPays { why: format!("there is no account {handle:?}") })?;
+        let account = match self.accounts.get(handle.as_str()).map_or(&[][..], Vec::as_slice) {
+            [account] => *account,
+            [] => {
+                return Err(ForeignError::NobodyPays { why: format!("there is no account {handle:?}") });
+            }
+            // Of these the one who owned the number then, if one did.
+            several => {
+                let owner = owner.map(|subscriber| subscriber.account);
+                several.iter().copied().find(|account| Some(account.id) == owner).ok_or_else(|| {
+                    ForeignError::NobodyPays { why: format!("several tenants have an account {handle:?}") }
+                })?
+            }
+        };
         let own = owner.filter(|subscriber| subscriber.account == account.id);
         own.or_else(|| self.first_of_account.get(&account.id).copied())
             .map(|subscriber| self.party_of(subscriber))
