@@ -51,8 +51,9 @@ impl ControlFeed {
         switch: mpsc::Sender<Input>,
     ) -> anyhow::Result<Self> {
         let (handed, read_at) = rooms.directory.current_with_age();
+        let first = handed.clone();
         let mut handing = Handing { rooms, screens, switch, handed, tables: None, tables_before: None };
-        let is_there = handing.hand_over(read_at, Vec::new()).await?;
+        let is_there = handing.hand_over(first, read_at, Vec::new()).await?;
         anyhow::ensure!(is_there, "the switch has stopped");
         Ok(Self { positions, handing })
     }
@@ -192,14 +193,20 @@ impl Handing {
         let last = self.handed.kill_orders.last().map_or(0, |order| order.id);
         let orders = directory.kill_orders.iter().filter(|order| order.id > last);
         ended.extend(orders.map(|order| order.account));
+        let is_there = self.hand_over(directory.clone(), read_at, ended).await?;
+        // Only now: what could not be handed over is tried again, with the orders to end calls.
         self.handed = directory;
-        self.hand_over(read_at, ended).await
+        Ok(is_there)
     }
 
-    /// Gives the switch what is in [`Self::handed`], and has it end the calls of some accounts. `false` when it has gone.
-    async fn hand_over(&mut self, read_at: Duration, ended: Vec<AccountId>) -> anyhow::Result<bool> {
-        let (screens, directory, old) =
-            (self.screens.clone(), self.handed.clone(), self.tables_before.take());
+    /// Gives the switch a snapshot, and has it end the calls of some accounts. `false` when it has gone.
+    async fn hand_over(
+        &mut self,
+        directory: Arc<Directory>,
+        read_at: Duration,
+        ended: Vec<AccountId>,
+    ) -> anyhow::Result<bool> {
+        let (screens, old) = (self.screens.clone(), self.tables_before.take());
         let made = tokio::task::spawn_blocking(move || {
             drop(old);
             (screens.of(&directory), Arc::new(Tables::of(directory)))

@@ -157,11 +157,14 @@ impl Snapshots {
 
     fn of(&self, directory: &Arc<Directory>) -> Arc<WatchSnapshot> {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = match &*latest {
-            Some(snapshot) if snapshot.revision() == directory.revision => snapshot.clone(),
-            Some(_) | None => Arc::new(WatchSnapshot::build(directory.clone())),
-        };
-        *latest = Some(snapshot.clone());
+        if let Some(snapshot) = latest.as_ref().filter(|held| held.revision() == directory.revision) {
+            return snapshot.clone();
+        }
+        let snapshot = Arc::new(WatchSnapshot::build(directory.clone()));
+        // A later one may be ready already, for whoever asks next.
+        if latest.as_ref().is_none_or(|held| held.revision() < snapshot.revision()) {
+            *latest = Some(snapshot.clone());
+        }
         snapshot
     }
 }
