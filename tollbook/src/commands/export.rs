@@ -422,16 +422,20 @@ async fn queue_again(desk: &Desk, series: &Series, cdr: &str, reason: &str) -> a
         )
     };
     let key = series.to_string();
+    let latest = desk.store.export_kept(id).await?;
+    // A partner's queue does not know what it was never given: neither a call that was not theirs at first, nor that it is not theirs any more.
+    if let Some((_, payload)) = latest.as_ref().filter(|_| series.owner != Owner::System) {
+        let rated = model::wire::decode_rated(payload).context("read the call that was left out")?;
+        let stream = desk.streams.named(&series.stream);
+        if !stream.is_some_and(|stream| stream.is_about(series, &rated, &desk.directory)) {
+            return Err(absent().into());
+        }
+    }
     let (payload, unseen) = match desk.store.export_left_out(&key, id).await? {
         Some(payload) => (payload, None),
-        // A partner's queue does not know what it was never given.
+        None if series.owner == Owner::System => return Err(absent().into()),
         None => {
-            let (revision, payload) = desk.store.export_kept(id).await?.ok_or_else(absent)?;
-            let rated = model::wire::decode_rated(&payload).context("read the call that was left out")?;
-            let stream = desk.streams.named(&series.stream);
-            if !stream.is_some_and(|stream| stream.is_about(series, &rated, &desk.directory)) {
-                return Err(absent().into());
-            }
+            let (revision, payload) = latest.ok_or_else(absent)?;
             (payload.clone(), Some((revision, payload)))
         }
     };
