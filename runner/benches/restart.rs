@@ -7,7 +7,6 @@
 //! fresh directory there is removed afterwards. The database has just been written, so its pages may be in the system's memory.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
-#![expect(clippy::float_arithmetic, reason = "figures for people, not money")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 use std::path::Path;

@@ -46,7 +46,7 @@ impl Store {
                 Ok::<_, StoreError>(directory)
             })
         );
-        // Neither is ever cancelled; one that fails is read again below.
+        // Neither is ever cancelled; what a change of provisioning came between is read again below.
         if let (Ok(parties), Ok(accounts)) = (parties, accounts) {
             let ((revision, parties), accounts) = (parties?, accounts?);
             if revision == accounts.revision {

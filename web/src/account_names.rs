@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use model::{Account, AccountId, Directory};
+use model::{Account, AccountId, Directory, TenantId};
 
 use crate::refusal::Refusal;
 
@@ -34,9 +34,12 @@ pub(crate) fn names(directory: &Directory) -> Vec<String> {
     for account in &directory.accounts {
         *n_of.entry(&account.handle).or_default() += 1;
     }
+    let tenants: HashMap<TenantId, &str> =
+        directory.tenants.iter().map(|tenant| (tenant.id, tenant.handle.as_str())).collect();
     let is_only = |account: &Account| n_of.get(account.handle.as_str()) == Some(&1);
-    let name = |account: &Account| {
-        if is_only(account) { account.handle.clone() } else { directory.name_of(account.id) }
+    let name = |account: &Account| match tenants.get(&account.tenant) {
+        Some(tenant) if !is_only(account) => format!("{tenant}:{}", account.handle),
+        Some(_) | None => account.handle.clone(),
     };
     directory.accounts.iter().map(name).collect()
 }

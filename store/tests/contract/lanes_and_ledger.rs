@@ -172,6 +172,41 @@ pub(crate) async fn balances_are_the_sums_of_their_postings(db: Database) {
     assert_eq!(faults[0].balance.amount - faults[0].postings.amount, eur("0.000001").amount);
 }
 
+pub(crate) async fn past_balance_is_the_sum_of_the_postings_before(db: Database) {
+    let (store, account) = (&db.store, AccountId(7));
+    let own = [
+        LedgerAccount::Cash(account),
+        LedgerAccount::FreeCash(account),
+        LedgerAccount::FreeTime(account),
+        LedgerAccount::Receivable(account),
+    ];
+    let mut postings = Vec::new();
+    for n in 0..40 {
+        // Onto each side of its own and from each, and of others at the same times.
+        let (side, of) = (own[n as usize % 4], posting(n, 7, "1.25"));
+        let world = LedgerAccount::Revenue(TenantId(1));
+        let (debit, credit) = if n % 3 == 0 { (world, side) } else { (side, world) };
+        let reason = if n == 4 || n == 21 { PostingReason::Grant } else { PostingReason::Call };
+        postings.push(Posting { debit, credit, reason, ..of });
+        postings.push(posting(n + 100, 8, "9"));
+    }
+    store.post(postings).await.unwrap();
+    for until in [0, 1, 4, 5, 20, 21, 22, 39, 40, 99] {
+        let until = second(until);
+        let before = store.postings(account, second(-1), until).await.unwrap();
+        for side in own {
+            let debits = before.iter().filter(|one| one.debit == side).map(|one| one.amount.amount);
+            let credits = before.iter().filter(|one| one.credit == side).map(|one| -one.amount.amount);
+            let sum: rust_decimal::Decimal = debits.chain(credits).sum();
+            let told = store.balances_before(account, until).await.unwrap();
+            let told = told.iter().find(|one| one.account == side).map(|one| one.balance.amount);
+            assert_eq!(told.unwrap_or_default(), sum, "{side} before {until}");
+        }
+        let grants = before.iter().filter(|one| one.reason == PostingReason::Grant).map(|one| one.at);
+        assert_eq!(store.last_grant_before(account, until).await.unwrap(), grants.max(), "before {until}");
+    }
+}
+
 pub(crate) async fn concurrent_lanes_share_a_balance_without_losing_a_cent(db: Database) {
     let tasks: Vec<_> = (0..8_u32)
         .map(|lane| {

@@ -78,6 +78,7 @@ on_both! {
         replayed_posting_is_counted_once,
         posting_with_a_taken_id_is_refused_by_name,
         balances_are_the_sums_of_their_postings,
+        past_balance_is_the_sum_of_the_postings_before,
         calls_of_a_period_come_to_their_postings_less_the_reversals,
         concurrent_lanes_share_a_balance_without_losing_a_cent,
         suspended_record_comes_back_whole,

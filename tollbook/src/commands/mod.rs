@@ -75,7 +75,9 @@ fn account_named<'a>(directory: &'a Directory, name: &str) -> Result<&'a Account
                 Some((tenant, _)) if tenants().all(|known| known != tenant) => {
                     ("tenant", tenant, tenants().collect())
                 }
-                _ => ("account", name, directory.accounts.iter().map(|known| known.handle.as_str()).collect()),
+                _ => {
+                    ("account", name, directory.accounts.iter().map(|known| known.handle.as_str()).collect())
+                }
             };
             let remedy = nearest(given, known.into_iter()).map(|known| format!("did you mean {known}?"));
             Err(UserError::new(format!("there is no {what} {given:?}"), remedy.unwrap_or_default()))

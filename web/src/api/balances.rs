@@ -74,7 +74,7 @@ pub(crate) struct OfTenant {
     pub(crate) tenant: Option<String>,
 }
 
-/// The balance of an account, now or at any time: made of its postings until then.
+/// The balance of an account, now or at any time: what the ledger keeps less the postings since.
 #[utoipa::path(get, path = "/api/v1/accounts/{handle}/balance", tag = "balances", params(
     ("handle" = String, Path, description = "the account's handle"), At,
 ), responses(
@@ -107,7 +107,7 @@ pub(crate) async fn balance(
     }))
 }
 
-/// What an account had at an instant, by the sums of its postings.
+/// What an account had at an instant: what the ledger keeps less the postings since.
 async fn held_at(shared: &Shared, account: &Account, at: DateTime<Utc>) -> Result<Held, Problem> {
     let sums = shared.desk.store.balances_before(account.id, at).await?;
     let sums = sums.into_iter().map(|side| (side.account, side.balance.amount));

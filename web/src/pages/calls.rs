@@ -7,6 +7,7 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 
 use crate::Shared;
+use crate::account_names::names;
 use crate::call_search::{CallPage, CallQuery, PAGE_ROWS, STATUSES, search};
 use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
@@ -53,6 +54,6 @@ pub(crate) async fn page(
         can_search_numbers: user.role.may(Right::Numbers),
         sees_customer_prices: user.role.may(Right::CustomerPrices),
         sees_carrier_prices: user.role.may(Right::CarrierPrices),
-        accounts: directory.accounts.iter().map(|account| account.handle.clone()).collect(),
+        accounts: names(&directory),
     })
 }
