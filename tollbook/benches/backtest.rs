@@ -1,4 +1,4 @@
-//! How fast `tollbook fraud backtest` runs rules over stored calls: the program itself, on a lake of some three million calls that is made for
+//! How fast `tollbook fraud backtest` runs rules over stored calls: the program itself, on a lake of more than eight million calls that is made for
 //! it by the lake's own writer. Prints what the program says; decides nothing.
 //!
 //! `cargo bench -p tollbook --bench backtest`. The lake is a simulated operator's, with its attacks; it is kept in `target/tmp` for the next
