@@ -589,9 +589,9 @@ fn lock_heard_while_a_snapshot_was_read_holds_however_long_that_took() {
 
 #[test]
 fn lock_heard_while_a_snapshot_was_read_outweighs_a_row_that_is_dated_later() {
-    // An event that is told late dates its lock before a weaker one that is there already.
+    // An event that is told late dates its lock before what somebody wrote meanwhile, and the reading may have been too early for both.
     let mut world = World::new();
-    let Control::LockChanged(weaker) = lock(1, LockLevel::Foreign) else { panic!() };
+    let Control::LockChanged(weaker) = lock(1, LockLevel::None) else { panic!() };
     let mut rows = directory();
     rows.locks.push(Lock { since: weaker.since + TimeDelta::seconds(3), ..weaker });
     let rows = Arc::new(Tables::of(Arc::new(rows)));
@@ -600,13 +600,13 @@ fn lock_heard_while_a_snapshot_was_read_outweighs_a_row_that_is_dated_later() {
     world.run_seconds(1);
     world.control(lock(1, LockLevel::Outgoing));
     world.run_seconds(1);
-    world.input(Input::Tables { tables: rows.clone(), read_at });
+    world.input(Input::Tables { tables: rows, read_at });
     let id = world.dial(ALICE, "49301234", 5);
     assert_eq!(world.outcome(id), Some(&refused(403, "Caller locked")));
-    // One that was read after it knows better.
+    // What was read long after it knows better.
     world.run_seconds(20);
     let read_at = world.now().mono;
-    world.input(Input::Tables { tables: rows, read_at });
+    world.input(tables(read_at));
     let id = world.dial(ALICE, "49301234", 5);
     world.run_seconds(10);
     assert!(matches!(world.outcome(id), Some(PhoneStep::HungUp { .. })), "{}", world.story());
