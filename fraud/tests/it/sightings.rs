@@ -340,6 +340,14 @@ fn sighting(payer: i64, minutes: i64) -> Sighting {
     }
 }
 
+/// Shows such a call to a watch.
+fn see(watch: &mut Watch, said: &mut Said, payer: i64, minutes: i64) {
+    let mut effects = Effects::default();
+    let body = Body::Sighting(Box::new(sighting(payer, minutes)));
+    watch.apply(StageInput { partition: 0, offset: 0, body }, &mut effects);
+    effects.0.into_iter().for_each(|effect| said.take(effect));
+}
+
 #[test]
 fn calls_out_of_a_backlog_date_no_alert_before_its_period_and_stop_nobody_who_was_not_in_the_window() {
     let text = r#"
@@ -355,12 +363,7 @@ fn calls_out_of_a_backlog_date_no_alert_before_its_period_and_stop_nobody_who_wa
     "#;
     let mut watch = ready(Watch::of_sightings(rules_of(RuleFile::read(text).unwrap().rules)));
     let mut said = Said::default();
-    let mut see = |payer, minutes| {
-        let mut effects = Effects::default();
-        let body = Body::Sighting(Box::new(sighting(payer, minutes)));
-        watch.apply(StageInput { partition: 0, offset: 0, body }, &mut effects);
-        effects.0.into_iter().for_each(|effect| said.take(effect));
-    };
+    let mut see = |payer, minutes| see(&mut watch, &mut said, payer, minutes);
     for payer in 1..=3 {
         see(payer, payer);
     }
@@ -405,12 +408,7 @@ fn callers_out_of_a_backlog_make_no_range_look_busy_that_is_not() {
     "#;
     let mut watch = ready(Watch::of_sightings(rules_of(RuleFile::read(text).unwrap().rules)));
     let mut said = Said::default();
-    let mut see = |payer, minutes| {
-        let mut effects = Effects::default();
-        let body = Body::Sighting(Box::new(sighting(payer, minutes)));
-        watch.apply(StageInput { partition: 0, offset: 0, body }, &mut effects);
-        effects.0.into_iter().for_each(|effect| said.take(effect));
-    };
+    let mut see = |payer, minutes| see(&mut watch, &mut said, payer, minutes);
     see(1, 0);
     for payer in 11..=16 {
         see(payer, -120);
