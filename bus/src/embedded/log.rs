@@ -4,7 +4,6 @@
 //! database `log`; in it are the keyspace `meta` (format, partitions, the list of segments) and one keyspace for each
 //! segment. A batch and its meta data are one journal entry with a checksum: after a crash it is there or it is not.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,8 +18,8 @@ use model::Topic;
 use super::segment::{KEY_BYTES, Run, Segment, TopicView, offset_of, record_key, topic_code, topic_idx};
 use crate::{BusError, EmbeddedConfig, Entry, Expired};
 
-/// Format of the directory: 2 has runs of records in one entry. What 1 left is read as it is.
-const FORMAT: u32 = 2;
+/// Format of the directory: 2 has runs of records in one entry, 3 presses them. What 1 and 2 left is read as it is.
+const FORMAT: u32 = 3;
 /// A journal is replayed at start after a crash; this bounds how long that takes.
 const JOURNAL_BYTES_MAX: u64 = 128 << 20;
 /// Records kept in memory until they are written in sorted order; five topics may each hold a few.
@@ -39,6 +38,10 @@ pub(super) struct Log {
     dir: PathBuf,
     config: EmbeddedConfig,
     topics: Vec<TopicLog>,
+    /// What an append brings for each lane, those of a topic side by side; empty between appends.
+    runs: Vec<Run>,
+    /// Room for pressing one of them.
+    press: Vec<u8>,
     meta: Keyspace,
     // After the keyspaces: the database closes when its last handle is dropped.
     db: Database,
@@ -155,7 +158,15 @@ impl Log {
                 db.delete_keyspace(stray).map_err(broken)?;
             }
         }
-        Ok(Self { dir: dir.to_owned(), config: config.clone(), topics, meta, db })
+        Ok(Self {
+            dir: dir.to_owned(),
+            config: config.clone(),
+            topics,
+            runs: Vec::new(),
+            press: Vec::new(),
+            meta,
+            db,
+        })
     }
 
     /// What readers may see, by [`topic_idx`].
@@ -188,29 +199,36 @@ impl Log {
         let mut offsets = Vec::with_capacity(entries.len());
         let mut batch =
             OwnedWriteBatch::with_capacity(self.db.clone(), 64).durability(Some(PersistMode::SyncData));
-        let mut runs: BTreeMap<(usize, u32), Run> = BTreeMap::new();
+        let n_lanes = self.config.partitions as usize;
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.resize_with(self.topics.len() * n_lanes, Run::default);
         for entry in entries {
             let Entry { topic, partition, payload } = entry;
             let idx = topic_idx(topic);
             let offset = &mut next[idx][partition as usize];
             stats[idx].bytes += (KEY_BYTES + payload.len()) as u64;
             stats[idx].last_us = stats[idx].last_us.max(now_us);
-            let run = runs.entry((idx, partition)).or_default();
+            let run = &mut runs[idx * n_lanes + partition as usize];
             if run.is_full_for(&payload)
-                && let Some((key, value)) = run.take(topic, partition, *offset)
+                && let Some((key, value)) = run.take((topic, partition, *offset), &mut self.press)
             {
                 batch.insert(self.active(idx)?, key, value);
             }
-            run.push(payload);
+            run.push(&payload);
             offsets.push(*offset);
             *offset += 1;
         }
-        for ((idx, partition), mut run) in runs {
-            let topic = self.topics[idx].topic;
-            if let Some((key, value)) = run.take(topic, partition, next[idx][partition as usize]) {
-                batch.insert(self.active(idx)?, key, value);
+        for (idx, _) in touched.iter().enumerate().filter(|(_, touched)| **touched) {
+            let lanes = runs[idx * n_lanes..][..n_lanes].iter_mut().zip(&next[idx]);
+            for (partition, (run, end)) in (0..).zip(lanes) {
+                if let Some((key, value)) =
+                    run.take((self.topics[idx].topic, partition, *end), &mut self.press)
+                {
+                    batch.insert(self.active(idx)?, key, value);
+                }
             }
         }
+        self.runs = runs;
         for (idx, topic) in self.topics.iter().enumerate().filter(|(idx, _)| touched[*idx]) {
             let number = topic.view.segments.last().map_or(0, |segment| segment.number);
             batch.insert(&self.meta, stats_key(topic.topic, number), stats[idx].to_bytes());
@@ -370,7 +388,10 @@ fn open_database(root: &Path, config: &EmbeddedConfig) -> fjall::Result<Database
         .cache_size(config.cache_bytes)
         .max_journaling_size(JOURNAL_BYTES_MAX)
         .manual_journal_persist(true)
-        .worker_threads(2)
+        // Runs of some size come pressed, and the others are few.
+        .journal_compression(CompressionType::None)
+        // One: of two, the database has the first wait for the second in a circle whenever that is at work.
+        .worker_threads(1)
         .open()
 }
 
@@ -515,5 +536,87 @@ mod tests {
         let log = Log::open(dir.path(), &config()).unwrap();
         assert_eq!(read_all(&log, dir.path()), ["a", "b", "c", "d", "e"]);
         assert_eq!(log.meta.get(FORMAT_KEY).unwrap().unwrap().as_ref(), FORMAT.to_be_bytes());
+    }
+
+    /// The lengths of the keys in the only segment, in their order.
+    fn key_lengths(log: &Log) -> Vec<usize> {
+        let segment = &log.views()[topic_idx(Topic::Cdrs)].segments[0];
+        segment.keyspace.iter().map(|item| item.key().unwrap().len()).collect()
+    }
+
+    /// Small runs and single records are as the second format had them.
+    #[test]
+    fn run_of_some_size_is_pressed_and_read_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path(), &config()).unwrap();
+        let alike: Vec<String> =
+            (0..300).map(|n| format!("call {n:05} {}", "of many alike ".repeat(10))).collect();
+        let mut expected = vec!["one".to_owned(), "two".to_owned(), "alone".to_owned()];
+        expected.extend(alike.iter().cloned());
+        log.append(vec![entry("one"), entry("two")], 0).unwrap();
+        log.append(vec![entry("alone")], 0).unwrap();
+        log.append(alike.iter().map(|payload| entry(payload)).collect(), 0).unwrap();
+        // Some 46 kB: two runs.
+        assert_eq!(key_lengths(&log), [17, 13, 18, 18]);
+        drop(log);
+
+        let log = Log::open(dir.path(), &config()).unwrap();
+        let view = &log.views()[topic_idx(Topic::Cdrs)];
+        for from in [0, 1, 2, 3, 4, 150, 290, 302] {
+            let batch = view.read(dir.path(), Topic::Cdrs, 1, from as u64, 1_000).unwrap();
+            let read: Vec<&[u8]> = batch.records.iter().map(|stored| &*stored.payload).collect();
+            let left: Vec<&[u8]> = expected.iter().skip(from).map(String::as_bytes).collect();
+            assert_eq!(read, left, "from {from}");
+        }
+    }
+
+    /// What cannot be pressed is kept as it is.
+    #[test]
+    fn run_that_pressing_would_make_larger_is_not_pressed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path(), &config()).unwrap();
+        let mut state = 1_u64;
+        let mut noise = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        };
+        let payloads: Vec<Vec<u8>> = (0..10).map(|_| (0..1_000).map(|_| noise()).collect()).collect();
+        let entries =
+            payloads.iter().map(|payload| Entry { payload: payload.clone(), ..entry("") }).collect();
+        log.append(entries, 0).unwrap();
+        assert_eq!(key_lengths(&log), [17]);
+        let view = &log.views()[topic_idx(Topic::Cdrs)];
+        let batch = view.read(dir.path(), Topic::Cdrs, 1, 0, 100).unwrap();
+        assert!(batch.records.iter().zip(&payloads).all(|(stored, payload)| &*stored.payload == payload));
+    }
+
+    /// A value that a broken disk, or a later version, left there.
+    #[test]
+    fn pressed_run_that_is_damaged_is_an_error_that_names_it() {
+        let good = {
+            let mut run = Run::default();
+            (0..100).for_each(|_| run.push(&[7; 100]));
+            run.take((Topic::Cdrs, 1, 100), &mut Vec::new()).unwrap()
+        };
+        type Damage = fn(&mut Vec<u8>, &mut Vec<u8>);
+        let damages: [Damage; 4] = [
+            |_, value| value.truncate(3),
+            |_, value| value.truncate(20),
+            |_, value| value[..4].copy_from_slice(&u32::MAX.to_be_bytes()),
+            |key, _| *key.last_mut().unwrap() = 9,
+        ];
+        for damage in damages {
+            let dir = tempfile::tempdir().unwrap();
+            let mut log = Log::open(dir.path(), &config()).unwrap();
+            log.append((0..100).map(|_| entry("x")).collect(), 0).unwrap();
+            let (mut key, mut value) = good.clone();
+            damage(&mut key, &mut value);
+            let segment = log.views()[topic_idx(Topic::Cdrs)].segments[0].clone();
+            segment.keyspace.clear().unwrap();
+            segment.keyspace.insert(key, value).unwrap();
+            let view = &log.views()[topic_idx(Topic::Cdrs)];
+            let error = view.read(dir.path(), Topic::Cdrs, 1, 0, 100).unwrap_err();
+            assert!(error.to_string().contains("record 0 of cdrs/1 is missing"), "{error}");
+        }
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! What one group of appends brings for a lane lies in runs of some thirty kilobytes, one entry of the database each: to it, a hundred
 //! small records cost as much as a hundred large ones. A run has the key of its last record, so that the entry at or behind an offset is
-//! the one that holds it.
+//! the one that holds it. A run of some size is pressed once, on its way in: the database, which would do so for its journal and again for its
+//! tables, finds little left to press.
 
 use std::ops::Range;
 use std::path::Path;
@@ -23,6 +24,15 @@ pub(super) const KEY_BYTES: usize = 13;
 
 /// And how many records, where there are several.
 const RUN_KEY_BYTES: usize = KEY_BYTES + 4;
+
+/// And how it is pressed, where it is.
+const PRESSED_KEY_BYTES: usize = RUN_KEY_BYTES + 1;
+
+/// Pressed as an LZ4 block, behind the length of what it was made of.
+const LZ4: u8 = 1;
+
+/// Runs of fewer bytes are left as they are: a block of the database has several of them, and presses them together.
+const PRESSED_BYTES_MIN: usize = 4 << 10;
 
 /// Payloads of one run, bytes: a block of the database. Larger ones are by themselves.
 const RUN_BYTES_MAX: usize = 32 << 10;
@@ -75,58 +85,91 @@ pub(super) fn record_key(topic: Topic, partition: u32, offset: u64) -> [u8; KEY_
     key
 }
 
-/// Records of a lane on their way into one entry.
+/// Records of a lane on their way into one entry. It keeps its room from run to run: an entry takes as much as it needs, once.
 #[derive(Default)]
 pub(super) struct Run {
     count: u32,
-    /// The payload, or several, each behind its length.
+    /// The payloads, each behind its length.
     bytes: Vec<u8>,
 }
+
+/// Of a payload's length, in front of it.
+const LENGTH_BYTES: usize = 4;
 
 impl Run {
     /// Whether `payload` is better the first of another run.
     pub(super) fn is_full_for(&self, payload: &[u8]) -> bool {
-        self.count > 0 && self.bytes.len() + payload.len() > RUN_BYTES_MAX
+        self.count > 0 && self.bytes.len() + LENGTH_BYTES + payload.len() > RUN_BYTES_MAX
     }
 
-    pub(super) fn push(&mut self, payload: Vec<u8>) {
-        match self.count {
-            0 => self.bytes = payload,
-            1 => {
-                let first = std::mem::take(&mut self.bytes);
-                self.bytes.reserve(RUN_BYTES_MAX.min(64 * (first.len() + payload.len())));
-                self.append(&first);
-                self.append(&payload);
-            }
-            _ => self.append(&payload),
-        }
-        self.count += 1;
-    }
-
-    fn append(&mut self, payload: &[u8]) {
+    pub(super) fn push(&mut self, payload: &[u8]) {
         // A payload is at most a megabyte.
         self.bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes());
         self.bytes.extend_from_slice(payload);
+        self.count += 1;
     }
 
-    /// The entry, if there is one; `end` is the offset behind its last record.
-    pub(super) fn take(&mut self, topic: Topic, partition: u32, end: u64) -> Option<(Vec<u8>, Vec<u8>)> {
-        let Run { count, bytes } = std::mem::take(self);
+    /// The entry, if there is one; `end` is the offset behind its last record. A record by itself has no length in front. `press` is room for
+    /// pressing.
+    pub(super) fn take(
+        &mut self,
+        (topic, partition, end): (Topic, u32, u64),
+        press: &mut Vec<u8>,
+    ) -> Option<(Vec<u8>, Vec<u8>)> {
+        let count = std::mem::take(&mut self.count);
         let last = end.checked_sub(1).filter(|_| count > 0)?;
         let mut key = record_key(topic, partition, last).to_vec();
-        if count > 1 {
+        let value = if count == 1 {
+            self.bytes[LENGTH_BYTES..].to_vec()
+        } else {
             key.extend_from_slice(&count.to_be_bytes());
-        }
-        Some((key, bytes))
+            let pressed = pressed(&self.bytes, press);
+            key.extend(pressed.is_some().then_some(LZ4));
+            pressed.unwrap_or(&self.bytes).to_vec()
+        };
+        self.bytes.clear();
+        // One large record must not keep its room for ever.
+        self.bytes.shrink_to(RUN_BYTES_MAX);
+        Some((key, value))
     }
+}
+
+/// `bytes` behind their length, pressed; `None` if that is not worth it.
+fn pressed<'a>(bytes: &[u8], room: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    let length = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() >= PRESSED_BYTES_MIN)?;
+    room.resize(LENGTH_BYTES + lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
+    room[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
+    let taken = lz4_flex::block::compress_into(bytes, &mut room[LENGTH_BYTES..]).ok()?;
+    Some(&room[..LENGTH_BYTES + taken]).filter(|pressed| pressed.len() < bytes.len())
+}
+
+/// What was [`pressed`]; `None` if it is damaged.
+fn unpressed(pressed: &[u8]) -> Option<Vec<u8>> {
+    let (length, pressed) = pressed.split_first_chunk()?;
+    // No run that is pressed is larger.
+    let length =
+        usize::try_from(u32::from_be_bytes(*length)).ok().filter(|length| *length <= RUN_BYTES_MAX)?;
+    let bytes = lz4_flex::block::decompress(pressed, length).ok()?;
+    (bytes.len() == length).then_some(bytes)
 }
 
 /// How many records an entry holds, by its key.
 fn count_of(key: &[u8]) -> Option<u64> {
     match key.len() {
         KEY_BYTES => Some(1),
-        RUN_KEY_BYTES => Some(u32::from_be_bytes(key[KEY_BYTES..].try_into().ok()?).into()),
+        RUN_KEY_BYTES | PRESSED_KEY_BYTES => {
+            Some(u32::from_be_bytes(key[KEY_BYTES..RUN_KEY_BYTES].try_into().ok()?).into())
+        }
         _ => None,
+    }
+}
+
+/// What an entry's records lie in; `None` if it is damaged, or of a later version.
+fn opened(key: &[u8], value: fjall::UserValue) -> Option<Bytes> {
+    match key.get(RUN_KEY_BYTES) {
+        None => Some(Bytes::from_owner(value)),
+        Some(&LZ4) => unpressed(&value).map(Bytes::from),
+        Some(_) => None,
     }
 }
 
@@ -202,11 +245,11 @@ impl TopicView {
                 if !(first..=last).contains(&batch.next) {
                     return Err(missing(dir, topic, partition, batch.next));
                 }
+                let value = opened(&key, value).ok_or_else(|| missing(dir, topic, partition, batch.next))?;
                 let payloads =
                     payloads(&value, count).ok_or_else(|| missing(dir, topic, partition, batch.next))?;
                 let skipped = usize::try_from(batch.next - first).unwrap_or(usize::MAX);
                 let room = wanted - batch.records.len();
-                let value = Bytes::from_owner(value);
                 for place in payloads.into_iter().skip(skipped).take(room) {
                     batch.records.push(Stored { offset: batch.next, payload: value.slice(place) });
                     batch.next += 1;
