@@ -93,14 +93,14 @@ fn mixed_call_of(n: u32) -> RatedCdr {
     }
     if dice.is_multiple_of(7) {
         rated.cdr.source.clir = true;
-        rated.cdr.source.user = "anonymous".to_owned();
+        rated.cdr.source.user = "anonymous".into();
     }
     if dice.is_multiple_of(3) {
         rated.cdr.detail.setup_us = Some(2_300_000 + u64::from(n));
-        rated.cdr.detail.asserted_identity = "sip:+4315550100@example.org".to_owned();
+        rated.cdr.detail.asserted_identity = "sip:+4315550100@example.org".into();
     }
     if dice.is_multiple_of(11) {
-        rated.cdr.detail.reason = "Q.850;cause=16".to_owned();
+        rated.cdr.detail.reason = "Q.850;cause=16".into();
     }
     rated
 }

@@ -78,18 +78,18 @@ fn what_mediation_keeps_of_a_call_can_be_shown_to_those_it_is_of() {
     rated.cdr.destination.party = trunk(CARRIER);
     rated.cdr.detail = model::CdrDetail {
         emergency: true,
-        stir: "attest=A".to_owned(),
-        preferred_identity: "sip:alice@example.org".to_owned(),
-        user_to_user: "00ff".to_owned(),
-        history_info: "<sip:bob@example.org>;index=1".to_owned(),
+        stir: "attest=A".into(),
+        preferred_identity: "sip:alice@example.org".into(),
+        user_to_user: "00ff".into(),
+        history_info: "<sip:bob@example.org>;index=1".into(),
         media: Some(model::MediaQuality {
             mos_hundredths: Some(441),
             loss_hundredths: Some(150),
             jitter_us: Some(12_500),
             round_trip_us: None,
         }),
-        peer_auth_user: "tollbook".to_owned(),
-        peer_auth_realm: "telco".to_owned(),
+        peer_auth_user: "tollbook".into(),
+        peer_auth_realm: "telco".into(),
         ..model::CdrDetail::default()
     };
     let caller = ["stir", "preferred_identity", "user_to_user", "history_info"];
@@ -115,8 +115,8 @@ fn what_mediation_keeps_of_a_call_can_be_shown_to_those_it_is_of() {
 fn calls_read_where_they_lie_make_the_same_files() {
     let mut calls = calls();
     // What needs a second look in one format or another.
-    calls[0].cdr.source.user = "o'n\\eil \"x\", Żółć\n".to_owned();
-    calls[1].cdr.codec = "é".to_owned();
+    calls[0].cdr.source.user = "o'n\\eil \"x\", Żółć\n".into();
+    calls[1].cdr.codec = "é".into();
     let entries: Vec<Entry> = calls.into_iter().map(Entry::from).chain([corrected()]).collect();
     let payloads: Vec<(Vec<u8>, Option<Vec<u8>>)> = entries
         .iter()
@@ -153,16 +153,16 @@ fn many_calls_of_many_kinds_make_the_files_that_each_makes_alone() {
     let mut kinds = calls();
     let mut told = calls().swap_remove(0);
     told.cdr.detail.setup_us = Some(2_300_000);
-    told.cdr.detail.stir = "attest=A".to_owned();
-    told.cdr.detail.peer_auth_user = "us".to_owned();
+    told.cdr.detail.stir = "attest=A".into();
+    told.cdr.detail.peer_auth_user = "us".into();
     told.cdr.detail.emergency = true;
     let mut hidden = told.clone();
     hidden.cdr.source.clir = true;
-    hidden.cdr.detail.reason = "Q.850;cause=\"16\"".to_owned();
+    hidden.cdr.detail.reason = "Q.850;cause=\"16\"".into();
     hidden.cdr.code = 486;
     let mut partial = told.clone();
     partial.cdr.partial = true;
-    partial.cdr.source.user = " o'n\\eil, \"x\" ".to_owned();
+    partial.cdr.source.user = " o'n\\eil, \"x\" ".into();
     kinds.extend([told, hidden, partial]);
     let rows: Vec<RatedCdr> = (0..40).flat_map(|_| kinds.clone()).collect();
     let mut payloads: Vec<(Vec<u8>, Option<Vec<u8>>)> =
@@ -426,7 +426,7 @@ fn writes(more: &str, fields: &[&str], rows: &[RatedCdr], expected: Expect) {
 
 fn call_of(user: &str) -> RatedCdr {
     let mut rated = calls().swap_remove(0);
-    rated.cdr.source.user = user.to_owned();
+    rated.cdr.source.user = user.into();
     rated
 }
 
@@ -544,9 +544,9 @@ proptest! {
         micros in any::<i64>(), duration in 0_u64..100_000_000_000, start in 0_i64..4_000_000_000,
     ) {
         let mut rated = calls().swap_remove(0);
-        rated.cdr.source.user = user;
-        rated.cdr.sip_call_id = call_id;
-        rated.cdr.destination.dialed = dialed;
+        rated.cdr.source.user = user.into();
+        rated.cdr.sip_call_id = call_id.into();
+        rated.cdr.destination.dialed = dialed.into();
         rated.cdr.duration_us = duration;
         rated.cdr.start_at = chrono::DateTime::from_timestamp(start, 123_000_000).unwrap();
         rated.charges[2].zone = zone;

@@ -393,7 +393,7 @@ fn an_owner_survives_its_text_form() {
 fn without_quotes_the_separator_is_escaped() {
     let config = ExportConfig { quotes: String::new(), separator: ";".to_owned(), ..ExportConfig::default() };
     let mut rated = calls().swap_remove(0);
-    rated.cdr.source.user = "a;b\\c'd".to_owned();
+    rated.cdr.source.user = "a;b\\c'd".into();
     let text = String::from_utf8(render_by(&config, Owner::System, &[rated]).bytes).unwrap();
     assert!(text.contains(";a\\;b\\\\c'd;"), "{text}");
 }
@@ -423,9 +423,9 @@ proptest! {
     #[test]
     fn no_text_in_a_call_breaks_the_file(user in any::<String>(), call_id in any::<String>(), dialed in "\\PC*") {
         let mut rated = calls().swap_remove(0);
-        rated.cdr.source.user = user.clone();
-        rated.cdr.sip_call_id = call_id;
-        rated.cdr.destination.dialed = dialed;
+        rated.cdr.source.user = user.clone().into();
+        rated.cdr.sip_call_id = call_id.into();
+        rated.cdr.destination.dialed = dialed.into();
         let rendered = render(Owner::System, &[rated]);
         prop_assert_eq!(verify(&rendered.bytes).unwrap().rows, 1);
         let text = String::from_utf8(rendered.bytes).unwrap();

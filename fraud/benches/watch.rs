@@ -71,7 +71,7 @@ fn decisions(events: &[CallEvent], snapshot: &Arc<WatchSnapshot>) {
         let Some(watch) = usize::try_from(lane).ok().and_then(|lane| watches.get_mut(lane)) else { continue };
         let mut effects = Effects::default();
         let is_invite = matches!(event.body, EventBody::Attempt(_));
-        let body = Body::Call(event.clone());
+        let body = Body::Call(Box::new(event.clone()));
         let before = Instant::now();
         watch.apply(StageInput { partition: lane, offset: 0, body }, &mut effects);
         let took = before.elapsed();

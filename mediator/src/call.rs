@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 use model::{
     AccountId, Answer, Attempt, CallEvent, Cause, ChargeTick, End, EventBody, Forwarded, Rejected,
-    RouteAttempt, RouteResult, TenantId,
+    RouteAttempt, RouteResult, TenantId, Text,
 };
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +118,7 @@ pub(crate) struct Forward {
 /// The facts of one call. It is open until every leg seen has ended, or was given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Call {
-    pub(crate) node: String,
+    pub(crate) node: Text,
     pub(crate) boot: u64,
     pub(crate) legs: Numbered<Leg>,
     /// By the leg that was opened.
@@ -135,12 +135,9 @@ pub(crate) struct Call {
     /// Where its events lie, as long as the log is sure to have them.
     #[serde(skip)]
     pub(crate) sources: Option<Sources>,
-    /// Its place in the timetable of open calls: when it is looked at next, at the latest when it is given up.
+    /// Its place in the timetable of open calls: when it is looked at next.
     #[serde(skip)]
     pub(crate) timed: Option<DateTime<Utc>>,
-    /// Whether `interim_at` is in the timetable.
-    #[serde(skip)]
-    pub(crate) is_interim_timed: bool,
 }
 
 impl Call {
@@ -156,7 +153,6 @@ impl Call {
             interim_at: None,
             sources: None,
             timed: None,
-            is_interim_timed: false,
         }
     }
 

@@ -164,7 +164,7 @@ mod tests {
     fn call() -> (Call, Sources) {
         let body = model::EventBody::Progress(model::Progress { code: 180, with_sdp: false });
         let event = model::CallEvent {
-            node: "sw1".to_owned(),
+            node: "sw1".into(),
             boot: 1,
             seq: 4,
             at: at(3),

@@ -4,9 +4,11 @@
 //! has its events, or else whole, of some four hundred instead of two thousand; and unpacked if one does come.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, Utc};
 use model::CallUid;
+use rustc_hash::FxBuildHasher;
 
 use crate::call::Call;
 use crate::gist::{Gist, pack_gist, unpack_gist};
@@ -16,25 +18,8 @@ use crate::state_log::{Form, Stored};
 /// What a closed call takes beside its bytes: its name, and its places in the tables. About.
 const CLOSED_CALL_BYTES: usize = 320;
 
-/// FxHash, as compilers use it: names of calls are made by our own switch, so nobody can choose them to collide.
-#[derive(Default)]
-struct NameHasher(u64);
-
-impl std::hash::Hasher for NameHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
-        }
-    }
-}
-
-type ByName<T> = HashMap<CallUid, T, std::hash::BuildHasherDefault<NameHasher>>;
+/// Names of calls are made by our own switch, so nobody can choose them to collide.
+type ByName<T> = HashMap<CallUid, T, FxBuildHasher>;
 
 /// A call as it is held.
 #[derive(Debug)]
@@ -88,10 +73,15 @@ struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct HeldCalls {
     by_name: ByName<Held>,
+    /// The open call that was put back last, and whether the last commit has it as it is: the events with which a call begins come one after
+    /// the other. Its place in the table is empty meanwhile, or there is none yet.
+    at_hand: Option<(CallUid, Box<Call>, bool)>,
     /// Bytes of closed ones, about: of those that are complete, and of the others.
     bytes_asleep: [usize; 2],
     /// Calls that have changed since the last commit, perhaps forgotten meanwhile.
     dirty: Vec<CallUid>,
+    /// The call that was taken out was at hand, and has changed since the last commit.
+    is_taken_changed: bool,
     /// Calls forgotten since, that the last commit has.
     gone: Vec<(CallUid, Places)>,
     /// For packing, so that it need not grow each time.
@@ -114,6 +104,9 @@ impl HeldCalls {
 
     /// An open call, to look at.
     pub(crate) fn open(&self, name: &CallUid) -> Option<&Call> {
+        if let Some((_, call, _)) = self.at_hand.as_ref().filter(|(held, ..)| held == name) {
+            return Some(call);
+        }
         match &self.by_name.get(name)?.life {
             Life::Awake(call) => Some(call),
             Life::Asleep { .. } | Life::Woken { .. } | Life::Away => None,
@@ -122,6 +115,7 @@ impl HeldCalls {
 
     /// As [`HeldCalls::open`], to note when it is looked at next: what no commit keeps.
     pub(crate) fn open_mut(&mut self, name: &CallUid) -> Option<&mut Call> {
+        self.put_away();
         match &mut self.by_name.get_mut(name)?.life {
             Life::Awake(call) => Some(call),
             Life::Asleep { .. } | Life::Woken { .. } | Life::Away => None,
@@ -130,14 +124,22 @@ impl HeldCalls {
 
     /// The open calls.
     pub(crate) fn all_open(&self) -> impl Iterator<Item = (&CallUid, &Call)> {
-        self.by_name.iter().filter_map(|(name, held)| match &held.life {
+        let at_hand = self.at_hand.iter().map(|(name, call, _)| (name, &**call));
+        let others = self.by_name.iter().filter_map(|(name, held)| match &held.life {
             Life::Awake(call) => Some((name, &**call)),
             Life::Asleep { .. } | Life::Woken { .. } | Life::Away => None,
-        })
+        });
+        at_hand.chain(others)
     }
 
     /// Takes a call out to be changed; [`HeldCalls::put`] or [`HeldCalls::put_asleep`] puts it back.
     pub(crate) fn take(&mut self, name: &CallUid) -> Taken {
+        if let Some((_, call, has_changed)) = self.at_hand.take_if(|(held, ..)| held == name) {
+            self.is_taken_changed = has_changed;
+            return Taken::Call(call, None);
+        }
+        self.put_away();
+        self.is_taken_changed = false;
         let Some(held) = self.by_name.get_mut(name) else { return Taken::No };
         match std::mem::replace(&mut held.life, Life::Away) {
             Life::Awake(call) => Taken::Call(call, None),
@@ -177,7 +179,16 @@ impl HeldCalls {
 
     /// Puts an open call in its place.
     pub(crate) fn put(&mut self, name: &CallUid, call: Box<Call>, has_changed: bool) {
-        self.set(name, Life::Awake(call), has_changed);
+        self.put_away();
+        let has_changed = has_changed | std::mem::take(&mut self.is_taken_changed);
+        self.at_hand = Some((name.clone(), call, has_changed));
+    }
+
+    /// Puts what is at hand in its place.
+    fn put_away(&mut self) {
+        if let Some((name, call, has_changed)) = self.at_hand.take() {
+            self.set(&name, Life::Awake(call), has_changed);
+        }
     }
 
     /// Packs a closed call away until it is forgotten.
@@ -192,16 +203,18 @@ impl HeldCalls {
         let packed: Box<[u8]> = self.scratch.as_slice().into();
         let is_unfinished = call.is_unfinished();
         self.bytes_asleep[usize::from(is_unfinished)] += CLOSED_CALL_BYTES + packed.len();
+        let has_changed = has_changed | std::mem::take(&mut self.is_taken_changed);
         self.set(name, Life::Asleep { packed, until, is_unfinished }, has_changed);
     }
 
     fn set(&mut self, name: &CallUid, life: Life, has_changed: bool) {
-        let held = if let Some(held) = self.by_name.get_mut(name) {
-            held.life = life;
-            held
-        } else {
-            let held = Held { life, places: Places::default(), is_dirty: false };
-            self.by_name.entry(name.clone()).or_insert(held)
+        let held = match self.by_name.entry(name.clone()) {
+            Entry::Occupied(place) => {
+                let held = place.into_mut();
+                held.life = life;
+                held
+            }
+            Entry::Vacant(place) => place.insert(Held { life, places: Places::default(), is_dirty: false }),
         };
         if has_changed && !std::mem::replace(&mut held.is_dirty, true) {
             self.dirty.push(name.clone());
@@ -210,6 +223,7 @@ impl HeldCalls {
 
     /// A closed call is not remembered any more.
     pub(crate) fn forget(&mut self, name: &CallUid) {
+        self.put_away();
         let Some(held) = self.by_name.remove(name) else { return };
         if let Life::Asleep { packed, is_unfinished, .. } = &held.life {
             self.bytes_asleep[usize::from(*is_unfinished)] -= CLOSED_CALL_BYTES + packed.len();
@@ -252,6 +266,7 @@ impl HeldCalls {
 
     /// The calls that changed since the last commit; each once, and some of them gone meanwhile.
     pub(crate) fn take_dirty(&mut self) -> Vec<CallUid> {
+        self.put_away();
         std::mem::take(&mut self.dirty)
     }
 
@@ -271,6 +286,7 @@ impl HeldCalls {
 
     /// The same of one that did not change, if `counts` of where the last commit has it.
     pub(crate) fn again(&mut self, name: &CallUid, counts: impl Fn(&Places) -> bool) -> Option<Change<'_>> {
+        self.put_away();
         let held = self.by_name.get_mut(name).filter(|held| counts(&held.places))?;
         said(held, &mut self.scratch)
     }

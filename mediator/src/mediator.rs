@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
     AccountId, Body, CallEvent, CallUid, Cause, CdrId, Effect, Effects, EventBody, Stage, StageInput,
-    StateChange, Topic,
+    StateChange, Text, Topic,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ pub struct Mediator {
     partition: Option<u32>,
     clock: Option<LogClock>,
     /// The latest start of each node.
-    boots: BTreeMap<String, u64>,
+    boots: BTreeMap<Text, u64>,
     calls: HeldCalls,
     /// EDRs written lately, and when they are forgotten.
     edrs: HashMap<String, DateTime<Utc>>,
@@ -69,7 +69,7 @@ struct LogClock {
 /// What else has changed since the last commit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Dirty {
-    Node(String),
+    Node(Text),
     Edr(String),
 }
 
@@ -95,7 +95,7 @@ impl Mediator {
 
     /// Calls whose end is still to come.
     pub fn open_calls(&self) -> usize {
-        self.timetable.give_up.len()
+        self.timetable.looks.len()
     }
 
     /// Moves the time of the log on to a tick, never back.
@@ -159,7 +159,7 @@ impl Mediator {
             let event = *event;
             let (payer, cdr) = (event.payer, event.call.map(|call| CdrId::derive(&call, event.leg)));
             let error = MediationError::NoCall {
-                node: event.node,
+                node: event.node.to_string(),
                 boot: event.boot,
                 seq: event.seq,
                 kind: kind_of_event(&event.body),
@@ -170,7 +170,7 @@ impl Mediator {
         let taken = match self.calls.take(&uid) {
             Taken::Asks(gist) => {
                 self.awaited.push(Awaited { name: uid, gist, places: None });
-                effects.0.push(Effect::AskAgain(Box::new(Body::Call(*event))));
+                effects.0.push(Effect::AskAgain(Box::new(Body::Call(event))));
                 return false;
             }
             Taken::Call(call, woken) => Some((call, woken)),
@@ -197,9 +197,9 @@ impl Mediator {
             Some((call, woken)) => {
                 let error = MediationError::ForeignNode {
                     call: uid.to_string(),
-                    node: call.node.clone(),
+                    node: call.node.to_string(),
                     boot: call.boot,
-                    from_node: event.node.clone(),
+                    from_node: event.node.to_string(),
                     from_boot: event.boot,
                     seq: event.seq,
                 };
@@ -337,7 +337,6 @@ impl Mediator {
     /// Writes what each leg of a call that is up has come to so far. The call stays open.
     fn write_interim(&mut self, uid: &CallUid, now: DateTime<Utc>, effects: &mut Effects) {
         let Some(mut call) = self.calls.take_open(uid) else { return };
-        call.is_interim_timed = false;
         let up: Vec<u16> = call
             .legs
             .iter()
@@ -361,29 +360,34 @@ impl Mediator {
         if now < self.timetable.next_due && !self.remembers_too_much() {
             return;
         }
-        while let Some(uid) = self.timetable.pop_interim(now) {
+        let (mut up, mut silent) = (Vec::new(), Vec::new());
+        while let Some(uid) = self.timetable.pop_look(now) {
+            let Some(call) = self.calls.open(&uid) else { continue };
+            let (due, interim_at) = (self.due(call), call.interim_at);
             // Hours of the log may pass at once, after an outage: one that is given up next needs no record before.
-            if self.calls.open(&uid).is_some_and(|call| self.due(call) > now) {
-                self.write_interim(&uid, now, effects);
-            } else if let Some(call) = self.calls.open_mut(&uid) {
-                call.is_interim_timed = false;
-            }
-        }
-        let mut silent = Vec::new();
-        while let Some(uid) = self.timetable.pop_give_up(now) {
-            // It has shown life since it was put there.
-            let due = self.calls.open(&uid).map_or(now, |call| self.due(call));
-            if let Some(call) = self.calls.open_mut(&uid) {
-                call.timed = (due > now).then_some(due);
-            }
-            if due > now {
-                self.timetable.give_up.insert((due, uid));
+            let look = if due <= now {
+                silent.push((due, uid.clone()));
+                None
+            } else if let Some(interim_at) = interim_at.filter(|at| *at <= now) {
+                up.push((interim_at, uid.clone()));
+                None
             } else {
-                silent.push((due, uid));
+                // It has shown life since it was put there.
+                Some(interim_at.map_or(due, |at| at.min(due)))
+            };
+            if let Some(call) = self.calls.open_mut(&uid) {
+                call.timed = look;
+            }
+            if let Some(look) = look {
+                self.timetable.looks.insert((look, uid));
             }
         }
         // In the order in which they were due, not in that of their places: whoever begins again from a commit has them in other places, and
         // must put out the same records in the same order.
+        up.sort();
+        for (_, uid) in up {
+            self.write_interim(&uid, now, effects);
+        }
         silent.sort();
         for (_, uid) in silent {
             let cause = match self.calls.open(&uid) {
@@ -458,10 +462,11 @@ impl Mediator {
         if let Some(until) = woken.filter(|until| !is_closed || *until != due) {
             self.timetable.forget.remove(&(until, Memory::Call(uid.clone())));
         }
-        if let Some(at) = call.timed.take_if(|at| is_closed || *at > due) {
-            self.timetable.give_up.remove(&(at, uid.clone()));
+        self.plan_interim(&mut call);
+        let look = call.interim_at.map_or(due, |at| at.min(due));
+        if let Some(at) = call.timed.take_if(|at| is_closed || *at > look) {
+            self.timetable.looks.remove(&(at, uid.clone()));
         }
-        self.time_interim(uid, &mut call);
         if is_closed {
             if woken != Some(due) {
                 self.timetable.insert_forget(due, Memory::Call(uid.clone()));
@@ -469,30 +474,29 @@ impl Mediator {
             self.calls.put_asleep(uid, &call, due, has_changed);
         } else {
             if call.timed.is_none() {
-                self.timetable.insert_give_up(due, uid);
-                call.timed = Some(due);
+                // A call that rings is looked at early enough for the first record after its answer: it keeps its place when that comes, and is
+                // nearly always over before.
+                let look = if call.interim_at.is_none() && !self.config.interim_every.is_zero() {
+                    look.min(later(call.quiet_since, self.config.interim_every))
+                } else {
+                    look
+                };
+                self.timetable.insert_look(look, uid);
+                call.timed = Some(look);
             }
             self.calls.put(uid, call, has_changed);
         }
     }
 
-    fn time_interim(&mut self, uid: &CallUid, call: &mut Call) {
+    /// When a call that is up gets its next record.
+    fn plan_interim(&self, call: &mut Call) {
         let since =
             call.up_since().filter(|_| call.closed_at.is_none() && !self.config.interim_every.is_zero());
-        let Some(since) = since else {
-            if let Some(at) = call.interim_at.take()
-                && std::mem::take(&mut call.is_interim_timed)
-            {
-                self.timetable.interim.remove(&(at, uid.clone()));
-            }
-            return;
-        };
-        // Events of an outage come hours late: what they tell of is counted from their arrival.
-        let from = since.max(call.quiet_since);
-        let at = *call.interim_at.get_or_insert_with(|| later(from, self.config.interim_every));
-        if !std::mem::replace(&mut call.is_interim_timed, true) {
-            self.timetable.insert_interim(at, uid);
-        }
+        call.interim_at = since.map(|since| {
+            // Events of an outage come hours late: what they tell of is counted from their arrival.
+            let from = since.max(call.quiet_since);
+            call.interim_at.unwrap_or_else(|| later(from, self.config.interim_every))
+        });
     }
 }
 
@@ -502,7 +506,7 @@ impl Stage for Mediator {
         match input.body {
             Body::Tick(at) => self.tick(at),
             Body::Call(event) => {
-                if !self.apply_event(Box::new(event), input.offset, effects) {
+                if !self.apply_event(event, input.offset, effects) {
                     return;
                 }
             }

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use model::{
     AccountId, Answer, Attempt, AttemptDetail, AuthMethod, CallType, Cause, ChargeTick, E164, End, Forwarded,
     Initiator, MediaQuality, Party, PeerLogin, Rejected, RouteAction, RouteAttempt, RouteResult,
-    SubscriberId, TenantId, Transport, TrunkId,
+    SubscriberId, TenantId, Text, Transport, TrunkId,
 };
 
 use crate::call::{Call, Envelope, Fact, Forward, Issued, Leg, RouteFacts};
@@ -171,6 +171,16 @@ impl Packed for String {
 
     fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
         unpack_text(from).map(str::to_owned)
+    }
+}
+
+impl Packed for Text {
+    fn pack(&self, to: &mut Packer) {
+        pack_text(self, to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        unpack_text(from).map(Text::from)
     }
 }
 
@@ -335,7 +345,7 @@ impl Packed for Party {
                 subscriber: SubscriberId::unpack(from)?,
                 account: AccountId::unpack(from)?,
                 reseller: AccountId::unpack(from)?,
-                uuid: String::unpack(from)?,
+                uuid: Text::unpack(from)?,
             },
             [2] => Party::Trunk { trunk: TrunkId::unpack(from)?, account: AccountId::unpack(from)? },
             _ => return None,
@@ -395,7 +405,7 @@ structs! {
     Issued { revision, partial, is_outdated }
     Leg { first, life, attempt, rejected, routes, answer, tick, end, issued, refused }
     Forward { parent, forwarded }
-    Call { quiet_since, node, boot, closed_at, interim_at, legs, forwards; sources, timed, is_interim_timed }
+    Call { quiet_since, node, boot, closed_at, interim_at, legs, forwards; sources, timed }
 }
 
 #[cfg(test)]
@@ -418,7 +428,7 @@ mod tests {
             subscriber: SubscriberId(7),
             account: AccountId(-1),
             reseller: AccountId(i64::MAX),
-            uuid: "ü-1".to_owned(),
+            uuid: "ü-1".into(),
         };
         let route = RouteFacts {
             attempt: Some(fact(
@@ -427,10 +437,10 @@ mod tests {
                     attempt: 1,
                     callee: Party::Trunk { trunk: TrunkId(3), account: AccountId(20) },
                     next_hop: "[2001:db8::1%9]:5061".parse().unwrap(),
-                    caller_out: "+43".to_owned(),
-                    callee_out: "+49".to_owned(),
-                    sip_call_id: "y".to_owned(),
-                    login: Some(Box::new(PeerLogin { user: "u".to_owned(), realm: "r".to_owned() })),
+                    caller_out: "+43".into(),
+                    callee_out: "+49".into(),
+                    sip_call_id: "y".into(),
+                    login: Some(Box::new(PeerLogin { user: "u".into(), realm: "r".into() })),
                 },
             )),
             result: Some(fact(
@@ -438,8 +448,8 @@ mod tests {
                 RouteResult {
                     attempt: 1,
                     code: 503,
-                    phrase: "no".to_owned(),
-                    reason: "Q.850".to_owned(),
+                    phrase: "no".into(),
+                    reason: "Q.850".into(),
                     pdd_us: Some(u64::MAX),
                     action: RouteAction::Next,
                 },
@@ -451,27 +461,27 @@ mod tests {
             attempt: Some(fact(
                 1,
                 Box::new(Attempt {
-                    sip_call_id: "x@phone".to_owned(),
+                    sip_call_id: "x@phone".into(),
                     caller: subscriber.clone(),
-                    from_user: "anna".to_owned(),
-                    from_domain: "example.org".to_owned(),
-                    dialed: "0660".to_owned(),
-                    dialed_domain: "example.org".to_owned(),
+                    from_user: "anna".into(),
+                    from_domain: "example.org".into(),
+                    dialed: "0660".into(),
+                    dialed_domain: "example.org".into(),
                     cli: "431234567".parse().ok(),
                     clir: true,
                     callee: None,
                     source: "192.0.2.1:5060".parse().unwrap(),
                     transport: Transport::Tls,
-                    user_agent: "phone".to_owned(),
+                    user_agent: "phone".into(),
                     auth: AuthMethod::Digest,
-                    asserted_identity: "sip:a".to_owned(),
-                    diversion: "sip:b".to_owned(),
+                    asserted_identity: "sip:a".into(),
+                    diversion: "sip:b".into(),
                     detail: Some(Box::new(AttemptDetail {
                         emergency: true,
-                        stir: "attest=A".to_owned(),
-                        preferred_identity: "sip:c".to_owned(),
-                        user_to_user: "00".to_owned(),
-                        history_info: "sip:d".to_owned(),
+                        stir: "attest=A".into(),
+                        preferred_identity: "sip:c".into(),
+                        user_to_user: "00".into(),
+                        history_info: "sip:d".into(),
                     })),
                 }),
             )),
@@ -480,8 +490,8 @@ mod tests {
                 Rejected {
                     cause: Cause::LockedOut,
                     code: 403,
-                    phrase: "Forbidden".to_owned(),
-                    object: "account 1".to_owned(),
+                    phrase: "Forbidden".into(),
+                    object: "account 1".into(),
                 },
             )),
             routes: [(1, route), (300, RouteFacts::default())].into_iter().collect(),
@@ -491,8 +501,8 @@ mod tests {
                     attempt: 1,
                     code: 200,
                     setup_us: 5,
-                    codec: "PCMA/8000".to_owned(),
-                    user_agent: "gw".to_owned(),
+                    codec: "PCMA/8000".into(),
+                    user_agent: "gw".into(),
                 },
             )),
             tick: Some(fact(10, ChargeTick { answered_us: 30_000_000 })),
@@ -503,7 +513,7 @@ mod tests {
                     by: Initiator::Callee,
                     cause: Cause::Normal,
                     code: 200,
-                    reason: "bye".to_owned(),
+                    reason: "bye".into(),
                     media: Some(MediaQuality {
                         mos_hundredths: Some(441),
                         loss_hundredths: None,
@@ -520,13 +530,13 @@ mod tests {
             forwarded: Forwarded {
                 call_type: CallType::Cfu,
                 forwarder: subscriber,
-                target: "voicemail".to_owned(),
+                target: "voicemail".into(),
                 callee: "4930".parse().ok(),
                 new_leg: 1,
             },
         };
         Call {
-            node: "sw1".to_owned(),
+            node: "sw1".into(),
             boot: 1_790_000_000_000_000,
             legs: [(0, leg)].into_iter().collect(),
             forwards: [(1, fact(2, forward))].into_iter().collect(),
@@ -535,7 +545,6 @@ mod tests {
             interim_at: Some(DateTime::<Utc>::MIN_UTC),
             sources: None,
             timed: None,
-            is_interim_timed: false,
         }
     }
 

@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
     Attempt, AttemptDetail, CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId,
-    CdrSource, E164, Initiator, Party, RouteAction, RouteTry,
+    CdrSource, E164, Initiator, Party, RouteAction, RouteTry, Text, text_of,
 };
 
 use crate::MediationError;
@@ -26,19 +26,19 @@ pub(crate) enum Verdict {
 /// How a leg began, whether it was dialled or forwarded.
 struct Opening {
     at: DateTime<Utc>,
-    sip_call_id: String,
+    sip_call_id: Text,
     call_type: CallType,
     source: CdrSource,
-    dialed: String,
-    domain: String,
+    dialed: Text,
+    domain: Text,
     number: Option<E164>,
     detail: CdrDetail,
 }
 
 impl Opening {
     /// What fees match: digits where it is a number.
-    fn user_in(&self) -> String {
-        self.number.map_or_else(|| self.dialed.clone(), |number| number.to_string())
+    fn user_in(&self) -> Text {
+        self.number.map_or_else(|| self.dialed.clone(), text_of)
     }
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn judge(
         return Verdict::Impossible(MediationError::NoAttempt {
             call: uid.to_string(),
             leg: leg_number,
-            node: call.node.clone(),
+            node: call.node.to_string(),
             boot: call.boot,
             first_seq: leg.first.seq,
             last_seq: leg.life.seq,
@@ -111,8 +111,8 @@ fn opening_of(call: &Call, leg_number: u16) -> Option<Opening> {
                 domain: is.from_domain.clone(),
                 cli: is.cli,
                 clir: is.clir,
-                user_out: String::new(),
-                ip: is.source.ip().to_string(),
+                user_out: Text::new(),
+                ip: text_of(is.source.ip()),
                 user_agent: is.user_agent.clone(),
             },
             dialed: is.dialed.clone(),
@@ -333,10 +333,10 @@ fn cdr_of(uid: &CallUid, call: &Call, leg_number: u16, leg: &Leg, opening: Openi
 }
 
 /// As the end gave it; else as the route that was used did, for calls that never came about.
-fn reason_of(leg: &Leg, used: Option<&RouteFacts>) -> String {
-    let of_end = leg.end.as_ref().map(|end| end.is.reason.as_str()).filter(|reason| !reason.is_empty());
-    let of_route = || used.and_then(|route| route.result.as_ref()).map(|result| result.is.reason.as_str());
-    of_end.or_else(of_route).unwrap_or_default().to_owned()
+fn reason_of(leg: &Leg, used: Option<&RouteFacts>) -> Text {
+    let of_end = leg.end.as_ref().map(|end| &end.is.reason).filter(|reason| !reason.is_empty());
+    let of_route = || used.and_then(|route| route.result.as_ref()).map(|result| &result.is.reason);
+    of_end.or_else(of_route).cloned().unwrap_or_default()
 }
 
 fn route_try(attempt: u16, route: &RouteFacts, leg: &Leg) -> RouteTry {

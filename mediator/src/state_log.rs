@@ -206,9 +206,9 @@ impl StateLog {
 impl NewEntry {
     /// How many bytes it begins with as the name before, and the rest: names of calls that follow each other are alike.
     fn name(&mut self, call: &CallUid) {
-        let name = call.as_str().as_bytes();
-        let before = self.before.as_ref().map_or("", CallUid::as_str);
-        let n_alike = name.iter().zip(before.as_bytes()).take_while(|(one, other)| one == other).count();
+        let name = call.as_bytes();
+        let before = self.before.as_ref().map_or(&[][..], CallUid::as_bytes);
+        let n_alike = name.iter().zip(before).take_while(|(one, other)| one == other).count();
         put_number(&mut self.bytes, n_alike as u64);
         put_number(&mut self.bytes, (name.len() - n_alike) as u64);
         self.bytes.extend_from_slice(&name[n_alike..]);

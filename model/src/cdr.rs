@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::Text;
 use crate::cause::named_enum;
 use crate::{
     AccountId, AuthMethod, CallUid, Cause, CdrId, E164, Initiator, MediaQuality, Party, RouteAction,
@@ -80,9 +81,9 @@ pub struct Cdr {
     /// 0 is the call itself.
     pub leg: u16,
     /// Call-ID of the incoming leg.
-    pub sip_call_id: String,
+    pub sip_call_id: Text,
     /// The switch that carried it.
-    pub node: String,
+    pub node: Text,
     /// Whose platform.
     pub tenant: TenantId,
     /// Who pays; decides the partition.
@@ -110,7 +111,7 @@ pub struct Cdr {
     /// INVITE out to first 18x of the route that was used, microseconds.
     pub pdd_us: Option<u64>,
     /// First audio codec; empty if never answered.
-    pub codec: String,
+    pub codec: Text,
     /// Every route tried, in order.
     pub attempts: Vec<RouteTry>,
     /// Revision of the provisioning data in force.
@@ -128,9 +129,9 @@ pub struct Cdr {
 pub struct CdrDetail {
     /// Reason header (RFC 3326) of whoever ended it, as received; empty if there was none. Of a call that was let through because its balance
     /// could not be asked, with one more value: `Tollbook;text="balance not asked"`.
-    pub reason: String,
+    pub reason: Text,
     /// What refused it, such as `account 12 lock 2`; empty unless the switch did.
-    pub refused_by: String,
+    pub refused_by: Text,
     /// INVITE in to 2xx out, microseconds; `None` if never answered.
     pub setup_us: Option<u64>,
     /// How the INVITE came in; `None` for records from elsewhere.
@@ -138,35 +139,35 @@ pub struct CdrDetail {
     /// How the caller proved who he is; `None` for records from elsewhere.
     pub auth: Option<AuthMethod>,
     /// P-Asserted-Identity, as sent.
-    pub asserted_identity: String,
+    pub asserted_identity: Text,
     /// Diversion, as sent.
-    pub diversion: String,
+    pub diversion: Text,
     /// Of a record made elsewhere, its key there: `source/key`; empty for our own.
-    pub foreign_key: String,
+    pub foreign_key: Text,
     /// To an emergency number.
     #[serde(default, skip_serializing_if = "is_false")]
     pub emergency: bool,
     /// What a peer says of the caller's number, unverified by us: `TN-Validation-Passed`, `attest=A`; empty if nothing.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub stir: String,
+    #[serde(default, skip_serializing_if = "Text::is_empty")]
+    pub stir: Text,
     /// P-Preferred-Identity, as sent.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub preferred_identity: String,
+    #[serde(default, skip_serializing_if = "Text::is_empty")]
+    pub preferred_identity: Text,
     /// User-to-User, as sent.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub user_to_user: String,
+    #[serde(default, skip_serializing_if = "Text::is_empty")]
+    pub user_to_user: Text,
     /// History-Info, as sent.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub history_info: String,
+    #[serde(default, skip_serializing_if = "Text::is_empty")]
+    pub history_info: Text,
     /// How the media were, as a party told at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaQuality>,
     /// User name with which we prove ourselves to the trunk that was used; empty if none is asked for.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub peer_auth_user: String,
+    #[serde(default, skip_serializing_if = "Text::is_empty")]
+    pub peer_auth_user: Text,
     /// And the realm.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub peer_auth_realm: String,
+    #[serde(default, skip_serializing_if = "Text::is_empty")]
+    pub peer_auth_realm: Text,
 }
 
 /// What few calls have is left out of the JSON of the others.
@@ -203,19 +204,19 @@ pub struct CdrSource {
     /// Who.
     pub party: Party,
     /// User part of From, as sent.
-    pub user: String,
+    pub user: Text,
     /// Host part of From, as sent.
-    pub domain: String,
+    pub domain: Text,
     /// Network-provided number; stays when the caller is anonymous.
     pub cli: Option<E164>,
     /// The caller hides it.
     pub clir: bool,
     /// As sent on.
-    pub user_out: String,
+    pub user_out: Text,
     /// Source address of the signalling, without the port.
-    pub ip: String,
+    pub ip: Text,
     /// User-Agent.
-    pub user_agent: String,
+    pub user_agent: Text,
 }
 
 /// The called side.
@@ -224,17 +225,17 @@ pub struct CdrDestination {
     /// Who answered or was tried last.
     pub party: Party,
     /// As dialled, before rewriting.
-    pub dialed: String,
+    pub dialed: Text,
     /// Host part as dialled.
-    pub domain: String,
+    pub domain: Text,
     /// After inbound rewriting: what fees match. Digits where it is a number.
-    pub user_in: String,
+    pub user_in: Text,
     /// The same as a number.
     pub number: Option<E164>,
     /// As sent on.
-    pub user_out: String,
+    pub user_out: Text,
     /// User-Agent of the answering side.
-    pub user_agent: String,
+    pub user_agent: Text,
 }
 
 /// What the final answer of a route says of who is at fault (RFC 3261, 21).

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::Text;
 use crate::cause::named_enum;
 use crate::{
     AccountId, CallType, CallUid, Cause, E164, Initiator, SubscriberId, TenantId, Transport, TrunkId,
@@ -17,7 +18,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallEvent {
     /// The switch process, as configured (`switch.node`).
-    pub node: String,
+    pub node: Text,
     /// When that process started, in microseconds since 1970: tells its lives apart.
     pub boot: u64,
     /// Counts up from 1 within (`node`, `boot`); a gap is a lost event.
@@ -87,7 +88,7 @@ pub enum Party {
         /// The reseller's account above it; [`AccountId::NOBODY`] if there is none.
         reseller: AccountId,
         /// The stable key in the reference's files.
-        uuid: String,
+        uuid: Text,
     },
     /// A carrier's trunk.
     Trunk {
@@ -126,17 +127,17 @@ named_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Call-ID of the incoming leg.
-    pub sip_call_id: String,
+    pub sip_call_id: Text,
     /// Who calls.
     pub caller: Party,
     /// User part of From, as sent.
-    pub from_user: String,
+    pub from_user: Text,
     /// Host part of From, as sent; of a trunk its address.
-    pub from_domain: String,
+    pub from_domain: Text,
     /// User part of the Request-URI, as dialled.
-    pub dialed: String,
+    pub dialed: Text,
     /// Host part of the Request-URI.
-    pub dialed_domain: String,
+    pub dialed_domain: Text,
     /// Network-provided caller number, canonical; the one that is billed.
     pub cli: Option<E164>,
     /// The caller hides the number (Privacy: id).
@@ -148,13 +149,13 @@ pub struct Attempt {
     /// Over which transport.
     pub transport: Transport,
     /// User-Agent, as sent.
-    pub user_agent: String,
+    pub user_agent: Text,
     /// How the caller proved who he is.
     pub auth: AuthMethod,
     /// P-Asserted-Identity, as sent.
-    pub asserted_identity: String,
+    pub asserted_identity: Text,
     /// Diversion, as sent.
-    pub diversion: String,
+    pub diversion: Text,
     /// What few calls have; `None` if this one has nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Box<AttemptDetail>>,
@@ -167,13 +168,13 @@ pub struct AttemptDetail {
     pub emergency: bool,
     /// What a peer says of the caller's number, unverified by us: the `verstat` it sent, else `attest=A` (B, C) of an Identity
     /// header (RFC 8224, RFC 8588), else empty.
-    pub stir: String,
+    pub stir: Text,
     /// P-Preferred-Identity, as sent.
-    pub preferred_identity: String,
+    pub preferred_identity: Text,
     /// User-to-User, as sent.
-    pub user_to_user: String,
+    pub user_to_user: Text,
     /// History-Info, as sent.
-    pub history_info: String,
+    pub history_info: Text,
 }
 
 /// A refusal of our own.
@@ -184,9 +185,9 @@ pub struct Rejected {
     /// The SIP code we answered.
     pub code: u16,
     /// And its phrase.
-    pub phrase: String,
+    pub phrase: Text,
     /// What decided, such as `account 12 lock 2` or `subscriber 7 limit 3/3`; empty if nothing in particular.
-    pub object: String,
+    pub object: Text,
 }
 
 /// One INVITE towards the callee.
@@ -199,11 +200,11 @@ pub struct RouteAttempt {
     /// Next hop.
     pub next_hop: SocketAddr,
     /// User part of From as sent out.
-    pub caller_out: String,
+    pub caller_out: Text,
     /// User part of the Request-URI as sent out.
-    pub callee_out: String,
+    pub callee_out: Text,
     /// Call-ID of the outgoing leg.
-    pub sip_call_id: String,
+    pub sip_call_id: Text,
     /// With which credentials, if the trunk asks for some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<Box<PeerLogin>>,
@@ -213,9 +214,9 @@ pub struct RouteAttempt {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PeerLogin {
     /// User name.
-    pub user: String,
+    pub user: Text,
     /// Realm; empty if it is whatever the trunk names.
-    pub realm: String,
+    pub realm: Text,
 }
 
 named_enum! {
@@ -236,9 +237,9 @@ pub struct RouteResult {
     /// SIP code; 408 when nothing came.
     pub code: u16,
     /// Its phrase, as received.
-    pub phrase: String,
+    pub phrase: Text,
     /// Reason header (RFC 3326), as received.
-    pub reason: String,
+    pub reason: Text,
     /// Post-dial delay: INVITE to first 18x or final answer, microseconds.
     pub pdd_us: Option<u64>,
     /// What came of it.
@@ -264,9 +265,9 @@ pub struct Answer {
     /// INVITE in to 2xx, by the monotonic clock, microseconds.
     pub setup_us: u64,
     /// First audio codec of the answer, such as `PCMA/8000`; empty without SDP.
-    pub codec: String,
+    pub codec: Text,
     /// User-Agent or Server of the answering side.
-    pub user_agent: String,
+    pub user_agent: Text,
 }
 
 named_enum! {
@@ -289,7 +290,7 @@ pub struct CallUpdate {
     /// Of what kind.
     pub change: UpdateKind,
     /// Codec from now on; empty if unchanged.
-    pub codec: String,
+    pub codec: Text,
 }
 
 /// The call is still up.
@@ -311,7 +312,7 @@ pub struct End {
     /// Final SIP code of the INVITE: 200 for an answered call.
     pub code: u16,
     /// Reason header, as received; of a call that was let through because its balance could not be asked, with one more value that says so.
-    pub reason: String,
+    pub reason: Text,
     /// How the media were, as a party told at the end; `None` if none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaQuality>,
@@ -338,7 +339,7 @@ pub struct Forwarded {
     /// Who forwards.
     pub forwarder: Party,
     /// Where to, as provisioned or as in the Contact of a 302.
-    pub target: String,
+    pub target: Text,
     /// The same, canonical.
     pub callee: Option<E164>,
     /// The leg that the forward opens.

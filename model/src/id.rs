@@ -1,7 +1,9 @@
 //! Identifiers. Those of provisioned objects are numbers the store hands out; those of records are derived
 //! from what they name, so that a replay names the same thing again (design: "identifiers are derived").
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -145,7 +147,7 @@ derived_ids! {
 impl CdrId {
     /// The record of `leg` (0 is the call itself, 1 the first forward) of `call`.
     pub fn derive(call: &CallUid, leg: u16) -> Self {
-        Self::derive_from(&[call.as_str().as_bytes(), &leg.to_be_bytes()])
+        Self::derive_from(&[call.as_bytes(), &leg.to_be_bytes()])
     }
 }
 
@@ -176,25 +178,85 @@ impl AlertId {
 }
 
 /// Our name for one call, given by the switch to the leg that came in: `node-boot-count`, unique for ever.
-/// Copies share the text: a call is named in several tables at once.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallUid(Arc<str>);
+/// A call is named in several tables at once, and each looks at the name for every event: so a name of usual length lies where its table is,
+/// and copies of a longer one share the text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallUid(Name);
+
+/// Each text has one form, by its length: equal names are equal in their parts.
+#[derive(Clone, PartialEq, Eq)]
+enum Name {
+    /// The bytes behind the first `length` are 0.
+    Short { length: u8, bytes: [u8; NAME_BYTES] },
+    /// Longer than [`NAME_BYTES`].
+    Long(Arc<str>),
+}
+
+/// A node of four letters, sixteen digits of microseconds, and eight for the count.
+const NAME_BYTES: usize = 30;
+const _: () = assert!(size_of::<CallUid>() == 32);
 
 impl CallUid {
     /// Takes the text as it is.
-    pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
+    pub fn new(text: impl AsRef<str> + Into<Arc<str>>) -> Self {
+        let mut bytes = [0; NAME_BYTES];
+        let is = text.as_ref().as_bytes();
+        match (u8::try_from(is.len()), bytes.get_mut(..is.len())) {
+            (Ok(length), Some(place)) => {
+                place.copy_from_slice(is);
+                Self(Name::Short { length, bytes })
+            }
+            _ => Self(Name::Long(text.into())),
+        }
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Name::Short { .. } => std::str::from_utf8(self.as_bytes()).expect("it was made of a text"),
+            Name::Long(text) => text,
+        }
+    }
+
+    /// The bytes of the text.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Name::Short { length, bytes } => &bytes[..usize::from(*length).min(NAME_BYTES)],
+            Name::Long(text) => text.as_bytes(),
+        }
+    }
+}
+
+impl Hash for CallUid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As of a text.
+        state.write(self.as_bytes());
+        state.write_u8(0xff);
+    }
+}
+
+impl PartialOrd for CallUid {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// By their texts.
+impl Ord for CallUid {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl fmt::Debug for CallUid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CallUid").field(&self.as_str()).finish()
     }
 }
 
 impl Serialize for CallUid {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -206,7 +268,7 @@ impl<'de> Deserialize<'de> for CallUid {
 
 impl fmt::Display for CallUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -219,6 +281,30 @@ mod tests {
         let call = CallUid::new("sw1-1-7");
         assert_eq!(CdrId::derive(&call, 0), CdrId::derive(&call, 0));
         assert_ne!(CdrId::derive(&call, 0), CdrId::derive(&call, 1));
+    }
+
+    /// Around the length from which on the text is shared.
+    #[test]
+    fn name_of_any_length_is_its_text() {
+        let texts: Vec<String> = (0..40).map(|length| "7".repeat(length)).collect();
+        for (text, longer) in texts.iter().zip(&texts[1..]) {
+            let (name, next) = (CallUid::new(text.as_str()), CallUid::new(longer.as_str()));
+            assert_eq!((name.as_str(), name.as_bytes()), (text.as_str(), text.as_bytes()));
+            assert_eq!(name, CallUid::new(text.clone()));
+            assert_eq!(format!("{name:?} {name}"), format!("CallUid({text:?}) {text}"));
+            assert!(name != next && name < next, "{text}");
+        }
+    }
+
+    /// Lists of calls are sorted by it, and kept.
+    #[test]
+    fn names_sort_as_their_texts_do() {
+        let long = "sw1-1790000000000000-123456789012";
+        let mut texts = ["b", "a\0", "a", "", "ab", long, "sw1-2", "\u{fc}", &long[..30], &long[..31]];
+        let mut names = texts.map(CallUid::new);
+        texts.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(names.each_ref().map(CallUid::as_str), texts);
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod stage;
 mod statement;
 mod suspense;
 mod tariff;
+mod text;
 pub mod wire;
 
 pub use account::{
@@ -87,3 +88,4 @@ pub use tariff::{
     OffPeakSpecial, OffPeakWeekday, PeakOptions, PeakSplit, PriceModel, PriceStep, Rate, Rounding,
     RoundingMode, TariffVersion,
 };
+pub use text::{Text, text_of};

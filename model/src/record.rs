@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{Accrual, CallEvent, Cdr, Control, Edr, Posting, RatedCdr, Sighting};
+use crate::{Accrual, CallEvent, Cdr, Control, Edr, Posting, RatedCdr, Sighting, Text};
 
 named_enum! {
     /// The topics of the bus. Each has the same number of partitions; `control` is read whole by every process.
@@ -29,7 +29,7 @@ named_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The stage that wrote it.
-    pub stage: String,
+    pub stage: Text,
     /// Partition of that stage's input.
     pub partition: u32,
     /// Offset of the input record.
@@ -54,15 +54,15 @@ pub enum Body {
     /// The time of the log: timers of stages run on this, not on the wall clock.
     Tick(DateTime<Utc>),
     /// From the switch.
-    Call(CallEvent),
+    Call(Box<CallEvent>),
     /// From the mediator.
     Cdr(Box<Cdr>),
     /// From the mediator.
-    Edr(Edr),
+    Edr(Box<Edr>),
     /// From rating.
     Rated(Box<RatedCdr>),
     /// From rating.
-    Posting(Posting),
+    Posting(Box<Posting>),
     /// To everybody.
     Control(Control),
     /// From the watch to the spend limits, among the rated calls.

@@ -76,7 +76,7 @@ impl Effects {
     /// Appends `edr` for whoever reads the topic, and keeps it in the commit.
     pub fn edr(&mut self, edr: Edr) {
         self.0.push(Effect::Edr(Box::new(edr.clone())));
-        self.append(Topic::Cdrs, edr.account, Body::Edr(edr));
+        self.append(Topic::Cdrs, edr.account, Body::Edr(Box::new(edr)));
     }
 
     /// Says that the input told nothing new.

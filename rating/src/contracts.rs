@@ -216,7 +216,7 @@ impl Contracts {
         let account = posting.account;
         let amount = model::to_micros(posting.amount.amount).unwrap_or(0);
         let is_ours = posting.credit == LedgerAccount::Cash(account);
-        effects.append(model::Topic::Postings, account, model::Body::Posting(posting.clone()));
+        effects.append(model::Topic::Postings, account, model::Body::Posting(Box::new(posting.clone())));
         let Ok(view) = self.view(snapshot, account) else { return };
         if !is_ours || amount == 0 {
             return;
@@ -432,7 +432,7 @@ impl<'s> View<'s> {
                 }
             };
             let posting = self.posting(id, movement, counter, reason);
-            effects.append(model::Topic::Postings, account, model::Body::Posting(posting));
+            effects.append(model::Topic::Postings, account, model::Body::Posting(Box::new(posting)));
         }
         for mut happening in outcome.happenings {
             let at = kept.last_happening.map_or(*happening.at_mut(), |last| last.max(*happening.at_mut()));

@@ -125,7 +125,7 @@ impl RatingStage {
         let is_kept = rated.cdr.partial || is_known || taken.is_some();
         effects.append(Topic::Rated, rated.cdr.payer, Body::Rated(Box::new(rated)));
         for posting in reversals.into_iter().chain(postings.iter().cloned()) {
-            effects.append(Topic::Postings, posting.account, Body::Posting(posting));
+            effects.append(Topic::Postings, posting.account, Body::Posting(Box::new(posting)));
         }
         if is_kept {
             self.posted.keep(cdr, Posted { revision, is_rated: true, ended_at, postings, taken });

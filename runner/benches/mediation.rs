@@ -343,16 +343,16 @@ fn entry_of(bus: &dyn Bus, script: &[EventBody], call: u64, n: usize, at: DateTi
     // What differs from call to call in life too, so that it cannot be pressed together.
     let unlike = call.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     if let EventBody::Attempt(attempt) = &mut said {
-        attempt.sip_call_id = format!("{unlike:016x}{call:08x}@pc33.example.com");
-        attempt.dialed = format!("004930{:06}", unlike % 1_000_000);
+        attempt.sip_call_id = format!("{unlike:016x}{call:08x}@pc33.example.com").into();
+        attempt.dialed = format!("004930{:06}", unlike % 1_000_000).into();
         attempt.callee = attempt.dialed.trim_start_matches('0').parse().ok();
     }
     if let EventBody::RouteAttempt(route) = &mut said {
-        route.sip_call_id = format!("{:016x}@sw1", unlike.rotate_left(32));
-        route.callee_out = format!("+4930{:06}", unlike % 1_000_000);
+        route.sip_call_id = format!("{:016x}@sw1", unlike.rotate_left(32)).into();
+        route.callee_out = format!("+4930{:06}", unlike % 1_000_000).into();
     }
-    let body = Body::Call(CallEvent {
-        node: "sw1".to_owned(),
+    let body = Body::Call(Box::new(CallEvent {
+        node: "sw1".into(),
         boot: 1,
         seq: call * EVENTS_OF_A_CALL + n as u64 + 1,
         at,
@@ -362,7 +362,7 @@ fn entry_of(bus: &dyn Bus, script: &[EventBody], call: u64, n: usize, at: DateTi
         call: Some(uid(call)),
         leg: 0,
         body: said,
-    });
+    }));
     entry(Topic::Calls, payer, &Record { origin: None, body }, bus)
 }
 
@@ -371,42 +371,42 @@ fn event(n: u64) -> EventBody {
     let peer = SocketAddr::from(([192, 0, 2, 10], 5060));
     match n {
         0 => EventBody::Attempt(Box::new(Attempt {
-            sip_call_id: "a84b4c76e66710@pc33.example.com".to_owned(),
+            sip_call_id: "a84b4c76e66710@pc33.example.com".into(),
             caller: Party::Subscriber {
                 subscriber: SubscriberId(1),
                 account: AccountId(11),
                 reseller: AccountId(5),
-                uuid: "7f3c2a90-5f0e-4c57-9d0b-2f5f6a1c8e44".to_owned(),
+                uuid: "7f3c2a90-5f0e-4c57-9d0b-2f5f6a1c8e44".into(),
             },
-            from_user: "anna".to_owned(),
-            from_domain: "sip.example.org".to_owned(),
-            dialed: "004930555123".to_owned(),
-            dialed_domain: "sip.example.org".to_owned(),
+            from_user: "anna".into(),
+            from_domain: "sip.example.org".into(),
+            dialed: "004930555123".into(),
+            dialed_domain: "sip.example.org".into(),
             cli: "43660555123".parse().ok(),
             clir: false,
             callee: "4930555123".parse().ok(),
             source: peer,
             transport: Transport::Udp,
-            user_agent: "phone/1.0".to_owned(),
+            user_agent: "phone/1.0".into(),
             auth: AuthMethod::Digest,
-            asserted_identity: String::new(),
-            diversion: String::new(),
+            asserted_identity: "".into(),
+            diversion: "".into(),
             detail: None,
         })),
         1 => EventBody::RouteAttempt(RouteAttempt {
             attempt: 1,
             callee: Party::Trunk { trunk: TrunkId(3), account: AccountId(20) },
             next_hop: peer,
-            caller_out: "+43660555123".to_owned(),
-            callee_out: "+4930555123".to_owned(),
-            sip_call_id: "y1@sw1".to_owned(),
+            caller_out: "+43660555123".into(),
+            callee_out: "+4930555123".into(),
+            sip_call_id: "y1@sw1".into(),
             login: None,
         }),
         2 => EventBody::RouteResult(RouteResult {
             attempt: 1,
             code: 200,
-            phrase: "OK".to_owned(),
-            reason: String::new(),
+            phrase: "OK".into(),
+            reason: "".into(),
             pdd_us: Some(1_240_000),
             action: RouteAction::Stop,
         }),
@@ -414,8 +414,8 @@ fn event(n: u64) -> EventBody {
             attempt: 1,
             code: 200,
             setup_us: 2_000_000,
-            codec: "PCMA/8000".to_owned(),
-            user_agent: "gateway/2".to_owned(),
+            codec: "PCMA/8000".into(),
+            user_agent: "gateway/2".into(),
         }),
         _ => EventBody::End(End {
             // By the log: within the tolerance of clocks for both parts.
@@ -423,7 +423,7 @@ fn event(n: u64) -> EventBody {
             by: Initiator::Caller,
             cause: Cause::Normal,
             code: 200,
-            reason: String::new(),
+            reason: "".into(),
             media: None,
         }),
     }

@@ -161,7 +161,7 @@ async fn fill(dir: &Path, n_accounts: u64) -> Outcome<()> {
                 continue;
             }
             let mut effects = Effects::default();
-            let body = Body::Posting(top_up(account, now));
+            let body = Body::Posting(Box::new(top_up(account, now)));
             stage.apply(StageInput { partition, offset: 0, body }, &mut effects);
             lane.take(effects);
             if lane.waiting.len() >= PER_COMMIT {
@@ -187,7 +187,7 @@ impl FilledLane<'_> {
             if let Effect::Append { topic: Topic::Postings, body, .. } = effect
                 && let Body::Posting(posting) = *body
             {
-                self.waiting.push(StoreEffect::Post(posting));
+                self.waiting.push(StoreEffect::Post(*posting));
             }
         }
     }

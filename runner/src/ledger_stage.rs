@@ -9,7 +9,7 @@ pub struct LedgerStage;
 impl Stage for LedgerStage {
     fn apply(&mut self, input: StageInput, effects: &mut Effects) {
         match input.body {
-            Body::Posting(posting) => effects.0.push(Effect::Post(Box::new(posting))),
+            Body::Posting(posting) => effects.0.push(Effect::Post(posting)),
             Body::Tick(_)
             | Body::Call(_)
             | Body::Cdr(_)

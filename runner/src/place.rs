@@ -70,7 +70,7 @@ impl Place {
             match effect {
                 Effect::Append { topic, key, body } => {
                     let origin = Origin {
-                        stage: self.kind_name.to_owned(),
+                        stage: self.kind_name.into(),
                         partition: self.partition,
                         offset: self.offset,
                         index,
@@ -108,7 +108,7 @@ pub fn entry(topic: Topic, key: AccountId, record: &Record, bus: &dyn Bus) -> En
 /// In the lane of the paying party; the start of a switch is news for every lane, each may hold open calls of its last life.
 pub fn entries_of(bus: &dyn Bus, event: CallEvent) -> Vec<Entry> {
     let (payer, is_start) = (event.payer, matches!(event.body, EventBody::NodeStarted(_)));
-    let record = Record { origin: None, body: Body::Call(event) };
+    let record = Record { origin: None, body: Body::Call(Box::new(event)) };
     if is_start {
         to_every_partition(bus, Topic::Calls, &record)
     } else {

@@ -421,7 +421,7 @@ fn live(day: &[Body], seed: u64, snapshot: &Arc<RatingSnapshot>, mode: Mode) -> 
 
 fn entries_of_day(bus: &dyn Bus, body: &Body) -> Vec<Entry> {
     if let Body::Call(event) = body {
-        return entries_of(bus, event.clone());
+        return entries_of(bus, *event.clone());
     }
     let record = Record { origin: None, body: body.clone() };
     [Topic::Calls, Topic::Cdrs, Topic::Rated]

@@ -150,7 +150,9 @@ fn forward() -> Kind<Forward> {
 #[tokio::test]
 async fn outputs_appended_again_after_a_crash_are_applied_once() {
     let mut house = House::new().await;
-    house.append(Topic::Cdrs, 0, (1..=3).map(|n| bytes(Body::Posting(posting(n, 10)))).collect()).await;
+    house
+        .append(Topic::Cdrs, 0, (1..=3).map(|n| bytes(Body::Posting(Box::new(posting(n, 10))))).collect())
+        .await;
 
     // The database fails between the append and the commit: twice.
     for _ in 0..2 {
@@ -177,7 +179,7 @@ async fn outputs_appended_again_after_a_crash_are_applied_once() {
     }
     assert_eq!(house.round(&forward()).await.unwrap(), 3);
     // A later record, to see that the lane goes on behind the replays.
-    house.append(Topic::Cdrs, 0, vec![bytes(Body::Posting(posting(4, 10)))]).await;
+    house.append(Topic::Cdrs, 0, vec![bytes(Body::Posting(Box::new(posting(4, 10))))]).await;
     assert_eq!(house.round(&forward()).await.unwrap(), 1);
     house.run_to_the_end(ledger()).await;
 
@@ -228,7 +230,7 @@ async fn what_comes_of_news_is_in_the_log_while_the_rounds_before_are_not_commit
         for partition in 0..PARTITIONS {
             ends.push((partition, house.rooms.bus.range(Topic::Postings, partition).await.unwrap().1));
         }
-        house.append(Topic::Cdrs, 0, vec![bytes(Body::Posting(posting(n, 10)))]).await;
+        house.append(Topic::Cdrs, 0, vec![bytes(Body::Posting(Box::new(posting(n, 10))))]).await;
         let grown = house.rooms.bus.wait(Topic::Postings, &ends);
         tokio::time::timeout(Duration::from_secs(30), grown).await.expect("it waits for a commit").unwrap();
     }
@@ -244,7 +246,11 @@ async fn what_comes_of_news_is_in_the_log_while_the_rounds_before_are_not_commit
 #[tokio::test]
 async fn unreadable_record_is_suspended_and_its_lane_goes_on() {
     let house = House::new().await;
-    let lane = [bytes(Body::Posting(posting(1, 10))), vec![0xff; 40], bytes(Body::Posting(posting(2, 10)))];
+    let lane = [
+        bytes(Body::Posting(Box::new(posting(1, 10)))),
+        vec![0xff; 40],
+        bytes(Body::Posting(Box::new(posting(2, 10)))),
+    ];
     house.append(Topic::Postings, 1, lane.to_vec()).await;
     house.run_to_the_end(ledger()).await;
 
@@ -256,10 +262,14 @@ async fn unreadable_record_is_suspended_and_its_lane_goes_on() {
 #[tokio::test]
 async fn record_that_makes_a_stage_panic_is_suspended_alone() {
     let house = House::new().await;
-    house.append(Topic::Cdrs, 0, vec![bytes(Body::Posting(posting(1, 10)))]).await;
+    house.append(Topic::Cdrs, 0, vec![bytes(Body::Posting(Box::new(posting(1, 10))))]).await;
     let lane = [posting(2, 10), posting(3, 13), posting(4, 10), posting(5, 13), posting(6, 10)];
     house
-        .append(Topic::Cdrs, 1, lane.into_iter().map(|posting| bytes(Body::Posting(posting))).collect())
+        .append(
+            Topic::Cdrs,
+            1,
+            lane.into_iter().map(|posting| bytes(Body::Posting(Box::new(posting)))).collect(),
+        )
         .await;
     house.run_to_the_end(forward()).await;
     house.run_to_the_end(ledger()).await;
@@ -271,11 +281,15 @@ async fn record_that_makes_a_stage_panic_is_suspended_alone() {
 #[tokio::test]
 async fn record_that_the_database_refuses_is_suspended_alone() {
     let house = House::new().await;
-    house.append(Topic::Postings, 0, vec![bytes(Body::Posting(posting(1, 10)))]).await;
+    house.append(Topic::Postings, 0, vec![bytes(Body::Posting(Box::new(posting(1, 10))))]).await;
     // The second is another posting under a taken id, the fourth more than the ledger can hold.
     let lane = [posting(2, 10), posting(2, 11), posting(3, 10), posting(4, i64::MAX), posting(5, 10)];
     house
-        .append(Topic::Postings, 1, lane.into_iter().map(|posting| bytes(Body::Posting(posting))).collect())
+        .append(
+            Topic::Postings,
+            1,
+            lane.into_iter().map(|posting| bytes(Body::Posting(Box::new(posting)))).collect(),
+        )
         .await;
     house.run_to_the_end(ledger()).await;
 
@@ -287,7 +301,7 @@ async fn record_that_the_database_refuses_is_suspended_alone() {
 
 #[test]
 fn only_watermarks_that_rose_are_committed() {
-    let origin = |partition, offset, index| Origin { stage: "rating".to_owned(), partition, offset, index };
+    let origin = |partition, offset, index| Origin { stage: "rating".into(), partition, offset, index };
     let mark = |partition, offset, index| Watermark { stage: "rating".to_owned(), partition, offset, index };
     let mut marks = Watermarks::new(vec![mark(0, 5, 1), mark(1, 9, 0)]);
     assert!(!marks.admit(Some(&origin(0, 5, 1))));
@@ -353,7 +367,7 @@ async fn data_loaded_for_one_lane_reaches_the_others_too() {
     };
     house.rooms.store.set_lock(&lock, "test", DateTime::UNIX_EPOCH).await.unwrap();
     let event = model::CallEvent {
-        node: "sw1".to_owned(),
+        node: "sw1".into(),
         boot: 1,
         seq: 1,
         at: DateTime::UNIX_EPOCH,
@@ -364,7 +378,7 @@ async fn data_loaded_for_one_lane_reaches_the_others_too() {
         leg: 0,
         body: model::EventBody::NodeStarted(model::NodeStarted { version: "1".to_owned() }),
     };
-    house.append(Topic::Calls, 0, vec![bytes(Body::Call(event))]).await;
+    house.append(Topic::Calls, 0, vec![bytes(Body::Call(Box::new(event)))]).await;
     round(&kind, &house.rooms, &mut lanes, &mut directory, &Lessons::default()).await.unwrap();
     house.append(Topic::Calls, 1, vec![bytes(Body::Tick(DateTime::UNIX_EPOCH))]).await;
     round(&kind, &house.rooms, &mut lanes, &mut directory, &Lessons::default()).await.unwrap();
@@ -376,12 +390,12 @@ async fn data_loaded_for_one_lane_reaches_the_others_too() {
 async fn stage_that_begins_now_passes_over_what_was_there_and_keeps_its_place() {
     let mut house = House::new().await;
     let late = || Kind { begin: Begin::Now, ..ledger() };
-    house.append(Topic::Postings, 0, vec![bytes(Body::Posting(posting(1, 5)))]).await;
+    house.append(Topic::Postings, 0, vec![bytes(Body::Posting(Box::new(posting(1, 5))))]).await;
     // Its lanes are loaded, and then the process dies: where it began is known all the same.
     let directory = house.rooms.directory.current();
     load_lanes(&late(), &house.rooms, &[(0, None), (1, None)], &directory).await.unwrap();
-    house.append(Topic::Postings, 0, vec![bytes(Body::Posting(posting(2, 6)))]).await;
-    house.append(Topic::Postings, 1, vec![bytes(Body::Posting(posting(3, 7)))]).await;
+    house.append(Topic::Postings, 0, vec![bytes(Body::Posting(Box::new(posting(2, 6))))]).await;
+    house.append(Topic::Postings, 1, vec![bytes(Body::Posting(Box::new(posting(3, 7))))]).await;
     house.rooms.store = open(&house.dir).await;
     assert_eq!(house.round(&late()).await.unwrap(), 2);
     assert_eq!(house.counts("ledger").await.posted, 2);

@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use model::Origin;
+use model::{Origin, Text};
 use store::Watermark;
 
 /// Per origin lane, the highest (offset, index) applied.
 pub struct Watermarks {
-    highest: HashMap<(String, u32), (u64, u32)>,
+    highest: HashMap<(Text, u32), (u64, u32)>,
     /// Those that rose since they were last taken for a commit.
-    risen: HashSet<(String, u32)>,
+    risen: HashSet<(Text, u32)>,
 }
 
 impl Watermarks {
@@ -17,7 +17,7 @@ impl Watermarks {
     pub fn new(loaded: Vec<Watermark>) -> Self {
         let highest = loaded
             .into_iter()
-            .map(|mark| ((mark.stage, mark.partition), (mark.offset, mark.index)))
+            .map(|mark| ((mark.stage.into(), mark.partition), (mark.offset, mark.index)))
             .collect();
         Self { highest, risen: HashSet::new() }
     }
@@ -49,7 +49,7 @@ impl Watermarks {
             .drain()
             .filter_map(|lane| {
                 let (offset, index) = *self.highest.get(&lane)?;
-                Some(Watermark { stage: lane.0, partition: lane.1, offset, index })
+                Some(Watermark { stage: lane.0.into(), partition: lane.1, offset, index })
             })
             .collect();
         risen.sort_by(|a, b| (&a.stage, a.partition).cmp(&(&b.stage, b.partition)));

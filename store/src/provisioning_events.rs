@@ -277,7 +277,7 @@ async fn keep(
         .zip(changes)
         .map(|(seq, change)| {
             let event = CallEvent {
-                node: PROVISIONING.to_owned(),
+                node: PROVISIONING.into(),
                 boot: 0,
                 seq: seq.unsigned_abs(),
                 at,
@@ -288,7 +288,7 @@ async fn keep(
                 leg: 0,
                 body: EventBody::Provisioned(change.is),
             };
-            let record = Record { origin: None, body: Body::Call(event) };
+            let record = Record { origin: None, body: Body::Call(Box::new(event)) };
             cells![seq, change.account.0, model::wire::encode(&record)]
         })
         .collect();

@@ -76,7 +76,10 @@ fn write_log(dir: &std::path::Path, events: &mut mpsc::Receiver<CallEvent>) {
             let entries = batch.drain(..).map(|event| bus::Entry {
                 topic: model::Topic::Calls,
                 partition: model::partition_of(event.payer, log.partitions()),
-                payload: model::wire::encode(&model::Record { origin: None, body: model::Body::Call(event) }),
+                payload: model::wire::encode(&model::Record {
+                    origin: None,
+                    body: model::Body::Call(Box::new(event)),
+                }),
             });
             log.append(entries.collect()).await.expect("the log takes events");
         }

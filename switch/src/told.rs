@@ -16,23 +16,23 @@ pub(crate) fn attempt_detail(message: &Message<'_>, emergency: bool) -> Option<B
         let is = |known: &str| name == HeaderName::Other && raw_name.eq_ignore_ascii_case(known.as_bytes());
         if matches!(name, HeaderName::From | HeaderName::PAssertedIdentity) {
             if detail.stir.is_empty() {
-                detail.stir = verstat(value).map(text).unwrap_or_default();
+                detail.stir = verstat(value).map(text).unwrap_or_default().into();
             }
         } else if name == HeaderName::PPreferredIdentity {
-            detail.preferred_identity = text(value);
+            detail.preferred_identity = text(value).into();
         } else if is("Identity") || is("y") {
             attest = attest.or_else(|| attestation(value));
         } else if is("User-to-User") {
-            detail.user_to_user = text(value);
+            detail.user_to_user = text(value).into();
         } else if is("History-Info") {
             detail.history_info = match detail.history_info.as_str() {
-                "" => text(value),
-                before => format!("{before}, {}", text(value)),
+                "" => text(value).into(),
+                before => format!("{before}, {}", text(value)).into(),
             };
         }
     }
     if let (true, Some(level)) = (detail.stir.is_empty(), attest) {
-        detail.stir = format!("attest={level}");
+        detail.stir = format!("attest={level}").into();
     }
     (detail != AttemptDetail::default()).then(|| Box::new(detail))
 }
@@ -200,7 +200,7 @@ mod tests {
     fn stir(headers: &str) -> String {
         let bytes = message(headers, "");
         attempt_detail(&Message::scan(&bytes).expect("a message"), false)
-            .map_or_else(String::new, |it| it.stir)
+            .map_or_else(String::new, |it| it.stir.to_string())
     }
 
     #[test]
@@ -226,10 +226,10 @@ mod tests {
         let detail = attempt_detail(&Message::scan(&bytes).expect("a message"), true).expect("a detail");
         let expected = AttemptDetail {
             emergency: true,
-            stir: String::new(),
-            preferred_identity: "<sip:a@b>".to_owned(),
-            user_to_user: "56a3;encoding=hex".to_owned(),
-            history_info: "<sip:x@y>;index=1, <sip:z@y>;index=1.1".to_owned(),
+            stir: "".into(),
+            preferred_identity: "<sip:a@b>".into(),
+            user_to_user: "56a3;encoding=hex".into(),
+            history_info: "<sip:x@y>;index=1, <sip:z@y>;index=1.1".into(),
         };
         assert_eq!(*detail, expected);
     }

@@ -227,7 +227,8 @@ pub(crate) async fn gather(store: &Store, lake: &Lake) -> anyhow::Result<Look> {
     let mut no_rate = BTreeMap::new();
     for raw in store.suspense_raw(NO_RATE, NO_RATE_MAX).await? {
         if let Ok(Record { body: Body::Cdr(cdr), .. }) = model::wire::decode(&raw) {
-            let number = cdr.destination.number.map_or(cdr.destination.user_in, |number| number.to_string());
+            let number =
+                cdr.destination.number.map_or(cdr.destination.user_in, |number| number.to_string().into());
             let beginning = number.trim_start_matches('+').chars().take(NO_RATE_DIGITS).collect::<String>();
             *no_rate.entry(beginning).or_default() += 1;
         }

@@ -368,7 +368,8 @@ impl<'a> Round<'a> {
                     if !format.wants_event(viewer, &event) {
                         return None;
                     }
-                    let shown = model::wire::encode(&Record { origin: None, body: Body::Edr(event.edr) });
+                    let shown =
+                        model::wire::encode(&Record { origin: None, body: Body::Edr(Box::new(event.edr)) });
                     Some(ToldEdr { shown, company: event.company })
                 })
                 .collect()
@@ -642,7 +643,7 @@ impl Filled {
                 let record = model::wire::decode(&told.shown)
                     .context("an event that was queued for it cannot be read")?;
                 let Body::Edr(edr) = record.body else { anyhow::bail!("what was queued for it is no event") };
-                events.push(Event { edr, company: told.company });
+                events.push(Event { edr: *edr, company: told.company });
             }
         }
         let corrected = series.corrected().map(|series| series.to_string());

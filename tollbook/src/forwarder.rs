@@ -179,7 +179,8 @@ async fn send_waiting(log: &SwitchLog, to: &dyn Bus, positions: &mut [u64]) -> a
             Err(why) => return Err(why.into()),
         };
         for stored in batch.records {
-            let origin = Origin { stage: log.name.clone(), partition, offset: stored.offset, index: 0 };
+            let origin =
+                Origin { stage: log.name.clone().into(), partition, offset: stored.offset, index: 0 };
             // What cannot be read goes on as it is: the mediator puts it aside.
             let payload = match decode(&stored.payload) {
                 Ok(record) => model::wire::encode(&Record { origin: Some(origin), ..record }),

@@ -22,7 +22,7 @@ pub(crate) async fn send_waiting(rooms: &Rooms) -> anyhow::Result<u64> {
         for row in waiting {
             match decode(&row.record) {
                 Ok(record) => {
-                    let origin = Origin { stage: IMPORT.to_owned(), partition: 0, offset: row.seq, index: 0 };
+                    let origin = Origin { stage: IMPORT.into(), partition: 0, offset: row.seq, index: 0 };
                     let record = Record { origin: Some(origin), ..record };
                     entries.push(entry(Topic::Cdrs, row.payer, &record, &*rooms.bus));
                     last = Some(row.seq);

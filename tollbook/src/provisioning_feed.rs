@@ -28,7 +28,7 @@ pub(crate) async fn send_waiting(rooms: &Rooms) -> anyhow::Result<u64> {
                     "change {seq} of provisioning data cannot be read: {why}; run the program that made it"
                 )
             })?;
-            let origin = Origin { stage: PROVISIONING.to_owned(), partition: 0, offset: seq, index: 0 };
+            let origin = Origin { stage: PROVISIONING.into(), partition: 0, offset: seq, index: 0 };
             let record = Record { origin: Some(origin), ..record };
             entries.push(entry(Topic::Calls, change.account, &record, &*rooms.bus));
         }

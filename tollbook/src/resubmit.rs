@@ -127,7 +127,7 @@ pub(crate) fn entry_of(record: &SuspendedRecord, n_partitions: u32) -> Result<En
     let seq = record.resubmit_seq.and_then(|seq| u64::try_from(seq).ok());
     let offset = seq.ok_or("it was not asked for")?;
     let body = decode(&record.raw)?.body;
-    let origin = Origin { stage: addressed_to(stage), partition: 0, offset, index: 0 };
+    let origin = Origin { stage: addressed_to(stage).into(), partition: 0, offset, index: 0 };
     let payload = model::wire::encode(&Record { origin: Some(origin), body });
     Ok(Entry { topic: record.topic, partition: record.partition, payload })
 }
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!((origin.stage.as_str(), origin.offset), ("suspense:lake", 9));
         assert!(is_for(LAKE, Some(&origin)) && !is_for("fraud", Some(&origin)) && is_resent(Some(&origin)));
 
-        let ordinary = Origin { stage: LAKE.to_owned(), ..origin };
+        let ordinary = Origin { stage: LAKE.into(), ..origin };
         assert!(is_for("fraud", Some(&ordinary)) && is_for("fraud", None) && !is_resent(Some(&ordinary)));
     }
 

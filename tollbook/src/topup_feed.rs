@@ -35,8 +35,8 @@ pub(crate) async fn send_waiting(rooms: &Rooms) -> anyhow::Result<usize> {
             };
             let posting = posting_of(top_up, tenant);
             let offset = u64::try_from(top_up.id).unwrap_or(0);
-            let origin = Origin { stage: TOPUP.to_owned(), partition: 0, offset, index: 0 };
-            let record = Record { origin: Some(origin), body: Body::Posting(posting) };
+            let origin = Origin { stage: TOPUP.into(), partition: 0, offset, index: 0 };
+            let record = Record { origin: Some(origin), body: Body::Posting(Box::new(posting)) };
             entries.push(entry(Topic::Cdrs, top_up.account, &record, &*rooms.bus));
         }
         if !entries.is_empty() {

@@ -65,7 +65,7 @@ pub(crate) fn subscriber(id: i64, reseller: AccountId) -> Party {
         subscriber: SubscriberId(id),
         account: AccountId(100 + id),
         reseller,
-        uuid: format!("{id:08}-0000-4000-8000-000000000000"),
+        uuid: format!("{id:08}-0000-4000-8000-000000000000").into(),
     }
 }
 
@@ -106,28 +106,28 @@ pub(crate) fn answered(name: &str, source: Party, destination: Party, charges: V
         revision: 0,
         call,
         leg: 0,
-        sip_call_id: format!("{name}@192.0.2.7"),
-        node: "sw1".to_owned(),
+        sip_call_id: format!("{name}@192.0.2.7").into(),
+        node: "sw1".into(),
         tenant: TenantId(1),
         payer: source.account(),
         source: CdrSource {
             party: source,
-            user: "alice".to_owned(),
-            domain: "sip.example.org".to_owned(),
+            user: "alice".into(),
+            domain: "sip.example.org".into(),
             cli: Some("43720555123".parse().unwrap()),
             clir: false,
-            user_out: "43720555123".to_owned(),
-            ip: "192.0.2.7".to_owned(),
-            user_agent: "phone".to_owned(),
+            user_out: "43720555123".into(),
+            ip: "192.0.2.7".into(),
+            user_agent: "phone".into(),
         },
         destination: CdrDestination {
             party: destination,
-            dialed: "004930555123".to_owned(),
-            domain: "sip.example.org".to_owned(),
-            user_in: "4930555123".to_owned(),
+            dialed: "004930555123".into(),
+            domain: "sip.example.org".into(),
+            user_in: "4930555123".into(),
             number: Some("4930555123".parse().unwrap()),
-            user_out: "4930555123".to_owned(),
-            user_agent: "gateway".to_owned(),
+            user_out: "4930555123".into(),
+            user_agent: "gateway".into(),
         },
         call_type: CallType::Call,
         status: CallStatus::Ok,
@@ -138,7 +138,7 @@ pub(crate) fn answered(name: &str, source: Party, destination: Party, charges: V
         start_at: at("2026-03-25T19:24:51.460999Z"),
         duration_us: 10_880_000,
         pdd_us: Some(300_000),
-        codec: "PCMA".to_owned(),
+        codec: "PCMA".into(),
         attempts: Vec::new(),
         config_revision: 7,
         partial: false,
@@ -190,14 +190,14 @@ pub(crate) fn calls() -> Vec<RatedCdr> {
         bob(),
         vec![charge(Provider::Carrier, Direction::In, CARRIER, "-0.002")],
     );
-    anonymous.cdr.source.user = "anonymous".to_owned();
-    anonymous.cdr.source.domain = "anonymous.invalid".to_owned();
+    anonymous.cdr.source.user = "anonymous".into();
+    anonymous.cdr.source.domain = "anonymous.invalid".into();
     anonymous.cdr.source.cli = None;
     anonymous.cdr.source.clir = true;
-    anonymous.cdr.destination.user_out = "bob".to_owned();
+    anonymous.cdr.destination.user_out = "bob".into();
 
     let mut quoted = busy("quoted", alice(), trunk(CARRIER));
-    quoted.cdr.source.user = "o'hara\\, \"fred\"\r\n007,9999".to_owned();
+    quoted.cdr.source.user = "o'hara\\, \"fred\"\r\n007,9999".into();
 
     let transit = answered(
         "transit",
@@ -213,7 +213,7 @@ pub(crate) fn calls() -> Vec<RatedCdr> {
     scanner.cdr.status = CallStatus::Other;
     scanner.cdr.code = 403;
     scanner.cdr.cause = Cause::RelayingDenied;
-    scanner.cdr.destination.user_out = String::new();
+    scanner.cdr.destination.user_out = "".into();
 
     vec![out, on_net, anonymous, quoted, transit, scanner]
 }

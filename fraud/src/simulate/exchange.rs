@@ -184,13 +184,8 @@ impl Exchange {
                 let seconds = self.calls[idx].seconds.unwrap_or(0);
                 self.queue(at + seconds * SECOND, Step::End(idx));
                 self.queue(at + CHARGE_TICK, Step::ChargeTick(idx));
-                let answer = Answer {
-                    attempt: 1,
-                    code: 200,
-                    setup_us: 0,
-                    codec: String::new(),
-                    user_agent: String::new(),
-                };
+                let answer =
+                    Answer { attempt: 1, code: 200, setup_us: 0, codec: "".into(), user_agent: "".into() };
                 self.emit(at, idx, EventBody::Answer(answer));
             }
             Step::ChargeTick(idx) => {
@@ -231,21 +226,21 @@ impl Exchange {
         let call = &self.calls[idx];
         let caller = call.caller.clone();
         let attempt = Attempt {
-            sip_call_id: String::new(),
+            sip_call_id: "".into(),
             caller,
-            from_user: String::new(),
-            from_domain: String::new(),
-            dialed: String::new(),
-            dialed_domain: String::new(),
+            from_user: "".into(),
+            from_domain: "".into(),
+            dialed: "".into(),
+            dialed_domain: "".into(),
             cli: call.cli.and_then(E164::from_u64),
             clir: false,
             callee: E164::from_u64(call.callee),
             source: SocketAddr::from((Ipv4Addr::from(call.source), 5060)),
             transport: Transport::Udp,
-            user_agent: "phone".to_owned(),
+            user_agent: "phone".into(),
             auth: AuthMethod::Digest,
-            asserted_identity: String::new(),
-            diversion: String::new(),
+            asserted_identity: "".into(),
+            diversion: "".into(),
             detail: None,
         };
         let leg = call.leg;
@@ -260,7 +255,7 @@ impl Exchange {
                 self.tolls[attack].stopped += 1;
             }
             let rejected =
-                Rejected { cause: Cause::LockedOut, code: 403, phrase: String::new(), object: String::new() };
+                Rejected { cause: Cause::LockedOut, code: 403, phrase: "".into(), object: "".into() };
             self.emit(at, idx, EventBody::Rejected(rejected));
             return;
         }
@@ -273,9 +268,9 @@ impl Exchange {
                 attempt: 1,
                 callee: Party::Trunk { trunk, account: AccountId::NOBODY },
                 next_hop: ([192, 0, 2, 1], 5060).into(),
-                caller_out: String::new(),
-                callee_out: String::new(),
-                sip_call_id: String::new(),
+                caller_out: "".into(),
+                callee_out: "".into(),
+                sip_call_id: "".into(),
                 login: None,
             };
             self.emit(at, idx, EventBody::RouteAttempt(route));
@@ -316,7 +311,7 @@ impl Exchange {
                 (false, None) => Cause::Cancelled,
             },
             code: if up.answered_at.is_some() { 200 } else { 487 },
-            reason: String::new(),
+            reason: "".into(),
             media: None,
         };
         self.emit(at, idx, EventBody::End(end));
@@ -337,7 +332,7 @@ impl Exchange {
         body: EventBody,
     ) -> CallEvent {
         CallEvent {
-            node: "sim".to_owned(),
+            node: "sim".into(),
             boot: 1,
             seq: 0,
             at: self.time(at),
@@ -355,7 +350,7 @@ impl Exchange {
         if let Some(tap) = &mut self.tap {
             tap(event);
         }
-        self.hand(at, partition_of(event.payer, LANES), Body::Call(event.clone()));
+        self.hand(at, partition_of(event.payer, LANES), Body::Call(Box::new(event.clone())));
     }
 
     /// Hands a record to the watch that it is for, in a lane, and does what it says.

@@ -43,7 +43,7 @@ pub(super) fn party(customer: &Customer) -> Party {
         subscriber: customer.subscriber,
         account: customer.account,
         reseller: AccountId::NOBODY,
-        uuid: String::new(),
+        uuid: "".into(),
     }
 }
 

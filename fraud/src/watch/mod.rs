@@ -261,7 +261,7 @@ impl Work<'_> {
             self.remember(&mut facts, event.at, account);
         }
         let mut call = OpenCall {
-            node: event.node.clone(),
+            node: event.node.to_string(),
             boot: event.boot,
             facts,
             leg: event.leg,

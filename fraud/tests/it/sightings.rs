@@ -73,7 +73,7 @@ fn records() -> &'static Vec<Body> {
             if n % 500 == 0 {
                 bodies.push(Body::Tick(event.at));
             }
-            bodies.push(Body::Call(event));
+            bodies.push(Body::Call(Box::new(event)));
         }
         bodies
     })
@@ -265,7 +265,7 @@ fn attempts_of_payers(n: usize) -> Vec<CallEvent> {
     for body in records() {
         let Body::Call(event) = body else { continue };
         if fraud::simulate::is_customer(event) && event.leg == 0 && of.len() < n {
-            of.entry(event.payer).or_insert_with(|| event.clone());
+            of.entry(event.payer).or_insert_with(|| *event.clone());
         }
     }
     of.into_values().collect()
@@ -285,7 +285,7 @@ fn call_that_was_cut_is_saved_by_the_incident_of_another_lane() {
         if let EventBody::Attempt(attempt) = &mut event.body {
             attempt.source = ([192, 0, 2, 99], 5060).into();
         }
-        house.take(&Body::Call(event.clone()));
+        house.take(&Body::Call(Box::new(event.clone())));
     }
     let second = attempts[1].clone();
     let call = second.call.clone().unwrap();
@@ -295,21 +295,21 @@ fn call_that_was_cut_is_saved_by_the_incident_of_another_lane() {
         by: Initiator::Operator,
         cause: Cause::Killed,
         code: 487,
-        reason: String::new(),
+        reason: "".into(),
         media: None,
     };
-    house.take(&Body::Call(CallEvent { body: EventBody::End(end), ..second.clone() }));
+    house.take(&Body::Call(Box::new(CallEvent { body: EventBody::End(end), ..second.clone() })));
     let incident = house.said.alerts.keys().next().unwrap().0;
     assert_eq!(house.said.stopped.iter().map(|one| one.by).collect::<Vec<_>>(), [StoppedBy::Alert(incident)]);
     // One that the rule itself refused is found by the rule's name.
-    house.take(&Body::Call(second.clone()));
+    house.take(&Body::Call(Box::new(second.clone())));
     let refused = Rejected {
         cause: Cause::LockedOut,
         code: 403,
-        phrase: String::new(),
-        object: "rule one-source, version 1".to_owned(),
+        phrase: "".into(),
+        object: "rule one-source, version 1".into(),
     };
-    house.take(&Body::Call(CallEvent { body: EventBody::Rejected(refused), ..second }));
+    house.take(&Body::Call(Box::new(CallEvent { body: EventBody::Rejected(refused), ..second })));
     assert_eq!(house.said.stopped.len(), 2);
 }
 

@@ -7,8 +7,8 @@ use fraud::rule::{RuleFile, presets};
 use fraud::simulate::{Score, Simulation, Size, Strength};
 use fraud::watch::{HotList, HotListBuilder, Watch, WatchRules, WatchSnapshot};
 use model::{
-    Body, CallEvent, Control, Effect, Effects, LockLevel, Stage, StageInput, StateChange, StoppedBy, Topic,
-    partition_of,
+    Body, CallEvent, Control, Effect, Effects, EventBody, LockLevel, Stage, StageInput, StateChange,
+    StoppedBy, Topic, partition_of,
 };
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ fn events() -> &'static Vec<Body> {
             if n % 50 == 0 {
                 bodies.push(Body::Tick(event.at));
             }
-            bodies.push(Body::Call(event));
+            bodies.push(Body::Call(Box::new(event)));
         }
         bodies
     })
@@ -152,9 +152,10 @@ fn first_attempts(n: usize) -> Vec<Body> {
 
 fn callee(body: &Body) -> String {
     match body {
-        Body::Call(CallEvent { body: model::EventBody::Attempt(attempt), .. }) => {
-            attempt.callee.unwrap().to_string()
-        }
+        Body::Call(event) => match &event.body {
+            EventBody::Attempt(attempt) => attempt.callee.unwrap().to_string(),
+            other => panic!("{other:?}"),
+        },
         other => panic!("{other:?}"),
     }
 }
@@ -237,12 +238,12 @@ fn call_named(name: &str) -> (Body, Body) {
     let Body::Call(mut attempt) = first_attempts(1).remove(0) else { panic!("a call") };
     attempt.call = Some(model::CallUid::new(name));
     let mut end = attempt.clone();
-    end.body = model::EventBody::End(model::End {
+    end.body = EventBody::End(model::End {
         answered_us: 0,
         by: model::Initiator::Caller,
         cause: model::Cause::Cancelled,
         code: 487,
-        reason: String::new(),
+        reason: "".into(),
         media: None,
     });
     (Body::Call(attempt), Body::Call(end))
@@ -256,7 +257,8 @@ fn alerts_across_an_exception(is_excepted_first: bool) -> usize {
     let rules = Arc::new(WatchRules::new(rules, HotList::default(), HotList::default(), Vec::new()));
     let (first, first_end) = call_named("first");
     let (second, second_end) = call_named("second");
-    let Body::Call(CallEvent { payer, at, .. }) = first.clone() else { panic!("a call") };
+    let Body::Call(event) = &first else { panic!("a call") };
+    let (payer, at) = (event.payer, event.at);
     let snapshot = |is_excepted: bool| {
         let mut directory = simulation().directory();
         directory.fraud_exceptions.extend(is_excepted.then(|| model::FraudException {
@@ -335,7 +337,7 @@ fn attempts_to(numbers: &[u64]) -> Vec<Body> {
         let mut body = first.clone();
         if let Body::Call(event) = &mut body {
             event.call = Some(model::CallUid::new(format!("to-{n}")));
-            if let model::EventBody::Attempt(attempt) = &mut event.body {
+            if let EventBody::Attempt(attempt) = &mut event.body {
                 attempt.callee = model::E164::from_u64(*number);
             }
         }
@@ -428,7 +430,7 @@ fn gate_says(lines: &str, is_listed: bool) -> Option<String> {
     let snapshot = Arc::new(WatchSnapshot::build(Arc::new(simulation().directory())));
     let gate = fraud::watch::Gate::new(rules, snapshot)?;
     let Body::Call(event) = &attempts[0] else { panic!("a call") };
-    let model::EventBody::Attempt(attempt) = &event.body else { panic!("an attempt") };
+    let EventBody::Attempt(attempt) = &event.body else { panic!("an attempt") };
     gate.refuses(event.payer, event.leg, event.at, attempt).map(|rule| rule.name.clone())
 }
 
@@ -471,11 +473,11 @@ fn call_stopped_by_a_lock_that_the_watch_never_heard_of_is_told_with_its_account
     let rejected = model::Rejected {
         cause: model::Cause::LockedOut,
         code: 403,
-        phrase: String::new(),
-        object: format!("account {} lock 2", attempt.payer),
+        phrase: "".into(),
+        object: format!("account {} lock 2", attempt.payer).into(),
     };
-    let refused = CallEvent { body: model::EventBody::Rejected(rejected), ..attempt.clone() };
-    let effects = feed(&mut watch, &[Body::Call(attempt.clone()), Body::Call(refused)]);
+    let refused = CallEvent { body: EventBody::Rejected(rejected), ..*attempt.clone() };
+    let effects = feed(&mut watch, &[Body::Call(attempt.clone()), Body::Call(Box::new(refused))]);
     let [Effect::Stopped(stopped)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(stopped.by, by_lock);
     assert!(!stopped.saved.amount.is_zero(), "three minutes at its own price");
@@ -485,11 +487,11 @@ fn call_stopped_by_a_lock_that_the_watch_never_heard_of_is_told_with_its_account
         by: model::Initiator::Operator,
         cause: model::Cause::Killed,
         code: 487,
-        reason: String::new(),
+        reason: "".into(),
         media: None,
     };
-    let cut = CallEvent { body: model::EventBody::End(end), ..attempt.clone() };
-    let effects = feed(&mut watch, &[Body::Call(attempt), Body::Call(cut)]);
+    let cut = CallEvent { body: EventBody::End(end), ..*attempt.clone() };
+    let effects = feed(&mut watch, &[Body::Call(attempt), Body::Call(Box::new(cut))]);
     let [Effect::Stopped(stopped)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(stopped.by, by_lock);
 }

@@ -57,7 +57,7 @@ fn made(n: usize, line: &Line) -> RatedCdr {
     }
     cdr.destination.party = party.clone();
     cdr.destination.number = Some(to.parse().unwrap());
-    cdr.destination.user_in = to.to_owned();
+    cdr.destination.user_in = to.into();
     cdr.duration_us = seconds * 1_000_000;
     cdr.pdd_us = Some(900_000 + 100_000 * trunk.unsigned_abs());
     cdr.attempts[0].party = party.clone();

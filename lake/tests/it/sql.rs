@@ -279,7 +279,7 @@ async fn every_route_tried_is_told_with_its_outcome() {
     let answered = tried.cdr.attempts[0].clone();
     let refused = model::RouteTry { code: 503, pdd_us: None, ..answered.clone() };
     tried.cdr.attempts = vec![refused, model::RouteTry { attempt: 2, ..answered }];
-    tried.cdr.detail.refused_by = "account 12 lock 2".to_owned();
+    tried.cdr.detail.refused_by = "account 12 lock 2".into();
     lake.commit(rows(1, vec![tried]), world.now).await.unwrap();
     let shown = lines(&lake, "select routes, refused_by, transport, setup_ms from calls").await;
     assert_eq!(shown, ["1:t3:503:network:- 2:t3:200:answered:1240 | account 12 lock 2 | NULL | NULL"]);

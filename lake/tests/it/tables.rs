@@ -147,7 +147,7 @@ async fn attempts_are_one_row_for_each_route_tried() {
         subscriber: model::SubscriberId(43),
         account: model::AccountId(1002),
         reseller: model::AccountId::NOBODY,
-        uuid: String::new(),
+        uuid: "".into(),
     };
     let refused = model::RouteTry { code: 503, pdd_us: None, ..answered.clone() };
     let busy = model::RouteTry { attempt: 2, code: 486, party, ..answered.clone() };

@@ -29,8 +29,8 @@ pub(crate) fn call(uid: &str, start_at: &str) -> RatedCdr {
         revision: 0,
         call,
         leg: 0,
-        sip_call_id: format!("{uid}@192.0.2.10"),
-        node: "sw1".to_owned(),
+        sip_call_id: format!("{uid}@192.0.2.10").into(),
+        node: "sw1".into(),
         tenant: TenantId(1),
         payer: AccountId(1001),
         source: CdrSource {
@@ -38,24 +38,24 @@ pub(crate) fn call(uid: &str, start_at: &str) -> RatedCdr {
                 subscriber: SubscriberId(42),
                 account: AccountId(1001),
                 reseller: AccountId(11),
-                uuid: "9b2e2c8e".to_owned(),
+                uuid: "9b2e2c8e".into(),
             },
-            user: "43660555123".to_owned(),
-            domain: "sip.example.org".to_owned(),
+            user: "43660555123".into(),
+            domain: "sip.example.org".into(),
             cli: Some("43660555123".parse().unwrap()),
             clir: false,
-            user_out: "43660555123".to_owned(),
-            ip: "192.0.2.10".to_owned(),
-            user_agent: String::new(),
+            user_out: "43660555123".into(),
+            ip: "192.0.2.10".into(),
+            user_agent: "".into(),
         },
         destination: CdrDestination {
             party: Party::Trunk { trunk: TrunkId(3), account: AccountId(9001) },
-            dialed: "004930555123".to_owned(),
-            domain: "sip.example.org".to_owned(),
-            user_in: "4930555123".to_owned(),
+            dialed: "004930555123".into(),
+            domain: "sip.example.org".into(),
+            user_in: "4930555123".into(),
             number: Some("4930555123".parse().unwrap()),
-            user_out: "4930555123".to_owned(),
-            user_agent: String::new(),
+            user_out: "4930555123".into(),
+            user_agent: "".into(),
         },
         call_type: CallType::Call,
         status: CallStatus::Ok,
@@ -66,7 +66,7 @@ pub(crate) fn call(uid: &str, start_at: &str) -> RatedCdr {
         start_at,
         duration_us: 131_650_000,
         pdd_us: Some(1_240_900),
-        codec: "PCMA".to_owned(),
+        codec: "PCMA".into(),
         attempts: vec![RouteTry {
             attempt: 1,
             party: Party::Trunk { trunk: TrunkId(3), account: AccountId(9001) },
@@ -118,7 +118,7 @@ pub(crate) fn unanswered(uid: &str, start_at: &str) -> RatedCdr {
     rated.cdr.code = 486;
     rated.cdr.cause = Cause::Busy;
     rated.cdr.duration_us = 0;
-    rated.cdr.codec = String::new();
+    rated.cdr.codec = "".into();
     rated.cdr.pdd_us = None;
     rated.charges.clear();
     rated

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use model::{
     Account, AccountId, CallStatus, CallType, CallUid, Cdr, CdrDestination, CdrDetail, CdrId, CdrSource,
-    Directory, E164, NumberOwner, Party, RouteAction, RouteTry, Subscriber, SubscriberId, TenantId, Trunk,
+    Directory, E164, NumberOwner, Party, RouteAction, RouteTry, Subscriber, SubscriberId, TenantId, Text,
+    Trunk,
 };
 
 use super::{Foreign, ForeignError};
@@ -84,28 +85,32 @@ impl<'a> Parties<'a> {
             id: CdrId::derive(&call, 0),
             revision: 0,
             leg: 0,
-            sip_call_id: if foreign.call_id.is_empty() { foreign.key.clone() } else { foreign.call_id },
-            node: format!("import:{source}"),
+            sip_call_id: if foreign.call_id.is_empty() {
+                foreign.key.clone().into()
+            } else {
+                foreign.call_id.into()
+            },
+            node: format!("import:{source}").into(),
             tenant,
             payer,
             source: CdrSource {
                 party: from,
-                user: foreign.source,
-                domain: String::new(),
+                user: foreign.source.into(),
+                domain: Text::new(),
                 cli: caller,
                 clir: false,
-                user_out: String::new(),
-                ip: foreign.ip,
-                user_agent: foreign.user_agent,
+                user_out: Text::new(),
+                ip: foreign.ip.into(),
+                user_agent: foreign.user_agent.into(),
             },
             destination: CdrDestination {
                 party: to,
-                dialed: foreign.destination.clone(),
-                domain: String::new(),
-                user_in: foreign.destination,
+                dialed: foreign.destination.clone().into(),
+                domain: Text::new(),
+                user_in: foreign.destination.into(),
                 number: callee,
-                user_out: String::new(),
-                user_agent: String::new(),
+                user_out: Text::new(),
+                user_agent: Text::new(),
             },
             call_type: CallType::Call,
             status: CallStatus::of_code(code),
@@ -116,11 +121,14 @@ impl<'a> Parties<'a> {
             start_at: foreign.start_at,
             duration_us: foreign.duration_us,
             pdd_us,
-            codec: foreign.codec,
+            codec: foreign.codec.into(),
             attempts,
             config_revision: self.revision,
             partial: false,
-            detail: CdrDetail { foreign_key: format!("{source}/{}", foreign.key), ..CdrDetail::default() },
+            detail: CdrDetail {
+                foreign_key: format!("{source}/{}", foreign.key).into(),
+                ..CdrDetail::default()
+            },
             call,
         })
     }
@@ -210,7 +218,7 @@ impl<'a> Parties<'a> {
             subscriber: subscriber.id,
             account: subscriber.account,
             reseller: reseller.unwrap_or(AccountId::NOBODY),
-            uuid: subscriber.uuid.clone(),
+            uuid: subscriber.uuid.clone().into(),
         }
     }
 }

@@ -195,8 +195,9 @@ impl Mediator {
                 self.put_back(&name, call, None, is_old);
             }
         }
-        let edrs = self.edrs.iter().map(|(id, until)| (*until, Memory::Edr(id.clone())));
-        self.timetable.forget.extend(edrs);
+        for (id, until) in &self.edrs {
+            self.timetable.forget.insert((*until, Memory::Edr(id.clone())));
+        }
         // Look at all of it once.
         self.timetable.next_due = DateTime::<Utc>::MIN_UTC;
         Ok(())
@@ -254,7 +255,7 @@ impl Mediator {
         if key == CLOCK_KEY {
             self.clock = Some(read(key, value)?);
         } else if let Some(node) = key.strip_prefix(NODE_PREFIX) {
-            self.boots.insert(node.to_owned(), read(key, value)?);
+            self.boots.insert(node.into(), read(key, value)?);
         } else if let Some(id) = key.strip_prefix(EDR_PREFIX) {
             self.edrs.insert(id.to_owned(), read(key, value)?);
         } else if let Some(uid) = key.strip_prefix(CLOSED_PREFIX) {
@@ -354,7 +355,7 @@ fn retold(gist: Gist, records: &mut HashMap<u64, Body>) -> Option<Call> {
     let mut call: Option<Call> = None;
     for offset in &gist.sources.offsets {
         let Some(Body::Call(event)) = records.remove(offset) else { return None };
-        call.get_or_insert_with(|| Call::of(&event)).learn(event);
+        call.get_or_insert_with(|| Call::of(&event)).learn(*event);
     }
     let mut call = call?;
     gist.complete(&mut call);

@@ -212,7 +212,7 @@ fn change_of_provisioning_data_becomes_an_edr_once() {
         .iter()
         .filter_map(|effect| match effect {
             Effect::Append { body, .. } => match &**body {
-                Body::Edr(edr) => Some(edr),
+                Body::Edr(edr) => Some(edr.as_ref()),
                 other => panic!("unexpected {other:?}"),
             },
             _ => None,
@@ -252,10 +252,10 @@ fn record_has_what_few_invites_carry_and_how_the_media_were() {
         events("0 attempt\n0.1 route 1\n1 result 1 200 stop\n1 answer 1\n9 end 8 200 normal callee");
     let detail = AttemptDetail {
         emergency: true,
-        stir: "attest=A".to_owned(),
-        preferred_identity: "<sip:+431@example.org>".to_owned(),
-        user_to_user: "56a390;encoding=hex".to_owned(),
-        history_info: "<sip:112@example.org>;index=1".to_owned(),
+        stir: "attest=A".into(),
+        preferred_identity: "<sip:+431@example.org>".into(),
+        user_to_user: "56a390;encoding=hex".into(),
+        history_info: "<sip:112@example.org>;index=1".into(),
     };
     let media = MediaQuality { mos_hundredths: Some(412), ..MediaQuality::default() };
     for body in &mut records {
@@ -264,7 +264,7 @@ fn record_has_what_few_invites_carry_and_how_the_media_were() {
             attempt.detail = Some(Box::new(detail.clone()));
         }
         if let EventBody::RouteAttempt(route) = &mut event.body {
-            let login = PeerLogin { user: "vox".to_owned(), realm: "carrier.example".to_owned() };
+            let login = PeerLogin { user: "vox".into(), realm: "carrier.example".into() };
             route.login = Some(Box::new(login));
         }
         if let EventBody::End(end) = &mut event.body {
@@ -282,8 +282,8 @@ fn record_has_what_few_invites_carry_and_how_the_media_were() {
         user_to_user: detail.user_to_user,
         history_info: detail.history_info,
         media: Some(media),
-        peer_auth_user: "vox".to_owned(),
-        peer_auth_realm: "carrier.example".to_owned(),
+        peer_auth_user: "vox".into(),
+        peer_auth_realm: "carrier.example".into(),
         ..CdrDetail::default()
     };
     assert_eq!(cdrs(&effects)[0].detail, expected);
@@ -313,21 +313,21 @@ fn record_says_what_refused_the_call_and_how_it_came_in() {
     for body in &mut records {
         if let Body::Call(event) = body {
             if let EventBody::Attempt(attempt) = &mut event.body {
-                attempt.asserted_identity = "<sip:+431234567@example.org>".to_owned();
-                attempt.diversion = "<sip:+439999@example.org>".to_owned();
+                attempt.asserted_identity = "<sip:+431234567@example.org>".into();
+                attempt.diversion = "<sip:+439999@example.org>".into();
             }
             if let EventBody::Rejected(rejected) = &mut event.body {
-                rejected.object = "account 12 lock 2".to_owned();
+                rejected.object = "account 12 lock 2".into();
             }
         }
     }
     let effects = feed(&mut Mediator::new(MediatorConfig::default()), &records);
     let expected = CdrDetail {
-        refused_by: "account 12 lock 2".to_owned(),
+        refused_by: "account 12 lock 2".into(),
         transport: Some(Transport::Udp),
         auth: Some(AuthMethod::Digest),
-        asserted_identity: "<sip:+431234567@example.org>".to_owned(),
-        diversion: "<sip:+439999@example.org>".to_owned(),
+        asserted_identity: "<sip:+431234567@example.org>".into(),
+        diversion: "<sip:+439999@example.org>".into(),
         ..CdrDetail::default()
     };
     assert_eq!(cdrs(&effects)[0].detail, expected);
@@ -342,10 +342,10 @@ fn reason_is_that_of_whoever_had_the_last_word() {
         for body in &mut records {
             if let Body::Call(event) = body {
                 if let EventBody::RouteResult(result) = &mut event.body {
-                    result.reason = "Q.850;cause=41".to_owned();
+                    result.reason = "Q.850;cause=41".into();
                 }
                 if let EventBody::End(end) = &mut event.body {
-                    end.reason = of_end.to_owned();
+                    end.reason = of_end.into();
                 }
             }
         }

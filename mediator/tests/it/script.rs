@@ -40,7 +40,7 @@ pub(crate) fn subscriber(id: i64) -> Party {
         subscriber: SubscriberId(id),
         account: AccountId(id + 10),
         reseller: AccountId(5),
-        uuid: format!("uuid-{id}"),
+        uuid: format!("uuid-{id}").into(),
     }
 }
 
@@ -71,43 +71,43 @@ fn event(seq: u64, line: &str) -> Body {
     let body = match words[1..] {
         ["log"] => return Body::Tick(at(words[0])),
         ["attempt"] => EventBody::Attempt(Box::new(Attempt {
-            sip_call_id: "x1@phone".to_owned(),
+            sip_call_id: "x1@phone".into(),
             caller: subscriber(1),
-            from_user: "anna".to_owned(),
-            from_domain: "example.org".to_owned(),
-            dialed: "0660555123".to_owned(),
-            dialed_domain: "example.org".to_owned(),
+            from_user: "anna".into(),
+            from_domain: "example.org".into(),
+            dialed: "0660555123".into(),
+            dialed_domain: "example.org".into(),
             cli: Some("431234567".parse().unwrap()),
             clir: false,
             callee: Some("43660555123".parse().unwrap()),
             source: address(),
             transport: Transport::Udp,
-            user_agent: "phone/1".to_owned(),
+            user_agent: "phone/1".into(),
             auth: AuthMethod::Digest,
-            asserted_identity: String::new(),
-            diversion: String::new(),
+            asserted_identity: "".into(),
+            diversion: "".into(),
             detail: None,
         })),
         ["reject", code, cause] => EventBody::Rejected(Rejected {
             cause: cause.parse().unwrap(),
             code: code.parse().unwrap(),
-            phrase: String::new(),
-            object: String::new(),
+            phrase: "".into(),
+            object: "".into(),
         }),
         ["route", attempt] => EventBody::RouteAttempt(RouteAttempt {
             attempt: attempt.parse().unwrap(),
             callee: trunk(attempt.parse().unwrap()),
             next_hop: address(),
-            caller_out: "+431234567".to_owned(),
-            callee_out: format!("{attempt}43660555123"),
-            sip_call_id: format!("y{attempt}@sw1"),
+            caller_out: "+431234567".into(),
+            callee_out: format!("{attempt}43660555123").into(),
+            sip_call_id: format!("y{attempt}@sw1").into(),
             login: None,
         }),
         ["result", attempt, code, action] => EventBody::RouteResult(RouteResult {
             attempt: attempt.parse().unwrap(),
             code: code.parse().unwrap(),
-            phrase: String::new(),
-            reason: String::new(),
+            phrase: "".into(),
+            reason: "".into(),
             pdd_us: Some(1_000_000 * attempt.parse::<u64>().unwrap()),
             action: if action == "next" { RouteAction::Next } else { RouteAction::Stop },
         }),
@@ -116,23 +116,23 @@ fn event(seq: u64, line: &str) -> Body {
             attempt: attempt.parse().unwrap(),
             code: 200,
             setup_us: 0,
-            codec: "PCMA/8000".to_owned(),
-            user_agent: "gateway/2".to_owned(),
+            codec: "PCMA/8000".into(),
+            user_agent: "gateway/2".into(),
         }),
-        ["hold"] => EventBody::Update(CallUpdate { change: UpdateKind::Hold, codec: String::new() }),
+        ["hold"] => EventBody::Update(CallUpdate { change: UpdateKind::Hold, codec: "".into() }),
         ["tick", answered] => EventBody::ChargeTick(ChargeTick { answered_us: us(answered) }),
         ["end", answered, code, cause, by] => EventBody::End(End {
             answered_us: us(answered),
             by: by.parse().unwrap(),
             cause: cause.parse().unwrap(),
             code: code.parse().unwrap(),
-            reason: String::new(),
+            reason: "".into(),
             media: None,
         }),
         ["forward", call_type, new_leg] => EventBody::Forwarded(Forwarded {
             call_type: call_type.parse().unwrap(),
             forwarder: subscriber(2),
-            target: "004930555123".to_owned(),
+            target: "004930555123".into(),
             callee: Some("4930555123".parse().unwrap()),
             new_leg: new_leg.parse().unwrap(),
         }),
@@ -173,8 +173,8 @@ fn event(seq: u64, line: &str) -> Body {
         }),
         _ => panic!("no such line: {line}"),
     };
-    Body::Call(CallEvent {
-        node: node.to_owned(),
+    Body::Call(Box::new(CallEvent {
+        node: node.into(),
         boot,
         seq,
         at: at(words[0]),
@@ -184,7 +184,7 @@ fn event(seq: u64, line: &str) -> Body {
         call: (call != "-").then(|| CallUid::new(call)),
         leg,
         body,
-    })
+    }))
 }
 
 thread_local! {

@@ -29,7 +29,7 @@ impl TryFrom<proto::CallEvent> for CallEvent {
             Some(Wire::Answer(body)) => EventBody::Answer(body.try_into()?),
             Some(Wire::Update(body)) => EventBody::Update(CallUpdate {
                 change: UpdateKind::of(body.change, "CallUpdate.change")?,
-                codec: body.codec,
+                codec: body.codec.into(),
             }),
             Some(Wire::ChargeTick(body)) => {
                 EventBody::ChargeTick(ChargeTick { answered_us: body.answered_us })
@@ -43,7 +43,7 @@ impl TryFrom<proto::CallEvent> for CallEvent {
             Some(Wire::NodeStarted(body)) => EventBody::NodeStarted(NodeStarted { version: body.version }),
         };
         Ok(CallEvent {
-            node: event.node,
+            node: event.node.into(),
             boot: event.boot,
             seq: event.seq,
             at: to_time(event.at_us, "CallEvent.at_us")?,
@@ -64,7 +64,7 @@ pub(super) fn to_party(party: Option<proto::Party>, field: &'static str) -> Resu
             subscriber: SubscriberId(party.subscriber_id),
             account: AccountId(party.account_id),
             reseller: AccountId(party.reseller_id),
-            uuid: party.uuid,
+            uuid: party.uuid.into(),
         }),
         Some(Wire::Trunk(party)) => {
             Ok(Party::Trunk { trunk: TrunkId(party.trunk_id), account: AccountId(party.account_id) })
@@ -79,21 +79,21 @@ impl TryFrom<proto::Attempt> for Attempt {
 
     fn try_from(attempt: proto::Attempt) -> Result<Self, WireError> {
         Ok(Attempt {
-            sip_call_id: attempt.sip_call_id,
+            sip_call_id: attempt.sip_call_id.into(),
             caller: to_party(attempt.caller, "Attempt.caller")?,
-            from_user: attempt.from_user,
-            from_domain: attempt.from_domain,
-            dialed: attempt.dialed,
-            dialed_domain: attempt.dialed_domain,
+            from_user: attempt.from_user.into(),
+            from_domain: attempt.from_domain.into(),
+            dialed: attempt.dialed.into(),
+            dialed_domain: attempt.dialed_domain.into(),
             cli: to_number(attempt.cli, "Attempt.cli")?,
             clir: attempt.clir,
             callee: to_number(attempt.callee, "Attempt.callee")?,
             source: to_endpoint(attempt.source, "Attempt.source")?,
             transport: Transport::of(attempt.transport, "Attempt.transport")?,
-            user_agent: attempt.user_agent,
+            user_agent: attempt.user_agent.into(),
             auth: AuthMethod::of(attempt.auth, "Attempt.auth")?,
-            asserted_identity: attempt.asserted_identity,
-            diversion: attempt.diversion,
+            asserted_identity: attempt.asserted_identity.into(),
+            diversion: attempt.diversion.into(),
             detail: attempt.detail.map(|detail| Box::new(detail.into())),
         })
     }
@@ -103,10 +103,10 @@ impl From<proto::AttemptDetail> for AttemptDetail {
     fn from(detail: proto::AttemptDetail) -> Self {
         AttemptDetail {
             emergency: detail.emergency,
-            stir: detail.stir,
-            preferred_identity: detail.preferred_identity,
-            user_to_user: detail.user_to_user,
-            history_info: detail.history_info,
+            stir: detail.stir.into(),
+            preferred_identity: detail.preferred_identity.into(),
+            user_to_user: detail.user_to_user.into(),
+            history_info: detail.history_info.into(),
         }
     }
 }
@@ -125,8 +125,8 @@ impl TryFrom<proto::Rejected> for Rejected {
         Ok(Rejected {
             cause: Cause::of(rejected.cause, "Rejected.cause")?,
             code: to_u16(rejected.code, "Rejected.code")?,
-            phrase: rejected.phrase,
-            object: rejected.object,
+            phrase: rejected.phrase.into(),
+            object: rejected.object.into(),
         })
     }
 }
@@ -139,10 +139,12 @@ impl TryFrom<proto::RouteAttempt> for RouteAttempt {
             attempt: to_u16(route.attempt, "RouteAttempt.attempt")?,
             callee: to_party(route.callee, "RouteAttempt.callee")?,
             next_hop: to_endpoint(route.next_hop, "RouteAttempt.next_hop")?,
-            caller_out: route.caller_out,
-            callee_out: route.callee_out,
-            sip_call_id: route.sip_call_id,
-            login: route.login.map(|login| Box::new(PeerLogin { user: login.user, realm: login.realm })),
+            caller_out: route.caller_out.into(),
+            callee_out: route.callee_out.into(),
+            sip_call_id: route.sip_call_id.into(),
+            login: route
+                .login
+                .map(|login| Box::new(PeerLogin { user: login.user.into(), realm: login.realm.into() })),
         })
     }
 }
@@ -154,8 +156,8 @@ impl TryFrom<proto::RouteResult> for RouteResult {
         Ok(RouteResult {
             attempt: to_u16(result.attempt, "RouteResult.attempt")?,
             code: to_u16(result.code, "RouteResult.code")?,
-            phrase: result.phrase,
-            reason: result.reason,
+            phrase: result.phrase.into(),
+            reason: result.reason.into(),
             pdd_us: result.pdd_us,
             action: RouteAction::of(result.action, "RouteResult.action")?,
         })
@@ -170,8 +172,8 @@ impl TryFrom<proto::Answer> for Answer {
             attempt: to_u16(answer.attempt, "Answer.attempt")?,
             code: to_u16(answer.code, "Answer.code")?,
             setup_us: answer.setup_us,
-            codec: answer.codec,
-            user_agent: answer.user_agent,
+            codec: answer.codec.into(),
+            user_agent: answer.user_agent.into(),
         })
     }
 }
@@ -185,7 +187,7 @@ impl TryFrom<proto::End> for End {
             by: Initiator::of(end.by, "End.by")?,
             cause: Cause::of(end.cause, "End.cause")?,
             code: to_u16(end.code, "End.code")?,
-            reason: end.reason,
+            reason: end.reason.into(),
             media: end.media.map(Into::into),
         })
     }
@@ -198,7 +200,7 @@ impl TryFrom<proto::Forwarded> for Forwarded {
         Ok(Forwarded {
             call_type: CallType::of(forwarded.call_type, "Forwarded.call_type")?,
             forwarder: to_party(forwarded.forwarder, "Forwarded.forwarder")?,
-            target: forwarded.target,
+            target: forwarded.target.into(),
             callee: to_number(forwarded.callee, "Forwarded.callee")?,
             new_leg: to_u16(forwarded.new_leg, "Forwarded.new_leg")?,
         })

@@ -18,8 +18,8 @@ impl TryFrom<proto::Cdr> for Cdr {
             revision: cdr.revision,
             call: CallUid::new(cdr.call),
             leg: to_u16(cdr.leg, "Cdr.leg")?,
-            sip_call_id: cdr.sip_call_id,
-            node: cdr.node,
+            sip_call_id: cdr.sip_call_id.into(),
+            node: cdr.node.into(),
             tenant: TenantId(cdr.tenant_id),
             payer: AccountId(cdr.payer_id),
             source: required(cdr.source, "Cdr.source")?.try_into()?,
@@ -33,7 +33,7 @@ impl TryFrom<proto::Cdr> for Cdr {
             start_at: to_time(cdr.start_at_us, "Cdr.start_at_us")?,
             duration_us: cdr.duration_us,
             pdd_us: cdr.pdd_us,
-            codec: cdr.codec,
+            codec: cdr.codec.into(),
             attempts: cdr.attempts.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             config_revision: cdr.config_revision,
             partial: cdr.partial,
@@ -49,22 +49,22 @@ impl TryFrom<proto::CdrDetail> for CdrDetail {
         let transport = detail.transport.map(|word| Transport::of(word, "CdrDetail.transport"));
         let auth = detail.auth.map(|word| AuthMethod::of(word, "CdrDetail.auth"));
         Ok(CdrDetail {
-            reason: detail.reason,
-            refused_by: detail.refused_by,
+            reason: detail.reason.into(),
+            refused_by: detail.refused_by.into(),
             setup_us: detail.setup_us,
             transport: transport.transpose()?,
             auth: auth.transpose()?,
-            asserted_identity: detail.asserted_identity,
-            diversion: detail.diversion,
-            foreign_key: detail.foreign_key,
+            asserted_identity: detail.asserted_identity.into(),
+            diversion: detail.diversion.into(),
+            foreign_key: detail.foreign_key.into(),
             emergency: detail.emergency,
-            stir: detail.stir,
-            preferred_identity: detail.preferred_identity,
-            user_to_user: detail.user_to_user,
-            history_info: detail.history_info,
+            stir: detail.stir.into(),
+            preferred_identity: detail.preferred_identity.into(),
+            user_to_user: detail.user_to_user.into(),
+            history_info: detail.history_info.into(),
             media: detail.media.map(Into::into),
-            peer_auth_user: detail.peer_auth_user,
-            peer_auth_realm: detail.peer_auth_realm,
+            peer_auth_user: detail.peer_auth_user.into(),
+            peer_auth_realm: detail.peer_auth_realm.into(),
         })
     }
 }
@@ -75,13 +75,13 @@ impl TryFrom<proto::CdrSource> for CdrSource {
     fn try_from(source: proto::CdrSource) -> Result<Self, WireError> {
         Ok(CdrSource {
             party: to_party(source.party, "CdrSource.party")?,
-            user: source.user,
-            domain: source.domain,
+            user: source.user.into(),
+            domain: source.domain.into(),
             cli: to_number(source.cli, "CdrSource.cli")?,
             clir: source.clir,
-            user_out: source.user_out,
-            ip: source.ip,
-            user_agent: source.user_agent,
+            user_out: source.user_out.into(),
+            ip: source.ip.into(),
+            user_agent: source.user_agent.into(),
         })
     }
 }
@@ -92,12 +92,12 @@ impl TryFrom<proto::CdrDestination> for CdrDestination {
     fn try_from(destination: proto::CdrDestination) -> Result<Self, WireError> {
         Ok(CdrDestination {
             party: to_party(destination.party, "CdrDestination.party")?,
-            dialed: destination.dialed,
-            domain: destination.domain,
-            user_in: destination.user_in,
+            dialed: destination.dialed.into(),
+            domain: destination.domain.into(),
+            user_in: destination.user_in.into(),
             number: to_number(destination.number, "CdrDestination.number")?,
-            user_out: destination.user_out,
-            user_agent: destination.user_agent,
+            user_out: destination.user_out.into(),
+            user_agent: destination.user_agent.into(),
         })
     }
 }

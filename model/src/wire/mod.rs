@@ -149,11 +149,11 @@ impl TryFrom<proto::Record> for Record {
         let body = match record.body {
             None => return Err(WireError::UnknownBody { field: "Record.body" }),
             Some(Wire::TickUs(at)) => Body::Tick(to_time(at, "Record.tick_us")?),
-            Some(Wire::Call(event)) => Body::Call(event.try_into()?),
+            Some(Wire::Call(event)) => Body::Call(Box::new(event.try_into()?)),
             Some(Wire::Cdr(cdr)) => Body::Cdr(Box::new((*cdr).try_into()?)),
-            Some(Wire::Edr(edr)) => Body::Edr(edr.try_into()?),
+            Some(Wire::Edr(edr)) => Body::Edr(Box::new(edr.try_into()?)),
             Some(Wire::Rated(rated)) => Body::Rated(Box::new((*rated).try_into()?)),
-            Some(Wire::Posting(posting)) => Body::Posting(posting.try_into()?),
+            Some(Wire::Posting(posting)) => Body::Posting(Box::new(posting.try_into()?)),
             Some(Wire::Control(control)) => Body::Control(control.try_into()?),
             Some(Wire::Accrual(accrual)) => Body::Accrual(accrual.try_into()?),
             Some(Wire::Sighting(sighting)) => Body::Sighting(Box::new((*sighting).try_into()?)),
@@ -165,7 +165,7 @@ impl TryFrom<proto::Record> for Record {
 impl From<proto::Origin> for Origin {
     fn from(origin: proto::Origin) -> Self {
         let proto::Origin { stage, partition, offset, index } = origin;
-        Origin { stage, partition, offset, index }
+        Origin { stage: stage.into(), partition, offset, index }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     AccountId, Answer, Attempt, AttemptDetail, AuthMethod, Body, CallEvent, CallStatus, CallType, CallUid,
     Cause, Cdr, CdrDestination, CdrDetail, CdrId, CdrSource, ChargeTick, E164, End, EventBody, Initiator,
     MediaQuality, Origin, Party, PeerLogin, Record, RouteAction, RouteAttempt, RouteResult, RouteTry,
-    SubscriberId, TenantId, Transport, TrunkId,
+    SubscriberId, TenantId, Text, Transport, TrunkId,
 };
 
 /// As [`super::decode`], of what is usual.
@@ -23,7 +23,7 @@ pub(super) fn record(bytes: &[u8]) -> Option<Record> {
     while let Some(tag) = reader.tag()? {
         match tag {
             tag::LEN_1 if origin.is_none() => origin = Some(read_origin(reader.bytes()?)?),
-            tag::LEN_3 if body.is_none() => body = Some(Body::Call(read_event(reader.bytes()?)?)),
+            tag::LEN_3 if body.is_none() => body = Some(Body::Call(Box::new(read_event(reader.bytes()?)?))),
             tag::LEN_4 if body.is_none() => body = Some(Body::Cdr(Box::new(read_cdr(reader.bytes()?)?))),
             other => reader.skip(other, |field| matches!(field, 1..=9))?,
         }
@@ -31,8 +31,8 @@ pub(super) fn record(bytes: &[u8]) -> Option<Record> {
     Some(Record { origin, body: body? })
 }
 
-fn text(bytes: &[u8]) -> Option<String> {
-    std::str::from_utf8(bytes).ok().map(str::to_owned)
+fn text(bytes: &[u8]) -> Option<Text> {
+    std::str::from_utf8(bytes).ok().map(Text::from)
 }
 
 fn call_uid(bytes: &[u8]) -> Option<CallUid> {
@@ -53,7 +53,7 @@ fn flag(reader: &mut Reader<'_>) -> Option<bool> {
 }
 
 fn read_origin(bytes: &[u8]) -> Option<Origin> {
-    let mut origin = Origin { stage: String::new(), partition: 0, offset: 0, index: 0 };
+    let mut origin = Origin { stage: Text::new(), partition: 0, offset: 0, index: 0 };
     let mut reader = Reader(bytes);
     while let Some(tag) = reader.tag()? {
         match tag {
@@ -68,7 +68,7 @@ fn read_origin(bytes: &[u8]) -> Option<Origin> {
 }
 
 fn read_event(bytes: &[u8]) -> Option<CallEvent> {
-    let (mut node, mut boot, mut seq, mut at_us, mut config_revision) = (String::new(), 0, 0, 0, 0);
+    let (mut node, mut boot, mut seq, mut at_us, mut config_revision) = (Text::new(), 0, 0, 0, 0);
     let (mut tenant, mut payer, mut call, mut leg, mut body) = (0, 0, None, 0, None);
     let mut reader = Reader(bytes);
     while let Some(tag) = reader.tag()? {
@@ -119,7 +119,7 @@ fn read_party(bytes: &[u8]) -> Option<Party> {
     if !reader.0.is_empty() {
         return None;
     }
-    let (mut first, mut second, mut third, mut uuid) = (0, 0, 0, String::new());
+    let (mut first, mut second, mut third, mut uuid) = (0, 0, 0, Text::new());
     while let Some(tag) = inner.tag()? {
         match tag {
             tag::INT_1 if which != tag::LEN_3 => first = inner.i64()?,
@@ -162,9 +162,9 @@ fn read_endpoint(bytes: &[u8]) -> Option<SocketAddr> {
 }
 
 fn read_attempt(bytes: &[u8]) -> Option<Attempt> {
-    let (mut sip_call_id, mut from_user, mut from_domain) = (String::new(), String::new(), String::new());
-    let (mut dialed, mut dialed_domain, mut user_agent) = (String::new(), String::new(), String::new());
-    let (mut asserted_identity, mut diversion) = (String::new(), String::new());
+    let (mut sip_call_id, mut from_user, mut from_domain) = (Text::new(), Text::new(), Text::new());
+    let (mut dialed, mut dialed_domain, mut user_agent) = (Text::new(), Text::new(), Text::new());
+    let (mut asserted_identity, mut diversion) = (Text::new(), Text::new());
     let (mut caller, mut source, mut detail) = (None, None, None);
     let (mut cli, mut callee, mut clir): (Option<E164>, _, _) = (None, None, false);
     let (mut transport, mut auth) = (0, 0);
@@ -230,7 +230,7 @@ fn read_attempt_detail(bytes: &[u8]) -> Option<AttemptDetail> {
 
 fn read_route_attempt(bytes: &[u8]) -> Option<RouteAttempt> {
     let (mut attempt, mut callee, mut next_hop, mut login) = (0, None, None, None);
-    let (mut caller_out, mut callee_out, mut sip_call_id) = (String::new(), String::new(), String::new());
+    let (mut caller_out, mut callee_out, mut sip_call_id) = (Text::new(), Text::new(), Text::new());
     let mut reader = Reader(bytes);
     while let Some(tag) = reader.tag()? {
         match tag {
@@ -249,7 +249,7 @@ fn read_route_attempt(bytes: &[u8]) -> Option<RouteAttempt> {
 }
 
 fn read_login(bytes: &[u8]) -> Option<PeerLogin> {
-    let mut login = PeerLogin { user: String::new(), realm: String::new() };
+    let mut login = PeerLogin { user: Text::new(), realm: Text::new() };
     let mut reader = Reader(bytes);
     while let Some(tag) = reader.tag()? {
         match tag {
@@ -262,7 +262,7 @@ fn read_login(bytes: &[u8]) -> Option<PeerLogin> {
 }
 
 fn read_route_result(bytes: &[u8]) -> Option<RouteResult> {
-    let (mut attempt, mut code, mut phrase, mut reason) = (0, 0, String::new(), String::new());
+    let (mut attempt, mut code, mut phrase, mut reason) = (0, 0, Text::new(), Text::new());
     let (mut pdd_us, mut action) = (None, 0);
     let mut reader = Reader(bytes);
     while let Some(tag) = reader.tag()? {
@@ -280,8 +280,7 @@ fn read_route_result(bytes: &[u8]) -> Option<RouteResult> {
 }
 
 fn read_answer(bytes: &[u8]) -> Option<Answer> {
-    let mut answer =
-        Answer { attempt: 0, code: 0, setup_us: 0, codec: String::new(), user_agent: String::new() };
+    let mut answer = Answer { attempt: 0, code: 0, setup_us: 0, codec: Text::new(), user_agent: Text::new() };
     let mut reader = Reader(bytes);
     while let Some(tag) = reader.tag()? {
         match tag {
@@ -310,7 +309,7 @@ fn read_tick(bytes: &[u8]) -> Option<ChargeTick> {
 
 fn read_end(bytes: &[u8]) -> Option<End> {
     let (mut answered_us, mut by, mut cause, mut code) = (0, 0, 0, 0);
-    let (mut reason, mut media) = (String::new(), None);
+    let (mut reason, mut media) = (Text::new(), None);
     let mut reader = Reader(bytes);
     while let Some(tag) = reader.tag()? {
         match tag {
@@ -345,8 +344,7 @@ pub(super) fn read_media(bytes: &[u8]) -> Option<MediaQuality> {
 fn read_cdr(bytes: &[u8]) -> Option<Cdr> {
     let (mut id, mut source, mut destination, mut detail) = (None, None, None, None);
     let (mut revision, mut leg, mut tenant, mut payer, mut code) = (0, 0, 0, 0, 0);
-    let (mut call, mut sip_call_id, mut node, mut codec) =
-        (None, String::new(), String::new(), String::new());
+    let (mut call, mut sip_call_id, mut node, mut codec) = (None, Text::new(), Text::new(), Text::new());
     let (mut call_type, mut status, mut cause, mut ended_by) = (0, 0, 0, 0);
     let (mut init_at_us, mut start_at_us, mut duration_us, mut pdd_us) = (0, 0, 0, None);
     let (mut attempts, mut config_revision, mut partial) = (Vec::new(), 0, false);
@@ -411,8 +409,8 @@ fn read_cdr(bytes: &[u8]) -> Option<Cdr> {
 
 fn read_source(bytes: &[u8]) -> Option<CdrSource> {
     let (mut party, mut cli, mut clir) = (None, None, false);
-    let (mut user, mut domain, mut user_out) = (String::new(), String::new(), String::new());
-    let (mut ip, mut user_agent) = (String::new(), String::new());
+    let (mut user, mut domain, mut user_out) = (Text::new(), Text::new(), Text::new());
+    let (mut ip, mut user_agent) = (Text::new(), Text::new());
     let mut reader = Reader(bytes);
     while let Some(tag) = reader.tag()? {
         match tag {
@@ -432,8 +430,8 @@ fn read_source(bytes: &[u8]) -> Option<CdrSource> {
 
 fn read_destination(bytes: &[u8]) -> Option<CdrDestination> {
     let (mut party, mut number) = (None, None);
-    let (mut dialed, mut domain, mut user_in) = (String::new(), String::new(), String::new());
-    let (mut user_out, mut user_agent) = (String::new(), String::new());
+    let (mut dialed, mut domain, mut user_in) = (Text::new(), Text::new(), Text::new());
+    let (mut user_out, mut user_agent) = (Text::new(), Text::new());
     let mut reader = Reader(bytes);
     while let Some(tag) = reader.tag()? {
         match tag {

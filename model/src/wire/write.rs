@@ -45,9 +45,9 @@ pub(super) fn record(record: &Record) -> Vec<u8> {
         Body::Tick(at) => to.always(2, from_time(*at).cast_unsigned()),
         Body::Call(event) => to.message(3, |to| call_event(to, event)),
         Body::Cdr(is) => to.message(4, |to| cdr(to, is)),
-        Body::Edr(edr) => to.generated(5, &proto::Edr::from(edr)),
+        Body::Edr(edr) => to.generated(5, &proto::Edr::from(&**edr)),
         Body::Rated(is) => to.message(6, |to| rated(to, is)),
-        Body::Posting(posting) => to.generated(7, &proto::Posting::from(posting)),
+        Body::Posting(posting) => to.generated(7, &proto::Posting::from(&**posting)),
         Body::Control(control) => to.generated(8, &proto::Control::from(control)),
         Body::Accrual(accrual) => to.generated(9, &proto::Accrual::from(accrual)),
         Body::Sighting(sighting) => to.generated(10, &proto::Sighting::from(&**sighting)),
@@ -117,15 +117,25 @@ impl Writer {
         }
     }
 
-    /// A message, also if it is empty. Its length is known once it is written, so it is put in front of it then.
+    /// A message, also if it is empty. Its length is known once it is written; most have room for theirs in the one byte that is left for it.
     fn message(&mut self, field: u64, write: impl FnOnce(&mut Self)) {
         self.varint(field << 3 | LENGTH_DELIMITED);
         let place = self.bytes.len();
+        self.bytes.push(0);
         write(self);
-        let end = self.bytes.len();
-        self.varint((end - place) as u64);
-        let n_length_bytes = self.bytes.len() - end;
-        self.bytes[place..].rotate_right(n_length_bytes);
+        let begin = place + 1;
+        let mut length = (self.bytes.len() - begin) as u64;
+        let n_more = (length.max(1).ilog2() / 7) as usize;
+        if n_more > 0 {
+            let end = self.bytes.len();
+            self.bytes.resize(end + n_more, 0);
+            self.bytes.copy_within(begin..end, begin + n_more);
+        }
+        for byte in &mut self.bytes[place..place + n_more] {
+            *byte = (length & 0x7f) as u8 | 0x80;
+            length >>= 7;
+        }
+        self.bytes[place + n_more] = (length & 0x7f) as u8;
     }
 
     fn generated(&mut self, field: u64, message: &impl Message) {
@@ -195,7 +205,7 @@ fn call_event(to: &mut Writer, event: &CallEvent) {
     to.signed(6, tenant.0);
     to.signed(7, payer.0);
     if let Some(call) = call {
-        to.always_bytes(8, call.as_str().as_bytes());
+        to.always_bytes(8, call.as_bytes());
     }
     to.number(9, *leg);
     match body {

@@ -73,7 +73,7 @@ fn party() -> BoxedStrategy<Party> {
             subscriber: SubscriberId(subscriber),
             account: AccountId(account),
             reseller: AccountId(reseller),
-            uuid,
+            uuid: uuid.into(),
         }),
         (any::<i64>(), any::<i64>())
             .prop_map(|(trunk, account)| Party::Trunk { trunk: TrunkId(trunk), account: AccountId(account) }),
@@ -92,21 +92,21 @@ fn attempt() -> BoxedStrategy<Attempt> {
             let (cli, clir, callee, source, transport) = numbers;
             let (user_agent, auth, asserted_identity, diversion) = rest;
             Attempt {
-                sip_call_id,
+                sip_call_id: sip_call_id.into(),
                 caller,
-                from_user,
-                from_domain,
-                dialed,
-                dialed_domain,
+                from_user: from_user.into(),
+                from_domain: from_domain.into(),
+                dialed: dialed.into(),
+                dialed_domain: dialed_domain.into(),
                 cli,
                 clir,
                 callee,
                 source,
                 transport,
-                user_agent,
+                user_agent: user_agent.into(),
                 auth,
-                asserted_identity,
-                diversion,
+                asserted_identity: asserted_identity.into(),
+                diversion: diversion.into(),
                 detail: None,
             }
         })
@@ -121,10 +121,10 @@ fn attempt_detail() -> impl Strategy<Value = AttemptDetail> {
     (any::<bool>(), text(), text(), text(), text()).prop_map(
         |(emergency, stir, preferred_identity, user_to_user, history_info)| AttemptDetail {
             emergency,
-            stir,
-            preferred_identity,
-            user_to_user,
-            history_info,
+            stir: stir.into(),
+            preferred_identity: preferred_identity.into(),
+            user_to_user: user_to_user.into(),
+            history_info: history_info.into(),
         },
     )
 }
@@ -140,48 +140,69 @@ fn media() -> impl Strategy<Value = Option<MediaQuality>> {
 }
 
 fn event_body() -> BoxedStrategy<EventBody> {
-    let set_up =
-        prop_oneof![
-            attempt().prop_map(|attempt| EventBody::Attempt(Box::new(attempt))),
-            (word(Cause::ALL), any::<u16>(), text(), text()).prop_map(|(cause, code, phrase, object)| {
-                EventBody::Rejected(Rejected { cause, code, phrase, object })
-            }),
-            (any::<u16>(), party(), address(), text(), text(), text(), option::of((text(), text())))
-                .prop_map(|(attempt, callee, next_hop, caller_out, callee_out, sip_call_id, login)| {
-                    EventBody::RouteAttempt(RouteAttempt {
-                        attempt,
-                        callee,
-                        next_hop,
-                        caller_out,
-                        callee_out,
-                        sip_call_id,
-                        login: login.map(|(user, realm)| Box::new(PeerLogin { user, realm })),
-                    })
-                }),
-            (any::<u16>(), any::<u16>(), text(), text(), any::<Option<u64>>(), word(RouteAction::ALL))
-                .prop_map(|(attempt, code, phrase, reason, pdd_us, action)| {
-                    EventBody::RouteResult(RouteResult { attempt, code, phrase, reason, pdd_us, action })
-                }),
-            (any::<u16>(), any::<bool>())
-                .prop_map(|(code, with_sdp)| EventBody::Progress(Progress { code, with_sdp })),
-            (any::<u16>(), any::<u16>(), any::<u64>(), text(), text()).prop_map(
-                |(attempt, code, setup_us, codec, user_agent)| {
-                    EventBody::Answer(Answer { attempt, code, setup_us, codec, user_agent })
-                }
-            ),
-        ];
+    let set_up = prop_oneof![
+        attempt().prop_map(|attempt| EventBody::Attempt(Box::new(attempt))),
+        (word(Cause::ALL), any::<u16>(), text(), text()).prop_map(|(cause, code, phrase, object)| {
+            EventBody::Rejected(Rejected { cause, code, phrase: phrase.into(), object: object.into() })
+        }),
+        (any::<u16>(), party(), address(), text(), text(), text(), option::of((text(), text()))).prop_map(
+            |(attempt, callee, next_hop, caller_out, callee_out, sip_call_id, login)| {
+                EventBody::RouteAttempt(RouteAttempt {
+                    attempt,
+                    callee,
+                    next_hop,
+                    caller_out: caller_out.into(),
+                    callee_out: callee_out.into(),
+                    sip_call_id: sip_call_id.into(),
+                    login: login
+                        .map(|(user, realm)| Box::new(PeerLogin { user: user.into(), realm: realm.into() })),
+                })
+            }
+        ),
+        (any::<u16>(), any::<u16>(), text(), text(), any::<Option<u64>>(), word(RouteAction::ALL)).prop_map(
+            |(attempt, code, phrase, reason, pdd_us, action)| {
+                EventBody::RouteResult(RouteResult {
+                    attempt,
+                    code,
+                    phrase: phrase.into(),
+                    reason: reason.into(),
+                    pdd_us,
+                    action,
+                })
+            }
+        ),
+        (any::<u16>(), any::<bool>())
+            .prop_map(|(code, with_sdp)| EventBody::Progress(Progress { code, with_sdp })),
+        (any::<u16>(), any::<u16>(), any::<u64>(), text(), text()).prop_map(
+            |(attempt, code, setup_us, codec, user_agent)| {
+                EventBody::Answer(Answer {
+                    attempt,
+                    code,
+                    setup_us,
+                    codec: codec.into(),
+                    user_agent: user_agent.into(),
+                })
+            }
+        ),
+    ];
     let in_call = prop_oneof![
         (word(UpdateKind::ALL), text())
-            .prop_map(|(change, codec)| EventBody::Update(CallUpdate { change, codec })),
+            .prop_map(|(change, codec)| EventBody::Update(CallUpdate { change, codec: codec.into() })),
         any::<u64>().prop_map(|answered_us| EventBody::ChargeTick(ChargeTick { answered_us })),
         (any::<u64>(), word(Initiator::ALL), word(Cause::ALL), any::<u16>(), text(), media()).prop_map(
             |(answered_us, by, cause, code, reason, media)| {
-                EventBody::End(End { answered_us, by, cause, code, reason, media })
+                EventBody::End(End { answered_us, by, cause, code, reason: reason.into(), media })
             }
         ),
         (word(CallType::ALL), party(), text(), number(), any::<u16>()).prop_map(
             |(call_type, forwarder, target, callee, new_leg)| {
-                EventBody::Forwarded(Forwarded { call_type, forwarder, target, callee, new_leg })
+                EventBody::Forwarded(Forwarded {
+                    call_type,
+                    forwarder,
+                    target: target.into(),
+                    callee,
+                    new_leg,
+                })
             }
         ),
     ];
@@ -247,7 +268,7 @@ fn event() -> BoxedStrategy<CallEvent> {
         .prop_map(|(envelope, call, leg, body)| {
             let (node, boot, seq, at, config_revision, tenant, payer) = envelope;
             let (tenant, payer) = (TenantId(tenant), AccountId(payer));
-            CallEvent { node, boot, seq, at, config_revision, tenant, payer, call, leg, body }
+            CallEvent { node: node.into(), boot, seq, at, config_revision, tenant, payer, call, leg, body }
         })
         .boxed()
 }
@@ -256,13 +277,13 @@ fn source() -> BoxedStrategy<CdrSource> {
     (party(), text(), text(), number(), any::<bool>(), text(), text(), text())
         .prop_map(|(party, user, domain, cli, clir, user_out, ip, user_agent)| CdrSource {
             party,
-            user,
-            domain,
+            user: user.into(),
+            domain: domain.into(),
             cli,
             clir,
-            user_out,
-            ip,
-            user_agent,
+            user_out: user_out.into(),
+            ip: ip.into(),
+            user_agent: user_agent.into(),
         })
         .boxed()
 }
@@ -271,12 +292,12 @@ fn destination() -> BoxedStrategy<CdrDestination> {
     (party(), text(), text(), text(), number(), text(), text())
         .prop_map(|(party, dialed, domain, user_in, number, user_out, user_agent)| CdrDestination {
             party,
-            dialed,
-            domain,
-            user_in,
+            dialed: dialed.into(),
+            domain: domain.into(),
+            user_in: user_in.into(),
             number,
-            user_out,
-            user_agent,
+            user_out: user_out.into(),
+            user_agent: user_agent.into(),
         })
         .boxed()
 }
@@ -305,8 +326,8 @@ fn cdr() -> BoxedStrategy<Cdr> {
                 revision,
                 call,
                 leg,
-                sip_call_id,
-                node,
+                sip_call_id: sip_call_id.into(),
+                node: node.into(),
                 tenant: TenantId(tenant),
                 payer: AccountId(payer),
                 source,
@@ -320,7 +341,7 @@ fn cdr() -> BoxedStrategy<Cdr> {
                 start_at,
                 duration_us,
                 pdd_us,
-                codec,
+                codec: codec.into(),
                 attempts,
                 config_revision,
                 partial,
@@ -335,14 +356,14 @@ fn cdr_detail() -> impl Strategy<Value = CdrDetail> {
     let early = (text(), text(), any::<Option<u64>>(), how, text(), text(), text()).prop_map(
         |(reason, refused_by, setup_us, (transport, auth), asserted_identity, diversion, foreign_key)| {
             CdrDetail {
-                reason,
-                refused_by,
+                reason: reason.into(),
+                refused_by: refused_by.into(),
                 setup_us,
                 transport,
                 auth,
-                asserted_identity,
-                diversion,
-                foreign_key,
+                asserted_identity: asserted_identity.into(),
+                diversion: diversion.into(),
+                foreign_key: foreign_key.into(),
                 ..CdrDetail::default()
             }
         },
@@ -355,8 +376,8 @@ fn cdr_detail() -> impl Strategy<Value = CdrDetail> {
         user_to_user: attempt.user_to_user,
         history_info: attempt.history_info,
         media,
-        peer_auth_user,
-        peer_auth_realm,
+        peer_auth_user: peer_auth_user.into(),
+        peer_auth_realm: peer_auth_realm.into(),
         ..detail
     })
 }
@@ -528,7 +549,7 @@ fn control() -> BoxedStrategy<Control> {
 
 fn origin() -> impl Strategy<Value = Origin> {
     (text(), any::<u32>(), any::<u64>(), any::<u32>()).prop_map(|(stage, partition, offset, index)| Origin {
-        stage,
+        stage: stage.into(),
         partition,
         offset,
         index,
@@ -607,11 +628,11 @@ fn sighting() -> BoxedStrategy<Sighting> {
 pub(crate) fn record() -> BoxedStrategy<Record> {
     let body = prop_oneof![
         1 => time().prop_map(Body::Tick),
-        6 => event().prop_map(Body::Call),
+        6 => event().prop_map(|event| Body::Call(Box::new(event))),
         3 => cdr().prop_map(|cdr| Body::Cdr(Box::new(cdr))),
-        1 => edr().prop_map(Body::Edr),
+        1 => edr().prop_map(|edr| Body::Edr(Box::new(edr))),
         4 => rated().prop_map(|rated| Body::Rated(Box::new(rated))),
-        2 => posting().prop_map(Body::Posting),
+        2 => posting().prop_map(|posting| Body::Posting(Box::new(posting))),
         2 => control().prop_map(Body::Control),
         1 => (any::<i64>(), any::<[u8; 16]>(), time(), decimal(), currency(), option::of(decimal())).prop_map(
             |(account, cdr, at, amount, currency, rate_per_minute)| Body::Accrual(Accrual {

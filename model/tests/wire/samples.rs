@@ -21,7 +21,7 @@ fn subscriber() -> Party {
         subscriber: SubscriberId(1017),
         account: AccountId(203),
         reseller: AccountId(12),
-        uuid: "7f3c2a90-5f0e-4c57-9d0b-2f5f6a1c8e44".to_owned(),
+        uuid: "7f3c2a90-5f0e-4c57-9d0b-2f5f6a1c8e44".into(),
     }
 }
 
@@ -39,28 +39,28 @@ pub(crate) fn cdr() -> Cdr {
         revision: 1,
         call: call(),
         leg: 0,
-        sip_call_id: "a84b4c76e66710@pc33.example.com".to_owned(),
-        node: "sw1".to_owned(),
+        sip_call_id: "a84b4c76e66710@pc33.example.com".into(),
+        node: "sw1".into(),
         tenant: TenantId(1),
         payer: AccountId(203),
         source: CdrSource {
             party: subscriber(),
-            user: "alice".to_owned(),
-            domain: "example.com".to_owned(),
+            user: "alice".into(),
+            domain: "example.com".into(),
             cli: number(43_660_555_123),
             clir: true,
-            user_out: "43660555123".to_owned(),
-            ip: "198.51.100.7".to_owned(),
-            user_agent: "baresip v4.2".to_owned(),
+            user_out: "43660555123".into(),
+            ip: "198.51.100.7".into(),
+            user_agent: "baresip v4.2".into(),
         },
         destination: CdrDestination {
             party: trunk(),
-            dialed: "004930555123".to_owned(),
-            domain: "example.com".to_owned(),
-            user_in: "4930555123".to_owned(),
+            dialed: "004930555123".into(),
+            domain: "example.com".into(),
+            user_in: "4930555123".into(),
             number: number(4_930_555_123),
-            user_out: "+4930555123".to_owned(),
-            user_agent: "Carrier GW".to_owned(),
+            user_out: "+4930555123".into(),
+            user_agent: "Carrier GW".into(),
         },
         call_type: CallType::Call,
         status: CallStatus::Ok,
@@ -71,7 +71,7 @@ pub(crate) fn cdr() -> Cdr {
         start_at: at("2026-03-02T16:59:30.250001Z"),
         duration_us: 90_417_338,
         pdd_us: Some(1_204_551),
-        codec: "PCMA/8000".to_owned(),
+        codec: "PCMA/8000".into(),
         attempts: vec![RouteTry {
             attempt: 1,
             party: trunk(),
@@ -128,8 +128,8 @@ pub(crate) fn rated() -> RatedCdr {
 }
 
 fn event(seq: u64, body: EventBody) -> Body {
-    Body::Call(CallEvent {
-        node: "sw1".to_owned(),
+    Body::Call(Box::new(CallEvent {
+        node: "sw1".into(),
         boot: 1_772_000_000_000_000,
         seq,
         at: at("2026-03-02T16:59:25.104212Z"),
@@ -139,7 +139,7 @@ fn event(seq: u64, body: EventBody) -> Body {
         call: Some(call()),
         leg: 0,
         body,
-    })
+    }))
 }
 
 fn posting() -> Posting {
@@ -160,28 +160,28 @@ fn posting() -> Posting {
 
 fn attempt() -> Attempt {
     Attempt {
-        sip_call_id: "a84b4c76e66710@pc33.example.com".to_owned(),
+        sip_call_id: "a84b4c76e66710@pc33.example.com".into(),
         caller: subscriber(),
-        from_user: "alice".to_owned(),
-        from_domain: "example.com".to_owned(),
-        dialed: "004930555123".to_owned(),
-        dialed_domain: "example.com".to_owned(),
+        from_user: "alice".into(),
+        from_domain: "example.com".into(),
+        dialed: "004930555123".into(),
+        dialed_domain: "example.com".into(),
         cli: number(43_660_555_123),
         clir: false,
         callee: number(4_930_555_123),
         source: "198.51.100.7:5060".parse().unwrap(),
         transport: Transport::Tls,
-        user_agent: "baresip v4.2".to_owned(),
+        user_agent: "baresip v4.2".into(),
         auth: AuthMethod::Digest,
-        asserted_identity: "<tel:+43660555123>".to_owned(),
-        diversion: String::new(),
+        asserted_identity: "<tel:+43660555123>".into(),
+        diversion: "".into(),
         detail: None,
     }
 }
 
 /// Name of the golden file, and what it holds.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let inside = Some(Origin { stage: "mediator".to_owned(), partition: 7, offset: 1_000_003, index: 2 });
+    let inside = Some(Origin { stage: "mediator".into(), partition: 7, offset: 1_000_003, index: 2 });
     let sip = "198.51.100.7:5060".parse().unwrap();
     let bodies = vec![
         ("tick", Body::Tick(at("2026-03-02T17:00:00Z"))),
@@ -193,8 +193,8 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                 EventBody::Rejected(Rejected {
                     cause: Cause::LockedOut,
                     code: 403,
-                    phrase: "Account locked".to_owned(),
-                    object: "account 203 lock 2".to_owned(),
+                    phrase: "Account locked".into(),
+                    object: "account 203 lock 2".into(),
                 }),
             ),
         ),
@@ -206,9 +206,9 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                     attempt: 1,
                     callee: trunk(),
                     next_hop: "[2001:db8::17]:5061".parse().unwrap(),
-                    caller_out: "+43660555123".to_owned(),
-                    callee_out: "+4930555123".to_owned(),
-                    sip_call_id: "b2b-4711-1".to_owned(),
+                    caller_out: "+43660555123".into(),
+                    callee_out: "+4930555123".into(),
+                    sip_call_id: "b2b-4711-1".into(),
                     login: None,
                 }),
             ),
@@ -220,8 +220,8 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                 EventBody::RouteResult(RouteResult {
                     attempt: 1,
                     code: 503,
-                    phrase: "Service Unavailable".to_owned(),
-                    reason: "Q.850;cause=34".to_owned(),
+                    phrase: "Service Unavailable".into(),
+                    reason: "Q.850;cause=34".into(),
                     pdd_us: None,
                     action: RouteAction::Next,
                 }),
@@ -236,17 +236,14 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                     attempt: 2,
                     code: 200,
                     setup_us: 5_145_789,
-                    codec: "PCMA/8000".to_owned(),
-                    user_agent: "Carrier GW".to_owned(),
+                    codec: "PCMA/8000".into(),
+                    user_agent: "Carrier GW".into(),
                 }),
             ),
         ),
         (
             "call-update",
-            event(
-                7,
-                EventBody::Update(CallUpdate { change: UpdateKind::Codec, codec: "opus/48000".to_owned() }),
-            ),
+            event(7, EventBody::Update(CallUpdate { change: UpdateKind::Codec, codec: "opus/48000".into() })),
         ),
         ("call-charge-tick", event(8, EventBody::ChargeTick(ChargeTick { answered_us: 60_000_000 }))),
         (
@@ -258,7 +255,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                     by: Initiator::Callee,
                     cause: Cause::Normal,
                     code: 200,
-                    reason: "Q.850;cause=16".to_owned(),
+                    reason: "Q.850;cause=16".into(),
                     media: None,
                 }),
             ),
@@ -270,7 +267,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                 EventBody::Forwarded(Forwarded {
                     call_type: CallType::Cfna,
                     forwarder: subscriber(),
-                    target: "sip:voicebox@example.com".to_owned(),
+                    target: "sip:voicebox@example.com".into(),
                     callee: None,
                     new_leg: 1,
                 }),
@@ -322,7 +319,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("cdr", Body::Cdr(Box::new(cdr()))),
         (
             "edr",
-            Body::Edr(Edr {
+            Body::Edr(Box::new(Edr {
                 id: "sw1-1772000000000000-11".to_owned(),
                 tenant: TenantId(1),
                 account: AccountId(203),
@@ -335,11 +332,11 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                 reseller: AccountId::NOBODY,
                 uuid: String::new(),
                 number: None,
-            }),
+            })),
         ),
         (
             "edr-profile",
-            Body::Edr(Edr {
+            Body::Edr(Box::new(Edr {
                 id: "provisioning-0-17".to_owned(),
                 tenant: TenantId(1),
                 account: AccountId(203),
@@ -352,7 +349,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                 reseller: AccountId(20),
                 uuid: "e2ad1e41-1f3b-8c7e-9a54-0f6f4a3f7b11".to_owned(),
                 number: Some("43512900100".parse().unwrap()),
-            }),
+            })),
         ),
         (
             "call-attempt-emergency",
@@ -361,10 +358,10 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                 EventBody::Attempt(Box::new(Attempt {
                     detail: Some(Box::new(AttemptDetail {
                         emergency: true,
-                        stir: "TN-Validation-Passed".to_owned(),
-                        preferred_identity: "<sip:+43512900100@example.com>".to_owned(),
-                        user_to_user: "00C81031;encoding=hex".to_owned(),
-                        history_info: "<sip:112@example.com>;index=1".to_owned(),
+                        stir: "TN-Validation-Passed".into(),
+                        preferred_identity: "<sip:+43512900100@example.com>".into(),
+                        user_to_user: "00C81031;encoding=hex".into(),
+                        history_info: "<sip:112@example.com>;index=1".into(),
                     })),
                     ..attempt()
                 })),
@@ -378,13 +375,10 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                     attempt: 1,
                     callee: Party::Trunk { trunk: TrunkId(4), account: AccountId(31) },
                     next_hop: sip,
-                    caller_out: "+43512900100".to_owned(),
-                    callee_out: "+4930123456".to_owned(),
-                    sip_call_id: "b2b-1@sw1".to_owned(),
-                    login: Some(Box::new(PeerLogin {
-                        user: "vox".to_owned(),
-                        realm: "carrier.example".to_owned(),
-                    })),
+                    caller_out: "+43512900100".into(),
+                    callee_out: "+4930123456".into(),
+                    sip_call_id: "b2b-1@sw1".into(),
+                    login: Some(Box::new(PeerLogin { user: "vox".into(), realm: "carrier.example".into() })),
                 }),
             ),
         ),
@@ -397,7 +391,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
                     by: Initiator::Callee,
                     cause: Cause::RtpTimeout,
                     code: 200,
-                    reason: "SIP;cause=200;text=\"RTP Timeout\"".to_owned(),
+                    reason: "SIP;cause=200;text=\"RTP Timeout\"".into(),
                     media: Some(MediaQuality {
                         mos_hundredths: Some(441),
                         loss_hundredths: Some(150),
@@ -424,7 +418,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
             ),
         ),
         ("rated", Body::Rated(Box::new(rated()))),
-        ("posting", Body::Posting(posting())),
+        ("posting", Body::Posting(Box::new(posting()))),
         (
             "control-lock",
             Body::Control(Control::LockChanged(Lock {

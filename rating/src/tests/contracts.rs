@@ -39,7 +39,7 @@ pub(super) fn stage(rows: Directory) -> RatingStage {
 }
 
 pub(super) fn top_up(amount: &str, when: &str) -> Body {
-    Body::Posting(Posting {
+    Body::Posting(Box::new(Posting {
         id: PostingId::of_top_up(ALICE, when),
         tenant: TenantId(1),
         account: ALICE,
@@ -50,7 +50,7 @@ pub(super) fn top_up(amount: &str, when: &str) -> Body {
         reason: PostingReason::TopUp,
         cdr: None,
         reverses: None,
-    })
+    }))
 }
 
 /// The n-th call of Alice, without a reseller: 0.06 a minute begun.
@@ -259,7 +259,7 @@ proptest! {
                 // Too long ago for a later record of it.
                 let Effect::Append { body, .. } = effect else { continue };
                 match *body {
-                    Body::Posting(posting) => postings.push(posting),
+                    Body::Posting(posting) => postings.push(*posting),
                     Body::Rated(of) => rated = Some(*of),
                     other => panic!("{other:?}"),
                 }

@@ -119,7 +119,7 @@ fn attempt_that_nobody_answered_costs_the_fee_for_attempts_and_nothing_else() {
     assert_eq!(charges(&directory, &call())[0], "carrier 49: 2 EUR");
     // What we refused ourselves is nobody's attempt.
     let mut refused = busy.clone();
-    refused.detail.refused_by = "account 10 lock 2".to_owned();
+    refused.detail.refused_by = "account 10 lock 2".into();
     assert_eq!(charges(&directory, &refused), [] as [String; 0]);
     // An attempt to nowhere is no error: there is nothing to be billed.
     let mut nowhere = busy;
@@ -161,7 +161,7 @@ fn profile_bound_to_a_network_prices_calls_from_there() {
     });
     let cost = |ip: &str, start: &str| {
         let mut call = Cdr { start_at: at(start), ..call() };
-        call.source.ip = ip.to_owned();
+        call.source.ip = ip.into();
         charges(&directory, &call).pop().unwrap()
     };
     let noon = "2026-10-05T10:00:00Z";

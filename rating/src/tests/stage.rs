@@ -24,7 +24,7 @@ pub(super) const CARRIER_A: AccountId = AccountId(20);
 const CARRIER_B: AccountId = AccountId(21);
 
 pub(super) fn subscriber(account: AccountId, reseller: AccountId) -> Party {
-    Party::Subscriber { subscriber: SubscriberId(account.0), account, reseller, uuid: String::new() }
+    Party::Subscriber { subscriber: SubscriberId(account.0), account, reseller, uuid: "".into() }
 }
 
 pub(super) fn trunk(account: AccountId) -> Party {
@@ -40,28 +40,28 @@ pub(super) fn cdr(source: Party, destination: Party) -> Cdr {
         revision: 0,
         call,
         leg: 0,
-        sip_call_id: "abc".to_owned(),
-        node: "sw1".to_owned(),
+        sip_call_id: "abc".into(),
+        node: "sw1".into(),
         tenant: TenantId(1),
         payer: source.account(),
         source: CdrSource {
             party: source,
-            user: "anonymous".to_owned(),
-            domain: "example.org".to_owned(),
+            user: "anonymous".into(),
+            domain: "example.org".into(),
             cli: Some("43660555123".parse().unwrap()),
             clir: true,
-            user_out: "43660555123".to_owned(),
-            ip: "192.0.2.1".to_owned(),
-            user_agent: String::new(),
+            user_out: "43660555123".into(),
+            ip: "192.0.2.1".into(),
+            user_agent: "".into(),
         },
         destination: CdrDestination {
             party: destination,
-            dialed: "004930555123".to_owned(),
-            domain: "example.org".to_owned(),
-            user_in: "4930555123".to_owned(),
+            dialed: "004930555123".into(),
+            domain: "example.org".into(),
+            user_in: "4930555123".into(),
             number: Some("4930555123".parse().unwrap()),
-            user_out: "4930555123".to_owned(),
-            user_agent: String::new(),
+            user_out: "4930555123".into(),
+            user_agent: "".into(),
         },
         call_type: CallType::Call,
         status: CallStatus::Ok,
@@ -72,7 +72,7 @@ pub(super) fn cdr(source: Party, destination: Party) -> Cdr {
         start_at,
         duration_us: 60_000_000,
         pdd_us: None,
-        codec: String::new(),
+        codec: "".into(),
         attempts: Vec::new(),
         config_revision: 1,
         partial: false,

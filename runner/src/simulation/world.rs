@@ -114,7 +114,7 @@ pub(crate) fn directory() -> Directory {
 
 fn subscriber(account: AccountId) -> Party {
     let reseller = if account == ANNA { RESELLER } else { AccountId::NOBODY };
-    Party::Subscriber { subscriber: SubscriberId(account.0), account, reseller, uuid: String::new() }
+    Party::Subscriber { subscriber: SubscriberId(account.0), account, reseller, uuid: "".into() }
 }
 
 /// One switch that counts its events.
@@ -128,7 +128,7 @@ impl Node {
     fn emit(&mut self, at_ms: u64, payer: AccountId, call: Option<&CallUid>, leg: u16, body: EventBody) {
         self.seq += 1;
         self.events.push(CallEvent {
-            node: "sw1".to_owned(),
+            node: "sw1".into(),
             boot: self.boot,
             seq: self.seq,
             at: noon() + TimeDelta::milliseconds(at_ms.cast_signed()),
@@ -148,21 +148,21 @@ fn number(digits: &str) -> Option<E164> {
 
 fn attempt(caller: AccountId, callee: &str) -> EventBody {
     EventBody::Attempt(Box::new(Attempt {
-        sip_call_id: "x@phone".to_owned(),
+        sip_call_id: "x@phone".into(),
         caller: subscriber(caller),
-        from_user: "anna".to_owned(),
-        from_domain: "example.org".to_owned(),
-        dialed: callee.to_owned(),
-        dialed_domain: "example.org".to_owned(),
+        from_user: "anna".into(),
+        from_domain: "example.org".into(),
+        dialed: callee.into(),
+        dialed_domain: "example.org".into(),
         cli: number("431234567"),
         clir: false,
         callee: number(callee),
         source: std::net::SocketAddr::from(([192, 0, 2, 10], 5060)),
         transport: Transport::Udp,
-        user_agent: String::new(),
+        user_agent: "".into(),
         auth: AuthMethod::Digest,
-        asserted_identity: String::new(),
-        diversion: String::new(),
+        asserted_identity: "".into(),
+        diversion: "".into(),
         detail: None,
     }))
 }
@@ -172,9 +172,9 @@ fn route(attempt: u16) -> EventBody {
         attempt,
         callee: Party::Trunk { trunk: TrunkId(3), account: CARRIER },
         next_hop: std::net::SocketAddr::from(([192, 0, 2, 20], 5060)),
-        caller_out: "431234567".to_owned(),
-        callee_out: "4930555123".to_owned(),
-        sip_call_id: format!("y{attempt}@sw1"),
+        caller_out: "431234567".into(),
+        callee_out: "4930555123".into(),
+        sip_call_id: format!("y{attempt}@sw1").into(),
         login: None,
     })
 }
@@ -183,8 +183,8 @@ fn result(attempt: u16, code: u16, action: RouteAction) -> EventBody {
     EventBody::RouteResult(RouteResult {
         attempt,
         code,
-        phrase: String::new(),
-        reason: String::new(),
+        phrase: "".into(),
+        reason: "".into(),
         pdd_us: Some(1_000_000),
         action,
     })
@@ -195,21 +195,14 @@ fn answer(attempt: u16) -> EventBody {
         attempt,
         code: 200,
         setup_us: 2_000_000,
-        codec: "PCMA/8000".to_owned(),
-        user_agent: String::new(),
+        codec: "PCMA/8000".into(),
+        user_agent: "".into(),
     })
 }
 
 fn end(answered_ms: u64, code: u16, cause: Cause) -> EventBody {
     let answered_us = answered_ms * 1_000;
-    EventBody::End(End {
-        answered_us,
-        by: Initiator::Caller,
-        cause,
-        code,
-        reason: String::new(),
-        media: None,
-    })
+    EventBody::End(End { answered_us, by: Initiator::Caller, cause, code, reason: "".into(), media: None })
 }
 
 /// The log of one simulated day in its true order: calls of every kind side by side, perhaps a restart of the switch, and the
@@ -243,7 +236,7 @@ pub(super) fn day(rng: &mut StdRng) -> Vec<Body> {
             tick += TimeDelta::seconds(30);
             log.push(Body::Tick(tick));
         }
-        log.push(Body::Call(event));
+        log.push(Body::Call(Box::new(event)));
     }
     // Five hours of silence close what never ended.
     log.extend((1..=5).map(|hours| Body::Tick(tick + TimeDelta::hours(hours))));
@@ -280,8 +273,8 @@ fn one_call(rng: &mut StdRng, node: &mut Node, uid: &CallUid, from_ms: u64) {
             let refusal = Rejected {
                 cause: Cause::LockedOut,
                 code: 403,
-                phrase: String::new(),
-                object: "account 10 lock 3".to_owned(),
+                phrase: "".into(),
+                object: "account 10 lock 3".into(),
             };
             node.emit(now_ms, caller, call, 0, EventBody::Rejected(refusal));
             return;
@@ -292,7 +285,7 @@ fn one_call(rng: &mut StdRng, node: &mut Node, uid: &CallUid, from_ms: u64) {
             let forwarded = Forwarded {
                 call_type: CallType::Cfb,
                 forwarder: subscriber(forwarder),
-                target: "4930555999".to_owned(),
+                target: "4930555999".into(),
                 callee: number("4930555999"),
                 new_leg: 1,
             };

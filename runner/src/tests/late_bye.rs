@@ -40,7 +40,8 @@ async fn late_bye_corrects_the_partial_record_its_money_and_its_export() {
 
     // Five hours of silence: a record of a call in progress, which no file gets, then it is closed at its last sign of life, two minutes after
     // its answer.
-    let mut payloads: Vec<Vec<u8>> = events.into_iter().map(|event| bytes(Body::Call(event))).collect();
+    let mut payloads: Vec<Vec<u8>> =
+        events.into_iter().map(|event| bytes(Body::Call(Box::new(event)))).collect();
     payloads.extend((0..=5).map(|hours| bytes(Body::Tick(began + TimeDelta::hours(hours)))));
     house.append(Topic::Calls, lane, payloads).await;
     house.work_off().await;
@@ -55,7 +56,13 @@ async fn late_bye_corrects_the_partial_record_its_money_and_its_export() {
     assert_eq!(rated(store.rated_revisions(id).await.unwrap()), [(1, true, 120)]);
 
     // Then its end comes after all, twice: the call lasted for two and a half minutes.
-    house.append(Topic::Calls, lane, vec![bytes(Body::Call(end.clone())), bytes(Body::Call(end))]).await;
+    house
+        .append(
+            Topic::Calls,
+            lane,
+            vec![bytes(Body::Call(Box::new(end.clone()))), bytes(Body::Call(Box::new(end)))],
+        )
+        .await;
     house.work_off().await;
     assert_eq!(owed(&house).await, "0.18");
     assert_eq!(rated(store.rated_revisions(id).await.unwrap()), [(1, true, 120), (2, false, 150)]);

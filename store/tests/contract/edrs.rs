@@ -15,7 +15,7 @@ async fn waiting(store: &Store) -> Vec<CallEvent> {
         assert_eq!((event.seq, event.payer), (change.seq, change.account));
         assert!(change.seq > last);
         last = change.seq;
-        events.push(event);
+        events.push(*event);
     }
     store.provisioning_sent(last).await.unwrap();
     events

@@ -126,7 +126,7 @@ impl Switch {
             reason = format!("{reason}{comma}{UNASKED}");
         }
         let (answered_us, media) = (call.answered_us(self.now), call.media);
-        let end = End { answered_us, by, cause, code, reason, media };
+        let end = End { answered_us, by, cause, code, reason: reason.into(), media };
         self.emit_all_legs(call, &EventBody::End(end));
         for relayed in std::mem::take(&mut call.relayed) {
             self.call_of_invite.remove(&relayed.server);

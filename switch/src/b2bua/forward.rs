@@ -126,7 +126,7 @@ impl Switch {
         let forwarded = EventBody::Forwarded(Forwarded {
             call_type: call_type(kind),
             forwarder: party.clone(),
-            target: forward.to.clone(),
+            target: forward.to.clone().into(),
             callee: number,
             new_leg: leg.number,
         });
@@ -139,21 +139,24 @@ impl Switch {
         let own_name = from.map_or_else(|| forwarder.username.clone(), |number| number.to_string());
         let invite = Message::scan(&call.invite).ok();
         let attempt = Attempt {
-            sip_call_id: text(&call.caller_leg.call_id),
+            sip_call_id: text(&call.caller_leg.call_id).into(),
             caller: party.clone(),
-            from_user: own_name.clone(),
-            from_domain: forwarder.domain.clone(),
-            dialed: forward.to.clone(),
-            dialed_domain: forwarder.domain.clone(),
+            from_user: own_name.clone().into(),
+            from_domain: forwarder.domain.clone().into(),
+            dialed: forward.to.clone().into(),
+            dialed_domain: forwarder.domain.clone().into(),
             cli: from,
             clir: call.clir,
             callee: number,
             source: call.caller_leg.peer.address,
             transport: call.caller_leg.peer.transport,
-            user_agent: invite.map(|invite| invite.value_text(HeaderName::UserAgent)).unwrap_or_default(),
+            user_agent: invite
+                .map(|invite| invite.value_text(HeaderName::UserAgent))
+                .unwrap_or_default()
+                .into(),
             auth: AuthMethod::None,
-            asserted_identity: String::new(),
-            diversion: String::new(),
+            asserted_identity: "".into(),
+            diversion: "".into(),
             detail: None,
         };
         (leg.priced_from, leg.priced_to) = super::setup::priced_between(&attempt);

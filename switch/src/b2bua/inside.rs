@@ -210,7 +210,7 @@ impl Switch {
         if has_new_codec {
             call.codec = codec;
         }
-        self.emit_all_legs(call, &EventBody::Update(CallUpdate { change, codec: reported }));
+        self.emit_all_legs(call, &EventBody::Update(CallUpdate { change, codec: reported.into() }));
     }
 
     /// A request passed on was never answered.

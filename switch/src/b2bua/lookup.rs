@@ -312,7 +312,7 @@ impl Lookup {
             subscriber: subscriber.id,
             account: subscriber.account,
             reseller: reseller.unwrap_or(AccountId::NOBODY),
-            uuid: subscriber.uuid.clone(),
+            uuid: subscriber.uuid.clone().into(),
         }
     }
 

@@ -232,7 +232,7 @@ pub struct Switch {
 /// lane closes the calls that were open before.
 pub fn node_started(node: &str, boot: u64, seq: u64, now: Moment, payer: AccountId) -> CallEvent {
     CallEvent {
-        node: node.to_owned(),
+        node: node.into(),
         boot,
         seq,
         at: now.wall,
@@ -610,7 +610,7 @@ impl Switch {
     ) {
         self.n_events += 1;
         self.events.push_back(CallEvent {
-            node: self.config.node.clone(),
+            node: self.config.node.clone().into(),
             boot: self.boot,
             seq: self.n_events,
             at: self.now.wall,

@@ -67,9 +67,9 @@ impl Switch {
             attempt,
             callee: target.party.clone(),
             next_hop: target.hop.address,
-            caller_out: if call.clir { "anonymous".to_owned() } else { caller_out },
-            callee_out: target.callee_out.clone(),
-            sip_call_id: call_id,
+            caller_out: if call.clir { "anonymous".into() } else { caller_out.into() },
+            callee_out: target.callee_out.clone().into(),
+            sip_call_id: call_id.into(),
             login: target.trunk.and_then(|trunk| self.peer_login(trunk)),
         };
         call.forks.push(Fork {
@@ -282,8 +282,8 @@ impl Switch {
             attempt,
             code,
             setup_us: micros(self.now.mono.saturating_sub(call.began.mono)),
-            codec: call.codec.clone(),
-            user_agent,
+            codec: call.codec.clone().into(),
+            user_agent: user_agent.into(),
         };
         let n_legs = call.legs.len();
         for (idx, leg) in call.legs.iter().enumerate() {
@@ -326,7 +326,8 @@ impl Switch {
         let first_sign = fork.rang_at.unwrap_or(self.now.mono);
         let pdd_us = Some(micros(first_sign.saturating_sub(fork.sent_at)));
         let attempt = fork.attempt;
-        let result = RouteResult { attempt, code, phrase: text(phrase), reason, pdd_us, action };
+        let result =
+            RouteResult { attempt, code, phrase: text(phrase).into(), reason: reason.into(), pdd_us, action };
         self.emit_call(call, EventBody::RouteResult(result));
     }
 
@@ -339,8 +340,8 @@ impl Switch {
             let result = RouteResult {
                 attempt: call.forks[idx].attempt,
                 code: 487,
-                phrase: "Request Terminated".to_owned(),
-                reason: String::new(),
+                phrase: "Request Terminated".into(),
+                reason: "".into(),
                 pdd_us: rang_at.map(|at| micros(at.saturating_sub(sent_at))),
                 action: RouteAction::Stop,
             };

@@ -149,26 +149,26 @@ impl Switch {
     fn attempt_event(&self, from: Hop, message: &Message<'_>, caller: &Caller) -> Attempt {
         let sender = message.from().and_then(|from| from.parse_uri());
         Attempt {
-            sip_call_id: message.call_id().map(text).unwrap_or_default(),
+            sip_call_id: message.call_id().map(text).unwrap_or_default().into(),
             caller: caller.party.clone(),
-            from_user: sender.map(|uri| uri.user_text()).unwrap_or_default(),
+            from_user: sender.map(|uri| uri.user_text()).unwrap_or_default().into(),
             from_domain: match caller.auth {
-                AuthMethod::Ip => from.address.ip().to_string(),
+                AuthMethod::Ip => from.address.ip().to_string().into(),
                 AuthMethod::Digest | AuthMethod::None => {
-                    sender.map(|uri| uri.host_text()).unwrap_or_default()
+                    sender.map(|uri| uri.host_text()).unwrap_or_default().into()
                 }
             },
-            dialed: caller.dialed.clone(),
-            dialed_domain: caller.dialed_domain.clone(),
+            dialed: caller.dialed.clone().into(),
+            dialed_domain: caller.dialed_domain.clone().into(),
             cli: caller.cli,
             clir: caller.clir,
             callee: caller.callee,
             source: from.address,
             transport: from.transport,
-            user_agent: message.value_text(HeaderName::UserAgent),
+            user_agent: message.value_text(HeaderName::UserAgent).into(),
             auth: caller.auth,
-            asserted_identity: message.value_text(HeaderName::PAssertedIdentity),
-            diversion: message.value_text(HeaderName::Diversion),
+            asserted_identity: message.value_text(HeaderName::PAssertedIdentity).into(),
+            diversion: message.value_text(HeaderName::Diversion).into(),
             detail: told::attempt_detail(message, caller.is_emergency),
         }
     }
@@ -240,8 +240,8 @@ impl Switch {
                 EventBody::Rejected(Rejected {
                     cause: refusal.cause,
                     code: refusal.code,
-                    phrase: refusal.phrase.to_owned(),
-                    object: refusal.object.clone(),
+                    phrase: refusal.phrase.into(),
+                    object: refusal.object.clone().into(),
                 })
             } else {
                 // It rang there before it was sent on.
@@ -250,7 +250,7 @@ impl Switch {
                     by: Initiator::Switch,
                     cause: refusal.cause,
                     code: refusal.code,
-                    reason: String::new(),
+                    reason: "".into(),
                     media: None,
                 })
             };

@@ -340,7 +340,7 @@ impl Switch {
         let rules = self.lookup.trunk_rules(trunk);
         let login = rules.is.login.as_ref()?;
         let realm = login.realm.clone().unwrap_or_default();
-        Some(Box::new(PeerLogin { user: login.username.clone(), realm }))
+        Some(Box::new(PeerLogin { user: login.username.clone().into(), realm: realm.into() }))
     }
 
     fn log_in_to_register(&mut self, trunk: &Trunk, code: u16, message: &Message<'_>) -> bool {

@@ -28,7 +28,7 @@ fn print(rated: &RatedCdr, directory: &Directory) {
     println!("call      {} (Call-ID {})", cdr.call, cdr.sip_call_id);
     println!(
         "from      {} to {}",
-        cdr.source.cli.map_or_else(|| cdr.source.user.clone(), |cli| cli.to_string()),
+        cdr.source.cli.map_or_else(|| cdr.source.user.clone(), |cli| cli.to_string().into()),
         cdr.destination.user_in
     );
     println!("start     {}", cdr.start_at.format("%F %T%.3f UTC"));

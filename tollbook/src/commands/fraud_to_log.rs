@@ -289,7 +289,7 @@ impl Names {
                     subscriber: line.id,
                     account: line.account,
                     reseller: AccountId::NOBODY,
-                    uuid: line.uuid.clone(),
+                    uuid: line.uuid.clone().into(),
                 })
             }
             Party::Trunk { trunk, .. } => self
@@ -310,15 +310,15 @@ impl Names {
         let name = call.as_ref().map(ToString::to_string).unwrap_or_default();
         if let EventBody::Attempt(attempt) = &mut body {
             attempt.caller = self.party(&attempt.caller);
-            attempt.from_user = attempt.cli.map(|cli| cli.to_string()).unwrap_or_default();
-            attempt.dialed = attempt.callee.map(|callee| callee.to_string()).unwrap_or_default();
-            attempt.sip_call_id = name;
+            attempt.from_user = attempt.cli.map(|cli| cli.to_string()).unwrap_or_default().into();
+            attempt.dialed = attempt.callee.map(|callee| callee.to_string()).unwrap_or_default().into();
+            attempt.sip_call_id = name.into();
         } else if let EventBody::RouteAttempt(route) = &mut body {
             route.callee = self.party(&route.callee);
-            route.sip_call_id = format!("{name};out");
+            route.sip_call_id = format!("{name};out").into();
         }
         CallEvent {
-            node,
+            node: node.into(),
             seq,
             config_revision: self.revision,
             tenant: self.tenant,
@@ -352,9 +352,9 @@ async fn put_on_log(bus: &dyn Bus, simulation: Simulation, names: Names) -> anyh
             .map(|event| {
                 let (payer, partition) = (event.payer, partition_of(event.payer, bus.partitions()));
                 let next = next_of.entry(partition).or_default();
-                let origin = Origin { stage: stage.clone(), partition, offset: *next, index: 0 };
+                let origin = Origin { stage: stage.clone().into(), partition, offset: *next, index: 0 };
                 *next += 1;
-                let record = Record { origin: Some(origin), body: Body::Call(event) };
+                let record = Record { origin: Some(origin), body: Body::Call(Box::new(event)) };
                 entry(Topic::Calls, payer, &record, bus)
             })
             .collect();

@@ -206,7 +206,7 @@ fn keep(
             && is_of(cdr, day)
         {
             let cdr = (**cdr).clone();
-            let origin = Origin { stage: STAGE.to_owned(), partition, offset, index: at.2 };
+            let origin = Origin { stage: STAGE.into(), partition, offset, index: at.2 };
             let bytes = entry(topic, key, &Record { origin: Some(origin), body: *body }, bus).payload;
             made.insert(at, Made { cdr, bytes });
         }

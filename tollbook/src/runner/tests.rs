@@ -115,7 +115,7 @@ fn ledger() -> Kind<LedgerStage> {
 #[tokio::test]
 async fn log_that_ends_before_a_position_is_not_the_one_it_was_taken_from() {
     let mut house = House::new().await;
-    house.append(Topic::Postings, 1, vec![bytes(Body::Posting(posting(1, 10)))]).await;
+    house.append(Topic::Postings, 1, vec![bytes(Body::Posting(Box::new(posting(1, 10))))]).await;
     house.run_to_the_end(ledger()).await;
     let positions = Positions::load(&house.rooms.store, None).await.unwrap();
     check_positions(&*house.rooms.bus, &positions).await.unwrap();
@@ -171,7 +171,9 @@ fn picky(name: &'static str, has_fee: bool) -> Kind<Picky> {
 #[tokio::test]
 async fn suspended_records_sent_in_again_are_applied_once_and_by_their_stage_alone() {
     let house = House::new().await;
-    house.append(Topic::Cdrs, 1, (1..=3).map(|n| bytes(Body::Posting(posting(n, 10)))).collect()).await;
+    house
+        .append(Topic::Cdrs, 1, (1..=3).map(|n| bytes(Body::Posting(Box::new(posting(n, 10))))).collect())
+        .await;
     house.run_to_the_end(picky("rating", false)).await;
     house.run_to_the_end(picky("bystander", true)).await;
     let store = &house.rooms.store;
@@ -208,7 +210,7 @@ async fn suspended_records_sent_in_again_are_applied_once_and_by_their_stage_alo
 #[tokio::test]
 async fn record_that_cannot_be_sent_in_again_stays_and_keeps_no_other_back() {
     let house = House::new().await;
-    let lane = [vec![0xff; 40], bytes(Body::Posting(posting(1, 10)))];
+    let lane = [vec![0xff; 40], bytes(Body::Posting(Box::new(posting(1, 10))))];
     house.append(Topic::Cdrs, 0, lane.to_vec()).await;
     house.run_to_the_end(picky("rating", false)).await;
     let store = &house.rooms.store;

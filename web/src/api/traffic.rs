@@ -130,7 +130,7 @@ pub(crate) async fn call(
     let RatedCdr { cdr, charges } = rated(&shared, &cdr_id).await?;
     let directory = (shared.desk.directory)();
     let whole = user.role.may(Right::Numbers);
-    let from = cdr.source.cli.map_or_else(|| cdr.source.user.clone(), |cli| cli.to_string());
+    let from = cdr.source.cli.map_or_else(|| cdr.source.user.clone(), |cli| cli.to_string().into());
     let zone_of = |id| {
         directory
             .accounts
@@ -143,8 +143,8 @@ pub(crate) async fn call(
         revision: cdr.revision,
         call: cdr.call.to_string(),
         leg: cdr.leg,
-        sip_call_id: cdr.sip_call_id,
-        node: cdr.node,
+        sip_call_id: cdr.sip_call_id.to_string(),
+        node: cdr.node.to_string(),
         payer: handle_of(&directory, cdr.payer),
         from: shown(&from, whole),
         to: shown(&cdr.destination.user_in, whole),
@@ -158,7 +158,7 @@ pub(crate) async fn call(
         start_at: instant(cdr.start_at),
         duration_seconds: format!("{}.{:06}", cdr.duration_us / 1_000_000, cdr.duration_us % 1_000_000),
         pdd_ms: cdr.pdd_us.map(|us| us / 1_000),
-        codec: cdr.codec,
+        codec: cdr.codec.to_string(),
         partial: cdr.partial,
         attempts: cdr
             .attempts

@@ -109,7 +109,7 @@ pub(crate) async fn page(
 fn facts(call: &RatedCdr, directory: &Directory, role: Role) -> Vec<(&'static str, String)> {
     let cdr = &call.cdr;
     let whole = role.may(Right::Numbers);
-    let from = cdr.source.cli.map_or_else(|| cdr.source.user.clone(), |cli| cli.to_string());
+    let from = cdr.source.cli.map_or_else(|| cdr.source.user.clone(), |cli| cli.to_string().into());
     let hidden = if cdr.source.clir { " (hidden from the callee)" } else { "" };
     let mut facts = vec![
         ("From", format!("{}{hidden}", shown(&from, whole))),
@@ -124,12 +124,12 @@ fn facts(call: &RatedCdr, directory: &Directory, role: Role) -> Vec<(&'static st
         ("Duration", format!("{}.{:03} s", cdr.duration_us / 1_000_000, cdr.duration_us / 1_000 % 1_000)),
         ("Outcome", format!("{} ({}, {}), ended by {}", cdr.status, cdr.code, cdr.cause, cdr.ended_by)),
         ("First sign", cdr.pdd_us.map_or_else(String::new, |us| format!("after {} ms", us / 1_000))),
-        ("Codec", cdr.codec.clone()),
-        ("Phone", cdr.source.user_agent.clone()),
-        ("Answered by", cdr.destination.user_agent.clone()),
-        ("From address", if whole { cdr.source.ip.clone() } else { String::new() }),
+        ("Codec", cdr.codec.to_string()),
+        ("Phone", cdr.source.user_agent.to_string()),
+        ("Answered by", cdr.destination.user_agent.to_string()),
+        ("From address", if whole { cdr.source.ip.to_string() } else { String::new() }),
         ("Call", format!("{} leg {}", cdr.call, cdr.leg)),
-        ("Call-ID", cdr.sip_call_id.clone()),
+        ("Call-ID", cdr.sip_call_id.to_string()),
         ("CDR", format!("{} revision {}", cdr.id, cdr.revision)),
         ("Provisioning", format!("revision {}", cdr.config_revision)),
     ];

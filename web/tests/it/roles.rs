@@ -165,7 +165,7 @@ async fn numbers_and_prices_are_shown_to_those_who_may_see_them() {
             assert_eq!(status(&answer), "200", "{role} {path}: {answer}");
             let text = body(&answer);
             assert!(text.contains(&id.to_string()), "{role} {path}");
-            assert_eq!(text.contains(&callee), numbers, "{role} {path}: {text}");
+            assert_eq!(text.contains(callee.as_str()), numbers, "{role} {path}: {text}");
             assert_eq!(text.contains(&customer), customer_prices, "{role} {path}: {text}");
             assert_eq!(text.contains(&carrier), carrier_prices, "{role} {path}: {text}");
         }
