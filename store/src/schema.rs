@@ -12,6 +12,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, SqlSafeStr, Transaction};
 use tracing::info;
 
+use crate::long_tables::LongFile;
 use crate::{Result, StoreError};
 
 /// Every schema change ever shipped, in order. One that was shipped is never edited.
@@ -69,6 +70,8 @@ pub struct Store {
     writers: AnyPool,
     readers: AnyPool,
     dialect: Dialect,
+    /// Of SQLite: for those who read much.
+    file: Option<Arc<LongFile>>,
     /// The file, or the server without its password.
     place: Arc<Path>,
 }
@@ -101,6 +104,9 @@ impl Store {
 
     /// Ends all connections, after what they are doing.
     pub async fn close(&self) {
+        if let Some(file) = &self.file {
+            file.close();
+        }
         self.writers.close().await;
         self.readers.close().await;
     }
@@ -108,6 +114,11 @@ impl Store {
     /// Whether it is a server.
     pub(crate) fn is_postgres(&self) -> bool {
         self.dialect == Dialect::Postgres
+    }
+
+    /// The file, where it is one.
+    pub(crate) fn file(&self) -> Option<&Arc<LongFile>> {
+        self.file.as_ref()
     }
 
     /// A transaction that may write. Dropped without a commit, it leaves nothing behind.
@@ -140,7 +151,9 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     migrate(&writers, Dialect::Sqlite, &file.display().to_string()).await.map_err(named)?;
     let readers = sqlite_pool(file, SQLITE_READERS_MAX, &[]).await.map_err(named)?;
     info!(file = %file.display(), "database opened");
-    Ok(Store { writers, readers, dialect: Dialect::Sqlite, place: file.to_owned().into() })
+    let place: Arc<Path> = file.into();
+    let file = Some(Arc::new(LongFile::new(place.clone())));
+    Ok(Store { writers, readers, dialect: Dialect::Sqlite, file, place })
 }
 
 async fn open_postgres(url: &str) -> Result<Store> {
@@ -167,6 +180,7 @@ async fn open_postgres(url: &str) -> Result<Store> {
         readers: writers.clone(),
         writers,
         dialect: Dialect::Postgres,
+        file: None,
         place: Path::new(&place).into(),
     })
 }
