@@ -4,7 +4,7 @@
 //! a contract, a top-up in the ledger and what the rating stage keeps of it, as that stage itself made it. Then a process of its own starts on
 //! it as the house does: reads what is provisioned, gives it to the switch, loads the lanes of rating and the balances of the ledger, and
 //! asks for a first call. `cargo bench -p runner --bench restart -- 100000` takes so many accounts. `BENCH_DIR` is where the database lies; a
-//! fresh directory there is removed afterwards. The database has just been written, so its pages may be in the system's memory.
+//! fresh directory there is removed afterwards, but `--in DIR` keeps one to start on again. A database that has just been written may be in the system's memory.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
@@ -40,6 +40,10 @@ const ACCOUNTS: u64 = 1_000_000;
 const PER_COMMIT: usize = 50_000;
 /// The word by which the bench calls itself.
 const RESTART: &str = "--restart";
+/// Before the directory of a database that is to be kept, and is made only if it is not there.
+const KEEP: &str = "--in";
+/// The database in its directory.
+const FILE: &str = "tollbook.db";
 /// Of the first number.
 const FIRST_NUMBER: u64 = 43_720_000_000;
 
@@ -51,12 +55,18 @@ fn main() -> Outcome<()> {
     }
     let n_accounts = words.iter().find_map(|word| word.parse().ok()).unwrap_or(ACCOUNTS);
     let place = std::env::var_os("BENCH_DIR").unwrap_or_else(|| std::env::temp_dir().into_os_string());
-    let dir = tempfile::tempdir_in(place)?;
-    let began = Instant::now();
-    runtime.block_on(fill(dir.path(), n_accounts))?;
-    println!("a database of {n_accounts} accounts, made in {:.0} s", began.elapsed().as_secs_f64());
-    let started =
-        std::process::Command::new(std::env::current_exe()?).arg(RESTART).arg(dir.path()).status()?;
+    let (fresh, kept) = match words.iter().position(|word| word == KEEP) {
+        Some(at) => (None, words.get(at + 1).ok_or("--in names no directory")?.into()),
+        None => (Some(tempfile::tempdir_in(place)?), std::path::PathBuf::new()),
+    };
+    let dir = fresh.as_ref().map_or(kept.as_path(), tempfile::TempDir::path);
+    if !dir.join(FILE).exists() {
+        let began = Instant::now();
+        std::fs::create_dir_all(dir)?;
+        runtime.block_on(fill(dir, n_accounts))?;
+        println!("a database of {n_accounts} accounts, made in {:.0} s", began.elapsed().as_secs_f64());
+    }
+    let started = std::process::Command::new(std::env::current_exe()?).arg(RESTART).arg(dir).status()?;
     started.success().then_some(()).ok_or_else(|| "the restart failed".into())
 }
 
@@ -142,7 +152,7 @@ fn tariff() -> model::TariffVersion {
 }
 
 fn url(dir: &Path) -> String {
-    format!("sqlite://{}", dir.join("tollbook.db").display())
+    format!("sqlite://{}", dir.join(FILE).display())
 }
 
 async fn fill(dir: &Path, n_accounts: u64) -> Outcome<()> {
