@@ -33,6 +33,7 @@ impl Store {
     /// What the database says, or a row that this version cannot read.
     pub async fn directory(&self) -> Result<Directory> {
         // Several readers side by side. Whatever changes what they read counts the revision: those who see the same one see one moment.
+        let _leave = self.much_read().await;
         let (revision, readers, mut tx) = self.readers_at_one_revision(3).await?;
         let [mut of_accounts, mut of_subscribers, mut of_terms] =
             <[Reader; 3]>::try_from(readers).unwrap_or_else(|_| unreachable!("three were asked for"));

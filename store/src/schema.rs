@@ -10,6 +10,7 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, SqlSafeStr, Transaction};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::info;
 
 use crate::long_tables::LongFile;
@@ -57,6 +58,8 @@ const WRITER: &[&str] = &[
 const SQLITE_READERS_MAX: u32 = 4;
 /// Connections to a server.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
+/// Those who read with several connections, at a time: half of the connections to a server, and less.
+const MUCH_READ_AT_ONCE: usize = 2;
 /// How long a caller queues for a connection: longer than the longest import.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a server may take to answer the first time.
@@ -70,6 +73,8 @@ pub struct Store {
     writers: AnyPool,
     readers: AnyPool,
     dialect: Dialect,
+    /// Each who reads much takes several connections, and waits for them with some in hand: no more at a time than there are for.
+    much_read: Arc<Semaphore>,
     /// Of SQLite: for those who read much.
     file: Option<Arc<LongFile>>,
     /// The file, or the server without its password.
@@ -116,6 +121,11 @@ impl Store {
         self.dialect == Dialect::Postgres
     }
 
+    /// Leave to read with several connections, as long as it is held.
+    pub(crate) async fn much_read(&self) -> SemaphorePermit<'_> {
+        self.much_read.acquire().await.expect("it is never closed")
+    }
+
     /// The file, where it is one.
     pub(crate) fn file(&self) -> Option<&Arc<LongFile>> {
         self.file.as_ref()
@@ -153,7 +163,8 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     info!(file = %file.display(), "database opened");
     let place: Arc<Path> = file.into();
     let file = Some(Arc::new(LongFile::new(place.clone())));
-    Ok(Store { writers, readers, dialect: Dialect::Sqlite, file, place })
+    let much_read = Arc::new(Semaphore::new(MUCH_READ_AT_ONCE));
+    Ok(Store { writers, readers, dialect: Dialect::Sqlite, much_read, file, place })
 }
 
 async fn open_postgres(url: &str) -> Result<Store> {
@@ -180,6 +191,7 @@ async fn open_postgres(url: &str) -> Result<Store> {
         readers: writers.clone(),
         writers,
         dialect: Dialect::Postgres,
+        much_read: Arc::new(Semaphore::new(MUCH_READ_AT_ONCE)),
         file: None,
         place: Path::new(&place).into(),
     })

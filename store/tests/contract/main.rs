@@ -76,6 +76,7 @@ on_both! {
         odd_installation_of_many_is_read_as_it_was_written,
         broken_row_of_a_long_table_is_named,
         what_changes_while_it_is_read_is_read_of_one_moment,
+        many_who_read_everything_at_once_all_come_to_an_end,
         balances_of_all_kinds_add_up_by_account,
         long_state_of_several_lanes_comes_back_by_key;
     lanes_and_ledger:
