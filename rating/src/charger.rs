@@ -16,6 +16,7 @@ use model::{AccountId, CdrId, Direction, LedgerAccount, Posting, ProfileVersionI
 use crate::interval_price::{added_at_most, covers};
 use crate::meter::FreeTime;
 use crate::price::{CallToPrice, price_whole, quote};
+use crate::quick_hash::QuickMap;
 use crate::reference_loop::{BalanceRow, price_like_reference};
 use crate::snapshot::RatingSnapshot;
 use crate::tariff::Tariff;
@@ -89,7 +90,7 @@ impl Hold {
 pub struct Charger {
     snapshot: Arc<RatingSnapshot>,
     quantum_seconds: u32,
-    accounts: HashMap<AccountId, Account>,
+    accounts: QuickMap<AccountId, Account>,
     holds: HashMap<CdrId, Hold>,
     /// Of accounts that are priced by usage: calls that ended a moment ago or are not posted, and the seconds they are billed for.
     recent: HashMap<AccountId, Vec<(CdrId, DateTime<Utc>, u64)>>,

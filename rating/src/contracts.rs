@@ -3,7 +3,7 @@
 //! In: calls of accounts that have a contract, top-ups, ticks. Out: what a call took, and the postings of everything else that moved a
 //! balance. How a balance reckons is in [`crate::balance`]; which rules are an account's is in the snapshot.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -16,13 +16,15 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::balance::{
-    Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Rules, Taken, Usage,
+    Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Quick, Rules, Taken,
+    Usage, Words,
 };
 use crate::error::RatingError;
 use crate::interval_price::{covers, sum};
 use crate::meter::FreeTime;
 use crate::parties::PayingParty;
 use crate::price::{CallToPrice, Priced, price_whole};
+use crate::quick_hash::QuickMap;
 use crate::reference_loop::price_like_reference;
 use crate::snapshot::{RatingSnapshot, Terms};
 use crate::tariff::Tariff;
@@ -46,6 +48,22 @@ pub(crate) struct Kept {
     /// The last that others had to carry out: what a late record sets off does not come before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_happening: Option<DateTime<Utc>>,
+}
+
+impl Kept {
+    /// From its entry, if that is of the usual form ([`Quick`]).
+    fn read_quickly(entry: &[u8], words: &mut Words) -> Option<Kept> {
+        let mut entry = Quick::new(entry);
+        entry.eat("{\"contract\":")?;
+        let contract = entry.contract(words)?;
+        entry.eat(",\"n_moves\":")?;
+        let n_moves = entry.unsigned()?;
+        entry.eat(",\"package\":")?;
+        let package = String::from_utf8(entry.text()?.to_vec()).ok()?;
+        entry.eat("}")?;
+        let kept = Kept { contract, n_moves, package, switches: Vec::new(), last_happening: None };
+        entry.is_at_end().then_some(kept)
+    }
 }
 
 /// What a call does to a contract, once it is clear that the call is priced.
@@ -77,7 +95,7 @@ pub fn contract_of(entry: &[u8]) -> Result<Contract, String> {
 
 #[derive(Debug, Default)]
 pub(crate) struct Contracts {
-    kept: HashMap<AccountId, Kept>,
+    kept: QuickMap<AccountId, Kept>,
     by_due: BTreeSet<(DateTime<Utc>, AccountId)>,
     dirty: BTreeSet<AccountId>,
     /// To be opened, or to follow another package, by a tick after the commit that knows of it: so a replay does the same.
@@ -342,6 +360,8 @@ impl Contracts {
         entries: Vec<(String, Vec<u8>)>,
     ) -> Result<Vec<(String, Vec<u8>)>, String> {
         let mut others = Vec::new();
+        let (mut due, mut words) = (Vec::new(), Words::default());
+        self.kept.reserve(entries.len());
         for (key, value) in entries {
             let Some(account) = key.strip_prefix(KEY) else {
                 others.push((key, value));
@@ -349,13 +369,21 @@ impl Contracts {
             };
             let unreadable = |why: String| format!("rating state entry {key:?} cannot be read: {why}");
             let account = AccountId(account.parse().map_err(|_| unreadable("it names no account".into()))?);
-            let kept: Kept = serde_json::from_slice(&value).map_err(|why| unreadable(why.to_string()))?;
+            let kept = match Kept::read_quickly(&value, &mut words) {
+                Some(kept) => kept,
+                None => serde_json::from_slice(&value).map_err(|why| unreadable(why.to_string()))?,
+            };
+            if kept.contract.intervals.is_empty() {
+                return Err(unreadable("it has no interval".to_owned()));
+            }
             // What is due is found out when it is looked at; an end in the past is due at once.
-            if let Some(due) = kept.contract.running().stretch.end {
-                self.by_due.insert((due, account));
+            if let Some(end) = kept.contract.running().stretch.end {
+                due.push((end, account));
             }
             self.kept.insert(account, kept);
         }
+        // In one go: one after the other they would be sorted in one after the other.
+        self.by_due.append(&mut due.into_iter().collect());
         Ok(others)
     }
 }

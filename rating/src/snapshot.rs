@@ -17,13 +17,14 @@ use crate::dated::{DatedFacts, is_from};
 use crate::error::{RatingError, TariffError};
 use crate::parties::{PayingParty, destination_key, keys_with_domains, paying_parties, source_key};
 use crate::price::{CallToPrice, price, price_attempt};
+use crate::quick_hash::QuickMap;
 use crate::tariff::Tariff;
 
 /// What pricing knows of the provisioning data.
 #[derive(Debug, Default)]
 pub struct RatingSnapshot {
     directory: Arc<Directory>,
-    accounts: HashMap<AccountId, usize>,
+    accounts: QuickMap<AccountId, usize>,
     dated: DatedFacts,
     /// Some tariff has a fee for attempts that nobody answered.
     charges_attempts: bool,

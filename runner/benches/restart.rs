@@ -4,7 +4,7 @@
 //! a contract, a top-up in the ledger and what the rating stage keeps of it, as that stage itself made it. Then a process of its own starts on
 //! it as the house does: reads what is provisioned, gives it to the switch, loads the lanes of rating and the balances of the ledger, and
 //! asks for a first call. `cargo bench -p runner --bench restart -- 100000` takes so many accounts. `BENCH_DIR` is where the database lies; a
-//! fresh directory there is removed afterwards. The database has just been written, so its pages may be in the system's memory.
+//! fresh directory there is removed afterwards, but `--in DIR` keeps one to start on again. A database that has just been written may be in the system's memory.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
@@ -40,6 +40,14 @@ const ACCOUNTS: u64 = 1_000_000;
 const PER_COMMIT: usize = 50_000;
 /// The word by which the bench calls itself.
 const RESTART: &str = "--restart";
+/// Before the directory of a database that is to be kept, and is made only if it is not there.
+const KEEP: &str = "--in";
+/// The database in its directory.
+const FILE: &str = "tollbook.db";
+/// Granted at a time.
+const QUANTUM_SECONDS: u32 = 60;
+/// Accounts beside the first that are asked for a call.
+const ASKED: usize = 1_000;
 /// Of the first number.
 const FIRST_NUMBER: u64 = 43_720_000_000;
 
@@ -51,12 +59,18 @@ fn main() -> Outcome<()> {
     }
     let n_accounts = words.iter().find_map(|word| word.parse().ok()).unwrap_or(ACCOUNTS);
     let place = std::env::var_os("BENCH_DIR").unwrap_or_else(|| std::env::temp_dir().into_os_string());
-    let dir = tempfile::tempdir_in(place)?;
-    let began = Instant::now();
-    runtime.block_on(fill(dir.path(), n_accounts))?;
-    println!("a database of {n_accounts} accounts, made in {:.0} s", began.elapsed().as_secs_f64());
-    let started =
-        std::process::Command::new(std::env::current_exe()?).arg(RESTART).arg(dir.path()).status()?;
+    let (fresh, kept) = match words.iter().position(|word| word == KEEP) {
+        Some(at) => (None, words.get(at + 1).ok_or("--in names no directory")?.into()),
+        None => (Some(tempfile::tempdir_in(place)?), std::path::PathBuf::new()),
+    };
+    let dir = fresh.as_ref().map_or(kept.as_path(), tempfile::TempDir::path);
+    if !dir.join(FILE).exists() {
+        let began = Instant::now();
+        std::fs::create_dir_all(dir)?;
+        runtime.block_on(fill(dir, n_accounts))?;
+        println!("a database of {n_accounts} accounts, made in {:.0} s", began.elapsed().as_secs_f64());
+    }
+    let started = std::process::Command::new(std::env::current_exe()?).arg(RESTART).arg(dir).status()?;
     started.success().then_some(()).ok_or_else(|| "the restart failed".into())
 }
 
@@ -142,7 +156,7 @@ fn tariff() -> model::TariffVersion {
 }
 
 fn url(dir: &Path) -> String {
-    format!("sqlite://{}", dir.join("tollbook.db").display())
+    format!("sqlite://{}", dir.join(FILE).display())
 }
 
 async fn fill(dir: &Path, n_accounts: u64) -> Outcome<()> {
@@ -264,15 +278,24 @@ async fn restart(dir: &Path) -> Outcome<()> {
     watch.tell("balances are read");
     let funds =
         balances.into_iter().map(|(id, held)| (id, Funds { micros: held.micros, seconds: held.seconds }));
-    let mut charger = Charger::new(snapshot, 60, funds);
-    let account = directory.accounts.last().ok_or("there is no account")?.id;
+    let mut charger = Charger::new(snapshot, QUANTUM_SECONDS, funds);
     let now = Utc::now();
-    let parties = ("43720000000".to_owned(), "4930555123".to_owned());
-    let verdict = charger.begin(CdrId::from_bytes([7; 16]), account, parties, now);
-    if !matches!(verdict, Verdict::Seconds(_)) {
-        return Err(format!("the first call is not let through: {verdict:?}").into());
-    }
+    let mut ask = |n: usize| -> Outcome<()> {
+        let account = directory.accounts.get(n).ok_or("there is no account")?.id;
+        let parties = ("43720000000".to_owned(), "4930555123".to_owned());
+        let call = CdrId::derive(&model::CallUid::new(format!("call {n}")), 0);
+        // Of 5.00 a cent a second is paid for the whole of what is granted at a time.
+        let verdict = charger.begin(call, account, parties, now);
+        if verdict == Verdict::Seconds(QUANTUM_SECONDS) {
+            return Ok(());
+        }
+        Err(format!("the first call of account {account} is not let through: {verdict:?}").into())
+    };
+    ask(directory.accounts.len() - 1)?;
     watch.tell("the first call is let through");
+    let step = directory.accounts.len().div_ceil(ASKED);
+    (0..directory.accounts.len() - 1).step_by(step).try_for_each(&mut ask)?;
+    watch.tell("so are those of a thousand other accounts");
     while progress.borrow_and_update().positions.is_empty() {
         progress.changed().await?;
     }

@@ -63,6 +63,9 @@ const NOT_CURRENT_WAIT: Duration = Duration::from_millis(100);
 /// Pause after a failed round, before lanes are loaded again from the last commit.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
+/// State entries from which on stages take them side by side: a few milliseconds of work, a thread's start a few dozen microseconds.
+const SIDE_BY_SIDE_MIN: usize = 1_024;
+
 /// The state entry under which the runner keeps its own counters, out of the way of the stage's keys.
 pub const COUNTS_KEY: &str = "\u{1}counts";
 
@@ -560,7 +563,7 @@ async fn load_lanes<S: Stage, L: LaneStore>(
         // Kept at once: what comes between this and the first batch must not be passed over by a crash.
         saved = begin_now(kind, rooms).await?;
     }
-    let mut lanes = Vec::new();
+    let mut found = Vec::with_capacity(wanted.len());
     for &(partition, epoch) in wanted {
         let mut stage = (kind.make)();
         (kind.refresh)(&mut stage, directory);
@@ -572,27 +575,60 @@ async fn load_lanes<S: Stage, L: LaneStore>(
         if let Some(at) = state.iter().position(|(key, _)| key == COUNTS_KEY) {
             counts = Counts::from_bytes(&state.swap_remove(at).1)?;
         }
-        stage.restore(state).map_err(|why| {
-            anyhow::anyhow!("the saved state of {} in lane {partition} cannot be read: {why}", kind.name)
-        })?;
-        recall::tell_again(kind, &*rooms.bus, partition, &mut stage).await?;
-        let directory = directory.clone();
-        let watermarks = Watermarks::new(watermarks);
-        lanes.push(Lane {
+        let lane = Lane {
             partition,
             epoch,
             stage,
-            directory,
+            directory: directory.clone(),
             position,
             committed,
             kept: Vec::new(),
-            watermarks,
+            watermarks: Watermarks::new(watermarks),
             counts,
             is_asking: false,
             waiting: None,
-        });
+        };
+        found.push((lane, state));
+    }
+    restore(kind.name, &mut found)?;
+    let mut lanes: Vec<Lane<S>> = found.into_iter().map(|(lane, _)| lane).collect();
+    for lane in &mut lanes {
+        recall::tell_again(kind, &*rooms.bus, lane.partition, &mut lane.stage).await?;
     }
     Ok(lanes)
+}
+
+/// A lane, and the state that its stage has not taken yet.
+type Found<S> = (Lane<S>, Vec<(String, Vec<u8>)>);
+
+/// Has the stages take their state, side by side where that is much.
+fn restore<S: Stage>(name: &str, found: &mut [Found<S>]) -> Result<(), RoundError> {
+    let n_entries: usize = found.iter().map(|(_, state)| state.len()).sum();
+    let n_threads = match n_entries {
+        0..SIDE_BY_SIDE_MIN => 1,
+        _ => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let share = found.len().div_ceil(n_threads).max(1);
+    let take = |found: &mut [Found<S>]| -> Result<(), RoundError> {
+        for (lane, state) in found {
+            lane.stage.restore(std::mem::take(state)).map_err(|why| {
+                anyhow::anyhow!("the saved state of {name} in lane {} cannot be read: {why}", lane.partition)
+            })?;
+        }
+        Ok(())
+    };
+    let take = &take;
+    let taken: Vec<Result<(), RoundError>> = std::thread::scope(|scope| {
+        let mut shares = found.chunks_mut(share);
+        let own = shares.next();
+        let others: Vec<_> = shares.map(|others| scope.spawn(move || take(others))).collect();
+        let own = own.map_or(Ok(()), take);
+        let joined = others
+            .into_iter()
+            .map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        std::iter::once(own).chain(joined).collect()
+    });
+    taken.into_iter().collect()
 }
 
 /// Puts the lanes of a new stage at the end of the log, and says where that is.

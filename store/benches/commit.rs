@@ -225,7 +225,7 @@ async fn main() {
     let clock = std::time::Instant::now;
     let (begun, begun_core) = (clock(), on_core());
     let (mut pricing, mut committing) = (Duration::ZERO, Duration::ZERO);
-    let mut n_calls = 0;
+    let (mut n_calls, mut n_postings) = (0, 0);
     for round in 0..rounds {
         let from = clock();
         let mut commits = Vec::new();
@@ -235,6 +235,7 @@ async fn main() {
                 effects.extend(rated(&mut stage, cdr(n_calls)));
                 n_calls += 1;
             }
+            n_postings += effects.iter().filter(|effect| matches!(effect, StoreEffect::Post(_))).count();
             commits.push(LaneCommit {
                 partition,
                 expected: round * CALLS_OF_A_LANE,
@@ -267,6 +268,39 @@ async fn main() {
         per_second(pricing),
         per_second(committing)
     );
+    println!(
+        "{:.0} postings/s committed with them; the commits alone: {:.0} postings/s",
+        n_postings as f64 / took.as_secs_f64(),
+        n_postings as f64 / committing.as_secs_f64()
+    );
     let bytes = std::fs::metadata(&file).map_or(0, |meta| meta.len());
     println!("{} bytes of database a call", bytes / n_calls.max(1));
+    postings_alone(&store, &mut stage, rounds, n_calls).await;
+}
+
+/// The postings of further calls, committed as the ledger's stage does: with nothing beside them.
+async fn postings_alone(store: &Store, stage: &mut RatingStage, rounds: u64, first_call: u64) {
+    let (mut call, mut n_postings, mut took) = (first_call, 0, Duration::ZERO);
+    for round in 0..rounds {
+        let mut commits = Vec::new();
+        for partition in 0..LANES {
+            let mut effects: Vec<StoreEffect> = Vec::new();
+            for _ in 0..CALLS_OF_A_LANE {
+                effects.extend(rated(stage, cdr(call)));
+                call += 1;
+            }
+            effects.retain(|effect| matches!(effect, StoreEffect::Post(_)));
+            n_postings += effects.len();
+            let (expected, position) = (round * CALLS_OF_A_LANE, (round + 1) * CALLS_OF_A_LANE);
+            let (watermarks, changes) = (Vec::new(), Vec::new());
+            commits.push(LaneCommit { partition, expected, position, watermarks, changes, effects });
+        }
+        let from = std::time::Instant::now();
+        store.commit("ledger", commits).await.expect("commit a round");
+        took += from.elapsed();
+    }
+    println!(
+        "postings alone, as the ledger commits them: {:.0} postings/s",
+        n_postings as f64 / took.as_secs_f64()
+    );
 }

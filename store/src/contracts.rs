@@ -3,7 +3,7 @@
 //! A top-up is asked for under a token of the asker's choice: asked again under the same token it is done once. What is done here is
 //! the attempt and its number; the balance changes when rating takes it from [`Store::topups_waiting`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
@@ -17,11 +17,10 @@ use sqlx::any::AnyRow;
 
 use crate::audit::append;
 use crate::dated_facts::{mappings_of, write_mapping};
-use crate::directory::{BEFORE_ALL, load_revision};
-use crate::lanes::load_lanes;
-use crate::sql::{
-    Bind, Cell, Columns, Packed, cells, insert_rows, json, micros, query, read_packed, time_of, unreadable,
-};
+use crate::directory::load_revision;
+use crate::lanes::{lanes_of_file, load_lanes};
+use crate::long_tables::{Collect, Long, Reader, Row, make_room};
+use crate::sql::{Bind, Columns, cells, insert_rows, json, micros, query};
 use crate::{Lane, Result, Store};
 
 /// Origin of what rating is sent.
@@ -402,25 +401,45 @@ pub(crate) async fn load_packages(conn: &mut AnyConnection) -> Result<Vec<Tenant
         .collect()
 }
 
-pub(crate) async fn load_contracts(conn: &mut AnyConnection) -> Result<BTreeMap<AccountId, ContractTerms>> {
-    type Row = (i64, i64, String);
-    let what = Packed { key: "account", columns: "account, created_at, terms", from: "contracts", group: "" };
-    // Most say the same, which is read once.
-    let mut last = (String::new(), KeptTerms::default());
-    let mut contracts = Vec::new();
-    read_packed(conn, what, Cell::from(BEFORE_ALL), |(account, created_at, terms): Row| {
-        if terms != last.0 {
-            let read = serde_json::from_str(&terms).map_err(|_| unreadable("terms", &terms))?;
-            last = (terms, read);
+/// What was agreed with each account that has a contract.
+#[derive(Default)]
+pub(crate) struct Contracts {
+    read: Vec<(AccountId, ContractTerms)>,
+    /// Most say the same, which is read once.
+    last: Option<(String, KeptTerms)>,
+}
+
+impl Collect for Contracts {
+    const WHAT: Long = Long {
+        columns: &["account", "created_at", "terms"],
+        n_keys: 1,
+        from: "contracts",
+        is_in_order: false,
+    };
+
+    fn expect(&mut self, n_rows: usize) {
+        make_room(&mut self.read, n_rows);
+    }
+
+    fn take(&mut self, row: &Row<'_>) -> Result<()> {
+        let terms = row.text(2)?;
+        if self.last.as_ref().is_none_or(|(said, _)| said != terms) {
+            let read = serde_json::from_str(terms).map_err(|_| row.misread(2))?;
+            self.last = Some((terms.to_owned(), read));
         }
-        let KeptTerms { package, credit_limit, low_balance } = last.1.clone();
-        let created_at = time_of("created_at", created_at)?;
-        contracts
-            .push((AccountId(account), ContractTerms { created_at, package, credit_limit, low_balance }));
-        Ok(Cell::from(account))
-    })
-    .await?;
-    Ok(contracts.into_iter().collect())
+        let said = self.last.as_ref().map(|(_, said)| said.clone()).unwrap_or_default();
+        let KeptTerms { package, credit_limit, low_balance } = said;
+        let created_at = row.time(1)?;
+        let terms = ContractTerms { created_at, package, credit_limit, low_balance };
+        self.read.push((AccountId(row.int(0)?), terms));
+        Ok(())
+    }
+}
+
+impl Contracts {
+    pub(crate) fn by_account(self) -> BTreeMap<AccountId, ContractTerms> {
+        self.read.into_iter().collect()
+    }
 }
 
 pub(crate) async fn write_package(
@@ -487,6 +506,51 @@ pub struct HeldBalance {
     pub seconds: u64,
 }
 
+/// Balances as the ledger has them: whose, whether it is time, and what the account has, in millionths.
+#[derive(Default)]
+struct Held(Vec<(AccountId, bool, i64)>);
+
+impl Collect for Held {
+    const WHAT: Long = Long {
+        columns: &["ledger_account", "currency", "micros"],
+        n_keys: 2,
+        from: "balances",
+        is_in_order: false,
+    };
+
+    fn expect(&mut self, n_rows: usize) {
+        make_room(&mut self.0, n_rows);
+    }
+
+    fn take(&mut self, row: &Row<'_>) -> Result<()> {
+        let name = row.text(0)?;
+        let (side, id) = name.split_once(':').unwrap_or_default();
+        let amount = row.int(2)?;
+        if amount != 0 && matches!(side, "cash" | "free_cash" | "free_time" | "receivable") {
+            let id = id.parse().map_err(|_| row.misread(0))?;
+            // All four are ours to give: what the account has is a credit, what it owes a debit.
+            self.0.push((AccountId(id), side == "free_time", amount.saturating_neg()));
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    fn by_account(mut self) -> Vec<(AccountId, HeldBalance)> {
+        self.0.sort_unstable_by_key(|(account, ..)| *account);
+        let mut held = Vec::with_capacity(self.0.len());
+        for of_one in self.0.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let sum = |wanted: bool| {
+                let all = of_one.iter().filter(|(_, is_time, _)| *is_time == wanted);
+                all.fold(0_i64, |sum, (.., amount)| sum.saturating_add(*amount))
+            };
+            let seconds = u64::try_from(sum(true) / model::MICROS_PER_UNIT).unwrap_or(0);
+            held.push((of_one[0].0, HeldBalance { micros: sum(false), seconds }));
+        }
+        held
+    }
+}
+
 impl Store {
     /// The balances of all accounts, as the ledger has them now, and the lanes of `stage`, which posts them, at the same moment. An
     /// account without any posting is left out.
@@ -495,36 +559,18 @@ impl Store {
     ///
     /// What the database says.
     pub async fn held_balances(&self, stage: &str) -> Result<(Vec<(AccountId, HeldBalance)>, Vec<Lane>)> {
-        type Row = (String, i64);
-        let what = Packed {
-            key: "ledger_account",
-            columns: "ledger_account, CAST(sum(micros) AS BIGINT)",
-            from: "balances",
-            group: " GROUP BY ledger_account",
-        };
-        let mut tx = self.read().await?;
-        let lanes = load_lanes(&mut tx, stage).await?;
-        let mut held: HashMap<AccountId, HeldBalance> = HashMap::new();
-        read_packed(&mut tx, what, Cell::from(""), |(name, amount): Row| {
-            let (side, id) = name.split_once(':').unwrap_or_default();
-            if amount != 0 && matches!(side, "cash" | "free_cash" | "free_time" | "receivable") {
-                let id = id.parse().map_err(|_| unreadable("ledger_account", &name))?;
-                let balance = held.entry(AccountId(id)).or_default();
-                // All four are ours to give: what the account has is a credit, what it owes a debit.
-                if side == "free_time" {
-                    let seconds = u64::try_from(-amount / model::MICROS_PER_UNIT).unwrap_or(0);
-                    balance.seconds = balance.seconds.saturating_add(seconds);
-                } else {
-                    balance.micros = balance.micros.saturating_sub(amount);
-                }
+        let (lanes, held) = match self.reader().await? {
+            Reader::File(mut file) => {
+                let stage = stage.to_owned();
+                let lanes = file.aside(move |file| lanes_of_file(file, &stage)).await?;
+                (lanes, Reader::File(file).read(Held::default()).await?)
             }
-            Ok(Cell::from(name))
-        })
-        .await?;
-        tx.commit().await?;
-        let mut held: Vec<(AccountId, HeldBalance)> = held.into_iter().collect();
-        held.sort_unstable_by_key(|(account, _)| *account);
-        Ok((held, lanes))
+            Reader::Server(mut tx) => {
+                let lanes = load_lanes(&mut tx, stage).await?;
+                (lanes, Reader::Server(tx).read(Held::default()).await?)
+            }
+        };
+        Ok((held.by_account(), lanes))
     }
 
     /// What `account` had at `until`, by the ledger accounts that are its own: what it has now, less the postings from then on. So the

@@ -11,8 +11,9 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::audit::append;
-use crate::directory::{BEFORE_ALL, load_revision};
-use crate::sql::{Bind, Cell, Columns, Packed, cells, insert_rows, json, query, read_packed, time_of};
+use crate::directory::load_revision;
+use crate::long_tables::{Collect, Long, Row, make_room};
+use crate::sql::{Bind, Columns, cells, insert_rows, json, query};
 use crate::{Result, Store};
 
 /// What an import of ported numbers did.
@@ -194,41 +195,58 @@ pub(crate) async fn write_exchange_rate(
     Ok(())
 }
 
-/// Mappings of all accounts, those for any network and those bound to one: by account, in the order of their beginning.
-pub(crate) async fn load_mappings(conn: &mut AnyConnection) -> Result<Vec<(AccountId, ProfileMapping)>> {
-    type OfAccount = (i64, Vec<(i64, i64, Option<i64>, i64)>);
-    let general = Packed {
-        key: "account",
-        columns: "account, ALL(LIST(0, valid_from, valid_to, profile))",
+/// Mappings for any network, of all accounts.
+#[derive(Default)]
+pub(crate) struct GeneralMappings(Vec<(AccountId, ProfileMapping)>);
+
+impl Collect for GeneralMappings {
+    const WHAT: Long = Long {
+        columns: &["account", "valid_from", "valid_to", "profile"],
+        n_keys: 2,
         from: "profile_mappings",
-        group: " GROUP BY account",
+        is_in_order: false,
     };
-    let bound = Packed {
-        columns: "account, ALL(LIST(network, valid_from, valid_to, profile))",
-        from: "network_mappings",
-        ..general
-    };
-    let mut mappings = Vec::new();
-    for what in [general, bound] {
-        read_packed(conn, what, Cell::from(BEFORE_ALL), |(account, of_it): OfAccount| {
-            for (network, from, to, profile) in of_it {
-                let mapping = ProfileMapping {
-                    from: time_of("valid_from", from)?,
-                    to: to.map(|to| time_of("valid_to", to)).transpose()?,
-                    network: (network != 0).then_some(NetworkId(network)),
-                    profile: ProfileId(profile),
-                };
-                mappings.push((AccountId(account), mapping));
-            }
-            Ok(Cell::from(account))
-        })
-        .await?;
+
+    fn expect(&mut self, n_rows: usize) {
+        make_room(&mut self.0, n_rows);
     }
-    mappings.sort_by_key(|(account, mapping)| (*account, mapping.from, mapping.network));
-    Ok(mappings)
+
+    fn take(&mut self, row: &Row<'_>) -> Result<()> {
+        let (from, to, profile) = (row.time(1)?, row.opt_time(2)?, ProfileId(row.int(3)?));
+        self.0.push((AccountId(row.int(0)?), ProfileMapping { from, to, network: None, profile }));
+        Ok(())
+    }
 }
 
-/// Mappings of one account, as [`load_mappings`] has them.
+/// Those bound to a network.
+#[derive(Default)]
+pub(crate) struct BoundMappings(Vec<(AccountId, ProfileMapping)>);
+
+impl Collect for BoundMappings {
+    const WHAT: Long = Long {
+        columns: &["account", "network", "valid_from", "valid_to", "profile"],
+        n_keys: 3,
+        from: "network_mappings",
+        is_in_order: false,
+    };
+
+    fn take(&mut self, row: &Row<'_>) -> Result<()> {
+        let (from, to, profile) = (row.time(2)?, row.opt_time(3)?, ProfileId(row.int(4)?));
+        let network = Some(NetworkId(row.int(1)?));
+        self.0.push((AccountId(row.int(0)?), ProfileMapping { from, to, network, profile }));
+        Ok(())
+    }
+}
+
+/// Both, by account, in the order of their beginning.
+pub(crate) fn in_order(general: GeneralMappings, bound: BoundMappings) -> Vec<(AccountId, ProfileMapping)> {
+    let mut mappings = general.0;
+    mappings.extend(bound.0);
+    mappings.sort_by_key(|(account, mapping)| (*account, mapping.from, mapping.network));
+    mappings
+}
+
+/// Mappings of one account, as [`in_order`] has them.
 pub(crate) async fn mappings_of(conn: &mut AnyConnection, account: AccountId) -> Result<Vec<ProfileMapping>> {
     let rows = query(
         "SELECT account, 0 AS network, valid_from, valid_to, profile FROM profile_mappings WHERE account = $1 \

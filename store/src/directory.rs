@@ -1,23 +1,27 @@
 //! The snapshot of everything provisioned, read at one revision.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use chrono_tz::Tz;
 use model::{
-    Account, AccountId, Address, Contact, ContractTerms, Digest, Directory, E164, NumberOwner, Route,
+    Account, AccountId, Address, Contact, Digest, Directory, FraudPolicy, NumberOwner, ProfileMapping, Route,
     RouteId, Subscriber, SubscriberId, Tenant, TenantId, Trunk, TrunkId,
 };
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
+use tokio::task::JoinHandle;
 
 use crate::barrings::load_barrings;
 use crate::calling::load_calling;
-use crate::contracts::{load_contracts, load_packages};
-use crate::dated_facts::{load_exchange_rates, load_mappings, load_networks, load_ported_numbers};
+use crate::contracts::{Contracts, load_packages};
+use crate::dated_facts::{
+    BoundMappings, GeneralMappings, in_order, load_exchange_rates, load_networks, load_ported_numbers,
+};
 use crate::fraud_desk::load_locks;
 use crate::fraud_rules::{load_exceptions, load_kill_orders, load_rules};
 use crate::limits::{load_account_limits, load_profile_limits};
-use crate::sql::{Bind, Cell, Columns, Packed, cells, parsed, query, read_packed, time_of, unreadable};
+use crate::long_tables::{Collect, Long, Reader, Row, make_room, read_packed};
+use crate::sql::{Bind, Columns, cells, query};
 use crate::tariffs::{load_versions, load_versions_without_fees};
 use crate::{Result, Store, StoreError};
 
@@ -28,35 +32,28 @@ impl Store {
     ///
     /// What the database says, or a row that this version cannot read.
     pub async fn directory(&self) -> Result<Directory> {
-        // Two halves at once. Whatever changes one of them counts the revision, so halves of one revision are of one moment.
-        let (of_parties, of_accounts) = (self.clone(), self.clone());
-        let (parties, accounts) = tokio::join!(
-            tokio::spawn(async move {
-                let mut tx = of_parties.read().await?;
-                let revision = load_revision(&mut tx).await?;
-                let parties = load_parties(&mut tx).await?;
-                tx.commit().await?;
-                Ok::<_, StoreError>((revision, parties))
-            }),
-            tokio::spawn(async move {
-                let mut tx = of_accounts.read().await?;
-                let accounts = load_all_but_parties(&mut tx).await?;
-                let directory = Directory { tariffs: load_versions(&mut tx).await?, ..accounts };
-                tx.commit().await?;
-                Ok::<_, StoreError>(directory)
-            })
-        );
-        // Neither is ever cancelled; what a change of provisioning came between is read again below.
-        if let (Ok(parties), Ok(accounts)) = (parties, accounts) {
-            let ((revision, parties), accounts) = (parties?, accounts?);
-            if revision == accounts.revision {
-                return Ok(parties.beside(accounts));
-            }
-        }
-        let mut tx = self.read().await?;
-        let directory = load_directory(&mut tx).await?;
+        // Several readers side by side. Whatever changes what they read counts the revision: those who see the same one see one moment.
+        let _leave = self.much_read().await;
+        let (revision, readers, mut tx) = self.readers_at_one_revision(3).await?;
+        let [mut of_accounts, mut of_subscribers, mut of_terms] =
+            <[Reader; 3]>::try_from(readers).unwrap_or_else(|_| unreachable!("three were asked for"));
+        let accounts = tokio::spawn(async move { of_accounts.read(Accounts::default()).await });
+        let subscribers = tokio::spawn(async move { of_subscribers.read(Subscribers::default()).await });
+        let terms = tokio::spawn(async move {
+            let numbers = of_terms.read(Numbers::default()).await?;
+            let contracts = of_terms.read(Contracts::default()).await?;
+            let general = of_terms.read(GeneralMappings::default()).await?;
+            let bound = of_terms.read(BoundMappings::default()).await?;
+            Ok::<_, StoreError>((numbers.in_order(), contracts.by_account(), in_order(general, bound)))
+        });
+        let short = load_short(&mut tx).await?;
+        let tariffs = load_versions(&mut tx).await?;
+        let policies = load_account_limits(&mut tx).await?;
         tx.commit().await?;
-        Ok(directory)
+        let subscribers = joined(subscribers).await?.0;
+        let (numbers, contracts, mappings) = joined(terms).await?;
+        let accounts = joined(accounts).await?.with(mappings, policies);
+        Ok(Directory { revision, accounts, subscribers, numbers, contracts, tariffs, ..short })
     }
 
     /// Revision of the provisioning data; counts up with every change.
@@ -98,46 +95,40 @@ pub(crate) async fn load_revision(conn: &mut AnyConnection) -> Result<i64> {
     query("SELECT revision FROM revisions WHERE one = 1").fetch_one(&mut *conn).await?.int("revision")
 }
 
-pub(crate) async fn load_directory(conn: &mut AnyConnection) -> Result<Directory> {
-    let tariffs = load_versions(conn).await?;
-    Ok(Directory { tariffs, ..load_directory_without_fees(conn).await? })
-}
-
-/// As [`load_directory`], with the tariff versions as they are but for their fees.
+/// Everything provisioned, the tariff versions without their fees, as a transaction sees it.
 pub(crate) async fn load_directory_without_fees(conn: &mut AnyConnection) -> Result<Directory> {
-    let parties = load_parties(conn).await?;
-    let tariffs = load_versions_without_fees(conn).await?;
-    Ok(parties.beside(Directory { tariffs, ..load_all_but_parties(conn).await? }))
-}
-
-/// The half of a snapshot that changes by imports alone.
-struct Parties {
-    subscribers: Vec<Subscriber>,
-    numbers: Vec<NumberOwner>,
-    contracts: BTreeMap<AccountId, ContractTerms>,
-}
-
-impl Parties {
-    fn beside(self, rest: Directory) -> Directory {
-        let Parties { subscribers, numbers, contracts } = self;
-        Directory { subscribers, numbers, contracts, ..rest }
-    }
-}
-
-async fn load_parties(conn: &mut AnyConnection) -> Result<Parties> {
-    Ok(Parties {
-        subscribers: load_subscribers(conn).await?,
-        numbers: load_numbers(conn).await?,
-        contracts: load_contracts(conn).await?,
+    let numbers = read_packed(conn, Numbers::default()).await?.in_order();
+    let contracts = read_packed(conn, Contracts::default()).await?.by_account();
+    Ok(Directory {
+        revision: load_revision(conn).await?,
+        accounts: load_accounts(conn).await?,
+        subscribers: read_packed(conn, Subscribers::default()).await?.0,
+        numbers,
+        contracts,
+        tariffs: load_versions_without_fees(conn).await?,
+        ..load_short(conn).await?
     })
 }
 
-/// The other half, without tariffs.
-async fn load_all_but_parties(conn: &mut AnyConnection) -> Result<Directory> {
+async fn load_accounts(conn: &mut AnyConnection) -> Result<Vec<Account>> {
+    let general = read_packed(conn, GeneralMappings::default()).await?;
+    let bound = read_packed(conn, BoundMappings::default()).await?;
+    let policies = load_account_limits(conn).await?;
+    Ok(read_packed(conn, Accounts::default()).await?.with(in_order(general, bound), policies))
+}
+
+/// What a task of ours made; such a task is never cancelled.
+async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
+    match task.await {
+        Ok(made) => made,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
+}
+
+/// All that is not long, but for tariffs.
+async fn load_short(conn: &mut AnyConnection) -> Result<Directory> {
     Ok(Directory {
-        revision: load_revision(conn).await?,
         tenants: load_tenants(conn).await?,
-        accounts: load_accounts(conn).await?,
         trunks: load_trunks(conn).await?,
         routes: load_routes(conn).await?,
         locks: load_locks(conn).await?,
@@ -175,107 +166,175 @@ async fn load_tenants(conn: &mut AnyConnection) -> Result<Vec<Tenant>> {
         .collect()
 }
 
-async fn load_accounts(conn: &mut AnyConnection) -> Result<Vec<Account>> {
-    let mut mappings = load_mappings(conn).await?.into_iter().peekable();
-    let mut policies = load_account_limits(conn).await?;
-    let what = Packed {
-        key: "a.id",
-        columns: "a.id, a.tenant, a.handle, a.kind, a.reseller, a.status, a.currency, a.timezone, a.vat_percent, a.calls_max, \
-                  LIST(c.name, c.street, c.postcode, c.city, c.country, c.email, c.vat_id, c.registration, c.iban)",
+/// Accounts without what other tables say of them.
+#[derive(Default)]
+struct Accounts {
+    read: Vec<Account>,
+    words: Words,
+}
+
+impl Collect for Accounts {
+    const WHAT: Long = Long {
+        columns: &[
+            "a.id",
+            "a.tenant",
+            "a.handle",
+            "a.kind",
+            "a.reseller",
+            "a.status",
+            "a.currency",
+            "a.timezone",
+            "a.vat_percent",
+            "a.calls_max",
+            "c.name",
+            "c.street",
+            "c.postcode",
+            "c.city",
+            "c.country",
+            "c.email",
+            "c.vat_id",
+            "c.registration",
+            "c.iban",
+        ],
+        n_keys: 1,
         from: "accounts a JOIN contacts c ON c.id = a.contact",
-        group: "",
+        is_in_order: true,
     };
-    let (mut words, mut accounts) = (Words::default(), Vec::new());
-    read_packed(conn, what, Cell::from(BEFORE_ALL), |row: AccountRow| {
-        let (id, tenant, handle, kind, reseller, status, currency, timezone, vat_percent, calls_max, contact) = row;
-        let [name, street, postcode, city, country, email, vat_id, registration, iban] = contact;
-        while mappings.next_if(|(account, _)| account.0 < id).is_some() {}
-        let of_it = std::iter::from_fn(|| mappings.next_if(|(account, _)| account.0 == id));
-        accounts.push(Account {
-            id: AccountId(id),
-            tenant: TenantId(tenant),
-            kind: parsed("kind", kind)?,
-            handle,
-            reseller: reseller.map(AccountId),
-            status: parsed("status", status)?,
-            currency: parsed("currency", currency)?,
-            timezone: words.timezone(timezone)?,
+
+    fn expect(&mut self, n_rows: usize) {
+        make_room(&mut self.read, n_rows);
+    }
+
+    fn take(&mut self, row: &Row<'_>) -> Result<()> {
+        self.read.push(Account {
+            id: AccountId(row.int(0)?),
+            tenant: TenantId(row.int(1)?),
+            handle: row.string(2)?,
+            kind: row.word(3)?,
+            reseller: row.opt_int(4)?.map(AccountId),
+            status: row.word(5)?,
+            currency: row.word(6)?,
+            timezone: self.words.timezone(row, 7)?,
+            vat_percent: row.word(8)?,
+            calls_max: row.opt_narrow(9)?,
             contact: Contact {
-                name,
-                address: Address { street, postcode, city, country },
-                email,
-                vat_id,
-                registration,
-                iban,
+                name: row.string(10)?,
+                address: Address {
+                    street: row.string(11)?,
+                    postcode: row.string(12)?,
+                    city: row.string(13)?,
+                    country: row.string(14)?,
+                },
+                email: row.string(15)?,
+                vat_id: row.string(16)?,
+                registration: row.string(17)?,
+                iban: row.string(18)?,
             },
-            vat_percent: parsed("vat_percent", vat_percent)?,
-            calls_max,
-            fraud: policies.remove(&id).unwrap_or_default(),
-            profiles: of_it.map(|(_, mapping)| mapping).collect(),
+            fraud: FraudPolicy::default(),
+            profiles: Vec::new(),
         });
-        Ok(Cell::from(id))
-    })
-    .await?;
-    Ok(accounts)
+        Ok(())
+    }
 }
 
-/// Below every id.
-pub(crate) const BEFORE_ALL: i64 = 0;
+impl Accounts {
+    /// With their schedules and their own limits; mappings come by account.
+    fn with(
+        self,
+        mappings: Vec<(AccountId, ProfileMapping)>,
+        mut policies: HashMap<i64, FraudPolicy>,
+    ) -> Vec<Account> {
+        let mut accounts = self.read;
+        let mut mappings = mappings.into_iter().peekable();
+        for account in &mut accounts {
+            while mappings.next_if(|(of, _)| *of < account.id).is_some() {}
+            let of_it = std::iter::from_fn(|| mappings.next_if(|(of, _)| *of == account.id));
+            account.profiles.extend(of_it.map(|(_, mapping)| mapping));
+            if !policies.is_empty()
+                && let Some(policy) = policies.remove(&account.id.0)
+            {
+                account.fraud = policy;
+            }
+        }
+        accounts
+    }
+}
 
-type AccountRow =
-    (i64, i64, String, String, Option<i64>, String, String, String, String, Option<u32>, [String; 9]);
+#[derive(Default)]
+struct Subscribers(Vec<Subscriber>);
 
-type SubscriberRow = (i64, i64, i64, String, String, String, String, String, Option<i64>, Option<u32>);
-
-async fn load_subscribers(conn: &mut AnyConnection) -> Result<Vec<Subscriber>> {
-    let what = Packed {
-        key: "id",
-        columns: "id, tenant, account, uuid, username, domain, ha1_md5, ha1_sha256, cli, calls_max",
+impl Collect for Subscribers {
+    const WHAT: Long = Long {
+        columns: &[
+            "id",
+            "tenant",
+            "account",
+            "uuid",
+            "username",
+            "domain",
+            "ha1_md5",
+            "ha1_sha256",
+            "cli",
+            "calls_max",
+        ],
+        n_keys: 1,
         from: "subscribers",
-        group: "",
+        is_in_order: true,
     };
-    let mut subscribers = Vec::new();
-    read_packed(conn, what, Cell::from(BEFORE_ALL), |row: SubscriberRow| {
-        let (id, tenant, account, uuid, username, domain, ha1_md5, ha1_sha256, cli, calls_max) = row;
-        subscribers.push(Subscriber {
-            id: SubscriberId(id),
-            tenant: TenantId(tenant),
-            account: AccountId(account),
-            uuid,
-            username,
-            domain,
-            digest: Digest { ha1_md5, ha1_sha256 },
-            cli: cli.map(|digits| number_of("cli", digits)).transpose()?,
-            calls_max,
+
+    fn expect(&mut self, n_rows: usize) {
+        make_room(&mut self.0, n_rows);
+    }
+
+    fn take(&mut self, row: &Row<'_>) -> Result<()> {
+        self.0.push(Subscriber {
+            id: SubscriberId(row.int(0)?),
+            tenant: TenantId(row.int(1)?),
+            account: AccountId(row.int(2)?),
+            uuid: row.string(3)?,
+            username: row.string(4)?,
+            domain: row.string(5)?,
+            digest: Digest { ha1_md5: row.string(6)?, ha1_sha256: row.string(7)? },
+            cli: row.opt_number(8)?,
+            calls_max: row.opt_narrow(9)?,
         });
-        Ok(Cell::from(id))
-    })
-    .await?;
-    Ok(subscribers)
+        Ok(())
+    }
 }
 
-async fn load_numbers(conn: &mut AnyConnection) -> Result<Vec<NumberOwner>> {
-    type Row = (i64, i64, i64, i64, Option<i64>);
-    let what = Packed {
-        key: "id",
-        columns: "id, number, subscriber, valid_from, valid_to",
+#[derive(Default)]
+struct Numbers(Vec<NumberOwner>);
+
+impl Collect for Numbers {
+    const WHAT: Long = Long {
+        columns: &["id", "number", "subscriber", "valid_from", "valid_to"],
+        n_keys: 1,
         from: "numbers",
-        group: "",
+        is_in_order: true,
     };
-    // By id where they are alike, as they were read.
-    let mut numbers = Vec::new();
-    read_packed(conn, what, Cell::from(BEFORE_ALL), |(id, number, subscriber, from, to): Row| {
-        numbers.push(NumberOwner {
-            number: number_of("number", number)?,
-            subscriber: SubscriberId(subscriber),
-            from: time_of("valid_from", from)?,
-            to: to.map(|to| time_of("valid_to", to)).transpose()?,
+
+    fn expect(&mut self, n_rows: usize) {
+        make_room(&mut self.0, n_rows);
+    }
+
+    fn take(&mut self, row: &Row<'_>) -> Result<()> {
+        self.0.push(NumberOwner {
+            number: row.number(1)?,
+            subscriber: SubscriberId(row.int(2)?),
+            from: row.time(3)?,
+            to: row.opt_time(4)?,
         });
-        Ok(Cell::from(id))
-    })
-    .await?;
-    numbers.sort_by_key(|owner| (owner.number, owner.from));
-    Ok(numbers)
+        Ok(())
+    }
+}
+
+impl Numbers {
+    /// By number and time; by id where they are alike, as they were read.
+    fn in_order(self) -> Vec<NumberOwner> {
+        let mut numbers = self.0;
+        numbers.sort_by_key(|owner| (owner.number, owner.from));
+        numbers
+    }
 }
 
 async fn load_trunks(conn: &mut AnyConnection) -> Result<Vec<Trunk>> {
@@ -337,10 +396,6 @@ fn contact_of(row: &AnyRow) -> Result<Contact> {
     })
 }
 
-fn number_of(column: &'static str, digits: i64) -> Result<E164> {
-    u64::try_from(digits).ok().and_then(E164::from_u64).ok_or_else(|| unreadable(column, digits))
-}
-
 /// Of a long table, the last zone's name is mostly the next one's too, and to look it up takes longer than to compare.
 #[derive(Default)]
 struct Words {
@@ -348,12 +403,96 @@ struct Words {
 }
 
 impl Words {
-    fn timezone(&mut self, name: String) -> Result<Tz> {
-        if let Some((_, zone)) = self.timezone.as_ref().filter(|(known, _)| *known == name) {
+    fn timezone(&mut self, row: &Row<'_>, place: usize) -> Result<Tz> {
+        let name = row.text(place)?;
+        if let Some((_, zone)) = self.timezone.as_ref().filter(|(known, _)| known == name) {
             return Ok(*zone);
         }
-        let zone = parsed("timezone", name.clone())?;
-        self.timezone = Some((name, zone));
+        let zone = row.word(place)?;
+        self.timezone = Some((name.to_owned(), zone));
         Ok(zone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::query_of;
+
+    /// Rows of all sorts, by the hundred: texts that a format may trip over, and nothing where there may be nothing.
+    async fn fill(store: &Store) {
+        let odd = "CASE n % 5 WHEN 0 THEN '' WHEN 1 THEN 'O''Neill \"& Söhne\"' WHEN 2 THEN 'a\\b' || char(10, 9, 1) \
+                   WHEN 3 THEN '[1,2],null' ELSE char(128222) || 'Ω漢' END";
+        let many = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 4500)";
+        let at = "1700000000123456 + n";
+        for text in [
+            format!(
+                "INSERT INTO contacts (id, name, street, postcode, city, country, email, vat_id, registration, iban) \
+                 {many} SELECT n, {odd}, n, {odd}, '', {odd}, n, {odd}, '', {odd} FROM s"
+            ),
+            "INSERT INTO tenants (id, handle, contact, currency, timezone, revision) VALUES \
+             (1, 'vox', 1, 'EUR', 'Europe/Vienna', 1), (2, 'tel', 2, 'USD', 'UTC', 1)"
+                .to_owned(),
+            // Ids with gaps, and contacts in another order than accounts.
+            format!(
+                "INSERT INTO accounts (id, tenant, handle, kind, reseller, status, currency, timezone, contact, vat_percent, \
+                 calls_max, revision) {many} SELECT n * 3, 1 + n % 2, 'h' || (n / 2), \
+                 CASE n % 3 WHEN 0 THEN 'customer' WHEN 1 THEN 'reseller' ELSE 'carrier' END, NULLIF(n % 2, 0) * 3, \
+                 CASE n % 4 WHEN 0 THEN 'terminated' WHEN 1 THEN 'suspended' ELSE 'active' END, \
+                 CASE n % 7 WHEN 0 THEN 'USD' ELSE 'EUR' END, CASE n % 9 WHEN 0 THEN 'Asia/Tokyo' ELSE 'Europe/Vienna' END, \
+                 4501 - n, CASE n % 2 WHEN 0 THEN '20' ELSE '7.70' END, NULLIF(n % 6, 0), 1 FROM s"
+            ),
+            format!(
+                "INSERT INTO subscribers (id, tenant, account, uuid, username, domain, ha1_md5, ha1_sha256, cli, calls_max, \
+                 revision) {many} SELECT n * 2, 1 + n % 2, n * 3, n || {odd}, 'u' || n, {odd}, n, n, NULLIF(n % 3, 0), \
+                 NULLIF(n % 5, 0), 1 FROM s"
+            ),
+            // Owned one after the other, and some twice from the same moment.
+            format!(
+                "INSERT INTO numbers (tenant, number, subscriber, valid_from, valid_to, revision) {many} \
+                 SELECT 1, 43660000000 + n % 1500, 2 * n, {at} / 7 * 7, {at} + 9, 1 FROM s"
+            ),
+            "INSERT INTO billing_profiles (id, tenant, handle, name, revision) VALUES (1, 1, 'retail', '', 1)"
+                .to_owned(),
+            "INSERT INTO networks (id, tenant, name, blocks, revision) VALUES (1, 1, 'a', '[]', 1), (2, 1, 'b', '[]', 1)"
+                .to_owned(),
+            format!(
+                "INSERT INTO profile_mappings (account, valid_from, valid_to, profile, revision) {many} \
+                 SELECT 3 * (1 + n * 7 % 900), {at}, NULLIF(n % 2, 0) + {at}, 1, 1 FROM s"
+            ),
+            format!(
+                "INSERT INTO network_mappings (account, network, valid_from, valid_to, profile, revision) {many} \
+                 SELECT 3 * (1 + n * 11 % 900), 1 + n % 2, {at}, NULL, 1, 1 FROM s"
+            ),
+            format!(
+                "INSERT INTO contracts (account, created_at, terms, revision) {many} SELECT 3 * (4501 - n), {at}, \
+                 CASE n % 3 WHEN 0 THEN '{{}}' WHEN 1 THEN '{{\"package\":\"gold\"}}' \
+                 ELSE '{{\"credit_limit\":\"' || n || '.5\",\"low_balance\":{{\"below\":\"1\",\"notify\":[\"a@b.example\"]}}}}' \
+                 END, 1 FROM s WHERE n % 4 > 0"
+            ),
+            "UPDATE revisions SET revision = 7".to_owned(),
+        ] {
+            let mut tx = store.write().await.unwrap();
+            query_of(text).execute(&mut *tx).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn file_and_transaction_tell_the_same_of_odd_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
+        fill(&store).await;
+        let from_file = store.directory().await.unwrap();
+        let mut tx = store.read().await.unwrap();
+        let in_transaction = load_directory_without_fees(&mut tx).await.unwrap();
+        let (accounts, contracts) = (&from_file.accounts, &from_file.contracts);
+        assert_eq!((from_file.revision, accounts.len(), contracts.len()), (7, 4_500, 3_375));
+        assert_eq!(accounts.iter().map(|account| account.profiles.len()).sum::<usize>(), 9_000);
+        assert!(from_file.numbers.is_sorted_by_key(|owner| (owner.number, owner.from)));
+        for (one, other) in accounts.iter().zip(&in_transaction.accounts) {
+            assert_eq!(one, other);
+        }
+        assert!(from_file == in_transaction);
     }
 }

@@ -4,6 +4,7 @@
 //! slow former owner of a lane cannot write into it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::{
@@ -18,6 +19,7 @@ use crate::export_queue::join_queue;
 use crate::fraud_desk::{add_stopped, insert_alert};
 use crate::leases::hold;
 use crate::ledger::insert_postings;
+use crate::long_tables::{FileReader, Long, LongFile};
 use crate::sql::{Bind, Cell, Columns, cells, count, execute_in, insert_rows, query, signed};
 use crate::stage_locks::lock_by_stage;
 use crate::{Fence, Result, Store, StoreError};
@@ -27,6 +29,9 @@ const COMMIT_TRIES: u32 = 5;
 
 /// State entries read by one statement.
 const ENTRIES_AT_ONCE: u32 = 1_000;
+
+/// Connections that read the states of lanes side by side.
+const READERS: usize = 2;
 
 /// How far one origin has been applied: records of it at or below this are replays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,10 +130,15 @@ impl Store {
     ///
     /// What the database says.
     pub async fn load_lanes(&self, stage: &str) -> Result<Vec<Lane>> {
-        let mut tx = self.read().await?;
-        let lanes = load_lanes(&mut tx, stage).await?;
-        tx.commit().await?;
-        Ok(lanes)
+        match self.file() {
+            Some(file) => lanes_side_by_side(file, stage).await,
+            None => {
+                let mut tx = self.read().await?;
+                let lanes = load_lanes(&mut tx, stage).await?;
+                tx.commit().await?;
+                Ok(lanes)
+            }
+        }
     }
 
     /// State entries of all lanes of `stage` whose keys do not begin with `mark`.
@@ -302,6 +312,105 @@ async fn load_state(conn: &mut AnyConnection, stage: &str, part: u32) -> Result<
             return Ok(state);
         }
     }
+}
+
+/// As [`load_lanes`], from a file, by several readers: each has the state of some lanes.
+async fn lanes_side_by_side(file: &Arc<LongFile>, stage: &str) -> Result<Vec<Lane>> {
+    let mut tasks = Vec::with_capacity(READERS);
+    for (idx, (mut reader, lanes)) in readers_of_one_moment(file, stage).await?.into_iter().enumerate() {
+        let stage = stage.to_owned();
+        tasks.push(tokio::spawn(async move {
+            reader
+                .aside(move |file| {
+                    let mut share: Vec<Lane> = lanes.into_iter().skip(idx).step_by(READERS).collect();
+                    for lane in &mut share {
+                        lane.state = state_of_file(file, &stage, lane.partition)?;
+                    }
+                    Ok(share)
+                })
+                .await
+        }));
+    }
+    let mut lanes = Vec::new();
+    for task in tasks {
+        lanes.extend(task.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))?);
+    }
+    lanes.sort_unstable_by_key(|lane| lane.partition);
+    Ok(lanes)
+}
+
+/// Readers that see the lanes of a stage in the same places, with these.
+async fn readers_of_one_moment(file: &Arc<LongFile>, stage: &str) -> Result<Vec<(FileReader, Vec<Lane>)>> {
+    loop {
+        let mut readers: Vec<(FileReader, Vec<Lane>)> = Vec::with_capacity(READERS);
+        for _ in 0..READERS {
+            let (mut reader, stage) = (FileReader::begin(file)?, stage.to_owned());
+            let lanes = reader.aside(move |file| places_of_file(file, &stage)).await?;
+            // In between, the stage may have committed.
+            if readers.first().is_some_and(|(_, first)| *first != lanes) {
+                break;
+            }
+            readers.push((reader, lanes));
+        }
+        if readers.len() == READERS {
+            return Ok(readers);
+        }
+    }
+}
+
+/// As [`load_lanes`], as a reader of a file sees it.
+pub(crate) fn lanes_of_file(file: &FileReader, stage: &str) -> Result<Vec<Lane>> {
+    let mut lanes = places_of_file(file, stage)?;
+    for lane in &mut lanes {
+        lane.state = state_of_file(file, stage, lane.partition)?;
+    }
+    Ok(lanes)
+}
+
+/// The lanes without their state.
+fn places_of_file(file: &FileReader, stage: &str) -> Result<Vec<Lane>> {
+    let mut lanes = Vec::new();
+    let text = "SELECT part, position FROM lanes WHERE stage = ?1 ORDER BY part";
+    let what = Long { columns: &["part", "position"], n_keys: 1, from: "lanes", is_in_order: true };
+    file.rows(text, &what, [stage], |row| {
+        let (partition, position) = (row.narrow(0)?, row.narrow(1)?);
+        lanes.push(Lane { partition, position, watermarks: Vec::new(), state: Vec::new() });
+        Ok(())
+    })?;
+    let text = "SELECT part, origin_stage, origin_part, origin_offset, origin_idx FROM watermarks \
+                WHERE stage = ?1 ORDER BY part, origin_stage, origin_part";
+    let what = Long {
+        columns: &["part", "origin_stage", "origin_part", "origin_offset", "origin_idx"],
+        n_keys: 3,
+        from: "watermarks",
+        is_in_order: true,
+    };
+    file.rows(text, &what, [stage], |row| {
+        let part: u32 = row.narrow(0)?;
+        if let Ok(place) = lanes.binary_search_by_key(&part, |lane| lane.partition) {
+            lanes[place].watermarks.push(Watermark {
+                stage: row.string(1)?,
+                partition: row.narrow(2)?,
+                offset: row.narrow(3)?,
+                index: row.narrow(4)?,
+            });
+        }
+        Ok(())
+    })?;
+    Ok(lanes)
+}
+
+fn state_of_file(file: &FileReader, stage: &str, partition: u32) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut state = Vec::new();
+    let text =
+        "SELECT entry_key, entry_value FROM stage_state WHERE stage = ?1 AND part = ?2 ORDER BY entry_key";
+    let what =
+        Long { columns: &["entry_key", "entry_value"], n_keys: 1, from: "stage_state", is_in_order: true };
+    file.rows(text, &what, rusqlite::params![stage, partition], |row| {
+        state.push((row.string(0)?, row.bytes(1)?.to_vec()));
+        Ok(())
+    })?;
+    Ok(state)
 }
 
 async fn advance(conn: &mut AnyConnection, stage: &str, lane: &LaneCommit) -> Result<()> {

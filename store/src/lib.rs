@@ -34,6 +34,7 @@ mod lanes;
 mod leases;
 mod ledger;
 mod limits;
+mod long_tables;
 mod mirror;
 mod outbox;
 mod people;

@@ -10,8 +10,10 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, SqlSafeStr, Transaction};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::info;
 
+use crate::long_tables::LongFile;
 use crate::{Result, StoreError};
 
 /// Every schema change ever shipped, in order. One that was shipped is never edited.
@@ -56,6 +58,8 @@ const WRITER: &[&str] = &[
 const SQLITE_READERS_MAX: u32 = 4;
 /// Connections to a server.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
+/// Those who read with several connections, at a time: half of the connections to a server, and less.
+const MUCH_READ_AT_ONCE: usize = 2;
 /// How long a caller queues for a connection: longer than the longest import.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a server may take to answer the first time.
@@ -69,6 +73,10 @@ pub struct Store {
     writers: AnyPool,
     readers: AnyPool,
     dialect: Dialect,
+    /// Each who reads much takes several connections, and waits for them with some in hand: no more at a time than there are for.
+    much_read: Arc<Semaphore>,
+    /// Of SQLite: for those who read much.
+    file: Option<Arc<LongFile>>,
     /// The file, or the server without its password.
     place: Arc<Path>,
 }
@@ -101,6 +109,9 @@ impl Store {
 
     /// Ends all connections, after what they are doing.
     pub async fn close(&self) {
+        if let Some(file) = &self.file {
+            file.close();
+        }
         self.writers.close().await;
         self.readers.close().await;
     }
@@ -108,6 +119,16 @@ impl Store {
     /// Whether it is a server.
     pub(crate) fn is_postgres(&self) -> bool {
         self.dialect == Dialect::Postgres
+    }
+
+    /// Leave to read with several connections, as long as it is held.
+    pub(crate) async fn much_read(&self) -> SemaphorePermit<'_> {
+        self.much_read.acquire().await.expect("it is never closed")
+    }
+
+    /// The file, where it is one.
+    pub(crate) fn file(&self) -> Option<&Arc<LongFile>> {
+        self.file.as_ref()
     }
 
     /// A transaction that may write. Dropped without a commit, it leaves nothing behind.
@@ -140,7 +161,10 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     migrate(&writers, Dialect::Sqlite, &file.display().to_string()).await.map_err(named)?;
     let readers = sqlite_pool(file, SQLITE_READERS_MAX, &[]).await.map_err(named)?;
     info!(file = %file.display(), "database opened");
-    Ok(Store { writers, readers, dialect: Dialect::Sqlite, place: file.to_owned().into() })
+    let place: Arc<Path> = file.into();
+    let file = Some(Arc::new(LongFile::new(place.clone())));
+    let much_read = Arc::new(Semaphore::new(MUCH_READ_AT_ONCE));
+    Ok(Store { writers, readers, dialect: Dialect::Sqlite, much_read, file, place })
 }
 
 async fn open_postgres(url: &str) -> Result<Store> {
@@ -167,6 +191,8 @@ async fn open_postgres(url: &str) -> Result<Store> {
         readers: writers.clone(),
         writers,
         dialect: Dialect::Postgres,
+        much_read: Arc::new(Semaphore::new(MUCH_READ_AT_ONCE)),
+        file: None,
         place: Path::new(&place).into(),
     })
 }

@@ -146,7 +146,7 @@ const ARGUMENTS_MAX: usize = 4_096;
 
 /// How a database wants its placeholders in a statement of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Placeholders {
+pub(crate) enum Placeholders {
     /// `$1`, `$2`: PostgreSQL knows no others.
     Numbered,
     /// `?`: to bind one that has a name, SQLite's driver asks for the name, for which SQLite walks the names of all before it.
@@ -155,12 +155,12 @@ enum Placeholders {
 }
 
 impl Placeholders {
-    fn of(conn: &AnyConnection) -> Self {
+    pub(crate) fn of(conn: &AnyConnection) -> Self {
         if conn.backend_name() == "SQLite" { Placeholders::Bare } else { Placeholders::Numbered }
     }
 
     /// Writes `count` of them, numbered from `first` (0-based).
-    fn write(self, text: &mut String, first: usize, count: usize) {
+    pub(crate) fn write(self, text: &mut String, first: usize, count: usize) {
         for idx in 0..count {
             text.push_str(if idx == 0 { "" } else { ", " });
             match self {
@@ -263,57 +263,6 @@ pub(crate) async fn fetch_in(
     Ok(found)
 }
 
-/// Rows that [`read_packed`] reads at once: enough that the statement counts for nothing, few enough to stay in the processor's cache.
-const ROWS_OF_A_PACK: i64 = 2_000;
-
-/// What [`read_packed`] reads.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Packed {
-    /// Column by which the rows are in order. No two rows have the same.
-    pub(crate) key: &'static str,
-    /// What is read, separated by commas; `LIST(...)` among them is a list of its own, `ALL(...)` one of all rows of a group.
-    pub(crate) columns: &'static str,
-    /// Table and joins.
-    pub(crate) from: &'static str,
-    /// ` GROUP BY ...`, or empty.
-    pub(crate) group: &'static str,
-}
-
-/// Reads a long table in the order of its key, many rows in one JSON text: a row of the driver takes copies of every value and column name.
-/// `T` is a tuple of the columns. `first` is below all keys; `take` takes a row and says its key.
-pub(crate) async fn read_packed<T: serde::de::DeserializeOwned>(
-    conn: &mut AnyConnection,
-    what: Packed,
-    first: Cell,
-    mut take: impl FnMut(T) -> Result<Cell>,
-) -> Result<()> {
-    let Packed { key, columns, from, group } = what;
-    // The two databases have the same functions by other names.
-    let (list, all) = match Placeholders::of(conn) {
-        Placeholders::Bare => ("json_array(", "json_group_array("),
-        Placeholders::Numbered => ("json_build_array(", "json_agg("),
-    };
-    let columns = columns.replace("LIST(", list).replace("ALL(", all);
-    let text = format!(
-        "SELECT '[' || string_agg(one, ',') || ']' AS pack FROM (SELECT CAST({list}{columns}) AS TEXT) AS one \
-         FROM {from} WHERE {key} > $1{group} ORDER BY {key} LIMIT $2) AS packed"
-    );
-    let mut last = first;
-    loop {
-        let cells = vec![last.clone(), Cell::from(ROWS_OF_A_PACK)];
-        let row = query_of(text.clone()).cells(cells).fetch_one(&mut *conn).await?;
-        let Some(pack) = row.opt_text("pack")? else { return Ok(()) };
-        let rows: Vec<T> = serde_json::from_str(&pack).map_err(|why| unreadable(from, why))?;
-        let is_last = count(rows.len()) < ROWS_OF_A_PACK;
-        for row in rows {
-            last = take(row)?;
-        }
-        if is_last {
-            return Ok(());
-        }
-    }
-}
-
 /// Runs `{head} IN (...)` over all keys; returns how many rows were affected.
 pub(crate) async fn execute_in(
     conn: &mut AnyConnection,
@@ -366,7 +315,8 @@ pub(crate) trait Columns {
 
     /// A word, number or id in its text form.
     fn word<T: FromStr>(&self, column: &'static str) -> Result<T> {
-        parsed(column, self.text(column)?)
+        let text = self.text(column)?;
+        text.parse().map_err(|_| unreadable(column, text))
     }
 
     fn opt_word<T: FromStr>(&self, column: &'static str) -> Result<Option<T>> {
@@ -430,11 +380,6 @@ impl Columns for AnyRow {
     fn opt_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>> {
         Ok(self.try_get(column)?)
     }
-}
-
-/// A word, number or id from its text form.
-pub(crate) fn parsed<T: FromStr>(column: &'static str, text: String) -> Result<T> {
-    text.parse().map_err(|_| unreadable(column, text))
 }
 
 /// A time as the database keeps it.

@@ -7,6 +7,8 @@
 //! Amounts are millionths of the account's currency. Own money and free cash are kept apart, so what expires is what was left of
 //! the grant. With `compat` the reference's formula decides instead (billing-reference 5.8).
 
+mod quick;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use model::{BalanceLength, CarryOver, LockLevel, ProfileVersionId, StartMode, Underrun};
@@ -15,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::reference_loop::BalanceRow;
 
 use super::cadence::{Cadence, MonthArithmetic, Stretch, first_of_month, later, midnight, monday};
+
+pub(crate) use self::quick::{Quick, Words};
 
 /// Intervals kept after their end, for calls whose records come late. An earlier one's grant is gone for good.
 const ENDED_KEPT: usize = 3;

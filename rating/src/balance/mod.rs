@@ -12,3 +12,4 @@ pub use cadence::{Cadence, MonthArithmetic, Stretch, later};
 pub use contract::{
     Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Rules, Taken, Usage,
 };
+pub(crate) use contract::{Quick, Words};

@@ -287,3 +287,60 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn restored_lane_goes_on_alike_whichever_way_its_contracts_are_read() {
+    let mut rows = with_contract(true, "0.10");
+    // Many of them, with intervals that end at different times.
+    let terms = rows.contracts[&ALICE].clone();
+    for n in 0..50 {
+        let mut account = rows.accounts.iter().find(|account| account.id == ALICE).unwrap().clone();
+        let id = AccountId(1_000 + n);
+        account.id = id;
+        rows.accounts.push(account);
+        let created_at = terms.created_at - TimeDelta::days(n);
+        rows.contracts.insert(id, ContractTerms { created_at, ..terms.clone() });
+    }
+    let rows = Arc::new(rows);
+    let mut first = stage((*rows).clone());
+    for when in ["2026-10-05T08:00:00Z", "2026-10-05T08:01:00Z"] {
+        apply(&mut first, Body::Tick(at(when)));
+        first.take_changes();
+        apply(&mut first, top_up("5", when));
+    }
+    apply(&mut first, Body::Tick(at("2026-10-05T08:02:00Z")));
+    apply(&mut first, Body::Tick(at("2026-12-05T08:02:00Z")));
+    let entries: Vec<(String, Vec<u8>)> =
+        first.take_changes().into_iter().map(|change| (change.key, change.value.unwrap())).collect();
+    assert!(entries.len() > 20, "{}", entries.len());
+    // A space makes it another form: the generated code reads these.
+    let spaced: Vec<(String, Vec<u8>)> =
+        entries.iter().map(|(key, value)| (key.clone(), [b" ", value.as_slice()].concat())).collect();
+    let went_on: Vec<Vec<Effect>> = [entries.clone(), spaced]
+        .into_iter()
+        .map(|entries| {
+            let mut stage = stage((*rows).clone());
+            stage.restore(entries).unwrap();
+            let mut effects = apply(&mut stage, top_up("1", "2026-12-06T00:00:00Z"));
+            effects.extend(apply(&mut stage, Body::Cdr(Box::new(call(1, "2026-12-06T10:00:00Z", 60)))));
+            effects.extend(apply(&mut stage, Body::Tick(at("2027-01-05T00:00:00Z"))));
+            effects.extend(apply(&mut stage, Body::Tick(at("2027-01-05T00:01:00Z"))));
+            effects
+        })
+        .collect();
+    assert!(went_on[0].len() > 20, "renewals are due: {}", went_on[0].len());
+    assert_eq!(went_on[0], went_on[1]);
+    for (broken, why) in [
+        (r#"{"contract":{"created_at":"2026-10-05T08:00:00Z"},"n_moves":1,"package":""}"#, "missing field"),
+        ("", "EOF"),
+        (
+            r#"{"contract":{"created_at":"2026-10-05T08:00:00Z","own_micros":0,"intervals":[],"cadence":null,"last_topup_end":"2026-10-05T08:00:00Z","is_under_lock":false,"is_under_profile":false},"n_moves":1,"package":""}"#,
+            "it has no interval",
+        ),
+    ] {
+        let mut entries = entries.clone();
+        entries[3].1 = broken.as_bytes().to_vec();
+        let said = stage((*rows).clone()).restore(entries.clone()).unwrap_err();
+        assert!(said.contains(&entries[3].0) && said.contains(why), "{said}");
+    }
+}

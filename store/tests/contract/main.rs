@@ -15,6 +15,7 @@ mod fraud;
 mod imports;
 mod lanes_and_ledger;
 mod leases;
+mod long_tables;
 mod numbering;
 mod opening;
 mod people;
@@ -71,6 +72,13 @@ on_both! {
         lease_goes_to_the_first_who_claims_it,
         process_that_takes_its_leave_frees_its_lanes,
         claim_and_commit_never_overlap;
+    long_tables:
+        odd_installation_of_many_is_read_as_it_was_written,
+        broken_row_of_a_long_table_is_named,
+        what_changes_while_it_is_read_is_read_of_one_moment,
+        many_who_read_everything_at_once_all_come_to_an_end,
+        balances_of_all_kinds_add_up_by_account,
+        long_state_of_several_lanes_comes_back_by_key;
     lanes_and_ledger:
         one_refused_posting_undoes_its_whole_batch,
         former_owner_of_a_lane_is_refused,

@@ -37,8 +37,10 @@ pub struct Tables {
     trunk_hosts: HashMap<IpAddr, Vec<usize>>,
     /// Longest mask first.
     trunk_networks: Vec<(Network, usize)>,
-    numbers: HashMap<E164, Vec<usize>>,
-    numbers_of: HashMap<SubscriberId, Vec<usize>>,
+    /// Places of all numbers, by number and as the directory has them: a map of lists would take most of the time that tables take.
+    by_number: Vec<usize>,
+    /// The same by who owns them.
+    by_owner: Vec<usize>,
     routes: HashMap<TenantId, HashMap<String, Vec<usize>>>,
     rules: Rules,
     prepaid: HashSet<ProfileId>,
@@ -96,12 +98,20 @@ impl Tables {
     /// Those of a snapshot.
     pub fn of(directory: Arc<Directory>) -> Self {
         let mut tables = Self::default();
+        tables.subscribers.reserve(directory.subscribers.len());
+        tables.names.reserve(directory.subscribers.len());
+        // Most are of the domain of the one before.
+        let (mut domain, mut realm) = (String::new(), "");
         for (idx, subscriber) in directory.subscribers.iter().enumerate() {
-            let domain = subscriber.domain.to_ascii_lowercase();
+            if idx == 0 || subscriber.domain != realm {
+                realm = &subscriber.domain;
+                domain = realm.to_ascii_lowercase();
+                tables.domains.insert(domain.clone(), realm.to_owned());
+            }
             tables.subscribers.insert(subscriber.id, idx);
-            tables.names.insert(format!("{}@{domain}", subscriber.username), idx);
-            tables.domains.insert(domain, subscriber.domain.clone());
+            tables.names.insert(name_of(&subscriber.username, &domain), idx);
         }
+        tables.accounts.reserve(directory.accounts.len());
         for (idx, account) in directory.accounts.iter().enumerate() {
             tables.accounts.insert(account.id, idx);
         }
@@ -127,10 +137,11 @@ impl Tables {
             );
         }
         tables.trunk_networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.bits));
-        for (idx, number) in directory.numbers.iter().enumerate() {
-            tables.numbers.entry(number.number).or_default().push(idx);
-            tables.numbers_of.entry(number.subscriber).or_default().push(idx);
-        }
+        tables.by_number = (0..directory.numbers.len()).collect();
+        tables.by_owner = tables.by_number.clone();
+        // Those that are alike stay as they come.
+        tables.by_number.sort_by_key(|idx| directory.numbers[*idx].number);
+        tables.by_owner.sort_by_key(|idx| directory.numbers[*idx].subscriber);
         for (idx, route) in directory.routes.iter().enumerate() {
             let of_tenant = tables.routes.entry(route.tenant).or_default();
             of_tenant.entry(route.prefix.clone()).or_default().push(idx);
@@ -148,6 +159,30 @@ impl Tables {
         tables.directory = directory;
         tables
     }
+}
+
+impl Tables {
+    /// The numbers whose `key` is `wanted`, of places that are in its order.
+    fn numbers_where<K: Ord + Copy>(
+        &self,
+        places: &[usize],
+        wanted: K,
+        key: impl Fn(&NumberOwner) -> K,
+    ) -> impl Iterator<Item = &NumberOwner> {
+        let key_at = |idx: &usize| key(&self.directory.numbers[*idx]);
+        let from = places.partition_point(|idx| key_at(idx) < wanted);
+        let n_alike = places[from..].partition_point(|idx| key_at(idx) <= wanted);
+        places[from..from + n_alike].iter().map(|idx| &self.directory.numbers[*idx])
+    }
+}
+
+/// Under which a subscriber is found.
+fn name_of(username: &str, domain: &str) -> String {
+    let mut name = String::with_capacity(username.len() + 1 + domain.len());
+    name.push_str(username);
+    name.push('@');
+    name.push_str(domain);
+    name
 }
 
 impl Lookup {
@@ -249,10 +284,7 @@ impl Lookup {
 
     /// By user part and lower-case domain.
     pub(crate) fn subscriber_by_name(&self, username: &str, domain: &str) -> Option<&Subscriber> {
-        self.tables
-            .names
-            .get(&format!("{username}@{domain}"))
-            .map(|idx| &self.tables.directory.subscribers[*idx])
+        self.tables.names.get(&name_of(username, domain)).map(|idx| &self.tables.directory.subscribers[*idx])
     }
 
     pub(crate) fn subscriber(&self, id: SubscriberId) -> Option<&Subscriber> {
@@ -318,22 +350,16 @@ impl Lookup {
 
     /// Whose number it is at `now`.
     pub(crate) fn owner(&self, number: E164, now: DateTime<Utc>) -> Option<&Subscriber> {
-        let owner = self.tables.numbers.get(&number)?.iter().find_map(|idx| {
-            let number = &self.tables.directory.numbers[*idx];
-            is_valid(number, now).then_some(number.subscriber)
-        });
-        self.subscriber(owner?)
+        let mut owners = self.tables.numbers_where(&self.tables.by_number, number, |owner| owner.number);
+        let owner = owners.find(|owner| is_valid(owner, now))?;
+        self.subscriber(owner.subscriber)
     }
 
     /// The network-provided number of a subscriber: its `cli`, else the lowest number it owns.
     pub(crate) fn cli(&self, subscriber: &Subscriber, now: DateTime<Utc>) -> Option<E164> {
         subscriber.cli.or_else(|| {
-            let owned = self
-                .tables
-                .numbers_of
-                .get(&subscriber.id)?
-                .iter()
-                .map(|idx| &self.tables.directory.numbers[*idx]);
+            let owned =
+                self.tables.numbers_where(&self.tables.by_owner, subscriber.id, |owner| owner.subscriber);
             owned.filter(|number| is_valid(number, now)).map(|number| number.number).min()
         })
     }

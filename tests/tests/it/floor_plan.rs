@@ -94,6 +94,7 @@ fn heavy_libraries_stay_in_their_rooms() {
         ("datafusion", "lake"),
         ("parquet", "lake"),
         ("sqlx", "store"),
+        ("rusqlite", "store"),
         ("fjall", "bus"),
         ("rdkafka", "bus"),
         ("typst", "invoicing"),
