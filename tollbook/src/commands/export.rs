@@ -22,31 +22,35 @@ use crate::system::open_store;
 /// Files shown at once, for each series.
 const FILES_MAX: usize = 50;
 
-/// Does what the command line says.
-pub(crate) async fn export(config: &Config, action: ExportAction) -> anyhow::Result<()> {
+/// Does what the command line says. `config` is asked for where an installation is needed: whoever checks a partner's file, or makes the
+/// hash that a configuration lacks, has none that is in order.
+pub(crate) async fn export(
+    config: impl FnOnce() -> anyhow::Result<Config>,
+    action: ExportAction,
+) -> anyhow::Result<()> {
     match action {
-        ExportAction::Run => run(&desk(config).await?).await,
-        ExportAction::List => list(config).await,
-        ExportAction::Streams => streams(&desk(config).await?).await,
+        ExportAction::Run => run(&desk(&config()?).await?).await,
+        ExportAction::List => list(&config()?).await,
+        ExportAction::Streams => streams(&desk(&config()?).await?).await,
         ExportAction::Formats { name } => formats(name.as_deref()),
         ExportAction::Preview { format, owner, calls, fields } => {
-            preview(&desk(config).await?, &load_format(&format)?, &owner, calls, fields).await
+            preview(&desk(&config()?).await?, &load_format(&format)?, &owner, calls, fields).await
         }
         ExportAction::Verify { format: None, file } => verify(&file),
         ExportAction::Verify { format: Some(format), file } => check(&file, &load_format(&format)?),
         ExportAction::Fetched { user, missing, files } => {
-            fetched(config, user.as_deref(), missing, files).await
+            fetched(&config()?, user.as_deref(), missing, files).await
         }
-        ExportAction::Trail { user, limit } => trail(config, user.as_deref(), limit).await,
-        ExportAction::Inbox { user, limit } => inbox(config, user.as_deref(), limit).await,
+        ExportAction::Trail { user, limit } => trail(&config()?, user.as_deref(), limit).await,
+        ExportAction::Inbox { user, limit } => inbox(&config()?, user.as_deref(), limit).await,
         ExportAction::Password => password(),
         ExportAction::QueueAgain { cdr, owner, stream, way, reason } => {
-            let desk = desk(config).await?;
+            let desk = desk(&config()?).await?;
             let series = series_named(&desk, stream, &owner, way.as_deref())?;
             queue_again(&desk, &series, &cdr, &reason).await
         }
         ExportAction::Again { sequence, owner, stream, way, out } => {
-            let desk = desk(config).await?;
+            let desk = desk(&config()?).await?;
             let series = series_named(&desk, stream, &owner, way.as_deref())?;
             again(&desk, &series, sequence, out.as_deref()).await
         }
