@@ -181,7 +181,7 @@ fn render_beside(
     write_by_turns(&mut drafts, beside.as_mut().filter(|_| !is_late));
     drafts.iter_mut().flatten().for_each(Draft::put_header);
     if is_late && let Some(beside) = &mut beside {
-        beside.take(&lanes_of(&drafts), usize::MAX);
+        beside.take_from_afar(&lanes_of(&drafts));
         drafts.iter_mut().flatten().for_each(|draft| draft.is_moved = false);
     }
     // A header that turned out otherwise than it was written at first: what was hashed of that file is not what it is.

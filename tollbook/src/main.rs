@@ -124,7 +124,7 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             commands::invoice::invoice(&quiet(&installation)?, action).await
         }
         Command::Export { installation, action } => {
-            commands::export::export(&quiet(&installation)?, action).await
+            commands::export::export(|| quiet(&installation), action).await
         }
         Command::Fraud { installation, action } => {
             if commands::fraud::without_installation(&action)? {

@@ -16,9 +16,21 @@ pub(super) const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// 10 to that power; of those beyond 64 bits the largest that fits.
+/// 10 to each power that 64 bits hold.
+const POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut power = 1;
+    while power < 20 {
+        powers[power] = powers[power - 1] * 10;
+        power += 1;
+    }
+    powers
+};
+
+/// 10 to that power; of those beyond 64 bits the largest number there is.
+#[inline(always)]
 pub(super) fn power_of_ten(power: usize) -> u64 {
-    10_u64.saturating_pow(u32::try_from(power).unwrap_or(u32::MAX))
+    POWERS.get(power).copied().unwrap_or(u64::MAX)
 }
 
 /// The last two digits of `number`.
@@ -87,7 +99,7 @@ pub(super) fn scale(numerator: i128, denominator: i128, decimals: usize) -> Opti
 
 /// `scaled`, with `from` digits behind its point, as a number with `to` of them, rounded half away from zero; `None` where that
 /// needs more than 64 bits.
-#[inline]
+#[inline(always)]
 pub(super) fn rescaled(scaled: i64, from: usize, to: usize) -> Option<i64> {
     if to >= from {
         return scaled.checked_mul(i64::try_from(power_of_ten(to - from)).ok()?);

@@ -30,39 +30,42 @@ impl<'a> InOrder<'a> {
     /// Whether the next field is this one; its tag is stepped over then.
     #[inline(always)]
     fn is_next<const FIELD: usize, const KIND: usize>(&mut self) -> bool {
-        if self.at >= self.end {
-            return false;
-        }
         // Numbers from 16 on take a second byte.
         let first = u8::try_from(FIELD % 16 * 8 + KIND).unwrap_or(0) | if FIELD < 16 { 0 } else { 0x80 };
-        let is_it = match self.record.get(self.at..) {
-            Some([byte, ..]) if FIELD < 16 => *byte == first,
-            Some([byte, next, ..]) => *byte == first && usize::from(*next) == FIELD / 16,
-            Some(_) | None => false,
-        };
+        let second = u8::try_from(FIELD / 16).unwrap_or(0);
+        // Last of all, as it seldom is otherwise: what lies behind the end of this message may look the same.
+        let is_it = self.record.get(self.at) == Some(&first)
+            && (FIELD < 16 || self.record.get(self.at + 1) == Some(&second))
+            && self.at < self.end;
         if is_it {
             self.at += if FIELD < 16 { 1 } else { 2 };
         }
         is_it
     }
 
+    /// One that goes on beyond the end of this message leaves it there, so that [`InOrder::is_read`] and [`InOrder::stretch`] say so.
     #[inline(always)]
     fn varint(&mut self) -> Option<u64> {
         let byte = *self.record.get(self.at)?;
-        if byte >= 0x80 {
-            return self.long_varint();
+        if byte < 0x80 {
+            self.at += 1;
+            return Some(u64::from(byte));
         }
-        self.at += 1;
-        (self.at <= self.end).then_some(u64::from(byte))
+        let second = *self.record.get(self.at + 1)?;
+        if second < 0x80 {
+            self.at += 2;
+            return Some(u64::from(byte & 0x7f) | u64::from(second) << 7);
+        }
+        self.long_varint()
     }
 
-    /// Of more than one byte. By itself, as there are forty places that call it.
+    /// Of more than two bytes. By itself, as there are forty places that call it.
     #[inline(never)]
     fn long_varint(&mut self) -> Option<u64> {
         let mut reader = Reader(self.record.get(self.at..)?);
         let value = reader.varint()?;
         self.at = self.record.len() - reader.0.len();
-        (self.at <= self.end).then_some(value)
+        Some(value)
     }
 
     /// Where a length and what it is of lie.
@@ -70,7 +73,7 @@ impl<'a> InOrder<'a> {
     fn stretch(&mut self) -> Option<(usize, usize)> {
         let len = usize::try_from(self.varint()?).ok()?;
         let begin = self.at;
-        if len > self.end - begin {
+        if len > self.end.checked_sub(begin)? {
             return None;
         }
         self.at = begin + len;
@@ -91,7 +94,7 @@ impl<'a> InOrder<'a> {
 
     #[inline(always)]
     fn word<const FIELD: usize, W: Word>(&mut self) -> Option<W> {
-        W::of(i32::try_from(self.int::<FIELD>()?).ok()?, "").ok()
+        W::known(self.int::<FIELD>()?)
     }
 
     #[inline(always)]
@@ -306,7 +309,7 @@ fn charge_in_order<'a>(
     let direction = from.word::<2, Direction>()?;
     let account = AccountId(from.int::<3>()?.cast_signed());
     if !wants(provider, direction, account) {
-        return Some(None);
+        return (from.at <= from.end).then_some(None);
     }
     from.skip::<4, INT>()?;
     let profile = from.text::<5>()?;

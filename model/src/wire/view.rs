@@ -108,11 +108,16 @@ impl RawDecimal {
         Self { low: -self.low, high: -self.high, scale: self.scale }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_valid(self) -> bool {
         if self.high == 0 && self.low != i64::MIN {
             return self.scale <= Decimal::MAX_SCALE;
         }
+        self.is_valid_in_full()
+    }
+
+    #[cold]
+    fn is_valid_in_full(self) -> bool {
         // Both parts have the sign of the whole, and the low one 63 bits.
         self.scale <= Decimal::MAX_SCALE
             && self.low != i64::MIN

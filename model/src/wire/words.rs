@@ -10,6 +10,9 @@ pub(super) trait Word: Sized {
 
     /// Back from its number; `field` is for the error.
     fn of(number: i32, field: &'static str) -> Result<Self, WireError>;
+
+    /// Back from the number of one that we know; `None` of all others, whatever [`Word::of`] makes of them.
+    fn known(number: u64) -> Option<Self>;
 }
 
 macro_rules! words {
@@ -27,6 +30,14 @@ macro_rules! words {
                         let unknown: Option<Self> = $unknown;
                         unknown.ok_or(WireError::UnknownWord { field, number })
                     }
+                }
+            }
+
+            #[inline(always)]
+            fn known(number: u64) -> Option<Self> {
+                match proto::$name::try_from(i32::try_from(number).ok()?) {
+                    $(Ok(proto::$name::$variant) => Some(crate::$name::$variant),)+
+                    Ok(proto::$name::Unspecified) | Err(_) => None,
                 }
             }
         }

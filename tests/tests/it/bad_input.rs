@@ -301,3 +301,37 @@ fn tampered_cdr_file_is_told_in_one_line() {
     refused(&verify(&file), &["x.cdr: the contents have the MD5"]);
     refused(&verify(&dir.path().join("none.cdr")), &["none.cdr", "name a CDR file"]);
 }
+
+/// The remedy that `check-config` names must not need the configuration that it finds wrong.
+#[test]
+fn partners_files_and_passwords_need_no_installation() {
+    use std::io::Write as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let user = "[[sftp.users]]\nname = \"acme\"\nfolder = \"resellers/acme\"\npassword_hash = \"secret\"\n";
+    let config = write_file(dir.path(), "tollbook.toml", user);
+    refused(&check_config(user), &["tollbook export password"]);
+    let run = |args: &[&str], input: &str| {
+        let mut command = Command::new(tollbook_path());
+        command.arg("export").args(args).current_dir(dir.path());
+        let (stdin, stdout, stderr) = (Stdio::piped(), Stdio::piped(), Stdio::piped());
+        let mut running = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap();
+        running.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let ended = running.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stdout).unwrap()
+    };
+    let hash = run(&["password"], "correct horse battery\n");
+    std::fs::write(&config, user.replace("secret", hash.trim())).unwrap();
+    let good = tollbook(&["check-config", "--config", config.to_str().unwrap()]);
+    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
+
+    std::fs::remove_file(&config).unwrap();
+    // `printf '007,0000\n' | md5sum`.
+    write_file(dir.path(), "a.cdr", "007,0000\n9b8bd11538a55b017aab6b2ce9d7374f\n");
+    assert!(run(&["verify", "a.cdr"], "").contains("a.cdr: in order, 0 calls"));
+    assert!(run(&["formats"], "").contains("reference-kabelplus"));
+    write_file(dir.path(), "own.toml", &run(&["formats", "json-lines"], ""));
+    write_file(dir.path(), "b.jsonl", "");
+    assert!(run(&["verify", "--format", "own.toml", "b.jsonl"], "").contains("b.jsonl: in order, 0 records"));
+}

@@ -22,31 +22,35 @@ use crate::system::open_store;
 /// Files shown at once, for each series.
 const FILES_MAX: usize = 50;
 
-/// Does what the command line says.
-pub(crate) async fn export(config: &Config, action: ExportAction) -> anyhow::Result<()> {
+/// Does what the command line says. `config` is asked for where an installation is needed: whoever checks a partner's file, or makes the
+/// hash that a configuration lacks, has none that is in order.
+pub(crate) async fn export(
+    config: impl FnOnce() -> anyhow::Result<Config>,
+    action: ExportAction,
+) -> anyhow::Result<()> {
     match action {
-        ExportAction::Run => run(&desk(config).await?).await,
-        ExportAction::List => list(config).await,
-        ExportAction::Streams => streams(&desk(config).await?).await,
+        ExportAction::Run => run(&desk(&config()?).await?).await,
+        ExportAction::List => list(&config()?).await,
+        ExportAction::Streams => streams(&desk(&config()?).await?).await,
         ExportAction::Formats { name } => formats(name.as_deref()),
         ExportAction::Preview { format, owner, calls, fields } => {
-            preview(&desk(config).await?, &load_format(&format)?, &owner, calls, fields).await
+            preview(&desk(&config()?).await?, &load_format(&format)?, &owner, calls, fields).await
         }
         ExportAction::Verify { format: None, file } => verify(&file),
         ExportAction::Verify { format: Some(format), file } => check(&file, &load_format(&format)?),
         ExportAction::Fetched { user, missing, files } => {
-            fetched(config, user.as_deref(), missing, files).await
+            fetched(&config()?, user.as_deref(), missing, files).await
         }
-        ExportAction::Trail { user, limit } => trail(config, user.as_deref(), limit).await,
-        ExportAction::Inbox { user, limit } => inbox(config, user.as_deref(), limit).await,
+        ExportAction::Trail { user, limit } => trail(&config()?, user.as_deref(), limit).await,
+        ExportAction::Inbox { user, limit } => inbox(&config()?, user.as_deref(), limit).await,
         ExportAction::Password => password(),
         ExportAction::QueueAgain { cdr, owner, stream, way, reason } => {
-            let desk = desk(config).await?;
+            let desk = desk(&config()?).await?;
             let series = series_named(&desk, stream, &owner, way.as_deref())?;
             queue_again(&desk, &series, &cdr, &reason).await
         }
         ExportAction::Again { sequence, owner, stream, way, out } => {
-            let desk = desk(config).await?;
+            let desk = desk(&config()?).await?;
             let series = series_named(&desk, stream, &owner, way.as_deref())?;
             again(&desk, &series, sequence, out.as_deref()).await
         }
@@ -145,19 +149,35 @@ fn load_format(name: &str) -> Result<Format, UserError> {
     })
 }
 
-/// `system`, a handle, or an owner as `export list` shows it.
+/// `system`, the name of an account, or an owner as `export list` shows it. A tenant may be called `reseller` and its account `5`, which is
+/// another one than the reseller with the id 5: nobody's files are found by a guess.
 fn owner_named(text: &str, directory: &Directory) -> Result<Owner, UserError> {
-    if let Ok(owner) = text.parse() {
-        return Ok(owner);
+    let by_id: Option<Owner> = text.parse().ok();
+    match by_id {
+        Some(Owner::System) => return Ok(Owner::System),
+        Some(owner) if directory.accounts_named(text).is_empty() => return Ok(owner),
+        Some(Owner::Reseller(_) | Owner::Carrier(_)) | None => {}
     }
     let account = account_named(directory, text)?;
-    match account.kind {
-        AccountKind::Reseller => Ok(Owner::Reseller(account.id)),
-        AccountKind::Carrier => Ok(Owner::Carrier(account.id)),
-        AccountKind::Customer => Err(UserError::new(
-            format!("{text} is a customer, and CDR files are for the operator, resellers and carriers"),
-            "name its reseller, or system",
+    let owner = match account.kind {
+        AccountKind::Reseller => Owner::Reseller(account.id),
+        AccountKind::Carrier => Owner::Carrier(account.id),
+        AccountKind::Customer => {
+            return Err(UserError::new(
+                format!("{text} is a customer, and CDR files are for the operator, resellers and carriers"),
+                "name its reseller, or system",
+            ));
+        }
+    };
+    match by_id.filter(|by_id| *by_id != owner).and_then(Owner::account) {
+        Some(id) if directory.accounts.iter().any(|account| account.id == id) => Err(UserError::new(
+            format!(
+                "{text:?} is the name of an account with the id {}, and the account with the id {id}",
+                account.id
+            ),
+            format!("give {owner} for the former or {} for the latter", directory.name_of(id)),
         )),
+        Some(_) | None => Ok(owner),
     }
 }
 
@@ -473,4 +493,39 @@ async fn again(desk: &Desk, series: &Series, sequence: u64, out: Option<&Path>) 
     let from = if file.is_archived { "from the archive" } else { "made again from its calls" };
     println!("{}  {from}, sha256 {} as published", path.display(), file.sha256);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::AccountId;
+    use model::AccountKind::{Carrier, Reseller};
+
+    use super::*;
+    use crate::commands::tests::directory_of;
+
+    #[test]
+    fn a_tenant_called_reseller_has_its_own_accounts_by_name() {
+        let accounts = [(5, 1, Reseller, "acme"), (8, 2, Carrier, "6"), (9, 2, Reseller, "9")];
+        let directory = directory_of(["alpine", "reseller"], &accounts);
+        let named = |text| owner_named(text, &directory).map_err(|why| why.to_string());
+        assert_eq!(named("system"), Ok(Owner::System));
+        assert_eq!(named("reseller:6"), Ok(Owner::Carrier(AccountId(8))));
+        assert_eq!(named("reseller:9"), Ok(Owner::Reseller(AccountId(9))));
+        // What `export list` shows, of accounts that are gone too.
+        assert_eq!(named("reseller:5"), Ok(Owner::Reseller(AccountId(5))));
+        assert_eq!(named("carrier:8"), Ok(Owner::Carrier(AccountId(8))));
+        assert_eq!(named("reseller:77"), Ok(Owner::Reseller(AccountId(77))));
+        assert!(named("reseller:acme").unwrap_err().contains("there is no account"));
+    }
+
+    #[test]
+    fn a_name_that_is_also_the_id_of_another_is_refused_with_both_ways_out() {
+        let accounts = [(5, 1, Reseller, "acme"), (7, 2, Reseller, "5")];
+        let directory = directory_of(["alpine", "reseller"], &accounts);
+        let why = owner_named("reseller:5", &directory).unwrap_err().to_string();
+        assert!(why.contains("give reseller:7 for the former or acme for the latter"), "{why}");
+        for (text, id) in [("acme", 5), ("reseller:7", 7), ("5", 7)] {
+            assert_eq!(owner_named(text, &directory).unwrap(), Owner::Reseller(AccountId(id)), "{text}");
+        }
+    }
 }

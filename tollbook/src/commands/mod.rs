@@ -118,23 +118,25 @@ fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a 
 
 #[cfg(test)]
 mod tests {
+    use model::AccountKind::{self, Customer};
+
     use super::*;
 
-    #[test]
-    fn handle_of_several_tenants_is_never_guessed() {
+    /// Two tenants, and accounts by id, tenant, kind and handle.
+    pub(super) fn directory_of(tenants: [&str; 2], accounts: &[(i64, i64, AccountKind, &str)]) -> Directory {
         let contact = model::Contact::default();
-        let tenant = |id, handle: &str| model::Tenant {
+        let tenant = |(id, handle): (i64, &str)| model::Tenant {
             id: model::TenantId(id),
             handle: handle.to_owned(),
             contact: contact.clone(),
             currency: model::Currency::EUR,
             timezone: chrono_tz::UTC,
         };
-        let account = |id, tenant, handle: &str| Account {
-            id: model::AccountId(id),
-            tenant: model::TenantId(tenant),
-            kind: model::AccountKind::Customer,
-            handle: handle.to_owned(),
+        let account = |(id, tenant, kind, handle): &(i64, i64, AccountKind, &str)| Account {
+            id: model::AccountId(*id),
+            tenant: model::TenantId(*tenant),
+            kind: *kind,
+            handle: (*handle).to_owned(),
             reseller: None,
             status: model::AccountStatus::Active,
             currency: model::Currency::EUR,
@@ -145,11 +147,17 @@ mod tests {
             fraud: model::FraudPolicy::default(),
             profiles: Vec::new(),
         };
-        let directory = Directory {
-            tenants: vec![tenant(1, "vox"), tenant(2, "alpine")],
-            accounts: vec![account(5, 1, "hotel"), account(6, 2, "hotel"), account(7, 2, "garage")],
+        Directory {
+            tenants: (1..).zip(tenants).map(tenant).collect(),
+            accounts: accounts.iter().map(account).collect(),
             ..Directory::default()
-        };
+        }
+    }
+
+    #[test]
+    fn handle_of_several_tenants_is_never_guessed() {
+        let accounts = [(5, 1, Customer, "hotel"), (6, 2, Customer, "hotel"), (7, 2, Customer, "garage")];
+        let directory = directory_of(["vox", "alpine"], &accounts);
         let found = |tenant, handle| match account_of(&directory, tenant, handle) {
             Ok(account) => account.id.to_string(),
             Err(why) => why.to_string(),
