@@ -5,6 +5,7 @@
 
 mod cadence;
 mod contract;
+mod order;
 #[cfg(test)]
 mod tests;
 
@@ -12,3 +13,4 @@ pub use cadence::{Cadence, MonthArithmetic, Stretch, later};
 pub use contract::{
     Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Rules, Taken, Usage,
 };
+pub(crate) use order::{Place, Reordered, Shifted, UsageShift};
