@@ -233,7 +233,7 @@ impl Contracts {
         let mut outcome = Outcome::default();
         kept.contract.give_back(cdr.start_at, taken, &rules, &mut outcome);
         outcome.movements.retain(|movement| !is_of_call(movement.what));
-        if taken.had_time() != (false, false) {
+        if taken.had_time() {
             // Others that began after it may have been short of what it had. The next call of its interval sets that right.
             kept.contract.keep_order(cdr.start_at, &mut outcome);
         }
@@ -470,9 +470,7 @@ impl<'s> View<'s> {
         let gone = before.filter(|span| late.again.spans.iter().all(|new| new.start != span.start));
         spans.extend(gone.copied());
         let spans = spans.as_slice();
-        let (frees_time, set_right) = late.replaced.map_or((false, false), |(taken, _)| taken.had_time());
-        // What it set right for others went with its record before.
-        let is_late = set_right || is_out_of_order(contract, place, spans, frees_time);
+        let is_late = is_out_of_order(contract, place, spans, late.replaced.map(|(taken, _)| taken));
         let may_free_cash =
             late.replaced.is_some() && spans.iter().any(|span| contract.gives_cash(span.start));
         contract.count_call(place, &late.again.spans);

@@ -106,17 +106,23 @@ pub(crate) fn paid_in(known: &[Known<'_>], spans: &[Stretch]) -> Paid {
 }
 
 /// Whether a call that has just been priced may have taken free time from those that began after it, or found it taken by them.
-/// `frees_time`: it was priced before, and used some.
+/// `replaced` is what it took when it was priced before.
 pub(crate) fn is_out_of_order(
     contract: &Contract,
     place: Place,
     spans: &[Stretch],
-    frees_time: bool,
+    replaced: Option<&Taken>,
 ) -> bool {
+    let frees_time = replaced.is_some_and(|taken| taken.free_seconds() > 0);
+    // What it set right for others went with its record before.
+    let set_right = replaced.is_some_and(|taken| !taken.shifts.is_empty());
     spans.iter().filter_map(|span| contract.interval(span.start)).any(|interval| {
         let order = interval.order;
         if interval.granted.seconds == 0 {
             return false;
+        }
+        if set_right || replaced.is_some() && order.is_shifted {
+            return true;
         }
         let is_last = !frees_time && order.last.is_none_or(|last| last <= place);
         let is_after_free_time = !frees_time && order.free_until.is_some_and(|until| until < place);
@@ -148,7 +154,7 @@ pub(crate) fn reorder(
     for start in free.keys() {
         // Somebody took free time that is not known any more.
         let interval = contract.interval(*start)?;
-        let used = i128::from(interval.granted.seconds) - i128::from(interval.left.seconds);
+        let used = i128::from(interval.granted.seconds) - left_of(interval);
         let known: i64 = calls.iter().map(|call| call.free_seconds_in(*start)).sum();
         if used != i128::from(known) {
             return None;
@@ -177,14 +183,18 @@ pub(crate) fn reorder(
         ..Reordered::default()
     };
     for (start, pool) in free {
-        let left = contract.interval(start)?.left.seconds;
-        let more = i64::try_from(i128::from(left) - i128::from(pool.seconds)).ok()?;
+        let more = i64::try_from(left_of(contract.interval(start)?) - i128::from(pool.seconds)).ok()?;
         if more != 0 {
             reordered.seconds.push((start, more));
         }
         reordered.free_until.push((start, pool.until));
     }
     Some(reordered)
+}
+
+/// Free seconds of an interval; below 0 while a record is replaced that had given some to others.
+fn left_of(interval: &Interval) -> i128 {
+    i128::from(interval.left.seconds) - i128::from(interval.order.short_seconds)
 }
 
 /// Free time of an interval, given out in order.

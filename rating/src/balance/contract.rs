@@ -250,9 +250,9 @@ impl Taken {
         self.debits.iter().map(|(_, micros)| micros).sum()
     }
 
-    /// Whether it took free time, and whether it set others right that did.
-    pub(crate) fn had_time(&self) -> (bool, bool) {
-        (self.free_seconds() > 0, !self.shifts.is_empty())
+    /// Whether it took free time, or set others right that did.
+    pub(crate) fn had_time(&self) -> bool {
+        self.free_seconds() > 0 || !self.shifts.is_empty()
     }
 
     /// Free seconds in all.
@@ -421,7 +421,7 @@ impl Contract {
         let is_over = place + 1 < self.intervals.len();
         let left = self.intervals[place].left.micros;
         if rules.prepaid || is_over {
-            return left;
+            return left.max(0);
         }
         // A debt is set off against what was granted, as one sum of cash would be.
         let debt = self.own_micros.min(0).saturating_neg();
@@ -691,7 +691,8 @@ impl Contract {
             CarryOver::Discard => false,
         };
         let is_carried = is_carried && self.expiry(rules).is_none_or(|expiry| end < expiry);
-        move_if(outcome, end, Moved::ExpireTime, -signed(left.seconds));
+        let short = std::mem::take(&mut self.running_mut().order.short_seconds);
+        move_if(outcome, end, Moved::ExpireTime, signed(short) - signed(left.seconds));
         if rules.compat {
             // One sum of cash, and what the counter of prices says was not used of the grant (5.8).
             let unused = granted.micros.saturating_sub(debit_micros).max(0);

@@ -24,9 +24,20 @@ pub(crate) struct Order {
     /// One that begins after this call finds no free time, and takes none from others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) free_until: Option<Place>,
+    /// A call of it carries what others cost more or less in order: when one of those is priced again, that changes too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_shifted: bool,
+    /// Free seconds that a call had given back to others and took again when it was replaced, and that are used: they are made good by the
+    /// same record, or if that cannot be known, by nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) short_seconds: u64,
     /// What some call took of it is not known any more, or was reckoned as the reference does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_unknown: bool,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Order {
@@ -103,15 +114,9 @@ impl Contract {
         for (start, free_until) in &reordered.free_until {
             if let Some(interval) = self.interval_mut(*start) {
                 interval.order.free_until = *free_until;
+                interval.order.is_shifted |= !reordered.money.is_empty() || !reordered.seconds.is_empty();
             }
         }
-        let micros: i64 = reordered.money.iter().map(|(_, micros)| micros).sum();
-        if only_back && micros > 0 {
-            self.keep_order(at, outcome);
-            return Shifted::default();
-        }
-        let before = self.cash_micros();
-        taken.shifts.has_money = !reordered.money.is_empty();
         for (start, seconds) in &reordered.seconds {
             self.shift_time(at, *start, *seconds, outcome);
             taken.shifts.seconds.push((*start, *seconds));
@@ -120,6 +125,13 @@ impl Contract {
             self.shift_usage(shift);
             taken.shifts.usage.push(*shift);
         }
+        let micros: i64 = reordered.money.iter().map(|(_, micros)| micros).sum();
+        if only_back && micros > 0 {
+            self.keep_order(at, outcome);
+            return Shifted::default();
+        }
+        taken.shifts.has_money = !reordered.money.is_empty();
+        let before = self.cash_micros();
         let mut owed_micros = 0;
         let (mut own_taken, mut owed) = (reordered.own_micros.max(0), reordered.owed_micros.max(0));
         for (start, more) in &reordered.money {
@@ -189,7 +201,11 @@ impl Contract {
         let mut settled = 0;
         for span in spans {
             let Some(place) = self.place_of(span.start) else { continue };
-            // What the record before had back of own money may be spent since: that comes first.
+            // What the record before had back for others may be spent since, of free cash and of own money: that is made good first.
+            let short = self.intervals[place].left.micros.min(0).saturating_neg();
+            let of_own = if rules.prepaid { short } else { short.min(self.own_micros.max(0)) };
+            self.shift_cash(at, span.start, (of_own, -short), taken, outcome);
+            (own, owed, settled) = (own + of_own, owed + short - of_own, settled - (short - of_own));
             let spent =
                 self.own_micros.min(0).saturating_neg().min(own).min(self.intervals[place].left.micros);
             self.shift_cash(at, span.start, (-spent.max(0), spent.max(0)), taken, outcome);
@@ -267,7 +283,10 @@ impl Contract {
         }
         move_if(outcome, at, Moved::OrderTime, -seconds);
         if let Some(interval) = self.interval_mut(start) {
-            interval.left.seconds = interval.left.seconds.saturating_add_signed(-seconds);
+            let has = i128::from(interval.left.seconds) - i128::from(interval.order.short_seconds);
+            let left = has - i128::from(seconds);
+            interval.left.seconds = u64::try_from(left.max(0)).unwrap_or(u64::MAX);
+            interval.order.short_seconds = u64::try_from((-left).max(0)).unwrap_or(u64::MAX);
         }
     }
 

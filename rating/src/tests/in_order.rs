@@ -386,7 +386,7 @@ fn in_disorder(house: &mut House, calls: &[Planned], reload: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// In whatever order the calls of some weeks are known, corrected and priced again, with a stage that is loaded anew each time or
     /// not: what they cost in all and what there is then is what it would be in the order of their starts, or a posting says why not.
@@ -408,6 +408,10 @@ proptest! {
         let mut house = House::new(rows);
         first.into_iter().for_each(|body| house.apply(body));
         in_disorder(&mut house, &calls, reload);
+        // A record that is longer at first may have touched the next month already.
+        let after = Body::Tick(records(&calls).last().unwrap().start_at + TimeDelta::hours(2));
+        ordered.apply(after.clone());
+        house.apply(after);
         let (there, here) = (ordered.standing(), house.standing());
         prop_assert!(ordered.of_order().is_empty(), "in order nothing is set right");
         let is_kept = house.of_order().iter().any(|posting| posting.amount.amount.is_zero());
