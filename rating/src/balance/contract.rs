@@ -599,7 +599,9 @@ impl Contract {
         if rules.service_charge_micros != 0 {
             self.own(at, Moved::ServiceCharge, -rules.service_charge_micros, outcome);
         }
-        self.last_topup_end = self.running().stretch.end.unwrap_or(at);
+        // Where top-ups make intervals, the one that it came in ended with it, and it counts there (5.7, 5.8).
+        let makes_intervals = matches!(rules.start, Some(StartMode::TopUp | StartMode::TopUpInterval));
+        self.last_topup_end = self.running().stretch.end.filter(|_| !makes_intervals).unwrap_or(at);
         if let Some(level) = rules.topup_lock {
             let why = "the package says so of a top-up";
             outcome.happenings.push(Happening::Lock { at, level, why });
