@@ -18,7 +18,7 @@ use super::stage::{ALICE, apply};
 use crate::{RatingStage, contract_key, contract_of};
 
 /// Minutes at 0.06 to Germany and at 1.00 to Britain, the first `free_seconds` of a month free for both; to France always paid, 0.10.
-fn free_time(prepaid: bool, free_seconds: u64, free_cash: &str) -> Directory {
+pub(super) fn free_time(prepaid: bool, free_seconds: u64, free_cash: &str) -> Directory {
     let mut rows = with_contract(prepaid, free_cash);
     let tariff = &mut rows.tariffs[0];
     tariff.interval_free_seconds = free_seconds;
@@ -34,35 +34,35 @@ fn free_time(prepaid: bool, free_seconds: u64, free_cash: &str) -> Directory {
 }
 
 /// Of so many minutes, on the fifth.
-fn to(prefix: u64, n: u32, clock: &str, minutes: u64) -> Cdr {
+pub(super) fn to(prefix: u64, n: u32, clock: &str, minutes: u64) -> Cdr {
     let mut cdr = call(n, &format!("2026-10-05T{clock}Z"), minutes * 60);
     cdr.destination.user_in = format!("{prefix}30555123");
     cdr.destination.number = Some(cdr.destination.user_in.parse().unwrap());
     cdr
 }
 
-fn record(cdr: Cdr) -> Body {
+pub(super) fn record(cdr: Cdr) -> Body {
     Body::Cdr(Box::new(cdr))
 }
 
 /// What Alice has by the postings, and what the calls came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Standing {
-    held: Held,
-    calls: Decimal,
+pub(super) struct Standing {
+    pub(super) held: Held,
+    pub(super) calls: Decimal,
 }
 
 /// A stage, and what came out of it.
-struct House {
+pub(super) struct House {
     stage: RatingStage,
-    postings: Vec<Posting>,
-    last: BTreeMap<model::CdrId, RatedCdr>,
-    entries: BTreeMap<String, Vec<u8>>,
+    pub(super) postings: Vec<Posting>,
+    pub(super) last: BTreeMap<model::CdrId, RatedCdr>,
+    pub(super) entries: BTreeMap<String, Vec<u8>>,
     rows: Directory,
 }
 
 impl House {
-    fn new(rows: Directory) -> House {
+    pub(super) fn new(rows: Directory) -> House {
         House {
             stage: stage(rows.clone()),
             postings: Vec::new(),
@@ -72,7 +72,7 @@ impl House {
         }
     }
 
-    fn apply(&mut self, body: Body) {
+    pub(super) fn apply(&mut self, body: Body) {
         for effect in apply(&mut self.stage, body) {
             match effect {
                 Effect::Append { body, .. } => match *body {
@@ -100,7 +100,7 @@ impl House {
         self.stage.restore(self.entries.clone().into_iter().collect()).unwrap();
     }
 
-    fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> Standing {
         let mut held = Held::default();
         for posting in &self.postings {
             held += Held::by(posting, ALICE);
