@@ -383,13 +383,12 @@ async fn tell_if_low(
         return Ok(());
     }
     let Some(row) = directory.accounts.iter().find(|row| row.id == account) else { return Ok(()) };
-    let left = from_micros(now.micros).normalize();
+    let (left, name) = (from_micros(now.micros).normalize(), directory.name_of(account));
     let mail = NewMail {
         to: low.notify.clone(),
-        subject: format!("Balance of {} is low: {left} {}", row.handle, row.currency),
+        subject: format!("Balance of {name} is low: {left} {}", row.currency),
         text: format!(
-            "The balance of account {} ({}) has fallen below {} {}: {left} {} are left.\n",
-            row.handle,
+            "The balance of account {name} ({}) has fallen below {} {}: {left} {} are left.\n",
             row.contact.name,
             low.below.normalize(),
             row.currency,
