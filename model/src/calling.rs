@@ -228,6 +228,9 @@ pub struct SubscriberCalling {
     pub calls_burst: Option<u32>,
     /// Longest call, seconds.
     pub call_seconds_max: Option<u32>,
+    /// Whether it is told at the end of its calls what they have cost: it is trusted with its prices.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub advice_of_charge: bool,
     /// Where it is reached without registering, such as `"sip:pbx@192.0.2.7:5060"`.
     pub permanent_contacts: Vec<String>,
     /// Where its calls go instead. In each kind the first enabled one counts.
@@ -296,6 +299,9 @@ pub struct TrunkCalling {
     pub calls_per_second_out: Option<u32>,
     /// Longest call, seconds.
     pub call_seconds_max: Option<u32>,
+    /// Whether it is told at the end of calls from there what they have cost: it is trusted with its prices.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub advice_of_charge: bool,
     /// Name and password at the far end, for its challenges and our registration.
     pub login: Option<TrunkLogin>,
     /// Whether we register there.

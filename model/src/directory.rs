@@ -1,6 +1,6 @@
 //! The snapshot of provisioning data that a switch or a stage works from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use chrono::{DateTime, Utc};
@@ -101,6 +101,23 @@ impl Directory {
         };
         let named = self.accounts.iter().filter(|account| account.handle == handle);
         named.filter(|account| tenant.is_none_or(|tenant| is_of(account, tenant))).collect()
+    }
+
+    /// [`Self::name_of`] of all accounts, at once.
+    pub fn names(&self) -> HashMap<AccountId, String> {
+        let mut n_named: HashMap<&str, usize> = HashMap::with_capacity(self.accounts.len());
+        for account in &self.accounts {
+            *n_named.entry(&account.handle).or_default() += 1;
+        }
+        let tenants: HashMap<TenantId, &str> =
+            self.tenants.iter().map(|tenant| (tenant.id, tenant.handle.as_str())).collect();
+        let name = |account: &Account| match tenants.get(&account.tenant) {
+            Some(tenant) if tenants.len() > 1 && n_named[account.handle.as_str()] > 1 => {
+                format!("{tenant}:{}", account.handle)
+            }
+            Some(_) | None => account.handle.clone(),
+        };
+        self.accounts.iter().map(|account| (account.id, name(account))).collect()
     }
 
     /// What people call an account: its handle, as `tenant:handle` where several tenants have an account of that handle; its id where it is
@@ -255,6 +272,9 @@ mod tests {
     fn every_account_has_a_name_that_means_it_alone() {
         let directory = directory();
         assert_eq!(directory.accounts_named("acme").len(), 2);
+        let names = directory.names();
+        assert_eq!(names.len(), directory.accounts.len());
+        assert!(names.iter().all(|(id, name)| directory.name_of(*id) == *name), "{names:?}");
         for account in &directory.accounts {
             let named = directory.accounts_named(&directory.name_of(account.id));
             assert_eq!(named, [account]);

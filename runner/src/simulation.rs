@@ -501,7 +501,8 @@ fn check_conservation(outcome: &Outcome) {
             | PostingReason::ServiceCharge
             | PostingReason::Grant
             | PostingReason::Expiry
-            | PostingReason::Settlement => posting.amount.amount,
+            | PostingReason::Settlement
+            | PostingReason::OutOfOrder => posting.amount.amount,
         })
         .sum();
     assert_eq!(posted, owed);

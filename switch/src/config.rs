@@ -84,6 +84,9 @@ pub struct CreditConfig {
     pub prepaid_without_rating: WithoutRating,
     /// A postpaid call with a credit limit that cannot be asked. Default: `"allow"`.
     pub postpaid_without_rating: WithoutRating,
+    /// Milliseconds that the last message of a call to a party that is told its price may wait for it; below 500, for the party then sends
+    /// its own again. Default: 150.
+    pub advice_ms: u32,
 }
 
 impl Default for CreditConfig {
@@ -94,6 +97,7 @@ impl Default for CreditConfig {
             margin_ms: 1_000,
             prepaid_without_rating: WithoutRating::Refuse,
             postpaid_without_rating: WithoutRating::Allow,
+            advice_ms: 150,
         }
     }
 }
@@ -263,6 +267,12 @@ impl SwitchConfig {
         }
         if self.credit.patience_ms == 0 {
             return Err("switch.credit.patience_ms must be at least 1".to_owned());
+        }
+        if !(1..500).contains(&self.credit.advice_ms) {
+            return Err(format!(
+                "switch.credit.advice_ms = {} must be 1 to 499: a party sends its BYE again after 500",
+                self.credit.advice_ms
+            ));
         }
         if self.session_seconds > 0 && self.session_seconds < self.session_seconds_min {
             return Err(format!(

@@ -1,10 +1,10 @@
 //! What the switch and the charging service say to each other about calls that are held to a balance.
 //!
 //! In: nothing. Out: [`CreditQuestion`]s before an INVITE goes out, on the answer, before what was granted is used up, and at the end;
-//! [`CreditAnswer`]s to the first three. What a call costs, and what an account has, only the charging service knows.
+//! [`CreditAnswer`]s to the first three. Also what a call has cost, where its caller is told so. What a call costs, and what an account has, only the charging service knows.
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, CallUid};
+use model::{AccountId, CallUid, Money};
 
 /// Names one payer's part of one call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,6 +47,11 @@ pub enum CreditStep {
     },
     /// What was granted is soon used up; may it go on?
     Extend,
+    /// It was answered and is over, and its record is on its way: what will it cost this account? Not for calls held to a balance alone.
+    Price {
+        /// Who pays.
+        account: AccountId,
+    },
     /// It is over. No answer is expected.
     End {
         /// Answered for so long, microseconds, as its record says; 0 if never.
@@ -65,6 +70,8 @@ pub enum Credit {
     Refused(&'static str),
     /// Nobody can say: the balance or the price is not known.
     Unknown,
+    /// It has cost so much.
+    Cost(Money),
 }
 
 /// The answer to one question.

@@ -49,6 +49,8 @@ pub enum Timer {
     CallSecondsMax,
     /// Ours: nobody has said whether the call may begin.
     CreditSilent,
+    /// Ours: nobody has said what the call that is over has cost.
+    AdviceSilent,
     /// Ours: what the call was granted is nearly, or quite, used up.
     CreditDue,
     /// Ours: the callee's phones have rung for as long as its forward waits.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{AccountId, Body, CdrId, Topic, from_micros, partition_of};
+use model::{AccountId, Body, CdrId, Direction, Money, Provider, RatedCdr, Topic, from_micros, partition_of};
 use rating::{Charger, Funds, RatingSnapshot, Verdict};
 use serde::Deserialize;
 use store::NewMail;
@@ -27,6 +27,12 @@ pub(crate) const QUESTIONS_WAITING_MAX: usize = 20_000;
 
 /// Postings of one partition read at once.
 const READ_MAX: usize = 1_024;
+
+/// Rated records that may have come between the end of a call and the question what it costs.
+const RATED_BEFORE: u64 = 512;
+
+/// How long a price is waited for; the switch waits for less.
+const PRICE_AWAITED: Duration = Duration::from_millis(500);
 
 /// How often new provisioning data is looked for, and calls that were never posted are forgotten.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -244,12 +250,68 @@ async fn answer(charging: &Charging, state: &mut State, question: CreditQuestion
         }
         CreditStep::Answered { at } => of_verdict(state.charger.answered(call, at)),
         CreditStep::Extend => of_verdict(state.charger.extend(call)),
+        CreditStep::Price { account } => {
+            let (rooms, switch) = (charging.rooms.clone(), charging.switch.clone());
+            tokio::spawn(async move {
+                let credit = match price_of(&rooms, call, account).await {
+                    Ok(Some(price)) => Credit::Cost(price),
+                    // The switch has not waited for it.
+                    Ok(None) => return,
+                    Err(why) => {
+                        warn!(error = format!("{why:#}"), %call, "its price cannot be read; nobody is told");
+                        Credit::Unknown
+                    }
+                };
+                // The switch may have gone.
+                let _ = switch.send(Input::Credit(CreditAnswer { key, credit })).await;
+            });
+            return None;
+        }
         CreditStep::End { answered_us } => {
             state.charger.end(call, answered_us, charging.rooms.clock.utc());
             return None;
         }
     };
     Some(CreditAnswer { key, credit })
+}
+
+/// What a call that has just ended costs its payer, as rating has it: waits for that, though not for long.
+async fn price_of(rooms: &Rooms, call: CdrId, account: AccountId) -> anyhow::Result<Option<Money>> {
+    let partition = partition_of(account, rooms.bus.partitions());
+    let (begin, end) = rooms.bus.range(Topic::Rated, partition).await?;
+    let mut at = end.saturating_sub(RATED_BEFORE).max(begin);
+    let found = async {
+        loop {
+            let batch = rooms.bus.read(Topic::Rated, partition, at, READ_MAX).await?;
+            for stored in batch.records {
+                let Ok(record) = decode(&stored.payload) else { continue };
+                // Of a call that is up there is a record of what it has come to so far.
+                if let Body::Rated(rated) = &record.body
+                    && rated.cdr.id == call
+                    && !rated.cdr.partial
+                {
+                    return anyhow::Ok(paid_by(rated, account));
+                }
+            }
+            at = batch.next;
+            rooms.bus.wait(Topic::Rated, &[(partition, at)]).await?;
+        }
+    };
+    tokio::time::timeout(PRICE_AWAITED, found).await.unwrap_or(Ok(None))
+}
+
+/// What the side that called pays for a call, whether from a balance or not: a customer its price, a carrier what it owes us for its call.
+fn paid_by(rated: &RatedCdr, account: AccountId) -> Option<Money> {
+    let mut sum: Option<Money> = None;
+    for charge in rated.charges.iter().filter(|charge| charge.account == account) {
+        let amount = match (charge.provider, charge.direction) {
+            (Provider::Customer, Direction::Out) => charge.cost.checked_add(charge.free_cash)?,
+            (Provider::Carrier, Direction::In) => -charge.cost,
+            (Provider::Customer | Provider::Reseller | Provider::Carrier, _) => continue,
+        };
+        sum = Some(Money::new(amount, charge.currency));
+    }
+    sum
 }
 
 /// What an account whose price depends on it has used in the running interval; of others 0, without asking.
@@ -321,13 +383,12 @@ async fn tell_if_low(
         return Ok(());
     }
     let Some(row) = directory.accounts.iter().find(|row| row.id == account) else { return Ok(()) };
-    let left = from_micros(now.micros).normalize();
+    let (left, name) = (from_micros(now.micros).normalize(), directory.name_of(account));
     let mail = NewMail {
         to: low.notify.clone(),
-        subject: format!("Balance of {} is low: {left} {}", row.handle, row.currency),
+        subject: format!("Balance of {name} is low: {left} {}", row.currency),
         text: format!(
-            "The balance of account {} ({}) has fallen below {} {}: {left} {} are left.\n",
-            row.handle,
+            "The balance of account {name} ({}) has fallen below {} {}: {left} {} are left.\n",
             row.contact.name,
             low.below.normalize(),
             row.currency,

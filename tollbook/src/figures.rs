@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Bus;
-use model::{AccountId, Directory};
 use switch::net::SwitchStats;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -109,7 +108,7 @@ async fn gather(rooms: &Rooms, stats: &SwitchStats, consumers: &[Consumer]) -> a
             .into_iter()
             .map(|alert| AlertRow {
                 at: alert.at.format("%F %T").to_string(),
-                account: handle_of(&directory, alert.account),
+                account: directory.name_of(alert.account),
                 rule: alert.rule,
                 value: alert.value.round_to_minor().to_string(),
                 limit: alert.limit.round_to_minor().to_string(),
@@ -121,7 +120,7 @@ async fn gather(rooms: &Rooms, stats: &SwitchStats, consumers: &[Consumer]) -> a
             .await?
             .into_iter()
             .map(|lock| LockRow {
-                account: handle_of(&directory, lock.account),
+                account: directory.name_of(lock.account),
                 level: lock.level.to_string(),
                 reason: lock.reason,
                 since: lock.since.format("%F %T").to_string(),
@@ -132,7 +131,7 @@ async fn gather(rooms: &Rooms, stats: &SwitchStats, consumers: &[Consumer]) -> a
             .map(|invoice| InvoiceRow {
                 id: invoice.id.0,
                 number: invoice.number,
-                account: handle_of(&directory, invoice.account),
+                account: directory.name_of(invoice.account),
                 total: invoice.gross.round_to_minor().to_string(),
                 state: invoice.state.as_str().to_owned(),
             })
@@ -152,12 +151,4 @@ async fn gather(rooms: &Rooms, stats: &SwitchStats, consumers: &[Consumer]) -> a
         // What comes of the figures before: `Figures::after`.
         ..Figures::default()
     })
-}
-
-fn handle_of(directory: &Directory, id: AccountId) -> String {
-    directory
-        .accounts
-        .iter()
-        .find(|account| account.id == id)
-        .map_or_else(|| id.to_string(), |account| account.handle.clone())
 }

@@ -149,7 +149,7 @@ pub async fn serve(
 
 /// A ledger account in people's words.
 pub fn ledger_name(directory: &Directory, account: LedgerAccount) -> String {
-    let handle = |id: AccountId| pages::handle_of(directory, id);
+    let handle = |id: AccountId| directory.name_of(id);
     match account {
         LedgerAccount::Receivable(id) => format!("owed by {}", handle(id)),
         LedgerAccount::Payable(id) => format!("owed to {}", handle(id)),

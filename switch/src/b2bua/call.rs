@@ -7,6 +7,7 @@ use model::{
     AccountId, CallUid, E164, EventBody, MediaQuality, Moment, Party, SubscriberId, TenantId, TrunkId,
 };
 
+use super::advice::AdviceDue;
 use super::credit::LegCredit;
 use super::limits::Holder;
 use super::sessions::Session;
@@ -205,6 +206,10 @@ pub(super) struct Call {
     pub(super) ack_sent: Option<AckSent>,
     /// The leg whose BYE waits for its ACK.
     pub(super) bye_due: Option<Side>,
+    /// The caller's side is told what it has cost.
+    pub(super) wants_advice: bool,
+    /// What waits for that.
+    pub(super) advice_due: Option<AdviceDue>,
     /// Held by the caller's side and by forwarders.
     pub(super) holders: Vec<Holder>,
     /// A silent route, then signs of life.

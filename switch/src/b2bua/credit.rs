@@ -113,6 +113,13 @@ impl Switch {
                 self.credit_extended(name, &mut call, place, credit);
                 Fate::Lives
             }
+            (_, CallState::Over) if is_its && call.advice_due.is_some() => {
+                let price = match credit {
+                    Credit::Cost(price) => Some(price),
+                    Credit::Seconds(_) | Credit::Unlimited | Credit::Refused(_) | Credit::Unknown => None,
+                };
+                self.tell_price(&mut call, price)
+            }
             (Some(_) | None, _) => Fate::Lives,
         };
         self.calls.give_back(name, call, fate);
@@ -132,7 +139,7 @@ impl Switch {
                 let phrase = crate::message::phrase_of(code);
                 return self.refuse_for_credit(call, Refusal::new(Cause::NoCredit, code, phrase, object));
             }
-            Credit::Unknown => {
+            Credit::Unknown | Credit::Cost(_) => {
                 let policy = if is_prepaid {
                     self.config.credit.prepaid_without_rating
                 } else {
@@ -176,7 +183,7 @@ impl Switch {
             }
             (Credit::Unlimited, _) => known.allowance = Allowance::Free,
             // What was granted stays granted, and is cut at its end.
-            (Credit::Refused(_) | Credit::Unknown, _) => known.is_exhausted = true,
+            (Credit::Refused(_) | Credit::Unknown | Credit::Cost(_), _) => known.is_exhausted = true,
         }
         self.watch_credit(name, call);
     }
@@ -236,7 +243,7 @@ impl Switch {
                     tracing::warn!(call = %call.uid, "call goes on without asking its balance");
                     continue;
                 }
-                self.hang_up_both(call, Initiator::Switch, Cause::NoCredit);
+                self.hang_up_both(name, call, Initiator::Switch, Cause::NoCredit);
                 return fate_of(call);
             }
             if !credit.is_asking && !credit.is_exhausted && now + margin >= cut {

@@ -21,7 +21,7 @@ impl Switch {
         let Some((name, mut call, side)) = self.take_call_of(message) else {
             return self.answer_stray(from, message);
         };
-        self.answer(from, message, 200);
+        self.answer_bye(from, message, &mut call, side);
         let reason = message.value_text(HeaderName::Reason);
         let by = match side {
             Side::Caller => Initiator::Caller,
@@ -33,11 +33,15 @@ impl Switch {
                 self.hang_up(&mut call, side.other(), &reason);
                 let cause = if told::says_media_stopped(&reason) { Cause::RtpTimeout } else { Cause::Normal };
                 self.finish(&mut call, by, cause, 200, reason);
+                self.ask_price(name, &mut call);
             }
             // A caller may end an early dialog with BYE (RFC 3261, 15).
             CallState::SettingUp => self.give_up(&mut call, by, Cause::Cancelled, 487, reason),
             // It hung up before it acknowledged; our BYE is needless now.
-            CallState::Over => self.forget(&mut call),
+            CallState::Over => {
+                self.hangs_up_too(&mut call);
+                self.forget(&mut call);
+            }
         }
         let fate = fate_of(&call);
         self.calls.give_back(name, call, fate);
@@ -88,6 +92,13 @@ impl Switch {
             // Its 2xx has not been acknowledged yet; a BYE must not come before (RFC 3261, 15).
             self.acknowledge(call, None);
         }
+        if !self.defers_bye(call, side, reason) {
+            self.send_bye(call, side, reason, None);
+        }
+    }
+
+    /// `advice` is what it has cost.
+    pub(super) fn send_bye(&mut self, call: &mut Call, side: Side, reason: &str, advice: Option<&str>) {
         let (branch, addresses) = (self.transactions.branch(), self.addresses);
         let Some(dialog) = call.dialog(side) else { return };
         let to = dialog.peer;
@@ -95,12 +106,15 @@ impl Switch {
         if !reason.is_empty() {
             writer = writer.header("Reason", reason);
         }
+        if let Some(advice) = advice {
+            writer = writer.header("AOC", advice);
+        }
         let bytes = writer.finish(&[]);
         self.transactions.send(self.now.mono, branch, to, bytes, Purpose::Nothing);
     }
 
     /// Hangs up both legs of an answered call.
-    pub(super) fn hang_up_both(&mut self, call: &mut Call, by: Initiator, cause: Cause) {
+    pub(super) fn hang_up_both(&mut self, name: CallRef, call: &mut Call, by: Initiator, cause: Cause) {
         // Q.850 has no word for it; 31 is "normal, unspecified" (RFC 3326).
         let reason = if cause == Cause::NoCredit {
             "Q.850;cause=31;text=\"no credit\"".to_owned()
@@ -110,6 +124,7 @@ impl Switch {
         self.hang_up(call, Side::Callee, &reason);
         self.hang_up(call, Side::Caller, &reason);
         self.finish(call, by, cause, 200, String::new());
+        self.ask_price(name, call);
     }
 
     /// Reports the end and lets go of everything. The place in the table is the caller's to free.
@@ -143,6 +158,9 @@ impl Switch {
             (Some(_), Some(_)) => call.state = CallState::Over,
             (Some(_) | None, _) => self.forget(call),
         }
+        if call.advice_due.is_some() {
+            call.state = CallState::Over;
+        }
     }
 
     /// Stops repeating what nobody has acknowledged.
@@ -172,10 +190,11 @@ impl Switch {
             CallState::SettingUp | CallState::Answered { .. } => {
                 // The ACK that is due will not come: the other leg gets one from us, this leg its BYE at once.
                 self.pass_ack(&mut call, None);
-                self.hang_up_both(&mut call, Initiator::Switch, Cause::Timeout);
+                self.hang_up_both(name, &mut call, Initiator::Switch, Cause::Timeout);
             }
         }
-        self.calls.give_back(name, call, Fate::Ended);
+        let fate = fate_of(&call);
+        self.calls.give_back(name, call, fate);
     }
 
     /// One of the timers of a call.
@@ -212,9 +231,13 @@ impl Switch {
                 call.credit_timer = None;
                 self.credit_due(name, &mut call)
             }
+            (Timer::AdviceSilent, CallState::Over) => {
+                call.short_timer = None;
+                self.tell_price(&mut call, None)
+            }
             (Timer::CallSecondsMax, CallState::Answered { .. }) => {
                 call.long_timer = None;
-                self.hang_up_both(&mut call, Initiator::Switch, Cause::MaxDuration);
+                self.hang_up_both(name, &mut call, Initiator::Switch, Cause::MaxDuration);
                 fate_of(&call)
             }
             _ => Fate::Lives,
@@ -228,7 +251,7 @@ impl Switch {
             let Some(mut call) = self.calls.take(name) else { continue };
             match call.state {
                 CallState::Answered { .. } => {
-                    self.hang_up_both(&mut call, Initiator::Operator, Cause::Killed);
+                    self.hang_up_both(name, &mut call, Initiator::Operator, Cause::Killed);
                 }
                 CallState::SettingUp => {
                     self.give_up(&mut call, Initiator::Operator, Cause::Killed, 403, String::new());
@@ -241,10 +264,11 @@ impl Switch {
     }
 }
 
-/// A call whose last BYE waits for an ACK stays in the table.
+/// A call whose last BYE waits for an ACK or for its price stays in the table.
 pub(super) fn fate_of(call: &Call) -> Fate {
-    match (call.state, call.bye_due) {
-        (CallState::Over, Some(_)) => Fate::Lives,
-        (CallState::Over | CallState::SettingUp | CallState::Answered { .. }, _) => Fate::Ended,
+    let waits = call.bye_due.is_some() || call.advice_due.is_some();
+    match call.state {
+        CallState::Over if waits => Fate::Lives,
+        CallState::Over | CallState::SettingUp | CallState::Answered { .. } => Fate::Ended,
     }
 }

@@ -44,6 +44,13 @@ impl CallerRules {
         }
     }
 
+    pub(super) fn advice_of_charge(&self) -> bool {
+        match self {
+            CallerRules::Subscriber(rules) => rules.advice_of_charge,
+            CallerRules::Trunk(rules) => rules.is.advice_of_charge,
+        }
+    }
+
     pub(super) fn call_seconds_max(&self) -> Option<u32> {
         match self {
             CallerRules::Subscriber(rules) => rules.call_seconds_max,

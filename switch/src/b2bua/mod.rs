@@ -4,6 +4,7 @@
 //! is one [`call::Call`] with two legs that have nothing in common but what is copied on purpose. Attempts and refusals are in
 //! `setup`, answers of routes in `outgoing`, everything after the answer in `inside`, ends of all kinds in `ending`.
 
+mod advice;
 mod bans;
 mod barrings;
 mod call;

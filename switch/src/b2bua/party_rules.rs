@@ -58,6 +58,7 @@ pub(crate) struct SubscriberRules {
     pub(crate) allowed_sources: Vec<Network>,
     pub(crate) rate: Option<Rate>,
     pub(crate) call_seconds_max: Option<u32>,
+    pub(crate) advice_of_charge: bool,
     /// Request-URI and hop.
     pub(crate) permanent_contacts: Vec<(Vec<u8>, Hop)>,
     forwards: Vec<CallForward>,
@@ -200,6 +201,7 @@ fn subscriber_rules(
         allowed_sources: given.allowed_sources.iter().filter_map(|text| Network::parse(text)).collect(),
         rate: Rate::of(given.calls_per_second, given.calls_burst),
         call_seconds_max: given.call_seconds_max,
+        advice_of_charge: given.advice_of_charge,
         permanent_contacts: given.permanent_contacts.iter().filter_map(contact).collect(),
         forwards: given.forwards.clone(),
     }

@@ -136,7 +136,7 @@ impl Switch {
                 self.ask_whether_alive(name, &mut call, side, b"UPDATE");
                 self.arm_session(name, &mut call, side);
             } else {
-                self.hang_up_both(&mut call, Initiator::Switch, Cause::SessionExpired);
+                self.hang_up_both(name, &mut call, Initiator::Switch, Cause::SessionExpired);
                 fate = super::ending::fate_of(&call);
             }
         }
@@ -181,7 +181,7 @@ impl Switch {
         let Some(mut call) = self.calls.take(name) else { return };
         let mut fate = Fate::Lives;
         if let (CallState::Answered { .. }, 408 | 481) = (call.state, code) {
-            self.hang_up_both(&mut call, Initiator::Switch, Cause::SessionExpired);
+            self.hang_up_both(name, &mut call, Initiator::Switch, Cause::SessionExpired);
             fate = super::ending::fate_of(&call);
         } else if let CallState::Answered { .. } = call.state {
             self.arm_session(name, &mut call, side);

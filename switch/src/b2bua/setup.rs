@@ -118,6 +118,8 @@ impl Switch {
             ack_due: None,
             ack_sent: None,
             bye_due: None,
+            wants_advice: caller.rules.advice_of_charge(),
+            advice_due: None,
             holders: Vec::new(),
             short_timer: None,
             long_timer: None,

@@ -132,6 +132,8 @@ pub(super) struct World {
     pub(super) questions: Vec<CreditQuestion>,
     /// Every BYE of the switch, whole.
     pub(super) byes: Vec<String>,
+    /// Messages of the switch that say what a call has cost.
+    pub(super) advices: Vec<(SocketAddr, String)>,
     pub(super) reports: Vec<PhoneReport>,
     /// What the switch was told of calling rules at the start.
     pub(super) calling: model::CallingRules,
@@ -185,6 +187,7 @@ impl World {
             events: Vec::new(),
             questions: Vec::new(),
             byes: Vec::new(),
+            advices: Vec::new(),
             reports: Vec::new(),
             n_plans: 0,
         }
@@ -328,6 +331,9 @@ impl World {
             let first = text.lines().next().unwrap_or_default().to_owned();
             if from == address(SWITCH) && first.starts_with("BYE") {
                 self.byes.push(text.clone());
+            }
+            if from == address(SWITCH) && text.contains("\r\nAOC: ") {
+                self.advices.push((to, text.clone()));
             }
             self.log.push((self.mono, from, to, first));
             if let Some(idx) = self

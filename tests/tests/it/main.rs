@@ -7,6 +7,7 @@
     reason = "helpers of tests fail by panicking and talk to whoever runs them"
 )]
 
+mod advice;
 mod bad_input;
 mod balances;
 mod barrings;

@@ -3,7 +3,7 @@
 use store::EdrFilter;
 
 use crate::cli::EdrArgs;
-use crate::commands::fraud::{handle_of, local};
+use crate::commands::fraud::local;
 use crate::commands::{account_named, print_table};
 use crate::config::Config;
 use crate::system::open_store;
@@ -24,7 +24,7 @@ pub(crate) async fn edr(config: &Config, args: &EdrArgs) -> anyhow::Result<()> {
                 edr.subscriber.and_then(|id| directory.subscribers.iter().find(|it| it.id == id));
             vec![
                 local(&directory, edr.account, edr.at),
-                handle_of(&directory, edr.account),
+                directory.name_of(edr.account),
                 subscriber.map(|it| format!("{}@{}", it.username, it.domain)).unwrap_or_default(),
                 edr.number.map(|number| number.to_string()).unwrap_or_default(),
                 edr.kind.to_string(),

@@ -83,7 +83,7 @@ pub(crate) async fn fraud(config: &Config, action: FraudAction) -> anyhow::Resul
                 &["account", "level", "by", "since", "until", "why"],
                 locks.iter().map(|lock| {
                     vec![
-                        handle_of(&directory, lock.account),
+                        directory.name_of(lock.account),
                         lock.level.to_string(),
                         lock.source.to_string(),
                         local(&directory, lock.account, lock.since),
@@ -155,11 +155,6 @@ async fn set(
         }
     }
     Ok(())
-}
-
-/// What an account is called; its id where it is gone, and nothing for a record of nobody's.
-pub(crate) fn handle_of(directory: &Directory, id: AccountId) -> String {
-    directory.name_of(id)
 }
 
 /// A time as the account's day goes, with its zone.

@@ -9,7 +9,7 @@ use lake::Lake;
 use model::{Directory, Verdict};
 use store::Store;
 
-use super::fraud::{handle_of, local};
+use super::fraud::local;
 use super::print_table;
 use crate::cli::BacktestArgs;
 use crate::config::Config;
@@ -93,7 +93,7 @@ async fn print_report(store: &Store, directory: &Directory, report: &BacktestRep
             let finding = alert.finding.as_ref();
             vec![
                 local(directory, alert.account, alert.at),
-                handle_of(directory, alert.account),
+                directory.name_of(alert.account),
                 alert.rule.clone(),
                 finding.map(|finding| finding.subject.clone()).unwrap_or_default(),
                 finding.map_or_else(String::new, |finding| {
@@ -115,7 +115,7 @@ async fn print_report(store: &Store, directory: &Directory, report: &BacktestRep
         report.locks.iter().map(|lock| {
             vec![
                 local(directory, lock.account, lock.at),
-                handle_of(directory, lock.account),
+                directory.name_of(lock.account),
                 lock.rule.clone(),
                 lock.n_blocked.to_string(),
                 lock.saved.round_dp(2).to_string(),

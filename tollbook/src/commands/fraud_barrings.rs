@@ -3,7 +3,7 @@
 use model::{AccountId, Barring, Directory, LockSource, Span, TenantId};
 use store::Store;
 
-use super::fraud::{handle_of, local};
+use super::fraud::local;
 use crate::cli::BarringOf;
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
@@ -133,7 +133,7 @@ fn whose(directory: &Directory, barring: &Barring) -> String {
             let of = tenant.map_or_else(|| barring.tenant.to_string(), |tenant| tenant.handle.clone());
             format!("everybody of {of}")
         }
-        account => handle_of(directory, account),
+        account => directory.name_of(account),
     }
 }
 

@@ -3,7 +3,7 @@
 use model::{AccountId, AlertSeverity, Directory, LockLevel, Verdict};
 use store::{AlertCase, CaseFilter, Store, StoreError};
 
-use super::fraud::{handle_of, local};
+use super::fraud::local;
 use super::import::COMMAND_LINE;
 use super::print_table;
 use crate::clock::Clock;
@@ -32,7 +32,7 @@ pub(super) async fn list(
             vec![
                 short(case),
                 local(directory, alert.account, alert.at),
-                handle_of(directory, alert.account),
+                directory.name_of(alert.account),
                 alert.rule.clone(),
                 alert.finding.as_ref().and_then(|finding| finding.tag.clone()).unwrap_or_default(),
                 alert.period.clone(),
@@ -65,7 +65,7 @@ pub(super) async fn show(store: &Store, directory: &Directory, id: &str) -> anyh
     let who = if alert.account == AccountId::NOBODY {
         "nobody in particular".to_owned()
     } else {
-        handle_of(directory, alert.account)
+        directory.name_of(alert.account)
     };
     println!("alert         {}", alert.id);
     println!("account       {who}");

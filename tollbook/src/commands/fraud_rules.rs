@@ -6,7 +6,7 @@ use fraud::rule::Rule;
 use model::{Directory, FraudException, FraudRule};
 use store::Store;
 
-use super::fraud::{handle_of, local};
+use super::fraud::local;
 use super::import::COMMAND_LINE;
 use super::{account_named, print_table};
 use crate::cli::ExceptionOf;
@@ -35,7 +35,7 @@ pub(super) fn exceptions(directory: &Directory) {
         &["account", "rule", "by", "since", "until", "why"],
         in_force.map(|one| {
             vec![
-                handle_of(directory, one.account),
+                directory.name_of(one.account),
                 if one.rule.is_empty() { "every one".to_owned() } else { one.rule.clone() },
                 one.author.clone(),
                 local(directory, one.account, one.since),

@@ -188,16 +188,18 @@ async fn run(
     let run = Run::prepare(&store, &lake, &directory, now, window, dry_run).await?;
     let bar = ProgressBar::new(accounts.len() as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} accounts, {per_sec}, {eta} left")?);
+    let names = directory.names();
     let mut rows = Vec::new();
     let mut failures = Vec::new();
     for account in accounts {
         // One account's trouble is its own.
-        match bill(&run, account).await {
+        let name = names.get(&account.id).unwrap_or(&account.handle);
+        match bill(&run, account, name).await {
             Ok(billed) => rows.extend(billed),
             Err(why) => {
-                failures.push(account.handle.clone());
+                failures.push(name.clone());
                 rows.push(row(
-                    account,
+                    name,
                     [String::new(), String::new(), String::new(), format!("failed: {why:#}")],
                 ));
             }
@@ -211,7 +213,7 @@ async fn run(
 }
 
 /// One row for each period of an account.
-async fn bill(run: &Run<'_>, account: &Account) -> anyhow::Result<Vec<Vec<String>>> {
+async fn bill(run: &Run<'_>, account: &Account, name: &str) -> anyhow::Result<Vec<Vec<String>>> {
     let mut rows = Vec::new();
     for period in run.periods(account).await? {
         let [invoice, total, remark] = match run.bill(account, period).await? {
@@ -223,18 +225,19 @@ async fn bill(run: &Run<'_>, account: &Account) -> anyhow::Result<Vec<Vec<String
             Outcome::Nothing => [String::new(), String::new(), "no fee and no calls".to_owned()],
             Outcome::Held(why) => [String::new(), String::new(), format!("held back: {why}")],
         };
-        rows.push(row(account, [period.in_words(), invoice, total, remark]));
+        rows.push(row(name, [period.in_words(), invoice, total, remark]));
     }
     Ok(rows)
 }
 
-fn row(account: &Account, cells: [String; 4]) -> Vec<String> {
-    std::iter::once(account.handle.clone()).chain(cells).collect()
+fn row(account: &str, cells: [String; 4]) -> Vec<String> {
+    std::iter::once(account.to_owned()).chain(cells).collect()
 }
 
 async fn list(config: &Config) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
+    let names = directory.names();
     let invoices = store.invoice_list().await?;
     let number_of =
         |id| invoices.iter().find(|other| other.id == id).map_or("?", |other| other.number.as_str());
@@ -246,7 +249,7 @@ async fn list(config: &Config) -> anyhow::Result<()> {
             let period = invoicing::Period { start: invoice.period_start, end: invoice.period_end, timezone };
             vec![
                 invoice.number.clone(),
-                account.map_or_else(|| invoice.account.to_string(), |account| account.handle.clone()),
+                names.get(&invoice.account).cloned().unwrap_or_else(|| invoice.account.to_string()),
                 period.in_words(),
                 invoice.net.round_to_minor().amount.to_string(),
                 invoice.tax.round_to_minor().amount.to_string(),

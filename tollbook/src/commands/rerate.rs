@@ -187,9 +187,8 @@ impl Found {
         print_table(
             &["account", "level", "calls", "was", "becomes", "difference"],
             self.sums.iter().map(|((account, level), (calls, was, is))| {
-                let there = directory.accounts.iter().find(|there| there.id == *account);
                 vec![
-                    there.map_or_else(|| account.to_string(), |there| there.handle.clone()),
+                    directory.name_of(*account),
                     (*level).to_owned(),
                     calls.to_string(),
                     was.normalize().to_string(),

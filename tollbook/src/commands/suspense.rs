@@ -4,7 +4,6 @@ use store::{Store, SuspendedRecord};
 
 use crate::cli::{ChosenRecords, SuspenseAction};
 use crate::clock::Clock;
-use crate::commands::fraud::handle_of;
 use crate::commands::import::COMMAND_LINE;
 use crate::commands::{print_table, suspense_desk};
 use crate::config::Config;
@@ -59,7 +58,7 @@ async fn list(store: &Store, limit: Option<u32>) -> anyhow::Result<()> {
             vec![
                 record.id.to_string(),
                 record.created_at.format("%F %T").to_string(),
-                handle_of(&directory, record.suspended.account),
+                directory.name_of(record.suspended.account),
                 record.stage.clone(),
                 record.suspended.code.clone(),
                 if record.resubmit_seq.is_some() { "requested".to_owned() } else { retry },

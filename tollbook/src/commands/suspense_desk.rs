@@ -8,7 +8,6 @@ use store::{IMPORT, Store, SuspendedRecord};
 use web::RecordChange;
 
 use crate::clock::Clock;
-use crate::commands::fraud::handle_of;
 use crate::commands::import::COMMAND_LINE;
 use crate::commands::suspense::{counted, nothing_done, settled};
 use crate::failure::UserError;
@@ -46,7 +45,7 @@ pub(super) fn show(record: &SuspendedRecord, directory: &Directory, json: bool) 
         record.created_at.format("%F %T UTC"),
         record.stage
     );
-    println!("  account     {}", handle_of(directory, suspended.account));
+    println!("  account     {}", directory.name_of(suspended.account));
     if let Some(cdr) = suspended.cdr {
         println!("  call        {cdr}");
     }

@@ -10,7 +10,6 @@ use crate::Shared;
 use crate::api::{AfterId, Limit, Page, Query, instant};
 use crate::figures::Figures;
 use crate::guard::SignedIn;
-use crate::pages::handle_of;
 use crate::refusal::{Problem, require};
 use crate::role::Right;
 
@@ -101,7 +100,7 @@ pub(crate) async fn invoices(
     let items = found.into_iter().map(|invoice| InvoiceItem {
         id: invoice.id.0,
         number: invoice.number,
-        account: handle_of(&directory, invoice.account),
+        account: directory.name_of(invoice.account),
         period_start: instant(invoice.period_start),
         period_end: instant(invoice.period_end),
         net: invoice.net.amount.to_string(),

@@ -17,7 +17,7 @@ use crate::pages::fraud_case::{case_named, hand_over, settle};
 use crate::pages::fraud_desk::{
     ALERTS_MAX, BarringForm, ExceptionForm, change_barring, change_exception, change_lock, kill_calls,
 };
-use crate::pages::{fraud_rules, handle_of};
+use crate::pages::fraud_rules;
 use crate::refusal::{Problem, Refusal, require};
 use crate::role::Right;
 
@@ -84,7 +84,7 @@ fn item_of(case: AlertCase, directory: &Directory) -> AlertItem {
     AlertItem {
         id: alert.id.to_string(),
         at: instant(alert.at),
-        account: handle_of(directory, alert.account),
+        account: directory.name_of(alert.account),
         rule: alert.rule,
         version: finding.as_ref().map(|finding| finding.version),
         title: finding.as_ref().map(|finding| finding.title.clone()),
@@ -259,7 +259,7 @@ pub(crate) async fn locks(
     require(&user, Right::FraudDesk, "see locks")?;
     let directory = (shared.desk.directory)();
     Ok(whole(shared.desk.store.locks().await?, |lock| LockItem {
-        account: handle_of(&directory, lock.account),
+        account: directory.name_of(lock.account),
         level: lock.level.to_string(),
         source: lock.source.to_string(),
         reason: lock.reason,
@@ -359,7 +359,7 @@ pub(crate) async fn barrings(
     let all = shared.desk.store.barrings().await?;
     let in_force = all.into_iter().filter(|barring| barring.is_in_force(now));
     Ok(whole(in_force, |barring| BarringItem {
-        account: Some(handle_of(&directory, barring.account)).filter(|handle| !handle.is_empty()),
+        account: Some(directory.name_of(barring.account)).filter(|handle| !handle.is_empty()),
         tenant: barring.tenant.0,
         range: barring.range,
         calls_per_minute: barring.calls_per_minute,
@@ -446,7 +446,7 @@ pub(crate) async fn exceptions(
     let exceptions = shared.desk.store.fraud_exceptions().await?;
     let in_force = exceptions.into_iter().filter(|one| one.until.is_none_or(|until| now < until));
     Ok(whole(in_force, |one| ExceptionItem {
-        account: handle_of(&directory, one.account),
+        account: directory.name_of(one.account),
         rule: one.rule,
         author: one.author,
         reason: one.reason,

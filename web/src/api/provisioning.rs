@@ -12,7 +12,6 @@ use crate::account_names::{behind, place_of};
 use crate::api::balances::{OfTenant, account_of};
 use crate::api::{AfterHandle, AfterId, Limit, Page, Path, Query, instant};
 use crate::guard::SignedIn;
-use crate::pages::handle_of;
 use crate::refusal::{Problem, Refusal, require};
 use crate::role::Right;
 
@@ -50,7 +49,7 @@ fn item_of(directory: &Directory, account: &Account) -> AccountItem {
         tenant: tenant.map(|tenant| tenant.handle.clone()).unwrap_or_default(),
         name: account.contact.name.clone(),
         kind: account.kind.to_string(),
-        reseller: account.reseller.map(|id| handle_of(directory, id)),
+        reseller: account.reseller.map(|id| directory.name_of(id)),
         status: account.status.to_string(),
         currency: account.currency.to_string(),
         timezone: account.timezone.to_string(),
@@ -134,7 +133,7 @@ pub(crate) async fn subscribers(
     found.sort_unstable_by_key(|subscriber| subscriber.id);
     let items = found.into_iter().map(|subscriber| SubscriberItem {
         id: subscriber.id.0,
-        account: handle_of(&directory, subscriber.account),
+        account: directory.name_of(subscriber.account),
         username: subscriber.username.clone(),
         domain: subscriber.domain.clone(),
         cli: subscriber.cli.map(|cli| cli.to_string()),
@@ -185,7 +184,7 @@ pub(crate) async fn trunks(
     let items = found.into_iter().map(|trunk| TrunkItem {
         id: trunk.id.0,
         name: trunk.name.clone(),
-        account: handle_of(&directory, trunk.account),
+        account: directory.name_of(trunk.account),
         address: trunk.address.to_string(),
         transport: trunk.transport.to_string(),
         sources: trunk.sources.clone(),

@@ -12,7 +12,6 @@ use store::SuspendedRecord;
 use crate::Shared;
 use crate::api::{AfterId, Body, Limit, Page, Path, Query, instant};
 use crate::guard::SignedIn;
-use crate::pages::handle_of;
 use crate::pages::health::settle as settle_record;
 use crate::record_change::RecordChange;
 use crate::refusal::{Problem, Refusal, require};
@@ -72,7 +71,7 @@ pub(crate) async fn list(
     let items = records.into_iter().map(|record| SuspendedItem {
         id: record.id,
         since: instant(record.created_at),
-        account: handle_of(&directory, record.suspended.account),
+        account: directory.name_of(record.suspended.account),
         stage: record.stage,
         code: record.suspended.code,
         message: record.suspended.message,
@@ -139,7 +138,7 @@ pub(crate) async fn one(
     Ok(Json(SuspendedDetail {
         id: record.id,
         since: instant(record.created_at),
-        account: handle_of(&directory, record.suspended.account),
+        account: directory.name_of(record.suspended.account),
         state: state_of(&record).to_owned(),
         no_use: (shared.desk.resubmit_refusal)(&record).map(str::to_owned),
         stage: record.stage,

@@ -13,7 +13,6 @@ use crate::call_search::{CallQuery, CallRow, search};
 use crate::guard::SignedIn;
 use crate::masked::shown;
 use crate::pages::call::{rated, sees_price};
-use crate::pages::handle_of;
 use crate::refusal::{Problem, require};
 use crate::role::Right;
 
@@ -145,7 +144,7 @@ pub(crate) async fn call(
         leg: cdr.leg,
         sip_call_id: cdr.sip_call_id.to_string(),
         node: cdr.node.to_string(),
-        payer: handle_of(&directory, cdr.payer),
+        payer: directory.name_of(cdr.payer),
         from: shown(&from, whole),
         to: shown(&cdr.destination.user_in, whole),
         dialed: shown(&cdr.destination.dialed, whole),
@@ -177,7 +176,7 @@ pub(crate) async fn call(
                 explanation: rating::explain(&charge, zone_of(charge.account)),
                 provider: charge.provider.to_string(),
                 direction: charge.direction.to_string(),
-                account: handle_of(&directory, charge.account),
+                account: directory.name_of(charge.account),
                 profile: charge.profile,
                 version: charge.version.0,
                 matched: charge.matched,

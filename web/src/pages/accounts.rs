@@ -12,7 +12,7 @@ use crate::Shared;
 use crate::account_names::{account_of, behind, place_of};
 use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
-use crate::pages::{handle_of, when};
+use crate::pages::when;
 use crate::refusal::{Refusal, require};
 use crate::role::Right;
 
@@ -81,10 +81,10 @@ pub(crate) async fn list(
     let rows: Vec<Row> = found
         .into_iter()
         .map(|account| Row {
-            handle: handle_of(&directory, account.id),
+            handle: directory.name_of(account.id),
             name: account.contact.name.clone(),
             kind: account.kind.to_string(),
-            reseller: account.reseller.map(|id| handle_of(&directory, id)).unwrap_or_default(),
+            reseller: account.reseller.map(|id| directory.name_of(id)).unwrap_or_default(),
             status: account.status.to_string(),
             lock: lock_of(&directory, account).map(|lock| lock.level.to_string()).unwrap_or_default(),
             balance: balances
@@ -191,7 +191,7 @@ pub(crate) async fn one(
     let balances = if sees_books { store.balances().await? } else { Vec::new() };
     html(&AccountPage {
         frame: Frame::of(&user, "/accounts"),
-        handle: handle_of(&directory, account.id),
+        handle: directory.name_of(account.id),
         name: account.contact.name.clone(),
         facts: facts(account, &directory),
         profiles: account
@@ -205,7 +205,7 @@ pub(crate) async fn one(
             .accounts
             .iter()
             .filter(|customer| customer.reseller == Some(account.id))
-            .map(|customer| (handle_of(&directory, customer.id), customer.contact.name.clone()))
+            .map(|customer| (directory.name_of(customer.id), customer.contact.name.clone()))
             .collect(),
         locks: locks
             .into_iter()
@@ -246,7 +246,7 @@ fn facts(account: &Account, directory: &Directory) -> Vec<(&'static str, String)
     let mut facts = vec![
         ("Kind", account.kind.to_string()),
         ("Status", account.status.to_string()),
-        ("Reseller", account.reseller.map(|id| handle_of(directory, id)).unwrap_or_default()),
+        ("Reseller", account.reseller.map(|id| directory.name_of(id)).unwrap_or_default()),
         (
             "Address",
             [

@@ -13,7 +13,7 @@ use store::Invoice;
 use crate::Shared;
 use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
-use crate::pages::{handle_of, when};
+use crate::pages::when;
 use crate::refusal::{Refusal, require};
 use crate::role::Right;
 
@@ -64,7 +64,7 @@ fn row_of(directory: &Directory, invoice: &Invoice) -> Row {
     Row {
         id: invoice.id.0,
         number: invoice.number.clone(),
-        account: handle_of(directory, invoice.account),
+        account: directory.name_of(invoice.account),
         period: format!(
             "{} to {}",
             invoice.period_start.with_timezone(&zone).format("%F"),

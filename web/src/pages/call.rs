@@ -13,7 +13,7 @@ use crate::Shared;
 use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
 use crate::masked::shown;
-use crate::pages::{handle_of, when};
+use crate::pages::when;
 use crate::refusal::{Refusal, require};
 use crate::role::{Right, Role};
 
@@ -118,7 +118,7 @@ fn facts(call: &RatedCdr, directory: &Directory, role: Role) -> Vec<(&'static st
         ("", party_name(&cdr.destination.party, directory, whole)),
         ("Dialled", shown(&cdr.destination.dialed, whole)),
         ("Sent on as", shown(&cdr.destination.user_out, whole)),
-        ("Paid by", handle_of(directory, cdr.payer)),
+        ("Paid by", directory.name_of(cdr.payer)),
         ("INVITE", format!("{} UTC", cdr.init_at.format("%F %T%.3f"))),
         ("Start", format!("{} UTC", cdr.start_at.format("%F %T%.3f"))),
         ("Duration", format!("{}.{:03} s", cdr.duration_us / 1_000_000, cdr.duration_us / 1_000 % 1_000)),
@@ -158,7 +158,7 @@ fn priced(charge: &Charge, directory: &Directory) -> Priced {
     let account = directory.accounts.iter().find(|account| account.id == charge.account);
     let zone = account.map_or(chrono_tz::UTC, |account| account.timezone);
     Priced {
-        who: format!("{} {}", charge.provider, handle_of(directory, charge.account)),
+        who: format!("{} {}", charge.provider, directory.name_of(charge.account)),
         cost: format!("{} {}", charge.cost, charge.currency),
         workings: rating::explain(charge, zone),
     }
@@ -213,7 +213,7 @@ fn party_name(party: &Party, directory: &Directory, whole: bool) -> String {
             format!(
                 "trunk {} of {}",
                 there.map_or_else(|| trunk.to_string(), |there| there.name.clone()),
-                handle_of(directory, *account)
+                directory.name_of(*account)
             )
         }
         Party::Unknown => String::new(),

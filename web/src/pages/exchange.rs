@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
-use model::Directory;
+use model::{AccountId, Directory};
 use serde::Deserialize;
 use store::{ExportFile, ExportState};
 
@@ -50,11 +50,12 @@ pub fn owner_name(directory: &Directory, series: &str) -> String {
 
 fn part_name(directory: &Directory, owner: &str) -> String {
     let Some((kind, id)) = owner.split_once(':') else { return owner.to_owned() };
-    directory
-        .accounts
-        .iter()
-        .find(|account| account.id.0.to_string() == id)
-        .map_or_else(|| owner.to_owned(), |account| format!("{kind} {}", account.handle))
+    match id.parse() {
+        Ok(id) if directory.accounts.iter().any(|account| account.id == AccountId(id)) => {
+            format!("{kind} {}", directory.name_of(AccountId(id)))
+        }
+        Ok(_) | Err(_) => owner.to_owned(),
+    }
 }
 
 fn row_of(file: ExportFile, fate: String) -> Row {

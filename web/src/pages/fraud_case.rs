@@ -18,7 +18,7 @@ use crate::pages::fraud_desk::{
     locked_in_words, reason_of, state_of,
 };
 use crate::pages::search::escaped;
-use crate::pages::{handle_of, when};
+use crate::pages::when;
 use crate::refusal::{Refusal, require};
 use crate::role::{Right, may_work_on_cases};
 
@@ -118,7 +118,7 @@ pub(crate) async fn page(
         id: alert.id.to_string(),
         title: finding
             .map_or_else(|| format!("{} of {}", alert.rule, alert.period), |finding| finding.title.clone()),
-        account: handle_of(&directory, alert.account),
+        account: directory.name_of(alert.account),
         rule: alert.rule.clone(),
         version: finding.map_or_else(String::new, |finding| finding.version.to_string()),
         subject: finding.map_or_else(String::new, |finding| finding.subject.clone()),
@@ -231,7 +231,7 @@ pub(crate) async fn act(
     require(&user, Right::ChangeLocks, "work on cases")?;
     let case = case_named(&shared, &id).await?;
     let directory = (shared.desk.directory)();
-    let account = handle_of(&directory, case.alert.account);
+    let account = directory.name_of(case.alert.account);
     let reason = form.reason.as_str();
     let done = match form.act.as_str() {
         "lock" => {

@@ -19,7 +19,7 @@ use crate::account_names::{account_named, names};
 use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
 use crate::pages::search::escaped;
-use crate::pages::{handle_of, when};
+use crate::pages::when;
 use crate::refusal::{Refusal, require};
 use crate::role::Right;
 
@@ -184,7 +184,7 @@ pub(crate) async fn page(
             .into_iter()
             .filter(|lock| lock.until.is_none_or(|until| now < until))
             .map(|lock| LockRow {
-                account: handle_of(&directory, lock.account),
+                account: directory.name_of(lock.account),
                 level: lock.level.to_string(),
                 source: lock.source.to_string(),
                 since: when(lock.since),
@@ -201,7 +201,7 @@ pub(crate) async fn page(
             .iter()
             .filter(|one| one.until.is_none_or(|until| now < until))
             .map(|one| ExceptionRow {
-                account: handle_of(&directory, one.account),
+                account: directory.name_of(one.account),
                 rule: one.rule.clone(),
                 by: one.author.clone(),
                 since: when(one.since),
@@ -245,7 +245,7 @@ fn alert_row(case: &AlertCase, directory: &Directory) -> AlertRow {
     AlertRow {
         id: alert.id.to_string().chars().take(ID_DIGITS).collect(),
         at: when(alert.at),
-        account: handle_of(directory, alert.account),
+        account: directory.name_of(alert.account),
         rule: alert.rule.clone(),
         title: finding.map_or_else(|| format!("spent in {}", alert.period), |finding| finding.title.clone()),
         tag: finding.and_then(|finding| finding.tag.clone()).unwrap_or_default(),
@@ -267,7 +267,7 @@ fn barring_row(barring: Barring, directory: &Directory) -> BarringRow {
     let is_everybody = barring.account == AccountId::NOBODY;
     let tenant = directory.tenants.iter().find(|tenant| tenant.id == barring.tenant);
     let tenant = tenant.map_or_else(|| barring.tenant.to_string(), |tenant| tenant.handle.clone());
-    let account = handle_of(directory, barring.account);
+    let account = directory.name_of(barring.account);
     BarringRow {
         whom: if is_everybody { format!("everybody of {tenant}") } else { account.clone() },
         account,

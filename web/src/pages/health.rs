@@ -14,7 +14,7 @@ use crate::figures::Figures;
 use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
 use crate::pages::search::escaped;
-use crate::pages::{handle_of, when};
+use crate::pages::when;
 use crate::refusal::{Refusal, require};
 use crate::role::Right;
 
@@ -93,7 +93,7 @@ pub(crate) async fn page(
             .map(|record| Row {
                 id: record.id,
                 since: when(record.created_at),
-                account: handle_of(&directory, record.suspended.account),
+                account: directory.name_of(record.suspended.account),
                 stage: record.stage.clone(),
                 code: record.suspended.code.clone(),
                 retry: record.suspended.retry.to_string().replace('_', " "),

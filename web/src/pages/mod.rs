@@ -15,14 +15,8 @@ pub(crate) mod sql;
 pub(crate) mod tariffs;
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, Directory};
 
 /// A time for people: UTC, to the second.
 pub(crate) fn when(at: DateTime<Utc>) -> String {
     at.format("%F %T").to_string()
-}
-
-/// What an account is called; its id where it is gone, and nothing for nobody.
-pub(crate) fn handle_of(directory: &Directory, id: AccountId) -> String {
-    directory.name_of(id)
 }
