@@ -36,7 +36,7 @@ pub(super) fn free_time(prepaid: bool, free_seconds: u64, free_cash: &str) -> Di
 /// Of so many minutes, on the fifth.
 pub(super) fn to(prefix: u64, n: u32, clock: &str, minutes: u64) -> Cdr {
     let mut cdr = call(n, &format!("2026-10-05T{clock}Z"), minutes * 60);
-    cdr.destination.user_in = format!("{prefix}30555123");
+    cdr.destination.user_in = format!("{prefix}30555123").into();
     cdr.destination.number = Some(cdr.destination.user_in.parse().unwrap());
     cdr
 }
@@ -76,7 +76,7 @@ impl House {
         for effect in apply(&mut self.stage, body) {
             match effect {
                 Effect::Append { body, .. } => match *body {
-                    Body::Posting(posting) => self.postings.push(posting),
+                    Body::Posting(posting) => self.postings.push(*posting),
                     Body::Rated(rated) => {
                         self.last.insert(rated.cdr.id, *rated);
                     }

@@ -135,7 +135,7 @@ impl Street {
     fn begin(&mut self, now: i64, n: usize) {
         let Planned::Call { prefix, wanted, .. } = self.plans[n] else { return };
         let cdr = to(prefix, u32::try_from(n).unwrap(), "10:00:00", 0);
-        let parties = ("43660555123".to_owned(), cdr.destination.user_in.clone());
+        let parties = ("43660555123".to_owned(), cdr.destination.user_in.to_string());
         let Verdict::Seconds(_) = self.charger.begin(cdr.id, ALICE, parties, self.at(now)) else { return };
         let Verdict::Seconds(granted) = self.charger.answered(cdr.id, self.at(now)) else { return };
         let cdr = Cdr { start_at: self.at(now), ..cdr };
