@@ -196,7 +196,6 @@ const fn reason(reason: PostingReason, language: Language) -> &'static str {
         PostingReason::Grant => ["granted", "Gutschrift", "được tặng"],
         PostingReason::Expiry => ["expired", "Verfall", "hết hạn"],
         PostingReason::Settlement => ["call paid from the balance", "Anruf, vom Guthaben", "trừ vào số dư"],
-        PostingReason::OutOfOrder => ["out of order", "verspäteter Datensatz", "bản ghi sai thứ tự"],
     };
     match language {
         Language::English => english,

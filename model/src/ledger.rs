@@ -131,9 +131,6 @@ named_enum! {
         Expiry = "expiry",
         /// A prepaid call is paid from the balance; also when that is taken back.
         Settlement = "settlement",
-        /// A call's record came out of order: what the calls of its interval then cost in all is made what they cost in the order in which
-        /// they began. An amount of 0 says that it is not, because it cannot be known or was not held back.
-        OutOfOrder = "out_of_order",
     }
 }
 

@@ -136,9 +136,7 @@ impl Statement {
         let mut rows = Vec::new();
         for posting in postings.iter().filter(|posting| posting.at < to) {
             let change = Held::by(posting, account);
-            // That nothing was set right is told though it moves nothing.
-            let is_told = posting.reason == PostingReason::OutOfOrder && posting.amount.amount.is_zero();
-            if change.is_zero() && !is_told {
+            if change.is_zero() {
                 continue;
             }
             after += change;

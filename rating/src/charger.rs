@@ -50,15 +50,11 @@ pub enum Verdict {
     Refused(&'static str),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Account {
     funds: Funds,
     /// Of all its calls: what they were granted and has not been posted.
     held: Funds,
-    /// Those that hold something, and some that did.
-    calls: Vec<CdrId>,
-    /// Some of them may take free time from each other.
-    shares_time: bool,
 }
 
 #[derive(Debug)]
@@ -77,11 +73,6 @@ struct Hold {
     used: (u64, u64),
     /// And those it was granted, or has used, as they are billed.
     billed: u64,
-    /// Where free time is at hand: how long it was granted or has lasted, and the seconds that is billed for.
-    length_us: u64,
-    demand: u64,
-    /// It was reckoned as if others took the free time first: its postings say what it has cost.
-    shares_time: bool,
 }
 
 impl Hold {
@@ -112,8 +103,8 @@ impl Charger {
         quantum_seconds: u32,
         funds: impl IntoIterator<Item = (AccountId, Funds)>,
     ) -> Self {
-        let accounts =
-            funds.into_iter().map(|(id, funds)| (id, Account { funds, ..Account::default() })).collect();
+        let none = Funds::default();
+        let accounts = funds.into_iter().map(|(id, funds)| (id, Account { funds, held: none })).collect();
         let (holds, recent) = (HashMap::new(), HashMap::new());
         Self { snapshot, quantum_seconds: quantum_seconds.max(1), accounts, holds, recent }
     }
@@ -192,15 +183,9 @@ impl Charger {
             ended_at: None,
             used,
             billed: 0,
-            length_us: 0,
-            demand: 0,
-            shares_time: false,
         };
+        self.accounts.entry(account).or_insert(Account { funds: Funds::default(), held: Funds::default() });
         self.holds.insert(call, hold);
-        let entry = self.accounts.entry(account).or_default();
-        entry.calls.retain(|there| *there != call && self.holds.contains_key(there));
-        entry.calls.push(call);
-        entry.shares_time &= entry.calls.len() > 1;
         match self.grant(call) {
             Some(Verdict::Seconds(0)) => {
                 self.holds.remove(&call);
@@ -229,7 +214,6 @@ impl Charger {
         }
         hold.start = at;
         hold.granted_seconds = 0;
-        (hold.length_us, hold.demand) = (0, 0);
         let freed = std::mem::take(&mut hold.reserved);
         let account = hold.account;
         self.release(account, freed);
@@ -256,7 +240,6 @@ impl Charger {
             _ => self.cost(hold, answered_us, self.free_seconds(account) + hold.reserved.seconds),
         };
         let billed = if answered_us == 0 { 0 } else { self.billed(hold, answered_us) };
-        let demand = if answered_us == 0 { 0 } else { self.demand(hold, answered_us) };
         if billed > 0 {
             self.recent.entry(account).or_default().push((call, now, billed));
             // It may count for those that are still up, or have been counted with those before them.
@@ -270,8 +253,6 @@ impl Charger {
             hold.billed = 0;
             hold.reserved = cost.unwrap_or(hold.reserved);
             hold.ended_at = Some(now);
-            hold.length_us = answered_us;
-            hold.demand = demand;
             let after = hold.outstanding();
             // One that is priced by usage stays even if it costs nothing: what it used is not known to be counted yet.
             if after == Funds::default() && billed == 0 {
@@ -280,18 +261,16 @@ impl Charger {
             self.release(account, before);
             self.reserve(account, after);
         }
-        if self.shares_time(account)
-            && let Some(shares) = self.shares(account, None)
-        {
-            self.hold_shares(account, &shares);
-        }
     }
 
     /// A posting was made. Returns the account whose funds it changed, and how they were before.
     pub fn posted(&mut self, posting: &Posting) -> Option<(AccountId, Funds)> {
         let change = change_by(posting)?;
         let account = posting.account;
-        let entry = self.accounts.entry(account).or_default();
+        let entry = self
+            .accounts
+            .entry(account)
+            .or_insert(Account { funds: Funds::default(), held: Funds::default() });
         let before = entry.funds;
         entry.funds.micros = entry.funds.micros.saturating_add(change.0);
         entry.funds.seconds = entry.funds.seconds.saturating_add_signed(change.1);
@@ -303,8 +282,7 @@ impl Charger {
             hold.posted.seconds = hold.posted.seconds.saturating_add_signed(-change.1);
             let kept = hold.outstanding();
             // Priced by usage, the most was kept back that it might cost: its posting says what it did cost.
-            let is_settled =
-                (hold.tariff.interval_price.is_some() || hold.shares_time) && posting.reverses.is_none();
+            let is_settled = hold.tariff.interval_price.is_some() && posting.reverses.is_none();
             let is_over = hold.ended_at.is_some() && (is_settled || kept == Funds::default());
             self.release(account, kept_before);
             if is_over {
@@ -355,9 +333,6 @@ impl Charger {
             },
             None => i64::MAX,
         };
-        if self.shares_time(account) {
-            return self.grant_share(call, account, limit);
-        }
         let own = hold.outstanding();
         // What it holds already is its own to use.
         let at_hand = entry.funds.micros.saturating_add(limit).saturating_sub(entry.held.micros - own.micros);
@@ -383,115 +358,15 @@ impl Charger {
                 fitting
             }
         };
-        let length_us = u64::from(granted) * MICROS;
-        let (billed, demand) = (self.billed(hold, length_us), self.demand(hold, length_us));
+        let billed = self.billed(hold, u64::from(granted) * MICROS);
         let hold = self.holds.get_mut(&call)?;
         hold.granted_seconds = granted;
-        (hold.length_us, hold.demand) = (length_us, demand);
         hold.billed = billed;
         hold.reserved = cost;
         let kept = hold.outstanding();
         self.release(account, own);
         self.reserve(account, kept);
         Some(Verdict::Seconds(granted))
-    }
-
-    /// Whether several calls of an account, up or not posted, may take its free time from each other: which of them does is decided by the
-    /// order of their records.
-    fn shares_time(&self, account: AccountId) -> bool {
-        let Some(entry) = self.accounts.get(&account) else { return false };
-        (entry.funds.seconds > 0 || entry.shares_time) && entry.calls.len() > 1
-    }
-
-    /// What each call of an account may cost if the others take all the free time they can before it; with one of them lasting so long.
-    fn shares(&self, account: AccountId, longer: Option<(CdrId, u32)>) -> Option<Vec<(CdrId, Funds)>> {
-        let entry = self.accounts.get(&account)?;
-        let pool = entry.funds.seconds;
-        let of_account = entry.calls.iter().filter_map(|call| Some((call, self.holds.get(call)?)));
-        let calls: Vec<(CdrId, &Hold, u64, u64)> = of_account
-            .map(|(call, hold)| match longer.filter(|(longer, _)| longer == call) {
-                Some((_, seconds)) => {
-                    let length_us = u64::from(seconds) * MICROS;
-                    (*call, hold, length_us, self.demand(hold, length_us))
-                }
-                None => (*call, hold, hold.length_us, hold.demand),
-            })
-            .collect();
-        let wanted = |hold: &Hold, demand: u64| demand.saturating_sub(hold.posted.seconds);
-        let all: u64 = calls.iter().map(|(_, hold, _, demand)| wanted(hold, *demand)).sum();
-        let share = |(call, hold, length_us, demand): &(CdrId, &Hold, u64, u64)| {
-            let others = all - wanted(hold, *demand);
-            let free = hold.posted.seconds + pool.saturating_sub(others);
-            let cost = if *length_us == 0 { Funds::default() } else { self.cost(hold, *length_us, free)? };
-            Some((*call, cost))
-        };
-        calls.iter().map(share).collect()
-    }
-
-    /// Keeps back so much for each call of an account.
-    fn hold_shares(&mut self, account: AccountId, shares: &[(CdrId, Funds)]) {
-        for (call, cost) in shares {
-            let Some(hold) = self.holds.get_mut(call) else { continue };
-            let before = hold.outstanding();
-            hold.reserved = *cost;
-            hold.shares_time = true;
-            let after = hold.outstanding();
-            self.release(account, before);
-            self.reserve(account, after);
-        }
-        if let Some(entry) = self.accounts.get_mut(&account) {
-            entry.shares_time = true;
-        }
-    }
-
-    /// As [`Self::grant`], where calls share free time: what all of them may cost must be there.
-    fn grant_share(&mut self, call: CdrId, account: AccountId, limit: i64) -> Option<Verdict> {
-        let at_hand = self.accounts.get(&account)?.funds.micros.saturating_add(limit);
-        let fits = |total: u32| -> Option<Option<Vec<(CdrId, Funds)>>> {
-            let shares = self.shares(account, Some((call, total)))?;
-            let posted = |call| self.holds.get(call).map_or(0, |hold| hold.posted.micros);
-            let all: i64 = shares.iter().map(|(call, cost)| (cost.micros - posted(call)).max(0)).sum();
-            Some((all <= at_hand).then_some(shares))
-        };
-        let before = self.holds.get(&call)?.granted_seconds;
-        let wanted = before.saturating_add(self.quantum_seconds);
-        let (granted, shares) = match fits(wanted)? {
-            Some(shares) => (wanted, Some(shares)),
-            None => {
-                let (mut fitting, mut not) = ((before, None), wanted);
-                while not - fitting.0 > 1 {
-                    let middle = fitting.0 + (not - fitting.0) / 2;
-                    match fits(middle)? {
-                        Some(shares) => fitting = (middle, Some(shares)),
-                        None => not = middle,
-                    }
-                }
-                fitting
-            }
-        };
-        let hold = self.holds.get(&call)?;
-        let length_us = u64::from(granted) * MICROS;
-        let (billed, demand) = (self.billed(hold, length_us), self.demand(hold, length_us));
-        let hold = self.holds.get_mut(&call)?;
-        (hold.granted_seconds, hold.billed) = (granted, billed);
-        (hold.length_us, hold.demand) = (length_us, demand);
-        if let Some(shares) = shares {
-            self.hold_shares(account, &shares);
-        }
-        Some(Verdict::Seconds(granted))
-    }
-
-    /// Seconds that a call of this length is billed for, free ones included.
-    fn demand(&self, hold: &Hold, duration_us: u64) -> u64 {
-        let call = CallToPrice {
-            source: &hold.source,
-            destination: &hold.destination,
-            direction: Direction::Out,
-            start: hold.start,
-            duration_us,
-            ported: self.snapshot.ported(&hold.destination, hold.start),
-        };
-        quote(&hold.tariff, &call).map_or(u64::MAX / 4, |quote| quote.onpeak_seconds + quote.offpeak_seconds)
     }
 
     /// What a call of this length takes: free seconds first, as the pipeline does. `None`: it has no price.

@@ -8,23 +8,21 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::{
-    AccountId, Cdr, CdrId, Charge, Currency, Effect, Effects, LedgerAccount, Lock, LockSource, Money,
-    Package, Party, Posting, PostingId, PostingReason, ProfileChoice, ProfileSwitch, ProfileVersionId,
-    StateChange, TenantId, from_micros, partition_of,
+    AccountId, Cdr, Charge, Currency, Effect, Effects, LedgerAccount, Lock, LockSource, Money, Package,
+    Party, Posting, PostingId, PostingReason, ProfileChoice, ProfileSwitch, StateChange, TenantId,
+    from_micros, partition_of,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::balance::{
-    Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Quick, Reordered, Rules,
-    Shifted, Taken, Usage, Words,
+    Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Quick, Rules, Taken,
+    Usage, Words,
 };
 use crate::error::RatingError;
-use crate::in_order::{Again, Known, is_out_of_order, paid_in, reorder};
 use crate::interval_price::{covers, sum};
 use crate::meter::FreeTime;
 use crate::parties::PayingParty;
-use crate::posted::Posted;
 use crate::price::{CallToPrice, Priced, price_whole};
 use crate::quick_hash::QuickMap;
 use crate::reference_loop::price_like_reference;
@@ -76,10 +74,6 @@ pub(crate) struct Spent {
     outcome: Outcome,
     /// To be given back if the record is replaced.
     pub(crate) taken: Taken,
-    /// To reckon it in order with others.
-    pub(crate) again: Option<Again>,
-    /// Of its cost, what sets others right that came before it and began after it, or the other way round.
-    pub(crate) out_of_order: Decimal,
     is_prepaid: bool,
 }
 
@@ -121,16 +115,15 @@ impl Contracts {
         self.kept.get(&account).map_or(&[], |kept| &kept.switches)
     }
 
-    /// Prices a call with what the balance gives, and says what it would take. `replaced` is what is known of the record before, `others` tells
-    /// the other calls of the account that are known.
-    pub(crate) fn spend<'k>(
+    /// Prices a call with what the balance gives, and says what it would take. `replaced` is what the record before took.
+    pub(crate) fn spend(
         &self,
         snapshot: &RatingSnapshot,
-        (party, tariff): (PayingParty, &Tariff),
+        party: PayingParty,
+        tariff: &Tariff,
         call: &CallToPrice<'_>,
-        (cdr, end): (CdrId, DateTime<Utc>),
-        replaced: Option<&Posted>,
-        others: &dyn Fn() -> Vec<Known<'k>>,
+        replaced: Option<&Taken>,
+        end: DateTime<Utc>,
     ) -> Result<(Charge, Spent), RatingError> {
         let PayingParty { provider, direction, account } = party;
         let view = self.view(snapshot, account)?;
@@ -142,8 +135,7 @@ impl Contracts {
             None => view.open(&rules, &mut outcome),
         };
         while !kept.contract.catch_up(end, &rules, &grant_at, &mut outcome) {}
-        let replaced = replaced.and_then(|posted| Some((posted.taken.as_ref()?, posted.again.as_ref())));
-        if let Some((taken, _)) = replaced {
+        if let Some(taken) = replaced {
             // Of what it gives back, the calls' own postings are reversed by the stage.
             let mut given = Outcome::default();
             kept.contract.give_back(call.start, taken, &rules, &mut given);
@@ -152,40 +144,28 @@ impl Contracts {
             outcome.happenings.append(&mut given.happenings);
         }
         let n_before = outcome.happenings.len();
-        let (mut again, mut shifted) = (None, Shifted::default());
         let (priced, free_cash, taken) = if tariff.compat {
             let mut rows = kept.contract.reference_rows(call.start);
             let mut fragments = price_like_reference(tariff, call, &mut rows, false)?;
             let fragment = fragments.pop().filter(|_| fragments.is_empty());
             let fragment = fragment.expect("a call that is not cut has one fragment");
             let taken = kept.contract.keep_reference_rows(call.start, &rows, &rules, &mut outcome);
-            for (interval, _) in taken.of_grants.iter().filter(|(_, grant)| grant.seconds > 0) {
-                kept.contract.forget_order(*interval);
-            }
             (fragment.priced, fragment.free_cash, taken)
         } else {
             let touched = kept.contract.touched(call.start, end);
             let (mut priced, mut dues) = price_by_interval(tariff, call, &touched)?;
-            let used = |interval, version| kept.contract.used(interval, version);
-            let usage = price_by_usage(tariff, &used, &touched[0], &mut priced, &mut dues)?;
+            let usage = price_by_usage(tariff, &kept.contract, &touched[0], &mut priced, &mut dues)?;
             let mut taken = kept.contract.spend(call.start, &dues, &rules, &mut outcome);
             if let Some(usage) = usage {
                 kept.contract.count_usage(usage, true);
                 taken.usage = Some(usage);
             }
-            if touched.iter().any(|interval| interval.granted != Grant::default()) {
-                let this = Again::of(account, tariff.version(), call, &touched);
-                let late = Late { cdr, at: call.start, again: &this, replaced, others };
-                shifted = view.set_in_order(&mut kept.contract, &late, &rules, &mut taken, &mut outcome);
-                again = Some(this);
-            }
-            priced.cost = (priced.cost + from_micros(shifted.micros)).normalize();
-            priced.flat = (priced.flat + from_micros(shifted.micros)).normalize();
             let paid = from_micros(taken.own_micros.saturating_add(taken.free_micros()));
+            let free_cash = paid.max(Decimal::ZERO);
             if !rules.prepaid {
-                priced.cost = (priced.cost - paid).normalize();
+                priced.cost = (priced.cost - free_cash).normalize();
             }
-            (priced, paid, taken)
+            (priced, free_cash, taken)
         };
         // What it sets off does not change its own price (billing-reference 5.9).
         outcome.happenings[n_before..].iter_mut().for_each(|happening| *happening.at_mut() = end);
@@ -194,9 +174,7 @@ impl Contracts {
         if !rules.prepaid {
             charge.free_cash = free_cash;
         }
-        let out_of_order = from_micros(if rules.prepaid { shifted.micros } else { shifted.owed_micros });
-        let is_prepaid = rules.prepaid;
-        Ok((charge, Spent { account, kept, outcome, taken, again, out_of_order, is_prepaid }))
+        Ok((charge, Spent { account, kept, outcome, taken, is_prepaid: rules.prepaid }))
     }
 
     /// Makes it so. Returns the postings of the call itself, whose ids `next_id` gives; the others go out at once.
@@ -220,15 +198,12 @@ impl Contracts {
             Party::Trunk { .. } | Party::Unknown => LedgerAccount::Revenue(cdr.tenant),
         };
         let postings = of_call.into_iter().map(|movement| {
-            let reason =
-                if is_of_order(movement.what) { PostingReason::OutOfOrder } else { PostingReason::Call };
-            let is_time = matches!(movement.what, Moved::CallTime | Moved::OrderTime);
-            let (counter, reason) = if is_time {
-                (LedgerAccount::Grants(cdr.tenant), reason)
-            } else if is_prepaid && movement.what != Moved::OrderKept {
+            let (counter, reason) = if movement.what == Moved::CallTime {
+                (LedgerAccount::Grants(cdr.tenant), PostingReason::Call)
+            } else if is_prepaid {
                 (LedgerAccount::Receivable(account), PostingReason::Settlement)
             } else {
-                (earned, reason)
+                (earned, PostingReason::Call)
             };
             let base = view.posting(next_id(), movement, counter, reason);
             Posting { at: cdr.start_at, cdr: Some(cdr.id), ..base }
@@ -250,10 +225,6 @@ impl Contracts {
         let mut outcome = Outcome::default();
         kept.contract.give_back(cdr.start_at, taken, &rules, &mut outcome);
         outcome.movements.retain(|movement| !is_of_call(movement.what));
-        if taken.had_time() {
-            // Others that began after it may have been short of what it had. The next call of its interval sets that right.
-            kept.contract.keep_order(cdr.start_at, &mut outcome);
-        }
         view.emit(&mut kept, outcome, effects);
         self.keep(cdr.payer, kept, &view);
     }
@@ -285,17 +256,6 @@ impl Contracts {
         outcome.movements.retain(|movement| !matches!(movement.what, Moved::TopUp | Moved::Adjustment));
         view.emit(&mut kept, outcome, effects);
         self.keep(account, kept, &view);
-    }
-
-    /// What calls took that are known no more: nothing can be set in order with them.
-    pub(crate) fn forget(&mut self, calls: &[Again]) {
-        for Again { account, spans, .. } in calls {
-            let Some(kept) = self.kept.get_mut(account) else { continue };
-            let n_changed = spans.iter().filter(|span| kept.contract.forget_order(span.start)).count();
-            if n_changed > 0 {
-                self.dirty.insert(*account);
-            }
-        }
     }
 
     /// Opens what is new in the lane, and renews what is due.
@@ -482,59 +442,6 @@ impl<'s> View<'s> {
         Kept { contract, n_moves: 0, package, switches: Vec::new(), last_happening: None }
     }
 
-    /// Where a call came out of order: makes what the calls of its intervals cost what they cost in order.
-    fn set_in_order(
-        &self,
-        contract: &mut Contract,
-        late: &Late<'_, '_>,
-        rules: &Rules,
-        taken: &mut Taken,
-        outcome: &mut Outcome,
-    ) -> Shifted {
-        let place = late.again.place(late.cdr);
-        let mut spans = late.again.spans.clone();
-        let before = late.replaced.and_then(|(_, again)| again).into_iter().flat_map(|again| &again.spans);
-        let gone = before.filter(|span| late.again.spans.iter().all(|new| new.start != span.start));
-        spans.extend(gone.copied());
-        let spans = spans.as_slice();
-        let is_late = is_out_of_order(contract, place, spans, late.replaced.map(|(taken, _)| taken));
-        let may_free_cash =
-            late.replaced.is_some() && spans.iter().any(|span| contract.gives_cash(span.start));
-        contract.count_call(place, &late.again.spans);
-        // Too late for any interval that is kept: its free time is gone.
-        let is_too_late = contract.interval(spans[0].start).is_none() && self.grant(late.at).seconds > 0;
-        if is_too_late && late.replaced.is_none() {
-            contract.keep_order(late.at, outcome);
-            return Shifted::default();
-        }
-        let mut shifted = Shifted::default();
-        if !is_late && !may_free_cash {
-            return shifted;
-        }
-        let others = (late.others)();
-        let with_this = |taken: &Taken| -> Option<Reordered> {
-            let this = Known { cdr: late.cdr, again: late.again, taken };
-            let mut known = others.clone();
-            known.insert(known.partition_point(|other| other.again.place(other.cdr) < place), this);
-            reorder(self.snapshot, contract, &known, spans)
-        };
-        if is_late {
-            let Some(reordered) = with_this(taken) else {
-                contract.keep_order(late.at, outcome);
-                return shifted;
-            };
-            let is_held = rules.prepaid || self.terms.contract.credit_limit.is_some();
-            shifted = contract.set_in_order(late.at, &reordered, (rules, is_held), taken, outcome);
-        }
-        if may_free_cash {
-            let mut paid = paid_in(&others, spans);
-            paid.own += taken.own_micros;
-            paid.owed += taken.cost_micros() - taken.own_micros - taken.free_micros();
-            shifted.owed_micros -= contract.pay_others(late.at, spans, paid, rules, taken, outcome);
-        }
-        shifted
-    }
-
     /// Sends out what moved a balance and is no call, and what others have to do.
     fn emit(&self, kept: &mut Kept, outcome: Outcome, effects: &mut Effects) {
         let (tenant, account) = (self.terms.account.tenant, self.account());
@@ -548,15 +455,9 @@ impl<'s> View<'s> {
                 Moved::ExpireCash | Moved::ExpireTime => (grants, PostingReason::Expiry),
                 Moved::DiscardOwn => (earned, PostingReason::Expiry),
                 Moved::ServiceCharge => (earned, PostingReason::ServiceCharge),
-                Moved::TopUp
-                | Moved::Adjustment
-                | Moved::CallFreeCash
-                | Moved::CallOwn
-                | Moved::CallTime
-                | Moved::OrderFreeCash
-                | Moved::OrderOwn
-                | Moved::OrderTime => (earned, PostingReason::Adjustment),
-                Moved::OrderKept => (earned, PostingReason::OutOfOrder),
+                Moved::TopUp | Moved::Adjustment | Moved::CallFreeCash | Moved::CallOwn | Moved::CallTime => {
+                    (earned, PostingReason::Adjustment)
+                }
             };
             let posting = self.posting(id, movement, counter, reason);
             effects.append(model::Topic::Postings, account, model::Body::Posting(Box::new(posting)));
@@ -604,20 +505,14 @@ impl<'s> View<'s> {
     ) -> Posting {
         let account = self.account();
         let own = match movement.what {
-            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash | Moved::OrderFreeCash => {
-                LedgerAccount::FreeCash(account)
-            }
-            Moved::GrantTime | Moved::ExpireTime | Moved::CallTime | Moved::OrderTime => {
-                LedgerAccount::FreeTime(account)
-            }
+            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash => LedgerAccount::FreeCash(account),
+            Moved::GrantTime | Moved::ExpireTime | Moved::CallTime => LedgerAccount::FreeTime(account),
             Moved::DiscardOwn
             | Moved::InitialOwn
             | Moved::TopUp
             | Moved::ServiceCharge
             | Moved::Adjustment
-            | Moved::CallOwn
-            | Moved::OrderOwn
-            | Moved::OrderKept => LedgerAccount::Cash(account),
+            | Moved::CallOwn => LedgerAccount::Cash(account),
         };
         let is_time = matches!(own, LedgerAccount::FreeTime(_));
         let (amount, currency) = if is_time {
@@ -659,25 +554,11 @@ fn earned_by(tenant: TenantId, reseller: Option<AccountId>) -> LedgerAccount {
 }
 
 const fn is_of_call(what: Moved) -> bool {
-    matches!(what, Moved::CallFreeCash | Moved::CallOwn | Moved::CallTime) || is_of_order(what)
-}
-
-const fn is_of_order(what: Moved) -> bool {
-    matches!(what, Moved::OrderFreeCash | Moved::OrderOwn | Moved::OrderTime | Moved::OrderKept)
-}
-
-/// A call that has just taken what it costs, to be set in order with others.
-struct Late<'l, 'k> {
-    cdr: CdrId,
-    at: DateTime<Utc>,
-    again: &'l Again,
-    /// What it took when it was priced before.
-    replaced: Option<(&'l Taken, Option<&'l Again>)>,
-    others: &'l dyn Fn() -> Vec<Known<'k>>,
+    matches!(what, Moved::CallFreeCash | Moved::CallOwn | Moved::CallTime)
 }
 
 /// The price of a call, and how it falls on the intervals that it touches.
-pub(crate) fn price_by_interval(
+fn price_by_interval(
     tariff: &Tariff,
     call: &CallToPrice<'_>,
     touched: &[Interval],
@@ -698,9 +579,9 @@ pub(crate) fn price_by_interval(
 
 /// Where a tariff prices by usage: what a call adds to the price of all that was used in the interval in which it began. What that came to
 /// before counts, not what it should have been: so the calls of an interval always add up to its price.
-pub(crate) fn price_by_usage(
+fn price_by_usage(
     tariff: &Tariff,
-    used: &dyn Fn(DateTime<Utc>, ProfileVersionId) -> Usage,
+    contract: &Contract,
     interval: &Interval,
     priced: &mut Priced,
     dues: &mut [Due],
@@ -708,7 +589,7 @@ pub(crate) fn price_by_usage(
     let Some(price) = tariff.interval_price.as_ref().filter(|price| covers(price, &priced.zone)) else {
         return Ok(None);
     };
-    let before = used(interval.stretch.start, priced.version);
+    let before = contract.used(interval.stretch.start, priced.version);
     let seconds = priced.billed_seconds.saturating_sub(priced.free_seconds);
     let sum = sum(price, tariff.rounding, before.seconds.saturating_add(seconds));
     let micros = sum.and_then(|sum| sum.checked_sub(before.micros));

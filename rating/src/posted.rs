@@ -8,11 +8,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, CdrId, Posting, StateChange};
+use model::{CdrId, Posting, StateChange};
 use serde::{Deserialize, Serialize};
 
-use crate::balance::{Place, Taken};
-use crate::in_order::{Again, Known};
+use crate::balance::Taken;
 
 /// Version 1 of the entry's format: JSON, so that later versions can add to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,9 +25,6 @@ pub(crate) struct Posted {
     /// Of the payer's balance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) taken: Option<Taken>,
-    /// Where free time was at hand: what it takes to reckon it in order with others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) again: Option<Again>,
 }
 
 /// The state of one lane.
@@ -36,8 +32,6 @@ pub(crate) struct Posted {
 pub(crate) struct PostedCalls {
     entries: HashMap<CdrId, Posted>,
     by_age: BTreeSet<(DateTime<Utc>, CdrId)>,
-    /// Calls of accounts with free time, by their starts.
-    by_start: HashMap<AccountId, BTreeSet<Place>>,
     /// Changed since the last commit.
     dirty: BTreeSet<CdrId>,
 }
@@ -59,39 +53,14 @@ impl PostedCalls {
         self.dirty.insert(cdr);
     }
 
-    /// What is known of the calls of an account with free time, by their starts, but for one.
-    pub(crate) fn known(&self, account: AccountId, but: CdrId) -> Vec<Known<'_>> {
-        let places = self.by_start.get(&account).into_iter().flatten();
-        let known = places.filter(|(_, cdr)| *cdr != but).filter_map(|(_, cdr)| {
-            let posted = self.entries.get(cdr)?;
-            Some(Known { cdr: *cdr, again: posted.again.as_ref()?, taken: posted.taken.as_ref()? })
-        });
-        known.collect()
-    }
-
-    /// Forgets calls that ended before `before`. Returns what it knew of those with free time.
-    pub(crate) fn prune(&mut self, before: DateTime<Utc>) -> Vec<Again> {
-        let mut forgotten = Vec::new();
+    /// Forgets calls that ended before `before`.
+    pub(crate) fn prune(&mut self, before: DateTime<Utc>) {
         while let Some(&(ended_at, cdr)) = self.by_age.first()
             && ended_at < before
         {
             self.by_age.pop_first();
-            if let Some(posted) = self.entries.remove(&cdr) {
-                self.forget_start(cdr, &posted);
-                forgotten.extend(posted.again);
-            }
+            self.entries.remove(&cdr);
             self.dirty.insert(cdr);
-        }
-        forgotten
-    }
-
-    fn forget_start(&mut self, cdr: CdrId, posted: &Posted) {
-        let Some(again) = &posted.again else { return };
-        if let Some(places) = self.by_start.get_mut(&again.account) {
-            places.remove(&again.place(cdr));
-            if places.is_empty() {
-                self.by_start.remove(&again.account);
-            }
         }
     }
 
@@ -124,15 +93,10 @@ impl PostedCalls {
     fn insert(&mut self, cdr: CdrId, posted: Posted) {
         self.by_age.insert((posted.ended_at, cdr));
         let ended_at = posted.ended_at;
-        if let Some(before) = self.entries.remove(&cdr) {
-            if before.ended_at != ended_at {
-                self.by_age.remove(&(before.ended_at, cdr));
-            }
-            self.forget_start(cdr, &before);
+        if let Some(before) = self.entries.insert(cdr, posted)
+            && before.ended_at != ended_at
+        {
+            self.by_age.remove(&(before.ended_at, cdr));
         }
-        if let Some(again) = &posted.again {
-            self.by_start.entry(again.account).or_default().insert(again.place(cdr));
-        }
-        self.entries.insert(cdr, posted);
     }
 }

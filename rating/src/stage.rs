@@ -12,8 +12,7 @@ use model::{
     PostingId, PostingReason, Provider, RatedCdr, Stage, StageInput, StateChange, Suspended, Topic,
 };
 
-use rust_decimal::Decimal;
-
+use crate::balance::Taken;
 use crate::contracts::{Contracts, Spent};
 use crate::error::{RatingError, TariffError};
 use crate::posted::{Posted, PostedCalls};
@@ -91,7 +90,6 @@ impl RatingStage {
                         ended_at: cdr.end_at(),
                         postings: Vec::new(),
                         taken: None,
-                        again: None,
                     };
                     self.posted.keep(cdr.id, posted);
                 }
@@ -109,10 +107,8 @@ impl RatingStage {
         effects: &mut Effects,
     ) {
         let (cdr, revision, ended_at) = (rated.cdr.id, rated.cdr.revision, rated.cdr.end_at());
-        let out_of_order = spent.as_ref().map_or(Decimal::ZERO, |spent| spent.out_of_order);
-        let (reversals, mut postings) = postings(&rated, reversed, out_of_order);
+        let (reversals, mut postings) = postings(&rated, reversed);
         let taken = spent.as_ref().map(|spent| spent.taken.clone());
-        let again = spent.as_ref().and_then(|spent| spent.again.clone());
         if let Some(spent) = spent {
             let mut index = u32::try_from(reversals.len() + postings.len()).unwrap_or(u32::MAX);
             let next_id = || {
@@ -132,16 +128,12 @@ impl RatingStage {
             effects.append(Topic::Postings, posting.account, Body::Posting(Box::new(posting)));
         }
         if is_kept {
-            self.posted.keep(cdr, Posted { revision, is_rated: true, ended_at, postings, taken, again });
+            self.posted.keep(cdr, Posted { revision, is_rated: true, ended_at, postings, taken });
         }
     }
 
     /// What each party owes, and what the payer's balance gives of it.
-    fn charges(
-        &self,
-        cdr: &Cdr,
-        replaced: Option<&Posted>,
-    ) -> Result<(RatedCdr, Option<Spent>), RatingError> {
+    fn charges(&self, cdr: &Cdr, replaced: Option<&Taken>) -> Result<(RatedCdr, Option<Spent>), RatingError> {
         let mut spent = None;
         let (snapshot, contracts) = (&self.snapshot, &self.contracts);
         let switched = |account| contracts.switches(account);
@@ -152,13 +144,12 @@ impl RatingStage {
             if !is_payer || !Contracts::has(snapshot, party.account) {
                 return None;
             }
-            let others = || self.posted.known(party.account, cdr.id);
-            let of_record = (cdr.id, cdr.end_at());
-            let outcome = contracts.spend(snapshot, (party, tariff), call, of_record, replaced, &others);
-            Some(outcome.map(|(charge, what)| {
-                spent = Some(what);
-                charge
-            }))
+            Some(contracts.spend(snapshot, party, tariff, call, replaced, cdr.end_at()).map(
+                |(charge, what)| {
+                    spent = Some(what);
+                    charge
+                },
+            ))
         })?;
         Ok((RatedCdr { cdr: cdr.clone(), charges }, spent))
     }
@@ -177,15 +168,16 @@ impl RatingStage {
             }
             None | Some(_) => {}
         }
-        self.charges(cdr, known)
+        self.charges(cdr, known.and_then(|known| known.taken.as_ref()))
     }
 
     /// Prices a call again, `previous` being what it was rated as: its next revision, which reverses what that one posted.
     fn apply_again(&mut self, previous: &RatedCdr, effects: &mut Effects) {
         let cdr = Cdr { revision: previous.cdr.revision + 1, ..previous.cdr.clone() };
-        let outcome = self
-            .posted_for(previous)
-            .and_then(|posted| Ok((posted, self.charges(&cdr, self.posted.get(cdr.id))?)));
+        let outcome = self.posted_for(previous).and_then(|posted| {
+            let taken = self.posted.get(cdr.id).and_then(|known| known.taken.as_ref());
+            Ok((posted, self.charges(&cdr, taken)?))
+        });
         match outcome {
             Ok((posted, (rated, spent))) => self.post(rated, spent, &posted, true, effects),
             Err(error) => effects.suspend(Suspended {
@@ -212,7 +204,7 @@ impl RatingStage {
             Some(known) if known.is_rated && known.revision == cdr.revision => Ok(known.postings.clone()),
             // What a balance gave for it is not known any more.
             None if cdr.revision == 0 && !Contracts::has(&self.snapshot, cdr.payer) => {
-                Ok(postings(previous, &[], Decimal::ZERO).1)
+                Ok(postings(previous, &[]).1)
             }
             Some(_) | None => {
                 Err(RatingError::UnknownPredecessor { cdr: cdr.id, revision: cdr.revision + 1 })
@@ -227,8 +219,7 @@ impl RatingStage {
 
     fn tick(&mut self, now: DateTime<Utc>) {
         if let Some(before) = now.checked_sub_signed(TimeDelta::days(PARTIAL_KEPT_DAYS)) {
-            let forgotten = self.posted.prune(before);
-            self.contracts.forget(&forgotten);
+            self.posted.prune(before);
         }
     }
 }
@@ -261,14 +252,10 @@ impl Stage for RatingStage {
         {
             return;
         }
-        let posted =
-            revisions.iter().fold(Vec::new(), |earlier, rated| postings(rated, &earlier, Decimal::ZERO).1);
+        let posted = revisions.iter().fold(Vec::new(), |earlier, rated| postings(rated, &earlier).1);
         let (revision, ended_at) = (last.cdr.revision, last.cdr.end_at());
         let postings = posted;
-        self.posted.recall(
-            last.cdr.id,
-            Posted { revision, is_rated: true, ended_at, postings, taken: None, again: None },
-        );
+        self.posted.recall(last.cdr.id, Posted { revision, is_rated: true, ended_at, postings, taken: None });
     }
 
     fn apply(&mut self, input: StageInput, effects: &mut Effects) {
@@ -300,9 +287,8 @@ impl Stage for RatingStage {
     }
 }
 
-/// The reversals of what an earlier revision posted, and the postings of this one. Of what its payer owes, `out_of_order` sets other
-/// calls right.
-fn postings(rated: &RatedCdr, earlier: &[Posting], out_of_order: Decimal) -> (Vec<Posting>, Vec<Posting>) {
+/// The reversals of what an earlier revision posted, and the postings of this one.
+fn postings(rated: &RatedCdr, earlier: &[Posting]) -> (Vec<Posting>, Vec<Posting>) {
     let cdr = &rated.cdr;
     let mut index = 0;
     let mut next_id = || {
@@ -312,8 +298,6 @@ fn postings(rated: &RatedCdr, earlier: &[Posting], out_of_order: Decimal) -> (Ve
     };
     let reversals = earlier
         .iter()
-        // One that says why nothing was set right moved nothing.
-        .filter(|posting| !posting.amount.amount.is_zero())
         .map(|posting| Posting {
             id: next_id(),
             debit: posting.credit,
@@ -328,32 +312,26 @@ fn postings(rated: &RatedCdr, earlier: &[Posting], out_of_order: Decimal) -> (Ve
             ..posting.clone()
         })
         .collect();
-    let mut postings = Vec::with_capacity(rated.charges.len());
-    for charge in &rated.charges {
-        let is_payer = charge.provider == Provider::Customer
-            && charge.direction == Direction::Out
-            && charge.account == cdr.payer;
-        let of_others = if is_payer { out_of_order } else { Decimal::ZERO };
-        let (debit, credit) = sides(charge, cdr);
-        let parts = [(charge.cost - of_others, PostingReason::Call), (of_others, PostingReason::OutOfOrder)];
-        for (amount, reason) in parts.into_iter().filter(|(amount, _)| !amount.is_zero()) {
-            // What comes back goes the other way.
-            let is_back = reason == PostingReason::OutOfOrder && amount.is_sign_negative();
-            let (debit, credit) = if is_back { (credit, debit) } else { (debit, credit) };
-            postings.push(Posting {
+    let postings = rated
+        .charges
+        .iter()
+        .filter(|charge| !charge.cost.is_zero())
+        .map(|charge| {
+            let (debit, credit) = sides(charge, cdr);
+            Posting {
                 id: next_id(),
                 tenant: cdr.tenant,
                 account: charge.account,
                 at: cdr.start_at,
                 debit,
                 credit,
-                amount: Money::new(if is_back { -amount } else { amount }, charge.currency),
-                reason,
+                amount: Money::new(charge.cost, charge.currency),
+                reason: PostingReason::Call,
                 cdr: Some(cdr.id),
                 reverses: None,
-            });
-        }
-    }
+            }
+        })
+        .collect();
     (reversals, postings)
 }
 

@@ -501,8 +501,7 @@ fn check_conservation(outcome: &Outcome) {
             | PostingReason::ServiceCharge
             | PostingReason::Grant
             | PostingReason::Expiry
-            | PostingReason::Settlement
-            | PostingReason::OutOfOrder => posting.amount.amount,
+            | PostingReason::Settlement => posting.amount.amount,
         })
         .sum();
     assert_eq!(posted, owed);

@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use crate::reference_loop::BalanceRow;
 
 use super::cadence::{Cadence, MonthArithmetic, Stretch, first_of_month, later, midnight, monday};
-use super::order::{Order, Shifts, UsageShift};
 
 pub(crate) use self::quick::{Quick, Words};
 
@@ -96,14 +95,6 @@ pub enum Moved {
     CallOwn,
     /// A call, in free seconds.
     CallTime,
-    /// As [`Moved::CallFreeCash`], for calls out of order.
-    OrderFreeCash,
-    /// As [`Moved::CallOwn`], for calls out of order.
-    OrderOwn,
-    /// As [`Moved::CallTime`], for calls out of order.
-    OrderTime,
-    /// Calls out of order stay as they were priced: an amount of 0 that says so.
-    OrderKept,
 }
 
 /// One change of the balance; `amount` is millionths, of time seconds, and says by how much the account's side grows: calls and
@@ -184,9 +175,6 @@ pub struct Interval {
     /// Cash at its end, as a row of the reference would still have it.
     #[serde(default)]
     pub ended_with_micros: i64,
-    /// Of the order in which its calls began: what says whether one more comes out of it.
-    #[serde(default, skip_serializing_if = "Order::is_empty")]
-    pub(crate) order: Order,
 }
 
 /// What calls priced by their usage have used in an interval.
@@ -213,7 +201,7 @@ pub struct Contract {
     pub intervals: Vec<Interval>,
     /// Of the intervals that are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) usage: Vec<Usage>,
+    usage: Vec<Usage>,
     /// How intervals follow each other; `None`: the running one is open.
     cadence: Option<Cadence>,
     /// End of the last interval with a top-up, or of the first; `None`: it began there, being open.
@@ -238,25 +226,12 @@ pub struct Taken {
     /// What it counted as used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// What it set right of the calls that its record came before or after; the money of that is in the sums above.
-    #[serde(default, skip_serializing_if = "Shifts::is_empty")]
-    pub(crate) shifts: Shifts,
 }
 
 impl Taken {
     /// Free cash in all, millionths.
     pub fn free_micros(&self) -> i64 {
         self.of_grants.iter().map(|(_, grant)| grant.micros).sum()
-    }
-
-    /// What it cost, millionths.
-    pub(crate) fn cost_micros(&self) -> i64 {
-        self.debits.iter().map(|(_, micros)| micros).sum()
-    }
-
-    /// Whether it took free time, or set others right that did.
-    pub(crate) fn had_time(&self) -> bool {
-        self.free_seconds() > 0 || !self.shifts.is_empty()
     }
 
     /// Free seconds in all.
@@ -392,8 +367,16 @@ impl Contract {
             let mut of_grant = Grant { seconds: due.free_seconds, micros: 0 };
             if let Some(place) = place {
                 let is_over = place + 1 < self.intervals.len();
-                of_grant.micros = due.price_micros.max(0).min(self.free_cash_at_hand(place, rules));
                 let interval = &mut self.intervals[place];
+                let spendable = due.price_micros.max(0);
+                // A debt is set off against what was granted, as one sum of cash would be.
+                let debt = self.own_micros.min(0).saturating_neg();
+                let free = if rules.prepaid || is_over {
+                    interval.left.micros
+                } else {
+                    interval.left.micros.saturating_sub(debt).max(0)
+                };
+                of_grant.micros = spendable.min(free);
                 interval.left.micros -= of_grant.micros;
                 interval.left.seconds = interval.left.seconds.saturating_sub(of_grant.seconds);
                 interval.debit_micros = interval.debit_micros.saturating_add(due.price_micros);
@@ -420,18 +403,6 @@ impl Contract {
         taken
     }
 
-    /// Free cash of an interval that a price may be paid from.
-    pub(super) fn free_cash_at_hand(&self, place: usize, rules: &Rules) -> i64 {
-        let is_over = place + 1 < self.intervals.len();
-        let left = self.intervals[place].left.micros;
-        if rules.prepaid || is_over {
-            return left.max(0);
-        }
-        // A debt is set off against what was granted, as one sum of cash would be.
-        let debt = self.own_micros.min(0).saturating_neg();
-        left.saturating_sub(debt).max(0)
-    }
-
     /// Gives back what a call took. What it took of a grant that has ended since expires at once.
     pub fn give_back(&mut self, at: DateTime<Utc>, taken: &Taken, rules: &Rules, outcome: &mut Outcome) {
         let running = self.running().stretch.start;
@@ -446,12 +417,6 @@ impl Contract {
                 interval.left.micros += grant.micros;
                 interval.left.seconds += grant.seconds;
             }
-        }
-        for (start, seconds) in &taken.shifts.seconds {
-            self.shift_time(at, *start, -seconds, outcome);
-        }
-        for shift in &taken.shifts.usage {
-            self.shift_usage(&UsageShift { seconds: -shift.seconds, micros: -shift.micros, ..*shift });
         }
         for (start, price_micros) in &taken.debits {
             if let Some(interval) = self.interval_mut(*start) {
@@ -697,8 +662,7 @@ impl Contract {
             CarryOver::Discard => false,
         };
         let is_carried = is_carried && self.expiry(rules).is_none_or(|expiry| end < expiry);
-        let short = std::mem::take(&mut self.running_mut().order.short_seconds);
-        move_if(outcome, end, Moved::ExpireTime, signed(short) - signed(left.seconds));
+        move_if(outcome, end, Moved::ExpireTime, -signed(left.seconds));
         if rules.compat {
             // One sum of cash, and what the counter of prices says was not used of the grant (5.8).
             let unused = granted.micros.saturating_sub(debit_micros).max(0);
@@ -788,7 +752,6 @@ impl Contract {
             n_topups: 0,
             n_timely: 0,
             ended_with_micros: 0,
-            order: Order::default(),
         });
         if self.intervals.len() > ENDED_KEPT + 1 {
             let gone = self.intervals.remove(0).stretch.start;
@@ -798,19 +761,13 @@ impl Contract {
         }
     }
 
-    pub(super) fn own(&mut self, at: DateTime<Utc>, what: Moved, amount: i64, outcome: &mut Outcome) {
+    fn own(&mut self, at: DateTime<Utc>, what: Moved, amount: i64, outcome: &mut Outcome) {
         self.own_micros = self.own_micros.saturating_add(amount);
         outcome.movements.push(Movement { at, what, amount });
     }
 
     /// Whether it fell from at or above a threshold to below (5.9).
-    pub(super) fn check_underrun(
-        &mut self,
-        at: DateTime<Utc>,
-        before: i64,
-        rules: &Rules,
-        outcome: &mut Outcome,
-    ) {
+    fn check_underrun(&mut self, at: DateTime<Utc>, before: i64, rules: &Rules, outcome: &mut Outcome) {
         let now = self.cash_micros();
         let falls = |threshold: i64| before >= threshold && now < threshold;
         if let Some((threshold, level)) = rules.underrun_lock
@@ -831,7 +788,7 @@ impl Contract {
     }
 
     /// A balance at its threshold again may fall below it again.
-    pub(super) fn rearm(&mut self, rules: &Rules) {
+    fn rearm(&mut self, rules: &Rules) {
         let now = self.cash_micros();
         self.is_under_lock &= rules.underrun_lock.is_some_and(|(threshold, _)| now < threshold);
         self.is_under_profile &= rules.underrun_profiles.is_some_and(|threshold| now < threshold);
@@ -842,16 +799,11 @@ impl Contract {
     }
 
     /// Of two that begin at once, because a top-up ended the first there, the last.
-    pub(super) fn place_of(&self, start: DateTime<Utc>) -> Option<usize> {
+    fn place_of(&self, start: DateTime<Utc>) -> Option<usize> {
         self.intervals.iter().rposition(|interval| interval.stretch.start == start)
     }
 
-    /// The interval that begins there, while it is kept.
-    pub(crate) fn interval(&self, start: DateTime<Utc>) -> Option<&Interval> {
-        self.place_of(start).map(|place| &self.intervals[place])
-    }
-
-    pub(super) fn interval_mut(&mut self, start: DateTime<Utc>) -> Option<&mut Interval> {
+    fn interval_mut(&mut self, start: DateTime<Utc>) -> Option<&mut Interval> {
         self.place_of(start).map(|place| &mut self.intervals[place])
     }
 }
@@ -915,7 +867,7 @@ impl Rules {
     }
 }
 
-pub(super) fn move_if(outcome: &mut Outcome, at: DateTime<Utc>, what: Moved, amount: i64) {
+fn move_if(outcome: &mut Outcome, at: DateTime<Utc>, what: Moved, amount: i64) {
     if amount != 0 {
         outcome.movements.push(Movement { at, what, amount });
     }

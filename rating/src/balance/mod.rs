@@ -5,7 +5,6 @@
 
 mod cadence;
 mod contract;
-mod order;
 #[cfg(test)]
 mod tests;
 
@@ -14,4 +13,3 @@ pub use contract::{
     Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Rules, Taken, Usage,
 };
 pub(crate) use contract::{Quick, Words};
-pub(crate) use order::{Place, Reordered, Shifted, UsageShift};

@@ -188,7 +188,7 @@ impl Street {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// Whatever calls, top-ups, records and re-ratings come in whatever order, with whatever delay: an account never goes below its limit by
     /// more than one quantum, its balance is the sum of its postings, and all of them together are zero.
@@ -199,15 +199,6 @@ proptest! {
         let mut rows = free_time(prepaid, minutes * 30, &Decimal::new(cash, 2).to_string());
         rows.contracts.get_mut(&ALICE).unwrap().credit_limit = Some(Decimal::new(limit, 2));
         let mut plans = plans;
-        for plan in &mut plans {
-            if let Planned::Call { again, .. } = plan
-                && minutes > 0
-            {
-                // A call that carries what others got back, and is priced again, brings less back if others have been let off since: by
-                // that an account with free time can come to owe more than a quantum (docs/balances.md, "Records out of order").
-                *again = None;
-            }
-        }
         plans.insert(0, Planned::TopUp { cents: money + 1, gap: 0 });
         let mut street = Street::new(rows, plans);
         while street.step() {

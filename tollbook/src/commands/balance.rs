@@ -1,11 +1,11 @@
 //! `tollbook balance` and `tollbook statement`: what an account has, and how that came about, from postings alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeZone, Utc};
-use model::{Account, CdrId, Directory, Held, Posting, PostingId, PostingReason, Statement, partition_of};
+use model::{Account, CdrId, Directory, Held, Posting, PostingReason, Statement, partition_of};
 use store::Store;
 
 use crate::cli::StatementArgs;
@@ -105,39 +105,7 @@ pub(crate) async fn balance(config: &Config, handle: &str, at: Option<DateTime<U
     }
     println!("balance        {}", left.balance().normalize());
     print_calls(account, &directory, &of_interval);
-    print_out_of_order(account, &directory, &of_interval);
     Ok(())
-}
-
-/// The records that set calls of the interval right, or could not.
-fn print_out_of_order(account: &Account, directory: &Directory, postings: &[Posting]) {
-    let taken_back: BTreeSet<PostingId> = postings.iter().filter_map(|posting| posting.reverses).collect();
-    let mut records: BTreeMap<CdrId, (DateTime<Utc>, Held)> = BTreeMap::new();
-    let of_order =
-        |posting: &&Posting| posting.reason == PostingReason::OutOfOrder && !taken_back.contains(&posting.id);
-    for posting in postings.iter().filter(of_order) {
-        let Some(cdr) = posting.cdr else { continue };
-        let (at, held) = records.entry(cdr).or_insert((posting.at, Held::default()));
-        *at = posting.at;
-        *held += Held::by(posting, account.id);
-    }
-    if records.is_empty() {
-        return;
-    }
-    println!();
-    print_table(
-        &["out of order", "start", "free time", "money"],
-        records.into_iter().map(|(cdr, (at, held))| {
-            let what = if held.is_zero() {
-                "nothing set right (docs/balances.md)".to_owned()
-            } else {
-                held.balance().normalize().to_string()
-            };
-            let seconds = format!("{} s", held.free_seconds.normalize());
-            vec![cdr.to_string(), local(directory, account.id, at), seconds, what]
-        }),
-        "",
-    );
 }
 
 fn print_calls(account: &Account, directory: &Directory, postings: &[Posting]) {

@@ -1,7 +1,6 @@
 //! `tollbook explain`: how a call got its price, for each party, from the evidence kept with it.
 
-use model::{CdrId, Directory, Held, Party, Posting, PostingReason, RatedCdr};
-use rust_decimal::Decimal;
+use model::{CdrId, Directory, Party, RatedCdr};
 
 use crate::config::Config;
 use crate::failure::UserError;
@@ -20,37 +19,8 @@ pub(crate) async fn explain(config: &Config, cdr: &str) -> anyhow::Result<()> {
         )
         .into());
     };
-    let rated = model::wire::decode_rated(&payload)?;
-    print(&rated, &store.directory().await?);
-    let (payer, start) = (rated.cdr.payer, rated.cdr.start_at);
-    let postings = store.postings(payer, start, start + chrono::TimeDelta::microseconds(1)).await?;
-    for line in out_of_order(&postings, id) {
-        println!("{line}");
-    }
+    print(&model::wire::decode_rated(&payload)?, &store.directory().await?);
     Ok(())
-}
-
-/// What of a call's cost sets other calls right that became known in another order than they began.
-fn out_of_order(postings: &[Posting], cdr: CdrId) -> Vec<String> {
-    let of_call: Vec<&Posting> = postings.iter().filter(|posting| posting.cdr == Some(cdr)).collect();
-    let in_force = of_call.iter().filter(|posting| {
-        posting.reason == PostingReason::OutOfOrder
-            && of_call.iter().all(|other| other.reverses != Some(posting.id))
-    });
-    let lines = in_force.map(|posting| {
-        let (amount, back) = (posting.amount, Held::by(posting, posting.account));
-        if amount.amount.is_zero() {
-            return "  out of order: this record came before those of calls that began earlier, or after those of later ones; \
-                    nothing is set right, for it cannot be known any more, or the account was held to what it had"
-                .to_owned();
-        }
-        let is_back = back.own + back.free_cash + back.free_seconds - back.owed > Decimal::ZERO;
-        format!(
-            "  out of order: {amount} of it {}, for that is what the calls of the interval come to in the order in which they began",
-            if is_back { "given back" } else { "added" }
-        )
-    });
-    lines.collect()
 }
 
 fn print(rated: &RatedCdr, directory: &Directory) {
@@ -78,7 +48,7 @@ fn print(rated: &RatedCdr, directory: &Directory) {
         let account = directory.accounts.iter().find(|account| account.id == charge.account);
         println!();
         if let Some(account) = account {
-            println!("{} {}", account.kind, directory.name_of(account.id));
+            println!("{} {}", account.kind, account.handle);
         }
         print!("{}", rating::explain(charge, account.map_or(chrono_tz::UTC, |account| account.timezone)));
     }

@@ -5,10 +5,9 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
-use model::{BalanceLength, BalanceUnit, CdrId};
+use model::{BalanceLength, BalanceUnit};
 
 use super::{Cadence, Contract, Grant, Interval, MonthArithmetic, Stretch};
-use crate::balance::order::Order;
 
 /// What is left to be read.
 pub(crate) struct Quick<'b> {
@@ -159,23 +158,9 @@ impl<'b> Quick<'b> {
         let n_timely = u32::try_from(self.unsigned()?).ok()?;
         self.eat(",\"ended_with_micros\":")?;
         let ended_with_micros = self.signed()?;
-        let order = self.order()?;
         self.eat("}")?;
         let stretch = Stretch { start, end };
-        Some(Interval { stretch, granted, left, debit_micros, n_topups, n_timely, ended_with_micros, order })
-    }
-
-    /// Of an interval with calls, and nothing that is unusual about their order.
-    fn order(&mut self) -> Option<Order> {
-        let mut order = Order::default();
-        if self.has(",\"order\":{\"last\":[") {
-            let at = self.time()?;
-            self.eat(",")?;
-            let cdr: CdrId = std::str::from_utf8(self.text()?).ok()?.parse().ok()?;
-            self.eat("]}")?;
-            order.last = Some((at, cdr));
-        }
-        Some(order)
+        Some(Interval { stretch, granted, left, debit_micros, n_topups, n_timely, ended_with_micros })
     }
 
     fn cadence(&mut self, words: &mut Words) -> Option<Cadence> {
@@ -252,9 +237,8 @@ mod tests {
     fn intervals() -> impl Strategy<Value = Interval> {
         let grant = || (any::<u64>(), any::<i64>()).prop_map(|(seconds, micros)| Grant { seconds, micros });
         let stretch = (times(), prop::option::of(times())).prop_map(|(start, end)| Stretch { start, end });
-        let last = prop::option::of((times(), any::<[u8; 16]>().prop_map(CdrId::from_bytes)));
-        (stretch, grant(), grant(), any::<i64>(), any::<u32>(), any::<u32>(), any::<i64>(), last).prop_map(
-            |(stretch, granted, left, debit_micros, n_topups, n_timely, ended_with_micros, last)| Interval {
+        (stretch, grant(), grant(), any::<i64>(), any::<u32>(), any::<u32>(), any::<i64>()).prop_map(
+            |(stretch, granted, left, debit_micros, n_topups, n_timely, ended_with_micros)| Interval {
                 stretch,
                 granted,
                 left,
@@ -262,7 +246,6 @@ mod tests {
                 n_topups,
                 n_timely,
                 ended_with_micros,
-                order: Order { last, ..Order::default() },
             },
         )
     }

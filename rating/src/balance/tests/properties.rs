@@ -63,19 +63,13 @@ fn rebuilt(movements: &[Movement]) -> (i64, i64, i64) {
     let (mut own, mut cash, mut seconds) = (0, 0, 0);
     for movement in movements {
         match movement.what {
-            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash | Moved::OrderFreeCash => {
-                cash += movement.amount
-            }
-            Moved::GrantTime | Moved::ExpireTime | Moved::CallTime | Moved::OrderTime => {
-                seconds += movement.amount
-            }
+            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash => cash += movement.amount,
+            Moved::GrantTime | Moved::ExpireTime | Moved::CallTime => seconds += movement.amount,
             Moved::DiscardOwn
             | Moved::InitialOwn
             | Moved::TopUp
             | Moved::ServiceCharge
             | Moved::Adjustment
-            | Moved::OrderKept
-            | Moved::OrderOwn
             | Moved::CallOwn => own += movement.amount,
         }
     }
