@@ -4,7 +4,6 @@ mod charger;
 mod contracts;
 mod dated;
 mod hard_cases;
-mod online;
 mod packages;
 mod price_lists;
 mod prices;
