@@ -73,8 +73,8 @@ struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct HeldCalls {
     by_name: ByName<Held>,
-    /// The open call that was put back last, and whether the last commit has it as it is: the events with which a call begins come one after
-    /// the other. Its place in the table is empty meanwhile, or there is none yet.
+    /// The open call that was put back last, and whether it has changed since the last commit: the events with which a call begins come one
+    /// after the other. Its place in the table is empty meanwhile, or there is none yet.
     at_hand: Option<(CallUid, Box<Call>, bool)>,
     /// Bytes of closed ones, about: of those that are complete, and of the others.
     bytes_asleep: [usize; 2],

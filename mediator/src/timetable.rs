@@ -32,18 +32,12 @@ impl<T> Default for InOrder<T> {
 
 impl<T: Ord> InOrder<T> {
     pub(crate) fn insert(&mut self, new: T) {
-        // One that is far ahead of all, a call that is remembered for days, makes way for those that come in order.
-        if self.queue.back().is_some_and(|last| *last > new)
-            && self.queue.iter().nth_back(1).is_none_or(|before| *before < new)
-        {
+        // Those far ahead of all, calls that are remembered for days, make way for those that come in order. Each does so once.
+        while self.queue.back().is_some_and(|last| *last > new) {
             self.others.extend(self.queue.pop_back());
         }
-        if self.queue.back().is_none_or(|last| *last < new) {
-            if !self.others.contains(&new) {
-                self.queue.push_back(new);
-            }
-        } else if self.queue.binary_search(&new).is_err() {
-            self.others.insert(new);
+        if self.queue.back() != Some(&new) && !self.others.contains(&new) {
+            self.queue.push_back(new);
         }
     }
 
@@ -162,10 +156,10 @@ mod tests {
     #[test]
     fn one_that_is_far_ahead_does_not_send_all_others_to_the_tree() {
         let mut set = InOrder::default();
-        for number in [1_000, 1, 2, 3, 2_000, 4, 5, 6] {
+        for number in [1_000, 1, 2, 3, 2_000, 3_000, 4, 5, 6] {
             set.insert(number);
         }
-        assert_eq!(set.others, BTreeSet::from([1_000, 2_000]));
+        assert_eq!(set.others, BTreeSet::from([1_000, 2_000, 3_000]));
         assert_eq!(set.queue, [1, 2, 3, 4, 5, 6]);
     }
 }

@@ -34,7 +34,14 @@ impl Store {
     pub async fn directory(&self) -> Result<Directory> {
         // Several readers side by side. Whatever changes what they read counts the revision: those who see the same one see one moment.
         let _leave = self.much_read().await;
-        let (revision, readers, mut tx) = self.readers_at_one_revision(3).await?;
+        let Some((revision, readers, mut tx)) = self.readers_at_one_revision(3).await? else {
+            // One after the other, as one transaction sees it.
+            let mut tx = self.read().await?;
+            let directory = load_directory_without_fees(&mut tx).await?;
+            let tariffs = load_versions(&mut tx).await?;
+            tx.commit().await?;
+            return Ok(Directory { tariffs, ..directory });
+        };
         let [mut of_accounts, mut of_subscribers, mut of_terms] =
             <[Reader; 3]>::try_from(readers).unwrap_or_else(|_| unreachable!("three were asked for"));
         let accounts = tokio::spawn(async move { of_accounts.read(Accounts::default()).await });

@@ -15,7 +15,7 @@ use rating::{Charger, Funds, RatingSnapshot, Verdict};
 use serde::Deserialize;
 use store::NewMail;
 use switch::{Credit, CreditAnswer, CreditQuestion, CreditStep, Input};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -29,7 +29,10 @@ pub(crate) const QUESTIONS_WAITING_MAX: usize = 20_000;
 const READ_MAX: usize = 1_024;
 
 /// Rated records that may have come between the end of a call and the question what it costs.
-const RATED_BEFORE: u64 = 512;
+const RATED_BEFORE: u64 = 64;
+
+/// Calls whose price is waited for at once; of others nobody is told.
+const PRICES_AWAITED_MAX: usize = 64;
 
 /// How long a price is waited for; the switch waits for less.
 const PRICE_AWAITED: Duration = Duration::from_millis(500);
@@ -81,6 +84,8 @@ struct State {
     /// Where the postings of what was under way at the start end; `None`: not known yet, or passed.
     settled_at: Option<Vec<u64>>,
     is_ready: bool,
+    /// Room for more calls whose price is waited for.
+    prices_awaited: Arc<Semaphore>,
 }
 
 /// Until `stop`.
@@ -164,7 +169,8 @@ async fn load(charging: &Charging) -> anyhow::Result<State> {
             }
         }
     }
-    Ok(State { charger, revision, positions, watermarks, settled_at: None, is_ready: false })
+    let prices_awaited = Arc::new(Semaphore::new(PRICES_AWAITED_MAX));
+    Ok(State { charger, revision, positions, watermarks, settled_at: None, is_ready: false, prices_awaited })
 }
 
 /// Where the postings end of everything that was under way when the system started: events have become CDRs, CDRs have been rated.
@@ -251,8 +257,12 @@ async fn answer(charging: &Charging, state: &mut State, question: CreditQuestion
         CreditStep::Answered { at } => of_verdict(state.charger.answered(call, at)),
         CreditStep::Extend => of_verdict(state.charger.extend(call)),
         CreditStep::Price { account } => {
+            let Ok(awaited) = state.prices_awaited.clone().try_acquire_owned() else {
+                return Some(CreditAnswer { key, credit: Credit::Unknown });
+            };
             let (rooms, switch) = (charging.rooms.clone(), charging.switch.clone());
             tokio::spawn(async move {
+                let _awaited = awaited;
                 let credit = match price_of(&rooms, call, account).await {
                     Ok(Some(price)) => Credit::Cost(price),
                     // The switch has not waited for it.

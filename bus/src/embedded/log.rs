@@ -22,8 +22,18 @@ use crate::{BusError, EmbeddedConfig, Entry, Expired};
 const FORMAT: u32 = 3;
 /// A journal is replayed at start after a crash; this bounds how long that takes.
 const JOURNAL_BYTES_MAX: u64 = 128 << 20;
-/// Records kept in memory until they are written in sorted order; five topics may each hold a few.
+/// Entries of a topic kept in memory until they are written in sorted order, about; five topics may each hold a few.
 const MEMTABLE_BYTES_MAX: u64 = 24 << 20;
+/// The same of our own list.
+const META_BYTES_MAX: u64 = 2 << 20;
+/// What an entry takes in memory beside key and value; no less than it does.
+const ENTRY_BYTES: u64 = 128;
+/// A topic's numbers in our own list, written with each append.
+const STATS_ENTRY_BYTES: u64 = 32;
+/// From twice so many segments of a topic on, each new one is larger, up to [`SEGMENT_FACTOR_MAX`] times: the database takes every segment in hand
+/// at its start, and has room for a thousand.
+const SEGMENTS_SMALL: u64 = 40;
+const SEGMENT_FACTOR_MAX: u64 = 4;
 /// Tables of a segment that are left as they were written: more than one of usual size has. From 20 on the database slows its writers down.
 const TABLES_UNSORTED_MAX: u8 = 18;
 /// Read in runs, so larger blocks than the database's 4 KiB.
@@ -43,6 +53,8 @@ pub(super) struct Log {
     /// Room for pressing one of them.
     press: Vec<u8>,
     meta: Keyspace,
+    /// Bytes that `meta` has in memory, about.
+    meta_bytes: u64,
     // After the keyspaces: the database closes when its last handle is dropped.
     db: Database,
 }
@@ -53,6 +65,8 @@ struct TopicLog {
     view: TopicView,
     /// Of each segment.
     stats: Vec<SegmentStats>,
+    /// Bytes that the last segment has in memory, about.
+    memory_bytes: u64,
 }
 
 /// What retention looks at.
@@ -149,7 +163,7 @@ impl Log {
                 None => vec![0; stored as usize],
             };
             let view = TopicView { segments: Arc::new(segments), next };
-            topics.push(TopicLog { topic: *topic, view, stats });
+            topics.push(TopicLog { topic: *topic, view, stats, memory_bytes: 0 });
         }
         // A segment that was begun or dropped when the process died: no record of it is on our list.
         for name in db.list_keyspace_names() {
@@ -165,6 +179,7 @@ impl Log {
             runs: Vec::new(),
             press: Vec::new(),
             meta,
+            meta_bytes: 0,
             db,
         })
     }
@@ -200,6 +215,7 @@ impl Log {
         let mut batch =
             OwnedWriteBatch::with_capacity(self.db.clone(), 64).durability(Some(PersistMode::SyncData));
         let n_lanes = self.config.partitions as usize;
+        let mut memory_bytes = vec![0; self.topics.len()];
         let mut runs = std::mem::take(&mut self.runs);
         runs.resize_with(self.topics.len() * n_lanes, Run::default);
         for entry in entries {
@@ -212,6 +228,7 @@ impl Log {
             if run.is_full_for(&payload)
                 && let Some((key, value)) = run.take((topic, partition, *offset), &mut self.press)
             {
+                memory_bytes[idx] += (key.len() + value.len()) as u64 + ENTRY_BYTES;
                 batch.insert(self.active(idx)?, key, value);
             }
             run.push(&payload);
@@ -224,6 +241,7 @@ impl Log {
                 if let Some((key, value)) =
                     run.take((self.topics[idx].topic, partition, *end), &mut self.press)
                 {
+                    memory_bytes[idx] += (key.len() + value.len()) as u64 + ENTRY_BYTES;
                     batch.insert(self.active(idx)?, key, value);
                 }
             }
@@ -240,7 +258,31 @@ impl Log {
                 *active = stats;
             }
         }
+        self.send_to_disk(&memory_bytes).map_err(|error| describe(&error))?;
         Ok(offsets)
+    }
+
+    /// Has what is in memory written to disk where it has become too much; `grown` is by how much it has, of each topic. The database would ask
+    /// its worker to do so again with every append until it is done, and the worker, when it comes to that, asks itself for more: with one
+    /// worker and a thousand such questions in its way it would wait for itself.
+    fn send_to_disk(&mut self, grown: &[u64]) -> fjall::Result<()> {
+        for (topic, grown) in self.topics.iter_mut().zip(grown) {
+            topic.memory_bytes += grown;
+            if topic.memory_bytes >= MEMTABLE_BYTES_MAX
+                && let Some(segment) = topic.view.segments.last()
+            {
+                segment.keyspace.rotate_memtable()?;
+                topic.memory_bytes = 0;
+            }
+            if *grown > 0 {
+                self.meta_bytes += ENTRY_BYTES + STATS_ENTRY_BYTES;
+            }
+        }
+        if self.meta_bytes >= META_BYTES_MAX {
+            self.meta.rotate_memtable()?;
+            self.meta_bytes = 0;
+        }
+        Ok(())
     }
 
     /// Where records of a topic go now.
@@ -315,7 +357,8 @@ impl Log {
             return true;
         };
         let age_us = u128::try_from(now_us.saturating_sub(segment.opened_us)).unwrap_or(0);
-        stats.bytes >= self.config.segment_bytes
+        let factor = (topic.stats.len() as u64 / SEGMENTS_SMALL).clamp(1, SEGMENT_FACTOR_MAX);
+        stats.bytes >= self.config.segment_bytes.saturating_mul(factor)
             || (stats.bytes > 0 && age_us >= self.config.segment_span.as_micros())
     }
 
@@ -334,6 +377,7 @@ impl Log {
         segments.push(Arc::new(Segment { number, opened_us, first, keyspace }));
         topic.view.segments = Arc::new(segments);
         topic.stats.push(stats);
+        topic.memory_bytes = 0;
         Ok(())
     }
 
@@ -388,9 +432,9 @@ fn open_database(root: &Path, config: &EmbeddedConfig) -> fjall::Result<Database
         .cache_size(config.cache_bytes)
         .max_journaling_size(JOURNAL_BYTES_MAX)
         .manual_journal_persist(true)
-        // Runs of some size come pressed, and the others are few.
+        // Runs of some size come pressed; single records and small runs lie there as they are until they are in their tables.
         .journal_compression(CompressionType::None)
-        // One: of two, the database has the first wait for the second in a circle whenever that is at work.
+        // One: of two, the database has the first wait for the second in a circle whenever that is at work. See [`Log::send_to_disk`].
         .worker_threads(1)
         .open()
 }
@@ -401,7 +445,8 @@ fn segment_options() -> KeyspaceCreateOptions {
     let unsorted = Leveled::default().with_l0_threshold(TABLES_UNSORTED_MAX);
     KeyspaceCreateOptions::default()
         .compaction_strategy(Arc::new(unsorted))
-        .max_memtable_size(MEMTABLE_BYTES_MAX)
+        // Never by itself.
+        .max_memtable_size(4 * MEMTABLE_BYTES_MAX)
         .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
         // Also those that are never sorted: records of calls are much alike, and a week of them is what fills the disk.
         .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
@@ -568,6 +613,32 @@ mod tests {
             let left: Vec<&[u8]> = expected.iter().skip(from).map(String::as_bytes).collect();
             assert_eq!(read, left, "from {from}");
         }
+    }
+
+    /// The database is told to write to disk before it would ask its only worker to.
+    #[test]
+    fn what_is_in_memory_goes_to_disk_before_it_is_too_much() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path(), &config()).unwrap();
+        let idx = topic_idx(Topic::Cdrs);
+        let large = "x".repeat(1 << 20);
+        let mut n_sent = 0;
+        for n in 0..60 {
+            let before = log.topics[idx].memory_bytes;
+            log.append(vec![entry(&large)], 0).unwrap();
+            assert!(log.topics[idx].memory_bytes < MEMTABLE_BYTES_MAX, "after {n}");
+            n_sent += u64::from(log.topics[idx].memory_bytes < before);
+        }
+        assert_eq!(n_sent, 2);
+        assert!(log.meta_bytes > 60 * ENTRY_BYTES);
+        log.meta_bytes = META_BYTES_MAX - 1;
+        log.append(vec![entry("a")], 0).unwrap();
+        assert_eq!(log.meta_bytes, 0);
+        let end = log.views()[idx].next[1];
+        drop(log);
+        let log = Log::open(dir.path(), &config()).unwrap();
+        let batch = log.views()[idx].read(dir.path(), Topic::Cdrs, 1, 0, 1 << 20).unwrap();
+        assert_eq!((batch.next, batch.records.len() as u64), (end, end));
     }
 
     /// What cannot be pressed is kept as it is.

@@ -167,7 +167,7 @@ fn count_of(key: &[u8]) -> Option<u64> {
 /// What an entry's records lie in; `None` if it is damaged, or of a later version.
 fn opened(key: &[u8], value: fjall::UserValue) -> Option<Bytes> {
     match key.get(RUN_KEY_BYTES) {
-        None => Some(Bytes::from_owner(value)),
+        None => Some(Bytes::from(value)),
         Some(&LZ4) => unpressed(&value).map(Bytes::from),
         Some(_) => None,
     }

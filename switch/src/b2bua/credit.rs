@@ -113,13 +113,12 @@ impl Switch {
                 self.credit_extended(name, &mut call, place, credit);
                 Fate::Lives
             }
-            (_, CallState::Over) if is_its && call.advice_due.is_some() => {
-                let price = match credit {
-                    Credit::Cost(price) => Some(price),
-                    Credit::Seconds(_) | Credit::Unlimited | Credit::Refused(_) | Credit::Unknown => None,
-                };
-                self.tell_price(&mut call, price)
-            }
+            (_, CallState::Over) if is_its && call.advice_due.is_some() => match credit {
+                Credit::Cost(price) => self.tell_price(&mut call, Some(price)),
+                Credit::Unknown => self.tell_price(&mut call, None),
+                // What was asked while it was up.
+                Credit::Seconds(_) | Credit::Unlimited | Credit::Refused(_) => Fate::Lives,
+            },
             (Some(_) | None, _) => Fate::Lives,
         };
         self.calls.give_back(name, call, fate);

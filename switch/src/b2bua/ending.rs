@@ -39,7 +39,9 @@ impl Switch {
             CallState::SettingUp => self.give_up(&mut call, by, Cause::Cancelled, 487, reason),
             // It hung up before it acknowledged; our BYE is needless now.
             CallState::Over => {
-                self.hangs_up_too(&mut call);
+                if side == Side::Caller {
+                    self.hangs_up_too(&mut call);
+                }
                 self.forget(&mut call);
             }
         }

@@ -41,7 +41,7 @@ impl Switch {
         let fate = match call.state {
             CallState::Over if is_due => {
                 self.say_farewell(&mut call);
-                Fate::Ended
+                super::ending::fate_of(&call)
             }
             CallState::SettingUp | CallState::Answered { .. } | CallState::Over => {
                 if is_due {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use model::{AccountId, CallingRules, Currency, Money, SubscriberCalling, SubscriberId, TrunkCalling};
+use model::{
+    AccountId, CallingRules, Control, Currency, Money, SubscriberCalling, SubscriberId, TrunkCalling,
+};
 
 use super::world::{GATEWAY_1, HOMES, SWITCH, World, address, directory, header_of};
 use crate::phone::Behaviour;
@@ -110,6 +112,25 @@ fn both_sides_that_hang_up_at_once_each_get_their_answer() {
     world.dial(0, "49301234", 3);
     world.run_seconds(40);
     assert_eq!(world.ends(), 1);
+    world.assert_idle();
+}
+
+/// We cut the call, and the far side has just hung up too: the caller is hung up on all the same.
+#[test]
+fn far_side_that_hangs_up_while_the_price_is_awaited_does_not_keep_the_caller_up() {
+    let mut world = world(Some(3));
+    world.dial(0, "49301234", 30);
+    world.run(Duration::from_millis(2_950));
+    world.hold_back_next("BYE ");
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.ends(), 0, "its BYE is on its way");
+    world.control(Control::EndCallsOf { account: AccountId(1) });
+    assert_eq!((world.ends(), world.count(SWITCH, HOMES, "BYE ")), (1, 0));
+    world.let_go();
+    cost(&mut world, 12);
+    assert_eq!(world.count(SWITCH, HOMES, "BYE "), 1);
+    assert_eq!(world.advices.len(), 1);
+    world.run_seconds(40);
     world.assert_idle();
 }
 
