@@ -1,4 +1,5 @@
-//! How many calls a second are priced, and committed to SQLite with their evidence and their postings. Prints figures; decides nothing.
+//! How many calls a second are priced, and committed to SQLite with their evidence and their postings, and how many postings alone, onto
+//! an empty ledger and onto a full one. Prints figures; decides nothing.
 //!
 //! `cargo bench -p store` runs it; `cargo bench -p store -- 10` commits ten times as many calls.
 
@@ -7,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people, not money")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -217,10 +219,13 @@ async fn main() {
     let times = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(1_u64);
     let rounds = 10 * times;
     let dir = tempfile::tempdir().expect("a place for the database");
-    let file = dir.path().join("bench.db");
-    let store = Store::open(&format!("sqlite://{}", file.display())).await.expect("open the database");
     let mut stage = RatingStage::new();
     stage.set_directory(Arc::new(directory())).expect("the tariffs are in order");
+    let store = open(&dir.path().join("empty.db")).await;
+    postings_alone(&store, &mut stage, rounds, 0, 0).await;
+    store.close().await;
+    let file = dir.path().join("bench.db");
+    let store = open(&file).await;
 
     let clock = std::time::Instant::now;
     let (begun, begun_core) = (clock(), on_core());
@@ -253,7 +258,7 @@ async fn main() {
     let (took, on_core) = (begun.elapsed(), on_core().saturating_sub(begun_core));
     let per_second = |took: Duration| n_calls as f64 / took.as_secs_f64();
     println!(
-        "{n_calls} calls priced and committed with evidence and three postings each, {} a transaction",
+        "{n_calls} calls priced and committed with evidence and three postings each, {} a transaction, onto an empty ledger",
         u64::from(LANES) * CALLS_OF_A_LANE
     );
     println!(
@@ -273,13 +278,26 @@ async fn main() {
         n_postings as f64 / took.as_secs_f64(),
         n_postings as f64 / committing.as_secs_f64()
     );
+    // Closed, all of it is in the file and nothing in the log.
+    store.close().await;
     let bytes = std::fs::metadata(&file).map_or(0, |meta| meta.len());
     println!("{} bytes of database a call", bytes / n_calls.max(1));
-    postings_alone(&store, &mut stage, rounds, n_calls).await;
+    postings_alone(&open(&file).await, &mut stage, rounds, n_calls, n_postings).await;
 }
 
-/// The postings of further calls, committed as the ledger's stage does: with nothing beside them.
-async fn postings_alone(store: &Store, stage: &mut RatingStage, rounds: u64, first_call: u64) {
+async fn open(file: &Path) -> Store {
+    Store::open(&format!("sqlite://{}", file.display())).await.expect("open the database")
+}
+
+/// The postings of further calls, committed as the ledger's stage does: with nothing beside them. Only the commits are timed, each with
+/// its sync.
+async fn postings_alone(
+    store: &Store,
+    stage: &mut RatingStage,
+    rounds: u64,
+    first_call: u64,
+    n_before: usize,
+) {
     let (mut call, mut n_postings, mut took) = (first_call, 0, Duration::ZERO);
     for round in 0..rounds {
         let mut commits = Vec::new();
@@ -300,7 +318,8 @@ async fn postings_alone(store: &Store, stage: &mut RatingStage, rounds: u64, fir
         took += from.elapsed();
     }
     println!(
-        "postings alone, as the ledger commits them: {:.0} postings/s",
+        "postings alone, {rounds} transactions that take a ledger from {n_before} to {} postings: {:.0} postings/s",
+        n_before + n_postings,
         n_postings as f64 / took.as_secs_f64()
     );
 }

@@ -10,7 +10,9 @@ use rust_decimal::Decimal;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::sql::{Bind, Cell, Columns, cells, fetch_in, insert_returning, insert_rows, micros, query};
+use crate::sql::{
+    Bind, Cell, Columns, Placeholders, cells, fetch_in, insert_returning, insert_rows, micros, query,
+};
 use crate::{Result, Store, StoreError};
 
 /// One balance of the ledger.
@@ -183,6 +185,8 @@ impl Store {
 
 /// Adds `postings` and moves both balances of each. One that is there already, alike in all, is a replay and skipped.
 pub(crate) async fn insert_postings(conn: &mut AnyConnection, mut postings: Vec<Posting>) -> Result<()> {
+    // In the order of their ids, which say nothing of when: so each page of the ids' index is looked for once and not once a posting.
+    postings.sort_unstable_by_key(|posting| posting.id);
     let mut rows = Vec::with_capacity(postings.len());
     for posting in &mut postings {
         // Times are kept to the microsecond.
@@ -201,22 +205,20 @@ pub(crate) async fn insert_postings(conn: &mut AnyConnection, mut postings: Vec<
             posting.reverses.as_ref().map(PostingId::as_bytes),
         ]);
     }
-    let came_in = insert_returning(
-        conn,
-        "INSERT INTO postings (id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses)",
-        "ON CONFLICT (id) DO NOTHING RETURNING id",
-        rows,
-    )
-    .await?;
-    let came_in = came_in.iter().map(|row| row.id("id", PostingId::from_bytes)).collect::<Result<_>>()?;
-    let fresh = without_replays(conn, postings, came_in).await?;
+    let fresh = match Placeholders::of(conn) {
+        Placeholders::Bare => add_to_file(conn, postings, rows).await?,
+        Placeholders::Numbered => {
+            let came_in =
+                insert_returning(conn, INSERT, "ON CONFLICT (id) DO NOTHING RETURNING id", rows).await?;
+            without_replays(conn, postings, &came_in).await?
+        }
+    };
 
-    let mut changes: BTreeMap<(String, &str), i64> = BTreeMap::new();
+    let mut changes: HashMap<(&LedgerAccount, Currency), i64> = HashMap::new();
     for posting in &fresh {
         let amount = micros_of(posting)?;
-        let currency = posting.amount.currency.as_str();
         for (side, delta) in [(&posting.debit, Some(amount)), (&posting.credit, amount.checked_neg())] {
-            let sum = changes.entry((side.to_string(), currency)).or_default();
+            let sum = changes.entry((side, posting.amount.currency)).or_default();
             *sum = delta.and_then(|delta| sum.checked_add(delta)).ok_or_else(|| StoreError::Amount {
                 object: format!("posting {}", posting.id),
                 source: MoneyError::OutOfRange,
@@ -224,6 +226,10 @@ pub(crate) async fn insert_postings(conn: &mut AnyConnection, mut postings: Vec<
         }
     }
     // In the order of their names, so that two commits that share balances wait for each other and never both.
+    let changes: BTreeMap<(String, String), i64> = changes
+        .into_iter()
+        .map(|((account, currency), delta)| ((account.to_string(), currency.as_str().to_owned()), delta))
+        .collect();
     let rows =
         changes.into_iter().map(|((account, currency), delta)| cells![account, currency, delta]).collect();
     insert_rows(
@@ -236,6 +242,33 @@ pub(crate) async fn insert_postings(conn: &mut AnyConnection, mut postings: Vec<
     Ok(())
 }
 
+const INSERT: &str = "INSERT INTO postings \
+     (id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses)";
+
+/// As [`INSERT`], for SQLite: what fails takes the transaction with it, as with all who post, so no statement keeps aside every page as
+/// it was, to take itself back alone.
+const INSERT_OR_FAIL: &str = "INSERT OR FAIL INTO postings \
+     (id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses)";
+
+/// Adds to a SQLite file, and returns those that are new. Which ones came in is asked only when not all did: SQLite keeps every row that
+/// it is to return until the statement ends.
+async fn add_to_file(
+    conn: &mut AnyConnection,
+    postings: Vec<Posting>,
+    rows: Vec<Vec<Cell>>,
+) -> Result<Vec<Posting>> {
+    // Each row gets the number after the highest there is.
+    let last = query("SELECT coalesce(max(rowid), 0) AS last FROM postings").fetch_one(&mut *conn).await?;
+    let last = last.int("last")?;
+    let n_new = insert_rows(&mut *conn, INSERT_OR_FAIL, "ON CONFLICT (id) DO NOTHING", rows).await?;
+    if usize::try_from(n_new) == Ok(postings.len()) {
+        return Ok(postings);
+    }
+    let came_in = query("SELECT id FROM postings WHERE rowid > $1").cells(cells![last]);
+    let came_in = came_in.fetch_all(&mut *conn).await?;
+    without_replays(conn, postings, &came_in).await
+}
+
 fn micros_of(posting: &Posting) -> Result<i64> {
     micros(posting.amount.amount, || format!("posting {}", posting.id))
 }
@@ -244,8 +277,10 @@ fn micros_of(posting: &Posting) -> Result<i64> {
 async fn without_replays(
     conn: &mut AnyConnection,
     postings: Vec<Posting>,
-    mut came_in: HashSet<PostingId>,
+    came_in: &[AnyRow],
 ) -> Result<Vec<Posting>> {
+    let ids = came_in.iter().map(|row| row.id("id", PostingId::from_bytes));
+    let mut came_in: HashSet<PostingId> = ids.collect::<Result<_>>()?;
     let (fresh, rest): (Vec<_>, Vec<_>) =
         postings.into_iter().partition(|posting| came_in.remove(&posting.id));
     let ids = rest.iter().map(|posting| Cell::from(posting.id.as_bytes())).collect();

@@ -49,10 +49,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
 const WRITER: &[&str] = &[
     // What a statement of many rows may have to take back is kept in memory, not in a file: it touches few pages.
     "PRAGMA temp_store = MEMORY",
-    // 24 MiB: the pages that a large transaction changes stay in memory until it is committed.
-    "PRAGMA cache_size = -24576",
-    // 32 MiB of log before it is copied into the file: pages that every transaction changes are copied less often.
-    "PRAGMA wal_autocheckpoint = 8192",
+    // 96 MiB at most: the pages that a large transaction changes stay in memory until it is committed, and those of the ids of a few
+    // million postings, of which each commit changes some here and some there.
+    "PRAGMA cache_size = -98304",
+    // 128 MiB of log before it is copied into the file: pages that every transaction changes are copied less often.
+    "PRAGMA wal_autocheckpoint = 32768",
 ];
 /// Connections that read while one writes (SQLite).
 const SQLITE_READERS_MAX: u32 = 4;

@@ -138,6 +138,32 @@ pub(crate) async fn replayed_posting_is_counted_once(db: Database) {
     assert_eq!(of_the_first_second, [posting(1, 7, "0.30")]);
 }
 
+/// Of as many as take several statements: half of them there already, then all, then one that is another by the same id.
+pub(crate) async fn replays_among_many_fresh_postings_are_told_apart(db: Database) {
+    let store = &db.store;
+    let all = || (0..700).map(|n| posting(n, 7, "0.01"));
+    let came_to = |cents: &str| {
+        [
+            Balance { account: LedgerAccount::Receivable(AccountId(7)), balance: eur(cents) },
+            Balance { account: LedgerAccount::Revenue(TenantId(1)), balance: eur(&format!("-{cents}")) },
+        ]
+    };
+    store.post(all().step_by(2).collect()).await.unwrap();
+    assert_eq!(store.balances().await.unwrap(), came_to("3.5"));
+    for _ in 0..2 {
+        store.post(all().collect()).await.unwrap();
+        assert_eq!(store.balances().await.unwrap(), came_to("7"));
+    }
+    let mut another: Vec<_> = (400..1_100).map(|n| posting(n, 7, "0.01")).collect();
+    another[123] = posting(523, 7, "0.02");
+    let refused = store.post(another).await.unwrap_err();
+    assert!(refused.to_string().contains(&posting(523, 7, "0").id.to_string()), "{refused}");
+    assert_eq!(store.balances().await.unwrap(), came_to("7"));
+    assert_eq!(store.balance_check().await.unwrap(), []);
+    let kept = store.postings(AccountId(7), second(0), second(2_000)).await.unwrap();
+    assert_eq!(kept, all().collect::<Vec<_>>());
+}
+
 pub(crate) async fn posting_with_a_taken_id_is_refused_by_name(db: Database) {
     db.store.post(vec![posting(1, 7, "0.30")]).await.unwrap();
     let refused = db.store.post(vec![posting(2, 7, "1"), posting(1, 8, "0.30")]).await.unwrap_err();

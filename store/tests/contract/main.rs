@@ -84,6 +84,7 @@ on_both! {
         former_owner_of_a_lane_is_refused,
         lane_comes_back_as_it_was_left,
         replayed_posting_is_counted_once,
+        replays_among_many_fresh_postings_are_told_apart,
         posting_with_a_taken_id_is_refused_by_name,
         balances_are_the_sums_of_their_postings,
         past_balance_is_the_sum_of_the_postings_before,
