@@ -181,6 +181,10 @@ pub(crate) async fn any_bytes_come_back_as_they_were(rig: &dyn Rig) {
     let entries = payloads.iter().map(|payload| entry(Topic::Calls, 1, payload.clone())).collect();
     bus.append(entries).await.unwrap();
     let records = read_all(bus.as_ref(), Topic::Calls, 1, 0).await;
+    let told: Vec<(u64, usize)> =
+        records.iter().map(|record| (record.offset, record.payload.len())).collect();
+    let expected: Vec<(u64, usize)> = (0..).zip(payloads.iter().map(Vec::len)).collect();
+    assert_eq!(told, expected);
     assert!(records.into_iter().map(|record| record.payload).eq(payloads));
 }
 
