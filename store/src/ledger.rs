@@ -184,13 +184,18 @@ impl Store {
 }
 
 /// Adds `postings` and moves both balances of each. One that is there already, alike in all, is a replay and skipped.
+///
+/// The database holds what a call costs to one row by its time and id, and all else by its id. A call's posting that came again at another
+/// time would be another row: its id says which revision of the call it is of, and a revision never changes. The audit looks for such.
 pub(crate) async fn insert_postings(conn: &mut AnyConnection, mut postings: Vec<Posting>) -> Result<()> {
-    // In the order of their ids, which say nothing of when: so each page of the ids' index is looked for once and not once a posting.
-    postings.sort_unstable_by_key(|posting| posting.id);
-    let mut rows = Vec::with_capacity(postings.len());
     for posting in &mut postings {
         // Times are kept to the microsecond.
         posting.at = DateTime::from_timestamp_micros(posting.at.timestamp_micros()).unwrap_or(posting.at);
+    }
+    // As their index has them: each of its pages is looked for once and not once a posting.
+    postings.sort_unstable_by_key(|posting| (posting.at, posting.id));
+    let mut rows = Vec::with_capacity(postings.len());
+    for posting in &postings {
         rows.push(cells![
             posting.id.as_bytes(),
             posting.tenant.0,
@@ -209,7 +214,7 @@ pub(crate) async fn insert_postings(conn: &mut AnyConnection, mut postings: Vec<
         Placeholders::Bare => add_to_file(conn, postings, rows).await?,
         Placeholders::Numbered => {
             let came_in =
-                insert_returning(conn, INSERT, "ON CONFLICT (id) DO NOTHING RETURNING id", rows).await?;
+                insert_returning(conn, INSERT, "ON CONFLICT DO NOTHING RETURNING at, id", rows).await?;
             without_replays(conn, postings, &came_in).await?
         }
     };
@@ -260,11 +265,11 @@ async fn add_to_file(
     // Each row gets the number after the highest there is.
     let last = query("SELECT coalesce(max(rowid), 0) AS last FROM postings").fetch_one(&mut *conn).await?;
     let last = last.int("last")?;
-    let n_new = insert_rows(&mut *conn, INSERT_OR_FAIL, "ON CONFLICT (id) DO NOTHING", rows).await?;
+    let n_new = insert_rows(&mut *conn, INSERT_OR_FAIL, "ON CONFLICT DO NOTHING", rows).await?;
     if usize::try_from(n_new) == Ok(postings.len()) {
         return Ok(postings);
     }
-    let came_in = query("SELECT id FROM postings WHERE rowid > $1").cells(cells![last]);
+    let came_in = query("SELECT at, id FROM postings WHERE rowid > $1").cells(cells![last]);
     let came_in = came_in.fetch_all(&mut *conn).await?;
     without_replays(conn, postings, &came_in).await
 }
@@ -279,23 +284,37 @@ async fn without_replays(
     postings: Vec<Posting>,
     came_in: &[AnyRow],
 ) -> Result<Vec<Posting>> {
-    let ids = came_in.iter().map(|row| row.id("id", PostingId::from_bytes));
-    let mut came_in: HashSet<PostingId> = ids.collect::<Result<_>>()?;
+    let came_in = came_in.iter().map(|row| Ok((row.time("at")?, row.id("id", PostingId::from_bytes)?)));
+    let mut came_in: HashSet<(DateTime<Utc>, PostingId)> = came_in.collect::<Result<_>>()?;
     let (fresh, rest): (Vec<_>, Vec<_>) =
-        postings.into_iter().partition(|posting| came_in.remove(&posting.id));
-    let ids = rest.iter().map(|posting| Cell::from(posting.id.as_bytes())).collect();
-    let head = "SELECT id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses \
-                FROM postings WHERE id";
+        postings.into_iter().partition(|posting| came_in.remove(&(posting.at, posting.id)));
+    let (of_calls, others): (Vec<&Posting>, Vec<&Posting>) =
+        rest.iter().partition(|posting| posting.cdr.is_some());
     let mut there: HashMap<PostingId, Posting> = HashMap::new();
-    for row in fetch_in(conn, head, &[], ids).await? {
+    let ids = others.iter().map(|posting| Cell::from(posting.id.as_bytes())).collect();
+    for row in fetch_in(conn, THERE_WITHOUT_CALL, &[], ids).await? {
         let posting = posting_of(&row)?;
         there.insert(posting.id, posting);
+    }
+    for posting in of_calls {
+        let found = query(THERE).cells(cells![posting.at, posting.id.as_bytes()]);
+        if let Some(row) = found.fetch_optional(&mut *conn).await? {
+            there.insert(posting.id, posting_of(&row)?);
+        }
     }
     match rest.iter().find(|posting| there.get(&posting.id) != Some(*posting)) {
         Some(posting) => Err(StoreError::PostingConflict { id: posting.id }),
         None => Ok(fresh),
     }
 }
+
+/// What no call caused, by its id.
+const THERE_WITHOUT_CALL: &str = "SELECT id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses \
+     FROM postings WHERE cdr IS NULL AND id";
+
+/// Any posting, by its time and id.
+const THERE: &str = "SELECT id, tenant, account, at, debit, credit, amount_micros, currency, reason, cdr, reverses \
+     FROM postings WHERE at = $1 AND id = $2";
 
 pub(crate) fn posting_of(row: &AnyRow) -> Result<Posting> {
     Ok(Posting {

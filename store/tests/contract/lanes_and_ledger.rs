@@ -164,6 +164,27 @@ pub(crate) async fn replays_among_many_fresh_postings_are_told_apart(db: Databas
     assert_eq!(kept, all().collect::<Vec<_>>());
 }
 
+/// Sent in again under its token, a payment has another time: it is the same payment all the same, and not a second one.
+pub(crate) async fn payment_that_comes_again_at_another_time_is_refused(db: Database) {
+    let payment = |at| Posting {
+        id: PostingId::of_top_up(AccountId(7), "token-1"),
+        at,
+        reason: PostingReason::TopUp,
+        cdr: None,
+        ..posting(1, 7, "5")
+    };
+    for _ in 0..2 {
+        db.store.post(vec![posting(2, 7, "1"), payment(second(1)), payment(second(1))]).await.unwrap();
+    }
+    let refused = db.store.post(vec![posting(3, 7, "1"), payment(second(9))]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::PostingConflict { .. }), "{refused}");
+    let refused = db.store.post(vec![payment(second(9)), payment(second(1))]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::PostingConflict { .. }), "{refused}");
+    let kept = db.store.postings(AccountId(7), second(0), second(99)).await.unwrap();
+    assert_eq!(kept, [payment(second(1)), posting(2, 7, "1")]);
+    assert_eq!(db.store.balance_check().await.unwrap(), []);
+}
+
 pub(crate) async fn posting_with_a_taken_id_is_refused_by_name(db: Database) {
     db.store.post(vec![posting(1, 7, "0.30")]).await.unwrap();
     let refused = db.store.post(vec![posting(2, 7, "1"), posting(1, 8, "0.30")]).await.unwrap_err();

@@ -85,6 +85,7 @@ on_both! {
         lane_comes_back_as_it_was_left,
         replayed_posting_is_counted_once,
         replays_among_many_fresh_postings_are_told_apart,
+        payment_that_comes_again_at_another_time_is_refused,
         posting_with_a_taken_id_is_refused_by_name,
         balances_are_the_sums_of_their_postings,
         past_balance_is_the_sum_of_the_postings_before,

@@ -619,7 +619,12 @@ impl Log {
         );
         report.covered(&not_queued, &text);
 
-        let posted: BTreeSet<PostingId> = store.posting_ids().await?.into_iter().collect();
+        let ids = store.posting_ids().await?;
+        let (n_posted, posted) = (ids.len(), ids.into_iter().collect::<BTreeSet<PostingId>>());
+        report.line(
+            n_posted == posted.len(),
+            &format!("{n_posted} postings of the ledger have ids of their own"),
+        );
         let places: BTreeSet<(String, Topic, Place)> = store
             .suspense_places()
             .await?
