@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 const ENGINES: [&str; 6] = ["switch", "mediator", "rating", "fraud", "invoicing", "exports"];
 const ADAPTERS: [&str; 4] = ["bus", "store", "lake", "notify"];
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "model",
     "switch",
     "mediator",
@@ -21,6 +21,7 @@ const ROOMS: [&str; 15] = [
     "web",
     "tollbook",
     "tests",
+    "fuzz",
 ];
 
 fn root() -> PathBuf {
