@@ -18,7 +18,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::audit::append;
-use crate::sql::{Bind, Cell, Columns, Query, cells, execute_in, query, signed, unreadable};
+use crate::sql::{Bind, Cell, Columns, Query, cells, execute_in, query, query_of, signed, unreadable};
 use crate::{Result, Store, StoreError};
 
 /// How far a file is.
@@ -119,15 +119,34 @@ pub struct KeptFormat {
     pub description: String,
 }
 
-/// The payload of the latest revision before that of a row which is in a file of its series ($1) or of the one it corrects ($2).
-macro_rules! earlier {
-    () => {
-        "CASE WHEN revision > 0 THEN (SELECT earlier.payload FROM export_queue earlier \
+/// A call of a file, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportKey {
+    /// Its record.
+    pub cdr: CdrId,
+    /// Which of its revisions.
+    pub revision: u32,
+    /// The one of [`ExportCall::earlier`].
+    pub earlier: Option<u32>,
+}
+
+/// Of the latest revision before that of a row which is in a file of its series ($1) or of the one it corrects ($2).
+fn earlier(what: &str) -> String {
+    format!(
+        "CASE WHEN revision > 0 THEN (SELECT {what} FROM export_queue earlier \
          WHERE earlier.owner IN ($1, $2) AND earlier.cdr = export_queue.cdr \
          AND earlier.revision < export_queue.revision AND (earlier.file IS NOT NULL OR earlier.passed IS NULL \
          AND earlier.id <= (SELECT last_row FROM export_sequences WHERE export_sequences.owner = earlier.owner)) \
-         ORDER BY earlier.revision DESC LIMIT 1) END AS earlier"
-    };
+         ORDER BY earlier.revision DESC LIMIT 1) END"
+    )
+}
+
+/// The bytes of a call that may have been dropped: the operator's queue, where each call stays that has ended, has the same.
+fn whole(row: &str) -> String {
+    format!(
+        "CASE WHEN length({row}.payload) > 0 THEN {row}.payload ELSE coalesce((SELECT whole.payload FROM export_queue whole \
+         WHERE whole.owner = 'system' AND whole.cdr = {row}.cdr AND whole.revision = {row}.revision), {row}.payload) END"
+    )
 }
 
 /// All that a file is read from.
@@ -344,38 +363,98 @@ impl Store {
         Ok(())
     }
 
-    /// The calls of a file, in order. `corrected` is the series whose corrections the file has, if it is such a one.
+    /// The calls of a file, in order. `corrected` is the series whose corrections the file has, if it is such a one. Bytes that
+    /// [`Store::export_drop_calls`] has dropped, and that the operator's queue does not have either, are empty.
     ///
     /// # Errors
     ///
     /// What the database says.
     pub async fn export_queue(&self, file: i64, corrected: Option<&str>) -> Result<Vec<ExportCall>> {
         let mut tx = self.read().await?;
-        let place = query("SELECT owner, after_row, last_row FROM export_files WHERE id = $1")
-            .cells(cells![file])
-            .fetch_optional(&mut *tx)
-            .await?;
-        let Some(place) = place else { return Ok(Vec::new()) };
-        let (owner, after, last) =
-            (place.text("owner")?, place.opt_int("after_row")?, place.opt_int("last_row")?);
-        let corrected = corrected.unwrap_or_default();
-        let rows = if let (Some(after), Some(last)) = (after, last) {
-            query(concat!(
-                "SELECT payload, ",
-                earlier!(),
-                " FROM export_queue WHERE owner = $1 AND id > $3 AND id <= $4 AND file IS NULL AND passed IS NULL ORDER BY id"
-            ))
-            .cells(cells![owner, corrected, after, last])
-        } else {
-            query(concat!("SELECT payload, ", earlier!(), " FROM export_queue WHERE file = $3 ORDER BY id"))
-                .cells(cells![owner, corrected, file])
-        }
-        .fetch_all(&mut *tx)
-        .await?;
+        let Some(place) = Place::of(&mut tx, file).await? else { return Ok(Vec::new()) };
+        let own = if place.is_dropped { whole("export_queue") } else { "payload".to_owned() };
+        let columns = format!("{own} AS payload, {} AS earlier", earlier(&whole("earlier")));
+        let rows = place.rows(&mut tx, file, corrected, &columns).await?;
         tx.commit().await?;
         rows.iter()
             .map(|row| Ok(ExportCall { payload: row.bytes("payload")?, earlier: row.opt_bytes("earlier")? }))
             .collect()
+    }
+
+    /// Which calls these are, in the same order.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn export_keys(&self, file: i64, corrected: Option<&str>) -> Result<Vec<ExportKey>> {
+        let mut tx = self.read().await?;
+        let Some(place) = Place::of(&mut tx, file).await? else { return Ok(Vec::new()) };
+        let columns = format!("cdr, revision, {} AS earlier", earlier("earlier.revision"));
+        let rows = place.rows(&mut tx, file, corrected, &columns).await?;
+        tx.commit().await?;
+        let narrow = |revision| u32::try_from(revision).map_err(|_| unreadable("revision", revision));
+        rows.iter()
+            .map(|row| {
+                Ok(ExportKey {
+                    cdr: row.id("cdr", CdrId::from_bytes)?,
+                    revision: row.narrow("revision")?,
+                    earlier: row.opt_int("earlier")?.map(narrow).transpose()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Files written before `before`, of other series than the operator's main one, whose calls are still in the database: those behind the
+    /// file `after`, oldest first, `max` at most.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn export_droppable(
+        &self,
+        before: DateTime<Utc>,
+        after: i64,
+        max: u32,
+    ) -> Result<Vec<ExportFile>> {
+        let mut tx = self.read().await?;
+        let rows = files_where(
+            "calls_dropped = 0 AND owner <> 'system' AND state = 'written' AND created_at < $1 AND id > $2 ORDER BY id LIMIT $3",
+        )
+        .cells(cells![before, after, max])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(file_of).collect()
+    }
+
+    /// Drops the bytes of the calls in a file that is written. Which calls they are stays: a later revision of one is its correction.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for a file that is not written, or of the operator's main series, from which calls are explained and priced
+    /// again; what the database says.
+    pub async fn export_drop_calls(&self, file: i64) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = query(
+            "UPDATE export_files SET calls_dropped = 1 WHERE id = $1 AND state = 'written' AND owner <> 'system'",
+        )
+        .cells(cells![file])
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::NotFound { what: "export file", name: file.to_string() });
+        }
+        query(
+            "UPDATE export_queue SET payload = $2 WHERE file = $1 OR file IS NULL AND passed IS NULL \
+             AND owner = (SELECT owner FROM export_files WHERE id = $1) \
+             AND id > (SELECT after_row FROM export_files WHERE id = $1) \
+             AND id <= (SELECT last_row FROM export_files WHERE id = $1)",
+        )
+        .cells(cells![file, Vec::<u8>::new()])
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Notes that files are on disk, whole: of all of them or of none.
@@ -464,7 +543,7 @@ impl Store {
     /// What the database says.
     pub async fn export_latest_calls(&self, owner: &str, max: u32) -> Result<Vec<Vec<u8>>> {
         let mut tx = self.read().await?;
-        let rows = query("SELECT payload FROM export_queue WHERE owner = $1 ORDER BY id DESC LIMIT $2")
+        let rows = query("SELECT payload FROM export_queue WHERE owner = $1 AND length(payload) > 0 ORDER BY id DESC LIMIT $2")
             .cells(cells![owner, max])
             .fetch_all(&mut *tx)
             .await?;
@@ -581,6 +660,45 @@ pub(crate) async fn give_back(conn: &mut AnyConnection, owner: &str, id: i64) ->
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Where in the queue the calls of a file are.
+struct Place {
+    owner: String,
+    /// Behind the one row, up to the other; a file of chosen calls has a mark in each of its rows.
+    span: Option<(i64, i64)>,
+    is_dropped: bool,
+}
+
+impl Place {
+    async fn of(conn: &mut AnyConnection, file: i64) -> Result<Option<Self>> {
+        let row = query("SELECT owner, after_row, last_row, calls_dropped FROM export_files WHERE id = $1")
+            .cells(cells![file])
+            .fetch_optional(conn)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let span = row.opt_int("after_row")?.zip(row.opt_int("last_row")?);
+        Ok(Some(Self { owner: row.text("owner")?, span, is_dropped: row.int("calls_dropped")? != 0 }))
+    }
+
+    async fn rows(
+        &self,
+        conn: &mut AnyConnection,
+        file: i64,
+        corrected: Option<&str>,
+        columns: &str,
+    ) -> Result<Vec<AnyRow>> {
+        let (owner, corrected) = (self.owner.as_str(), corrected.unwrap_or_default());
+        let select = format!("SELECT {columns} FROM export_queue");
+        let rows = match self.span {
+            Some((after, last)) => query_of(format!(
+                "{select} WHERE owner = $1 AND id > $3 AND id <= $4 AND file IS NULL AND passed IS NULL ORDER BY id"
+            ))
+            .cells(cells![owner, corrected, after, last]),
+            None => query_of(format!("{select} WHERE file = $3 ORDER BY id")).cells(cells![owner, corrected, file]),
+        };
+        Ok(rows.fetch_all(conn).await?)
+    }
 }
 
 /// Calls of a series are planned by one at a time, and none comes to lie behind a place that was planned: ids are given in the order

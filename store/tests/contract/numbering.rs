@@ -186,6 +186,54 @@ pub(crate) async fn calls_not_chosen_for_a_file_wait_for_a_later_one(db: Databas
     assert_eq!(db.store.export_plan(plan("system", 4), None, name).await.unwrap().unwrap().sequence, 3);
 }
 
+pub(crate) async fn calls_of_a_written_file_are_dropped_and_the_operator_keeps_theirs(db: Database) {
+    let store = &db.store;
+    keep_format(&db).await;
+    let copies = vec![export(0, "system"), export(0, "carrier:3"), export(1, "carrier:3")];
+    store.commit("exports", vec![step(0, 0, 1, copies)]).await.unwrap();
+    let theirs = store.export_plan(plan("carrier:3", 9), None, name).await.unwrap().unwrap();
+    let ours = store.export_plan(plan("system", 9), None, name).await.unwrap().unwrap();
+    waiting_calls_of(&db, 1, "carrier:3", 2).await;
+    let report = |file| store::ExportReport { file, n_bytes: 1, md5: "d4", sha256: "e3" };
+    let droppable = async |before, after| store.export_droppable(before, after, 9).await.unwrap();
+    assert_eq!(droppable(second(2), 0).await, [], "planned alone");
+    assert!(matches!(store.export_drop_calls(theirs.id).await, Err(StoreError::NotFound { .. })));
+    store.export_written(&[report(theirs.id), report(ours.id)]).await.unwrap();
+    assert_eq!(droppable(second(1), 0).await, [], "too young");
+    assert_eq!(droppable(second(2), theirs.id).await, []);
+    let found = droppable(second(2), 0).await;
+    assert_eq!(found.iter().map(|file| file.id).collect::<Vec<_>>(), [theirs.id]);
+
+    store.export_drop_calls(theirs.id).await.unwrap();
+    assert_eq!(droppable(second(2), 0).await, []);
+    // The one is still in the operator's queue, the other was in this file alone.
+    let nothing = ExportCall { payload: Vec::new(), earlier: None };
+    assert_eq!(store.export_queue(theirs.id, None).await.unwrap(), [call(0), nothing]);
+    let key = |n| store::ExportKey { cdr: cdr(n), revision: 0, earlier: None };
+    assert_eq!(store.export_keys(theirs.id, None).await.unwrap(), [key(0), key(1)]);
+    assert!(matches!(store.export_drop_calls(ours.id).await, Err(StoreError::NotFound { .. })));
+    assert_eq!(store.export_queue(ours.id, None).await.unwrap(), [call(0)]);
+    // What waits is not touched, and previews are made of what is there.
+    assert_eq!(store.export_latest_calls("carrier:3", 9).await.unwrap(), [call(2).payload]);
+    assert!(store.queue_check().await.unwrap().iter().all(store::QueueCheck::holds));
+}
+
+pub(crate) async fn correction_of_a_call_whose_bytes_were_dropped_comes_with_them(db: Database) {
+    keep_format(&db).await;
+    queue_revision(&db, 0, 0, "system").await;
+    queue_revision(&db, 1, 0, "carrier:3").await;
+    let first = db.store.export_plan(plan("carrier:3", 9), None, name).await.unwrap().unwrap();
+    let report = store::ExportReport { file: first.id, n_bytes: 1, md5: "d4", sha256: "e3" };
+    db.store.export_written(&[report]).await.unwrap();
+    db.store.export_drop_calls(first.id).await.unwrap();
+    queue_revision(&db, 2, 1, "carrier:3").await;
+    let second = db.store.export_plan(plan("carrier:3", 9), None, name).await.unwrap().unwrap();
+    let keys = db.store.export_keys(second.id, None).await.unwrap();
+    assert_eq!(keys, [store::ExportKey { cdr: cdr(1), revision: 1, earlier: Some(0) }]);
+    let calls = db.store.export_queue(second.id, None).await.unwrap();
+    assert_eq!(calls[0].earlier.as_deref(), Some(b"revision 0".as_slice()));
+}
+
 fn revised(revision: u32, owner: &str) -> StoreEffect {
     StoreEffect::Export {
         is_left_out: false,
