@@ -1,13 +1,16 @@
 //! `tollbook export`: close files now, list them, show one again; try a format, check a file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use exports::{
     Contents, DELIVERED, Entry, Event, ExportsError, FileSpec, Format, Owner, Series, Subject, Way,
 };
+use lake::Lake;
 use model::{AccountKind, CdrId, Directory};
 use store::EdrFilter;
+use tracing::warn;
 
 use crate::cli::ExportAction;
 use crate::clock::Clock;
@@ -15,7 +18,7 @@ use crate::commands::import::COMMAND_LINE;
 use crate::commands::{account_named, print_table};
 use crate::config::{Config, SftpUserConfig};
 use crate::directory::DirectoryFeed;
-use crate::export_files::{self, Desk};
+use crate::export_files::{self, Desk, Source};
 use crate::failure::UserError;
 use crate::system::open_store;
 
@@ -60,7 +63,16 @@ pub(crate) async fn export(
 async fn desk(config: &Config) -> anyhow::Result<Desk> {
     let store = open_store(config).await?;
     let directory = DirectoryFeed::load(store.clone(), Clock::start()).await?.current();
-    Ok(Desk { store, directory, streams: config.streams()?, config: config.exports.clone() })
+    let lake = match Lake::open_to_ask(&config.lake) {
+        Ok(lake) => Some(Arc::new(lake)),
+        Err(lake::LakeError::NoLake { .. }) => None,
+        Err(why) => {
+            // Files can be closed without it.
+            warn!(%why, "the lake cannot be asked");
+            None
+        }
+    };
+    Ok(Desk { store, directory, streams: config.streams()?, config: config.exports.clone(), lake })
 }
 
 async fn run(desk: &Desk) -> anyhow::Result<()> {
@@ -490,7 +502,11 @@ async fn again(desk: &Desk, series: &Series, sequence: u64, out: Option<&Path>) 
             exports::publish_as(dir, archive, &file.name, &file.bytes, desk.config.file_access()?)?
         }
     };
-    let from = if file.is_archived { "from the archive" } else { "made again from its calls" };
+    let from = match file.source {
+        Source::Archive => "from the archive",
+        Source::Lake => "made again from its calls in the lake",
+        Source::Database => "made again from its calls in the database",
+    };
     println!("{}  {from}, sha256 {} as published", path.display(), file.sha256);
     Ok(())
 }
