@@ -22,6 +22,9 @@ use crate::export_files::{self, Desk, Source};
 use crate::failure::UserError;
 use crate::system::open_store;
 
+/// Latest calls among which a preview looks for those that its format wants.
+const LOOKED_THROUGH: u32 = 10_000;
+
 /// Files shown at once, for each series.
 const FILES_MAX: usize = 50;
 
@@ -206,10 +209,14 @@ async fn preview(desk: &Desk, format: &Format, owner: &str, n_max: u32, fields: 
     let (mut calls, mut events) = (Vec::new(), Vec::new());
     match format.subject() {
         Subject::Calls => {
-            for payload in desk.store.export_latest_calls(&Series::main(owner).to_string(), n_max).await? {
+            let series = Series::main(owner).to_string();
+            for payload in desk.store.export_latest_calls(&series, n_max.max(LOOKED_THROUGH)).await? {
                 let rated = model::wire::decode_rated(&payload).context("read a call of the database")?;
                 if format.wants_call(owner, &rated) {
                     calls.push(Entry::from(rated));
+                }
+                if calls.len() >= n_max as usize {
+                    break;
                 }
             }
         }
