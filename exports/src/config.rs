@@ -85,8 +85,8 @@ pub struct ExportConfig {
     pub corrections: Corrections,
     /// Mail addresses that get each report of corrections, with the file. Default: none.
     pub corrections_to: Vec<String>,
-    /// How long the database keeps copies of the calls in files other than the operator's own, e.g. `"400d"`; at least `"1h"`. A file's
-    /// copies are dropped when the lake has given the identical bytes of it, and stay where it cannot. Default: `"90d"`.
+    /// How long the database keeps copies of the calls in files other than the operator's own, e.g. `"400d"`; at least `"1h"`. Then the one
+    /// copy in the operator's series serves them all. Default: `"90d"`.
     #[serde(with = "humantime_serde")]
     pub keep_calls: Duration,
     /// Files of event detail records. Default: none.
@@ -420,7 +420,7 @@ impl ExportConfig {
         if self.every.is_zero() {
             return Err(refused("every", "0s", "at least \"1s\""));
         }
-        // What was just written is in the lake some seconds later.
+        // A file that is not written yet is read from its own.
         if self.keep_calls < KEEP_CALLS_MIN {
             let found = format!("{}s", self.keep_calls.as_secs());
             return Err(refused("keep_calls", &found, "at least \"1h\""));

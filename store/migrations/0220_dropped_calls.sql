@@ -1,4 +1,4 @@
--- Calls in files of partners leave the database after a while: their rows stay, with no bytes. The operator's main series keeps all of its
--- calls: they are explained and priced again from there.
+-- Copies of calls in files of partners leave the database after a while: their rows stay, with no bytes, where the operator's main series has
+-- the same call.
 ALTER TABLE export_files ADD COLUMN calls_dropped BIGINT NOT NULL DEFAULT 0;
-CREATE INDEX export_files_with_calls ON export_files (id) WHERE calls_dropped = 0 AND owner <> 'system';
+CREATE INDEX export_files_with_calls ON export_files (created_at, id) WHERE calls_dropped = 0 AND owner <> 'system';

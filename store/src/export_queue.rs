@@ -141,13 +141,29 @@ fn earlier(what: &str) -> String {
     )
 }
 
-/// The bytes of a call that may have been dropped: the operator's queue, where each call stays that has ended, has the same.
+/// The bytes of a call whose copy may have been dropped: then the operator's queue has the same.
 fn whole(row: &str) -> String {
     format!(
         "CASE WHEN length({row}.payload) > 0 THEN {row}.payload ELSE coalesce((SELECT whole.payload FROM export_queue whole \
          WHERE whole.owner = 'system' AND whole.cdr = {row}.cdr AND whole.revision = {row}.revision), {row}.payload) END"
     )
 }
+
+/// Whether the operator's queue has the same bytes.
+macro_rules! has_twin {
+    () => {
+        "payload = (SELECT twin.payload FROM export_queue twin WHERE twin.owner = 'system' \
+         AND twin.cdr = export_queue.cdr AND twin.revision = export_queue.revision)"
+    };
+}
+
+/// Copies in a file of all calls that waited between two rows.
+const DROP_SPAN: &str = concat!(
+    "UPDATE export_queue SET payload = $1 WHERE owner = $2 AND id > $3 AND id <= $4 AND file IS NULL AND passed IS NULL AND ",
+    has_twin!()
+);
+/// Those in a file of chosen calls.
+const DROP_MARKED: &str = concat!("UPDATE export_queue SET payload = $1 WHERE file = $2 AND ", has_twin!());
 
 /// All that a file is read from.
 const FILE_COLUMNS: &str = "id, owner, sequence, name, n_rows, state, created_at, n_bytes, md5, sha256, format, zone, owner_name, day";
@@ -363,8 +379,8 @@ impl Store {
         Ok(())
     }
 
-    /// The calls of a file, in order. `corrected` is the series whose corrections the file has, if it is such a one. Bytes that
-    /// [`Store::export_drop_calls`] has dropped, and that the operator's queue does not have either, are empty.
+    /// The calls of a file, in order. `corrected` is the series whose corrections the file has, if it is such a one. Copies that
+    /// [`Store::export_drop_copies`] has dropped are read in the operator's queue.
     ///
     /// # Errors
     ///
@@ -404,55 +420,43 @@ impl Store {
             .collect()
     }
 
-    /// Files written before `before`, of other series than the operator's main one, whose calls are still in the database: those behind the
-    /// file `after`, oldest first, `max` at most.
+    /// Drops copies of calls in files that were written before `before`, oldest first and of `max` files at most, each in a transaction of its
+    /// own; answers of how many files. A copy goes only where the operator's queue has the same bytes of the same revision, which is where
+    /// [`Store::export_queue`] reads them then. The operator's main series keeps all.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn export_droppable(
-        &self,
-        before: DateTime<Utc>,
-        after: i64,
-        max: u32,
-    ) -> Result<Vec<ExportFile>> {
+    pub async fn export_drop_copies(&self, before: DateTime<Utc>, max: u32) -> Result<u32> {
         let mut tx = self.read().await?;
-        let rows = files_where(
-            "calls_dropped = 0 AND owner <> 'system' AND state = 'written' AND created_at < $1 AND id > $2 ORDER BY id LIMIT $3",
+        let rows = query(
+            "SELECT id FROM export_files WHERE calls_dropped = 0 AND owner <> 'system' AND state = 'written' \
+             AND created_at < $1 ORDER BY created_at, id LIMIT $2",
         )
-        .cells(cells![before, after, max])
+        .cells(cells![before, max])
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;
-        rows.iter().map(file_of).collect()
+        let mut n_files = 0;
+        for row in rows {
+            self.drop_copies_of(row.int("id")?).await?;
+            n_files += 1;
+        }
+        Ok(n_files)
     }
 
-    /// Drops the bytes of the calls in a file that is written. Which calls they are stays: a later revision of one is its correction.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::NotFound`] for a file that is not written, or of the operator's main series, from which calls are explained and priced
-    /// again; what the database says.
-    pub async fn export_drop_calls(&self, file: i64) -> Result<()> {
+    async fn drop_copies_of(&self, file: i64) -> Result<()> {
         let mut tx = self.write().await?;
-        let done = query(
-            "UPDATE export_files SET calls_dropped = 1 WHERE id = $1 AND state = 'written' AND owner <> 'system'",
-        )
-        .cells(cells![file])
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::NotFound { what: "export file", name: file.to_string() });
-        }
-        query(
-            "UPDATE export_queue SET payload = $2 WHERE file = $1 OR file IS NULL AND passed IS NULL \
-             AND owner = (SELECT owner FROM export_files WHERE id = $1) \
-             AND id > (SELECT after_row FROM export_files WHERE id = $1) \
-             AND id <= (SELECT last_row FROM export_files WHERE id = $1)",
-        )
-        .cells(cells![file, Vec::<u8>::new()])
-        .execute(&mut *tx)
-        .await?;
+        let Some(place) = Place::of(&mut tx, file).await? else { return Ok(()) };
+        let (sql, cells) = match place.span {
+            Some((after, last)) => (DROP_SPAN, cells![Vec::<u8>::new(), place.owner.as_str(), after, last]),
+            None => (DROP_MARKED, cells![Vec::<u8>::new(), file]),
+        };
+        query(sql).cells(cells).execute(&mut *tx).await?;
+        query("UPDATE export_files SET calls_dropped = 1 WHERE id = $1")
+            .cells(cells![file])
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
     }

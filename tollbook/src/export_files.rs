@@ -26,10 +26,8 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 mod again;
-mod forgetting;
 
 pub(crate) use again::{Source, again};
-pub(crate) use forgetting::Forgetting;
 
 /// A file that is there for its owner to fetch.
 #[derive(Debug, Clone)]
@@ -58,7 +56,7 @@ pub(crate) struct Desk {
     pub(crate) directory: Arc<Directory>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) config: ExportConfig,
-    /// Where calls are that have left the database; `None` where there is no lake.
+    /// From which files are made again; `None` where there is no lake.
     pub(crate) lake: Option<Arc<Lake>>,
 }
 
@@ -547,7 +545,8 @@ impl<'a> Round<'a> {
         let doing = || format!("write the export file {}", file.name);
         let series: Series = file.owner.parse()?;
         let format = self.format_of(&file, &series).await.with_context(doing)?;
-        let calls = again::queued_calls(self.desk, &file, &series).await.with_context(doing)?;
+        let corrected = series.corrected().map(|series| series.to_string());
+        let calls = self.desk.store.export_queue(file.id, corrected.as_deref()).await.with_context(doing)?;
         Filled::load(self.desk, &file, series, format, calls).await.with_context(doing)
     }
 

@@ -66,8 +66,9 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether files are due or full.
 const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// How often it is looked for files whose calls may leave the database.
-const FORGET_CALLS_INTERVAL: Duration = Duration::from_secs(60);
+/// How often it is looked for files whose copies of calls may leave the database, and at how many files: 144,000 a day.
+const DROP_COPIES_INTERVAL: Duration = Duration::from_secs(60);
+const DROP_COPIES_FILES: u32 = 100;
 
 /// The role whose processes work the export streams.
 const EXPORTS: &str = "exports";
@@ -552,12 +553,19 @@ impl System {
             let (schedule, now) = (schedule.clone(), rooms.clock.utc());
             async move { schedule.lock().await.tick(&desk, now).await }
         });
-        let forgetting = Arc::new(tokio::sync::Mutex::new(export_files::Forgetting::default()));
-        let (rooms, desk) = (self.rooms.clone(), self.export_desk());
-        self.every(FORGET_CALLS_INTERVAL, "calls of old export files", move || {
-            let desk = export_files::Desk { directory: rooms.directory.current(), ..desk.clone() };
-            let (forgetting, now) = (forgetting.clone(), rooms.clock.utc());
-            async move { forgetting.lock().await.tick(&desk, now).await.map(|_| ()) }
+        let (rooms, keep) = (self.rooms.clone(), self.config.exports.keep_calls);
+        self.every(DROP_COPIES_INTERVAL, "copies of calls in old export files", move || {
+            let rooms = rooms.clone();
+            // Longer than there is time: for ever.
+            let before = chrono::TimeDelta::from_std(keep)
+                .ok()
+                .and_then(|keep| rooms.clock.utc().checked_sub_signed(keep));
+            async move {
+                if let Some(before) = before {
+                    rooms.store.export_drop_copies(before, DROP_COPIES_FILES).await?;
+                }
+                Ok(())
+            }
         });
         let rooms = self.rooms.clone();
         self.every(RESUBMIT_INTERVAL, "resubmission", move || {

@@ -186,7 +186,7 @@ pub(crate) async fn calls_not_chosen_for_a_file_wait_for_a_later_one(db: Databas
     assert_eq!(db.store.export_plan(plan("system", 4), None, name).await.unwrap().unwrap().sequence, 3);
 }
 
-pub(crate) async fn calls_of_a_written_file_are_dropped_and_the_operator_keeps_theirs(db: Database) {
+pub(crate) async fn copies_in_a_written_file_are_dropped_where_the_operator_has_the_call(db: Database) {
     let store = &db.store;
     keep_format(&db).await;
     let copies = vec![export(0, "system"), export(0, "carrier:3"), export(1, "carrier:3")];
@@ -195,37 +195,30 @@ pub(crate) async fn calls_of_a_written_file_are_dropped_and_the_operator_keeps_t
     let ours = store.export_plan(plan("system", 9), None, name).await.unwrap().unwrap();
     waiting_calls_of(&db, 1, "carrier:3", 2).await;
     let report = |file| store::ExportReport { file, n_bytes: 1, md5: "d4", sha256: "e3" };
-    let droppable = async |before, after| store.export_droppable(before, after, 9).await.unwrap();
-    assert_eq!(droppable(second(2), 0).await, [], "planned alone");
-    assert!(matches!(store.export_drop_calls(theirs.id).await, Err(StoreError::NotFound { .. })));
+    assert_eq!(store.export_drop_copies(second(2), 9).await.unwrap(), 0, "planned alone");
     store.export_written(&[report(theirs.id), report(ours.id)]).await.unwrap();
-    assert_eq!(droppable(second(1), 0).await, [], "too young");
-    assert_eq!(droppable(second(2), theirs.id).await, []);
-    let found = droppable(second(2), 0).await;
-    assert_eq!(found.iter().map(|file| file.id).collect::<Vec<_>>(), [theirs.id]);
+    assert_eq!(store.export_drop_copies(second(1), 9).await.unwrap(), 0, "too young");
+    assert_eq!(store.export_drop_copies(second(2), 9).await.unwrap(), 1);
+    assert_eq!(store.export_drop_copies(second(2), 9).await.unwrap(), 0, "once");
 
-    store.export_drop_calls(theirs.id).await.unwrap();
-    assert_eq!(droppable(second(2), 0).await, []);
-    // The one is still in the operator's queue, the other was in this file alone.
-    let nothing = ExportCall { payload: Vec::new(), earlier: None };
-    assert_eq!(store.export_queue(theirs.id, None).await.unwrap(), [call(0), nothing]);
+    // The bytes of the one are gone; those of the other were here alone, and of what waits nothing is touched.
+    assert_eq!(store.export_latest_calls("carrier:3", 9).await.unwrap(), [call(2).payload, call(1).payload]);
+    assert_eq!(store.export_latest_calls("system", 9).await.unwrap(), [call(0).payload]);
+    assert_eq!(store.export_queue(theirs.id, None).await.unwrap(), [call(0), call(1)]);
+    assert_eq!(store.export_queue(ours.id, None).await.unwrap(), [call(0)]);
     let key = |n| store::ExportKey { cdr: cdr(n), revision: 0, earlier: None };
     assert_eq!(store.export_keys(theirs.id, None).await.unwrap(), [key(0), key(1)]);
-    assert!(matches!(store.export_drop_calls(ours.id).await, Err(StoreError::NotFound { .. })));
-    assert_eq!(store.export_queue(ours.id, None).await.unwrap(), [call(0)]);
-    // What waits is not touched, and previews are made of what is there.
-    assert_eq!(store.export_latest_calls("carrier:3", 9).await.unwrap(), [call(2).payload]);
     assert!(store.queue_check().await.unwrap().iter().all(store::QueueCheck::holds));
 }
 
-pub(crate) async fn correction_of_a_call_whose_bytes_were_dropped_comes_with_them(db: Database) {
+pub(crate) async fn correction_of_a_call_whose_copy_was_dropped_comes_with_it(db: Database) {
     keep_format(&db).await;
     queue_revision(&db, 0, 0, "system").await;
     queue_revision(&db, 1, 0, "carrier:3").await;
     let first = db.store.export_plan(plan("carrier:3", 9), None, name).await.unwrap().unwrap();
     let report = store::ExportReport { file: first.id, n_bytes: 1, md5: "d4", sha256: "e3" };
     db.store.export_written(&[report]).await.unwrap();
-    db.store.export_drop_calls(first.id).await.unwrap();
+    assert_eq!(db.store.export_drop_copies(second(2), 9).await.unwrap(), 1);
     queue_revision(&db, 2, 1, "carrier:3").await;
     let second = db.store.export_plan(plan("carrier:3", 9), None, name).await.unwrap().unwrap();
     let keys = db.store.export_keys(second.id, None).await.unwrap();

@@ -105,7 +105,7 @@ async fn written_file(desk: &Desk, key: &str, sequence: u64) -> anyhow::Result<E
 }
 
 /// The hash by which a file is known again.
-pub(super) enum KeptHash {
+enum KeptHash {
     Sha256(String),
     /// Of a file written before that was kept there is only the MD5 of its trailer.
     TrailerMd5(String),
@@ -113,7 +113,7 @@ pub(super) enum KeptHash {
 
 impl KeptHash {
     /// `None` of a file that is not written.
-    pub(super) fn of(file: &ExportFile) -> Option<Self> {
+    fn of(file: &ExportFile) -> Option<Self> {
         match &file.state {
             ExportState::Written { sha256: Some(sha256), .. } => Some(KeptHash::Sha256(sha256.clone())),
             ExportState::Written { md5, sha256: None, .. } => Some(KeptHash::TrailerMd5(md5.clone())),
@@ -122,7 +122,7 @@ impl KeptHash {
     }
 
     /// `trailer_md5` is that of bytes that were just made.
-    pub(super) fn is_of(&self, bytes: &[u8], trailer_md5: Option<&str>) -> bool {
+    fn is_of(&self, bytes: &[u8], trailer_md5: Option<&str>) -> bool {
         match self {
             KeptHash::Sha256(sha256) => digest_of(Digest::Sha256, bytes) == *sha256,
             KeptHash::TrailerMd5(md5) => match trailer_md5 {
@@ -151,7 +151,7 @@ impl std::fmt::Display for KeptHash {
 }
 
 /// The bytes of a file, made again, whatever they are.
-pub(super) async fn made_from(
+async fn made_from(
     source: Source,
     desk: &Desk,
     file: &ExportFile,
@@ -163,47 +163,11 @@ pub(super) async fn made_from(
         (Source::Lake, Subject::Calls) => lake_calls(desk, file, corrected.as_deref()).await?,
         (Source::Lake, Subject::Events) => anyhow::bail!("events are made again from the database"),
         (Source::Archive | Source::Database, _) => {
-            let calls = desk.store.export_queue(file.id, corrected.as_deref()).await?;
-            if calls.iter().any(is_dropped) {
-                anyhow::bail!("some have been dropped there (`exports.keep_calls`)");
-            }
-            calls
+            desk.store.export_queue(file.id, corrected.as_deref()).await?
         }
     };
     let filled = Filled::load(desk, file, series.clone(), format.clone(), calls).await?;
     Ok(render(&[filled], &Buffers::default()).pop().context("nothing was rendered")??)
-}
-
-/// The calls of a file that is to be written. What a correction takes back may have left the database long ago.
-pub(super) async fn queued_calls(
-    desk: &Desk,
-    file: &ExportFile,
-    series: &Series,
-) -> anyhow::Result<Vec<ExportCall>> {
-    let corrected = series.corrected().map(|series| series.to_string());
-    let mut calls = desk.store.export_queue(file.id, corrected.as_deref()).await?;
-    if !calls.iter().any(is_dropped) {
-        return Ok(calls);
-    }
-    let keys = desk.store.export_keys(file.id, corrected.as_deref()).await?;
-    let taken_back = |(call, key): (&ExportCall, &ExportKey)| {
-        let is_dropped = call.earlier.as_ref().is_some_and(Vec::is_empty);
-        Some((key.cdr, key.earlier.filter(|_| is_dropped)?))
-    };
-    let wanted = calls.iter().zip(&keys).filter_map(taken_back).collect();
-    let mut found = payloads_of(desk, file, wanted).await?;
-    for (call, key) in calls.iter_mut().zip(keys) {
-        if let Some(revision) = key.earlier
-            && let Some(payload) = found.remove(&(key.cdr, revision))
-        {
-            call.earlier = Some(payload);
-        }
-    }
-    Ok(calls)
-}
-
-fn is_dropped(call: &ExportCall) -> bool {
-    call.payload.is_empty() || call.earlier.as_ref().is_some_and(Vec::is_empty)
 }
 
 /// The calls of a file as the lake has them.

@@ -268,64 +268,53 @@ async fn corrected_file(desk: &Desk) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn file_whose_calls_have_left_the_database_is_made_again_from_the_lake_alone() {
+async fn file_is_made_again_from_the_lake_and_where_that_was_changed_from_the_database() {
     let dir = tempfile::tempdir().unwrap();
     let mut desk = desk(&dir, AMA).await;
     let bytes = corrected_file(&desk).await;
-    desk.lake = lake_of(&dir, "lake", vec![priced(0, "0.5"), priced(1, "0.7")]).await;
-    let mut forgetting = Forgetting::default();
-    assert_eq!(forgetting.tick(&desk, at("2026-06-23T10:00:00Z")).await.unwrap(), 0, "too young");
-    assert_eq!(forgetting.tick(&desk, at("2026-06-24T10:00:00Z")).await.unwrap(), 2);
-    assert_eq!(forgetting.tick(&desk, at("2026-06-24T10:00:00Z")).await.unwrap(), 0);
-
     std::fs::remove_dir_all(&desk.config.archive).unwrap();
     let series = Series { stream: "ama".to_owned(), owner: Owner::System, way: None };
-    let found = again(&desk, &series, 2).await.unwrap();
-    assert_eq!((found.source, &found.bytes), (Source::Lake, &bytes));
-
-    // A price that somebody changed in the lake: refused, with the hash of what it would be.
-    let kept = found.sha256;
-    desk.lake = lake_of(&dir, "forged", vec![priced(0, "0.4"), priced(1, "0.7")]).await;
-    let Err(refused) = again(&desk, &series, 2).await else { panic!("these are other calls") };
-    let refused = refused.to_string();
-    assert!(refused.contains(&kept) && refused.matches("sha256 ").count() == 2, "{refused}");
-    assert!(refused.contains("dropped"), "{refused}");
-    // And one that is not there.
-    desk.lake = lake_of(&dir, "part", vec![priced(1, "0.7")]).await;
-    let Err(refused) = again(&desk, &series, 2).await else { panic!("one call is missing") };
-    assert!(refused.to_string().contains("1 of them are not there"), "{refused}");
+    let lakes = [
+        ("whole", vec![priced(0, "0.5"), priced(1, "0.7")], Source::Lake),
+        ("changed", vec![priced(0, "0.4"), priced(1, "0.7")], Source::Database),
+        ("part", vec![priced(1, "0.7")], Source::Database),
+    ];
+    for (name, rows, source) in lakes {
+        desk.lake = lake_of(&dir, name, rows).await;
+        let found = again(&desk, &series, 2).await.unwrap();
+        assert_eq!((found.source, &found.bytes), (source, &bytes), "{name}");
+    }
 }
 
 #[tokio::test]
-async fn calls_that_the_lake_does_not_give_again_stay_in_the_database() {
+async fn file_that_nothing_gives_again_is_refused_with_what_was_published_and_what_would_be() {
     let dir = tempfile::tempdir().unwrap();
     let mut desk = desk(&dir, AMA).await;
-    let bytes = corrected_file(&desk).await;
-    desk.lake = lake_of(&dir, "lake", vec![priced(0, "0.5"), priced(1, "0.8")]).await;
-    // The first file has the first revision alone.
-    let mut forgetting = Forgetting::default();
-    assert_eq!(forgetting.tick(&desk, at("2026-06-24T10:00:00Z")).await.unwrap(), 1);
-    std::fs::remove_dir_all(&desk.config.archive).unwrap();
-    let series = Series { stream: "ama".to_owned(), owner: Owner::System, way: None };
-    let Err(refused) = again(&desk, &series, 2).await else { panic!("what it takes back has been dropped") };
-    assert!(refused.to_string().contains("dropped"), "{refused}");
-    desk.lake = lake_of(&dir, "mended", vec![priced(0, "0.5"), priced(1, "0.7")]).await;
-    assert_eq!(again(&desk, &series, 2).await.unwrap().bytes, bytes);
-}
-
-#[tokio::test]
-async fn correction_of_a_call_that_has_left_the_database_takes_it_back_as_it_was() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut desk = desk(&dir, AMA).await;
+    // Published before a crash, and left as it was then; what its calls give now is something else.
+    let name = "system/20260325_0001.csv";
+    let format = exports::load_format("csv").unwrap();
+    let spec = FileSpec {
+        format: &format,
+        owner: Owner::System,
+        owner_name: "system",
+        stream: "ama",
+        way: "",
+        name,
+        sequence: 1,
+        created_at: at("2026-03-25T10:30:00Z"),
+        day: None,
+        zone: chrono_tz::Europe::Vienna,
+    };
+    let before = exports::render(&spec, &[priced(0, "0.9").into()]).unwrap();
+    exports::publish(&desk.config.dir, &desk.config.archive, name, &before.bytes).unwrap();
     queue(&desk, 0, &[("ama/system", priced(0, "0.5"))]).await;
     close_all(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
-    desk.lake = lake_of(&dir, "lake", vec![priced(0, "0.5")]).await;
-    assert_eq!(Forgetting::default().tick(&desk, at("2026-06-24T10:00:00Z")).await.unwrap(), 1);
-    queue(&desk, 1, &[("ama/system", priced(1, "0.7"))]).await;
-    let written = close_all(&desk, at("2026-06-24T10:30:00Z")).await.unwrap();
-    let late = std::fs::read_to_string(&written[0].path).unwrap();
-    let types: Vec<&str> = late.lines().map(|line| line.split(',').next().unwrap()).collect();
-    assert_eq!(types, ["record_type", "reversal", "replacement"]);
+    std::fs::remove_dir_all(&desk.config.archive).unwrap();
+    desk.lake = lake_of(&dir, "lake", vec![priced(0, "0.4")]).await;
+    let series = Series { stream: "ama".to_owned(), owner: Owner::System, way: None };
+    let Err(refused) = again(&desk, &series, 1).await else { panic!("these are other calls") };
+    let refused = refused.to_string();
+    assert!(refused.contains(&before.sha256) && refused.matches("sha256 ").count() == 3, "{refused}");
 }
 
 #[tokio::test]
