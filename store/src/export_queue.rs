@@ -882,3 +882,23 @@ pub(crate) fn file_of(row: &AnyRow) -> Result<ExportFile> {
         state,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// While copies are dropped nobody else can write.
+    #[tokio::test]
+    async fn copies_are_dropped_without_going_through_the_queue() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("tollbook.db").display());
+        let store = Store::open(&url).await.unwrap();
+        let mut tx = store.read().await.unwrap();
+        for sql in [DROP_SPAN, DROP_MARKED] {
+            let plan = query_of(format!("EXPLAIN QUERY PLAN {sql}")).fetch_all(&mut *tx).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|row| row.text("detail").unwrap()).collect();
+            assert!(steps.iter().all(|step| !step.contains("SCAN")), "{steps:?}");
+            assert_eq!(steps.iter().filter(|step| step.contains("USING INDEX")).count(), 2, "{steps:?}");
+        }
+    }
+}
