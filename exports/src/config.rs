@@ -85,6 +85,10 @@ pub struct ExportConfig {
     pub corrections: Corrections,
     /// Mail addresses that get each report of corrections, with the file. Default: none.
     pub corrections_to: Vec<String>,
+    /// How long the database keeps copies of the calls in files other than the operator's own, e.g. `"400d"`; at least `"1h"`. Then the one
+    /// copy in the operator's series serves them all. Default: `"90d"`.
+    #[serde(with = "humantime_serde")]
+    pub keep_calls: Duration,
     /// Files of event detail records. Default: none.
     pub edr: Option<EdrConfig>,
     /// Further streams of files beside these, each with its own format, schedule and sequences. Default: none.
@@ -314,11 +318,15 @@ impl Default for ExportConfig {
             trailer: None,
             corrections: Corrections::Report,
             corrections_to: Vec::new(),
+            keep_calls: Duration::from_secs(90 * 24 * 3_600),
             edr: None,
             streams: Vec::new(),
         }
     }
 }
+
+/// Of [`ExportConfig::keep_calls`].
+const KEEP_CALLS_MIN: Duration = Duration::from_secs(3_600);
 
 impl ExportConfig {
     /// The rights of a published file, where they are not those of the process.
@@ -411,6 +419,11 @@ impl ExportConfig {
         }
         if self.every.is_zero() {
             return Err(refused("every", "0s", "at least \"1s\""));
+        }
+        // A file that is not written yet is read from its own.
+        if self.keep_calls < KEEP_CALLS_MIN {
+            let found = format!("{}s", self.keep_calls.as_secs());
+            return Err(refused("keep_calls", &found, "at least \"1h\""));
         }
         if self.dir == self.archive {
             return Err(refused(

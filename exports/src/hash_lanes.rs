@@ -175,6 +175,10 @@ struct Sha256Chain;
 /// Both: the words of a block are turned into lanes once.
 struct BothChains;
 
+/// Both, four steps of the one and four of the other: each step of MD5 waits for the one before, and meanwhile there is something to do. All
+/// steps are written out, so that the words stay in registers, of which only wide vectors come with enough.
+struct BothInTurn;
+
 const MD5_WORDS: usize = 4;
 const SHA256_WORDS: usize = 8;
 const BOTH_WORDS: usize = MD5_WORDS + SHA256_WORDS;
@@ -204,7 +208,13 @@ impl Beside {
             self.n_taken[lane] += n_bytes;
             &waiting[..n_bytes]
         });
-        dispatch!(Level::new(), simd => advance::<_, BothChains, BOTH_WORDS>(simd, &mut self.states, &lanes));
+        match Level::new().as_avx512() {
+            Some(simd) => simd.vectorize(
+                #[inline(always)]
+                || advance::<_, BothInTurn, BOTH_WORDS>(simd, &mut self.states, &lanes),
+            ),
+            None => advance_here::<BothChains, BOTH_WORDS>(&mut self.states, &lanes),
+        }
     }
 
     /// Takes all whole blocks of each file, which were written a while ago and are far away by now.
@@ -240,7 +250,7 @@ impl Beside {
         let tails: [Vec<u8>; LANES] =
             std::array::from_fn(|lane| tail_of::<C, WORDS>(files[lane], self.n_taken[lane]));
         let lanes = tails.each_ref().map(Vec::as_slice);
-        dispatch!(Level::new(), simd => advance::<_, C, WORDS>(simd, &mut states, &lanes));
+        advance_here::<C, WORDS>(&mut states, &lanes);
         states.map(hex_of::<C, WORDS>)
     }
 }
@@ -256,12 +266,7 @@ pub(crate) fn is_worth_both(sizes: impl Iterator<Item = usize> + Clone) -> bool 
 pub(crate) fn md5_of_each(files: &[&[u8]]) -> Vec<String> {
     let alone = |file: &[u8]| hex::encode(Md5::digest(file));
     // Sixteen chains take as long as two by themselves, on any processor.
-    each(
-        files,
-        2,
-        alone,
-        |lanes| dispatch!(Level::new(), simd => digests::<_, Md5Chain, MD5_WORDS>(simd, lanes)),
-    )
+    each(files, 2, alone, digests::<Md5Chain, MD5_WORDS>)
 }
 
 /// The SHA-256 of each, lowercase hexadecimal, in their order.
@@ -269,12 +274,7 @@ pub(crate) fn sha256_of_each(files: &[&[u8]]) -> Vec<String> {
     let alone = |file: &[u8]| hex::encode(Sha256::digest(file));
     // Processors have instructions for a single one, which only sixteen lanes of 512 bits outrun, when most of them are in use.
     let n_worth = if Level::new().as_avx512().is_some() { 11 } else { usize::MAX };
-    each(
-        files,
-        n_worth,
-        alone,
-        |lanes| dispatch!(Level::new(), simd => digests::<_, Sha256Chain, SHA256_WORDS>(simd, lanes)),
-    )
+    each(files, n_worth, alone, digests::<Sha256Chain, SHA256_WORDS>)
 }
 
 /// Sixteen at once where that is quicker than `n_worth` of the longest of them, else one after the other.
@@ -313,15 +313,23 @@ fn hex_of<C: Ends<WORDS>, const WORDS: usize>(state: [u32; WORDS]) -> String {
     state.iter().map(|bytes| format!("{:08x}", word(*bytes))).collect()
 }
 
-#[inline(always)]
-fn digests<S: Simd, C: Ends<WORDS>, const WORDS: usize>(simd: S, files: &[&[u8]; LANES]) -> [String; LANES] {
+fn digests<C: Ends<WORDS>, const WORDS: usize>(files: &[&[u8]; LANES]) -> [String; LANES] {
     let mut states = [C::START; LANES];
     let whole = files.map(|file| &file[..file.len() / BLOCK_BYTES * BLOCK_BYTES]);
-    advance::<S, C, WORDS>(simd, &mut states, &whole);
+    advance_here::<C, WORDS>(&mut states, &whole);
     let tails: [Vec<u8>; LANES] =
         std::array::from_fn(|lane| tail_of::<C, WORDS>(files[lane], whole[lane].len()));
-    advance::<S, C, WORDS>(simd, &mut states, &tails.each_ref().map(Vec::as_slice));
+    advance_here::<C, WORDS>(&mut states, &tails.each_ref().map(Vec::as_slice));
     states.map(hex_of::<C, WORDS>)
+}
+
+/// [`advance`] as this processor does it best. By itself: it is a few thousand instructions for each kind of processor.
+#[inline(never)]
+fn advance_here<C: Chain<WORDS>, const WORDS: usize>(
+    states: &mut [[u32; WORDS]; LANES],
+    lanes: &[&[u8]; LANES],
+) {
+    dispatch!(Level::new(), simd => advance::<_, C, WORDS>(simd, states, lanes));
 }
 
 /// Takes all blocks of each lane into its state.
@@ -395,6 +403,17 @@ fn read_from_the_left<S: Simd>(words: u32x16<S>) -> u32x16<S> {
     (rotated(words, 8) & 0x00ff_00ff) | (rotated(words, 24) & 0xff00_ff00)
 }
 
+/// The same for each.
+#[inline(always)]
+fn read_each_from_the_left<S: Simd>(words: [u32x16<S>; 16]) -> [u32x16<S>; 16] {
+    // `map` would call for each of them: its own code is not compiled for this processor.
+    let mut words = words;
+    for word in &mut words {
+        *word = read_from_the_left(*word);
+    }
+    words
+}
+
 /// Four steps of each round use the four shifts in turn and the state words round robin.
 macro_rules! four {
     ($mix:ident, [$s1:literal, $s2:literal, $s3:literal, $s4:literal], $a:ident $b:ident $c:ident $d:ident, $words:ident, $idx:expr, $at:expr) => {
@@ -403,6 +422,48 @@ macro_rules! four {
         $c = rotated($c + $mix($d, $a, $b) + ($words[$idx($at + 2)] + T[$at + 2]), $s3) + $d;
         $b = rotated($b + $mix($c, $d, $a) + ($words[$idx($at + 3)] + T[$at + 3]), $s4) + $c;
     };
+}
+
+/// RFC 1321, 3.4: what the four rounds mix, and which word a step of each takes.
+macro_rules! md5_round {
+    ($mix:ident, |$x:ident, $y:ident, $z:ident| $mixed:expr, $idx:ident, |$at:ident| $word:expr) => {
+        #[inline(always)]
+        fn $mix<S: Simd>($x: u32x16<S>, $y: u32x16<S>, $z: u32x16<S>) -> u32x16<S> {
+            $mixed
+        }
+
+        #[inline(always)]
+        const fn $idx($at: usize) -> usize {
+            $word
+        }
+    };
+}
+md5_round!(md5_f, |x, y, z| (x & y) | (!x & z), in_order, |at| at % 16);
+md5_round!(md5_g, |x, y, z| (x & z) | (y & !z), by_five, |at| (5 * at + 1) % 16);
+md5_round!(md5_h, |x, y, z| x ^ y ^ z, by_three, |at| (3 * at + 5) % 16);
+md5_round!(md5_i, |x, y, z| y ^ (x | !z), by_seven, |at| 7 * at % 16);
+
+/// FIPS 180-4, 6.2.2, one step. What it rotates to the right is rotated to the left by the rest.
+macro_rules! step {
+    ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $words:ident, $at:expr) => {
+        let sum = rotated($e, 26) ^ rotated($e, 21) ^ rotated($e, 7);
+        let chosen = ($e & $f) ^ (!$e & $g);
+        let one = $h + sum + chosen + ($words[$at % 16] + K[$at]);
+        let sum = rotated($a, 30) ^ rotated($a, 19) ^ rotated($a, 10);
+        // The first difference is the second one of the next step.
+        let most = (($a ^ $b) & ($b ^ $c)) ^ $b;
+        $d += one;
+        $h = one + sum + most;
+    };
+}
+
+/// The word that step takes, from 16 on.
+#[inline(always)]
+fn scheduled<S: Simd>(words: &[u32x16<S>; 16], at: usize) -> u32x16<S> {
+    let (near, far) = (words[(at + 1) % 16], words[(at + 14) % 16]);
+    let small = rotated(near, 25) ^ rotated(near, 14) ^ (near >> 3);
+    let large = rotated(far, 15) ^ rotated(far, 13) ^ (far >> 10);
+    words[at % 16] + small + words[(at + 9) % 16] + large
 }
 
 impl Ends<MD5_WORDS> for Md5Chain {
@@ -415,27 +476,18 @@ impl Chain<MD5_WORDS> for Md5Chain {
     /// RFC 1321, 3.4: the four rounds.
     #[inline(always)]
     fn compress<S: Simd>(state: &mut [u32x16<S>; MD5_WORDS], words: [u32x16<S>; 16]) {
-        type Words<S> = u32x16<S>;
         let [mut a, mut b, mut c, mut d] = *state;
-        let f = |x: Words<S>, y: Words<S>, z: Words<S>| (x & y) | (!x & z);
-        let g = |x: Words<S>, y: Words<S>, z: Words<S>| (x & z) | (y & !z);
-        let h = |x: Words<S>, y: Words<S>, z: Words<S>| x ^ y ^ z;
-        let i = |x: Words<S>, y: Words<S>, z: Words<S>| y ^ (x | !z);
-        let in_order = |at: usize| at % 16;
-        let by_five = |at: usize| (5 * at + 1) % 16;
-        let by_three = |at: usize| (3 * at + 5) % 16;
-        let by_seven = |at: usize| 7 * at % 16;
         for at in [0, 4, 8, 12] {
-            four!(f, [7, 12, 17, 22], a b c d, words, in_order, at);
+            four!(md5_f, [7, 12, 17, 22], a b c d, words, in_order, at);
         }
         for at in [16, 20, 24, 28] {
-            four!(g, [5, 9, 14, 20], a b c d, words, by_five, at);
+            four!(md5_g, [5, 9, 14, 20], a b c d, words, by_five, at);
         }
         for at in [32, 36, 40, 44] {
-            four!(h, [4, 11, 16, 23], a b c d, words, by_three, at);
+            four!(md5_h, [4, 11, 16, 23], a b c d, words, by_three, at);
         }
         for at in [48, 52, 56, 60] {
-            four!(i, [6, 10, 15, 21], a b c d, words, by_seven, at);
+            four!(md5_i, [6, 10, 15, 21], a b c d, words, by_seven, at);
         }
         for (old, new) in state.iter_mut().zip([a, b, c, d]) {
             *old += new;
@@ -459,44 +511,26 @@ impl Chain<SHA256_WORDS> for Sha256Chain {
         0x5be0_cd19,
     ];
 
-    /// FIPS 180-4, 6.2.2. What it rotates to the right is rotated to the left by the rest.
+    /// FIPS 180-4, 6.2.2.
     #[inline(always)]
     fn compress<S: Simd>(state: &mut [u32x16<S>; SHA256_WORDS], words: [u32x16<S>; 16]) {
-        // `map` would call for each of them: its own code is not compiled for this processor.
-        let mut words = words;
-        for word in &mut words {
-            *word = read_from_the_left(*word);
-        }
+        let mut words = read_each_from_the_left(words);
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
-        macro_rules! step {
-            ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $at:expr) => {
-                let sum = rotated($e, 26) ^ rotated($e, 21) ^ rotated($e, 7);
-                let chosen = ($e & $f) ^ (!$e & $g);
-                let one = $h + sum + chosen + (words[$at % 16] + K[$at]);
-                let sum = rotated($a, 30) ^ rotated($a, 19) ^ rotated($a, 10);
-                let most = ($a & $b) | ($c & ($a | $b));
-                $d += one;
-                $h = one + sum + most;
-            };
-        }
         for sixteen in [0, 16, 32, 48] {
             if sixteen > 0 {
                 for at in 0..16 {
-                    let (near, far) = (words[(at + 1) % 16], words[(at + 14) % 16]);
-                    let small = rotated(near, 25) ^ rotated(near, 14) ^ (near >> 3);
-                    let large = rotated(far, 15) ^ rotated(far, 13) ^ (far >> 10);
-                    words[at] = words[at] + small + words[(at + 9) % 16] + large;
+                    words[at] = scheduled(&words, at);
                 }
             }
             for at in [sixteen, sixteen + 8] {
-                step!(a b c d e f g h, at);
-                step!(h a b c d e f g, at + 1);
-                step!(g h a b c d e f, at + 2);
-                step!(f g h a b c d e, at + 3);
-                step!(e f g h a b c d, at + 4);
-                step!(d e f g h a b c, at + 5);
-                step!(c d e f g h a b, at + 6);
-                step!(b c d e f g h a, at + 7);
+                step!(a b c d e f g h, words, at);
+                step!(h a b c d e f g, words, at + 1);
+                step!(g h a b c d e f, words, at + 2);
+                step!(f g h a b c d e, words, at + 3);
+                step!(e f g h a b c d, words, at + 4);
+                step!(d e f g h a b c, words, at + 5);
+                step!(c d e f g h a b, words, at + 6);
+                step!(b c d e f g h a, words, at + 7);
             }
         }
         for (old, new) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) {
@@ -524,6 +558,49 @@ impl Chain<BOTH_WORDS> for BothChains {
     }
 }
 
+impl Chain<BOTH_WORDS> for BothInTurn {
+    const START: [u32; BOTH_WORDS] = BothChains::START;
+
+    #[inline(always)]
+    fn compress<S: Simd>(state: &mut [u32x16<S>; BOTH_WORDS], words: [u32x16<S>; 16]) {
+        let mut read = read_each_from_the_left(words);
+        let [mut a, mut b, mut c, mut d, mut p, mut q, mut r, mut s, mut t, mut u, mut v, mut w] = *state;
+        macro_rules! one {
+            ($p:ident $q:ident $r:ident $s:ident $t:ident $u:ident $v:ident $w:ident, $at:expr) => {
+                if $at >= 16 {
+                    read[$at % 16] = scheduled(&read, $at);
+                }
+                step!($p $q $r $s $t $u $v $w, read, $at);
+            };
+        }
+        macro_rules! eight {
+            ($mix:ident, $shifts:tt, $idx:ident, $at:expr) => {
+                four!($mix, $shifts, a b c d, words, $idx, $at);
+                one!(p q r s t u v w, $at);
+                one!(w p q r s t u v, $at + 1);
+                one!(v w p q r s t u, $at + 2);
+                one!(u v w p q r s t, $at + 3);
+                four!($mix, $shifts, a b c d, words, $idx, $at + 4);
+                one!(t u v w p q r s, $at + 4);
+                one!(s t u v w p q r, $at + 5);
+                one!(r s t u v w p q, $at + 6);
+                one!(q r s t u v w p, $at + 7);
+            };
+        }
+        eight!(md5_f, [7, 12, 17, 22], in_order, 0);
+        eight!(md5_f, [7, 12, 17, 22], in_order, 8);
+        eight!(md5_g, [5, 9, 14, 20], by_five, 16);
+        eight!(md5_g, [5, 9, 14, 20], by_five, 24);
+        eight!(md5_h, [4, 11, 16, 23], by_three, 32);
+        eight!(md5_h, [4, 11, 16, 23], by_three, 40);
+        eight!(md5_i, [6, 10, 15, 21], by_seven, 48);
+        eight!(md5_i, [6, 10, 15, 21], by_seven, 56);
+        for (old, new) in state.iter_mut().zip([a, b, c, d, p, q, r, s, t, u, v, w]) {
+            *old += new;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -539,12 +616,7 @@ mod tests {
 
     /// By the lanes, whether or not that is quicker here.
     fn sha256_in_lanes(files: &[&[u8]]) -> Vec<String> {
-        each(
-            files,
-            0,
-            sha256,
-            |lanes| dispatch!(Level::new(), simd => digests::<_, Sha256Chain, SHA256_WORDS>(simd, lanes)),
-        )
+        each(files, 0, sha256, digests::<Sha256Chain, SHA256_WORDS>)
     }
 
     #[test]

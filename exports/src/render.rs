@@ -17,7 +17,7 @@ use crate::event_fact::EventRow;
 use crate::fact::{Facts, RecordType, Row, charge_idx, is_shown};
 use crate::format::on_any_processor;
 use crate::format::template::Known;
-use crate::format::{Compression, Format, Misfit, RecordWriter, Tally, ZoneClock};
+use crate::format::{Compression, Format, Misfit, Out, RecordWriter, Tally, ZoneClock};
 use crate::hash_lanes::{Beside, LANES, is_worth_both, md5_of_each, sha256_of_each};
 use crate::{ExportsError, Owner};
 
@@ -146,11 +146,10 @@ impl Buffers {
     /// Buffers kept: while sixteen files are written, those before them are still on their way to the disk.
     const KEPT_MAX: usize = 2 * LANES;
 
-    fn take(&self, n_bytes: usize) -> Vec<u8> {
-        let mut bytes = self.0.lock().ok().and_then(|mut kept| kept.pop()).unwrap_or_default();
-        bytes.clear();
-        bytes.reserve(n_bytes);
-        bytes
+    fn take(&self, n_bytes: usize) -> Out {
+        let mut out = Out::over(self.0.lock().ok().and_then(|mut kept| kept.pop()).unwrap_or_default());
+        out.room(n_bytes);
+        out
     }
 
     /// The bytes of a file that nobody looks at any more.
@@ -230,7 +229,13 @@ fn render_beside(
             let draft = draft?;
             let md5 = draft.md5.or(md5).unwrap_or_default();
             let rows = usize::try_from(draft.tally.rows).unwrap_or(usize::MAX);
-            Ok(Rendered { name: draft.file.name.to_owned(), bytes: draft.bytes, rows, md5, sha256 })
+            Ok(Rendered {
+                name: draft.file.name.to_owned(),
+                bytes: draft.bytes.into_bytes(),
+                rows,
+                md5,
+                sha256,
+            })
         })
         .collect()
 }
@@ -239,8 +244,8 @@ fn pack_if_wanted(draft: &mut Result<Draft<'_, '_, '_>, ExportsError>) {
     if let Ok(ready) = draft
         && ready.file.format.compression() == Compression::Gzip
     {
-        match pack(&ready.bytes) {
-            Ok(packed) => ready.bytes = packed,
+        match pack(ready.bytes.as_slice()) {
+            Ok(packed) => ready.bytes = Out::behind(packed),
             Err(why) => *draft = Err(ExportsError::io("pack", ready.file.name.as_ref())(why)),
         }
     }
@@ -311,7 +316,7 @@ struct Draft<'f, 's, 'c> {
     writer: RecordWriter<'f>,
     call: RatedView<'c>,
     earlier: RatedView<'c>,
-    bytes: Vec<u8>,
+    bytes: Out,
     n_header: usize,
     tally: Tally,
     /// Once a line of it shows one.
@@ -327,7 +332,13 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
         let mut bytes = buffers.take(format.room_for(contents.n_records()));
         let mut tally = Tally::new(format);
         tally.rows = u64::try_from(contents.n_rows(format)).unwrap_or(u64::MAX);
-        format.write_header(&mut bytes, &known_of(file, &tally), &mut ZoneClock::new(file.zone));
+        let mut header = Vec::new();
+        format.write_header(&mut header, &known_of(file, &tally), &mut ZoneClock::new(file.zone));
+        if format.header_tells_of_records() && format.usual_header_bytes() > 0 {
+            // Of the length that it is likely to have, so that nothing has to be moved for it.
+            header.resize(format.usual_header_bytes(), b' ');
+        }
+        bytes.put(&header);
         tally.rows = 0;
         Self {
             file,
@@ -368,15 +379,18 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
             }
             Contents::Queued(queued) => {
                 self.writer.begin_turn();
+                let mut out = std::mem::take(&mut self.bytes);
                 // Two copies of all that a record takes: one for processors whose vectors are wide, one for all others.
-                match Processor::new().as_avx512() {
+                let done = match Processor::new().as_avx512() {
                     Some(simd) => simd.vectorize(
                         #[inline(always)]
-                        || self.go_on_queued(simd, queued, until),
-                    )?,
-                    None => on_any_processor!(simd => self.go_on_queued(simd, queued, until))?,
-                }
+                        || self.go_on_queued(simd, &mut out, queued, until),
+                    ),
+                    None => on_any_processor!(simd => self.go_on_queued(simd, &mut out, queued, until)),
+                };
+                self.bytes = out;
                 self.writer.end_turn();
+                done?;
             }
             Contents::Events(events) => {
                 while self.bytes.len() < until
@@ -396,6 +410,7 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
     fn go_on_queued<S: Simd>(
         &mut self,
         simd: S,
+        out: &mut Out,
         queued: &[Queued<'c>],
         until: usize,
     ) -> Result<(), ExportsError> {
@@ -404,7 +419,7 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
         let wants = |provider, direction, account| {
             wanted[charge_idx(provider, direction)] && is_shown(provider, account, viewer)
         };
-        while self.bytes.len() < until
+        while out.len() < until
             && let Some(entry) = queued.get(self.next)
         {
             self.call.read(entry.call, wants)?;
@@ -417,7 +432,7 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
             };
             for (call, record_type) in records_of(format, &self.call, earlier) {
                 let row = Row::new(call, viewer, record_type);
-                self.writer.write(simd, &mut self.bytes, &row, &mut self.tally)?;
+                self.writer.write(simd, out, &row, &mut self.tally)?;
             }
             self.next += 1;
         }
@@ -433,7 +448,9 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
     fn end(&mut self, body_md5: Option<String>) {
         let known = known_of(self.file, &self.tally);
         let clock = &mut ZoneClock::new(self.file.zone);
-        self.file.format.write_trailer(&mut self.bytes, &known, clock, body_md5, &mut self.md5);
+        let mut bytes = std::mem::take(&mut self.bytes).into_bytes();
+        self.file.format.write_trailer(&mut bytes, &known, clock, body_md5, &mut self.md5);
+        self.bytes = Out::behind(bytes);
     }
 
     /// The header, now that the records are known.
@@ -441,8 +458,9 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
         let mut header = Vec::with_capacity(self.n_header);
         let known = known_of(self.file, &self.tally);
         self.file.format.write_header(&mut header, &known, &mut ZoneClock::new(self.file.zone));
-        if header != self.bytes[..self.n_header] {
-            self.bytes.splice(..self.n_header, header);
+        if header != self.bytes.as_slice()[..self.n_header] {
+            self.bytes.put_in_front(self.n_header, &header);
+            self.file.format.note_header_bytes(header.len());
             self.is_moved = true;
         }
     }
@@ -488,7 +506,7 @@ fn records_of<'v, 'a>(
 pub(crate) fn try_write(format: &Format, owner: Owner, rated: &RatedCdr) -> Result<(), Misfit> {
     let call = RatedView::of(rated);
     let row = Row::new(&call, owner, RecordType::Original);
-    RecordWriter::new(format, Tz::UTC).write_anywhere(&mut Vec::new(), &row, &mut Tally::new(format))
+    RecordWriter::new(format, Tz::UTC).write_anywhere(&mut Out::default(), &row, &mut Tally::new(format))
 }
 
 /// One field of a record, for people.

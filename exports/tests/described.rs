@@ -147,6 +147,33 @@ fn calls_read_where_they_lie_make_the_same_files() {
     assert_eq!(refused.unwrap_err().code(), "EXP009");
 }
 
+/// Room for a header that tells of the records is left as the file before had it, and buffers are those of files before.
+#[test]
+fn header_with_sums_is_that_of_its_own_file_whatever_was_written_before() {
+    let few = entries(calls());
+    let mut long = calls();
+    long.iter_mut().for_each(|rated| rated.cdr.duration_us = 1_234_567_890_123);
+    let many: Vec<Entry> = entries(long.iter().cycle().take(40).cloned().collect());
+    let format = load_format("reference-kabelplus").unwrap();
+    let alone = |entries: &[Entry]| {
+        // A format of its own knows of no file before.
+        let format = load_format("reference-kabelplus").unwrap();
+        render_all(&[(spec(&format, Owner::System), Contents::Calls(entries))]).pop().unwrap().unwrap()
+    };
+    let buffers = exports::Buffers::default();
+    for entries in [few.as_slice(), &many, &[], &many, &few] {
+        let payloads: Vec<Vec<u8>> =
+            entries.iter().map(|entry| model::wire::encode_rated(&entry.rated)).collect();
+        let queued: Vec<Queued<'_>> = payloads.iter().map(|call| Queued { call, earlier: None }).collect();
+        let files = vec![(spec(&format, Owner::System), Contents::Queued(&queued)); 17];
+        for rendered in exports::render_all_into(&files, &buffers) {
+            let rendered = rendered.unwrap();
+            assert_eq!(rendered, alone(entries));
+            buffers.give_back(rendered.bytes);
+        }
+    }
+}
+
 /// Calls that come by the dozen are written by steps of their own, which say the same.
 #[test]
 fn many_calls_of_many_kinds_make_the_files_that_each_makes_alone() {

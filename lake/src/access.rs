@@ -120,10 +120,17 @@ pub(crate) fn guard_of_call_column(name: &str) -> Guard {
         | "customer_in_prefix" | "reseller_in_prefix" | "carrier_in_prefix" | "reason" | "refused_by"
         | "preferred_identity" | "history_info" | "stir" | "peer_auth_user" | "asserted_identity"
         | "diversion" | "foreign_key" => Guard::Prose,
-        "customer_cost" | "free_cash" | "reseller_cost" | "customer_in_cost" | "reseller_in_cost" => {
-            Guard::CustomerPrice
+        "customer_cost"
+        | "free_cash"
+        | "reseller_cost"
+        | "customer_in_cost"
+        | "reseller_in_cost"
+        | "reseller_free_cash"
+        | "customer_in_free_cash"
+        | "reseller_in_free_cash" => Guard::CustomerPrice,
+        "carrier_cost" | "carrier_in_cost" | "carrier_free_cash" | "carrier_in_free_cash" => {
+            Guard::CarrierPrice
         }
-        "carrier_cost" | "carrier_in_cost" => Guard::CarrierPrice,
         "margin" => Guard::AnyPrice,
         _ => Guard::Open,
     }

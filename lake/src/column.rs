@@ -115,6 +115,13 @@ fn reseller_of(party: &Party) -> Option<i64> {
     }
 }
 
+fn uuid_of(party: &Party) -> Option<Cow<'_, str>> {
+    match party {
+        Party::Subscriber { uuid, .. } => filled(uuid),
+        Party::Trunk { .. } | Party::Unknown => None,
+    }
+}
+
 fn subscriber_of(party: &Party) -> Option<i64> {
     match party {
         Party::Subscriber { subscriber, .. } => Some(subscriber.0),
@@ -310,6 +317,41 @@ pub(crate) const COLUMNS: &[Column] = columns! {
     "carrier_in_zone" nullable Text(|c| carrier_in(c).and_then(|x| text(&x.zone))), "", "Zone of the termination fee agreed with the carrier the call came in from.", "AT mobile";
     "carrier_in_prefix" nullable Text(|c| carrier_in(c).and_then(|x| text(&x.matched))), "", "Prefix or pattern of that fee.", "43660";
     "carrier_in_billed_seconds" nullable Count(|c| carrier_in(c).map(|x| x.billed_seconds)), "seconds", "Sum of the charging intervals begun.", "132";
+    "source_uuid" nullable Text(|c| uuid_of(&c.cdr.source.party)), "", "The caller's stable key in CDR files; NULL if he is no subscriber of ours, and in rows older than this column, as in all that follow.", "d7a5c1d6-4f3e-4b0a-9d3e-0d6c1f6b2a11";
+    "destination_uuid" nullable Text(|c| uuid_of(&c.cdr.destination.party)), "", "The callee's, likewise.", "5be8a1a0-7c63-4d52-8a45-2d9a1c0f7e34";
+    "destination_domain" nullable Text(|c| filled(&c.cdr.destination.domain)), "", "Host part as dialled.", "sip.example.org";
+    "pdd_us" nullable Count(|c| c.cdr.pdd_us), "microseconds", "Post-dial delay, to the last digit.", "1240332";
+    "setup_us" nullable Count(|c| c.cdr.detail.setup_us), "microseconds", "INVITE in to the 2xx, to the last digit.", "5240118";
+    "reseller_zone_detail" nullable Text(|c| reseller(c).and_then(|x| text(&x.zone_detail))), "", "Detail of the zone of the reseller's fee.", "fixed";
+    "reseller_tariff" nullable Text(|c| reseller(c).and_then(|x| text(&x.profile))), "", "Handle of the billing profile of that fee.", "wholesale_eur";
+    "reseller_onpeak_seconds" nullable Count(|c| reseller(c).map(|x| x.onpeak_seconds)), "seconds", "Of reseller_billed_seconds on-peak.", "132";
+    "reseller_offpeak_seconds" nullable Count(|c| reseller(c).map(|x| x.offpeak_seconds)), "seconds", "Of these off-peak.", "0";
+    "reseller_free_seconds" nullable Count(|c| reseller(c).map(|x| x.free_seconds)), "seconds", "Free time the call used there.", "0";
+    "reseller_free_cash" nullable Amount(|c| reseller(c).map(|x| x.free_cash)), "reseller_currency", "Free cash or balance the call used there.", "0.000000";
+    "carrier_zone_detail" nullable Text(|c| carrier(c).and_then(|x| text(&x.zone_detail))), "", "Detail of the zone of the carrier's fee.", "fixed";
+    "carrier_tariff" nullable Text(|c| carrier(c).and_then(|x| text(&x.profile))), "", "Handle of the billing profile of that fee.", "wholesale_eur";
+    "carrier_onpeak_seconds" nullable Count(|c| carrier(c).map(|x| x.onpeak_seconds)), "seconds", "Of carrier_billed_seconds on-peak.", "132";
+    "carrier_offpeak_seconds" nullable Count(|c| carrier(c).map(|x| x.offpeak_seconds)), "seconds", "Of these off-peak.", "0";
+    "carrier_free_seconds" nullable Count(|c| carrier(c).map(|x| x.free_seconds)), "seconds", "Free time the call used there.", "0";
+    "carrier_free_cash" nullable Amount(|c| carrier(c).map(|x| x.free_cash)), "carrier_currency", "Free cash or balance the call used there.", "0.000000";
+    "customer_in_zone_detail" nullable Text(|c| customer_in(c).and_then(|x| text(&x.zone_detail))), "", "Detail of the zone of the customer's fee for receiving.", "fixed";
+    "customer_in_tariff" nullable Text(|c| customer_in(c).and_then(|x| text(&x.profile))), "", "Handle of the billing profile of that fee.", "wholesale_eur";
+    "customer_in_onpeak_seconds" nullable Count(|c| customer_in(c).map(|x| x.onpeak_seconds)), "seconds", "Of customer_in_billed_seconds on-peak.", "132";
+    "customer_in_offpeak_seconds" nullable Count(|c| customer_in(c).map(|x| x.offpeak_seconds)), "seconds", "Of these off-peak.", "0";
+    "customer_in_free_seconds" nullable Count(|c| customer_in(c).map(|x| x.free_seconds)), "seconds", "Free time the call used there.", "0";
+    "customer_in_free_cash" nullable Amount(|c| customer_in(c).map(|x| x.free_cash)), "customer_in_currency", "Free cash or balance the call used there.", "0.000000";
+    "reseller_in_zone_detail" nullable Text(|c| reseller_in(c).and_then(|x| text(&x.zone_detail))), "", "Detail of the zone of the reseller's fee for receiving.", "fixed";
+    "reseller_in_tariff" nullable Text(|c| reseller_in(c).and_then(|x| text(&x.profile))), "", "Handle of the billing profile of that fee.", "wholesale_eur";
+    "reseller_in_onpeak_seconds" nullable Count(|c| reseller_in(c).map(|x| x.onpeak_seconds)), "seconds", "Of reseller_in_billed_seconds on-peak.", "132";
+    "reseller_in_offpeak_seconds" nullable Count(|c| reseller_in(c).map(|x| x.offpeak_seconds)), "seconds", "Of these off-peak.", "0";
+    "reseller_in_free_seconds" nullable Count(|c| reseller_in(c).map(|x| x.free_seconds)), "seconds", "Free time the call used there.", "0";
+    "reseller_in_free_cash" nullable Amount(|c| reseller_in(c).map(|x| x.free_cash)), "reseller_in_currency", "Free cash or balance the call used there.", "0.000000";
+    "carrier_in_zone_detail" nullable Text(|c| carrier_in(c).and_then(|x| text(&x.zone_detail))), "", "Detail of the zone of the termination fee agreed with the carrier.", "fixed";
+    "carrier_in_tariff" nullable Text(|c| carrier_in(c).and_then(|x| text(&x.profile))), "", "Handle of the billing profile of that fee.", "wholesale_eur";
+    "carrier_in_onpeak_seconds" nullable Count(|c| carrier_in(c).map(|x| x.onpeak_seconds)), "seconds", "Of carrier_in_billed_seconds on-peak.", "132";
+    "carrier_in_offpeak_seconds" nullable Count(|c| carrier_in(c).map(|x| x.offpeak_seconds)), "seconds", "Of these off-peak.", "0";
+    "carrier_in_free_seconds" nullable Count(|c| carrier_in(c).map(|x| x.free_seconds)), "seconds", "Free time the call used there.", "0";
+    "carrier_in_free_cash" nullable Amount(|c| carrier_in(c).map(|x| x.free_cash)), "carrier_in_currency", "Free cash or balance the call used there.", "0.000000";
 };
 
 /// Columns that carry a bloom filter, so that one call is found without reading every file.

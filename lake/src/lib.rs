@@ -12,6 +12,7 @@ mod compaction;
 mod config;
 mod error;
 mod history;
+mod kept_calls;
 mod layout;
 mod manifest;
 mod mirror;

@@ -241,12 +241,12 @@ pub static CHARGES: Table = Table {
         "cost" Amount nullable CustomerPrice, "currency", "How much.", "0.109708";
         "currency" Text nullable Open, "ISO 4217", "Currency of cost and free_cash.", "EUR";
         "zone" Text nullable Open, "", "Zone of the fee; NULL in rows written before the lake kept it.", "Germany";
-        "zone_detail" Text nullable Open, "", "Its detail; of the customer's outgoing charge alone.", "fixed";
+        "zone_detail" Text nullable Open, "", "Its detail. Of all but the customer's outgoing charge it is NULL in rows written before the lake kept it, as are tariff and onpeak_seconds to free_cash.", "fixed";
         "prefix" Text nullable Open, "", "Destination prefix or pattern of the fee.", "49";
-        "tariff" Text nullable Open, "", "Handle of the billing profile; of the customer's outgoing charge alone.", "retail_eur";
+        "tariff" Text nullable Open, "", "Handle of the billing profile.", "retail_eur";
         "tariff_version" Integer nullable Open, "version id", "The tariff version that priced it; as in rates.", "7";
         "billed_seconds" Integer nullable Open, "seconds", "Sum of the charging intervals begun.", "132";
-        "onpeak_seconds" Integer nullable Open, "seconds", "Of these on-peak; of the customer's outgoing charge alone, as the rest.", "132";
+        "onpeak_seconds" Integer nullable Open, "seconds", "Of these on-peak.", "132";
         "offpeak_seconds" Integer nullable Open, "seconds", "Of these off-peak.", "0";
         "free_seconds" Integer nullable Open, "seconds", "Free time used.", "0";
         "free_cash" Amount nullable CustomerPrice, "currency", "Free cash or balance used.", "0.000000";

@@ -62,24 +62,19 @@ fn charges() -> String {
     ];
     let branches = PARTIES.map(|(provider, direction, infix)| {
         let party = format!("{provider}{infix}");
-        let is_main = party == "customer";
-        let main = |column: &'static str, data_type: &str| {
-            if is_main { column.to_owned() } else { format!("CAST(NULL AS {data_type})") }
+        // The columns of the customer's outgoing charge came first, and some have the bare name.
+        let bare = |column: &str| {
+            if party == "customer" { column.to_owned() } else { format!("{party}_{column}") }
         };
-        let billed = if is_main { "billed_seconds".to_owned() } else { format!("{party}_billed_seconds") };
+        let [billed, onpeak, offpeak, free_seconds, free_cash] =
+            ["billed_seconds", "onpeak_seconds", "offpeak_seconds", "free_seconds", "free_cash"].map(bare);
         format!(
             "SELECT cdr_id, revision, call_id, leg, tenant, day, start_at, '{provider}' AS provider, \
              '{direction}' AS direction, {party}_account AS account, {party}_cost AS cost, {party}_currency AS currency, \
-             {party}_zone AS zone, {} AS zone_detail, {party}_prefix AS prefix, {} AS tariff, \
-             {party}_tariff_version AS tariff_version, {billed} AS billed_seconds, {} AS onpeak_seconds, \
-             {} AS offpeak_seconds, {} AS free_seconds, {} AS free_cash, destination_number \
-             FROM calls WHERE {party}_account IS NOT NULL",
-            main("customer_zone_detail", "VARCHAR"),
-            main("customer_tariff", "VARCHAR"),
-            main("onpeak_seconds", "BIGINT"),
-            main("offpeak_seconds", "BIGINT"),
-            main("free_seconds", "BIGINT"),
-            main("free_cash", "DECIMAL(18,6)"),
+             {party}_zone AS zone, {party}_zone_detail AS zone_detail, {party}_prefix AS prefix, {party}_tariff AS tariff, \
+             {party}_tariff_version AS tariff_version, {billed} AS billed_seconds, {onpeak} AS onpeak_seconds, \
+             {offpeak} AS offpeak_seconds, {free_seconds} AS free_seconds, {free_cash} AS free_cash, destination_number \
+             FROM calls WHERE {party}_account IS NOT NULL"
         )
     });
     branches.join(" UNION ALL ")

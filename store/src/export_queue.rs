@@ -18,7 +18,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::audit::append;
-use crate::sql::{Bind, Cell, Columns, Query, cells, execute_in, query, signed, unreadable};
+use crate::sql::{Bind, Cell, Columns, Query, cells, execute_in, query, query_of, signed, unreadable};
 use crate::{Result, Store, StoreError};
 
 /// How far a file is.
@@ -119,16 +119,51 @@ pub struct KeptFormat {
     pub description: String,
 }
 
-/// The payload of the latest revision before that of a row which is in a file of its series ($1) or of the one it corrects ($2).
-macro_rules! earlier {
-    () => {
-        "CASE WHEN revision > 0 THEN (SELECT earlier.payload FROM export_queue earlier \
+/// A call of a file, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportKey {
+    /// Its record.
+    pub cdr: CdrId,
+    /// Which of its revisions.
+    pub revision: u32,
+    /// The one of [`ExportCall::earlier`].
+    pub earlier: Option<u32>,
+}
+
+/// Of the latest revision before that of a row which is in a file of its series ($1) or of the one it corrects ($2).
+fn earlier(what: &str) -> String {
+    format!(
+        "CASE WHEN revision > 0 THEN (SELECT {what} FROM export_queue earlier \
          WHERE earlier.owner IN ($1, $2) AND earlier.cdr = export_queue.cdr \
          AND earlier.revision < export_queue.revision AND (earlier.file IS NOT NULL OR earlier.passed IS NULL \
          AND earlier.id <= (SELECT last_row FROM export_sequences WHERE export_sequences.owner = earlier.owner)) \
-         ORDER BY earlier.revision DESC LIMIT 1) END AS earlier"
+         ORDER BY earlier.revision DESC LIMIT 1) END"
+    )
+}
+
+/// The bytes of a call whose copy may have been dropped: then the operator's queue has the same.
+fn whole(row: &str) -> String {
+    format!(
+        "CASE WHEN length({row}.payload) > 0 THEN {row}.payload ELSE coalesce((SELECT whole.payload FROM export_queue whole \
+         WHERE whole.owner = 'system' AND whole.cdr = {row}.cdr AND whole.revision = {row}.revision), {row}.payload) END"
+    )
+}
+
+/// Whether the operator's queue has the same bytes.
+macro_rules! has_twin {
+    () => {
+        "payload = (SELECT twin.payload FROM export_queue twin WHERE twin.owner = 'system' \
+         AND twin.cdr = export_queue.cdr AND twin.revision = export_queue.revision)"
     };
 }
+
+/// Copies in a file of all calls that waited between two rows.
+const DROP_SPAN: &str = concat!(
+    "UPDATE export_queue SET payload = $1 WHERE owner = $2 AND id > $3 AND id <= $4 AND file IS NULL AND passed IS NULL AND ",
+    has_twin!()
+);
+/// Those in a file of chosen calls.
+const DROP_MARKED: &str = concat!("UPDATE export_queue SET payload = $1 WHERE file = $2 AND ", has_twin!());
 
 /// All that a file is read from.
 const FILE_COLUMNS: &str = "id, owner, sequence, name, n_rows, state, created_at, n_bytes, md5, sha256, format, zone, owner_name, day";
@@ -344,38 +379,86 @@ impl Store {
         Ok(())
     }
 
-    /// The calls of a file, in order. `corrected` is the series whose corrections the file has, if it is such a one.
+    /// The calls of a file, in order. `corrected` is the series whose corrections the file has, if it is such a one. Copies that
+    /// [`Store::export_drop_copies`] has dropped are read in the operator's queue.
     ///
     /// # Errors
     ///
     /// What the database says.
     pub async fn export_queue(&self, file: i64, corrected: Option<&str>) -> Result<Vec<ExportCall>> {
         let mut tx = self.read().await?;
-        let place = query("SELECT owner, after_row, last_row FROM export_files WHERE id = $1")
-            .cells(cells![file])
-            .fetch_optional(&mut *tx)
-            .await?;
-        let Some(place) = place else { return Ok(Vec::new()) };
-        let (owner, after, last) =
-            (place.text("owner")?, place.opt_int("after_row")?, place.opt_int("last_row")?);
-        let corrected = corrected.unwrap_or_default();
-        let rows = if let (Some(after), Some(last)) = (after, last) {
-            query(concat!(
-                "SELECT payload, ",
-                earlier!(),
-                " FROM export_queue WHERE owner = $1 AND id > $3 AND id <= $4 AND file IS NULL AND passed IS NULL ORDER BY id"
-            ))
-            .cells(cells![owner, corrected, after, last])
-        } else {
-            query(concat!("SELECT payload, ", earlier!(), " FROM export_queue WHERE file = $3 ORDER BY id"))
-                .cells(cells![owner, corrected, file])
-        }
-        .fetch_all(&mut *tx)
-        .await?;
+        let Some(place) = Place::of(&mut tx, file).await? else { return Ok(Vec::new()) };
+        let own = if place.is_dropped { whole("export_queue") } else { "payload".to_owned() };
+        let columns = format!("{own} AS payload, {} AS earlier", earlier(&whole("earlier")));
+        let rows = place.rows(&mut tx, file, corrected, &columns).await?;
         tx.commit().await?;
         rows.iter()
             .map(|row| Ok(ExportCall { payload: row.bytes("payload")?, earlier: row.opt_bytes("earlier")? }))
             .collect()
+    }
+
+    /// Which calls these are, in the same order.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn export_keys(&self, file: i64, corrected: Option<&str>) -> Result<Vec<ExportKey>> {
+        let mut tx = self.read().await?;
+        let Some(place) = Place::of(&mut tx, file).await? else { return Ok(Vec::new()) };
+        let columns = format!("cdr, revision, {} AS earlier", earlier("earlier.revision"));
+        let rows = place.rows(&mut tx, file, corrected, &columns).await?;
+        tx.commit().await?;
+        let narrow = |revision| u32::try_from(revision).map_err(|_| unreadable("revision", revision));
+        rows.iter()
+            .map(|row| {
+                Ok(ExportKey {
+                    cdr: row.id("cdr", CdrId::from_bytes)?,
+                    revision: row.narrow("revision")?,
+                    earlier: row.opt_int("earlier")?.map(narrow).transpose()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Drops copies of calls in files that were written before `before`, oldest first and of `max` files at most, each in a transaction of its
+    /// own; answers of how many files. A copy goes only where the operator's queue has the same bytes of the same revision, which is where
+    /// [`Store::export_queue`] reads them then. The operator's main series keeps all.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn export_drop_copies(&self, before: DateTime<Utc>, max: u32) -> Result<u32> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT id FROM export_files WHERE calls_dropped = 0 AND owner <> 'system' AND state = 'written' \
+             AND created_at < $1 ORDER BY created_at, id LIMIT $2",
+        )
+        .cells(cells![before, max])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let mut n_files = 0;
+        for row in rows {
+            self.drop_copies_of(row.int("id")?).await?;
+            n_files += 1;
+        }
+        Ok(n_files)
+    }
+
+    async fn drop_copies_of(&self, file: i64) -> Result<()> {
+        let mut tx = self.write().await?;
+        let Some(place) = Place::of(&mut tx, file).await? else { return Ok(()) };
+        let (sql, cells) = match place.span {
+            Some((after, last)) => (DROP_SPAN, cells![Vec::<u8>::new(), place.owner.as_str(), after, last]),
+            None => (DROP_MARKED, cells![Vec::<u8>::new(), file]),
+        };
+        query(sql).cells(cells).execute(&mut *tx).await?;
+        query("UPDATE export_files SET calls_dropped = 1 WHERE id = $1")
+            .cells(cells![file])
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Notes that files are on disk, whole: of all of them or of none.
@@ -464,7 +547,7 @@ impl Store {
     /// What the database says.
     pub async fn export_latest_calls(&self, owner: &str, max: u32) -> Result<Vec<Vec<u8>>> {
         let mut tx = self.read().await?;
-        let rows = query("SELECT payload FROM export_queue WHERE owner = $1 ORDER BY id DESC LIMIT $2")
+        let rows = query("SELECT payload FROM export_queue WHERE owner = $1 AND length(payload) > 0 ORDER BY id DESC LIMIT $2")
             .cells(cells![owner, max])
             .fetch_all(&mut *tx)
             .await?;
@@ -581,6 +664,45 @@ pub(crate) async fn give_back(conn: &mut AnyConnection, owner: &str, id: i64) ->
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Where in the queue the calls of a file are.
+struct Place {
+    owner: String,
+    /// Behind the one row, up to the other; a file of chosen calls has a mark in each of its rows.
+    span: Option<(i64, i64)>,
+    is_dropped: bool,
+}
+
+impl Place {
+    async fn of(conn: &mut AnyConnection, file: i64) -> Result<Option<Self>> {
+        let row = query("SELECT owner, after_row, last_row, calls_dropped FROM export_files WHERE id = $1")
+            .cells(cells![file])
+            .fetch_optional(conn)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let span = row.opt_int("after_row")?.zip(row.opt_int("last_row")?);
+        Ok(Some(Self { owner: row.text("owner")?, span, is_dropped: row.int("calls_dropped")? != 0 }))
+    }
+
+    async fn rows(
+        &self,
+        conn: &mut AnyConnection,
+        file: i64,
+        corrected: Option<&str>,
+        columns: &str,
+    ) -> Result<Vec<AnyRow>> {
+        let (owner, corrected) = (self.owner.as_str(), corrected.unwrap_or_default());
+        let select = format!("SELECT {columns} FROM export_queue");
+        let rows = match self.span {
+            Some((after, last)) => query_of(format!(
+                "{select} WHERE owner = $1 AND id > $3 AND id <= $4 AND file IS NULL AND passed IS NULL ORDER BY id"
+            ))
+            .cells(cells![owner, corrected, after, last]),
+            None => query_of(format!("{select} WHERE file = $3 ORDER BY id")).cells(cells![owner, corrected, file]),
+        };
+        Ok(rows.fetch_all(conn).await?)
+    }
 }
 
 /// Calls of a series are planned by one at a time, and none comes to lie behind a place that was planned: ids are given in the order
@@ -759,4 +881,24 @@ pub(crate) fn file_of(row: &AnyRow) -> Result<ExportFile> {
         day: row.opt_time("day")?,
         state,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// While copies are dropped nobody else can write.
+    #[tokio::test]
+    async fn copies_are_dropped_without_going_through_the_queue() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("tollbook.db").display());
+        let store = Store::open(&url).await.unwrap();
+        let mut tx = store.read().await.unwrap();
+        for sql in [DROP_SPAN, DROP_MARKED] {
+            let plan = query_of(format!("EXPLAIN QUERY PLAN {sql}")).fetch_all(&mut *tx).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|row| row.text("detail").unwrap()).collect();
+            assert!(steps.iter().all(|step| !step.contains("SCAN")), "{steps:?}");
+            assert_eq!(steps.iter().filter(|step| step.contains("USING INDEX")).count(), 2, "{steps:?}");
+        }
+    }
 }

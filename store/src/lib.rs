@@ -62,7 +62,7 @@ pub use edrs::{EdrFilter, WaitingEdr};
 pub use error::StoreError;
 pub use exchange_inbox::{Ack, InboxEntry, PutFile};
 pub use export_queue::{
-    ChooseCalls, ExportCall, ExportFile, ExportPlan, ExportReport, ExportState, KeptFormat,
+    ChooseCalls, ExportCall, ExportFile, ExportKey, ExportPlan, ExportReport, ExportState, KeptFormat,
 };
 pub use fraud_desk::LockChange;
 pub use import::{ImportCount, ImportReport};

@@ -43,6 +43,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (190, "case_work", include_str!("../migrations/0190_case_work.sql")),
     (210, "interval_prices", include_str!("../migrations/0210_interval_prices.sql")),
     (211, "locks_behind", include_str!("../migrations/0211_locks_behind.sql")),
+    (220, "dropped_calls", include_str!("../migrations/0220_dropped_calls.sql")),
     (229, "postings_by_time", include_str!("../migrations/0229_postings_by_time.sql")),
 ];
 

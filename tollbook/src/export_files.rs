@@ -17,15 +17,17 @@ use exports::{
     Buffers, Contents, Digest, EDR_STREAM, Event, ExportConfig, ExportsError, FileSpec, Format, Owner,
     Queued, Rendered, Series, Stream, Streams, Subject, Way, digest_of,
 };
+use lake::Lake;
 use model::{AccountKind, AccountStatus, Body, Directory, Edr, Record};
 use store::{
-    ChooseCalls, ExportCall, ExportFile, ExportPlan, ExportReport, ExportState, KeptFormat, NewMail, Store,
-    ToldEdr,
+    ChooseCalls, ExportCall, ExportFile, ExportPlan, ExportReport, KeptFormat, NewMail, Store, ToldEdr,
 };
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::failure::UserError;
+mod again;
+
+pub(crate) use again::{Source, again};
 
 /// A file that is there for its owner to fetch.
 #[derive(Debug, Clone)]
@@ -54,6 +56,8 @@ pub(crate) struct Desk {
     pub(crate) directory: Arc<Directory>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) config: ExportConfig,
+    /// From which files are made again; `None` where there is no lake.
+    pub(crate) lake: Option<Arc<Lake>>,
 }
 
 /// Finishes what a crash left planned, then closes a file for every series with calls waiting. One process does so at a time:
@@ -541,7 +545,9 @@ impl<'a> Round<'a> {
         let doing = || format!("write the export file {}", file.name);
         let series: Series = file.owner.parse()?;
         let format = self.format_of(&file, &series).await.with_context(doing)?;
-        Filled::load(self.desk, &file, series, format).await.with_context(doing)
+        let corrected = series.corrected().map(|series| series.to_string());
+        let calls = self.desk.store.export_queue(file.id, corrected.as_deref()).await.with_context(doing)?;
+        Filled::load(self.desk, &file, series, format, calls).await.with_context(doing)
     }
 
     /// Tells of the corrections in a file, before it counts as written: after a crash it is told twice rather than never.
@@ -636,6 +642,7 @@ impl Filled {
         file: &ExportFile,
         series: Series,
         format: Arc<Format>,
+        calls: Vec<ExportCall>,
     ) -> anyhow::Result<Self> {
         let mut events = Vec::new();
         if format.subject() == Subject::Events {
@@ -646,8 +653,6 @@ impl Filled {
                 events.push(Event { edr: *edr, company: told.company });
             }
         }
-        let corrected = series.corrected().map(|series| series.to_string());
-        let calls = desk.store.export_queue(file.id, corrected.as_deref()).await?;
         let stream = desk.streams.named(&series.stream);
         let zone = match &file.zone {
             Some(zone) => {
@@ -772,66 +777,6 @@ fn publish(
         }
         Err(why) => Err(why.into()),
     }
-}
-
-/// A file as it was published.
-pub(crate) struct Again {
-    pub(crate) name: String,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) sha256: String,
-    /// From the archive, or made again from its calls.
-    pub(crate) is_archived: bool,
-}
-
-/// The identical bytes of a file published before: from the archive, else made again from its calls and its format as it was, and
-/// proved by the hash that was kept.
-pub(crate) async fn again(desk: &Desk, series: &Series, sequence: u64) -> anyhow::Result<Again> {
-    let key = series.to_string();
-    let Some(file) = desk.store.export_file(&key, sequence).await? else {
-        let last = desk.store.export_files(&key).await?.last().map_or(0, |file| file.sequence);
-        let remedy = if last == 0 {
-            "`tollbook export list` shows what there is".to_owned()
-        } else {
-            format!("its files are numbered 1 to {last}")
-        };
-        return Err(UserError::new(format!("{key} has no file number {sequence}"), remedy).into());
-    };
-    let ExportState::Written { md5, sha256, .. } = &file.state else {
-        return Err(UserError::new(
-            format!("file number {sequence} of {key} is planned and not yet written"),
-            "`tollbook export run` writes it",
-        )
-        .into());
-    };
-    let is_it = |bytes: &[u8], trailer_md5: Option<&str>| match sha256 {
-        Some(sha256) => digest_of(Digest::Sha256, bytes) == *sha256,
-        // Of a file written before the hash was kept there is only the MD5 of its trailer.
-        None => match trailer_md5 {
-            Some(found) => found == md5,
-            None => exports::verify(bytes).is_ok_and(|found| found.md5 == *md5),
-        },
-    };
-    let archived = desk.config.archive.join(&file.name);
-    match std::fs::read(&archived) {
-        Ok(bytes) if is_it(&bytes, None) => {
-            let sha256 = digest_of(Digest::Sha256, &bytes);
-            return Ok(Again { name: file.name, bytes, sha256, is_archived: true });
-        }
-        Ok(_) => {
-            warn!(file = %archived.display(), "the archived file is not what was published; made again from its calls")
-        }
-        Err(why) => warn!(file = %archived.display(), %why, "not in the archive; made again from its calls"),
-    }
-    let format = Arc::new(load_format_of(desk, &file, series).await?);
-    let filled = Filled::load(desk, &file, series.clone(), format).await?;
-    let rendered = render(&[filled], &Buffers::default()).pop().context("nothing was rendered")??;
-    if !is_it(&rendered.bytes, Some(&rendered.md5)) {
-        anyhow::bail!(
-            "file number {sequence} of {key} cannot be made again: its calls give other bytes than were published (kept: {})",
-            sha256.as_deref().unwrap_or(md5)
-        );
-    }
-    Ok(Again { name: file.name, bytes: rendered.bytes, sha256: rendered.sha256, is_archived: false })
 }
 
 #[cfg(test)]

@@ -66,6 +66,9 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether files are due or full.
 const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked for files whose copies of calls may leave the database, and at how many files: 144,000 a day.
+const DROP_COPIES_INTERVAL: Duration = Duration::from_secs(60);
+const DROP_COPIES_FILES: u32 = 100;
 
 /// The role whose processes work the export streams.
 const EXPORTS: &str = "exports";
@@ -543,18 +546,26 @@ impl System {
                 Ok(())
             }
         });
-        let (rooms, streams, config) =
-            (self.rooms.clone(), self.streams.clone(), self.config.exports.clone());
         let schedule = Arc::new(tokio::sync::Mutex::new(export_files::Schedule::default()));
+        let (rooms, desk) = (self.rooms.clone(), self.export_desk());
         self.every(EXPORT_INTERVAL, "export files", move || {
-            let desk = export_files::Desk {
-                store: rooms.store.clone(),
-                directory: rooms.directory.current(),
-                streams: streams.clone(),
-                config: config.clone(),
-            };
+            let desk = export_files::Desk { directory: rooms.directory.current(), ..desk.clone() };
             let (schedule, now) = (schedule.clone(), rooms.clock.utc());
             async move { schedule.lock().await.tick(&desk, now).await }
+        });
+        let (rooms, keep) = (self.rooms.clone(), self.config.exports.keep_calls);
+        self.every(DROP_COPIES_INTERVAL, "copies of calls in old export files", move || {
+            let rooms = rooms.clone();
+            // Longer than there is time: for ever.
+            let before = chrono::TimeDelta::from_std(keep)
+                .ok()
+                .and_then(|keep| rooms.clock.utc().checked_sub_signed(keep));
+            async move {
+                if let Some(before) = before {
+                    rooms.store.export_drop_copies(before, DROP_COPIES_FILES).await?;
+                }
+                Ok(())
+            }
         });
         let rooms = self.rooms.clone();
         self.every(RESUBMIT_INTERVAL, "resubmission", move || {
@@ -828,13 +839,17 @@ impl System {
 
     /// Writes a file for every owner with calls waiting.
     pub(crate) async fn close_export_files(&self) -> anyhow::Result<Vec<export_files::Written>> {
-        let desk = export_files::Desk {
+        export_files::close_all(&self.export_desk(), self.rooms.clock.utc()).await
+    }
+
+    fn export_desk(&self) -> export_files::Desk {
+        export_files::Desk {
             store: self.rooms.store.clone(),
             directory: self.rooms.directory.current(),
             streams: self.streams.clone(),
             config: self.config.exports.clone(),
-        };
-        export_files::close_all(&desk, self.rooms.clock.utc()).await
+            lake: Some(self.lake.clone()),
+        }
     }
 
     /// Takes no new calls and hangs up those that are up, so that each has its record with its true length.

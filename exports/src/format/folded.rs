@@ -4,6 +4,7 @@
 //! other shapes are written by all steps; the bytes are the same.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::program::Program;
 use crate::shape::Shape;
@@ -69,20 +70,31 @@ impl Folded {
 
 /// Where a format leaves what was worked out for one file to the next.
 #[derive(Debug, Default)]
-pub(super) struct Shelf(Mutex<Folded>);
+pub(super) struct Shelf {
+    folded: Mutex<Folded>,
+    header_bytes: AtomicUsize,
+}
 
 impl Shelf {
     /// What there is. Whoever comes meanwhile begins anew.
     pub(super) fn take(&self) -> Folded {
-        self.0.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default()
+        self.folded.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default()
     }
 
     pub(super) fn give_back(&self, folded: Folded) {
-        if let Ok(mut kept) = self.0.lock()
+        if let Ok(mut kept) = self.folded.lock()
             && kept.n_programs <= folded.n_programs
         {
             *kept = folded;
         }
+    }
+
+    pub(super) fn header_bytes(&self) -> usize {
+        self.header_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_header_bytes(&self, n_bytes: usize) {
+        self.header_bytes.store(n_bytes, Ordering::Relaxed);
     }
 }
 

@@ -51,5 +51,6 @@ pub use field::{DECIMALS_MAX, WIDTH_MAX};
 pub use template::Digest;
 pub use write::Misfit;
 
+pub(crate) use program::Out;
 pub(crate) use time_pattern::ZoneClock;
 pub(crate) use write::{RecordWriter, Tally};

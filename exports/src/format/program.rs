@@ -426,7 +426,46 @@ pub(crate) struct Out {
     len: usize,
 }
 
+/// Bytes that are there beyond those that are asked for: they are made, by filling them with zeros, when they are needed next.
+const AHEAD: usize = 8 << 10;
+
 impl Out {
+    /// Goes on behind what is written.
+    pub(crate) fn behind(bytes: Vec<u8>) -> Self {
+        Self { len: bytes.len(), bytes }
+    }
+
+    /// Begins where something else was written that is of no use any more; whose bytes those are is forgotten with [`Out::into_bytes`].
+    pub(crate) fn over(bytes: Vec<u8>) -> Self {
+        Self { len: 0, bytes }
+    }
+
+    /// Puts `front` into the place of the first `n_bytes`.
+    pub(crate) fn put_in_front(&mut self, n_bytes: usize, front: &[u8]) {
+        if front.len() == n_bytes {
+            self.bytes[..n_bytes].copy_from_slice(front);
+            return;
+        }
+        let mut bytes = std::mem::take(self).into_bytes();
+        bytes.splice(..n_bytes, front.iter().copied());
+        *self = Self::behind(bytes);
+    }
+
+    /// What is written.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.len);
+        self.bytes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Forgets what was written behind that place.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
     /// Forgets what was written.
     pub(crate) fn clear(&mut self) {
         self.len = 0;
@@ -454,7 +493,7 @@ impl Out {
     pub(crate) fn room(&mut self, n_bytes: usize) {
         let needed = self.len + n_bytes + PIECE;
         if needed > self.bytes.len() {
-            self.bytes.resize(needed.max(self.bytes.len() * 2), 0);
+            self.bytes.resize(needed + AHEAD, 0);
         }
     }
 

@@ -97,6 +97,16 @@ impl Format {
         self.header.iter().any(Template::is_of_records)
     }
 
+    /// Bytes of those lines in the file before, where they tell of the records and so are known only at the end; 0 before the first.
+    pub(crate) fn usual_header_bytes(&self) -> usize {
+        self.shelf.header_bytes()
+    }
+
+    /// Keeps how many they were.
+    pub(crate) fn note_header_bytes(&self, n_bytes: usize) {
+        self.shelf.note_header_bytes(n_bytes);
+    }
+
     /// Whether the first line after the records shows an MD5.
     pub(crate) fn trails_md5(&self) -> bool {
         self.trailer.first().is_some_and(|line| line.digests().any(|kind| kind == Digest::Md5))
@@ -142,8 +152,6 @@ pub(crate) struct RecordWriter<'f> {
     clocks: Vec<ZoneClock>,
     stamps: Vec<Stamp>,
     scratch: Vec<u8>,
-    /// The record that is being written: it stays near, and a file never has half of one.
-    record: Out,
     /// One field that is written the long way.
     long: Vec<u8>,
     hex: String,
@@ -159,7 +167,6 @@ impl<'f> RecordWriter<'f> {
             clocks: format.zones.iter().map(|own| ZoneClock::new(own.unwrap_or(zone))).collect(),
             stamps: format.program.stamps.iter().map(|(pattern, _)| Stamp::new(pattern)).collect(),
             scratch: Vec::new(),
-            record: Out::default(),
             long: Vec::new(),
             hex: String::new(),
             folded: Folded::default(),
@@ -170,18 +177,15 @@ impl<'f> RecordWriter<'f> {
     #[inline(never)]
     pub(crate) fn write_anywhere<'a>(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut Out,
         row: &impl Facts<'a>,
         tally: &mut Tally,
     ) -> Result<(), Misfit> {
-        let mut record = std::mem::take(&mut self.record);
-        record.clear();
-        let program = &self.format.program;
-        let written = on_any_processor!(simd => self.write_into(simd, &mut record, program, row, tally));
-        if written.is_ok() {
-            out.extend_from_slice(record.as_slice());
+        let (program, begin) = (&self.format.program, out.len());
+        let written = on_any_processor!(simd => self.write_into(simd, out, program, row, tally));
+        if written.is_err() {
+            out.truncate(begin);
         }
-        self.record = record;
         written
     }
 
@@ -201,24 +205,21 @@ impl<'f> RecordWriter<'f> {
     pub(crate) fn write<S: Simd>(
         &mut self,
         simd: S,
-        out: &mut Vec<u8>,
+        out: &mut Out,
         row: &Row<'_, '_>,
         tally: &mut Tally,
     ) -> Result<(), Misfit> {
-        let mut record = std::mem::take(&mut self.record);
         let mut folded = std::mem::take(&mut self.folded);
-        record.clear();
-        let (format, shape) = (self.format, row.shape());
+        let (format, shape, begin) = (self.format, row.shape(), out.len());
         let (program, is_due) = folded.of(shape, &format.program);
-        let written = self.write_into(simd, &mut record, program, row, tally);
-        if written.is_ok() {
-            out.extend_from_slice(record.as_slice());
+        let written = self.write_into(simd, out, program, row, tally);
+        if written.is_err() {
+            out.truncate(begin);
         }
         if is_due {
             folded.keep(shape, self.fold(row));
         }
         self.folded = folded;
-        self.record = record;
         written
     }
 

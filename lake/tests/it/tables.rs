@@ -119,9 +119,9 @@ async fn charges_are_one_row_for_each_party_of_a_call() {
     .await;
     expect![[r#"
         a | customer | out | 1001 | 0.109708 | EUR | Germany | fixed | 49 | retail_eur | 7 | 132 | 132
-        a | reseller | out | 11 | 0.066000 | EUR | Germany | NULL | 49 | NULL | 7 | 132 | NULL
-        a | carrier | out | 9001 | 0.030717 | EUR | Germany | NULL | 49 | NULL | 7 | 132 | NULL
-        b | carrier | in | 9002 | 0.008000 | EUR | Germany | NULL | 49 | NULL | 7 | 132 | NULL"#]]
+        a | reseller | out | 11 | 0.066000 | EUR | Germany | fixed | 49 | retail_eur | 7 | 132 | 132
+        a | carrier | out | 9001 | 0.030717 | EUR | Germany | fixed | 49 | retail_eur | 7 | 132 | 132
+        b | carrier | in | 9002 | 0.008000 | EUR | Germany | fixed | 49 | retail_eur | 7 | 132 | 132"#]]
     .assert_eq(&shown.join("\n"));
     // A correction does not count twice.
     let mut corrected = call("a", "2026-10-05T08:00:00Z");

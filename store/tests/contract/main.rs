@@ -104,6 +104,8 @@ on_both! {
         planned_file_survives_a_crash_with_the_same_calls,
         file_keeps_what_its_bytes_depend_on,
         calls_not_chosen_for_a_file_wait_for_a_later_one,
+        copies_in_a_written_file_are_dropped_where_the_operator_has_the_call,
+        correction_of_a_call_whose_copy_was_dropped_comes_with_it,
         corrected_call_comes_with_the_revision_before_it,
         correction_that_a_format_cannot_tell_waits_for_the_report,
         call_that_was_left_out_is_queued_again_and_the_audit_log_says_who_did_it,

@@ -186,6 +186,47 @@ pub(crate) async fn calls_not_chosen_for_a_file_wait_for_a_later_one(db: Databas
     assert_eq!(db.store.export_plan(plan("system", 4), None, name).await.unwrap().unwrap().sequence, 3);
 }
 
+pub(crate) async fn copies_in_a_written_file_are_dropped_where_the_operator_has_the_call(db: Database) {
+    let store = &db.store;
+    keep_format(&db).await;
+    let copies = vec![export(0, "system"), export(0, "carrier:3"), export(1, "carrier:3")];
+    store.commit("exports", vec![step(0, 0, 1, copies)]).await.unwrap();
+    let theirs = store.export_plan(plan("carrier:3", 9), None, name).await.unwrap().unwrap();
+    let ours = store.export_plan(plan("system", 9), None, name).await.unwrap().unwrap();
+    waiting_calls_of(&db, 1, "carrier:3", 2).await;
+    let report = |file| store::ExportReport { file, n_bytes: 1, md5: "d4", sha256: "e3" };
+    assert_eq!(store.export_drop_copies(second(2), 9).await.unwrap(), 0, "planned alone");
+    store.export_written(&[report(theirs.id), report(ours.id)]).await.unwrap();
+    assert_eq!(store.export_drop_copies(second(1), 9).await.unwrap(), 0, "too young");
+    assert_eq!(store.export_drop_copies(second(2), 9).await.unwrap(), 1);
+    assert_eq!(store.export_drop_copies(second(2), 9).await.unwrap(), 0, "once");
+
+    // The bytes of the one are gone; those of the other were here alone, and of what waits nothing is touched.
+    assert_eq!(store.export_latest_calls("carrier:3", 9).await.unwrap(), [call(2).payload, call(1).payload]);
+    assert_eq!(store.export_latest_calls("system", 9).await.unwrap(), [call(0).payload]);
+    assert_eq!(store.export_queue(theirs.id, None).await.unwrap(), [call(0), call(1)]);
+    assert_eq!(store.export_queue(ours.id, None).await.unwrap(), [call(0)]);
+    let key = |n| store::ExportKey { cdr: cdr(n), revision: 0, earlier: None };
+    assert_eq!(store.export_keys(theirs.id, None).await.unwrap(), [key(0), key(1)]);
+    assert!(store.queue_check().await.unwrap().iter().all(store::QueueCheck::holds));
+}
+
+pub(crate) async fn correction_of_a_call_whose_copy_was_dropped_comes_with_it(db: Database) {
+    keep_format(&db).await;
+    queue_revision(&db, 0, 0, "system").await;
+    queue_revision(&db, 1, 0, "carrier:3").await;
+    let first = db.store.export_plan(plan("carrier:3", 9), None, name).await.unwrap().unwrap();
+    let report = store::ExportReport { file: first.id, n_bytes: 1, md5: "d4", sha256: "e3" };
+    db.store.export_written(&[report]).await.unwrap();
+    assert_eq!(db.store.export_drop_copies(second(2), 9).await.unwrap(), 1);
+    queue_revision(&db, 2, 1, "carrier:3").await;
+    let second = db.store.export_plan(plan("carrier:3", 9), None, name).await.unwrap().unwrap();
+    let keys = db.store.export_keys(second.id, None).await.unwrap();
+    assert_eq!(keys, [store::ExportKey { cdr: cdr(1), revision: 1, earlier: Some(0) }]);
+    let calls = db.store.export_queue(second.id, None).await.unwrap();
+    assert_eq!(calls[0].earlier.as_deref(), Some(b"revision 0".as_slice()));
+}
+
 fn revised(revision: u32, owner: &str) -> StoreEffect {
     StoreEffect::Export {
         is_left_out: false,

@@ -173,20 +173,29 @@ fn export_runs_killed_at_any_moment_leave_whole_files_without_gap(home: &Path, c
     let shown = printed(
         Command::new(tollbook_path()).args(["export", "again", "--seq", &number, "--config"]).arg(config),
     );
-    assert!(shown.contains("made again from its calls"), "{shown}");
+    assert!(shown.contains("made again from its calls in the lake"), "{shown}");
     assert_eq!(std::fs::read(&last).unwrap(), bytes);
-    // And any format on these calls.
-    let preview = home.join("preview.csv");
-    let shown = printed(
-        Command::new(tollbook_path()).args(["export", "preview", "--format", "csv", "--config"]).arg(config),
-    );
-    std::fs::write(&preview, shown).unwrap();
-    let verified = printed(
-        Command::new(tollbook_path())
-            .args(["export", "verify", "--format", "csv", "--config"])
-            .args([config, &preview]),
-    );
-    assert!(verified.contains("in order, 10 records"), "{verified}");
+    // And every format of calls that is delivered, on these.
+    let formats = printed(Command::new(tollbook_path()).args(["export", "formats"]));
+    // Behind the titles of the list.
+    let names = formats.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    let names: Vec<&str> = names.filter(|name| !name.contains("-edr-")).collect();
+    assert!(names.contains(&"reference-kabelplus") && names.len() >= 9, "{formats}");
+    for name in names {
+        let preview = home.join("preview");
+        let shown = printed(
+            Command::new(tollbook_path())
+                .args(["export", "preview", "--format", name, "--config"])
+                .arg(config),
+        );
+        std::fs::write(&preview, shown).unwrap();
+        let verified = printed(
+            Command::new(tollbook_path())
+                .args(["export", "verify", "--format", name, "--config"])
+                .args([config, &preview]),
+        );
+        assert!(verified.contains("in order, ") && !verified.contains(" 0 records"), "{name}: {verified}");
+    }
 }
 
 #[test]

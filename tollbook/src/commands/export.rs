@@ -1,13 +1,16 @@
 //! `tollbook export`: close files now, list them, show one again; try a format, check a file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use exports::{
     Contents, DELIVERED, Entry, Event, ExportsError, FileSpec, Format, Owner, Series, Subject, Way,
 };
+use lake::Lake;
 use model::{AccountKind, CdrId, Directory};
 use store::EdrFilter;
+use tracing::warn;
 
 use crate::cli::ExportAction;
 use crate::clock::Clock;
@@ -15,9 +18,12 @@ use crate::commands::import::COMMAND_LINE;
 use crate::commands::{account_named, print_table};
 use crate::config::{Config, SftpUserConfig};
 use crate::directory::DirectoryFeed;
-use crate::export_files::{self, Desk};
+use crate::export_files::{self, Desk, Source};
 use crate::failure::UserError;
 use crate::system::open_store;
+
+/// Latest calls among which a preview looks for those that its format wants.
+const LOOKED_THROUGH: u32 = 10_000;
 
 /// Files shown at once, for each series.
 const FILES_MAX: usize = 50;
@@ -60,7 +66,16 @@ pub(crate) async fn export(
 async fn desk(config: &Config) -> anyhow::Result<Desk> {
     let store = open_store(config).await?;
     let directory = DirectoryFeed::load(store.clone(), Clock::start()).await?.current();
-    Ok(Desk { store, directory, streams: config.streams()?, config: config.exports.clone() })
+    let lake = match Lake::open_to_ask(&config.lake) {
+        Ok(lake) => Some(Arc::new(lake)),
+        Err(lake::LakeError::NoLake { .. }) => None,
+        Err(why) => {
+            // Files can be closed without it.
+            warn!(%why, "the lake cannot be asked");
+            None
+        }
+    };
+    Ok(Desk { store, directory, streams: config.streams()?, config: config.exports.clone(), lake })
 }
 
 async fn run(desk: &Desk) -> anyhow::Result<()> {
@@ -194,10 +209,14 @@ async fn preview(desk: &Desk, format: &Format, owner: &str, n_max: u32, fields: 
     let (mut calls, mut events) = (Vec::new(), Vec::new());
     match format.subject() {
         Subject::Calls => {
-            for payload in desk.store.export_latest_calls(&Series::main(owner).to_string(), n_max).await? {
+            let series = Series::main(owner).to_string();
+            for payload in desk.store.export_latest_calls(&series, n_max.max(LOOKED_THROUGH)).await? {
                 let rated = model::wire::decode_rated(&payload).context("read a call of the database")?;
                 if format.wants_call(owner, &rated) {
                     calls.push(Entry::from(rated));
+                }
+                if calls.len() >= n_max as usize {
+                    break;
                 }
             }
         }
@@ -490,7 +509,11 @@ async fn again(desk: &Desk, series: &Series, sequence: u64, out: Option<&Path>) 
             exports::publish_as(dir, archive, &file.name, &file.bytes, desk.config.file_access()?)?
         }
     };
-    let from = if file.is_archived { "from the archive" } else { "made again from its calls" };
+    let from = match file.source {
+        Source::Archive => "from the archive",
+        Source::Lake => "made again from its calls in the lake",
+        Source::Database => "made again from its calls in the database",
+    };
     println!("{}  {from}, sha256 {} as published", path.display(), file.sha256);
     Ok(())
 }

@@ -55,7 +55,7 @@ async fn desk(dir: &tempfile::TempDir, settings: &str) -> Desk {
     (settings.dir, settings.archive) = (dir.path().join("exports"), dir.path().join("archive"));
     let directory = Arc::new(store.directory().await.unwrap());
     let streams = Arc::new(Streams::load(&settings).unwrap());
-    Desk { store, directory, streams, config: settings }
+    Desk { store, directory, streams, config: settings, lake: None }
 }
 
 /// Queues calls for a series, in a batch of its own.
@@ -229,7 +229,7 @@ async fn file_is_given_again_from_the_archive_or_made_again_and_proved() {
     let bytes = std::fs::read(&written[0].path).unwrap();
     let series = Series::main(Owner::System);
     let found = again(&first, &series, 1).await.unwrap();
-    assert!(found.is_archived && found.bytes == bytes);
+    assert!(found.source == Source::Archive && found.bytes == bytes);
 
     // Configured anew since, archive and partner's file gone: the same bytes all the same.
     std::fs::remove_dir_all(&first.config.archive).unwrap();
@@ -237,15 +237,179 @@ async fn file_is_given_again_from_the_archive_or_made_again_and_proved() {
     let other: ExportConfig = toml::from_str("quotes = '\"'\nzone = \"America/New_York\"").unwrap();
     first.streams = Arc::new(Streams::load(&other).unwrap());
     let found = again(&first, &series, 1).await.unwrap();
-    assert!(!found.is_archived && found.bytes == bytes);
+    assert!(found.source == Source::Database && found.bytes == bytes);
     // A copy that somebody changed is not taken for it.
     std::fs::create_dir_all(first.config.archive.join(&found.name).parent().unwrap()).unwrap();
     std::fs::write(first.config.archive.join(&found.name), "forged").unwrap();
     let found = again(&first, &series, 1).await.unwrap();
-    assert!(!found.is_archived && found.bytes == bytes);
+    assert!(found.source == Source::Database && found.bytes == bytes);
 
     let Err(refused) = again(&first, &series, 2).await else { panic!("there is no file 2") };
     assert!(refused.to_string().contains("numbered 1 to 1"), "{refused}");
+}
+
+/// A lake in a directory of that name with these calls.
+async fn lake_of(dir: &tempfile::TempDir, name: &str, rows: Vec<RatedCdr>) -> Option<Arc<Lake>> {
+    let lake = Lake::open(lake::LakeConfig::new(dir.path().join(name))).unwrap();
+    let watermark = lake::Watermark { stage: "rating".to_owned(), partition: 0, offset: 1, index: 0 };
+    let lane = lake::LaneRows { partition: 0, position: 1, watermarks: vec![watermark], rows };
+    lake.commit(vec![lane], at("2026-03-25T12:00:00Z")).await.unwrap();
+    Some(Arc::new(lake))
+}
+
+/// A stream's file with a correction, written while the database has all of it.
+async fn corrected_file(desk: &Desk) -> Vec<u8> {
+    for revision in [0, 1] {
+        let calls = [("ama/system", priced(revision, if revision == 0 { "0.5" } else { "0.7" }))];
+        queue(desk, revision.into(), &calls).await;
+        close_all(desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+    }
+    std::fs::read(desk.config.dir.join("system/20260325_0002.csv")).unwrap()
+}
+
+#[tokio::test]
+async fn file_is_made_again_from_the_lake_and_where_that_was_changed_from_the_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = desk(&dir, AMA).await;
+    let bytes = corrected_file(&desk).await;
+    std::fs::remove_dir_all(&desk.config.archive).unwrap();
+    let series = Series { stream: "ama".to_owned(), owner: Owner::System, way: None };
+    let lakes = [
+        ("whole", vec![priced(0, "0.5"), priced(1, "0.7")], Source::Lake),
+        ("changed", vec![priced(0, "0.4"), priced(1, "0.7")], Source::Database),
+        ("part", vec![priced(1, "0.7")], Source::Database),
+    ];
+    for (name, rows, source) in lakes {
+        desk.lake = lake_of(&dir, name, rows).await;
+        let found = again(&desk, &series, 2).await.unwrap();
+        assert_eq!((found.source, &found.bytes), (source, &bytes), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn file_that_nothing_gives_again_is_refused_with_what_was_published_and_what_would_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = desk(&dir, AMA).await;
+    // Published before a crash, and left as it was then; what its calls give now is something else.
+    let name = "system/20260325_0001.csv";
+    let format = exports::load_format("csv").unwrap();
+    let spec = FileSpec {
+        format: &format,
+        owner: Owner::System,
+        owner_name: "system",
+        stream: "ama",
+        way: "",
+        name,
+        sequence: 1,
+        created_at: at("2026-03-25T10:30:00Z"),
+        day: None,
+        zone: chrono_tz::Europe::Vienna,
+    };
+    let before = exports::render(&spec, &[priced(0, "0.9").into()]).unwrap();
+    exports::publish(&desk.config.dir, &desk.config.archive, name, &before.bytes).unwrap();
+    queue(&desk, 0, &[("ama/system", priced(0, "0.5"))]).await;
+    close_all(&desk, at("2026-03-25T10:30:00Z")).await.unwrap();
+    std::fs::remove_dir_all(&desk.config.archive).unwrap();
+    desk.lake = lake_of(&dir, "lake", vec![priced(0, "0.4")]).await;
+    let series = Series { stream: "ama".to_owned(), owner: Owner::System, way: None };
+    let Err(refused) = again(&desk, &series, 1).await else { panic!("these are other calls") };
+    let refused = refused.to_string();
+    assert!(refused.contains(&before.sha256) && refused.matches("sha256 ").count() == 3, "{refused}");
+}
+
+#[tokio::test]
+async fn files_of_every_delivered_format_are_the_same_from_the_lake() {
+    let dir = tempfile::tempdir().unwrap();
+    let calls = rated_calls();
+    let lake = lake_of(&dir, "lake", calls.clone()).await.unwrap();
+    let wanted: Vec<_> = calls.iter().map(|rated| (rated.cdr.id, rated.cdr.revision)).collect();
+    let (from, to) = (DateTime::UNIX_EPOCH, at("2030-01-01T00:00:00Z"));
+    let kept = lake.kept_calls(&wanted, from, to).await.unwrap();
+    let of_key = |rated: &RatedCdr| kept.iter().find(|kept| kept.cdr.id == rated.cdr.id).unwrap();
+    let kept: Vec<_> = calls.iter().map(|rated| of_key(rated).clone().into()).collect();
+    let calls: Vec<_> = calls.into_iter().map(exports::Entry::from).collect();
+    let mut n_formats = 0;
+    for (name, _) in exports::DELIVERED {
+        let format = exports::load_format(name).unwrap();
+        if format.subject() == Subject::Events {
+            continue;
+        }
+        n_formats += 1;
+        for owner in
+            [Owner::System, Owner::Carrier(model::AccountId(20)), Owner::Reseller(model::AccountId(2))]
+        {
+            let spec = FileSpec {
+                format: &format,
+                owner,
+                owner_name: "acme",
+                stream: "main",
+                way: "",
+                name: "1.cdr",
+                sequence: 1,
+                created_at: at("2026-03-25T12:00:00Z"),
+                day: None,
+                zone: chrono_tz::Europe::Vienna,
+            };
+            let one = exports::render(&spec, &calls).unwrap();
+            assert_eq!(one.rows, calls.len(), "{name}");
+            assert_eq!(one, exports::render(&spec, &kept).unwrap(), "{name} of {owner}");
+        }
+    }
+    assert_eq!(n_formats, 9);
+}
+
+/// Calls with something in every fact that files show.
+fn rated_calls() -> Vec<RatedCdr> {
+    use model::{AccountId, Direction, Party, Provider, SubscriberId, TrunkId};
+    let customer = |n| Party::Subscriber {
+        subscriber: SubscriberId(n),
+        account: AccountId(100 + n),
+        reseller: AccountId(2),
+        uuid: format!("{n:08}-0000-4000-8000-000000000000").into(),
+    };
+    let trunk = Party::Trunk { trunk: TrunkId(3), account: AccountId(20) };
+    let mut calls = Vec::new();
+    for (n, (from, to)) in (0_u32..).zip([
+        (customer(1), trunk.clone()),
+        (trunk, customer(2)),
+        (customer(3), customer(4)),
+        (customer(5), Party::Unknown),
+    ]) {
+        let mut rated = priced(0, "0.123456");
+        rated.cdr.call = model::CallUid::new(format!("sw1-{n}"));
+        rated.cdr.id = model::CdrId::derive(&rated.cdr.call, 0);
+        (rated.cdr.source.party, rated.cdr.destination.party) = (from, to);
+        rated.cdr.source.cli = Some("43720123456".parse().unwrap());
+        rated.cdr.source.user_out = "43720123456".into();
+        rated.cdr.destination.user_out = "0049305551234".into();
+        rated.cdr.destination.number = (n < 3).then(|| "493055512345".parse().unwrap());
+        rated.cdr.duration_us = 61_234_567;
+        rated.cdr.pdd_us = Some(1_234_567);
+        rated.cdr.detail.setup_us = Some(7_654_321);
+        rated.cdr.detail.reason = "Q.850;cause=16;text=\"bye, now\"".into();
+        rated.cdr.detail.asserted_identity = "<sip:+43720123456@example.org>".into();
+        let charge = rated.charges[0].clone();
+        rated.charges.clear();
+        for provider in [Provider::Carrier, Provider::Reseller, Provider::Customer] {
+            for direction in [Direction::Out, Direction::In] {
+                let account = AccountId(match provider {
+                    Provider::Carrier => 20,
+                    Provider::Reseller => 2,
+                    Provider::Customer => 101,
+                });
+                let mut charge = model::Charge { provider, direction, account, ..charge.clone() };
+                charge.zone = format!("{} {}", provider.as_str(), direction.as_str());
+                charge.zone_detail = format!("detail {}", charge.zone);
+                charge.profile = format!("profile {}", charge.zone);
+                charge.matched = format!("4930{n}");
+                (charge.free_seconds, charge.onpeak_seconds, charge.offpeak_seconds) = (n.into(), 61, 2);
+                charge.free_cash = "0.5".parse().unwrap();
+                rated.charges.push(charge);
+            }
+        }
+        calls.push(rated);
+    }
+    calls
 }
 
 #[tokio::test]
@@ -398,7 +562,7 @@ async fn files_closed_side_by_side_keep_their_order_and_one_that_fails_keeps_bac
     close_all(&desk, at("2026-03-25T10:30:00Z")).await.unwrap_err();
     for series in &series {
         let files = desk.store.export_files(series).await.unwrap();
-        let n_written = files.iter().filter(|file| file.state != ExportState::Planned).count();
+        let n_written = files.iter().filter(|file| file.state != store::ExportState::Planned).count();
         assert_eq!(n_written, if series == "carrier:7" { 1 } else { 3 }, "{series}");
         assert_eq!(
             files.iter().map(|file| file.sequence).collect::<Vec<_>>(),
@@ -411,7 +575,7 @@ async fn files_closed_side_by_side_keep_their_order_and_one_that_fails_keeps_bac
     let files = desk.store.export_files("carrier:7").await.unwrap();
     let rows: Vec<(u64, u64)> = files.iter().map(|file| (file.sequence, file.n_rows)).collect();
     assert_eq!(rows, [(1, 2), (2, 2), (3, 1)]);
-    assert!(files.iter().all(|file| file.state != ExportState::Planned));
+    assert!(files.iter().all(|file| file.state != store::ExportState::Planned));
     assert_eq!(desk.store.numbering_check().await.unwrap(), Vec::<String>::new());
     assert!(desk.store.queue_check().await.unwrap().iter().all(store::QueueCheck::holds));
 }
