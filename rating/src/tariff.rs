@@ -232,27 +232,6 @@ impl Tariff {
         self.interval
     }
 
-    /// Whether a call has one price. The workbench prints fragments; the pipeline does not.
-    ///
-    /// # Errors
-    ///
-    /// [`TariffFault::NotOffered`] naming the setting that asks for more.
-    pub fn without_balance(&self) -> Result<(), TariffError> {
-        let what = if self.peak_split == PeakSplit::ReferenceFragments {
-            "split_at_peak = \"reference_fragments\""
-        } else {
-            return Ok(());
-        };
-        Err(TariffError {
-            version: self.version,
-            profile: self.profile.handle.clone(),
-            fault: TariffFault::NotOffered {
-                what: format!("{what} in live rating"),
-                remedy: "remove it, or price the calls with tollbook rate",
-            },
-        })
-    }
-
     /// Whether fees are chosen in the reference's order, which looks at domains too.
     pub(crate) fn matches_domains(&self) -> bool {
         matches!(self.index.outgoing, Side::Reference(_))

@@ -254,7 +254,7 @@ proptest! {
         let tariff = Tariff::compile(&version).unwrap();
         let call =
             CallToPrice { ported: None, source: "", destination: "43", direction: Direction::Out, start, duration_us };
-        let fragments = price_whole(&tariff, &call, &mut NO_FREE_TIME.clone(), true).unwrap();
+        let fragments = price_whole(&tariff, &call, &mut NO_FREE_TIME.clone(), Some(&[])).unwrap();
         let sum = |of: fn(&Priced) -> u64| fragments.iter().map(|fragment| of(&fragment.priced)).sum::<u64>();
         prop_assert_eq!(sum(|priced| priced.onpeak_seconds), whole.onpeak_seconds);
         prop_assert_eq!(sum(|priced| priced.offpeak_seconds), whole.offpeak_seconds);
@@ -280,7 +280,7 @@ proptest! {
         let call =
             CallToPrice { ported: None, source: "", destination: "43", direction: Direction::Out, start, duration_us };
         let mut rows = [BalanceRow { until: i64::MAX, cash_micros: 0, debit_micros: 0, free_seconds: 0 }];
-        let fragments = price_like_reference(&tariff, &call, &mut rows, false).unwrap();
+        let fragments = price_like_reference(&tariff, &call, &mut rows, None).unwrap();
         prop_assert_eq!(fragments.len(), 1);
         let like = &fragments[0].priced;
         prop_assert_eq!(like.cost + fragments[0].free_cash, whole.cost);
@@ -310,7 +310,7 @@ proptest! {
             FreeTime { until: (start + TimeDelta::seconds(border_s)).timestamp_micros(), seconds: first },
             FreeTime { until: i64::MAX, seconds: second },
         ];
-        let fragments = price_whole(&tariff, &call, &mut free, false).unwrap();
+        let fragments = price_whole(&tariff, &call, &mut free, None).unwrap();
         let used: u64 = fragments[0].shares.iter().map(|share| share.free_seconds).sum();
         prop_assert_eq!(used, first + second - free[0].seconds - free[1].seconds);
         prop_assert_eq!(used, fragments[0].priced.free_seconds);

@@ -83,7 +83,6 @@ pub(crate) async fn import_fees(config: &Config, args: &FeesArgs) -> anyhow::Res
         fee.id = FeeId(id);
     }
     let tariff = Tariff::compile(&version)
-        .and_then(|tariff| tariff.without_balance().map(|()| tariff))
         .map_err(|why| UserError::new(format!("{}: {why}", args.file.display()), ""))?;
 
     println!(
