@@ -128,7 +128,12 @@ impl Stream {
                 "1 to 40 lowercase letters, digits and dashes, and not main, edr, system, out or in";
             return Err(refused(config, "name", &config.name, allowed));
         }
-        let formats = load_formats(config)?;
+        let mut formats = load_formats(config)?;
+        if config.fragments && formats[0].subject() == Subject::Calls {
+            for format in &mut formats {
+                *format = format.clone().in_fragments()?;
+            }
+        }
         if config.in_progress && config.corrections == Corrections::Report && !formats[0].has_reversals() {
             let allowed = "corrections = \"repeat\" beside it, or a format with reversals: the record of the end follows those before it";
             return Err(refused(config, "in_progress", "true", allowed));
@@ -421,6 +426,7 @@ fn main_stream(config: &ExportConfig) -> Result<Stream, ExportsError> {
             key.get_mut().clone_from(value);
         }
         description.only.clone_from(&config.only);
+        description.fragments = config.fragments;
         description.escape = Some(toml::Spanned::new(0..0, config.escape.clone()));
         let lines =
             |lines: &[String]| lines.iter().map(|line| toml::Spanned::new(0..0, line.clone())).collect();
@@ -463,6 +469,7 @@ fn main_stream(config: &ExportConfig) -> Result<Stream, ExportsError> {
         enabled: config.enabled,
         incoming: config.incoming,
         in_progress: false,
+        fragments: false,
         names_in_owner_zone: config.names_in_owner_zone,
     };
     Stream::with_formats(stream, &config.prefix, [system?, reseller?, carrier?])
@@ -488,6 +495,7 @@ fn edr_stream(config: &ExportConfig, edr: &crate::EdrConfig) -> Result<Stream, E
         enabled: edr.enabled,
         incoming: true,
         in_progress: false,
+        fragments: false,
         names_in_owner_zone: config.names_in_owner_zone,
     };
     let formats = if edr.format == "reference-edr" {
