@@ -13,8 +13,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{AccountId, CdrId, Direction, LedgerAccount, Posting, ProfileVersionId};
 
-use crate::interval_price::{added_at_most, covers};
 use crate::fragments::cuts_of;
+use crate::interval_price::{added_at_most, covers};
 use crate::meter::FreeTime;
 use crate::price::{CallToPrice, price_whole, quote};
 use crate::quick_hash::QuickMap;

@@ -561,8 +561,7 @@ fn spend_by_fragment(
 ) -> Result<(Vec<Part>, Taken), RatingError> {
     let mut taken = Taken::default();
     let mut parts = Vec::with_capacity(1);
-    for Fragment { mut priced, stretch, shares } in
-        price_whole(tariff, call, &mut free_time(touched), cuts)?
+    for Fragment { mut priced, stretch, shares } in price_whole(tariff, call, &mut free_time(touched), cuts)?
     {
         let mut dues = dues_of(&shares, touched)?;
         let usage = price_by_usage(tariff, contract, &touched[0], &mut priced, &mut dues)?;

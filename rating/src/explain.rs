@@ -37,7 +37,8 @@ pub fn explain(charge: &Charge, zone: Tz) -> String {
     }
     let mut fragments = charge.fragments.iter().zip(1..).peekable();
     for piece in &charge.pieces {
-        while let Some((fragment, number)) = fragments.next_if(|(fragment, _)| fragment.start <= piece.start) {
+        while let Some((fragment, number)) = fragments.next_if(|(fragment, _)| fragment.start <= piece.start)
+        {
             put_fragment(&mut text, charge, fragment, number, zone);
         }
         put_piece(&mut text, piece, zone);
@@ -97,7 +98,13 @@ fn put_piece(text: &mut String, piece: &Piece, zone: Tz) {
 fn put_fragment(text: &mut String, charge: &Charge, fragment: &Fragment, number: usize, zone: Tz) {
     let Fragment { start, duration_us, free_seconds, free_cash, cost, billed_seconds, .. } = fragment;
     let seconds = Decimal::from_i128_with_scale(i128::from(*duration_us), 6).normalize();
-    put(text, format_args!("  fragment {number} from {}, {seconds} s, {billed_seconds} s billed", local(*start, zone)));
+    put(
+        text,
+        format_args!(
+            "  fragment {number} from {}, {seconds} s, {billed_seconds} s billed",
+            local(*start, zone)
+        ),
+    );
     if *free_seconds > 0 {
         put(text, format_args!(", {free_seconds} s of free time"));
     }

@@ -43,10 +43,7 @@ pub(crate) fn cuts_of<'c>(tariff: &Tariff, common: &'c [u64]) -> Option<&'c [u64
 }
 
 /// One price of all fragments of a call, and what was paid of it. What each came to is kept if there are several.
-pub(crate) fn joined(
-    call: &CallToPrice<'_>,
-    mut parts: Vec<Part>,
-) -> Result<(Priced, Decimal), RatingError> {
+pub(crate) fn joined(call: &CallToPrice<'_>, mut parts: Vec<Part>) -> Result<(Priced, Decimal), RatingError> {
     if parts.len() == 1
         && let Some(Part { priced, free_cash, .. }) = parts.pop()
     {

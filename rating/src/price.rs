@@ -183,11 +183,36 @@ pub(crate) fn price_cut(
 ///
 /// As [`price`].
 pub fn quote<'t>(tariff: &'t Tariff, call: &CallToPrice<'_>) -> Result<Quote<'t>, RatingError> {
-    let mut quote =
-        Quote { fee: None, zone: "", zone_detail: "", cost_micros: 0, onpeak_seconds: 0, offpeak_seconds: 0 };
-    let Some((start, found)) = find(tariff, call)? else { return Ok(quote) };
-    quote.fee = Some(found.fee());
-    (quote.zone, quote.zone_detail) = found.zone();
+    match find(tariff, call)? {
+        Some((start, found)) => quote_by(tariff, call, start, &found),
+        None => Ok(Quote {
+            fee: None,
+            zone: "",
+            zone_detail: "",
+            cost_micros: 0,
+            onpeak_seconds: 0,
+            offpeak_seconds: 0,
+        }),
+    }
+}
+
+/// What a call costs by the fee that was found for it.
+#[inline(always)]
+pub(crate) fn quote_by<'t>(
+    tariff: &'t Tariff,
+    call: &CallToPrice<'_>,
+    start: i64,
+    found: &Match<'t>,
+) -> Result<Quote<'t>, RatingError> {
+    let (zone, zone_detail) = found.zone();
+    let mut quote = Quote {
+        fee: Some(found.fee()),
+        zone,
+        zone_detail,
+        cost_micros: 0,
+        onpeak_seconds: 0,
+        offpeak_seconds: 0,
+    };
     if call.duration_us == 0 {
         return Ok(quote);
     }
@@ -202,7 +227,7 @@ pub fn quote<'t>(tariff: &'t Tariff, call: &CallToPrice<'_>) -> Result<Quote<'t>
         quote.offpeak_seconds = quick.seconds * off_peak;
         return Ok(quote);
     }
-    quote_exactly(tariff, call, start, &found, state, quote)
+    quote_exactly(tariff, call, start, found, state, quote)
 }
 
 /// Fills in what a call costs that is not of the usual kind.
@@ -323,13 +348,7 @@ pub(crate) fn find<'t>(
     tariff: &'t Tariff,
     call: &CallToPrice<'_>,
 ) -> Result<Option<(i64, Match<'t>)>, RatingError> {
-    let start = call.start.timestamp_micros();
-    if !STARTS.contains(&start) {
-        return Err(RatingError::OutOfRange { what: "the start of the call" });
-    }
-    if call.duration_us > CALL_SECONDS_MAX * MICROS {
-        return Err(RatingError::OutOfRange { what: "the length of the call" });
-    }
+    let start = start_of(call)?;
     match tariff.find(call.direction, call.source, call.destination, call.ported, start) {
         Ok(Some(found)) => Ok(Some((start, found))),
         Ok(None) => no_fee(tariff, call),
@@ -339,6 +358,19 @@ pub(crate) fn find<'t>(
             version: tariff.version(),
         }),
     }
+}
+
+/// The start in microseconds since 1970 UTC, if it and the length are within what is priced.
+#[inline(always)]
+pub(crate) fn start_of(call: &CallToPrice<'_>) -> Result<i64, RatingError> {
+    let start = call.start.timestamp_micros();
+    if !STARTS.contains(&start) {
+        return Err(RatingError::OutOfRange { what: "the start of the call" });
+    }
+    if call.duration_us > CALL_SECONDS_MAX * MICROS {
+        return Err(RatingError::OutOfRange { what: "the length of the call" });
+    }
+    Ok(start)
 }
 
 #[cold]

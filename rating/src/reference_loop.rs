@@ -72,8 +72,7 @@ pub(crate) fn price_like_reference(
     if call.duration_us == 0 {
         return Ok(vec![ReferenceFragment::free_of_charge(described)]);
     }
-    let mut run = Loop::new(tariff, found.terms(), start, call.duration_us, rows)
-        .ok_or(TOO_BIG)?;
+    let mut run = Loop::new(tariff, found.terms(), start, call.duration_us, rows).ok_or(TOO_BIG)?;
     run.price(cuts, &described).ok_or(TOO_BIG)
 }
 

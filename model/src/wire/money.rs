@@ -6,8 +6,8 @@ use super::scalar::{
 use super::words::Word as _;
 use super::{WireError, proto};
 use crate::{
-    AccountId, Accrual, CdrId, Charge, Conversion, Direction, FeeId, Fragment, LedgerAccount, Peak, Piece, Posting,
-    PostingId, PostingReason, ProfileVersionId, Provider, TenantId,
+    AccountId, Accrual, CdrId, Charge, Conversion, Direction, FeeId, Fragment, LedgerAccount, Peak, Piece,
+    Posting, PostingId, PostingReason, ProfileVersionId, Provider, TenantId,
 };
 
 impl TryFrom<proto::Charge> for Charge {

@@ -13,8 +13,8 @@ use super::scalar::{from_decimal, from_number, from_time};
 use super::words::Word as _;
 use crate::{
     Answer, Attempt, Body, CallEvent, Cdr, CdrDestination, CdrDetail, CdrSource, Charge, Conversion, End,
-    EventBody, Forwarded, Fragment, MediaQuality, Origin, Party, Piece, RatedCdr, Record, Rejected, RouteAttempt,
-    RouteResult, RouteTry,
+    EventBody, Forwarded, Fragment, MediaQuality, Origin, Party, Piece, RatedCdr, Record, Rejected,
+    RouteAttempt, RouteResult, RouteTry,
 };
 
 /// Wire type of numbers.

@@ -146,7 +146,8 @@ fn party_whose_intervals_end_elsewhere_goes_on_to_the_end_of_its_own() {
 
 #[test]
 fn fragments_tell_what_free_time_and_free_cash_paid_of_each() {
-    let mut rows = cut(with_contract(false, "0.04"), ["49 0.06 0.03 60/60", "49 0.04 0.04 1/1", "49 0.02 0.02 60/60"]);
+    let mut rows =
+        cut(with_contract(false, "0.04"), ["49 0.06 0.03 60/60", "49 0.04 0.04 1/1", "49 0.02 0.02 60/60"]);
     rows.tariffs[0].interval_free_seconds = 90;
     rows.tariffs[0].fees[0].onpeak = PeakOptions { use_free_time: true, ..PeakOptions::default() };
     // 60 s are free, of the next minute 30 (0.015 remain), the third costs 0.03: 0.045, of which 0.04 are paid.
@@ -162,7 +163,8 @@ fn fragments_tell_what_free_time_and_free_cash_paid_of_each() {
 
 #[test]
 fn fragments_of_the_reference_take_cash_interval_by_interval() {
-    let mut rows = cut(with_contract(false, "0.05"), ["49 0.06 0.03 60/60", "49 0.04 0.04 1/1", "49 0.02 0.02 60/60"]);
+    let mut rows =
+        cut(with_contract(false, "0.05"), ["49 0.06 0.03 60/60", "49 0.04 0.04 1/1", "49 0.02 0.02 60/60"]);
     rows.tariffs[0].compat = true;
     // 0.06 is more than there is and remains; of the second fragment's two minutes the first is paid, the second is not: 0.02 are left.
     check(
@@ -200,7 +202,8 @@ fn converted_fragments_add_up_to_the_converted_price() {
 
 #[test]
 fn fragmented_call_that_is_priced_again_takes_back_all_it_took() {
-    let mut rows = cut(with_contract(false, "0.04"), ["49 0.06 0.03 60/60", "49 0.04 0.04 1/1", "49 0.02 0.02 60/60"]);
+    let mut rows =
+        cut(with_contract(false, "0.04"), ["49 0.06 0.03 60/60", "49 0.04 0.04 1/1", "49 0.02 0.02 60/60"]);
     let mut stage = stage(rows.clone());
     let before = rated(&apply(&mut stage, Body::Cdr(Box::new(call(1, BEFORE_SIX, 100)))));
     rows.tariffs[0].id = model::ProfileVersionId(77);

@@ -241,6 +241,42 @@ proptest! {
         prop_assert!((sum - whole.cost).abs() <= step, "{} {}", sum, whole.cost);
     }
 
+    /// Many calls at once, to a list with and without leaves, gaps, dated fees and borders: what each costs alone.
+    #[test]
+    fn quotes_of_many_calls_are_those_of_each(
+        mut version in tariffs(),
+        prefixes in prop::collection::btree_map("[0-9]{1,3}[0-1]{0,4}([0-9]{9})?", any::<bool>(), 0..80),
+        calls in prop::collection::vec(("[0-9]{0,3}[0-1]{0,12}@?", starts(), 0u64..7_200_000_000), 0..70),
+        is_cut in any::<bool>(),
+    ) {
+        let fee = version.fees.remove(0);
+        version.fees = prefixes.into_iter().zip(1..).map(|((destination, is_dated), id)| Fee {
+            id: FeeId(id),
+            destination,
+            valid_from: is_dated.then(|| "2026-06-01T00:00:00Z".parse().unwrap()),
+            ..fee.clone()
+        }).collect();
+        if is_cut {
+            version.peak_split = PeakSplit::ReferenceFragments;
+        }
+        let tariff = Tariff::compile(&version).unwrap();
+        let asked: Vec<(&Tariff, CallToPrice<'_>)> = calls.iter().map(|(destination, start, duration_us)| {
+            let call = CallToPrice {
+                ported: None,
+                source: "",
+                destination,
+                direction: Direction::Out,
+                start: *start,
+                duration_us: *duration_us,
+            };
+            (&tariff, call)
+        }).collect();
+        let mut quotes = Vec::new();
+        crate::quote_each(&asked, |place, quoted| quotes.push((place, quoted)));
+        let alone: Vec<_> = asked.iter().map(|(tariff, call)| quote(tariff, call)).enumerate().collect();
+        prop_assert_eq!(quotes, alone);
+    }
+
     /// Fragments are the same walk, cut: in any rounding their seconds and pieces add up to those of the call, and with none lost
     /// to rounding their costs too.
     #[test]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use expect_test::{Expect, expect};
 
-use crate::workbench::{TariffDir, TariffIds, rate_calls};
 use crate::explain;
+use crate::workbench::{TariffDir, TariffIds, rate_calls};
 
 const PROFILE: &str =
     "handle = \"retail\"\nname = \"Retail\"\ncurrency = \"EUR\"\ntimezone = \"Europe/Vienna\"\n";
