@@ -9,8 +9,8 @@ use calls::*;
 use chrono::TimeDelta;
 use expect_test::{Expect, expect};
 use exports::{
-    Contents, Digest, Entry, ExportConfig, FileSpec, Format, Owner, Queued, Streams, digest_of, render, render_all,
-    verify,
+    Contents, Digest, Entry, ExportConfig, FileSpec, Format, Owner, Queued, Streams, digest_of, render,
+    render_all, verify,
 };
 use model::{Fragment, Peak, RatedCdr};
 use rust_decimal::Decimal;
