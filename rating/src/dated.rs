@@ -26,10 +26,11 @@ pub(crate) struct DatedFacts {
 
 /// Where in a list of ported numbers those with a certain beginning stand.
 #[derive(Debug, Default)]
-pub(crate) struct PortedTree(Option<PrefixTree<Vec<u32>>>);
+pub struct PortedTree(Option<PrefixTree<Vec<u32>>>);
 
 impl PortedTree {
-    pub(crate) fn build(numbers: &[PortedNumber]) -> Self {
+    /// Of this list.
+    pub fn build(numbers: &[PortedNumber]) -> Self {
         let mut by_number: HashMap<&str, Vec<u32>> = HashMap::new();
         for (number, place) in numbers.iter().zip(0..) {
             by_number.entry(&number.number).or_default().push(place);
@@ -42,7 +43,7 @@ impl PortedTree {
     }
 
     /// The longest entry of `numbers`, which it was built of, that holds for `number` at `at`. Only digits can be ported.
-    pub(crate) fn find<'n>(
+    pub fn find<'n>(
         &self,
         numbers: &'n [PortedNumber],
         number: &str,

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use lake::Lake;
-use model::{AccountId, Currency, Direction, ProfileVersionId, Provider};
-use rating::{CallToPrice, RatingError, Tariff, quote_each};
+use model::{AccountId, Currency, Direction, PortedNumber, ProfileVersionId, Provider};
+use rating::{CallToPrice, PortedTree, RatingError, Tariff, quote_each};
 use rust_decimal::Decimal;
 
 use crate::system::of_lake;
@@ -72,23 +72,26 @@ impl Comparison {
     }
 }
 
-/// Prices the calls of `selection` by `tariff`.
+/// Prices the calls of `selection` by `tariff`, those to numbers that were `ported` by whoever serves them.
 pub(crate) async fn compare(
     lake: &Lake,
     selection: &Selection,
     tariff: &Tariff,
+    ported: &[PortedNumber],
 ) -> anyhow::Result<Comparison> {
     let mut comparison = Comparison::default();
     let conditions = conditions(selection);
     let Some((mut from, end)) = reach(lake, &conditions, selection.from, selection.to).await? else {
         return Ok(comparison);
     };
+    let by_number = PortedTree::build(ported);
+    let serves = |number: &str, at| by_number.find(ported, number, at);
     while from < end {
         let to = (from + STRETCH).min(end);
         let sql = format!("{} {conditions} AND {}", columns(selection.provider), started(from, to));
         let result = lake.query(&sql).await.map_err(of_lake)?;
         for rows in result.rows().chunks(ROWS_PRICED) {
-            take(rows, tariff, &mut comparison).context("read a row of the lake")?;
+            take(rows, tariff, &serves, &mut comparison).context("read a row of the lake")?;
         }
         from = to;
     }
@@ -146,7 +149,12 @@ fn conditions(selection: &Selection) -> String {
 }
 
 /// Prices rows of [`columns`].
-fn take(rows: &[Vec<Option<String>>], tariff: &Tariff, comparison: &mut Comparison) -> anyhow::Result<()> {
+fn take<'p>(
+    rows: &[Vec<Option<String>>],
+    tariff: &Tariff,
+    serves: &impl Fn(&str, DateTime<Utc>) -> Option<&'p PortedNumber>,
+    comparison: &mut Comparison,
+) -> anyhow::Result<()> {
     let (mut before, mut asked) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     for row in rows {
         let cell = |idx: usize| row.get(idx).and_then(Option::as_deref).unwrap_or_default();
@@ -160,12 +168,13 @@ fn take(rows: &[Vec<Option<String>>], tariff: &Tariff, comparison: &mut Comparis
         let seconds: Decimal = cell(6).parse().context("duration_seconds")?;
         let duration_us = u64::try_from(seconds * Decimal::from(1_000_000)).context("duration_seconds")?;
         before.push((account, was));
+        let (destination, start) = (cell(4).trim_start_matches('+'), start.and_utc());
         let call = CallToPrice {
-            ported: None,
+            ported: serves(destination, start),
             source: cell(3).trim_start_matches('+'),
-            destination: cell(4).trim_start_matches('+'),
+            destination,
             direction: Direction::Out,
-            start: start.and_utc(),
+            start,
             duration_us,
         };
         asked.push((tariff, call));

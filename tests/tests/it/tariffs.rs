@@ -190,6 +190,15 @@ fn calls_are_priced_by_who_serves_the_number_where_they_come_from_and_what_a_dol
         made.sql("select customer_cost from calls where foreign_key = 'pbx/nowhere'") == ["0.020000"]
     });
     assert!(made.run_command(&["suspense"]).contains("nothing is in suspense"));
+    // Simulated by the tariff that priced them, calls cost what they cost: over the border and to the ported number too.
+    let cut = made.path().join("cut");
+    let simulated =
+        ["simulate", "--tariff", cut.to_str().unwrap(), "--period", "2026-11", "--profile", "cut"];
+    let shown = made.run_command(&simulated);
+    assert!(
+        shown.contains("0.75 EUR as they were priced, 0.75 by ") && shown.contains("0 more, 1 the same"),
+        "{shown}"
+    );
     house.stop();
     let proof = made.run_command(&["audit"]);
     assert!(proof.contains("all of it holds"), "{proof}");

@@ -281,7 +281,7 @@ async fn print_margin(
             account: None,
             versions: versions.clone(),
         };
-        let total = compare(&lake, &selection, tariff).await?.total();
+        let total = compare(&lake, &selection, tariff, &directory.ported_numbers).await?.total();
         if total.calls == 0 {
             continue;
         }
