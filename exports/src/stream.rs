@@ -153,6 +153,12 @@ impl Stream {
         let file_name = Template::parse(&config.file_name, Place::Name, &[]).map_err(|rule| {
             ExportsError::Stream { stream: config.shown_name().to_owned(), key: "file_name", rule }
         })?;
+        // Priced again, a call may have fewer fragments, and nothing would tell its reader that the others are void.
+        let is_cut = formats.iter().any(|format| format.has_fragments() && !format.has_reversals());
+        if is_cut && config.corrections == Corrections::Repeat {
+            let allowed = "\"report\", or a format with reversals, beside fragments = true: repeated, a call may have fewer records";
+            return Err(refused(&config, "corrections", "repeat", allowed));
+        }
         let wrong = |allowed| refused(&config, "file_name", &config.file_name, allowed);
         if !file_name.has(Token::Sequence) {
             return Err(wrong("a pattern with ${sequence:010} in it, or two files would have one name"));

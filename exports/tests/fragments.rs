@@ -178,3 +178,15 @@ fn references_file_in_fragments_has_a_record_with_an_id_of_its_own_for_each() {
     let whole = render(&spec(&id_of_call.unwrap(), Owner::System), &[Entry::from(cut())]).unwrap();
     assert_eq!(String::from_utf8(whole.bytes).unwrap().trim_end(), first[0], "the first has the call's own");
 }
+
+#[test]
+fn repeated_calls_are_not_in_fragments_where_no_record_can_be_taken_back() {
+    let refused: ExportConfig = toml::from_str("fragments = true\ncorrections = \"repeat\"\n").unwrap();
+    let why = Streams::load(&refused).unwrap_err().to_string();
+    assert!(why.contains("a format with reversals, beside fragments = true"), "{why}");
+    let with_reversals: ExportConfig = toml::from_str(
+        "[[streams]]\nname = \"csv\"\nformat = \"csv\"\nowners = [\"system\"]\nfragments = true\ncorrections = \"repeat\"\n",
+    )
+    .unwrap();
+    Streams::load(&with_reversals).unwrap();
+}
