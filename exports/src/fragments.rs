@@ -37,6 +37,9 @@ pub(crate) fn fragments_of(rated: &RatedCdr, viewer: Owner) -> Vec<(Cow<'_, Rate
     let Some(cut) = rated.charges.iter().find(is_cutting) else {
         return vec![(Cow::Borrowed(rated), None)];
     };
+    // A record shows no workings, so they are not copied for each.
+    let bare = |charge: &Charge| Charge { pieces: Vec::new(), fragments: Vec::new(), ..charge.clone() };
+    let bare: Vec<Charge> = rated.charges.iter().map(bare).collect();
     let parts = (1..).zip(&cut.fragments).map(|(number, of_cut)| {
         let idx = number as usize - 1;
         let cdr = model::Cdr {
@@ -45,7 +48,8 @@ pub(crate) fn fragments_of(rated: &RatedCdr, viewer: Owner) -> Vec<(Cow<'_, Rate
             duration_us: of_cut.duration_us,
             ..rated.cdr.clone()
         };
-        let charges = rated.charges.iter().map(|charge| part_of(charge, idx)).collect();
+        let charges =
+            rated.charges.iter().zip(&bare).map(|(charge, bare)| part_of(charge, bare, idx)).collect();
         let peaks = rated
             .charges
             .iter()
@@ -65,8 +69,8 @@ pub(crate) fn fragments_of(rated: &RatedCdr, viewer: Owner) -> Vec<(Cow<'_, Rate
 }
 
 /// What of a charge is in the record of a fragment.
-fn part_of(charge: &Charge, idx: usize) -> Charge {
-    let whole = charge.clone();
+fn part_of(charge: &Charge, bare: &Charge, idx: usize) -> Charge {
+    let whole = bare.clone();
     match charge.fragments.get(idx) {
         Some(Fragment {
             cost,

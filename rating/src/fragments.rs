@@ -11,6 +11,10 @@ use crate::error::RatingError;
 use crate::price::{CallToPrice, Priced, TOO_BIG};
 use crate::tariff::Tariff;
 
+/// Fragments of a call at most: a month of nights and days. One that would have more is a broken record or a tariff of many borders; it is not cut.
+/// All parties are priced anew for each place where they do not cut alike, so this bounds the work on one call.
+pub(crate) const FRAGMENTS_MAX: usize = 64;
+
 /// Which part of a call a fragment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stretch {

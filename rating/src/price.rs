@@ -13,7 +13,7 @@ use model::{
 use rust_decimal::Decimal;
 
 use crate::error::{RatingError, masked};
-use crate::fragments::{Part, Stretch, cuts_of, joined};
+use crate::fragments::{FRAGMENTS_MAX, Part, Stretch, cuts_of, joined};
 use crate::meter::{Cursor, Cut, FreeTime, MICROS, Metered, meter, price_pieces};
 use crate::peak_calendar::PeakState;
 use crate::reference_match::PatternTooSlow;
@@ -296,12 +296,30 @@ pub(crate) fn price_whole(
     free: &mut [FreeTime],
     cuts: Option<&[u64]>,
 ) -> Result<Vec<Fragment>, RatingError> {
+    if cuts.is_none() {
+        return price_at_cuts(tariff, call, free, None).map(Option::unwrap_or_default);
+    }
+    let at_hand = free.to_vec();
+    if let Some(fragments) = price_at_cuts(tariff, call, free, cuts)? {
+        return Ok(fragments);
+    }
+    free.copy_from_slice(&at_hand);
+    price_at_cuts(tariff, call, free, None).map(Option::unwrap_or_default)
+}
+
+/// `None` of a call that would have too many fragments.
+fn price_at_cuts(
+    tariff: &Tariff,
+    call: &CallToPrice<'_>,
+    free: &mut [FreeTime],
+    cuts: Option<&[u64]>,
+) -> Result<Option<Vec<Fragment>>, RatingError> {
     let Some((start, found)) = find(tariff, call)? else {
-        return Ok(vec![Fragment::free_of_charge(unpriced(tariff))]);
+        return Ok(Some(vec![Fragment::free_of_charge(unpriced(tariff))]));
     };
     let described = described(tariff, call, &found);
     if call.duration_us == 0 {
-        return Ok(vec![Fragment::free_of_charge(described)]);
+        return Ok(Some(vec![Fragment::free_of_charge(described)]));
     }
     let terms = found.terms();
     let options = terms.options(tariff.calendar.state_at(start).peak);
@@ -314,6 +332,9 @@ pub(crate) fn price_whole(
     let mut stretches = Vec::with_capacity(1);
     let n_fragments_min = cuts.map_or(0, <[u64]>::len);
     while cursor.remaining_us > 0 || walked.len() < n_fragments_min {
+        if walked.len() == FRAGMENTS_MAX && cuts.is_some() {
+            return Ok(None);
+        }
         let mut of_fragment: Vec<Piece> = Vec::new();
         let state = tariff.calendar.state_at(cursor.at);
         let common = cuts.and_then(|cuts| cuts.get(walked.len()).copied());
@@ -332,12 +353,11 @@ pub(crate) fn price_whole(
     }
     let settled = settle(tariff, terms, options, call.duration_us, &walked).ok_or(TOO_BIG)?;
     let parts = settled.into_iter().zip(walked).zip(stretches.into_iter().zip(pieces));
-    parts
-        .map(|((settled, metered), (stretch, pieces))| {
-            let (priced, shares) = fragment(tariff, &described, &settled, &metered, pieces)?;
-            Ok(Fragment { priced, stretch, shares })
-        })
-        .collect()
+    let parts = parts.map(|((settled, metered), (stretch, pieces))| {
+        let (priced, shares) = fragment(tariff, &described, &settled, &metered, pieces)?;
+        Ok(Fragment { priced, stretch, shares })
+    });
+    parts.collect::<Result<_, RatingError>>().map(Some)
 }
 
 pub(crate) const TOO_BIG: RatingError = RatingError::OutOfRange { what: "the price of the call" };

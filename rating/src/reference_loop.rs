@@ -12,7 +12,7 @@ use model::{MICROS_PER_UNIT, Peak, PeakSplit, Piece, RoundingMode};
 use rust_decimal::Decimal;
 
 use crate::error::RatingError;
-use crate::fragments::{Part, Stretch};
+use crate::fragments::{FRAGMENTS_MAX, Part, Stretch};
 use crate::meter::{Evidence, MICROS, price_pieces};
 use crate::price::{CallToPrice, Priced, TOO_BIG, cost, described, find, unpriced};
 use crate::settle::{as_decimal, rounded_quotient};
@@ -72,8 +72,15 @@ pub(crate) fn price_like_reference(
     if call.duration_us == 0 {
         return Ok(vec![ReferenceFragment::free_of_charge(described)]);
     }
+    // Of too many fragments nothing is kept in the rows: it begins anew, without cuts.
+    if cuts.is_some() {
+        let mut run = Loop::new(tariff, found.terms(), start, call.duration_us, rows).ok_or(TOO_BIG)?;
+        if let Some(fragments) = run.price(cuts, &described).ok_or(TOO_BIG)? {
+            return Ok(fragments);
+        }
+    }
     let mut run = Loop::new(tariff, found.terms(), start, call.duration_us, rows).ok_or(TOO_BIG)?;
-    run.price(cuts, &described).ok_or(TOO_BIG)
+    run.price(None, &described).flatten().ok_or(TOO_BIG)
 }
 
 /// A row at work: amounts in the loop's own resolution.
@@ -168,13 +175,18 @@ impl<'t, 'r> Loop<'t, 'r> {
         })
     }
 
-    fn price(&mut self, cuts: Option<&[u64]>, described: &Priced) -> Option<Vec<ReferenceFragment>> {
+    /// `Some(None)` of a call that would have too many fragments.
+    #[expect(clippy::option_option, reason = "not exact, not cut, its fragments")]
+    fn price(&mut self, cuts: Option<&[u64]>, described: &Priced) -> Option<Option<Vec<ReferenceFragment>>> {
         let mut fragments: Vec<(Sums, Stretch)> = Vec::new();
         let mut start = self.start;
         let mut is_init = true;
         let duration_us = self.remaining_us;
         let n_fragments_min = cuts.map_or(0, <[u64]>::len);
         while self.remaining_us > 0 || fragments.len() < n_fragments_min {
+            if fragments.len() == FRAGMENTS_MAX && cuts.is_some() {
+                return Some(None);
+            }
             let mut sums = Sums::default();
             if is_init {
                 let connection_fee = self.terms.connection_fee.checked_mul(self.finer)?;
@@ -210,7 +222,8 @@ impl<'t, 'r> Loop<'t, 'r> {
         last.real = last.real.checked_add(bounded - self.real)?;
         last.cost = last.cost.checked_add(bounded - self.real)?;
         self.keep_rows()?;
-        fragments.into_iter().map(|(sums, stretch)| self.settled(sums, stretch, described)).collect()
+        let settled = fragments.into_iter().map(|(sums, stretch)| self.settled(sums, stretch, described));
+        settled.collect::<Option<_>>().map(Some)
     }
 
     /// Prices from `start` on, to `cut` or the end of the call.

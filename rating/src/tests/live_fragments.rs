@@ -1,6 +1,8 @@
 //! Fragments in the pipeline: one charge for each party, which keeps what every fragment came to, cut where all parties cut
 //! (billing-reference 4.1). Retail 0.06 a minute, 0.03 off-peak; off-peak from 18:00 in Vienna.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at what it is about")]
+
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
@@ -225,6 +227,36 @@ fn fragmented_call_that_is_priced_again_takes_back_all_it_took() {
         customer out 0.14 | 17:59:30 60 s onpeak 0.08 cash 0.04 free 0 | 18:00:30 40 s offpeak 0.06
     "#]]
     .assert_eq(&fragments(&rated(&effects).charges));
+}
+
+#[test]
+fn call_of_too_many_borders_is_not_cut() {
+    // Every other hour is off-peak: 24 borders a day. The carrier's intervals end elsewhere, so the parties disagree at each of them.
+    let hours: Vec<String> = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+        .iter()
+        .flat_map(|day| (0..24).step_by(2).map(move |hour| format!("{day} {hour:02}:00:00 {hour:02}:59:59")))
+        .collect();
+    let hours: Vec<&str> = hours.iter().map(String::as_str).collect();
+    for is_like_reference in [false, true] {
+        let mut rows =
+            cut(with_contract(false, "0"), ["49 0.06 0.03 60/60", "49 0.04 0.04 1/1", "49 0.06 0.03 40/40"]);
+        for tariff in &mut rows.tariffs {
+            tariff.weekdays = spans(&hours);
+        }
+        rows.tariffs[0].compat = is_like_reference;
+        let n_fragments = |hours: u64| {
+            let effects =
+                apply(&mut stage(rows.clone()), Body::Cdr(Box::new(call(1, BEFORE_SIX, hours * 3_600))));
+            let charges = rated(&effects).charges;
+            assert!(charges.iter().all(|charge| charge.fragments.len() == charges[0].fragments.len()));
+            (charges[0].fragments.len(), charges[1].cost.to_string())
+        };
+        // 63 hours from 17:59:30 have 63 borders; as many minutes are off-peak as on-peak.
+        assert_eq!(n_fragments(62).0, 63);
+        assert_eq!(n_fragments(64), (0, "172.8".to_owned()));
+        // A year, the longest call there is.
+        assert_eq!(n_fragments(366 * 24).0, 0);
+    }
 }
 
 proptest! {
