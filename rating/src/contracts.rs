@@ -598,7 +598,7 @@ fn price_by_usage(
     contract: &Contract,
     interval: &Interval,
     priced: &mut Priced,
-    dues: &mut [Due],
+    dues: &mut Vec<Due>,
 ) -> Result<Option<Usage>, RatingError> {
     let Some(price) = tariff.interval_price.as_ref().filter(|price| covers(price, &priced.zone)) else {
         return Ok(None);
@@ -611,8 +611,12 @@ fn price_by_usage(
     priced.cost = from_micros(micros).normalize();
     priced.flat = priced.cost;
     priced.pieces.clear();
-    for (due, place) in dues.iter_mut().zip(0..) {
-        due.price_micros = if place == 0 { micros } else { 0 };
+    dues.iter_mut().for_each(|due| due.price_micros = 0);
+    // It falls on the interval in which the call began, wherever the fragment does.
+    let interval = interval.stretch.start;
+    match dues.iter_mut().find(|due| due.interval == interval) {
+        Some(due) => due.price_micros = micros,
+        None => dues.push(Due { interval, price_micros: micros, free_seconds: 0 }),
     }
     Ok(Some(Usage { seconds, micros, ..before }))
 }
