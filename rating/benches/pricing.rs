@@ -1,8 +1,7 @@
 //! How fast calls are priced, and what a deck costs to load and to hold. Prints figures; decides nothing.
 //!
-//! Measured in November 2026 on two cores of an EPYC (Zen 4, other builds beside it): two look-ups of 200,000 prefixes 2.5 to 3.5 M calls/s, one 5.6 to
-//! 8.0 M, with evidence 1.2 to 1.4 M; 80 ns a price in a list of 1,000, 170 to 240 ns in one of 400,000, which is compiled in 0.2 s. How much of the
-//! cache the neighbours leave decides within these.
+//! Measured in November 2026 on two cores of an EPYC (Zen 4), other builds stopped, three runs of five rounds: two look-ups of 200,000 prefixes 5.3, 5.6 and
+//! 6.0 M calls/s where many are asked for at once, 2.4 to 2.5 M one after the other; one look-up alone 6.5 to 6.8 M, with evidence 1.1 M.
 //!
 //! `cargo bench -p rating` runs all of it; `cargo bench -p rating -- 5` repeats each measurement five times and prints the best.
 
