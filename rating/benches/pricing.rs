@@ -1,7 +1,7 @@
 //! How fast calls are priced, and what a deck costs to load and to hold. Prints figures; decides nothing.
 //!
-//! Measured in November 2026 on two cores of an EPYC (Zen 4), other builds stopped, three runs of five rounds: two look-ups of 200,000 prefixes 5.3, 5.6 and
-//! 6.0 M calls/s where many are asked for at once, 2.4 to 2.5 M one after the other; one look-up alone 6.5 to 6.8 M, with evidence 1.1 M.
+//! Measured in November 2026 on two cores of an EPYC (Zen 4), other builds stopped, four runs: two look-ups of 200,000 prefixes 5.1 to 6.0 M calls/s where
+//! many are asked for at once, 2.3 to 2.5 M one after the other; one look-up alone 6.5 to 6.8 M, with evidence 1.1 M.
 //!
 //! `cargo bench -p rating` runs all of it; `cargo bench -p rating -- 5` repeats each measurement five times and prints the best.
 
