@@ -74,6 +74,9 @@ pub struct ExportConfig {
     pub files_owner: Option<String>,
     /// Group that they belong to. Default: the group of the process.
     pub files_group: Option<String>,
+    /// A call that its tariff cuts at peak borders (`split_at_peak = "reference_fragments"`) has a record for each fragment, as the reference
+    /// has it. Default: `false`, one record.
+    pub fragments: bool,
     /// Who has files: `"system"`, always, `"resellers"`, `"carriers"`, and handles of single accounts. Default: all three.
     pub owners: Vec<String>,
     /// Lines before the records, as in a format; `[]` for none. Default: `["${version},${rows:04}"]`.
@@ -133,6 +136,9 @@ pub struct StreamConfig {
     /// Default: `false`.
     #[serde(default)]
     pub in_progress: bool,
+    /// As in `[exports]`. Default: `false`, what the format says.
+    #[serde(default)]
+    pub fragments: bool,
     /// As in `[exports]`. Default: `true`.
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -309,6 +315,7 @@ impl Default for ExportConfig {
             answered_only: false,
             incoming: true,
             only: Vec::new(),
+            fragments: false,
             enabled: true,
             names_in_owner_zone: false,
             files_owner: None,

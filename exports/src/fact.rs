@@ -5,10 +5,11 @@
 //! price; a reseller sees no carrier's price and no other reseller's.
 
 use model::wire::view::{ChargeView, PartyView, RatedView, RawDecimal, RawText};
-use model::{AccountId, Direction, MediaQuality, Provider, TrunkId};
+use model::{AccountId, Direction, MediaQuality, Peak, Provider, TrunkId};
 
 use crate::Owner;
 use crate::event_fact::EventFact;
+use crate::fragments::Place;
 
 /// A side of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,19 @@ pub(crate) enum OfCharge {
     OffPeak,
     Profile,
     Matched,
+}
+
+/// Of a fragment of a call, one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OfFragment {
+    /// Whether the record is of one.
+    Is,
+    /// Counted from 1.
+    Number,
+    /// Record id of the one before.
+    Previous,
+    /// State at its start, by the tariff of this level.
+    OnPeak(Provider),
 }
 
 /// What came with an INVITE.
@@ -141,6 +155,8 @@ pub(crate) enum Fact {
     Reason,
     Media(OfMedia),
     Charge(Provider, Direction, OfCharge),
+    /// Of the fragment that a record is of.
+    Fragment(OfFragment),
     /// Of formats for events.
     Event(EventFact),
 }
@@ -206,6 +222,12 @@ const NAMED: &[(&str, Fact, Kind)] = &[
     ("peer_auth_user", Fact::PeerAuthUser, Kind::Text),
     ("peer_auth_realm", Fact::PeerAuthRealm, Kind::Text),
     ("reason", Fact::Reason, Kind::Text),
+    ("is_fragmented", Fact::Fragment(OfFragment::Is), Kind::Flag),
+    ("fragment", Fact::Fragment(OfFragment::Number), Kind::Number),
+    ("prev_fragment_id", Fact::Fragment(OfFragment::Previous), Kind::Number),
+    ("frag_carrier_onpeak", Fact::Fragment(OfFragment::OnPeak(Provider::Carrier)), Kind::Flag),
+    ("frag_reseller_onpeak", Fact::Fragment(OfFragment::OnPeak(Provider::Reseller)), Kind::Flag),
+    ("frag_customer_onpeak", Fact::Fragment(OfFragment::OnPeak(Provider::Customer)), Kind::Flag),
     ("media_mos_hundredths", Fact::Media(OfMedia::Mos), Kind::Number),
     ("media_loss_hundredths", Fact::Media(OfMedia::Loss), Kind::Number),
     ("media_jitter", Fact::Media(OfMedia::Jitter), Kind::Duration),
@@ -315,6 +337,8 @@ pub(crate) struct Row<'v, 'a> {
     pub(crate) record_type: RecordType,
     /// The charges that the owner may see, by [`charge_idx`]: a record asks for each of them many times.
     pub(crate) charges: [Option<&'v ChargeView<'a>>; N_CHARGES],
+    /// Which fragment of a call it is, if it is one.
+    pub(crate) fragment: Option<&'v Place>,
 }
 
 /// Levels times sides.
@@ -416,6 +440,7 @@ impl<'a> Facts<'a> for Row<'_, 'a> {
                 Some(charge) => self.of_charge(charge, of),
                 None => Value::Absent,
             },
+            Fact::Fragment(of) => self.of_fragment(of),
             // A format is of calls or of events; its facts were looked up accordingly.
             Fact::Event(_) => Value::Absent,
         }
@@ -431,7 +456,22 @@ impl<'v, 'a> Row<'v, 'a> {
                 charges[charge_idx(charge.provider, charge.direction)] = Some(charge);
             }
         }
-        Self { call, viewer, record_type, charges }
+        Self { call, viewer, record_type, charges, fragment: None }
+    }
+
+    fn of_fragment(&self, of: OfFragment) -> Value<'a> {
+        match (of, self.fragment) {
+            (OfFragment::Is, place) => Value::Flag(place.is_some()),
+            (OfFragment::Number | OfFragment::Previous | OfFragment::OnPeak(_), None) => Value::Absent,
+            (OfFragment::Number, Some(place)) => Value::Number(place.number.into()),
+            (OfFragment::Previous, Some(place)) => {
+                let number = |id: model::CdrId| Value::Number(record_number(id.as_bytes()));
+                place.previous.map_or(Value::Absent, number)
+            }
+            (OfFragment::OnPeak(provider), Some(place)) => {
+                place.peak_of(provider).map_or(Value::Absent, |peak| Value::Flag(peak == Peak::On))
+            }
+        }
     }
 
     #[inline(always)]

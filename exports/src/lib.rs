@@ -17,6 +17,7 @@ mod fact;
 mod files;
 pub mod flapping;
 mod format;
+mod fragments;
 mod hash_lanes;
 mod owner;
 mod render;

@@ -3,6 +3,7 @@
 //! Everything the bytes depend on is in [`FileSpec`] and [`Entry`]: no clock, no directory, no configuration. What
 //! goes into which file is the queue's business.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
@@ -10,6 +11,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use fearless_simd::{Level as Processor, Simd};
 use flate2::{Compression as Level, GzBuilder};
+use model::wire::decode_rated;
 use model::wire::view::RatedView;
 use model::{Edr, RatedCdr};
 
@@ -18,6 +20,7 @@ use crate::fact::{Facts, RecordType, Row, charge_idx, is_shown};
 use crate::format::on_any_processor;
 use crate::format::template::Known;
 use crate::format::{Compression, Format, Misfit, Out, RecordWriter, Tally, ZoneClock};
+use crate::fragments::{Place, fragments_of};
 use crate::hash_lanes::{Beside, LANES, is_worth_both, md5_of_each, sha256_of_each};
 use crate::{ExportsError, Owner};
 
@@ -363,6 +366,16 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
     fn go_on(&mut self, n_bytes: usize) -> Result<bool, ExportsError> {
         let until = self.bytes.len().saturating_add(n_bytes);
         match self.contents {
+            Contents::Calls(_) | Contents::Queued(_) if self.file.format.has_fragments() => {
+                let contents = self.contents;
+                while self.bytes.len() < until
+                    && let Some(entry) = contents.entry(self.next)
+                {
+                    let entry = entry?;
+                    self.write_in_fragments(&entry)?;
+                    self.next += 1;
+                }
+            }
             Contents::Calls(entries) => {
                 let (format, viewer) = (self.file.format, self.file.owner);
                 while self.bytes.len() < until
@@ -439,6 +452,18 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
         Ok(())
     }
 
+    /// Writes a record for each fragment.
+    fn write_in_fragments(&mut self, entry: &Entry) -> Result<(), Misfit> {
+        for (rated, record_type) in records_of(self.file.format, &entry.rated, entry.earlier.as_ref()) {
+            for (part, place) in &fragments_of(rated, self.file.owner) {
+                let call = RatedView::of(part);
+                let row = Row::new(&call, self.file.owner, record_type);
+                self.write(&Row { fragment: place.as_ref(), ..row })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes one record of those that nobody waits for.
     fn write<'a>(&mut self, row: &impl Facts<'a>) -> Result<(), Misfit> {
         self.writer.write_anywhere(&mut self.bytes, row, &mut self.tally)
@@ -467,6 +492,20 @@ impl<'f, 's, 'c> Draft<'f, 's, 'c> {
 }
 
 impl Contents<'_> {
+    /// One of its calls, read in full.
+    fn entry(&self, place: usize) -> Option<Result<Cow<'_, Entry>, ExportsError>> {
+        match self {
+            Contents::Calls(entries) => entries.get(place).map(|entry| Ok(Cow::Borrowed(entry))),
+            Contents::Queued(queued) => {
+                let Queued { call, earlier } = queued.get(place)?;
+                let entry = decode_rated(call)
+                    .and_then(|rated| Ok(Entry { rated, earlier: earlier.map(decode_rated).transpose()? }));
+                Some(entry.map(Cow::Owned).map_err(ExportsError::from))
+            }
+            Contents::Events(_) => None,
+        }
+    }
+
     fn n_records(&self) -> usize {
         match self {
             Contents::Calls(entries) => entries.len(),
@@ -475,7 +514,7 @@ impl Contents<'_> {
         }
     }
 
-    /// Records that a file of them has.
+    /// Records that a file of them has, before it is known which calls have fragments.
     fn n_rows(&self, format: &Format) -> usize {
         let n_earlier = match self {
             Contents::Calls(entries) => entries.iter().filter(|entry| entry.earlier.is_some()).count(),
@@ -487,11 +526,11 @@ impl Contents<'_> {
 }
 
 /// The records that tell of a call.
-fn records_of<'v, 'a>(
+fn records_of<'v, Call>(
     format: &Format,
-    call: &'v RatedView<'a>,
-    earlier: Option<&'v RatedView<'a>>,
-) -> impl Iterator<Item = (&'v RatedView<'a>, RecordType)> {
+    call: &'v Call,
+    earlier: Option<&'v Call>,
+) -> impl Iterator<Item = (&'v Call, RecordType)> + use<'v, Call> {
     let (reversed, record_type) = match earlier {
         Some(earlier) if format.has_reversals() => {
             (Some((earlier, RecordType::Reversal)), RecordType::Replacement)
@@ -504,9 +543,16 @@ fn records_of<'v, 'a>(
 
 /// Whether the file of `owner` could hold the call: what a format refuses is put aside before it is queued.
 pub(crate) fn try_write(format: &Format, owner: Owner, rated: &RatedCdr) -> Result<(), Misfit> {
-    let call = RatedView::of(rated);
-    let row = Row::new(&call, owner, RecordType::Original);
-    RecordWriter::new(format, Tz::UTC).write_anywhere(&mut Out::default(), &row, &mut Tally::new(format))
+    let mut writer = RecordWriter::new(format, Tz::UTC);
+    let mut try_one = |rated: &RatedCdr, place: Option<&Place>| {
+        let call = RatedView::of(rated);
+        let row = Row { fragment: place, ..Row::new(&call, owner, RecordType::Original) };
+        writer.write_anywhere(&mut Out::default(), &row, &mut Tally::new(format))
+    };
+    if format.has_fragments() {
+        return fragments_of(rated, owner).iter().try_for_each(|(part, place)| try_one(part, place.as_ref()));
+    }
+    try_one(rated, None)
 }
 
 /// One field of a record, for people.
@@ -540,11 +586,17 @@ impl Format {
         self.wants(&EventRow { edr: &event.edr, company: &event.company, viewer: owner })
     }
 
-    /// The record of a call, field by field.
+    /// The record of a call, or of its first fragment, field by field.
     pub fn explain(&self, owner: Owner, rated: &RatedCdr, zone: Tz) -> Vec<Shown> {
-        let call = RatedView::of(rated);
-        let row = Row::new(&call, owner, RecordType::Original);
-        RecordWriter::new(self, zone).explain(&row)
+        let explain = |rated: &RatedCdr, place: Option<&Place>| {
+            let call = RatedView::of(rated);
+            let row = Row { fragment: place, ..Row::new(&call, owner, RecordType::Original) };
+            RecordWriter::new(self, zone).explain(&row)
+        };
+        match fragments_of(rated, owner).first().filter(|_| self.has_fragments()) {
+            Some((part, place)) => explain(part, place.as_ref()),
+            None => explain(rated, None),
+        }
     }
 
     /// The record of an event, field by field.

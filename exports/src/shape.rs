@@ -152,6 +152,7 @@ impl Row<'_, '_> {
             | Fact::EndTime
             | Fact::Duration
             | Fact::Pdd
+            | Fact::Fragment(_)
             | Fact::Event(_) => false,
         }
     }

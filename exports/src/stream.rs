@@ -128,7 +128,12 @@ impl Stream {
                 "1 to 40 lowercase letters, digits and dashes, and not main, edr, system, out or in";
             return Err(refused(config, "name", &config.name, allowed));
         }
-        let formats = load_formats(config)?;
+        let mut formats = load_formats(config)?;
+        if config.fragments && formats[0].subject() == Subject::Calls {
+            for format in &mut formats {
+                *format = format.clone().in_fragments()?;
+            }
+        }
         if config.in_progress && config.corrections == Corrections::Report && !formats[0].has_reversals() {
             let allowed = "corrections = \"repeat\" beside it, or a format with reversals: the record of the end follows those before it";
             return Err(refused(config, "in_progress", "true", allowed));
@@ -148,6 +153,12 @@ impl Stream {
         let file_name = Template::parse(&config.file_name, Place::Name, &[]).map_err(|rule| {
             ExportsError::Stream { stream: config.shown_name().to_owned(), key: "file_name", rule }
         })?;
+        // Priced again, a call may have fewer fragments, and nothing would tell its reader that the others are void.
+        let is_cut = formats.iter().any(|format| format.has_fragments() && !format.has_reversals());
+        if is_cut && config.corrections == Corrections::Repeat {
+            let allowed = "\"report\", or a format with reversals, beside fragments = true: repeated, a call may have fewer records";
+            return Err(refused(&config, "corrections", "repeat", allowed));
+        }
         let wrong = |allowed| refused(&config, "file_name", &config.file_name, allowed);
         if !file_name.has(Token::Sequence) {
             return Err(wrong("a pattern with ${sequence:010} in it, or two files would have one name"));
@@ -421,6 +432,7 @@ fn main_stream(config: &ExportConfig) -> Result<Stream, ExportsError> {
             key.get_mut().clone_from(value);
         }
         description.only.clone_from(&config.only);
+        description.fragments = config.fragments;
         description.escape = Some(toml::Spanned::new(0..0, config.escape.clone()));
         let lines =
             |lines: &[String]| lines.iter().map(|line| toml::Spanned::new(0..0, line.clone())).collect();
@@ -463,6 +475,7 @@ fn main_stream(config: &ExportConfig) -> Result<Stream, ExportsError> {
         enabled: config.enabled,
         incoming: config.incoming,
         in_progress: false,
+        fragments: false,
         names_in_owner_zone: config.names_in_owner_zone,
     };
     Stream::with_formats(stream, &config.prefix, [system?, reseller?, carrier?])
@@ -488,6 +501,7 @@ fn edr_stream(config: &ExportConfig, edr: &crate::EdrConfig) -> Result<Stream, E
         enabled: edr.enabled,
         incoming: true,
         in_progress: false,
+        fragments: false,
         names_in_owner_zone: config.names_in_owner_zone,
     };
     let formats = if edr.format == "reference-edr" {

@@ -149,6 +149,16 @@ impl CdrId {
     pub fn derive(call: &CallUid, leg: u16) -> Self {
         Self::derive_from(&[call.as_bytes(), &leg.to_be_bytes()])
     }
+
+    /// The record of a later fragment of the call that `self` is of, where files have one for each: the first has the call's own. `number`
+    /// counts from 1.
+    #[must_use]
+    pub fn of_fragment(self, number: u32) -> Self {
+        if number <= 1 {
+            return self;
+        }
+        Self::derive_from(&[b"fragment", &self.0, &number.to_be_bytes()])
+    }
 }
 
 impl PostingId {

@@ -75,7 +75,7 @@ pub use package::{
     StartMode, TenantPackage, Underrun,
 };
 pub use partition::{PARTITIONS_DEFAULT, partition_of};
-pub use rated::{Charge, Conversion, Direction, Peak, Piece, Provider, RatedCdr};
+pub use rated::{Charge, Conversion, Direction, Fragment, Peak, Piece, Provider, RatedCdr};
 pub use rates::{BillingNetwork, ExchangeRate, PortedNumber};
 pub use record::{Body, Origin, Record, Topic};
 pub use sighting::{SightedBy, Sighting, SightingStep};

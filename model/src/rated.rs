@@ -100,6 +100,34 @@ pub struct Charge {
     /// `cost` are the account's, `flat` and `pieces` the tariff's.
     #[serde(default)]
     pub conversion: Option<Conversion>,
+    /// The records that the reference makes of a call that it cuts at peak borders, in time order, where the profile asks for them
+    /// (`split_at_peak = "reference_fragments"`); none of a call that is not cut. They add up to the charge, in its currency.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fragments: Vec<Fragment>,
+}
+
+/// One record of a call that the reference cuts (billing-reference 4.1). All charges of a call that have fragments have as many, of the
+/// same start and length.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fragment {
+    /// Where it begins: the start of the call, or the end of the one before.
+    pub start: DateTime<Utc>,
+    /// How long it is, in microseconds; the last ends with the call.
+    pub duration_us: u64,
+    /// State at its start.
+    pub peak: Peak,
+    /// What remains to be paid, rounded for itself.
+    pub cost: Decimal,
+    /// Seconds of free time used.
+    pub free_seconds: u64,
+    /// Free cash or balance used.
+    pub free_cash: Decimal,
+    /// Sum of the charging intervals begun in it.
+    pub billed_seconds: u64,
+    /// Of these on-peak.
+    pub onpeak_seconds: u64,
+    /// Of these off-peak.
+    pub offpeak_seconds: u64,
 }
 
 /// A price in the tariff's currency, and what that is in the account's.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{AccountId, CdrId, Direction, LedgerAccount, Posting, ProfileVersionId};
 
+use crate::fragments::cuts_of;
 use crate::interval_price::{added_at_most, covers};
 use crate::meter::FreeTime;
 use crate::price::{CallToPrice, price_whole, quote};
@@ -385,7 +386,7 @@ impl Charger {
         }
         if let Some(price) = &hold.tariff.interval_price {
             let mut free = [FreeTime { until: i64::MAX, seconds: free_seconds }];
-            let priced = price_whole(&hold.tariff, &call, &mut free, false).ok()?.pop()?.priced;
+            let priced = price_whole(&hold.tariff, &call, &mut free, None).ok()?.pop()?.priced;
             if covers(price, &priced.zone) {
                 let paid = priced.billed_seconds.saturating_sub(priced.free_seconds);
                 let used = self.used_before(hold);
@@ -393,11 +394,12 @@ impl Charger {
                 return Some(Funds { micros, seconds: priced.free_seconds });
             }
         }
+        let cuts = cuts_of(&hold.tariff, &[]);
         if hold.tariff.compat {
             // Its free time does not move the clock. All of the price is taken as if there were enough, in one sum.
             let cash_micros = i64::MAX / 4;
             let row = BalanceRow { until: i64::MAX, cash_micros, debit_micros: 0, free_seconds };
-            let fragments = price_like_reference(&hold.tariff, &call, &mut [row], false).ok()?;
+            let fragments = price_like_reference(&hold.tariff, &call, &mut [row], cuts).ok()?;
             let mut cost = Funds::default();
             for fragment in fragments {
                 let price = if hold.tariff.profile().prepaid {
@@ -411,7 +413,7 @@ impl Charger {
             return Some(Funds { micros: cost.micros.max(0), ..cost });
         }
         let mut free = [FreeTime { until: i64::MAX, seconds: free_seconds }];
-        let fragments = price_whole(&hold.tariff, &call, &mut free, false).ok()?;
+        let fragments = price_whole(&hold.tariff, &call, &mut free, cuts).ok()?;
         let mut cost = Funds::default();
         for fragment in fragments {
             cost.micros = cost.micros.checked_add(model::to_micros(fragment.priced.cost).ok()?)?;

@@ -20,10 +20,11 @@ use crate::balance::{
     Usage, Words,
 };
 use crate::error::RatingError;
+use crate::fragments::{Part, cuts_of, joined};
 use crate::interval_price::{covers, sum};
 use crate::meter::FreeTime;
 use crate::parties::PayingParty;
-use crate::price::{CallToPrice, Priced, price_whole};
+use crate::price::{CallToPrice, Fragment, Priced, Share, TOO_BIG, price_whole};
 use crate::quick_hash::QuickMap;
 use crate::reference_loop::price_like_reference;
 use crate::snapshot::{RatingSnapshot, Terms};
@@ -115,12 +116,13 @@ impl Contracts {
         self.kept.get(&account).map_or(&[], |kept| &kept.switches)
     }
 
-    /// Prices a call with what the balance gives, and says what it would take. `replaced` is what the record before took.
+    /// Prices a call with what the balance gives, and says what it would take. `common` is where the parties of the call cut it, if the
+    /// tariff has calls cut; `replaced` is what the record before took.
     pub(crate) fn spend(
         &self,
         snapshot: &RatingSnapshot,
         party: PayingParty,
-        tariff: &Tariff,
+        (tariff, common): (&Tariff, &[u64]),
         call: &CallToPrice<'_>,
         replaced: Option<&Taken>,
         end: DateTime<Utc>,
@@ -144,34 +146,24 @@ impl Contracts {
             outcome.happenings.append(&mut given.happenings);
         }
         let n_before = outcome.happenings.len();
-        let (priced, free_cash, taken) = if tariff.compat {
+        let cuts = cuts_of(tariff, common);
+        let (parts, taken) = if tariff.compat {
             let mut rows = kept.contract.reference_rows(call.start);
-            let mut fragments = price_like_reference(tariff, call, &mut rows, false)?;
-            let fragment = fragments.pop().filter(|_| fragments.is_empty());
-            let fragment = fragment.expect("a call that is not cut has one fragment");
+            let fragments = price_like_reference(tariff, call, &mut rows, cuts)?;
             let taken = kept.contract.keep_reference_rows(call.start, &rows, &rules, &mut outcome);
-            (fragment.priced, fragment.free_cash, taken)
+            (fragments.into_iter().map(Part::from).collect(), taken)
         } else {
             let touched = kept.contract.touched(call.start, end);
-            let (mut priced, mut dues) = price_by_interval(tariff, call, &touched)?;
-            let usage = price_by_usage(tariff, &kept.contract, &touched[0], &mut priced, &mut dues)?;
-            let mut taken = kept.contract.spend(call.start, &dues, &rules, &mut outcome);
-            if let Some(usage) = usage {
-                kept.contract.count_usage(usage, true);
-                taken.usage = Some(usage);
-            }
-            let paid = from_micros(taken.own_micros.saturating_add(taken.free_micros()));
-            let free_cash = paid.max(Decimal::ZERO);
-            if !rules.prepaid {
-                priced.cost = (priced.cost - free_cash).normalize();
-            }
-            (priced, free_cash, taken)
+            spend_by_fragment(tariff, call, cuts, &touched, &mut kept.contract, &rules, &mut outcome)?
         };
+        let (priced, free_cash) = joined(call, parts)?;
         // What it sets off does not change its own price (billing-reference 5.9).
         outcome.happenings[n_before..].iter_mut().for_each(|happening| *happening.at_mut() = end);
         let mut charge = priced.into_charge(provider, direction, account);
         // Cost and free cash together are the price everywhere. A prepaid call costs all of it: its payment is in the ledger alone.
-        if !rules.prepaid {
+        if rules.prepaid {
+            charge.fragments.iter_mut().for_each(|fragment| fragment.free_cash = Decimal::ZERO);
+        } else {
             charge.free_cash = free_cash;
         }
         Ok((charge, Spent { account, kept, outcome, taken, is_prepaid: rules.prepaid }))
@@ -557,24 +549,46 @@ const fn is_of_call(what: Moved) -> bool {
     matches!(what, Moved::CallFreeCash | Moved::CallOwn | Moved::CallTime)
 }
 
-/// The price of a call, and how it falls on the intervals that it touches.
-fn price_by_interval(
+/// Prices a call, takes what each of its fragments costs one after the other, and tells what was paid of it.
+fn spend_by_fragment(
     tariff: &Tariff,
     call: &CallToPrice<'_>,
+    cuts: Option<&[u64]>,
     touched: &[Interval],
-) -> Result<(Priced, Vec<Due>), RatingError> {
-    let mut free = free_time(touched);
-    let mut fragments = price_whole(tariff, call, &mut free, false)?;
-    let fragment = fragments.pop().filter(|_| fragments.is_empty());
-    let fragment = fragment.expect("a call that is not cut has one fragment");
-    let mut dues = Vec::with_capacity(fragment.shares.len());
-    for share in &fragment.shares {
-        let price_micros = model::to_micros(share.cost)
-            .map_err(|_| RatingError::OutOfRange { what: "the price of the call" })?;
-        let interval = touched[share.span].stretch.start;
-        dues.push(Due { interval, price_micros, free_seconds: share.free_seconds });
+    contract: &mut Contract,
+    rules: &Rules,
+    outcome: &mut Outcome,
+) -> Result<(Vec<Part>, Taken), RatingError> {
+    let mut taken = Taken::default();
+    let mut parts = Vec::with_capacity(1);
+    for Fragment { mut priced, stretch, shares } in price_whole(tariff, call, &mut free_time(touched), cuts)?
+    {
+        let mut dues = dues_of(&shares, touched)?;
+        let usage = price_by_usage(tariff, contract, &touched[0], &mut priced, &mut dues)?;
+        let mut of_fragment = contract.spend(call.start, &dues, rules, outcome);
+        if let Some(usage) = usage {
+            contract.count_usage(usage, true);
+            of_fragment.usage = Some(usage);
+        }
+        let paid = from_micros(of_fragment.own_micros.saturating_add(of_fragment.free_micros()));
+        let free_cash = paid.max(Decimal::ZERO);
+        if !rules.prepaid {
+            priced.cost = (priced.cost - free_cash).normalize();
+        }
+        taken.add(of_fragment);
+        parts.push(Part { priced, free_cash, stretch });
     }
-    Ok((fragment.priced, dues))
+    Ok((parts, taken))
+}
+
+/// How the cost of a fragment falls on the intervals that the call touches.
+fn dues_of(shares: &[Share], touched: &[Interval]) -> Result<Vec<Due>, RatingError> {
+    let due = |share: &Share| {
+        let price_micros = model::to_micros(share.cost).map_err(|_| TOO_BIG)?;
+        let interval = touched[share.span].stretch.start;
+        Ok(Due { interval, price_micros, free_seconds: share.free_seconds })
+    };
+    shares.iter().map(due).collect()
 }
 
 /// Where a tariff prices by usage: what a call adds to the price of all that was used in the interval in which it began. What that came to
@@ -584,7 +598,7 @@ fn price_by_usage(
     contract: &Contract,
     interval: &Interval,
     priced: &mut Priced,
-    dues: &mut [Due],
+    dues: &mut Vec<Due>,
 ) -> Result<Option<Usage>, RatingError> {
     let Some(price) = tariff.interval_price.as_ref().filter(|price| covers(price, &priced.zone)) else {
         return Ok(None);
@@ -597,8 +611,12 @@ fn price_by_usage(
     priced.cost = from_micros(micros).normalize();
     priced.flat = priced.cost;
     priced.pieces.clear();
-    for (due, place) in dues.iter_mut().zip(0..) {
-        due.price_micros = if place == 0 { micros } else { 0 };
+    dues.iter_mut().for_each(|due| due.price_micros = 0);
+    // It falls on the interval in which the call began, wherever the fragment does.
+    let interval = interval.stretch.start;
+    match dues.iter_mut().find(|due| due.interval == interval) {
+        Some(due) => due.price_micros = micros,
+        None => dues.push(Due { interval, price_micros: micros, free_seconds: 0 }),
     }
     Ok(Some(Usage { seconds, micros, ..before }))
 }

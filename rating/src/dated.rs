@@ -26,10 +26,11 @@ pub(crate) struct DatedFacts {
 
 /// Where in a list of ported numbers those with a certain beginning stand.
 #[derive(Debug, Default)]
-pub(crate) struct PortedTree(Option<PrefixTree<Vec<u32>>>);
+pub struct PortedTree(Option<PrefixTree<Vec<u32>>>);
 
 impl PortedTree {
-    pub(crate) fn build(numbers: &[PortedNumber]) -> Self {
+    /// Of this list.
+    pub fn build(numbers: &[PortedNumber]) -> Self {
         let mut by_number: HashMap<&str, Vec<u32>> = HashMap::new();
         for (number, place) in numbers.iter().zip(0..) {
             by_number.entry(&number.number).or_default().push(place);
@@ -42,7 +43,7 @@ impl PortedTree {
     }
 
     /// The longest entry of `numbers`, which it was built of, that holds for `number` at `at`. Only digits can be ported.
-    pub(crate) fn find<'n>(
+    pub fn find<'n>(
         &self,
         numbers: &'n [PortedNumber],
         number: &str,
@@ -92,14 +93,27 @@ impl DatedFacts {
     ) -> Option<Charge> {
         let of_pair = self.rates.get(&(tenant, charge.currency, currency))?;
         let (rate_from, rate) = *of_pair.iter().rev().find(|(from, _)| *from <= at)?;
-        let cost = charge
-            .cost
-            .checked_mul(rate)?
-            .round_dp_with_strategy(CONVERTED_SCALE, RoundingStrategy::MidpointAwayFromZero)
-            .normalize();
+        let convert = |amount: Decimal| {
+            let converted = amount.checked_mul(rate)?;
+            Some(
+                converted
+                    .round_dp_with_strategy(CONVERTED_SCALE, RoundingStrategy::MidpointAwayFromZero)
+                    .normalize(),
+            )
+        };
+        let cost = convert(charge.cost)?;
         model::to_micros(cost).ok()?;
         let conversion = Some(Conversion { from: charge.currency, amount: charge.cost, rate, rate_from });
-        Some(Charge { currency, cost, conversion, ..charge })
+        let mut fragments = charge.fragments;
+        // Each is what the sum grows by, so that they add up to the cost.
+        let (mut amount, mut converted) = (Decimal::ZERO, Decimal::ZERO);
+        for fragment in &mut fragments {
+            amount += fragment.cost;
+            let until_here = convert(amount)?;
+            fragment.cost = (until_here - converted).normalize();
+            converted = until_here;
+        }
+        Some(Charge { currency, cost, conversion, fragments, ..charge })
     }
 }
 

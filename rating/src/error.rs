@@ -169,14 +169,6 @@ pub struct TariffError {
 /// What is wrong with a tariff version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TariffFault {
-    /// A feature of the data model that pricing does not offer.
-    #[error("{what} cannot be priced by this version of tollbook; {remedy}")]
-    NotOffered {
-        /// The setting.
-        what: String,
-        /// What to do instead.
-        remedy: &'static str,
-    },
     /// Two fees for the same call.
     #[error(
         "fees {first} and {second} both price {direction} calls from {source_prefix:?} to {destination:?} at the same \

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use model::{Direction, Fee, MatchMode, Rate};
+use model::{Direction, Fee, MatchMode, PeakOptions, Rate};
 use rust_decimal::Decimal;
 
 /// Length of the call that two fees are compared by.
@@ -121,11 +121,13 @@ fn is_same(old: &Fee, new: &Fee) -> bool {
 
 /// What a call of [`COMPARED_SECONDS`] costs by this fee on-peak and off-peak, not rounded but for the 28 digits of a decimal.
 pub fn compared_prices(fee: &Fee) -> (Decimal, Decimal) {
-    let bounded = |init: Rate, follow: Rate| {
+    let bounded = |init: Rate, follow: Rate, options: &PeakOptions| {
         let seconds = Decimal::from(COMPARED_SECONDS.saturating_sub(init.interval_seconds));
         let n_follow = (seconds / Decimal::from(follow.interval_seconds.max(1))).ceil();
         let by_time = interval_price(init).saturating_add(interval_price(follow).saturating_mul(n_follow));
-        let mut price = by_time.saturating_add(fee.connection_fee);
+        let extra = options.extra.filter(|extra| extra.second < u64::from(COMPARED_SECONDS));
+        let extra = extra.map_or(Decimal::ZERO, |extra| extra.amount);
+        let mut price = by_time.saturating_add(fee.connection_fee).saturating_add(extra);
         if let Some(minimum) = fee.minimum_charge {
             price = price.max(minimum);
         }
@@ -134,7 +136,10 @@ pub fn compared_prices(fee: &Fee) -> (Decimal, Decimal) {
         }
         price
     };
-    (bounded(fee.onpeak_init, fee.onpeak_follow), bounded(fee.offpeak_init, fee.offpeak_follow))
+    (
+        bounded(fee.onpeak_init, fee.onpeak_follow, &fee.onpeak),
+        bounded(fee.offpeak_init, fee.offpeak_follow, &fee.offpeak),
+    )
 }
 
 fn interval_price(rate: Rate) -> Decimal {

@@ -3,6 +3,7 @@
 
 use model::Direction;
 
+use crate::digit_ranges::DigitRanges;
 use crate::fee_leaves::{FeeLeaves, Leafed};
 use crate::prefix_tree::PrefixTree;
 use crate::reference_match::{PatternTooSlow, ReferenceIndex};
@@ -198,6 +199,21 @@ impl FeeIndex {
         match side {
             Side::Prefix(by_prefix) => Ok(by_prefix.find(source, destination, &pick)),
             Side::Reference(index) => index.find(source, destination, pick),
+        }
+    }
+
+    /// Where usual fees are found in steps, and what those steps count by; `None` where there is no such table.
+    #[inline(always)]
+    pub(crate) fn leaves(&self, direction: Direction) -> Option<(&FeeLeaves, &DigitRanges)> {
+        let side = match direction {
+            Direction::Out => &self.outgoing,
+            Direction::In => &self.incoming,
+        };
+        match side {
+            Side::Prefix(by_prefix) => {
+                by_prefix.leaves.as_ref().zip(by_prefix.tree.ranges().map(|(ranges, _)| ranges))
+            }
+            Side::Reference(_) => None,
         }
     }
 

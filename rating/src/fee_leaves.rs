@@ -34,6 +34,19 @@ pub(crate) enum Leafed {
     Elsewhere,
 }
 
+/// Where the leaf of a number is to be looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    number: i32,
+    begin: u32,
+    end: u32,
+}
+
+impl Way {
+    /// No leaf.
+    pub(crate) const NOWHERE: Way = Way { number: 0, begin: u32::MAX, end: u32::MAX };
+}
+
 /// The fees of a list.
 #[derive(Debug, Clone)]
 pub(crate) struct FeeLeaves {
@@ -81,25 +94,43 @@ impl FeeLeaves {
     /// What the longest prefix has of a key whose number `ranges` tells.
     #[inline(always)]
     pub(crate) fn longest(&self, ranges: &DigitRanges, key: &[u8]) -> Leafed {
+        let way = self.way_to(ranges, key);
+        self.read(&way, self.leaf_on(&way))
+    }
+
+    /// The first of three steps to a fee, each of which waits for memory once: many calls take the same one beside each other.
+    #[inline(always)]
+    pub(crate) fn way_to(&self, ranges: &DigitRanges, key: &[u8]) -> Way {
         let (first_half, number) = ranges.number(key);
         let slot = first_slot(first_half);
         #[expect(clippy::cast_possible_truncation, reason = "narrow numbers have 32 bits")]
         let number = ordered(number as u32);
-        let (Some(begin), Some(end)) = (self.begins.get(slot), self.begins.get(slot + 1)) else {
-            return Leafed::Elsewhere;
-        };
-        let begin = *begin as usize;
+        match (self.begins.get(slot), self.begins.get(slot + 1)) {
+            (Some(begin), Some(end)) => Way { number, begin: *begin, end: *end },
+            (Some(_) | None, _) => Way { number, ..Way::NOWHERE },
+        }
+    }
+
+    /// The second: the place of the leaf.
+    #[inline(always)]
+    pub(crate) fn leaf_on(&self, way: &Way) -> usize {
+        let begin = way.begin as usize;
         let Some(window) = self.firsts.get(begin..).and_then(|firsts| firsts.first_chunk::<WINDOW>()) else {
-            return Leafed::Elsewhere;
+            return usize::MAX;
         };
-        let n_before = n_before(window, number);
-        let at = if n_before == WINDOW {
-            self.far_leaf(begin, *end as usize, number)
+        let n_before = n_before(window, way.number);
+        if n_before == WINDOW {
+            self.far_leaf(begin, way.end as usize, way.number)
         } else {
             begin + n_before.saturating_sub(1)
-        };
+        }
+    }
+
+    /// The third: what is in the leaf.
+    #[inline(always)]
+    pub(crate) fn read(&self, way: &Way, at: usize) -> Leafed {
         let Some(leaf) = self.leaves.get(at) else { return Leafed::Elsewhere };
-        let n_before: usize = leaf.from.iter().map(|from| usize::from(*from <= number)).sum();
+        let n_before: usize = leaf.from.iter().map(|from| usize::from(*from <= way.number)).sum();
         let edge = n_before.saturating_sub(1).min(EDGES - 1);
         match leaf.offers[edge] {
             NOTHING => Leafed::Nothing,

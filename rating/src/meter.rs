@@ -34,6 +34,16 @@ pub(crate) struct Cursor<'f> {
     pub(crate) span: usize,
 }
 
+/// Where a walk ends before the call does, on the grid of charging intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Never,
+    /// Where an interval begins in another peak state than the first.
+    AtPeak,
+    /// Where an interval begins at this or later, microseconds since 1970 UTC.
+    At(i64),
+}
+
 /// What was charged in one billing interval, in parts of the unit of the terms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cell {
@@ -104,14 +114,13 @@ pub(crate) fn price_pieces(pieces: &mut [Piece]) -> Option<()> {
     Some(())
 }
 
-/// Walks on from `cursor`, where the calendar says `state`, to the end of the call, or with `one_state` until an interval begins in another peak state than the
-/// first. `None` when a sum leaves 127 bits.
+/// Walks on from `cursor`, where the calendar says `state`, to `cut` or the end of the call. `None` when a sum leaves 127 bits.
 pub(crate) fn meter<E: Evidence>(
     tariff: &Tariff,
     terms: &Terms,
     cursor: &mut Cursor<'_>,
     state: PeakState,
-    one_state: bool,
+    cut: Cut,
     evidence: &mut E,
 ) -> Option<Metered> {
     let mut metered = Metered { cell: Cell { span: cursor.span, ..Cell::default() }, ..Metered::default() };
@@ -122,7 +131,12 @@ pub(crate) fn meter<E: Evidence>(
         if state.until <= at {
             state = tariff.calendar.state_at(at);
         }
-        if one_state && state.peak != first_state {
+        let is_cut = match cut {
+            Cut::Never => false,
+            Cut::AtPeak => state.peak != first_state,
+            Cut::At(border) => border <= at,
+        };
+        if is_cut {
             break;
         }
         while cursor.free[cursor.span].until <= at {
@@ -148,6 +162,9 @@ pub(crate) fn meter<E: Evidence>(
         }
         if free.until != i64::MAX {
             count = count.min(left(at, free.until).div_ceil(interval_us));
+        }
+        if let Cut::At(border) = cut {
+            count = count.min(left(at, border).div_ceil(interval_us));
         }
         if count == 0 {
             let covered = free.seconds.min(interval);

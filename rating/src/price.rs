@@ -7,13 +7,14 @@
 
 use chrono::{DateTime, Utc};
 use model::{
-    AccountId, Charge, Currency, Direction, FeeId, MICROS_PER_UNIT, Peak, Piece, PortedNumber,
+    AccountId, Charge, Currency, Direction, FeeId, MICROS_PER_UNIT, Peak, PeakSplit, Piece, PortedNumber,
     ProfileVersionId, Provider,
 };
 use rust_decimal::Decimal;
 
 use crate::error::{RatingError, masked};
-use crate::meter::{Cursor, FreeTime, MICROS, Metered, meter, price_pieces};
+use crate::fragments::{FRAGMENTS_MAX, Part, Stretch, cuts_of, joined};
+use crate::meter::{Cursor, Cut, FreeTime, MICROS, Metered, meter, price_pieces};
 use crate::peak_calendar::PeakState;
 use crate::reference_match::PatternTooSlow;
 use crate::settle::{Settled, as_decimal, rounded_quotient, settle, settle_steps};
@@ -75,6 +76,8 @@ pub struct Priced {
     pub rounding: String,
     /// What was charged by time, in order; free time has no piece.
     pub pieces: Vec<Piece>,
+    /// The records of a call that is cut at peak borders; none of one that is not.
+    pub fragments: Vec<model::Fragment>,
 }
 
 impl Priced {
@@ -101,6 +104,7 @@ impl Priced {
             rounding: self.rounding,
             pieces: self.pieces,
             conversion: None,
+            fragments: self.fragments,
         }
     }
 }
@@ -126,6 +130,7 @@ pub struct Quote<'t> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fragment {
     pub(crate) priced: Priced,
+    pub(crate) stretch: Stretch,
     /// Place of the billing interval, its part of the cost, free time used in it. At least one.
     pub(crate) shares: Vec<Share>,
 }
@@ -154,9 +159,22 @@ pub(crate) const NO_FREE_TIME: [FreeTime; 1] = [FreeTime { until: i64::MAX, seco
 ///
 /// Source: ARCHITECTURE.md, "Money, prices, time, numbers"; billing-reference 5.4 without its quirks.
 pub fn price(tariff: &Tariff, call: &CallToPrice<'_>) -> Result<Priced, RatingError> {
-    let mut fragments = price_whole(tariff, call, &mut NO_FREE_TIME.clone(), false)?;
-    let only = fragments.pop().filter(|_| fragments.is_empty());
-    Ok(only.expect("a call that is not cut has one fragment").priced)
+    price_cut(tariff, call, &[])
+}
+
+/// As [`price`], of a call whose parties cut it at `common` ([`cuts_of`]).
+pub(crate) fn price_cut(
+    tariff: &Tariff,
+    call: &CallToPrice<'_>,
+    common: &[u64],
+) -> Result<Priced, RatingError> {
+    let fragments = price_whole(tariff, call, &mut NO_FREE_TIME.clone(), cuts_of(tariff, common))?;
+    let parts = fragments.into_iter().map(|fragment| Part {
+        priced: fragment.priced,
+        free_cash: Decimal::ZERO,
+        stretch: fragment.stretch,
+    });
+    Ok(joined(call, parts.collect())?.0)
 }
 
 /// As [`price`], without free time and without the workings: for many calls, and for those who only compare.
@@ -165,11 +183,36 @@ pub fn price(tariff: &Tariff, call: &CallToPrice<'_>) -> Result<Priced, RatingEr
 ///
 /// As [`price`].
 pub fn quote<'t>(tariff: &'t Tariff, call: &CallToPrice<'_>) -> Result<Quote<'t>, RatingError> {
-    let mut quote =
-        Quote { fee: None, zone: "", zone_detail: "", cost_micros: 0, onpeak_seconds: 0, offpeak_seconds: 0 };
-    let Some((start, found)) = find(tariff, call)? else { return Ok(quote) };
-    quote.fee = Some(found.fee());
-    (quote.zone, quote.zone_detail) = found.zone();
+    match find(tariff, call)? {
+        Some((start, found)) => quote_by(tariff, call, start, &found),
+        None => Ok(Quote {
+            fee: None,
+            zone: "",
+            zone_detail: "",
+            cost_micros: 0,
+            onpeak_seconds: 0,
+            offpeak_seconds: 0,
+        }),
+    }
+}
+
+/// What a call costs by the fee that was found for it.
+#[inline(always)]
+pub(crate) fn quote_by<'t>(
+    tariff: &'t Tariff,
+    call: &CallToPrice<'_>,
+    start: i64,
+    found: &Match<'t>,
+) -> Result<Quote<'t>, RatingError> {
+    let (zone, zone_detail) = found.zone();
+    let mut quote = Quote {
+        fee: Some(found.fee()),
+        zone,
+        zone_detail,
+        cost_micros: 0,
+        onpeak_seconds: 0,
+        offpeak_seconds: 0,
+    };
     if call.duration_us == 0 {
         return Ok(quote);
     }
@@ -184,24 +227,33 @@ pub fn quote<'t>(tariff: &'t Tariff, call: &CallToPrice<'_>) -> Result<Quote<'t>
         quote.offpeak_seconds = quick.seconds * off_peak;
         return Ok(quote);
     }
-    quote_exactly(tariff, call.duration_us, start, &found, state, quote)
+    quote_exactly(tariff, call, start, found, state, quote)
 }
 
 /// Fills in what a call costs that is not of the usual kind.
 #[cold]
 fn quote_exactly<'t>(
     tariff: &Tariff,
-    duration_us: u64,
+    call: &CallToPrice<'_>,
     start: i64,
     found: &Match<'_>,
     state: PeakState,
     mut quote: Quote<'t>,
 ) -> Result<Quote<'t>, RatingError> {
+    if tariff.peak_split == PeakSplit::ReferenceFragments {
+        // Each fragment is rounded for itself.
+        let priced = price(tariff, call)?;
+        quote.cost_micros = model::to_micros(priced.cost).map_err(|_| TOO_BIG)?;
+        quote.onpeak_seconds = priced.onpeak_seconds;
+        quote.offpeak_seconds = priced.offpeak_seconds;
+        return Ok(quote);
+    }
+    let duration_us = call.duration_us;
     let terms = found.terms();
     let options = terms.options(state.peak);
     let mut free = NO_FREE_TIME;
     let mut cursor = Cursor { at: start, remaining_us: duration_us, is_init: true, free: &mut free, span: 0 };
-    let metered = meter(tariff, terms, &mut cursor, state, false, &mut ()).ok_or(TOO_BIG)?;
+    let metered = meter(tariff, terms, &mut cursor, state, Cut::Never, &mut ()).ok_or(TOO_BIG)?;
     let steps = settle_steps(tariff, terms, options, duration_us, &metered).ok_or(TOO_BIG)?;
     quote.cost_micros = micros(steps, tariff.rounding.scale).ok_or(TOO_BIG)?;
     quote.onpeak_seconds = metered.onpeak_seconds;
@@ -236,20 +288,38 @@ pub fn price_attempt(tariff: &Tariff, call: &CallToPrice<'_>) -> Result<Option<P
     }))
 }
 
-/// As [`price`], with free time by billing interval, which is used up; `cut` at peak borders on the interval grid
-/// (billing-reference 4.1).
+/// As [`price`], with free time by billing interval, which is used up. With `cuts` the call is cut on the interval grid, first so many
+/// microseconds from its start, then at peak borders (billing-reference 4.1).
 pub(crate) fn price_whole(
     tariff: &Tariff,
     call: &CallToPrice<'_>,
     free: &mut [FreeTime],
-    cut: bool,
+    cuts: Option<&[u64]>,
 ) -> Result<Vec<Fragment>, RatingError> {
+    if cuts.is_none() {
+        return price_at_cuts(tariff, call, free, None).map(Option::unwrap_or_default);
+    }
+    let at_hand = free.to_vec();
+    if let Some(fragments) = price_at_cuts(tariff, call, free, cuts)? {
+        return Ok(fragments);
+    }
+    free.copy_from_slice(&at_hand);
+    price_at_cuts(tariff, call, free, None).map(Option::unwrap_or_default)
+}
+
+/// `None` of a call that would have too many fragments.
+fn price_at_cuts(
+    tariff: &Tariff,
+    call: &CallToPrice<'_>,
+    free: &mut [FreeTime],
+    cuts: Option<&[u64]>,
+) -> Result<Option<Vec<Fragment>>, RatingError> {
     let Some((start, found)) = find(tariff, call)? else {
-        return Ok(vec![Fragment::free_of_charge(unpriced(tariff))]);
+        return Ok(Some(vec![Fragment::free_of_charge(unpriced(tariff))]));
     };
     let described = described(tariff, call, &found);
     if call.duration_us == 0 {
-        return Ok(vec![Fragment::free_of_charge(described)]);
+        return Ok(Some(vec![Fragment::free_of_charge(described)]));
     }
     let terms = found.terms();
     let options = terms.options(tariff.calendar.state_at(start).peak);
@@ -259,23 +329,38 @@ pub(crate) fn price_whole(
     let mut cursor = Cursor { at: start, remaining_us: call.duration_us, is_init: true, free, span: 0 };
     let mut walked = Vec::with_capacity(1);
     let mut pieces = Vec::with_capacity(1);
-    while cursor.remaining_us > 0 {
+    let mut stretches = Vec::with_capacity(1);
+    let n_fragments_min = cuts.map_or(0, <[u64]>::len);
+    while cursor.remaining_us > 0 || walked.len() < n_fragments_min {
+        if walked.len() == FRAGMENTS_MAX && cuts.is_some() {
+            return Ok(None);
+        }
         let mut of_fragment: Vec<Piece> = Vec::new();
         let state = tariff.calendar.state_at(cursor.at);
+        let common = cuts.and_then(|cuts| cuts.get(walked.len()).copied());
+        let cut = match (cuts, common) {
+            (None, _) => Cut::Never,
+            (Some(_), None) => Cut::AtPeak,
+            (Some(_), Some(us)) => Cut::At(start.saturating_add_unsigned(us)),
+        };
         let metered = meter(tariff, terms, &mut cursor, state, cut, &mut of_fragment).ok_or(TOO_BIG)?;
+        let end_us = common.unwrap_or(call.duration_us - cursor.remaining_us);
+        stretches.push(Stretch { peak: state.peak, end_us });
         check_sums(&metered, terms, &of_fragment);
         price_pieces(&mut of_fragment).ok_or(TOO_BIG)?;
         walked.push(metered);
         pieces.push(of_fragment);
     }
     let settled = settle(tariff, terms, options, call.duration_us, &walked).ok_or(TOO_BIG)?;
-    let parts = settled.into_iter().zip(walked).zip(pieces);
-    parts
-        .map(|((settled, metered), pieces)| fragment(tariff, &described, &settled, &metered, pieces))
-        .collect()
+    let parts = settled.into_iter().zip(walked).zip(stretches.into_iter().zip(pieces));
+    let parts = parts.map(|((settled, metered), (stretch, pieces))| {
+        let (priced, shares) = fragment(tariff, &described, &settled, &metered, pieces)?;
+        Ok(Fragment { priced, stretch, shares })
+    });
+    parts.collect::<Result<_, RatingError>>().map(Some)
 }
 
-const TOO_BIG: RatingError = RatingError::OutOfRange { what: "the price of the call" };
+pub(crate) const TOO_BIG: RatingError = RatingError::OutOfRange { what: "the price of the call" };
 
 /// The fee, and the start in microseconds since 1970 UTC, which is what records keep; `None` for an incoming call that has no fee.
 #[inline(always)]
@@ -283,13 +368,7 @@ pub(crate) fn find<'t>(
     tariff: &'t Tariff,
     call: &CallToPrice<'_>,
 ) -> Result<Option<(i64, Match<'t>)>, RatingError> {
-    let start = call.start.timestamp_micros();
-    if !STARTS.contains(&start) {
-        return Err(RatingError::OutOfRange { what: "the start of the call" });
-    }
-    if call.duration_us > CALL_SECONDS_MAX * MICROS {
-        return Err(RatingError::OutOfRange { what: "the length of the call" });
-    }
+    let start = start_of(call)?;
     match tariff.find(call.direction, call.source, call.destination, call.ported, start) {
         Ok(Some(found)) => Ok(Some((start, found))),
         Ok(None) => no_fee(tariff, call),
@@ -299,6 +378,19 @@ pub(crate) fn find<'t>(
             version: tariff.version(),
         }),
     }
+}
+
+/// The start in microseconds since 1970 UTC, if it and the length are within what is priced.
+#[inline(always)]
+pub(crate) fn start_of(call: &CallToPrice<'_>) -> Result<i64, RatingError> {
+    let start = call.start.timestamp_micros();
+    if !STARTS.contains(&start) {
+        return Err(RatingError::OutOfRange { what: "the start of the call" });
+    }
+    if call.duration_us > CALL_SECONDS_MAX * MICROS {
+        return Err(RatingError::OutOfRange { what: "the length of the call" });
+    }
+    Ok(start)
 }
 
 #[cold]
@@ -334,7 +426,7 @@ fn fragment(
     settled: &Settled,
     metered: &Metered,
     pieces: Vec<Piece>,
-) -> Result<Fragment, RatingError> {
+) -> Result<(Priced, Vec<Share>), RatingError> {
     let scale = tariff.rounding.scale;
     let cost = cost(settled.steps, scale).ok_or(TOO_BIG)?;
     let shares = settled.shares.iter().zip(metered.cells()).map(|((span, steps), cell)| {
@@ -352,13 +444,14 @@ fn fragment(
         pieces,
         ..described.clone()
     };
-    Ok(Fragment { priced, shares })
+    Ok((priced, shares))
 }
 
 impl Fragment {
     /// A call that has no length or no incoming fee.
     pub(crate) fn free_of_charge(priced: Priced) -> Self {
-        Fragment { priced, shares: vec![Share { span: 0, cost: Decimal::ZERO, free_seconds: 0 }] }
+        let shares = vec![Share { span: 0, cost: Decimal::ZERO, free_seconds: 0 }];
+        Fragment { priced, stretch: Stretch::NONE, shares }
     }
 }
 
@@ -407,5 +500,6 @@ pub(crate) fn unpriced(tariff: &Tariff) -> Priced {
         flat: Decimal::ZERO,
         rounding: tariff.rounding_text.clone(),
         pieces: Vec::new(),
+        fragments: Vec::new(),
     }
 }

@@ -12,8 +12,9 @@ use model::{MICROS_PER_UNIT, Peak, PeakSplit, Piece, RoundingMode};
 use rust_decimal::Decimal;
 
 use crate::error::RatingError;
+use crate::fragments::{FRAGMENTS_MAX, Part, Stretch};
 use crate::meter::{Evidence, MICROS, price_pieces};
-use crate::price::{CallToPrice, Priced, cost, described, find, unpriced};
+use crate::price::{CallToPrice, Priced, TOO_BIG, cost, described, find, unpriced};
 use crate::settle::{as_decimal, rounded_quotient};
 use crate::tariff::{PeakTerms, Tariff, Terms, gcd};
 
@@ -32,14 +33,28 @@ pub(crate) struct BalanceRow {
 /// One record of the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReferenceFragment {
+    pub(crate) stretch: Stretch,
     /// With the cost that remains, or of a prepaid profile all of it.
     pub(crate) priced: Priced,
     /// Taken from the balances.
     pub(crate) free_cash: Decimal,
 }
 
+impl ReferenceFragment {
+    fn free_of_charge(priced: Priced) -> Self {
+        Self { stretch: Stretch::NONE, priced, free_cash: Decimal::ZERO }
+    }
+}
+
+impl From<ReferenceFragment> for Part {
+    fn from(fragment: ReferenceFragment) -> Self {
+        let ReferenceFragment { stretch, priced, free_cash } = fragment;
+        Part { priced, free_cash, stretch }
+    }
+}
+
 /// Prices a call like the reference. `rows` are the billing intervals from the start of the call on, in order and at
-/// least one; with `cut` the call is cut at peak borders on the interval grid.
+/// least one; `cuts` as of [`crate::price::price_whole`].
 ///
 /// # Errors
 ///
@@ -48,18 +63,24 @@ pub(crate) fn price_like_reference(
     tariff: &Tariff,
     call: &CallToPrice<'_>,
     rows: &mut [BalanceRow],
-    cut: bool,
+    cuts: Option<&[u64]>,
 ) -> Result<Vec<ReferenceFragment>, RatingError> {
     let Some((start, found)) = find(tariff, call)? else {
-        return Ok(vec![ReferenceFragment { priced: unpriced(tariff), free_cash: Decimal::ZERO }]);
+        return Ok(vec![ReferenceFragment::free_of_charge(unpriced(tariff))]);
     };
     let described = described(tariff, call, &found);
     if call.duration_us == 0 {
-        return Ok(vec![ReferenceFragment { priced: described, free_cash: Decimal::ZERO }]);
+        return Ok(vec![ReferenceFragment::free_of_charge(described)]);
     }
-    let mut run = Loop::new(tariff, found.terms(), start, call.duration_us, rows)
-        .ok_or(RatingError::OutOfRange { what: "the price of the call" })?;
-    run.price(cut, &described).ok_or(RatingError::OutOfRange { what: "the price of the call" })
+    // Of too many fragments nothing is kept in the rows: it begins anew, without cuts.
+    if cuts.is_some() {
+        let mut run = Loop::new(tariff, found.terms(), start, call.duration_us, rows).ok_or(TOO_BIG)?;
+        if let Some(fragments) = run.price(cuts, &described).ok_or(TOO_BIG)? {
+            return Ok(fragments);
+        }
+    }
+    let mut run = Loop::new(tariff, found.terms(), start, call.duration_us, rows).ok_or(TOO_BIG)?;
+    run.price(None, &described).flatten().ok_or(TOO_BIG)
 }
 
 /// A row at work: amounts in the loop's own resolution.
@@ -89,6 +110,16 @@ struct Loop<'t, 'r> {
     is_extra_due: bool,
     /// Of the whole call, for the bounds.
     real: i128,
+}
+
+/// Where a fragment ends before the call does. Free time does not move the clock of the loop, so places are told by what is left.
+#[derive(Debug, Clone, Copy)]
+enum LoopCut {
+    Never,
+    /// Where an interval begins in another peak state than the first.
+    AtPeak,
+    /// Once no more than this is left, microseconds.
+    WhenLeft(u64),
 }
 
 /// Sums of one fragment.
@@ -144,21 +175,37 @@ impl<'t, 'r> Loop<'t, 'r> {
         })
     }
 
-    fn price(&mut self, cut: bool, described: &Priced) -> Option<Vec<ReferenceFragment>> {
-        let mut fragments: Vec<Sums> = Vec::new();
+    /// `Some(None)` of a call that would have too many fragments.
+    #[expect(clippy::option_option, reason = "not exact, not cut, its fragments")]
+    fn price(&mut self, cuts: Option<&[u64]>, described: &Priced) -> Option<Option<Vec<ReferenceFragment>>> {
+        let mut fragments: Vec<(Sums, Stretch)> = Vec::new();
         let mut start = self.start;
         let mut is_init = true;
-        while self.remaining_us > 0 {
+        let duration_us = self.remaining_us;
+        let n_fragments_min = cuts.map_or(0, <[u64]>::len);
+        while self.remaining_us > 0 || fragments.len() < n_fragments_min {
+            if fragments.len() == FRAGMENTS_MAX && cuts.is_some() {
+                return Some(None);
+            }
             let mut sums = Sums::default();
             if is_init {
                 let connection_fee = self.terms.connection_fee.checked_mul(self.finer)?;
                 self.pay(connection_fee, &mut sums)?;
             }
+            let common = cuts.and_then(|cuts| cuts.get(fragments.len()).copied());
+            let cut = match (cuts, common) {
+                (None, _) => LoopCut::Never,
+                (Some(_), None) => LoopCut::AtPeak,
+                // What is left of the call then; of one that is not so long, nothing.
+                (Some(_), Some(us)) => LoopCut::WhenLeft(duration_us.saturating_sub(us)),
+            };
             let before = self.remaining_us;
+            let peak = self.tariff.calendar.state_at(start).peak;
             self.fragment(start, is_init, cut, &mut sums)?;
             start = after(start, (before - self.remaining_us).div_ceil(MICROS))?;
             is_init = false;
-            fragments.push(sums);
+            let end_us = common.unwrap_or(duration_us - self.remaining_us);
+            fragments.push((sums, Stretch { peak, end_us }));
         }
         // Amounts taken are also taken from the balances that already exist after the last one used.
         for row in &mut self.rows[self.row + 1..] {
@@ -171,15 +218,16 @@ impl<'t, 'r> Loop<'t, 'r> {
         if let Some(maximum) = self.terms.maximum {
             bounded = bounded.min(maximum.checked_mul(self.finer)?);
         }
-        let last = fragments.last_mut()?;
+        let (last, _) = fragments.last_mut()?;
         last.real = last.real.checked_add(bounded - self.real)?;
         last.cost = last.cost.checked_add(bounded - self.real)?;
         self.keep_rows()?;
-        fragments.into_iter().map(|sums| self.settled(sums, described)).collect()
+        let settled = fragments.into_iter().map(|(sums, stretch)| self.settled(sums, stretch, described));
+        settled.collect::<Option<_>>().map(Some)
     }
 
-    /// Prices from `start` on, to the end of the call or, with `cut`, to the first interval in another state.
-    fn fragment(&mut self, start: i64, mut is_init: bool, cut: bool, sums: &mut Sums) -> Option<()> {
+    /// Prices from `start` on, to `cut` or the end of the call.
+    fn fragment(&mut self, start: i64, mut is_init: bool, cut: LoopCut, sums: &mut Sums) -> Option<()> {
         let mut offset = 0u64;
         let mut state = self.tariff.calendar.state_at(start);
         let first_state = state.peak;
@@ -188,7 +236,12 @@ impl<'t, 'r> Loop<'t, 'r> {
             if state.until <= at {
                 state = self.tariff.calendar.state_at(at);
             }
-            if cut && state.peak != first_state {
+            let is_cut = match cut {
+                LoopCut::Never => false,
+                LoopCut::AtPeak => state.peak != first_state,
+                LoopCut::WhenLeft(left_us) => self.remaining_us <= left_us,
+            };
+            if is_cut {
                 break;
             }
             let mut interval = u64::from(self.terms.rate(is_init, state.peak).rate.interval_seconds);
@@ -306,7 +359,7 @@ impl<'t, 'r> Loop<'t, 'r> {
         Some(())
     }
 
-    fn settled(&self, mut sums: Sums, described: &Priced) -> Option<ReferenceFragment> {
+    fn settled(&self, mut sums: Sums, stretch: Stretch, described: &Priced) -> Option<ReferenceFragment> {
         let rounding = self.tariff.rounding;
         let step = self.terms.rounding_step.checked_mul(self.finer)?;
         let rounded = |amount| cost(rounded_quotient(amount, step, rounding.mode), rounding.scale);
@@ -323,7 +376,7 @@ impl<'t, 'r> Loop<'t, 'r> {
             pieces: sums.pieces,
             ..described.clone()
         };
-        Some(ReferenceFragment { priced, free_cash: rounded(sums.taken)? })
+        Some(ReferenceFragment { stretch, priced, free_cash: rounded(sums.taken)? })
     }
 }
 

@@ -15,8 +15,9 @@ use model::{
 use crate::balance::Rules;
 use crate::dated::{DatedFacts, is_from};
 use crate::error::{RatingError, TariffError};
+use crate::fragments::{cuts_of, next_common_cuts};
 use crate::parties::{PayingParty, destination_key, keys_with_domains, paying_parties, source_key};
-use crate::price::{CallToPrice, price, price_attempt};
+use crate::price::{CallToPrice, price_attempt, price_cut};
 use crate::quick_hash::QuickMap;
 use crate::tariff::Tariff;
 
@@ -48,11 +49,7 @@ impl RatingSnapshot {
         for version in &directory.tariffs {
             let tariff = match previous.and_then(|previous| previous.by_version.get(&version.id)) {
                 Some(compiled) => Arc::clone(compiled),
-                None => {
-                    let tariff = Tariff::compile(version)?;
-                    tariff.without_balance()?;
-                    Arc::new(tariff)
-                }
+                None => Arc::new(Tariff::compile(version)?),
             };
             by_version.insert(version.id, Arc::clone(&tariff));
             by_profile.entry(version.profile.id).or_default().push(tariff);
@@ -120,7 +117,7 @@ impl RatingSnapshot {
     ///
     /// [`RatingError`] of the first party whose price cannot be told: a call has all its prices or none.
     pub fn charges(&self, cdr: &Cdr) -> Result<Vec<Charge>, RatingError> {
-        self.charges_with(cdr, &|_| &[], &mut |_, _, _| None)
+        self.charges_with(cdr, &|_| &[], &mut |_, _, _, _| None)
     }
 
     /// As [`Self::charges`]; `switched` says what packages have decided of an account, and `priced_elsewhere` may price a party's
@@ -131,18 +128,27 @@ impl RatingSnapshot {
         switched: &dyn Fn(AccountId) -> &'k [ProfileSwitch],
         priced_elsewhere: PricedElsewhere<'_>,
     ) -> Result<Vec<Charge>, RatingError> {
-        let mut charges = Vec::new();
         let costs_something = cdr.is_answered()
             || self.charges_attempts && cdr.detail.refused_by.is_empty() && !cdr.is_in_progress();
-        if costs_something {
-            let keys = (source_key(cdr), destination_key(cdr));
-            let ported = self.dated.ported(&self.directory, &keys.1, cdr.start_at);
+        if !costs_something {
+            return Ok(Vec::new());
+        }
+        let keys = (source_key(cdr), destination_key(cdr));
+        let ported = self.dated.ported(&self.directory, &keys.1, cdr.start_at);
+        let facts = Facts { cdr, keys: &keys, ported };
+        let mut cuts = Vec::new();
+        loop {
+            let mut charges = Vec::new();
             for party in paying_parties(cdr) {
                 let switches = switched(party.account);
-                charges.extend(self.charge(cdr, (party, switches), &keys, ported, priced_elsewhere)?);
+                charges.extend(self.charge(facts, (party, switches), &cuts, priced_elsewhere)?);
+            }
+            // Nearly always they agree at once: their intervals are alike, or one party's profile alone has calls cut.
+            match next_common_cuts(&charges, cdr.duration_us) {
+                Some(common) => cuts = common,
+                None => return Ok(charges.into_iter().map(|(charge, _)| charge).collect()),
             }
         }
-        Ok(charges)
     }
 
     /// What was agreed with an account about its balance; `None` for one without a contract.
@@ -160,15 +166,14 @@ impl RatingSnapshot {
         self.dated.ported(&self.directory, destination, at)
     }
 
-    /// What one party owes; `None` for one that has no profile and need not have one.
+    /// What one party owes, and whether its profile has calls cut, at `cuts` if so; `None` for one that has no profile and need not have one.
     fn charge(
         &self,
-        cdr: &Cdr,
+        Facts { cdr, keys: (source, destination), ported }: Facts<'_>,
         (party, switches): (PayingParty, &[ProfileSwitch]),
-        (source, destination): &(String, String),
-        ported: Option<&PortedNumber>,
+        cuts: &[u64],
         priced_elsewhere: PricedElsewhere<'_>,
-    ) -> Result<Option<Charge>, RatingError> {
+    ) -> Result<Option<(Charge, bool)>, RatingError> {
         let PayingParty { provider, direction, account } = party;
         let Some((tariff, payer)) = self.tariff_with(account, switches, cdr.start_at, &cdr.source.ip)? else {
             return match (provider, direction) {
@@ -191,19 +196,23 @@ impl RatingSnapshot {
             duration_us: cdr.duration_us,
             ported,
         };
+        let is_cut = cdr.is_answered() && cuts_of(tariff, cuts).is_some();
         // A balance is kept in one currency; a price in another is owed like any other.
         if cdr.is_answered()
             && tariff.profile().currency == payer.currency
-            && let Some(priced) = priced_elsewhere(party, tariff, &call)
+            && let Some(priced) = priced_elsewhere(party, tariff, &call, cuts)
         {
-            return priced.map(Some);
+            return Ok(Some((priced?, is_cut)));
         }
-        let priced =
-            if cdr.is_answered() { Some(price(tariff, &call)?) } else { price_attempt(tariff, &call)? };
+        let priced = if cdr.is_answered() {
+            Some(price_cut(tariff, &call, cuts)?)
+        } else {
+            price_attempt(tariff, &call)?
+        };
         let Some(priced) = priced else { return Ok(None) };
         let charge = priced.into_charge(provider, direction, account);
         if charge.currency == payer.currency {
-            return Ok(Some(charge));
+            return Ok(Some((charge, is_cut)));
         }
         let no_rate = RatingError::TwoCurrencies {
             account,
@@ -212,13 +221,23 @@ impl RatingSnapshot {
             profile: charge.profile.clone(),
             at: cdr.start_at,
         };
-        self.dated.convert(charge, payer.tenant, payer.currency, cdr.start_at).map(Some).ok_or(no_rate)
+        let converted = self.dated.convert(charge, payer.tenant, payer.currency, cdr.start_at);
+        Ok(Some((converted.ok_or(no_rate)?, is_cut)))
     }
 }
 
-/// Prices the part of one party, or leaves it to the caller.
+/// What the prices of all parties of a call follow from.
+#[derive(Clone, Copy)]
+struct Facts<'c> {
+    cdr: &'c Cdr,
+    /// Of source and destination, without their domains.
+    keys: &'c (String, String),
+    ported: Option<&'c PortedNumber>,
+}
+
+/// Prices the part of one party, cut at these microseconds from the start if its profile has calls cut, or leaves it to the caller.
 pub(crate) type PricedElsewhere<'f> =
-    &'f mut dyn FnMut(PayingParty, &Tariff, &CallToPrice<'_>) -> Option<Result<Charge, RatingError>>;
+    &'f mut dyn FnMut(PayingParty, &Tariff, &CallToPrice<'_>, &[u64]) -> Option<Result<Charge, RatingError>>;
 
 /// What the rules of an account's balance follow from.
 pub(crate) struct Terms<'s> {

@@ -137,14 +137,14 @@ impl RatingStage {
         let mut spent = None;
         let (snapshot, contracts) = (&self.snapshot, &self.contracts);
         let switched = |account| contracts.switches(account);
-        let charges = snapshot.charges_with(cdr, &switched, &mut |party, tariff, call| {
+        let charges = snapshot.charges_with(cdr, &switched, &mut |party, tariff, call, cuts| {
             let is_payer = party.provider == Provider::Customer
                 && party.direction == Direction::Out
                 && party.account == cdr.payer;
             if !is_payer || !Contracts::has(snapshot, party.account) {
                 return None;
             }
-            Some(contracts.spend(snapshot, party, tariff, call, replaced, cdr.end_at()).map(
+            Some(contracts.spend(snapshot, party, (tariff, cuts), call, replaced, cdr.end_at()).map(
                 |(charge, what)| {
                     spent = Some(what);
                     charge

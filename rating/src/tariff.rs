@@ -16,9 +16,10 @@ use model::{
 use rust_decimal::Decimal;
 
 use crate::balance::Grant;
-use crate::digit_ranges::DigitPrefix;
+use crate::digit_ranges::{DigitPrefix, DigitRanges};
 use crate::error::{TariffError, TariffFault};
 use crate::fee_index::{ByPrefix, Entries, Entry, FeeIndex, OFFERS_END, Run, Side, SourceTrees, Sources};
+use crate::fee_leaves::FeeLeaves;
 use crate::peak_calendar::{PeakCalendar, SpanEnd};
 use crate::prefix_tree::PrefixTree;
 use crate::price::CALL_SECONDS_MAX;
@@ -232,27 +233,6 @@ impl Tariff {
         self.interval
     }
 
-    /// Whether a call has one price. The workbench prints fragments; the pipeline does not.
-    ///
-    /// # Errors
-    ///
-    /// [`TariffFault::NotOffered`] naming the setting that asks for more.
-    pub fn without_balance(&self) -> Result<(), TariffError> {
-        let what = if self.peak_split == PeakSplit::ReferenceFragments {
-            "split_at_peak = \"reference_fragments\""
-        } else {
-            return Ok(());
-        };
-        Err(TariffError {
-            version: self.version,
-            profile: self.profile.handle.clone(),
-            fault: TariffFault::NotOffered {
-                what: format!("{what} in live rating"),
-                remedy: "remove it, or price the calls with tollbook rate",
-            },
-        })
-    }
-
     /// Whether fees are chosen in the reference's order, which looks at domains too.
     pub(crate) fn matches_domains(&self) -> bool {
         matches!(self.index.outgoing, Side::Reference(_))
@@ -296,6 +276,19 @@ impl Tariff {
         self.index.find(direction, source, destination, |entries| self.in_force(entries, at))
     }
 
+    /// As [`FeeIndex::leaves`], unless a call to `ported` has to be looked up otherwise.
+    #[inline(always)]
+    pub(crate) fn leaves(
+        &self,
+        direction: Direction,
+        ported: Option<&PortedNumber>,
+    ) -> Option<(&FeeLeaves, &DigitRanges)> {
+        if !self.ported.is_empty() && ported.is_some() {
+            return None;
+        }
+        self.index.leaves(direction)
+    }
+
     /// The fee for the carrier that serves the number, else for its type (billing-reference 3.4).
     fn find_ported(
         &self,
@@ -324,8 +317,9 @@ impl Tariff {
         }
     }
 
+    /// `entry`, if it is in force at `at`, microseconds since 1970 UTC.
     #[inline(always)]
-    fn entry_in_force(&self, entry: Entry, at: i64) -> Option<Match<'_>> {
+    pub(crate) fn entry_in_force(&self, entry: Entry, at: i64) -> Option<Match<'_>> {
         let quick = &self.offers[entry.offer as usize];
         quick.is_in_force(at, &self.bounds).then_some(Match { tariff: self, entry, quick, named: None })
     }

@@ -125,7 +125,7 @@ async fn load_accounts(conn: &mut AnyConnection) -> Result<Vec<Account>> {
 }
 
 /// What a task of ours made; such a task is never cancelled.
-async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
+pub(crate) async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
     match task.await {
         Ok(made) => made,
         Err(failed) => std::panic::resume_unwind(failed.into_panic()),

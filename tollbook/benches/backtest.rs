@@ -258,5 +258,6 @@ fn charge(account: AccountId, seconds: u64) -> Charge {
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
         conversion: None,
+        fragments: Vec::new(),
     }
 }

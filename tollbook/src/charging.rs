@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{AccountId, Body, CdrId, Direction, Money, Provider, RatedCdr, Topic, from_micros, partition_of};
-use rating::{Charger, Funds, RatingSnapshot, Verdict};
+use rating::{Charger, Funds, Verdict};
 use serde::Deserialize;
 use store::NewMail;
 use switch::{Credit, CreditAnswer, CreditQuestion, CreditStep, Input};
@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::runner::{Rooms, Watermarks, decode};
 use crate::system::Consumer;
+use crate::tariffs::Tariffs;
 
 /// Questions waiting; beyond that the switch takes silence for an answer.
 pub(crate) const QUESTIONS_WAITING_MAX: usize = 20_000;
@@ -72,6 +73,8 @@ pub(crate) struct Charging {
     pub(crate) switch: mpsc::Sender<Input>,
     pub(crate) consumers: Arc<Vec<Consumer>>,
     pub(crate) config: ChargingConfig,
+    /// Compiled before the provisioning data is seen: no call waits for a long list.
+    pub(crate) tariffs: Tariffs,
 }
 
 /// What it knows.
@@ -149,7 +152,7 @@ async fn load(charging: &Charging) -> anyhow::Result<State> {
     let rooms = &charging.rooms;
     let directory = rooms.directory.current();
     let revision = directory.revision;
-    let snapshot = Arc::new(RatingSnapshot::build(directory, None).context("compile the tariffs")?);
+    let snapshot = charging.tariffs.of(&directory).context("compile the tariffs")?;
     let (balances, lanes) = rooms.store.held_balances("ledger").await?;
     let funds = balances
         .into_iter()
@@ -226,8 +229,8 @@ fn refresh(charging: &Charging, state: &mut State) {
         return;
     }
     state.revision = directory.revision;
-    match RatingSnapshot::build(directory, Some(state.charger.snapshot())) {
-        Ok(snapshot) => state.charger.set_snapshot(Arc::new(snapshot)),
+    match charging.tariffs.of(&directory) {
+        Ok(snapshot) => state.charger.set_snapshot(snapshot),
         Err(why) => {
             error!(error = %why, "a tariff cannot be used; calls are held to the prices known before")
         }

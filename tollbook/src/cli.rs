@@ -92,7 +92,7 @@ pub(crate) enum Command {
     },
     /// Price a file of calls by a tariff directory; needs no installation.
     Rate {
-        /// Directory with profile.toml, fees.csv and perhaps offpeak.toml.
+        /// Directory with profile.toml, fees.csv and perhaps offpeak.toml, ported.csv and accounts.csv.
         #[arg(long, value_name = "DIR")]
         tariff: PathBuf,
         /// Calls: id,account,source,destination,start,duration_seconds[,direction].

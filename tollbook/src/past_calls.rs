@@ -8,14 +8,17 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use lake::Lake;
-use model::{AccountId, Currency, Direction, ProfileVersionId, Provider};
-use rating::{CallToPrice, RatingError, Tariff, quote};
+use model::{AccountId, Currency, Direction, PortedNumber, ProfileVersionId, Provider};
+use rating::{CallToPrice, PortedTree, RatingError, Tariff, quote_each};
 use rust_decimal::Decimal;
 
 use crate::system::of_lake;
 
 /// Rows asked for at a time: a day of a small house, minutes of a large one.
 const STRETCH: TimeDelta = TimeDelta::hours(6);
+
+/// Rows priced beside each other.
+const ROWS_PRICED: usize = 256;
 
 /// Which calls.
 #[derive(Debug, Clone)]
@@ -69,23 +72,26 @@ impl Comparison {
     }
 }
 
-/// Prices the calls of `selection` by `tariff`.
+/// Prices the calls of `selection` by `tariff`, those to numbers that were `ported` by whoever serves them.
 pub(crate) async fn compare(
     lake: &Lake,
     selection: &Selection,
     tariff: &Tariff,
+    ported: &[PortedNumber],
 ) -> anyhow::Result<Comparison> {
     let mut comparison = Comparison::default();
     let conditions = conditions(selection);
     let Some((mut from, end)) = reach(lake, &conditions, selection.from, selection.to).await? else {
         return Ok(comparison);
     };
+    let by_number = PortedTree::build(ported);
+    let serves = |number: &str, at| by_number.find(ported, number, at);
     while from < end {
         let to = (from + STRETCH).min(end);
         let sql = format!("{} {conditions} AND {}", columns(selection.provider), started(from, to));
         let result = lake.query(&sql).await.map_err(of_lake)?;
-        for row in result.rows() {
-            take(&row, tariff, &mut comparison).context("read a row of the lake")?;
+        for rows in result.rows().chunks(ROWS_PRICED) {
+            take(rows, tariff, &serves, &mut comparison).context("read a row of the lake")?;
         }
         from = to;
     }
@@ -142,34 +148,50 @@ fn conditions(selection: &Selection) -> String {
     sql
 }
 
-fn take(row: &[Option<String>], tariff: &Tariff, comparison: &mut Comparison) -> anyhow::Result<()> {
-    let cell = |idx: usize| row.get(idx).and_then(Option::as_deref).unwrap_or_default();
-    let account = AccountId(cell(0).parse().context("account")?);
-    if cell(1).parse::<Currency>().context("currency")? != tariff.profile().currency {
-        comparison.other_currency += 1;
-        return Ok(());
-    }
-    let was: Decimal = cell(2).parse().context("cost")?;
-    let start: NaiveDateTime = cell(5).parse().context("start_at")?;
-    let seconds: Decimal = cell(6).parse().context("duration_seconds")?;
-    let duration_us = u64::try_from(seconds * Decimal::from(1_000_000)).context("duration_seconds")?;
-    let call = CallToPrice {
-        ported: None,
-        source: cell(3).trim_start_matches('+'),
-        destination: cell(4).trim_start_matches('+'),
-        direction: Direction::Out,
-        start: start.and_utc(),
-        duration_us,
-    };
-    let compared = comparison.accounts.entry(account).or_default();
-    compared.calls += 1;
-    match quote(tariff, &call) {
-        Ok(quote) => {
-            compared.was += was;
-            compared.would_be += model::from_micros(quote.cost_micros);
+/// Prices rows of [`columns`].
+fn take<'p>(
+    rows: &[Vec<Option<String>>],
+    tariff: &Tariff,
+    serves: &impl Fn(&str, DateTime<Utc>) -> Option<&'p PortedNumber>,
+    comparison: &mut Comparison,
+) -> anyhow::Result<()> {
+    let (mut before, mut asked) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    for row in rows {
+        let cell = |idx: usize| row.get(idx).and_then(Option::as_deref).unwrap_or_default();
+        let account = AccountId(cell(0).parse().context("account")?);
+        if cell(1).parse::<Currency>().context("currency")? != tariff.profile().currency {
+            comparison.other_currency += 1;
+            continue;
         }
-        Err(RatingError::NoRate { .. }) => compared.unpriced += 1,
-        Err(why) => return Err(why.into()),
+        let was: Decimal = cell(2).parse().context("cost")?;
+        let start: NaiveDateTime = cell(5).parse().context("start_at")?;
+        let seconds: Decimal = cell(6).parse().context("duration_seconds")?;
+        let duration_us = u64::try_from(seconds * Decimal::from(1_000_000)).context("duration_seconds")?;
+        before.push((account, was));
+        let (destination, start) = (cell(4).trim_start_matches('+'), start.and_utc());
+        let call = CallToPrice {
+            ported: serves(destination, start),
+            source: cell(3).trim_start_matches('+'),
+            destination,
+            direction: Direction::Out,
+            start,
+            duration_us,
+        };
+        asked.push((tariff, call));
     }
-    Ok(())
+    let mut failed = None;
+    quote_each(&asked, |place, quoted| {
+        let (account, was) = before[place];
+        let compared = comparison.accounts.entry(account).or_default();
+        compared.calls += 1;
+        match quoted {
+            Ok(quote) => {
+                compared.was += was;
+                compared.would_be += model::from_micros(quote.cost_micros);
+            }
+            Err(RatingError::NoRate { .. }) => compared.unpriced += 1,
+            Err(why) => failed = failed.take().or(Some(why)),
+        }
+    });
+    failed.map_or(Ok(()), |why| Err(why.into()))
 }

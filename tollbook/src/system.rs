@@ -162,6 +162,7 @@ pub(crate) struct System {
     pub(crate) addresses: Addresses,
     pub(crate) stats: Arc<SwitchStats>,
     pub(crate) consumers: Arc<Vec<Consumer>>,
+    tariffs: Tariffs,
     pub(crate) sftp_fingerprint: String,
     config: Config,
     roles: Roles,
@@ -333,6 +334,7 @@ impl System {
             addresses,
             stats: Arc::new(SwitchStats::default()),
             consumers: Arc::new(Vec::new()),
+            tariffs: Tariffs::default(),
             sftp_fingerprint,
             streams,
             config,
@@ -395,7 +397,7 @@ impl System {
         let (book, snapshots) = (screens.book.clone(), screens.snapshots.clone());
         let (for_lanes, for_things) = (book.clone(), book.clone());
         let mediator = self.config.mediator.clone();
-        let tariffs = Tariffs::default();
+        let tariffs = self.tariffs.clone();
         let ahead = tariffs.clone();
         let watched_ahead = snapshots.clone();
         self.rooms.directory.prepare_with(move |directory| {
@@ -697,6 +699,7 @@ impl System {
             switch: self.switch.clone(),
             consumers: self.consumers.clone(),
             config: self.config.charging.clone(),
+            tariffs: self.tariffs.clone(),
         };
         self.tasks.push(tokio::spawn(charging::run(service, questions, self.stop_rest.clone())));
         let running = switch::net::run(

@@ -108,7 +108,6 @@ pub(crate) fn read(file: &Path) -> Result<World, UserError> {
         let version = read_tariff(&dir, ids).map_err(|why| of_workbench(why, &dir))?;
         // What does not compile would only be found when the first call is priced.
         rating::Tariff::compile(&version)
-            .and_then(|tariff| tariff.without_balance())
             .map_err(|why| UserError::new(format!("{}: {why}", dir.display()), ""))?;
         tariffs.push(NewTariff { tenant, version });
     }

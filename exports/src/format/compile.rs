@@ -152,6 +152,21 @@ impl Format {
         self.description.reversals
     }
 
+    /// Whether each fragment of a call has a record.
+    pub fn has_fragments(&self) -> bool {
+        self.description.fragments
+    }
+
+    /// The same, with a record for each fragment of a call.
+    ///
+    /// # Errors
+    ///
+    /// The first rule it breaks.
+    pub(crate) fn in_fragments(self) -> Result<Self, DescriptionError> {
+        let (name, description) = (self.name, Description { fragments: true, ..self.description });
+        Self::from_description(&name, description)
+    }
+
     /// The names of its fields, in order.
     pub fn field_names(&self) -> Vec<&str> {
         self.fields.iter().map(|field| field.name.as_str()).collect()

@@ -286,6 +286,10 @@ pub struct Description {
     /// (`record_type` = `reversal`), then written anew (`replacement`). Default: `false`, it is only written anew.
     #[serde(default)]
     pub reversals: bool,
+    /// A call that its tariff cuts at peak borders (`split_at_peak = "reference_fragments"`) has a record for each fragment.
+    /// Default: `false`, one record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fragments: bool,
     /// The fields, in order.
     pub field: Vec<FieldDescription>,
 }

@@ -95,6 +95,7 @@ pub(crate) fn charge(provider: Provider, direction: Direction, account: AccountI
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
         conversion: None,
+        fragments: Vec::new(),
     }
 }
 

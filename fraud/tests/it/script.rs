@@ -137,6 +137,7 @@ fn record(line: &str) -> Body {
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
         conversion: None,
+        fragments: Vec::new(),
     };
     // What others pay for the call is not this account's spending.
     let incoming =

@@ -85,6 +85,7 @@ fn charge(zone: &str, cost: &str, currency: Currency) -> Charge {
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
         conversion: None,
+        fragments: Vec::new(),
     }
 }
 

@@ -108,6 +108,7 @@ pub(crate) fn charge(provider: Provider, account: i64, cost: &str) -> Charge {
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
         conversion: None,
+        fragments: Vec::new(),
     }
 }
 

@@ -6,8 +6,8 @@ use super::scalar::{
 use super::words::Word as _;
 use super::{WireError, proto};
 use crate::{
-    AccountId, Accrual, CdrId, Charge, Conversion, Direction, FeeId, LedgerAccount, Peak, Piece, Posting,
-    PostingId, PostingReason, ProfileVersionId, Provider, TenantId,
+    AccountId, Accrual, CdrId, Charge, Conversion, Direction, FeeId, Fragment, LedgerAccount, Peak, Piece,
+    Posting, PostingId, PostingReason, ProfileVersionId, Provider, TenantId,
 };
 
 impl TryFrom<proto::Charge> for Charge {
@@ -35,6 +35,25 @@ impl TryFrom<proto::Charge> for Charge {
             rounding: charge.rounding,
             pieces: charge.pieces.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             conversion: charge.conversion.map(TryInto::try_into).transpose()?,
+            fragments: charge.fragments.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl TryFrom<proto::Fragment> for Fragment {
+    type Error = WireError;
+
+    fn try_from(fragment: proto::Fragment) -> Result<Self, WireError> {
+        Ok(Fragment {
+            start: to_time(fragment.start_us, "Fragment.start_us")?,
+            duration_us: fragment.duration_us,
+            peak: Peak::of(fragment.peak, "Fragment.peak")?,
+            cost: to_decimal(fragment.cost, "Fragment.cost")?,
+            free_seconds: fragment.free_seconds,
+            free_cash: to_decimal(fragment.free_cash, "Fragment.free_cash")?,
+            billed_seconds: fragment.billed_seconds,
+            onpeak_seconds: fragment.onpeak_seconds,
+            offpeak_seconds: fragment.offpeak_seconds,
         })
     }
 }

@@ -13,8 +13,8 @@ use super::scalar::{from_decimal, from_number, from_time};
 use super::words::Word as _;
 use crate::{
     Answer, Attempt, Body, CallEvent, Cdr, CdrDestination, CdrDetail, CdrSource, Charge, Conversion, End,
-    EventBody, Forwarded, MediaQuality, Origin, Party, Piece, RatedCdr, Record, Rejected, RouteAttempt,
-    RouteResult, RouteTry,
+    EventBody, Forwarded, Fragment, MediaQuality, Origin, Party, Piece, RatedCdr, Record, Rejected,
+    RouteAttempt, RouteResult, RouteTry,
 };
 
 /// Wire type of numbers.
@@ -427,6 +427,21 @@ fn charge(to: &mut Writer, is: &Charge) {
     if let Some(is) = &is.conversion {
         to.message(20, |to| conversion(to, is));
     }
+    for is in &is.fragments {
+        to.message(21, |to| fragment(to, is));
+    }
+}
+
+fn fragment(to: &mut Writer, is: &Fragment) {
+    to.signed(1, from_time(is.start));
+    to.number(2, is.duration_us);
+    to.word(3, is.peak.to_wire());
+    to.decimal(4, is.cost);
+    to.number(5, is.free_seconds);
+    to.decimal(6, is.free_cash);
+    to.number(7, is.billed_seconds);
+    to.number(8, is.onpeak_seconds);
+    to.number(9, is.offpeak_seconds);
 }
 
 fn conversion(to: &mut Writer, is: &Conversion) {

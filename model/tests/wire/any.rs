@@ -419,6 +419,26 @@ fn piece() -> impl Strategy<Value = Piece> {
     )
 }
 
+fn fragment() -> impl Strategy<Value = Fragment> {
+    let seconds = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
+    (time(), any::<u64>(), word(Peak::ALL), decimal(), decimal(), seconds).prop_map(
+        |(start, duration_us, peak, cost, free_cash, seconds)| {
+            let (free_seconds, billed_seconds, onpeak_seconds, offpeak_seconds) = seconds;
+            Fragment {
+                start,
+                duration_us,
+                peak,
+                cost,
+                free_seconds,
+                free_cash,
+                billed_seconds,
+                onpeak_seconds,
+                offpeak_seconds,
+            }
+        },
+    )
+}
+
 fn charge() -> BoxedStrategy<Charge> {
     let who = (word(Provider::ALL), word(Direction::ALL), any::<i64>(), any::<i64>(), text());
     let fee = (any::<Option<i64>>(), text(), text(), text(), currency());
@@ -428,8 +448,8 @@ fn charge() -> BoxedStrategy<Charge> {
             (currency(), decimal(), decimal(), time())
                 .prop_map(|(from, amount, rate, rate_from)| Conversion { from, amount, rate, rate_from }),
         );
-    (who, fee, amounts, text(), vec(piece(), 0..4), conversion)
-        .prop_map(|(who, fee, amounts, rounding, pieces, conversion)| {
+    (who, fee, amounts, text(), vec(piece(), 0..4), conversion, vec(fragment(), 0..3))
+        .prop_map(|(who, fee, amounts, rounding, pieces, conversion, fragments)| {
             let (provider, direction, account, version, profile) = who;
             let (fee, matched, zone, zone_detail, currency) = fee;
             let (cost, free_seconds, free_cash, billed_seconds, onpeak_seconds, offpeak_seconds, flat) =
@@ -455,6 +475,7 @@ fn charge() -> BoxedStrategy<Charge> {
                 rounding,
                 pieces,
                 conversion,
+                fragments,
             }
         })
         .boxed()

@@ -123,8 +123,31 @@ pub(crate) fn rated() -> RatedCdr {
                 piece(30, 90, Peak::Off, false, "0.01", "0.015"),
             ],
             conversion: None,
+            fragments: Vec::new(),
         }],
     }
+}
+
+/// The same call where the profile has it cut at the peak border.
+fn rated_in_fragments() -> RatedCdr {
+    let mut rated = rated();
+    let start = rated.cdr.start_at;
+    let fragment = |offset: i64, duration_us, peak, cost: &str, seconds: (u64, u64)| Fragment {
+        start: start + TimeDelta::seconds(offset),
+        duration_us,
+        peak,
+        cost: decimal(cost),
+        free_seconds: 0,
+        free_cash: Decimal::ZERO,
+        billed_seconds: seconds.0 + seconds.1,
+        onpeak_seconds: seconds.0,
+        offpeak_seconds: seconds.1,
+    };
+    rated.charges[0].fragments = vec![
+        fragment(0, 30_000_000, Peak::On, "0.02", (30, 0)),
+        fragment(30, 60_417_338, Peak::Off, "0.015", (0, 90)),
+    ];
+    rated
 }
 
 fn event(seq: u64, body: EventBody) -> Body {
@@ -418,6 +441,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
             ),
         ),
         ("rated", Body::Rated(Box::new(rated()))),
+        ("rated-fragments", Body::Rated(Box::new(rated_in_fragments()))),
         ("posting", Body::Posting(Box::new(posting()))),
         (
             "control-lock",

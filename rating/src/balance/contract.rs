@@ -234,6 +234,22 @@ impl Taken {
         self.of_grants.iter().map(|(_, grant)| grant.micros).sum()
     }
 
+    /// Adds what a later fragment of the same call took.
+    pub(crate) fn add(&mut self, later: Taken) {
+        self.own_micros = self.own_micros.saturating_add(later.own_micros);
+        self.of_grants.extend(later.of_grants);
+        self.debits.extend(later.debits);
+        self.of_ended.extend(later.of_ended);
+        self.usage = match (self.usage, later.usage) {
+            (Some(usage), Some(more)) => Some(Usage {
+                seconds: usage.seconds.saturating_add(more.seconds),
+                micros: usage.micros.saturating_add(more.micros),
+                ..usage
+            }),
+            (usage, more) => usage.or(more),
+        };
+    }
+
     /// Free seconds in all.
     pub fn free_seconds(&self) -> u64 {
         self.of_grants.iter().map(|(_, grant)| grant.seconds).sum()

@@ -4,6 +4,7 @@ mod charger;
 mod contracts;
 mod dated;
 mod hard_cases;
+mod live_fragments;
 mod packages;
 mod price_lists;
 mod prices;

@@ -223,3 +223,20 @@ fn compared_call_of_three_minutes_counts_intervals_and_flat_amounts() {
     fee.minimum_charge = Some("0.98".parse().unwrap());
     assert_eq!(compared_prices(&fee), ("1".parse().unwrap(), "0.98".parse().unwrap()));
 }
+
+#[test]
+fn extra_rate_that_a_compared_call_reaches_makes_a_fee_dearer() {
+    let before = fee("43 0.60 0.60 1/1");
+    let with = |second| {
+        let mut fee = before.clone();
+        fee.onpeak.extra = Some(ExtraRate { second, amount: "0.10".parse().unwrap() });
+        fee
+    };
+    // Second 179, counted from 0, is the last of three minutes.
+    assert_eq!(compared_prices(&with(179)), ("1.90".parse().unwrap(), "1.80".parse().unwrap()));
+    assert_eq!(
+        differences(std::slice::from_ref(&before), &[with(179)]),
+        ["dearer 43", "0 the same, 0 in the future"]
+    );
+    assert_eq!(compared_prices(&with(180)), compared_prices(&before));
+}

@@ -241,6 +241,44 @@ proptest! {
         prop_assert!((sum - whole.cost).abs() <= step, "{} {}", sum, whole.cost);
     }
 
+    /// Many calls at once, to a list with and without leaves, gaps, dated fees and borders: what each costs alone.
+    #[test]
+    fn quotes_of_many_calls_are_those_of_each(
+        mut version in tariffs(),
+        prefixes in prop::collection::btree_map("[0-9]{1,3}[0-1]{0,4}", prop::bool::weighted(0.1), 0..80),
+        // One of them, and there are no leaves.
+        long_prefix in prop::option::weighted(0.2, "[0-9]{10,12}"),
+        calls in prop::collection::vec(("[0-9]{0,3}[0-1]{0,12}@?", starts(), 0u64..7_200_000_000), 0..70),
+        is_cut in any::<bool>(),
+    ) {
+        let fee = version.fees.remove(0);
+        version.fees = prefixes.into_iter().chain(long_prefix.map(|long| (long, false))).zip(1..).map(|((destination, is_dated), id)| Fee {
+            id: FeeId(id),
+            destination,
+            valid_from: is_dated.then(|| "2026-06-01T00:00:00Z".parse().unwrap()),
+            ..fee.clone()
+        }).collect();
+        if is_cut {
+            version.peak_split = PeakSplit::ReferenceFragments;
+        }
+        let tariff = Tariff::compile(&version).unwrap();
+        let asked: Vec<(&Tariff, CallToPrice<'_>)> = calls.iter().map(|(destination, start, duration_us)| {
+            let call = CallToPrice {
+                ported: None,
+                source: "",
+                destination,
+                direction: Direction::Out,
+                start: *start,
+                duration_us: *duration_us,
+            };
+            (&tariff, call)
+        }).collect();
+        let mut quotes = Vec::new();
+        crate::quote_each(&asked, |place, quoted| quotes.push((place, quoted)));
+        let alone: Vec<_> = asked.iter().map(|(tariff, call)| quote(tariff, call)).enumerate().collect();
+        prop_assert_eq!(quotes, alone);
+    }
+
     /// Fragments are the same walk, cut: in any rounding their seconds and pieces add up to those of the call, and with none lost
     /// to rounding their costs too.
     #[test]
@@ -254,7 +292,7 @@ proptest! {
         let tariff = Tariff::compile(&version).unwrap();
         let call =
             CallToPrice { ported: None, source: "", destination: "43", direction: Direction::Out, start, duration_us };
-        let fragments = price_whole(&tariff, &call, &mut NO_FREE_TIME.clone(), true).unwrap();
+        let fragments = price_whole(&tariff, &call, &mut NO_FREE_TIME.clone(), Some(&[])).unwrap();
         let sum = |of: fn(&Priced) -> u64| fragments.iter().map(|fragment| of(&fragment.priced)).sum::<u64>();
         prop_assert_eq!(sum(|priced| priced.onpeak_seconds), whole.onpeak_seconds);
         prop_assert_eq!(sum(|priced| priced.offpeak_seconds), whole.offpeak_seconds);
@@ -280,7 +318,7 @@ proptest! {
         let call =
             CallToPrice { ported: None, source: "", destination: "43", direction: Direction::Out, start, duration_us };
         let mut rows = [BalanceRow { until: i64::MAX, cash_micros: 0, debit_micros: 0, free_seconds: 0 }];
-        let fragments = price_like_reference(&tariff, &call, &mut rows, false).unwrap();
+        let fragments = price_like_reference(&tariff, &call, &mut rows, None).unwrap();
         prop_assert_eq!(fragments.len(), 1);
         let like = &fragments[0].priced;
         prop_assert_eq!(like.cost + fragments[0].free_cash, whole.cost);
@@ -310,7 +348,7 @@ proptest! {
             FreeTime { until: (start + TimeDelta::seconds(border_s)).timestamp_micros(), seconds: first },
             FreeTime { until: i64::MAX, seconds: second },
         ];
-        let fragments = price_whole(&tariff, &call, &mut free, false).unwrap();
+        let fragments = price_whole(&tariff, &call, &mut free, None).unwrap();
         let used: u64 = fragments[0].shares.iter().map(|share| share.free_seconds).sum();
         prop_assert_eq!(used, first + second - free[0].seconds - free[1].seconds);
         prop_assert_eq!(used, fragments[0].priced.free_seconds);

@@ -15,7 +15,7 @@ use model::{
 use rust_decimal::Decimal;
 
 use super::vienna;
-use crate::{RatingSnapshot, RatingStage};
+use crate::RatingStage;
 
 pub(super) const RESELLER: AccountId = AccountId(2);
 pub(super) const ALICE: AccountId = AccountId(10);
@@ -491,14 +491,6 @@ fn directory_with_a_bad_tariff_leaves_the_old_one_in_force() {
         .assert_eq(&error.to_string());
     let call = cdr(subscriber(ALICE, RESELLER), trunk(CARRIER_A));
     assert_eq!(apply(&mut stage, Body::Cdr(Box::new(call))).len(), 4);
-}
-
-#[test]
-fn fragments_are_refused_live_rather_than_ignored() {
-    let mut wants_fragments = directory();
-    wants_fragments.tariffs[0].peak_split = model::PeakSplit::ReferenceFragments;
-    let error = RatingSnapshot::build(Arc::new(wants_fragments), None).unwrap_err();
-    assert!(error.to_string().contains("reference_fragments"), "{error}");
 }
 
 /// What the stage rated, and its postings as a picture.

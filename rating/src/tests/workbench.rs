@@ -4,8 +4,8 @@ use std::path::Path;
 
 use expect_test::{Expect, expect};
 
-use crate::workbench::{TariffDir, TariffIds, rate_calls, read_tariff};
-use crate::{Tariff, explain};
+use crate::explain;
+use crate::workbench::{TariffDir, TariffIds, rate_calls};
 
 const PROFILE: &str =
     "handle = \"retail\"\nname = \"Retail\"\ncurrency = \"EUR\"\ntimezone = \"Europe/Vienna\"\n";
@@ -136,29 +136,6 @@ fn pattern_that_is_none_is_named_with_its_line() {
         fees.csv:2:1: source: Parsing error at position 3: Invalid character class; write a regular expression such as ^4366
         fees.csv:3:2: destination: Parsing error at position 2: Opening parenthesis without closing parenthesis; write a regular expression such as ^4366"#]],
     );
-}
-
-#[test]
-fn live_rating_keeps_balances_and_refuses_what_cuts_a_call() {
-    let fees =
-        format!("{HEADER},onpeak_use_free_time\n,49,out,Germany,fixed,0.06,60,0.06,60,0.03,60,0.03,60,1\n");
-    let refused = |settings: &str| {
-        let profile = format!("{PROFILE}{settings}");
-        let dir = dir(&[("profile.toml", &profile), ("fees.csv", &fees)]);
-        let version = read_tariff(dir.path(), TariffIds::default()).unwrap();
-        Tariff::compile(&version).unwrap().without_balance().err().map(|why| why.to_string())
-    };
-    for kept in [
-        "",
-        "interval_free_cash = \"5.00\"\n",
-        "interval_free_seconds = 60\n",
-        "compat = \"reference\"\n",
-        "interval = { unit = \"week\" }\n",
-    ] {
-        assert_eq!(refused(kept), None, "a balance is kept live: {kept}");
-    }
-    let cut = refused("split_at_peak = \"reference_fragments\"\n");
-    assert!(cut.is_some_and(|why| why.contains("reference_fragments")));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
-use model::{AccountId, Charge, Direction, PeakSplit, PortedNumber, Provider};
+use model::{AccountId, Charge, Direction, PortedNumber, Provider};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
@@ -15,6 +15,7 @@ use super::issue::{Issue, WorkbenchError};
 use super::table::{Row, Table, decimal, records};
 use crate::dated::PortedTree;
 use crate::error::RatingError;
+use crate::fragments::cuts_of;
 use crate::price::{CALL_SECONDS_MAX, CallToPrice, Priced, price_attempt, price_whole, unpriced};
 use crate::reference_loop::price_like_reference;
 use crate::tariff::Tariff;
@@ -166,10 +167,8 @@ fn rate_call(
         .filter(|_| call.duration_us <= CALL_SECONDS_MAX * 1_000_000)
         .and_then(|micros| call.start.checked_add_signed(TimeDelta::microseconds(micros)))
         .ok_or(RatingError::OutOfRange { what: "the length of the call" })?;
-    let cut = match tariff.peak_split {
-        PeakSplit::ReferenceFragments => true,
-        PeakSplit::IntervalStart | PeakSplit::Boundary => false,
-    };
+    // One party alone: nobody else has a say in where the call is cut.
+    let cuts = cuts_of(tariff, &[]);
     let charge = |priced: Priced| priced.into_charge(Provider::Customer, call.direction, AccountId::NOBODY);
     if !call.is_answered {
         let attempt = price_attempt(tariff, &to_price)?;
@@ -177,7 +176,7 @@ fn rate_call(
     }
     if tariff.compat {
         let mut rows = balances.rows(&call.account, call.start, end);
-        let fragments = price_like_reference(tariff, &to_price, &mut rows, cut)?;
+        let fragments = price_like_reference(tariff, &to_price, &mut rows, cuts)?;
         balances.keep_rows(&call.account, &rows);
         return Ok(fragments
             .into_iter()
@@ -185,7 +184,7 @@ fn rate_call(
             .collect());
     }
     let mut touched = balances.touch(&call.account, call.start, end);
-    let fragments = price_whole(tariff, &to_price, &mut touched.free, cut)?;
+    let fragments = price_whole(tariff, &to_price, &mut touched.free, cuts)?;
     let mut charges = Vec::with_capacity(fragments.len());
     for mut fragment in fragments {
         balances.price_by_usage(&call.account, tariff, &touched, &mut fragment)?;

@@ -35,3 +35,4 @@ mod rerate;
 mod rig;
 mod routes;
 mod sipp_call;
+mod tariffs;

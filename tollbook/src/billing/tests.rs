@@ -325,6 +325,7 @@ fn call(account: AccountId, uid: &str, start_at: &str, cost: &str) -> model::Rat
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
         conversion: None,
+        fragments: Vec::new(),
     };
     model::RatedCdr { cdr, charges: vec![charge] }
 }

@@ -83,7 +83,6 @@ pub(crate) async fn import_fees(config: &Config, args: &FeesArgs) -> anyhow::Res
         fee.id = FeeId(id);
     }
     let tariff = Tariff::compile(&version)
-        .and_then(|tariff| tariff.without_balance().map(|()| tariff))
         .map_err(|why| UserError::new(format!("{}: {why}", args.file.display()), ""))?;
 
     println!(
@@ -282,7 +281,7 @@ async fn print_margin(
             account: None,
             versions: versions.clone(),
         };
-        let total = compare(&lake, &selection, tariff).await?.total();
+        let total = compare(&lake, &selection, tariff, &directory.ported_numbers).await?.total();
         if total.calls == 0 {
             continue;
         }

@@ -452,6 +452,7 @@ fn priced(revision: u32, cost: &str) -> RatedCdr {
         rounding: "half_up 6".to_owned(),
         pieces: Vec::new(),
         conversion: None,
+        fragments: Vec::new(),
     }];
     rated
 }

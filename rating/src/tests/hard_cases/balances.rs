@@ -225,7 +225,7 @@ fn cash_pays_the_rounded_price() {
             ("opening_balance_below_zero", &["2026-03-02T12:00:00+01:00 60 1 account=c"], &["1 60+0"]),
         ],
     );
-    let prepaid = Files { profile: "prepaid = true", fees, accounts: "a,1.50,0", off_peak: "" };
+    let prepaid = Files { profile: "prepaid = true", fees, accounts: "a,1.50,0", ..PLAIN };
     check(
         prepaid,
         &[

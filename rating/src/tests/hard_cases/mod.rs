@@ -13,6 +13,7 @@ mod flat_amounts;
 mod fragments;
 mod intervals;
 mod peak_borders;
+mod ported;
 
 use crate::workbench::{TariffDir, TariffIds, rate_calls};
 
@@ -27,9 +28,11 @@ struct Files<'a> {
     off_peak: &'a str,
     /// Lines of `accounts.csv`.
     accounts: &'a str,
+    /// Lines of `ported.csv`: number, carrier, type, from, to.
+    ported: &'a str,
 }
 
-const PLAIN: Files<'static> = Files { profile: "", fees: "", off_peak: "", accounts: "" };
+const PLAIN: Files<'static> = Files { profile: "", fees: "", off_peak: "", accounts: "", ported: "" };
 
 /// Evenings and nights from Monday to Friday, and the weekend.
 const NIGHTS: &str = "mon 00:00:00 07:59:59\nmon 18:00:00 23:59:59\ntue 00:00:00 07:59:59\ntue 18:00:00 23:59:59\n\
@@ -176,6 +179,10 @@ fn write(files: &Files<'_>, dir: &std::path::Path) {
         };
     }
     std::fs::write(dir.join("offpeak.toml"), off_peak).unwrap();
+    if !files.ported.is_empty() {
+        let ported = format!("number,carrier,number_type,valid_from,valid_to\n{}\n", files.ported);
+        std::fs::write(dir.join("ported.csv"), ported).unwrap();
+    }
     if !files.accounts.is_empty() {
         let accounts = format!("account,cash,free_seconds\n{}\n", files.accounts);
         std::fs::write(dir.join("accounts.csv"), accounts).unwrap();
