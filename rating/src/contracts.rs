@@ -3,6 +3,8 @@
 //! In: calls of accounts that have a contract, top-ups, ticks. Out: what a call took, and the postings of everything else that moved a
 //! balance. How a balance reckons is in [`crate::balance`]; which rules are an account's is in the snapshot.
 
+mod ordering;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use crate::balance::{
     Usage, Words,
 };
 use crate::error::RatingError;
+use crate::in_order::{Again, Turns};
 use crate::interval_price::{covers, sum};
 use crate::meter::FreeTime;
 use crate::parties::PayingParty;
@@ -74,7 +77,14 @@ pub(crate) struct Spent {
     outcome: Outcome,
     /// To be given back if the record is replaced.
     pub(crate) taken: Taken,
-    is_prepaid: bool,
+    /// Where free time is given: to price it with more or less of it.
+    pub(crate) again: Option<Again>,
+    /// Starts of the intervals that it touches, if any of them gives free time.
+    touched: Vec<DateTime<Utc>>,
+    rules: Rules,
+    end: DateTime<Utc>,
+    /// Of what its payer owes, what it carries for calls out of order.
+    pub(crate) out_of_order: Decimal,
 }
 
 /// Under which state entry of the rating stage a contract is kept.
@@ -102,6 +112,8 @@ pub(crate) struct Contracts {
     wanted: BTreeSet<AccountId>,
     is_wanted_committed: bool,
     seen_revision: Option<i64>,
+    /// Of intervals that give free time.
+    turns: Turns,
 }
 
 impl Contracts {
@@ -144,7 +156,10 @@ impl Contracts {
             outcome.happenings.append(&mut given.happenings);
         }
         let n_before = outcome.happenings.len();
-        let (priced, free_cash, taken) = if tariff.compat {
+        let mut again = None;
+        let touched = kept.contract.touched(call.start, end);
+        let gives_time = touched.iter().any(|interval| interval.granted.seconds > 0);
+        let (priced, free_cash, mut taken) = if tariff.compat {
             let mut rows = kept.contract.reference_rows(call.start);
             let mut fragments = price_like_reference(tariff, call, &mut rows, false)?;
             let fragment = fragments.pop().filter(|_| fragments.is_empty());
@@ -152,10 +167,12 @@ impl Contracts {
             let taken = kept.contract.keep_reference_rows(call.start, &rows, &rules, &mut outcome);
             (fragment.priced, fragment.free_cash, taken)
         } else {
-            let touched = kept.contract.touched(call.start, end);
             let (mut priced, mut dues) = price_by_interval(tariff, call, &touched)?;
             let usage = price_by_usage(tariff, &kept.contract, &touched[0], &mut priced, &mut dues)?;
             let mut taken = kept.contract.spend(call.start, &dues, &rules, &mut outcome);
+            if gives_time && usage.is_none() {
+                again = Again::of(account, tariff, call, &touched, &dues);
+            }
             if let Some(usage) = usage {
                 kept.contract.count_usage(usage, true);
                 taken.usage = Some(usage);
@@ -167,6 +184,11 @@ impl Contracts {
             }
             (priced, free_cash, taken)
         };
+        if gives_time && again.is_none() {
+            // The reference's price, and that of usage, depend on what is left when a record comes.
+            touched.iter().for_each(|interval| kept.contract.lose_order(interval.stretch.start));
+        }
+        taken.shifts = replaced.map(|before| before.shifts.clone()).unwrap_or_default();
         // What it sets off does not change its own price (billing-reference 5.9).
         outcome.happenings[n_before..].iter_mut().for_each(|happening| *happening.at_mut() = end);
         let mut charge = priced.into_charge(provider, direction, account);
@@ -174,7 +196,10 @@ impl Contracts {
         if !rules.prepaid {
             charge.free_cash = free_cash;
         }
-        Ok((charge, Spent { account, kept, outcome, taken, is_prepaid: rules.prepaid }))
+        let out_of_order = Decimal::ZERO;
+        let touched = if gives_time { touched } else { Vec::new() };
+        let touched = touched.iter().map(|interval| interval.stretch.start).collect();
+        Ok((charge, Spent { account, kept, outcome, taken, again, touched, rules, end, out_of_order }))
     }
 
     /// Makes it so. Returns the postings of the call itself, whose ids `next_id` gives; the others go out at once.
@@ -186,7 +211,7 @@ impl Contracts {
         mut next_id: impl FnMut() -> PostingId,
         effects: &mut Effects,
     ) -> Vec<Posting> {
-        let Spent { account, mut kept, outcome, is_prepaid, .. } = spent;
+        let Spent { account, mut kept, outcome, taken, rules, .. } = spent;
         let Ok(view) = self.view(snapshot, account) else { return Vec::new() };
         let (of_call, others): (Vec<Movement>, Vec<Movement>) =
             outcome.movements.into_iter().partition(|movement| is_of_call(movement.what));
@@ -197,36 +222,22 @@ impl Contracts {
             Party::Subscriber { reseller, .. } => earned_by(cdr.tenant, Some(*reseller)),
             Party::Trunk { .. } | Party::Unknown => LedgerAccount::Revenue(cdr.tenant),
         };
-        let postings = of_call.into_iter().map(|movement| {
-            let (counter, reason) = if movement.what == Moved::CallTime {
-                (LedgerAccount::Grants(cdr.tenant), PostingReason::Call)
-            } else if is_prepaid {
-                (LedgerAccount::Receivable(account), PostingReason::Settlement)
-            } else {
-                (earned, PostingReason::Call)
+        let of_others = taken.shifts.iter().flat_map(|shift| {
+            let cash = [(Moved::OrderFreeCash, shift.free_micros), (Moved::OrderOwn, shift.own_micros)];
+            cash.map(|(what, micros)| Movement { at: cdr.start_at, what, amount: -micros })
+        });
+        let of_others = of_others.filter(|movement| movement.amount != 0);
+        let postings = of_call.into_iter().chain(of_others).map(|movement| {
+            let (counter, reason) = match movement.what {
+                Moved::CallTime => (LedgerAccount::Grants(cdr.tenant), PostingReason::Call),
+                _ if rules.prepaid => (LedgerAccount::Receivable(account), PostingReason::Settlement),
+                Moved::OrderFreeCash | Moved::OrderOwn => (earned, PostingReason::OutOfOrder),
+                _ => (earned, PostingReason::Call),
             };
             let base = view.posting(next_id(), movement, counter, reason);
             Posting { at: cdr.start_at, cdr: Some(cdr.id), ..base }
         });
         postings.collect()
-    }
-
-    /// Gives back what a call took that is not paid from a balance any more. Its own postings are reversed by the stage.
-    pub(crate) fn give_back(
-        &mut self,
-        snapshot: &RatingSnapshot,
-        cdr: &Cdr,
-        taken: &Taken,
-        effects: &mut Effects,
-    ) {
-        let Ok(view) = self.view(snapshot, cdr.payer) else { return };
-        let Some(mut kept) = self.kept.get(&cdr.payer).cloned() else { return };
-        let rules = view.rules_at(cdr.start_at);
-        let mut outcome = Outcome::default();
-        kept.contract.give_back(cdr.start_at, taken, &rules, &mut outcome);
-        outcome.movements.retain(|movement| !is_of_call(movement.what));
-        view.emit(&mut kept, outcome, effects);
-        self.keep(cdr.payer, kept, &view);
     }
 
     /// Money that came in, or was set right by hand: the desk's posting, and what follows from it.
@@ -455,9 +466,13 @@ impl<'s> View<'s> {
                 Moved::ExpireCash | Moved::ExpireTime => (grants, PostingReason::Expiry),
                 Moved::DiscardOwn => (earned, PostingReason::Expiry),
                 Moved::ServiceCharge => (earned, PostingReason::ServiceCharge),
-                Moved::TopUp | Moved::Adjustment | Moved::CallFreeCash | Moved::CallOwn | Moved::CallTime => {
-                    (earned, PostingReason::Adjustment)
-                }
+                Moved::TopUp
+                | Moved::Adjustment
+                | Moved::CallFreeCash
+                | Moved::CallOwn
+                | Moved::CallTime
+                | Moved::OrderFreeCash
+                | Moved::OrderOwn => (earned, PostingReason::Adjustment),
             };
             let posting = self.posting(id, movement, counter, reason);
             effects.append(model::Topic::Postings, account, model::Body::Posting(Box::new(posting)));
@@ -505,14 +520,17 @@ impl<'s> View<'s> {
     ) -> Posting {
         let account = self.account();
         let own = match movement.what {
-            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash => LedgerAccount::FreeCash(account),
+            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash | Moved::OrderFreeCash => {
+                LedgerAccount::FreeCash(account)
+            }
             Moved::GrantTime | Moved::ExpireTime | Moved::CallTime => LedgerAccount::FreeTime(account),
             Moved::DiscardOwn
             | Moved::InitialOwn
             | Moved::TopUp
             | Moved::ServiceCharge
             | Moved::Adjustment
-            | Moved::CallOwn => LedgerAccount::Cash(account),
+            | Moved::CallOwn
+            | Moved::OrderOwn => LedgerAccount::Cash(account),
         };
         let is_time = matches!(own, LedgerAccount::FreeTime(_));
         let (amount, currency) = if is_time {
@@ -558,7 +576,7 @@ const fn is_of_call(what: Moved) -> bool {
 }
 
 /// The price of a call, and how it falls on the intervals that it touches.
-fn price_by_interval(
+pub(crate) fn price_by_interval(
     tariff: &Tariff,
     call: &CallToPrice<'_>,
     touched: &[Interval],

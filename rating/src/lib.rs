@@ -16,6 +16,7 @@ mod explain;
 mod fee_diff;
 mod fee_index;
 mod fee_leaves;
+mod in_order;
 mod interval_price;
 mod meter;
 mod parties;

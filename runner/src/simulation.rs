@@ -501,7 +501,10 @@ fn check_conservation(outcome: &Outcome) {
             | PostingReason::ServiceCharge
             | PostingReason::Grant
             | PostingReason::Expiry
-            | PostingReason::Settlement => posting.amount.amount,
+            | PostingReason::Settlement
+            | PostingReason::OutOfOrder
+            | PostingReason::OutOfOrderHeld
+            | PostingReason::OutOfOrderUnknown => posting.amount.amount,
         })
         .sum();
     assert_eq!(posted, owed);

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::reference_loop::BalanceRow;
 
 use super::cadence::{Cadence, MonthArithmetic, Stretch, first_of_month, later, midnight, monday};
+use super::order::{Order, Shift};
 
 pub(crate) use self::quick::{Quick, Words};
 
@@ -95,6 +96,10 @@ pub enum Moved {
     CallOwn,
     /// A call, in free seconds.
     CallTime,
+    /// What a call carries for calls out of order, from free cash.
+    OrderFreeCash,
+    /// As [`Moved::OrderFreeCash`], from own money.
+    OrderOwn,
 }
 
 /// One change of the balance; `amount` is millionths, of time seconds, and says by how much the account's side grows: calls and
@@ -202,6 +207,9 @@ pub struct Contract {
     /// Of the intervals that are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     usage: Vec<Usage>,
+    /// Of those whose calls may have to be set in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) orders: Vec<Order>,
     /// How intervals follow each other; `None`: the running one is open.
     cadence: Option<Cadence>,
     /// End of the last interval with a top-up, or of the first; `None`: it began there, being open.
@@ -226,6 +234,13 @@ pub struct Taken {
     /// What it counted as used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Of own money, what was taken in intervals that give something: by the interval's start, millionths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) own_of: Vec<(DateTime<Utc>, i64)>,
+    /// What it carries for calls that became known in another order than they began; not in the sums above, and kept by its later
+    /// records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) shifts: Vec<Shift>,
 }
 
 impl Taken {
@@ -264,6 +279,7 @@ impl Contract {
             own_micros: 0,
             intervals: Vec::new(),
             usage: Vec::new(),
+            orders: Vec::new(),
             cadence: rules.first_cadence(created_at),
             last_topup_end: created_at,
             is_under_lock: false,
@@ -393,6 +409,9 @@ impl Contract {
             if own != 0 {
                 self.own(at, Moved::CallOwn, -own, outcome);
                 taken.own_micros += own;
+                if self.count_own(due.interval, own) {
+                    taken.own_of.push((due.interval, own));
+                }
             }
             if of_grant != Grant::default() {
                 taken.of_grants.push((due.interval, of_grant));
@@ -433,6 +452,9 @@ impl Contract {
         }
         if taken.own_micros != 0 {
             self.own(at, Moved::CallOwn, taken.own_micros, outcome);
+        }
+        for (start, micros) in &taken.own_of {
+            self.count_own(*start, -micros);
         }
         self.rearm(rules);
     }
@@ -744,6 +766,12 @@ impl Contract {
     fn begin(&mut self, stretch: Stretch, at: DateTime<Utc>, grant: Grant, outcome: &mut Outcome) {
         move_if(outcome, at, Moved::GrantCash, grant.micros);
         move_if(outcome, at, Moved::GrantTime, signed(grant.seconds));
+        if grant.seconds > 0 {
+            // Calls that touch two intervals of one start cannot be told apart.
+            let is_unknown = self.place_of(stretch.start).is_some();
+            self.orders.retain(|order| order.interval != stretch.start);
+            self.orders.push(Order { is_unknown, ..Order::of(stretch.start) });
+        }
         self.intervals.push(Interval {
             stretch,
             granted: grant,
@@ -757,6 +785,7 @@ impl Contract {
             let gone = self.intervals.remove(0).stretch.start;
             if self.place_of(gone).is_none() {
                 self.usage.retain(|usage| usage.interval != gone);
+                self.orders.retain(|order| order.interval != gone);
             }
         }
     }
@@ -767,7 +796,7 @@ impl Contract {
     }
 
     /// Whether it fell from at or above a threshold to below (5.9).
-    fn check_underrun(&mut self, at: DateTime<Utc>, before: i64, rules: &Rules, outcome: &mut Outcome) {
+    pub(super) fn check_underrun(&mut self, at: DateTime<Utc>, before: i64, rules: &Rules, outcome: &mut Outcome) {
         let now = self.cash_micros();
         let falls = |threshold: i64| before >= threshold && now < threshold;
         if let Some((threshold, level)) = rules.underrun_lock
@@ -788,7 +817,7 @@ impl Contract {
     }
 
     /// A balance at its threshold again may fall below it again.
-    fn rearm(&mut self, rules: &Rules) {
+    pub(super) fn rearm(&mut self, rules: &Rules) {
         let now = self.cash_micros();
         self.is_under_lock &= rules.underrun_lock.is_some_and(|(threshold, _)| now < threshold);
         self.is_under_profile &= rules.underrun_profiles.is_some_and(|threshold| now < threshold);
@@ -803,7 +832,12 @@ impl Contract {
         self.intervals.iter().rposition(|interval| interval.stretch.start == start)
     }
 
-    fn interval_mut(&mut self, start: DateTime<Utc>) -> Option<&mut Interval> {
+    /// The one that begins then, if it is kept.
+    pub(crate) fn interval(&self, start: DateTime<Utc>) -> Option<&Interval> {
+        self.place_of(start).map(|place| &self.intervals[place])
+    }
+
+    pub(super) fn interval_mut(&mut self, start: DateTime<Utc>) -> Option<&mut Interval> {
         self.place_of(start).map(|place| &mut self.intervals[place])
     }
 }
@@ -867,13 +901,13 @@ impl Rules {
     }
 }
 
-fn move_if(outcome: &mut Outcome, at: DateTime<Utc>, what: Moved, amount: i64) {
+pub(super) fn move_if(outcome: &mut Outcome, at: DateTime<Utc>, what: Moved, amount: i64) {
     if amount != 0 {
         outcome.movements.push(Movement { at, what, amount });
     }
 }
 
-fn signed(seconds: u64) -> i64 {
+pub(super) fn signed(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 

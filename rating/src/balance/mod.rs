@@ -5,6 +5,7 @@
 
 mod cadence;
 mod contract;
+mod order;
 #[cfg(test)]
 mod tests;
 

@@ -4,6 +4,7 @@ mod charger;
 mod contracts;
 mod dated;
 mod hard_cases;
+mod in_order;
 mod packages;
 mod price_lists;
 mod prices;

@@ -1,0 +1,188 @@
+//! What a balance knows of the order in which the calls of an interval began.
+//!
+//! Free time alone makes it matter: which calls it pays for decides what the others cost. In: by how much the calls of an interval would cost
+//! more or less in that order, which [`crate::in_order`] reckons. Out: what is shifted for it between the balance and what is owed, interval
+//! by interval, as part of what the record carries that brought it about.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::contract::{Contract, Grant, Moved, Outcome, Rules, Taken, move_if, signed};
+
+/// What is known of the calls of one interval that gives free time, or free cash that they have gone beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// Start of the interval.
+    pub(crate) interval: DateTime<Utc>,
+    /// Own money that its calls have taken, millionths.
+    pub(crate) own_micros: i64,
+    /// What its calls would cost more in order than they have been charged, millionths.
+    pub(crate) lacks_micros: i64,
+    /// Start of its last call so far.
+    pub(crate) last: Option<DateTime<Utc>>,
+    /// Number of the posting in force that says that its calls are not set in order.
+    pub(crate) stated: Option<u64>,
+    /// Some call took free time of it that is not known any more, or was priced in a way that has no order.
+    pub(crate) is_unknown: bool,
+}
+
+impl Order {
+    pub(crate) const fn of(interval: DateTime<Utc>) -> Order {
+        Order { interval, own_micros: 0, lacks_micros: 0, last: None, stated: None, is_unknown: false }
+    }
+}
+
+/// What one record carries for the calls of an interval, more than its own price, millionths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shift {
+    /// Start of the interval.
+    pub(crate) interval: DateTime<Utc>,
+    pub(crate) own_micros: i64,
+    pub(crate) free_micros: i64,
+    /// What no balance pays.
+    pub(crate) owed_micros: i64,
+}
+
+impl Shift {
+    pub(crate) const fn sum(&self) -> i64 {
+        self.own_micros + self.free_micros + self.owed_micros
+    }
+}
+
+impl Contract {
+    /// Of an interval that gives free time.
+    pub(crate) fn order(&self, interval: DateTime<Utc>) -> Option<&Order> {
+        self.orders.iter().find(|order| order.interval == interval)
+    }
+
+    /// As [`Self::order`], to be changed. An interval that began before orders were kept is unknown.
+    pub(crate) fn order_mut(&mut self, interval: DateTime<Utc>) -> Option<&mut Order> {
+        let place = match self.orders.iter().position(|order| order.interval == interval) {
+            Some(place) => place,
+            None => {
+                let gives = self.interval(interval).is_some_and(|interval| interval.granted.seconds > 0);
+                if !gives {
+                    return None;
+                }
+                self.orders.push(Order { is_unknown: true, ..Order::of(interval) });
+                self.orders.len() - 1
+            }
+        };
+        Some(&mut self.orders[place])
+    }
+
+    /// Counts own money that a call took in an interval, or with a negative amount gives back. Returns whether it is counted: where nothing is
+    /// granted it need not be.
+    pub(super) fn count_own(&mut self, interval: DateTime<Utc>, micros: i64) -> bool {
+        let Some(granted) = self.interval(interval).map(|interval| interval.granted) else { return false };
+        if granted == Grant::default() {
+            return false;
+        }
+        if granted.seconds == 0 && self.order(interval).is_none() {
+            self.orders.push(Order::of(interval));
+        }
+        if let Some(order) = self.order_mut(interval) {
+            order.own_micros += micros;
+        }
+        true
+    }
+
+    /// What some call took of an interval cannot be told in order.
+    pub(crate) fn lose_order(&mut self, interval: DateTime<Utc>) {
+        if let Some(order) = self.order_mut(interval) {
+            (order.is_unknown, order.lacks_micros) = (true, 0);
+        }
+    }
+
+    /// What its calls have left of its free time becomes `seconds`. Of an interval that has ended, what comes back expires at once.
+    /// Returns how many seconds fewer there are.
+    pub(crate) fn leave_time(
+        &mut self,
+        at: DateTime<Utc>,
+        start: DateTime<Utc>,
+        seconds: u64,
+        outcome: &mut Outcome,
+    ) -> i64 {
+        let is_over = start != self.running().stretch.start;
+        let Some(interval) = self.interval_mut(start) else { return 0 };
+        let fewer = signed(interval.left.seconds) - signed(seconds);
+        interval.left.seconds = seconds;
+        if is_over {
+            move_if(outcome, at, Moved::ExpireTime, fewer);
+        }
+        fewer
+    }
+
+    /// The calls of an interval cost so much more in all than they have been charged, or less: `taken` carries it. It is paid from free cash,
+    /// then own money; what comes back is owed no more, then own money, then free cash, so each is what it would be in order.
+    pub(crate) fn shift(
+        &mut self,
+        (at, start): (DateTime<Utc>, DateTime<Utc>),
+        more_micros: i64,
+        rules: &Rules,
+        taken: &mut Taken,
+        outcome: &mut Outcome,
+    ) {
+        let before = self.cash_micros();
+        let of_calls = self.order(start).map_or(0, |order| order.own_micros);
+        let own_micros = self.own_micros;
+        let is_over = start != self.running().stretch.start;
+        let Some(interval) = self.interval_mut(start) else { return };
+        let used = interval.granted.micros - interval.left.micros;
+        let owed = interval.debit_micros - used - of_calls;
+        interval.debit_micros = interval.debit_micros.saturating_add(more_micros);
+        // A debt is set off against what was granted, as where a call is paid.
+        let debt = if rules.prepaid || is_over { 0 } else { own_micros.min(0).saturating_neg() };
+        let at_hand = interval.left.micros.saturating_sub(debt).max(0);
+        let free = (interval.debit_micros.clamp(0, interval.granted.micros.max(0)) - used).min(at_hand);
+        interval.left.micros -= free;
+        let rest = more_micros - free;
+        let of_own = match (rules.prepaid, rest >= 0) {
+            (true, _) => rest,
+            (false, true) => rest.min(own_micros.max(0)),
+            (false, false) => (rest + owed.max(0)).min(0).max(-of_calls.max(0)),
+        };
+        if is_over {
+            move_if(outcome, at, Moved::ExpireCash, free);
+        }
+        let shift =
+            Shift { interval: start, own_micros: of_own, free_micros: free, owed_micros: rest - of_own };
+        self.own_micros = self.own_micros.saturating_sub(of_own);
+        self.count_own(start, of_own);
+        carry(taken, shift);
+        self.rearm(rules);
+        self.check_underrun(at, before, rules, outcome);
+    }
+
+    /// A record is not paid from the balance any more: what it carried for others goes with it, and is lacking.
+    pub(crate) fn drop_shifts(&mut self, at: DateTime<Utc>, taken: &Taken, outcome: &mut Outcome) {
+        let running = self.running().stretch.start;
+        for shift in &taken.shifts {
+            self.own_micros = self.own_micros.saturating_add(shift.own_micros);
+            if let Some(interval) = self.interval_mut(shift.interval) {
+                interval.left.micros += shift.free_micros;
+                interval.debit_micros = interval.debit_micros.saturating_sub(shift.sum());
+            }
+            if shift.interval != running {
+                move_if(outcome, at, Moved::ExpireCash, -shift.free_micros);
+            }
+            self.count_own(shift.interval, -shift.own_micros);
+            if let Some(order) = self.order_mut(shift.interval) {
+                order.lacks_micros = order.lacks_micros.saturating_add(shift.sum());
+            }
+        }
+    }
+}
+
+fn carry(taken: &mut Taken, more: Shift) {
+    let there = taken.shifts.iter_mut().find(|shift| shift.interval == more.interval);
+    match there {
+        Some(shift) => {
+            shift.own_micros += more.own_micros;
+            shift.free_micros += more.free_micros;
+            shift.owed_micros += more.owed_micros;
+        }
+        None => taken.shifts.push(more),
+    }
+    taken.shifts.retain(|shift| (shift.own_micros, shift.free_micros, shift.owed_micros) != (0, 0, 0));
+}
