@@ -237,6 +237,9 @@ pub struct Taken {
     /// Of own money, what was taken in intervals that give something: by the interval's start, millionths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) own_of: Vec<(DateTime<Utc>, i64)>,
+    /// And what of it had expired at the end of the call's interval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) of_expired: Vec<(DateTime<Utc>, i64)>,
     /// What it carries for calls that became known in another order than they began; not in the sums above, and kept by its later
     /// records.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -405,7 +408,11 @@ impl Contract {
             move_if(outcome, at, Moved::CallTime, -signed(of_grant.seconds));
             move_if(outcome, at, Moved::CallFreeCash, -of_grant.micros);
             let rest = due.price_micros - of_grant.micros;
-            let own = if rules.prepaid { rest } else { rest.clamp(0, at_hand) };
+            let revived = self.revive(at, due.interval, rest, outcome);
+            if revived > 0 {
+                taken.of_expired.push((due.interval, revived));
+            }
+            let own = if rules.prepaid { rest } else { rest.clamp(0, at_hand.saturating_add(revived)) };
             if own != 0 {
                 self.own(at, Moved::CallOwn, -own, outcome);
                 taken.own_micros += own;
@@ -455,6 +462,10 @@ impl Contract {
         }
         for (start, micros) in &taken.own_of {
             self.count_own(*start, -micros);
+        }
+        for (start, micros) in &taken.of_expired {
+            self.own(at, Moved::DiscardOwn, -micros, outcome);
+            self.count_expired(*start, *micros);
         }
         self.rearm(rules);
     }
@@ -698,6 +709,7 @@ impl Contract {
             move_if(outcome, end, Moved::ExpireCash, -left.micros);
             // What is owed does not expire.
             if !is_carried && self.own_micros > 0 {
+                self.count_expired(self.running().stretch.start, self.own_micros);
                 self.own(end, Moved::DiscardOwn, -self.own_micros, outcome);
             }
         }
@@ -790,13 +802,19 @@ impl Contract {
         }
     }
 
-    fn own(&mut self, at: DateTime<Utc>, what: Moved, amount: i64, outcome: &mut Outcome) {
+    pub(super) fn own(&mut self, at: DateTime<Utc>, what: Moved, amount: i64, outcome: &mut Outcome) {
         self.own_micros = self.own_micros.saturating_add(amount);
         outcome.movements.push(Movement { at, what, amount });
     }
 
     /// Whether it fell from at or above a threshold to below (5.9).
-    pub(super) fn check_underrun(&mut self, at: DateTime<Utc>, before: i64, rules: &Rules, outcome: &mut Outcome) {
+    pub(super) fn check_underrun(
+        &mut self,
+        at: DateTime<Utc>,
+        before: i64,
+        rules: &Rules,
+        outcome: &mut Outcome,
+    ) {
         let now = self.cash_micros();
         let falls = |threshold: i64| before >= threshold && now < threshold;
         if let Some((threshold, level)) = rules.underrun_lock

@@ -16,6 +16,8 @@ pub(crate) struct Order {
     pub(crate) interval: DateTime<Utc>,
     /// Own money that its calls have taken, millionths.
     pub(crate) own_micros: i64,
+    /// Own money that expired at its end, and comes back for a call whose record is late, millionths.
+    pub(crate) expired_micros: i64,
     /// What its calls would cost more in order than they have been charged, millionths.
     pub(crate) lacks_micros: i64,
     /// Start of its last call so far.
@@ -28,7 +30,15 @@ pub(crate) struct Order {
 
 impl Order {
     pub(crate) const fn of(interval: DateTime<Utc>) -> Order {
-        Order { interval, own_micros: 0, lacks_micros: 0, last: None, stated: None, is_unknown: false }
+        Order {
+            interval,
+            own_micros: 0,
+            expired_micros: 0,
+            lacks_micros: 0,
+            last: None,
+            stated: None,
+            is_unknown: false,
+        }
     }
 }
 
@@ -57,14 +67,17 @@ impl Contract {
 
     /// As [`Self::order`], to be changed. An interval that began before orders were kept is unknown.
     pub(crate) fn order_mut(&mut self, interval: DateTime<Utc>) -> Option<&mut Order> {
+        let gives = self.interval(interval).is_some_and(|interval| interval.granted.seconds > 0);
+        if gives || self.order(interval).is_some() { self.order_of(interval) } else { None }
+    }
+
+    /// As [`Self::order_mut`], also of one that gives no free time. `None`: the interval is not kept.
+    fn order_of(&mut self, interval: DateTime<Utc>) -> Option<&mut Order> {
         let place = match self.orders.iter().position(|order| order.interval == interval) {
             Some(place) => place,
             None => {
-                let gives = self.interval(interval).is_some_and(|interval| interval.granted.seconds > 0);
-                if !gives {
-                    return None;
-                }
-                self.orders.push(Order { is_unknown: true, ..Order::of(interval) });
+                let is_unknown = self.interval(interval)?.granted.seconds > 0;
+                self.orders.push(Order { is_unknown, ..Order::of(interval) });
                 self.orders.len() - 1
             }
         };
@@ -74,17 +87,33 @@ impl Contract {
     /// Counts own money that a call took in an interval, or with a negative amount gives back. Returns whether it is counted: where nothing is
     /// granted it need not be.
     pub(super) fn count_own(&mut self, interval: DateTime<Utc>, micros: i64) -> bool {
-        let Some(granted) = self.interval(interval).map(|interval| interval.granted) else { return false };
-        if granted == Grant::default() {
-            return false;
+        let gives = self.interval(interval).is_some_and(|interval| interval.granted != Grant::default());
+        let order = if gives { self.order_of(interval) } else { None };
+        order.map(|order| order.own_micros += micros).is_some()
+    }
+
+    /// Own money expires with an interval, or with a negative amount comes back.
+    pub(super) fn count_expired(&mut self, interval: DateTime<Utc>, micros: i64) {
+        if let Some(order) = self.order_of(interval) {
+            order.expired_micros += micros;
         }
-        if granted.seconds == 0 && self.order(interval).is_none() {
-            self.orders.push(Order::of(interval));
+    }
+
+    /// Own money that had expired at the end of an interval comes back for a call of it, as much as there was. Returns how much.
+    pub(super) fn revive(
+        &mut self,
+        at: DateTime<Utc>,
+        interval: DateTime<Utc>,
+        wanted_micros: i64,
+        outcome: &mut Outcome,
+    ) -> i64 {
+        let expired = self.order(interval).map_or(0, |order| order.expired_micros);
+        let back = wanted_micros.min(expired).max(0);
+        if back > 0 {
+            self.count_expired(interval, -back);
+            self.own(at, Moved::DiscardOwn, back, outcome);
         }
-        if let Some(order) = self.order_mut(interval) {
-            order.own_micros += micros;
-        }
-        true
+        back
     }
 
     /// What some call took of an interval cannot be told in order.
@@ -137,9 +166,10 @@ impl Contract {
         let free = (interval.debit_micros.clamp(0, interval.granted.micros.max(0)) - used).min(at_hand);
         interval.left.micros -= free;
         let rest = more_micros - free;
+        let revived = self.revive(at, start, rest, outcome);
         let of_own = match (rules.prepaid, rest >= 0) {
             (true, _) => rest,
-            (false, true) => rest.min(own_micros.max(0)),
+            (false, true) => rest.min(own_micros.max(0).saturating_add(revived)),
             (false, false) => (rest + owed.max(0)).min(0).max(-of_calls.max(0)),
         };
         if is_over {
