@@ -5,6 +5,7 @@ mod contracts;
 mod dated;
 mod hard_cases;
 mod in_order;
+mod online;
 mod packages;
 mod price_lists;
 mod prices;
