@@ -147,6 +147,7 @@ impl Contracts {
             None => view.open(&rules, &mut outcome),
         };
         while !kept.contract.catch_up(end, &rules, &grant_at, &mut outcome) {}
+        kept.contract.open_orders(call.start, end);
         if let Some(taken) = replaced {
             // Of what it gives back, the calls' own postings are reversed by the stage.
             let mut given = Outcome::default();

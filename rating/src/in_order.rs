@@ -302,7 +302,7 @@ impl Turns {
                 }
                 let again = posted.get(place.1)?.again.as_ref()?;
                 let more = self.more(snapshot, contract, (place, again), *start, before)?;
-                contract.order_mut(*start)?.lacks_micros += more;
+                contract.count_lacking(*start, more)?;
             }
         }
         if let Some((again, taken)) = new {
@@ -350,7 +350,7 @@ impl Turns {
         for (start, micros) in priced.into_iter().chain(charged) {
             // A rounding may fall on another interval of the call.
             let start = if known.contains(&start) { start } else { *known.first()? };
-            contract.order_mut(start)?.lacks_micros += micros * sign;
+            contract.count_lacking(start, micros * sign)?;
         }
         Some(())
     }

@@ -778,11 +778,8 @@ impl Contract {
     fn begin(&mut self, stretch: Stretch, at: DateTime<Utc>, grant: Grant, outcome: &mut Outcome) {
         move_if(outcome, at, Moved::GrantCash, grant.micros);
         move_if(outcome, at, Moved::GrantTime, signed(grant.seconds));
-        if grant.seconds > 0 {
-            // Calls that touch two intervals of one start cannot be told apart.
-            let is_unknown = self.place_of(stretch.start).is_some();
-            self.orders.retain(|order| order.interval != stretch.start);
-            self.orders.push(Order { is_unknown, ..Order::of(stretch.start) });
+        if self.place_of(stretch.start).is_some() {
+            self.begin_twice(stretch.start);
         }
         self.intervals.push(Interval {
             stretch,

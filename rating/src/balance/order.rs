@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::contract::{Contract, Grant, Moved, Outcome, Rules, Taken, move_if, signed};
+use super::contract::{Contract, Grant, Interval, Moved, Outcome, Rules, Taken, move_if, signed};
 
 /// What is known of the calls of one interval that gives free time, or free cash that they have gone beyond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +65,24 @@ impl Contract {
         self.orders.iter().find(|order| order.interval == interval)
     }
 
-    /// As [`Self::order`], to be changed. An interval that began before orders were kept is unknown.
+    /// Before a call is priced: from then on it is known what its intervals give to whom.
+    pub(crate) fn open_orders(&mut self, start: DateTime<Utc>, end: DateTime<Utc>) {
+        for place in 0..self.intervals.len() {
+            let Interval { stretch, granted, .. } = self.intervals[place];
+            let is_touched = stretch.start <= end && stretch.end.is_none_or(|until| start < until);
+            if is_touched && granted.seconds > 0 {
+                self.order_of(stretch.start);
+            }
+        }
+    }
+
+    /// Two intervals begin at one instant: calls that touch both cannot be told apart.
+    pub(super) fn begin_twice(&mut self, start: DateTime<Utc>) {
+        self.orders.retain(|order| order.interval != start);
+        self.orders.push(Order { is_unknown: true, ..Order::of(start) });
+    }
+
+    /// As [`Self::order`], to be changed.
     pub(crate) fn order_mut(&mut self, interval: DateTime<Utc>) -> Option<&mut Order> {
         let gives = self.interval(interval).is_some_and(|interval| interval.granted.seconds > 0);
         if gives || self.order(interval).is_some() { self.order_of(interval) } else { None }
@@ -76,12 +93,21 @@ impl Contract {
         let place = match self.orders.iter().position(|order| order.interval == interval) {
             Some(place) => place,
             None => {
-                let is_unknown = self.interval(interval)?.granted.seconds > 0;
+                // What was used of it before orders were kept is not known.
+                let Interval { granted, left, .. } = self.interval(interval)?;
+                let is_unknown = left.seconds != granted.seconds;
                 self.orders.push(Order { is_unknown, ..Order::of(interval) });
                 self.orders.len() - 1
             }
         };
         Some(&mut self.orders[place])
+    }
+
+    /// The calls of an interval would cost so much more in order than they have been charged. `None`: that is too much, or it is not kept.
+    pub(crate) fn count_lacking(&mut self, interval: DateTime<Utc>, micros: i64) -> Option<()> {
+        let order = self.order_mut(interval)?;
+        order.lacks_micros = order.lacks_micros.checked_add(micros)?;
+        Some(())
     }
 
     /// Counts own money that a call took in an interval, or with a negative amount gives back. Returns whether it is counted: where nothing is

@@ -297,6 +297,29 @@ fn where_a_call_is_forgotten_the_others_stay_as_they_are_and_a_posting_of_0_says
 }
 
 #[test]
+fn interval_of_an_earlier_release_stays_as_it_was_priced_and_a_posting_of_0_says_why() {
+    let mut house = House::new(free_time(false, 60, "0"));
+    house.apply(record(to(49, 2, "10:05:00", 1)));
+    // As it was kept then: without order, and without what it takes to price a call again.
+    for entry in house.entries.values_mut() {
+        let mut kept: serde_json::Value = serde_json::from_slice(entry).unwrap();
+        kept.as_object_mut().unwrap().remove("again");
+        if let Some(contract) = kept.get_mut("contract") {
+            contract.as_object_mut().unwrap().remove("orders");
+        }
+        *entry = serde_json::to_vec(&kept).unwrap();
+    }
+    house.reload();
+    house.apply(record(to(44, 3, "10:10:00", 1)));
+    house.apply(record(to(44, 1, "10:00:00", 1)));
+    expect![[r#"
+        out_of_order_unknown revenue:1 -> cash:10 0 EUR
+        own 0, free 0 and 0 s, owed 2; calls 2
+    "#]]
+    .assert_eq(&house.picture());
+}
+
+#[test]
 fn neighbour_is_reckoned_by_what_was_known_of_its_number_then() {
     let mut house = House::new(free_time(false, 60, "0"));
     house.apply(record(to(44, 2, "10:05:00", 1)));
