@@ -114,7 +114,7 @@ pub struct Charger {
     quantum_seconds: u32,
     accounts: QuickMap<AccountId, Account>,
     holds: HashMap<CdrId, Hold>,
-    /// By whose account.
+    /// By their account, where it may have free time.
     calls: QuickMap<AccountId, Vec<CdrId>>,
     /// Accounts some of whose calls were reckoned as if others took their free time first.
     sharing: HashSet<AccountId>,
@@ -192,9 +192,10 @@ impl Charger {
         at: DateTime<Utc>,
         used_seconds: u64,
     ) -> Verdict {
-        if !self.snapshot.directory().contracts.contains_key(&account) {
+        let Some(terms) = self.snapshot.directory().contracts.get(&account) else {
             return Verdict::Unlimited;
-        }
+        };
+        let has_package = !terms.package.is_empty();
         // Where the call comes from is not asked: a profile of one network alone prices the record, not the reservation.
         let Ok(Some((tariff, payer))) = self.snapshot.tariff_of(account, at, "") else {
             return Verdict::Refused("it has no tariff");
@@ -203,6 +204,7 @@ impl Charger {
             return Verdict::Refused("its tariff is in another currency");
         }
         let tariff = Arc::clone(tariff);
+        let may_have_time = has_package || tariff.grant().seconds > 0;
         let used = (used_seconds, used_seconds.saturating_add(self.uncounted(account, at)));
         let hold = Hold {
             account,
@@ -221,8 +223,10 @@ impl Charger {
             counts_on: 0,
             shares_time: false,
         };
-        self.accounts.entry(account).or_insert(Account { funds: Funds::default(), held: Funds::default() });
-        if self.holds.insert(call, hold).is_none() {
+        let none = Account { funds: Funds::default(), held: Funds::default() };
+        let entry = self.accounts.entry(account).or_insert(none);
+        let may_have_time = may_have_time || entry.funds.seconds > 0;
+        if self.holds.insert(call, hold).is_none() && may_have_time {
             self.calls.entry(account).or_default().push(call);
         }
         match self.grant(call) {

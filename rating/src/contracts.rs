@@ -158,6 +158,8 @@ impl Contracts {
         }
         let n_before = outcome.happenings.len();
         let mut again = None;
+        let is_lent =
+            !tariff.compat && replaced.is_some_and(|before| kept.contract.lend(call.start, end, before));
         let touched = kept.contract.touched(call.start, end);
         let gives_time = touched.iter().any(|interval| interval.granted.seconds > 0);
         let (priced, free_cash, mut taken) = if tariff.compat {
@@ -185,6 +187,9 @@ impl Contracts {
             }
             (priced, free_cash, taken)
         };
+        if is_lent {
+            kept.contract.take_back();
+        }
         if gives_time && again.is_none() {
             // The reference's price, and that of usage, depend on what is left when a record comes.
             touched.iter().for_each(|interval| kept.contract.lose_order(interval.stretch.start));

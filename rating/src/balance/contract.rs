@@ -423,6 +423,9 @@ impl Contract {
             if of_grant != Grant::default() {
                 taken.of_grants.push((due.interval, of_grant));
             }
+            if due.price_micros < 0 {
+                self.count_credit(due.interval, due.price_micros);
+            }
             taken.debits.push((due.interval, due.price_micros));
         }
         self.check_underrun(at, before, rules, outcome);
@@ -447,6 +450,9 @@ impl Contract {
         for (start, price_micros) in &taken.debits {
             if let Some(interval) = self.interval_mut(*start) {
                 interval.debit_micros = interval.debit_micros.saturating_sub(*price_micros);
+            }
+            if *price_micros < 0 {
+                self.count_credit(*start, -price_micros);
             }
         }
         if let Some(usage) = &taken.usage {

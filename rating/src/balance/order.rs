@@ -7,6 +7,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::cadence::Stretch;
 use super::contract::{Contract, Grant, Interval, Moved, Outcome, Rules, Taken, move_if, signed};
 
 /// What is known of the calls of one interval that gives free time, or free cash that they have gone beyond.
@@ -18,6 +19,8 @@ pub(crate) struct Order {
     pub(crate) own_micros: i64,
     /// Own money that expired at its end, and comes back for a call whose record is late, millionths.
     pub(crate) expired_micros: i64,
+    /// Sum of its prices below 0, which leave free cash alone, millionths.
+    pub(crate) credit_micros: i64,
     /// What its calls would cost more in order than they have been charged, millionths.
     pub(crate) lacks_micros: i64,
     /// Start of its last call so far.
@@ -34,6 +37,7 @@ impl Order {
             interval,
             own_micros: 0,
             expired_micros: 0,
+            credit_micros: 0,
             lacks_micros: 0,
             last: None,
             stated: None,
@@ -74,6 +78,28 @@ impl Contract {
                 self.order_of(stretch.start);
             }
         }
+    }
+
+    /// A call that ended at `end` before all intervals that are kept is priced again: what its record before had of grants, and of own money
+    /// that had expired, is there for it once more, as an interval that has ended. Returns whether there is any; then [`Self::take_back`]
+    /// follows when the call is paid.
+    pub(crate) fn lend(&mut self, start: DateTime<Utc>, end: DateTime<Utc>, before: &Taken) -> bool {
+        let first = self.intervals[0].stretch.start;
+        let left = Grant { seconds: before.free_seconds(), micros: before.free_micros() };
+        let expired = before.of_expired.iter().map(|(_, micros)| micros).sum();
+        if first <= end || left == Grant::default() && expired == 0 {
+            return false;
+        }
+        let stretch = Stretch { start, end: Some(first) };
+        self.intervals.insert(0, Interval { stretch, granted: left, left, ..self.intervals[0] });
+        self.count_expired(start, expired);
+        true
+    }
+
+    /// What was lent and not used has expired already.
+    pub(crate) fn take_back(&mut self) {
+        let start = self.intervals.remove(0).stretch.start;
+        self.orders.retain(|order| order.interval != start);
     }
 
     /// Two intervals begin at one instant: calls that touch both cannot be told apart.
@@ -122,6 +148,13 @@ impl Contract {
     pub(super) fn count_expired(&mut self, interval: DateTime<Utc>, micros: i64) {
         if let Some(order) = self.order_of(interval) {
             order.expired_micros += micros;
+        }
+    }
+
+    /// A price below 0 counts in an interval, or with a positive amount no longer.
+    pub(super) fn count_credit(&mut self, interval: DateTime<Utc>, micros: i64) {
+        if let Some(order) = self.order_of(interval) {
+            order.credit_micros += micros;
         }
     }
 
@@ -179,7 +212,8 @@ impl Contract {
         outcome: &mut Outcome,
     ) {
         let before = self.cash_micros();
-        let of_calls = self.order(start).map_or(0, |order| order.own_micros);
+        let order = self.order(start).copied().unwrap_or(Order::of(start));
+        let of_calls = order.own_micros;
         let own_micros = self.own_micros;
         let is_over = start != self.running().stretch.start;
         let Some(interval) = self.interval_mut(start) else { return };
@@ -189,7 +223,8 @@ impl Contract {
         // A debt is set off against what was granted, as where a call is paid.
         let debt = if rules.prepaid || is_over { 0 } else { own_micros.min(0).saturating_neg() };
         let at_hand = interval.left.micros.saturating_sub(debt).max(0);
-        let free = (interval.debit_micros.clamp(0, interval.granted.micros.max(0)) - used).min(at_hand);
+        let payable = interval.debit_micros.saturating_sub(order.credit_micros);
+        let free = (payable.clamp(0, interval.granted.micros.max(0)) - used).min(at_hand);
         interval.left.micros -= free;
         let rest = more_micros - free;
         let revived = self.revive(at, start, rest, outcome);

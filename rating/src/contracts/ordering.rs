@@ -63,27 +63,7 @@ impl Contracts {
                     paid.remove(&start);
                 }
             }
-            let left = kept.contract.interval(start).map_or(0, |interval| interval.left.seconds);
-            let Some(order) = kept.contract.order_mut(start) else { continue };
-            let is_late = old.is_some() || order.last.is_some_and(|last| at < last);
-            order.last = order.last.max(Some(at));
-            let why = match is_known {
-                true => (order.lacks_micros > 0).then_some(PostingReason::OutOfOrderHeld),
-                false => (is_late && left == 0).then_some(PostingReason::OutOfOrderUnknown),
-            };
-            match (why, order.stated) {
-                (Some(why), None) => {
-                    let number = notes.state(kept, why);
-                    if let Some(order) = kept.contract.order_mut(start) {
-                        order.stated = Some(number);
-                    }
-                }
-                (None, Some(number)) if is_known => {
-                    order.stated = None;
-                    notes.withdraw(kept, number);
-                }
-                (Some(_) | None, _) => {}
-            }
+            notes.tell(kept, start, is_known, old.is_some());
         }
         for start in paid {
             kept.contract.shift((at, start), 0, rules, taken, outcome);
@@ -220,6 +200,31 @@ struct Notes<'n, 's> {
 }
 
 impl Notes<'_, '_> {
+    /// Says whether the calls of an interval stay as they were priced, if that is not said already.
+    fn tell(&mut self, kept: &mut Kept, start: DateTime<Utc>, is_known: bool, is_again: bool) {
+        let left = kept.contract.interval(start).map_or(0, |interval| interval.left.seconds);
+        let at = self.cdr.start_at;
+        let Some(order) = kept.contract.order_mut(start) else { return };
+        let is_late = is_again || order.last.is_some_and(|last| at < last);
+        order.last = order.last.max(Some(at));
+        let why = match is_known {
+            true => (order.lacks_micros > 0).then_some(PostingReason::OutOfOrderHeld),
+            // While there is some left, each call has had what it wants.
+            false => (is_late && left == 0).then_some(PostingReason::OutOfOrderUnknown),
+        };
+        let stated = match (why, order.stated) {
+            (Some(why), None) => Some(self.state(kept, why)),
+            (None, Some(number)) if is_known => {
+                self.withdraw(kept, number);
+                None
+            }
+            (Some(_) | None, stated) => stated,
+        };
+        if let Some(order) = kept.contract.order_mut(start) {
+            order.stated = stated;
+        }
+    }
+
     /// Says that calls stay as they were priced. Returns the number of the posting.
     fn state(&mut self, kept: &mut Kept, why: PostingReason) -> u64 {
         let number = kept.n_moves;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use expect_test::{Expect, expect};
 use model::{
-    Body, Cdr, Directory, Effect, Held, IntervalPrice, Posting, PostingId, PostingReason, PriceModel,
-    PriceStep, RatedCdr, Stage as _,
+    BalanceLength, BalanceUnit, Body, Cdr, Directory, Effect, Held, IntervalPrice, Package, Posting,
+    PostingId, PostingReason, PriceModel, PriceStep, RatedCdr, Stage as _, TenantId, TenantPackage,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -294,6 +294,30 @@ fn where_a_call_is_forgotten_the_others_stay_as_they_are_and_a_posting_of_0_says
             own 0, free 0 and 60 s, owed 1; calls 1
         "#]],
     );
+}
+
+#[test]
+fn call_of_an_interval_that_is_kept_no_more_keeps_what_it_was_given_when_it_is_priced_again() {
+    for prepaid in [true, false] {
+        let mut rows = free_time(prepaid, 60, "0.50");
+        rows.contracts.get_mut(&ALICE).unwrap().package = "days".to_owned();
+        let interval = BalanceLength { unit: BalanceUnit::Day, count: 1 };
+        let package = Package { handle: "days".to_owned(), interval, ..Package::default() };
+        rows.packages.push(TenantPackage { tenant: TenantId(1), package });
+        let mut house = House::new(rows);
+        house.apply(top_up("2", "2026-10-05T09:00:00Z"));
+        house.apply(record(to(44, 1, "10:00:00", 2)));
+        house.apply(Body::Tick(at("2026-10-12T10:00:00Z")));
+        let before = house.standing();
+        assert_eq!(before.held.own, "1.5".parse().unwrap());
+        for _ in 0..2 {
+            let again = house.last[&to(44, 1, "10:00:00", 2).id].clone();
+            house.apply(Body::Rated(Box::new(again)));
+            assert_eq!(house.standing(), before);
+        }
+        house.apply(record(Cdr { revision: 3, ..to(44, 1, "10:00:00", 1) }));
+        assert_eq!(house.standing().held.own, "2".parse().unwrap());
+    }
 }
 
 #[test]

@@ -170,6 +170,8 @@ impl<'b> Quick<'b> {
         let own_micros = self.signed()?;
         self.eat(",\"expired_micros\":")?;
         let expired_micros = self.signed()?;
+        self.eat(",\"credit_micros\":")?;
+        let credit_micros = self.signed()?;
         self.eat(",\"lacks_micros\":")?;
         let lacks_micros = self.signed()?;
         self.eat(",\"last\":")?;
@@ -179,7 +181,16 @@ impl<'b> Quick<'b> {
         self.eat(",\"is_unknown\":")?;
         let is_unknown = self.flag()?;
         self.eat("}")?;
-        Some(Order { interval, own_micros, expired_micros, lacks_micros, last, stated, is_unknown })
+        Some(Order {
+            interval,
+            own_micros,
+            expired_micros,
+            credit_micros,
+            lacks_micros,
+            last,
+            stated,
+            is_unknown,
+        })
     }
 
     fn cadence(&mut self, words: &mut Words) -> Option<Cadence> {
@@ -297,13 +308,18 @@ mod tests {
     }
 
     fn orders() -> impl Strategy<Value = Order> {
-        let amounts = (any::<i64>(), any::<i64>(), any::<i64>());
+        let amounts = (any::<i64>(), any::<i64>(), any::<i64>(), any::<i64>());
         let others = (prop::option::of(times()), prop::option::of(any::<u64>()), any::<bool>());
         (times(), amounts, others).prop_map(
-            |(interval, (own_micros, expired_micros, lacks_micros), (last, stated, is_unknown))| Order {
+            |(
+                interval,
+                (own_micros, expired_micros, credit_micros, lacks_micros),
+                (last, stated, is_unknown),
+            )| Order {
                 interval,
                 own_micros,
                 expired_micros,
+                credit_micros,
                 lacks_micros,
                 last,
                 stated,
