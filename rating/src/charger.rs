@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{AccountId, CdrId, Direction, LedgerAccount, Posting, ProfileVersionId};
+use model::{AccountId, CdrId, Direction, LedgerAccount, Posting, PostingReason, ProfileVersionId};
 
 use crate::interval_price::{added_at_most, covers};
 use crate::meter::FreeTime;
@@ -304,6 +304,13 @@ impl Charger {
             self.reserve(account, after);
             if is_shared {
                 self.share_out(account, call);
+                // One that uses no free time is known to cost what it costs.
+                let is_done = self.holds.get(&call).is_some_and(|hold| {
+                    hold.wants == 0 && hold.outstanding() == Funds::default() && billed == 0
+                });
+                if is_done {
+                    self.drop_hold(call);
+                }
             } else if after == Funds::default() && billed == 0 {
                 // One that is priced by usage stays even if it costs nothing: what it used is not known to be counted yet.
                 self.drop_hold(call);
@@ -331,7 +338,9 @@ impl Charger {
             let kept = hold.outstanding();
             // Priced by usage, or with shared free time, the most was kept back that it might cost: its posting says what it did cost.
             let says_it = hold.tariff.interval_price.is_some() || hold.shares_time && hold.wants > 0;
-            let is_settled = says_it && posting.reverses.is_none();
+            // What others had of the free time comes before it.
+            let is_price = posting.reverses.is_none() && posting.reason != PostingReason::OutOfOrder;
+            let is_settled = says_it && is_price;
             let is_over = hold.ended_at.is_some() && (is_settled || kept == Funds::default());
             self.release(account, kept_before);
             if is_over {
@@ -350,10 +359,12 @@ impl Charger {
     }
 
     /// Forgets calls priced by usage that ended before `before`: what was kept back for them is the most they might have cost, and those
-    /// that cost nothing are never posted.
+    /// that cost nothing are never posted. So are those for which nothing but shared free time is kept back.
     pub fn forget_priced_by_usage(&mut self, before: DateTime<Utc>) {
         self.let_go(|hold| {
-            hold.tariff.interval_price.is_some() && hold.ended_at.is_some_and(|ended| ended < before)
+            let is_free = hold.shares_time && hold.outstanding().micros == 0;
+            let is_due = hold.tariff.interval_price.is_some() || is_free;
+            is_due && hold.ended_at.is_some_and(|ended| ended < before)
         });
     }
 
@@ -382,7 +393,7 @@ impl Charger {
             },
             None => i64::MAX,
         };
-        if self.shares_time(account) {
+        if limit != i64::MAX && self.shares_time(account) {
             return self.grant_share(call, account, limit);
         }
         let own = hold.outstanding();

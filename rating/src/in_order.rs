@@ -32,7 +32,7 @@ const ALL_IT_WANTS: u64 = i64::MAX.unsigned_abs();
 pub(crate) type Place = (DateTime<Utc>, CdrId);
 
 /// All that the price of a call depends on, but for the free time at hand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Again {
     pub(crate) account: AccountId,
     version: ProfileVersionId,
@@ -51,6 +51,16 @@ pub(crate) struct Span {
     pub(crate) stretch: Stretch,
     /// Free seconds of it that the call would use if there were enough for all.
     pub(crate) wants: u64,
+}
+
+/// Without the numbers of the call.
+impl std::fmt::Debug for Again {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Again { account, version, start, spans, .. } = self;
+        let mut shown = f.debug_struct("Again");
+        shown.field("account", account).field("version", version).field("start", start);
+        shown.field("spans", spans).finish_non_exhaustive()
+    }
 }
 
 impl Again {
@@ -117,11 +127,11 @@ impl Again {
         &self,
         snapshot: &RatingSnapshot,
         pattern: &Interval,
-        free: impl Fn(DateTime<Utc>) -> u64,
+        free: &[u64],
     ) -> Option<Vec<(DateTime<Utc>, i64)>> {
         let tariff = snapshot.version(self.version)?;
-        let touched = self.spans.iter().map(|span| {
-            let left = Grant { seconds: free(span.stretch.start), micros: 0 };
+        let touched = self.spans.iter().zip(free).map(|(span, seconds)| {
+            let left = Grant { seconds: *seconds, micros: 0 };
             Interval { stretch: span.stretch, left, ..*pattern }
         });
         let (_, dues) = price_by_interval(tariff, &self.call(), &touched.collect::<Vec<_>>()).ok()?;
@@ -287,7 +297,7 @@ impl Turns {
         }
         let Exchange { cdr, old, new } = exchange;
         if let Some((again, taken)) = old {
-            self.lacks(snapshot, contract, (cdr, again, taken), &known, -1)?;
+            self.lacks(snapshot, contract, (cdr, again, taken), -1)?;
             self.forget(cdr, again);
         }
         if let Some((again, _)) = new {
@@ -297,16 +307,15 @@ impl Turns {
             let granted = contract.interval(*start)?.granted.seconds;
             let Some(lane) = self.lanes.get_mut(&(account, *start)) else { continue };
             for (place, before) in lane.settle(granted)? {
-                if place.1 == cdr {
-                    continue;
+                if place.1 != cdr {
+                    let other = posted.get(place.1)?;
+                    let other = (place, other.again.as_ref()?, other.taken.as_ref()?);
+                    self.count_more(snapshot, contract, other, (*start, before))?;
                 }
-                let again = posted.get(place.1)?.again.as_ref()?;
-                let more = self.more(snapshot, contract, (place, again), *start, before)?;
-                contract.count_lacking(*start, more)?;
             }
         }
         if let Some((again, taken)) = new {
-            self.lacks(snapshot, contract, (cdr, again, taken), &known, 1)?;
+            self.lacks(snapshot, contract, (cdr, again, taken), 1)?;
         }
         Some(())
     }
@@ -321,63 +330,84 @@ impl Turns {
         self.lanes.get_mut(&(account, start)).map_or(granted, |lane| lane.left(granted))
     }
 
-    fn has(&self, account: AccountId, start: DateTime<Utc>, place: Place) -> u64 {
-        self.lanes.get(&(account, start)).map_or(0, |lane| lane.has(place))
-    }
-
     /// Counts by how much a call costs more in order than it was charged, or with -1 counts it no longer.
     fn lacks(
-        &self,
+        &mut self,
         snapshot: &RatingSnapshot,
         contract: &mut Contract,
         (cdr, again, taken): (CdrId, &Again, &Taken),
-        known: &[DateTime<Utc>],
         sign: i64,
     ) -> Option<()> {
-        let place = again.place(cdr);
-        let used_in = |start: DateTime<Utc>| -> u64 {
-            taken.of_grants.iter().filter(|(of, _)| *of == start).map(|(_, grant)| grant.seconds).sum()
-        };
-        let has_in = |start| match known.contains(&start) {
-            true => self.has(again.account, start, place),
-            false => used_in(start),
-        };
-        if again.spans.iter().all(|span| has_in(span.stretch.start) == used_in(span.stretch.start)) {
+        let has = self.has_of(contract, (again.place(cdr), again, taken));
+        let is_as_charged =
+            again.spans.iter().zip(&has).all(|(span, has)| used_in(taken, span.stretch.start) == *has);
+        if is_as_charged {
             return Some(());
         }
-        let priced = again.priced(snapshot, contract.running(), has_in)?;
         let charged = taken.debits.iter().map(|(start, micros)| (*start, -micros));
-        for (start, micros) in priced.into_iter().chain(charged) {
-            // A rounding may fall on another interval of the call.
-            let start = if known.contains(&start) { start } else { *known.first()? };
-            contract.count_lacking(start, micros * sign)?;
-        }
-        Some(())
+        let more = again.priced(snapshot, contract.running(), &has)?.into_iter().chain(charged);
+        count(contract, again, more.map(|(start, micros)| (start, micros * sign)))
     }
 
-    /// What a call costs more now than when it had `before` of an interval.
-    fn more(
+    /// Counts what a call costs more now than when it had `before` of the interval that begins at `start`.
+    fn count_more(
         &mut self,
         snapshot: &RatingSnapshot,
-        contract: &Contract,
-        (place, again): (Place, &Again),
-        start: DateTime<Utc>,
-        before: u64,
-    ) -> Option<i64> {
-        for span in &again.spans {
-            let granted =
-                contract.interval(span.stretch.start).map_or(0, |interval| interval.granted.seconds);
-            if let Some(lane) = self.lanes.get_mut(&(again.account, span.stretch.start)) {
-                lane.left(granted);
-            }
-        }
-        let has = |of| self.has(again.account, of, place);
-        let sum = |priced: Vec<(DateTime<Utc>, i64)>| priced.iter().map(|(_, micros)| micros).sum::<i64>();
-        let now = sum(again.priced(snapshot, contract.running(), has)?);
-        let then =
-            again.priced(snapshot, contract.running(), |of| if of == start { before } else { has(of) })?;
-        Some(now - sum(then))
+        contract: &mut Contract,
+        call: (Place, &Again, &Taken),
+        (start, before): (DateTime<Utc>, u64),
+    ) -> Option<()> {
+        let (_, again, _) = call;
+        let mut has = self.has_of(contract, call);
+        let now = again.priced(snapshot, contract.running(), &has)?;
+        let place = again.spans.iter().position(|span| span.stretch.start == start)?;
+        has[place] = before;
+        let then = again.priced(snapshot, contract.running(), &has)?;
+        let then = then.into_iter().map(|(start, micros)| (start, -micros));
+        count(contract, again, now.into_iter().chain(then))
     }
+
+    /// What a call has of each of its intervals: in order, or where that is not known, as it was charged.
+    fn has_of(&mut self, contract: &Contract, (place, again, taken): (Place, &Again, &Taken)) -> Vec<u64> {
+        let of_span = |span: &Span| {
+            let start = span.stretch.start;
+            let granted = contract.interval(start).map_or(0, |interval| interval.granted.seconds);
+            match self.lanes.get_mut(&(again.account, start)).filter(|_| is_known(contract, start)) {
+                Some(lane) => {
+                    lane.left(granted);
+                    lane.has(place)
+                }
+                None => used_in(taken, start),
+            }
+        };
+        again.spans.iter().map(of_span).collect()
+    }
+}
+
+/// Free seconds of an interval that a call was charged with.
+fn used_in(taken: &Taken, start: DateTime<Utc>) -> u64 {
+    taken.of_grants.iter().filter(|(of, _)| *of == start).map(|(_, grant)| grant.seconds).sum()
+}
+
+/// Counts by interval what a call costs more. What a rounding or a bound moves to an interval that is not known counts in its first one.
+fn count(
+    contract: &mut Contract,
+    again: &Again,
+    more: impl Iterator<Item = (DateTime<Utc>, i64)>,
+) -> Option<()> {
+    let starts = again.spans.iter().map(|span| span.stretch.start);
+    let first = starts.clone().find(|start| is_known(contract, *start))?;
+    for (start, micros) in more {
+        let start = if is_known(contract, start) { start } else { first };
+        contract.count_lacking(start, micros)?;
+    }
+    Some(())
+}
+
+/// Whether all calls of an interval are known, and it gives free time.
+fn is_known(contract: &Contract, start: DateTime<Utc>) -> bool {
+    let gives = contract.interval(start).is_some_and(|interval| interval.granted.seconds > 0);
+    gives && contract.order(start).is_some_and(|order| !order.is_unknown)
 }
 
 /// The intervals of both records whose calls are all known.
@@ -385,9 +415,5 @@ pub(crate) fn known_spans(contract: &Contract, exchange: Exchange<'_>) -> Vec<Da
     let both = [exchange.old, exchange.new].into_iter().flatten();
     let starts: BTreeSet<DateTime<Utc>> =
         both.flat_map(|(again, _)| &again.spans).map(|span| span.stretch.start).collect();
-    let gives = |start| contract.interval(start).is_some_and(|interval| interval.granted.seconds > 0);
-    let is_known = |start: &DateTime<Utc>| {
-        gives(*start) && contract.order(*start).is_some_and(|order| !order.is_unknown)
-    };
-    starts.into_iter().filter(is_known).collect()
+    starts.into_iter().filter(|start| is_known(contract, *start)).collect()
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::reference_loop::BalanceRow;
 
 use super::cadence::{Cadence, MonthArithmetic, Stretch, first_of_month, later, midnight, monday};
-use super::order::{Order, Shift};
+use super::order::{Order, Shift, Stated};
 
 pub(crate) use self::quick::{Quick, Words};
 
@@ -471,7 +471,7 @@ impl Contract {
         }
         for (start, micros) in &taken.of_expired {
             self.own(at, Moved::DiscardOwn, -micros, outcome);
-            self.count_expired(*start, *micros);
+            self.count_revived(*start, -micros);
         }
         self.rearm(rules);
     }

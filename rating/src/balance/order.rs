@@ -5,6 +5,7 @@
 //! by interval, as part of what the record carries that brought it about.
 
 use chrono::{DateTime, Utc};
+use model::CdrId;
 use serde::{Deserialize, Serialize};
 
 use super::cadence::Stretch;
@@ -19,14 +20,18 @@ pub(crate) struct Order {
     pub(crate) own_micros: i64,
     /// Own money that expired at its end, and comes back for a call whose record is late, millionths.
     pub(crate) expired_micros: i64,
+    /// Of it, what has come back so far.
+    pub(crate) revived_micros: i64,
     /// Sum of its prices below 0, which leave free cash alone, millionths.
     pub(crate) credit_micros: i64,
     /// What its calls would cost more in order than they have been charged, millionths.
     pub(crate) lacks_micros: i64,
+    /// Of that, what an account that was held to what it had is not asked for.
+    pub(crate) forgiven_micros: i64,
     /// Start of its last call so far.
     pub(crate) last: Option<DateTime<Utc>>,
-    /// Number of the posting in force that says that its calls are not set in order.
-    pub(crate) stated: Option<u64>,
+    /// The posting in force that says that its calls are not set in order.
+    pub(crate) stated: Option<Stated>,
     /// Some call took free time of it that is not known any more, or was priced in a way that has no order.
     pub(crate) is_unknown: bool,
 }
@@ -37,13 +42,24 @@ impl Order {
             interval,
             own_micros: 0,
             expired_micros: 0,
+            revived_micros: 0,
             credit_micros: 0,
             lacks_micros: 0,
+            forgiven_micros: 0,
             last: None,
             stated: None,
             is_unknown: false,
         }
     }
+}
+
+/// A posting of 0, and the record that brought it about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stated {
+    /// Its number among those of the balance.
+    pub(crate) number: u64,
+    pub(crate) cdr: CdrId,
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// What one record carries for the calls of an interval, more than its own price, millionths.
@@ -169,10 +185,45 @@ impl Contract {
         let expired = self.order(interval).map_or(0, |order| order.expired_micros);
         let back = wanted_micros.min(expired).max(0);
         if back > 0 {
-            self.count_expired(interval, -back);
+            self.count_revived(interval, back);
             self.own(at, Moved::DiscardOwn, back, outcome);
         }
         back
+    }
+
+    /// Own money comes back to an interval that has ended: as much of it as had been revived expires again.
+    pub(super) fn expire_again(
+        &mut self,
+        at: DateTime<Utc>,
+        interval: DateTime<Utc>,
+        back_micros: i64,
+        outcome: &mut Outcome,
+    ) {
+        let revived = self.order(interval).map_or(0, |order| order.revived_micros);
+        let gone = back_micros.min(revived).max(0);
+        if gone > 0 {
+            self.count_revived(interval, -gone);
+            self.own(at, Moved::DiscardOwn, -gone, outcome);
+        }
+    }
+
+    /// So much more has come back.
+    pub(super) fn count_revived(&mut self, interval: DateTime<Utc>, micros: i64) {
+        if let Some(order) = self.order_of(interval) {
+            order.expired_micros -= micros;
+            order.revived_micros += micros;
+        }
+    }
+
+    /// What the calls of an interval are to be charged more now, or given back. What an account is forgiven while it is `held` to what it has it
+    /// is not asked for later either.
+    pub(crate) fn due_in_order(&mut self, interval: DateTime<Utc>, is_held: bool) -> i64 {
+        let Some(order) = self.order_mut(interval) else { return 0 };
+        let most = order.lacks_micros.max(0);
+        order.forgiven_micros = if is_held { most } else { order.forgiven_micros.clamp(0, most) };
+        let due = order.lacks_micros - order.forgiven_micros;
+        order.lacks_micros = order.forgiven_micros;
+        due
     }
 
     /// What some call took of an interval cannot be told in order.
@@ -239,6 +290,7 @@ impl Contract {
         let shift =
             Shift { interval: start, own_micros: of_own, free_micros: free, owed_micros: rest - of_own };
         self.own_micros = self.own_micros.saturating_sub(of_own);
+        self.expire_again(at, start, -of_own, outcome);
         self.count_own(start, of_own);
         carry(taken, shift);
         self.rearm(rules);
@@ -249,7 +301,9 @@ impl Contract {
     pub(crate) fn drop_shifts(&mut self, at: DateTime<Utc>, taken: &Taken, outcome: &mut Outcome) {
         let running = self.running().stretch.start;
         for shift in &taken.shifts {
+            self.revive(at, shift.interval, -shift.own_micros, outcome);
             self.own_micros = self.own_micros.saturating_add(shift.own_micros);
+            self.expire_again(at, shift.interval, shift.own_micros, outcome);
             if let Some(interval) = self.interval_mut(shift.interval) {
                 interval.left.micros += shift.free_micros;
                 interval.debit_micros = interval.debit_micros.saturating_sub(shift.sum());

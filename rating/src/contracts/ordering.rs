@@ -13,7 +13,7 @@ use model::{
 use rust_decimal::Decimal;
 
 use super::{Contracts, Kept, Movement, Spent, View, earned_by, is_of_call};
-use crate::balance::{Moved, Outcome};
+use crate::balance::{Moved, Outcome, Stated};
 use crate::in_order::{Again, Exchange, Turns, known_spans};
 use crate::posted::{Posted, PostedCalls};
 use crate::snapshot::RatingSnapshot;
@@ -55,9 +55,7 @@ impl Contracts {
             let is_known = known.contains(&start);
             if is_known {
                 leave_time(&mut self.turns, kept, start, outcome, &mut notes);
-                let Some(order) = kept.contract.order_mut(start) else { continue };
-                let more = if is_held { order.lacks_micros.min(0) } else { order.lacks_micros };
-                order.lacks_micros -= more;
+                let more = kept.contract.due_in_order(start, is_held);
                 if more != 0 {
                     kept.contract.shift((at, start), more, rules, taken, outcome);
                     paid.remove(&start);
@@ -74,7 +72,7 @@ impl Contracts {
     }
 
     /// Gives back what a call took that is not paid from a balance any more. Its own postings are reversed by the stage; what it carried for
-    /// others, and what they cost more or less without it, the next record of their interval carries.
+    /// others, and what they cost more or less without it, the next record of their interval carries, and until then a posting says so.
     pub(crate) fn give_back(
         &mut self,
         (snapshot, posted): (&RatingSnapshot, &PostedCalls),
@@ -83,8 +81,14 @@ impl Contracts {
         effects: &mut Effects,
     ) {
         let Some(taken) = &known.taken else { return };
-        let Ok(view) = self.view(snapshot, cdr.payer) else { return };
-        let Some(mut kept) = self.kept.get(&cdr.payer).cloned() else { return };
+        let (view, kept) = (self.view(snapshot, cdr.payer), self.kept.get(&cdr.payer).cloned());
+        let (Ok(view), Some(mut kept)) = (view, kept) else {
+            // It has no contract any more.
+            if let Some(again) = &known.again {
+                self.turns.forget(cdr.id, again);
+            }
+            return;
+        };
         let rules = view.rules_at(cdr.start_at);
         let mut outcome = Outcome::default();
         kept.contract.give_back(cdr.start_at, taken, &rules, &mut outcome);
@@ -94,7 +98,8 @@ impl Contracts {
         let exchange = Exchange { cdr: cdr.id, old, new: None };
         let mut notes = Notes { view: &view, cdr, effects };
         for start in exchange_turns(&mut self.turns, (snapshot, posted), cdr.payer, &mut kept, exchange) {
-            leave_time(&mut self.turns, &mut kept, start, &mut outcome, &mut notes);
+            // Where others would have its free time, it is left until a record can carry what they then cost less.
+            notes.tell(&mut kept, start, true, true);
         }
         view.emit(&mut kept, outcome, effects);
         self.keep(cdr.payer, kept, &view);
@@ -208,14 +213,15 @@ impl Notes<'_, '_> {
         let is_late = is_again || order.last.is_some_and(|last| at < last);
         order.last = order.last.max(Some(at));
         let why = match is_known {
+            true if order.lacks_micros < 0 => Some(PostingReason::OutOfOrderUnknown),
             true => (order.lacks_micros > 0).then_some(PostingReason::OutOfOrderHeld),
             // While there is some left, each call has had what it wants.
             false => (is_late && left == 0).then_some(PostingReason::OutOfOrderUnknown),
         };
         let stated = match (why, order.stated) {
             (Some(why), None) => Some(self.state(kept, why)),
-            (None, Some(number)) if is_known => {
-                self.withdraw(kept, number);
+            (None, Some(stated)) if is_known => {
+                self.withdraw(kept, stated);
                 None
             }
             (Some(_) | None, stated) => stated,
@@ -225,34 +231,34 @@ impl Notes<'_, '_> {
         }
     }
 
-    /// Says that calls stay as they were priced. Returns the number of the posting.
-    fn state(&mut self, kept: &mut Kept, why: PostingReason) -> u64 {
-        let number = kept.n_moves;
+    /// Says that calls stay as they were priced.
+    fn state(&mut self, kept: &mut Kept, why: PostingReason) -> Stated {
+        let stated = Stated { number: kept.n_moves, cdr: self.cdr.id, at: self.cdr.start_at };
         let earned = earned_by(self.cdr.tenant, self.view.terms.account.reseller);
-        self.post(kept, LedgerAccount::Cash(self.view.account()), earned, why, None);
-        number
+        self.post(kept, stated, (LedgerAccount::Cash(self.view.account()), earned), why, None);
+        stated
     }
 
     /// They do not any more.
-    fn withdraw(&mut self, kept: &mut Kept, number: u64) {
+    fn withdraw(&mut self, kept: &mut Kept, stated: Stated) {
         let earned = earned_by(self.cdr.tenant, self.view.terms.account.reseller);
-        let stated = PostingId::of_balance(self.view.account(), number);
+        let reversed = PostingId::of_balance(self.view.account(), stated.number);
         let own = LedgerAccount::Cash(self.view.account());
-        self.post(kept, earned, own, PostingReason::Reversal, Some(stated));
+        self.post(kept, stated, (earned, own), PostingReason::Reversal, Some(reversed));
     }
 
     fn post(
         &mut self,
         kept: &mut Kept,
-        debit: LedgerAccount,
-        credit: LedgerAccount,
+        Stated { cdr, at, .. }: Stated,
+        (debit, credit): (LedgerAccount, LedgerAccount),
         reason: PostingReason,
         reverses: Option<PostingId>,
     ) {
         let account = self.view.account();
         let id = PostingId::of_balance(account, kept.n_moves);
         kept.n_moves += 1;
-        let Cdr { tenant, start_at: at, id: cdr, .. } = *self.cdr;
+        let tenant = self.cdr.tenant;
         let amount = Money::new(Decimal::ZERO, self.view.terms.account.currency);
         let posting =
             Posting { id, tenant, account, at, debit, credit, amount, reason, cdr: Some(cdr), reverses };

@@ -305,6 +305,11 @@ fn free_time_is_counted_once_among_calls() {
     charger.end(id(1), 5_000_000, start());
     assert_eq!(charger.funds(ALICE).1.micros, 0);
     assert_eq!(charger.extend(id(2)), Verdict::Seconds(16));
+    charger.end(id(2), 1_000_000, start());
+    // Nothing but free time is kept back: where no posting says what became of it, it is not for long.
+    assert_eq!((charger.n_holds(), charger.funds(ALICE).1.micros), (2, 0));
+    charger.forget_priced_by_usage(start() + TimeDelta::seconds(1));
+    assert_eq!((charger.n_holds(), charger.funds(ALICE).1), (0, Funds::default()));
 }
 
 #[test]

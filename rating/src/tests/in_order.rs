@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use expect_test::{Expect, expect};
 use model::{
-    BalanceLength, BalanceUnit, Body, Cdr, Directory, Effect, Held, IntervalPrice, Package, Posting,
-    PostingId, PostingReason, PriceModel, PriceStep, RatedCdr, Stage as _, TenantId, TenantPackage,
+    BalanceLength, BalanceUnit, Body, CarryOver, Cdr, Directory, Effect, Held, IntervalPrice, Package,
+    Posting, PostingId, PostingReason, PriceModel, PriceStep, RatedCdr, Stage as _, TenantId, TenantPackage,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -317,6 +317,104 @@ fn call_of_an_interval_that_is_kept_no_more_keeps_what_it_was_given_when_it_is_p
         }
         house.apply(record(Cdr { revision: 3, ..to(44, 1, "10:00:00", 1) }));
         assert_eq!(house.standing().held.own, "2".parse().unwrap());
+    }
+}
+
+#[test]
+fn own_money_that_expired_is_not_there_again_when_a_late_call_gives_others_back() {
+    let mut rows = free_time(true, 60, "0");
+    rows.contracts.get_mut(&ALICE).unwrap().package = "months".to_owned();
+    let package =
+        Package { handle: "months".to_owned(), carry_over: CarryOver::Discard, ..Package::default() };
+    rows.packages.push(TenantPackage { tenant: TenantId(1), package });
+    let mut house = House::new(rows);
+    house.apply(top_up("5", "2026-10-05T09:00:00Z"));
+    house.apply(record(to(49, 2, "10:05:00", 1)));
+    house.apply(Body::Tick(at("2026-11-02T00:00:00Z")));
+    let late = Cdr { partial: true, ..to(44, 1, "10:00:00", 1) };
+    house.apply(record(late.clone()));
+    assert_eq!(
+        (house.standing().held.own, house.standing().calls),
+        ("0".parse().unwrap(), "0.06".parse().unwrap())
+    );
+    house.apply(record(Cdr { revision: 1, partial: false, ..late.clone() }));
+    assert_eq!(house.standing().held.own, "0".parse().unwrap());
+    house.apply(record(unanswered(2, late)));
+    assert_eq!(house.standing().held.own, "0".parse().unwrap());
+}
+
+fn unanswered(revision: u32, call: Cdr) -> Cdr {
+    let status = model::CallStatus::Cancel;
+    Cdr { revision, partial: false, duration_us: 0, status, code: 487, ..call }
+}
+
+#[test]
+fn posting_of_0_is_taken_back_when_its_call_was_not_answered_after_all() {
+    let cheap = Cdr { partial: true, ..to(49, 1, "10:00:00", 1) };
+    let bodies = vec![
+        top_up("2", "2026-10-05T09:00:00Z"),
+        record(to(44, 2, "10:05:00", 1)),
+        record(cheap.clone()),
+        record(unanswered(1, cheap)),
+    ];
+    check(
+        free_time(true, 60, "0"),
+        bodies,
+        expect![[r#"
+            own 2, free 0 and 0 s, owed 0; calls 0
+        "#]],
+    );
+}
+
+#[test]
+fn free_time_of_a_call_that_was_not_answered_after_all_goes_to_the_next_with_the_next_record() {
+    let first = Cdr { partial: true, ..to(49, 1, "10:00:00", 1) };
+    let mut house = House::new(free_time(true, 60, "0"));
+    house.apply(top_up("2", "2026-10-05T09:00:00Z"));
+    house.apply(record(first.clone()));
+    house.apply(record(to(44, 2, "10:05:00", 1)));
+    house.apply(record(unanswered(1, first)));
+    expect![[r#"
+        out_of_order_unknown revenue:1 -> cash:10 0 EUR
+        own 1, free 0 and 60 s, owed 0; calls 1
+    "#]]
+    .assert_eq(&house.picture());
+    house.apply(record(to(49, 3, "10:10:00", 1)));
+    expect![[r#"
+        out_of_order receivable:10 -> revenue:1 0.94 EUR
+        own 1.94, free 0 and 0 s, owed 0; calls 0.06
+    "#]]
+    .assert_eq(&house.picture());
+}
+
+#[test]
+fn what_an_account_was_forgiven_it_is_not_asked_for_when_it_is_held_no_more() {
+    let mut rows = free_time(false, 60, "0");
+    rows.contracts.get_mut(&ALICE).unwrap().credit_limit = Some(Decimal::from(100));
+    let mut house = House::new(rows);
+    house.apply(record(to(44, 2, "10:05:00", 1)));
+    house.apply(record(to(49, 1, "10:00:00", 1)));
+    let before = house.standing();
+    house.stage.set_directory(std::sync::Arc::new(free_time(false, 60, "0"))).unwrap();
+    house.apply(record(to(33, 3, "10:10:00", 1)));
+    house.apply(record(to(49, 4, "10:15:00", 1)));
+    assert_eq!(house.standing().calls - before.calls, "0.16".parse().unwrap());
+}
+
+#[test]
+fn credit_leaves_free_cash_alone_when_another_call_is_priced_again() {
+    let mut rows = free_time(false, 0, "10");
+    rows.tariffs[0].fees.push(super::fee("39 -2.00 -2.00 60/60"));
+    rows.tariffs[2].fees.push(super::fee("39 0.02 0.02 1/1"));
+    let mut house = House::new(rows);
+    house.apply(record(to(44, 1, "10:00:00", 5)));
+    house.apply(record(to(39, 2, "10:05:00", 1)));
+    let before = house.standing();
+    assert_eq!((before.held.free_cash, before.held.owed), ("5".parse().unwrap(), "-2".parse().unwrap()));
+    for n in [1, 2, 1] {
+        let id = to(44, n, "10:00:00", 1).id;
+        house.apply(Body::Rated(Box::new(house.last[&id].clone())));
+        assert_eq!(house.standing(), before, "call {n}");
     }
 }
 

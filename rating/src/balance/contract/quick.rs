@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 use model::{BalanceLength, BalanceUnit};
 
-use super::{Cadence, Contract, Grant, Interval, MonthArithmetic, Order, Stretch};
+use super::{Cadence, Contract, Grant, Interval, MonthArithmetic, Order, Stated, Stretch};
 
 /// What is left to be read.
 pub(crate) struct Quick<'b> {
@@ -163,6 +163,17 @@ impl<'b> Quick<'b> {
         Some(Interval { stretch, granted, left, debit_micros, n_topups, n_timely, ended_with_micros })
     }
 
+    fn stated(&mut self) -> Option<Stated> {
+        self.eat("{\"number\":")?;
+        let number = self.unsigned()?;
+        self.eat(",\"cdr\":")?;
+        let cdr = serde_json::from_slice(&[b"\"", self.text()?, b"\""].concat()).ok()?;
+        self.eat(",\"at\":")?;
+        let at = self.time()?;
+        self.eat("}")?;
+        Some(Stated { number, cdr, at })
+    }
+
     fn order(&mut self) -> Option<Order> {
         self.eat("{\"interval\":")?;
         let interval = self.time()?;
@@ -170,14 +181,18 @@ impl<'b> Quick<'b> {
         let own_micros = self.signed()?;
         self.eat(",\"expired_micros\":")?;
         let expired_micros = self.signed()?;
+        self.eat(",\"revived_micros\":")?;
+        let revived_micros = self.signed()?;
         self.eat(",\"credit_micros\":")?;
         let credit_micros = self.signed()?;
         self.eat(",\"lacks_micros\":")?;
         let lacks_micros = self.signed()?;
+        self.eat(",\"forgiven_micros\":")?;
+        let forgiven_micros = self.signed()?;
         self.eat(",\"last\":")?;
         let last = if self.has("null") { None } else { Some(self.time()?) };
         self.eat(",\"stated\":")?;
-        let stated = if self.has("null") { None } else { Some(self.unsigned()?) };
+        let stated = if self.has("null") { None } else { Some(self.stated()?) };
         self.eat(",\"is_unknown\":")?;
         let is_unknown = self.flag()?;
         self.eat("}")?;
@@ -185,8 +200,10 @@ impl<'b> Quick<'b> {
             interval,
             own_micros,
             expired_micros,
+            revived_micros,
             credit_micros,
             lacks_micros,
+            forgiven_micros,
             last,
             stated,
             is_unknown,
@@ -308,24 +325,28 @@ mod tests {
     }
 
     fn orders() -> impl Strategy<Value = Order> {
-        let amounts = (any::<i64>(), any::<i64>(), any::<i64>(), any::<i64>());
-        let others = (prop::option::of(times()), prop::option::of(any::<u64>()), any::<bool>());
-        (times(), amounts, others).prop_map(
-            |(
-                interval,
-                (own_micros, expired_micros, credit_micros, lacks_micros),
-                (last, stated, is_unknown),
-            )| Order {
+        let amounts = prop::array::uniform6(any::<i64>());
+        let stated = (any::<u64>(), any::<u32>(), times()).prop_map(|(number, n, at)| {
+            let cdr = model::CdrId::derive(&model::CallUid::new(n.to_string()), 0);
+            Stated { number, cdr, at }
+        });
+        let others = (prop::option::of(times()), prop::option::of(stated), any::<bool>());
+        (times(), amounts, others).prop_map(|(interval, amounts, (last, stated, is_unknown))| {
+            let [own_micros, expired_micros, revived_micros, credit_micros, lacks_micros, forgiven_micros] =
+                amounts;
+            Order {
                 interval,
                 own_micros,
                 expired_micros,
+                revived_micros,
                 credit_micros,
                 lacks_micros,
+                forgiven_micros,
                 last,
                 stated,
                 is_unknown,
-            },
-        )
+            }
+        })
     }
 
     fn contracts() -> impl Strategy<Value = Contract> {
