@@ -234,11 +234,14 @@ impl Contracts {
         });
         let of_others = of_others.filter(|movement| movement.amount != 0);
         let postings = of_call.into_iter().chain(of_others).map(|movement| {
-            let (counter, reason) = match movement.what {
-                Moved::CallTime => (LedgerAccount::Grants(cdr.tenant), PostingReason::Call),
-                _ if rules.prepaid => (LedgerAccount::Receivable(account), PostingReason::Settlement),
-                Moved::OrderFreeCash | Moved::OrderOwn => (earned, PostingReason::OutOfOrder),
-                _ => (earned, PostingReason::Call),
+            let (counter, reason) = if movement.what == Moved::CallTime {
+                (LedgerAccount::Grants(cdr.tenant), PostingReason::Call)
+            } else if rules.prepaid {
+                (LedgerAccount::Receivable(account), PostingReason::Settlement)
+            } else if matches!(movement.what, Moved::OrderFreeCash | Moved::OrderOwn) {
+                (earned, PostingReason::OutOfOrder)
+            } else {
+                (earned, PostingReason::Call)
             };
             let base = view.posting(next_id(), movement, counter, reason);
             Posting { at: cdr.start_at, cdr: Some(cdr.id), ..base }
