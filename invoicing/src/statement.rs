@@ -196,6 +196,17 @@ const fn reason(reason: PostingReason, language: Language) -> &'static str {
         PostingReason::Grant => ["granted", "Gutschrift", "được tặng"],
         PostingReason::Expiry => ["expired", "Verfall", "hết hạn"],
         PostingReason::Settlement => ["call paid from the balance", "Anruf, vom Guthaben", "trừ vào số dư"],
+        PostingReason::OutOfOrder => ["calls out of order", "Anrufe außer der Reihe", "cuộc gọi sai thứ tự"],
+        PostingReason::OutOfOrderHeld => [
+            "calls out of order, nothing asked for",
+            "Anrufe außer der Reihe, ohne Nachforderung",
+            "cuộc gọi sai thứ tự, không thu thêm",
+        ],
+        PostingReason::OutOfOrderUnknown => [
+            "calls out of order, kept as priced",
+            "Anrufe außer der Reihe, Preis bleibt",
+            "cuộc gọi sai thứ tự, giữ nguyên giá",
+        ],
     };
     match language {
         Language::English => english,

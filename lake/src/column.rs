@@ -258,7 +258,7 @@ pub(crate) const COLUMNS: &[Column] = columns! {
     "onpeak_seconds" nullable Count(|c| customer(c).map(|x| x.onpeak_seconds)), "seconds", "Of these on-peak.", "132";
     "offpeak_seconds" nullable Count(|c| customer(c).map(|x| x.offpeak_seconds)), "seconds", "Of these off-peak.", "0";
     "free_seconds" nullable Count(|c| customer(c).map(|x| x.free_seconds)), "seconds", "Free time the call used.", "0";
-    "free_cash" nullable Amount(|c| customer(c).map(|x| x.free_cash)), "customer_currency", "Free cash or balance the call used.", "0.000000";
+    "free_cash" nullable Amount(|c| customer(c).map(|x| x.free_cash)), "customer_currency", "Free cash or balance the call used; below 0 where its record gives back what others had.", "0.000000";
     "reseller_account" nullable Integer(|c| reseller(c).map(|x| x.account.0)), "account id", "The reseller who pays us for the outgoing side; the reseller columns are NULL when there is none.", "11";
     "reseller_cost" nullable Amount(|c| reseller(c).map(|x| x.cost)), "reseller_currency", "What the reseller pays.", "0.066000";
     "reseller_currency" nullable Text(|c| currency(reseller(c))), "ISO 4217", "Currency of reseller_cost.", "EUR";

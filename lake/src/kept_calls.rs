@@ -294,6 +294,7 @@ impl<'a> Row<'a> {
             flat: Decimal::ZERO,
             rounding: String::new(),
             pieces: Vec::new(),
+            fragments: Vec::new(),
             conversion: None,
         }))
     }

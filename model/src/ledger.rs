@@ -131,6 +131,13 @@ named_enum! {
         Expiry = "expiry",
         /// A prepaid call is paid from the balance; also when that is taken back.
         Settlement = "settlement",
+        /// A call's record came out of order: what the calls of its interval cost in all is made what they cost in the order in which they
+        /// began.
+        OutOfOrder = "out_of_order",
+        /// The same, but the account is held to what it has and is not asked for more: an amount of 0 that says so.
+        OutOfOrderHeld = "out_of_order_held",
+        /// The same, but it cannot be told what the calls cost in order: an amount of 0 that says so.
+        OutOfOrderUnknown = "out_of_order_unknown",
     }
 }
 

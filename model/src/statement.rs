@@ -136,7 +136,15 @@ impl Statement {
         let mut rows = Vec::new();
         for posting in postings.iter().filter(|posting| posting.at < to) {
             let change = Held::by(posting, account);
-            if change.is_zero() {
+            // That nothing was set right is told though it moves nothing.
+            let is_told = posting.amount.amount.is_zero()
+                && matches!(
+                    posting.reason,
+                    PostingReason::OutOfOrderHeld
+                        | PostingReason::OutOfOrderUnknown
+                        | PostingReason::Reversal
+                );
+            if change.is_zero() && !is_told {
                 continue;
             }
             after += change;

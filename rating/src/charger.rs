@@ -5,13 +5,16 @@
 //! has, so no order of their ends takes it past zero. What a call really costs is settled by the pipeline; until its postings are seen,
 //! its price stays reserved. Prices are those of [`crate::price()`], the pipeline's own.
 //!
+//! Free time that several calls may use is counted once among them: for each is kept back what it costs if the others take all of it that they
+//! can, so whichever order their records come in, none takes the account past its limit.
+//!
 //! No clock, no socket, no database: the shell hands in what happened.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{AccountId, CdrId, Direction, LedgerAccount, Posting, ProfileVersionId};
+use model::{AccountId, CdrId, Direction, LedgerAccount, Posting, PostingReason, ProfileVersionId};
 
 use crate::fragments::cuts_of;
 use crate::interval_price::{added_at_most, covers};
@@ -27,6 +30,9 @@ const MICROS: u64 = 1_000_000;
 /// How long after its end a call may be missing in what is known to be used, at least: rating has not kept it yet. One that is not
 /// posted may be missing for longer.
 const UNCOUNTED: TimeDelta = TimeDelta::seconds(5);
+
+/// More free seconds than any call can use.
+const ALL_IT_WANTS: u64 = u32::MAX as u64;
 
 /// Intervals begin with a quarter of an hour, in every zone: an answer in another one than the INVITE may be in another interval.
 const INTERVALS_BEGIN_SECONDS: i64 = 900;
@@ -74,6 +80,22 @@ struct Hold {
     used: (u64, u64),
     /// And those it was granted, or has used, as they are billed.
     billed: u64,
+    /// How long it was granted, or has lasted.
+    length_us: u64,
+    /// Where several calls share free time: what it would use if there were enough for all, and what is counted on.
+    wants: u64,
+    counts_on: u64,
+    /// It was reckoned as if others took the free time first: its posting says what it has cost.
+    shares_time: bool,
+}
+
+/// What is kept back for one of several calls that share free time.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    length_us: u64,
+    wants: u64,
+    counts_on: u64,
+    reserved: Funds,
 }
 
 impl Hold {
@@ -93,6 +115,10 @@ pub struct Charger {
     quantum_seconds: u32,
     accounts: QuickMap<AccountId, Account>,
     holds: HashMap<CdrId, Hold>,
+    /// By their account, where it may have free time.
+    calls: QuickMap<AccountId, Vec<CdrId>>,
+    /// Accounts some of whose calls were reckoned as if others took their free time first.
+    sharing: HashSet<AccountId>,
     /// Of accounts that are priced by usage: calls that ended a moment ago or are not posted, and the seconds they are billed for.
     recent: HashMap<AccountId, Vec<(CdrId, DateTime<Utc>, u64)>>,
 }
@@ -106,8 +132,15 @@ impl Charger {
     ) -> Self {
         let none = Funds::default();
         let accounts = funds.into_iter().map(|(id, funds)| (id, Account { funds, held: none })).collect();
-        let (holds, recent) = (HashMap::new(), HashMap::new());
-        Self { snapshot, quantum_seconds: quantum_seconds.max(1), accounts, holds, recent }
+        Self {
+            snapshot,
+            quantum_seconds: quantum_seconds.max(1),
+            accounts,
+            holds: HashMap::new(),
+            calls: QuickMap::default(),
+            sharing: HashSet::new(),
+            recent: HashMap::new(),
+        }
     }
 
     /// New provisioning data, for calls that begin from now on.
@@ -160,9 +193,10 @@ impl Charger {
         at: DateTime<Utc>,
         used_seconds: u64,
     ) -> Verdict {
-        if !self.snapshot.directory().contracts.contains_key(&account) {
+        let Some(terms) = self.snapshot.directory().contracts.get(&account) else {
             return Verdict::Unlimited;
-        }
+        };
+        let has_package = !terms.package.is_empty();
         // Where the call comes from is not asked: a profile of one network alone prices the record, not the reservation.
         let Ok(Some((tariff, payer))) = self.snapshot.tariff_of(account, at, "") else {
             return Verdict::Refused("it has no tariff");
@@ -171,6 +205,7 @@ impl Charger {
             return Verdict::Refused("its tariff is in another currency");
         }
         let tariff = Arc::clone(tariff);
+        let may_have_time = has_package || tariff.grant().seconds > 0;
         let used = (used_seconds, used_seconds.saturating_add(self.uncounted(account, at)));
         let hold = Hold {
             account,
@@ -184,17 +219,25 @@ impl Charger {
             ended_at: None,
             used,
             billed: 0,
+            length_us: 0,
+            wants: 0,
+            counts_on: 0,
+            shares_time: false,
         };
-        self.accounts.entry(account).or_insert(Account { funds: Funds::default(), held: Funds::default() });
-        self.holds.insert(call, hold);
+        let none = Account { funds: Funds::default(), held: Funds::default() };
+        let entry = self.accounts.entry(account).or_insert(none);
+        let may_have_time = may_have_time || entry.funds.seconds > 0;
+        if self.holds.insert(call, hold).is_none() && may_have_time {
+            self.calls.entry(account).or_default().push(call);
+        }
         match self.grant(call) {
             Some(Verdict::Seconds(0)) => {
-                self.holds.remove(&call);
+                self.drop_hold(call);
                 Verdict::Refused("its balance does not pay for the call")
             }
             Some(verdict) => verdict,
             None => {
-                self.holds.remove(&call);
+                self.drop_hold(call);
                 Verdict::Refused("there is no price for the call")
             }
         }
@@ -215,6 +258,7 @@ impl Charger {
         }
         hold.start = at;
         hold.granted_seconds = 0;
+        (hold.length_us, hold.wants, hold.counts_on) = (0, 0, 0);
         let freed = std::mem::take(&mut hold.reserved);
         let account = hold.account;
         self.release(account, freed);
@@ -254,13 +298,24 @@ impl Charger {
             hold.billed = 0;
             hold.reserved = cost.unwrap_or(hold.reserved);
             hold.ended_at = Some(now);
+            hold.length_us = answered_us;
             let after = hold.outstanding();
-            // One that is priced by usage stays even if it costs nothing: what it used is not known to be counted yet.
-            if after == Funds::default() && billed == 0 {
-                self.holds.remove(&call);
-            }
+            let is_shared = hold.shares_time && answered_us > 0;
             self.release(account, before);
             self.reserve(account, after);
+            if is_shared {
+                self.share_out(account, call);
+                // One that uses no free time is known to cost what it costs.
+                let is_done = self.holds.get(&call).is_some_and(|hold| {
+                    hold.wants == 0 && hold.outstanding() == Funds::default() && billed == 0
+                });
+                if is_done {
+                    self.drop_hold(call);
+                }
+            } else if after == Funds::default() && billed == 0 {
+                // One that is priced by usage stays even if it costs nothing: what it used is not known to be counted yet.
+                self.drop_hold(call);
+            }
         }
     }
 
@@ -282,12 +337,15 @@ impl Charger {
             hold.posted.micros = hold.posted.micros.saturating_sub(change.0);
             hold.posted.seconds = hold.posted.seconds.saturating_add_signed(-change.1);
             let kept = hold.outstanding();
-            // Priced by usage, the most was kept back that it might cost: its posting says what it did cost.
-            let is_settled = hold.tariff.interval_price.is_some() && posting.reverses.is_none();
+            // Priced by usage, or with shared free time, the most was kept back that it might cost: its posting says what it did cost.
+            let says_it = hold.tariff.interval_price.is_some() || hold.shares_time && hold.wants > 0;
+            // What others had of the free time comes before it.
+            let is_price = posting.reverses.is_none() && posting.reason != PostingReason::OutOfOrder;
+            let is_settled = says_it && is_price;
             let is_over = hold.ended_at.is_some() && (is_settled || kept == Funds::default());
             self.release(account, kept_before);
             if is_over {
-                self.holds.remove(&cdr);
+                self.drop_hold(cdr);
             } else {
                 self.reserve(account, kept);
             }
@@ -302,10 +360,12 @@ impl Charger {
     }
 
     /// Forgets calls priced by usage that ended before `before`: what was kept back for them is the most they might have cost, and those
-    /// that cost nothing are never posted.
+    /// that cost nothing are never posted. So are those for which nothing but shared free time is kept back.
     pub fn forget_priced_by_usage(&mut self, before: DateTime<Utc>) {
         self.let_go(|hold| {
-            hold.tariff.interval_price.is_some() && hold.ended_at.is_some_and(|ended| ended < before)
+            let is_free = hold.shares_time && hold.outstanding().micros == 0;
+            let is_due = hold.tariff.interval_price.is_some() || is_free;
+            is_due && hold.ended_at.is_some_and(|ended| ended < before)
         });
     }
 
@@ -313,7 +373,7 @@ impl Charger {
         let gone: Vec<CdrId> =
             self.holds.iter().filter(|(_, hold)| is_due(hold)).map(|(call, _)| *call).collect();
         for call in &gone {
-            if let Some(hold) = self.holds.remove(call) {
+            if let Some(hold) = self.drop_hold(*call) {
                 self.release(hold.account, hold.outstanding());
             }
         }
@@ -334,6 +394,9 @@ impl Charger {
             },
             None => i64::MAX,
         };
+        if limit != i64::MAX && self.shares_time(account) {
+            return self.grant_share(call, account, limit);
+        }
         let own = hold.outstanding();
         // What it holds already is its own to use.
         let at_hand = entry.funds.micros.saturating_add(limit).saturating_sub(entry.held.micros - own.micros);
@@ -362,12 +425,145 @@ impl Charger {
         let billed = self.billed(hold, u64::from(granted) * MICROS);
         let hold = self.holds.get_mut(&call)?;
         hold.granted_seconds = granted;
+        hold.length_us = u64::from(granted) * MICROS;
+        // Alone, it has all the free time that is left.
+        hold.shares_time = false;
         hold.billed = billed;
         hold.reserved = cost;
         let kept = hold.outstanding();
         self.release(account, own);
         self.reserve(account, kept);
         Some(Verdict::Seconds(granted))
+    }
+
+    /// Whether several calls of an account, up or not posted, may take its free time from each other: the order of their records, or of their
+    /// starts, decides which of them does.
+    fn shares_time(&self, account: AccountId) -> bool {
+        let are_several = self.calls.get(&account).is_some_and(|calls| calls.len() > 1);
+        let has_time = || self.accounts.get(&account).is_some_and(|entry| entry.funds.seconds > 0);
+        are_several && (has_time() || self.sharing.contains(&account))
+    }
+
+    /// What each call of an account may cost if the others take all the free time that they can before it; one of them lasting so long. Of
+    /// those for which that changes. `None`: that one has no price.
+    fn shares(&self, account: AccountId, (longer, length_us): (CdrId, u64)) -> Option<Vec<(CdrId, Share)>> {
+        let pool = self.accounts.get(&account)?.funds.seconds;
+        let wants = self.wants(self.holds.get(&longer)?, length_us)?;
+        let of_account =
+            self.calls.get(&account)?.iter().filter_map(|call| Some((*call, self.holds.get(call)?)));
+        let calls: Vec<(CdrId, &Hold, u64, u64)> = of_account
+            .map(|(call, hold)| match call == longer {
+                true => (call, hold, length_us, wants),
+                // One that began before there was free time may want some too.
+                false if !hold.shares_time => {
+                    (call, hold, hold.length_us, self.wants(hold, hold.length_us).unwrap_or(0))
+                }
+                false => (call, hold, hold.length_us, hold.wants),
+            })
+            .collect();
+        let still = |hold: &Hold, wants: u64| wants.saturating_sub(hold.posted.seconds);
+        let all: u64 = calls.iter().map(|(_, hold, _, wants)| still(hold, *wants)).sum();
+        let mut shares = Vec::new();
+        for (call, hold, length_us, wants) in calls {
+            let of_others = all - still(hold, wants);
+            let counts_on = wants.min(hold.posted.seconds + pool.saturating_sub(of_others));
+            if call != longer && hold.shares_time && hold.counts_on == counts_on {
+                continue;
+            }
+            let cost = match length_us {
+                0 => Some(Funds::default()),
+                _ => self.cost(hold, length_us, counts_on),
+            };
+            let reserved = match cost {
+                Some(cost) => cost,
+                None if call == longer => return None,
+                // What was kept back for it so far stays.
+                None => hold.reserved,
+            };
+            shares.push((call, Share { length_us, wants, counts_on, reserved }));
+        }
+        Some(shares)
+    }
+
+    /// Keeps back so much for each of these calls.
+    fn hold_shares(&mut self, account: AccountId, shares: &[(CdrId, Share)]) {
+        self.sharing.insert(account);
+        for (call, share) in shares {
+            let Some(hold) = self.holds.get_mut(call) else { continue };
+            let before = hold.outstanding();
+            (hold.length_us, hold.wants, hold.counts_on) = (share.length_us, share.wants, share.counts_on);
+            hold.reserved = share.reserved;
+            hold.shares_time = true;
+            let after = hold.outstanding();
+            self.release(account, before);
+            self.reserve(account, after);
+        }
+    }
+
+    /// A call that shares free time has ended: it wants no more than it has used.
+    fn share_out(&mut self, account: AccountId, ended: CdrId) {
+        let length_us = self.holds.get(&ended).map_or(0, |hold| hold.length_us);
+        if let Some(shares) = self.shares(account, (ended, length_us)) {
+            self.hold_shares(account, &shares);
+        }
+    }
+
+    /// As [`Self::grant`], where calls share free time: what all of them may cost must be there.
+    fn grant_share(&mut self, call: CdrId, account: AccountId, limit: i64) -> Option<Verdict> {
+        let entry = self.accounts.get(&account)?;
+        let at_hand = entry.funds.micros.saturating_add(limit);
+        let held = entry.held.micros;
+        let fits = |total: u32| -> Option<Option<Vec<(CdrId, Share)>>> {
+            let shares = self.shares(account, (call, u64::from(total) * MICROS))?;
+            let more = shares.iter().filter_map(|(call, share)| {
+                let hold = self.holds.get(call)?;
+                Some((share.reserved.micros - hold.posted.micros).max(0) - hold.outstanding().micros)
+            });
+            Some((held.saturating_add(more.sum()) <= at_hand).then_some(shares))
+        };
+        let before = self.holds.get(&call)?.granted_seconds;
+        let wanted = before.saturating_add(self.quantum_seconds);
+        let (granted, shares) = match fits(wanted)? {
+            Some(shares) => (wanted, Some(shares)),
+            None => {
+                let (mut fitting, mut not) = ((before, None), wanted);
+                while not - fitting.0 > 1 {
+                    let middle = fitting.0 + (not - fitting.0) / 2;
+                    match fits(middle)? {
+                        Some(shares) => fitting = (middle, Some(shares)),
+                        None => not = middle,
+                    }
+                }
+                fitting
+            }
+        };
+        let billed = self.billed(self.holds.get(&call)?, u64::from(granted) * MICROS);
+        let hold = self.holds.get_mut(&call)?;
+        (hold.granted_seconds, hold.billed) = (granted, billed);
+        if let Some(shares) = shares {
+            self.hold_shares(account, &shares);
+        }
+        Some(Verdict::Seconds(granted))
+    }
+
+    /// Free seconds that a call of this length would use if there were enough for all. `None`: it has no price.
+    fn wants(&self, hold: &Hold, length_us: u64) -> Option<u64> {
+        if length_us == 0 {
+            return Some(0);
+        }
+        self.cost(hold, length_us, ALL_IT_WANTS).map(|cost| cost.seconds)
+    }
+
+    fn drop_hold(&mut self, call: CdrId) -> Option<Hold> {
+        let hold = self.holds.remove(&call)?;
+        if let Some(calls) = self.calls.get_mut(&hold.account) {
+            calls.retain(|there| *there != call);
+            if calls.is_empty() {
+                self.calls.remove(&hold.account);
+                self.sharing.remove(&hold.account);
+            }
+        }
+        Some(hold)
     }
 
     /// What a call of this length takes: free seconds first, as the pipeline does. `None`: it has no price.

@@ -3,6 +3,8 @@
 //! In: calls of accounts that have a contract, top-ups, ticks. Out: what a call took, and the postings of everything else that moved a
 //! balance. How a balance reckons is in [`crate::balance`]; which rules are an account's is in the snapshot.
 
+mod ordering;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use crate::balance::{
 };
 use crate::error::RatingError;
 use crate::fragments::{Part, cuts_of, joined};
+use crate::in_order::{Again, Turns};
 use crate::interval_price::{covers, sum};
 use crate::meter::FreeTime;
 use crate::parties::PayingParty;
@@ -75,7 +78,14 @@ pub(crate) struct Spent {
     outcome: Outcome,
     /// To be given back if the record is replaced.
     pub(crate) taken: Taken,
-    is_prepaid: bool,
+    /// Where free time is given: to price it with more or less of it.
+    pub(crate) again: Option<Again>,
+    /// Starts of the intervals that it touches, if any of them gives free time.
+    touched: Vec<DateTime<Utc>>,
+    rules: Rules,
+    end: DateTime<Utc>,
+    /// Of what its payer owes, what it carries for calls out of order.
+    pub(crate) out_of_order: Decimal,
 }
 
 /// Under which state entry of the rating stage a contract is kept.
@@ -103,6 +113,8 @@ pub(crate) struct Contracts {
     wanted: BTreeSet<AccountId>,
     is_wanted_committed: bool,
     seen_revision: Option<i64>,
+    /// Of intervals that give free time.
+    turns: Turns,
 }
 
 impl Contracts {
@@ -137,6 +149,7 @@ impl Contracts {
             None => view.open(&rules, &mut outcome),
         };
         while !kept.contract.catch_up(end, &rules, &grant_at, &mut outcome) {}
+        kept.contract.open_orders(call.start, end);
         if let Some(taken) = replaced {
             // Of what it gives back, the calls' own postings are reversed by the stage.
             let mut given = Outcome::default();
@@ -147,15 +160,32 @@ impl Contracts {
         }
         let n_before = outcome.happenings.len();
         let cuts = cuts_of(tariff, common);
-        let (parts, taken) = if tariff.compat {
+        let mut again = None;
+        let is_lent =
+            !tariff.compat && replaced.is_some_and(|before| kept.contract.lend(call.start, end, before));
+        let touched = kept.contract.touched(call.start, end);
+        let gives_time = touched.iter().any(|interval| interval.granted.seconds > 0);
+        let (parts, mut taken) = if tariff.compat {
             let mut rows = kept.contract.reference_rows(call.start);
             let fragments = price_like_reference(tariff, call, &mut rows, cuts)?;
             let taken = kept.contract.keep_reference_rows(call.start, &rows, &rules, &mut outcome);
             (fragments.into_iter().map(Part::from).collect(), taken)
         } else {
-            let touched = kept.contract.touched(call.start, end);
-            spend_by_fragment(tariff, call, cuts, &touched, &mut kept.contract, &rules, &mut outcome)?
+            let (parts, taken, dues) =
+                spend_by_fragment(tariff, call, cuts, &touched, &mut kept.contract, &rules, &mut outcome)?;
+            if gives_time && cuts.is_none() && taken.usage.is_none() {
+                again = Again::of(account, tariff, call, &touched, &dues);
+            }
+            (parts, taken)
         };
+        if is_lent {
+            kept.contract.take_back();
+        }
+        if gives_time && again.is_none() {
+            // The reference's price, that of usage, and those of fragments depend on what is left when a record comes.
+            touched.iter().for_each(|interval| kept.contract.lose_order(interval.stretch.start));
+        }
+        taken.shifts = replaced.map(|before| before.shifts.clone()).unwrap_or_default();
         let (priced, free_cash) = joined(call, parts)?;
         // What it sets off does not change its own price (billing-reference 5.9).
         outcome.happenings[n_before..].iter_mut().for_each(|happening| *happening.at_mut() = end);
@@ -166,7 +196,10 @@ impl Contracts {
         } else {
             charge.free_cash = free_cash;
         }
-        Ok((charge, Spent { account, kept, outcome, taken, is_prepaid: rules.prepaid }))
+        let out_of_order = Decimal::ZERO;
+        let touched = if gives_time { touched } else { Vec::new() };
+        let touched = touched.iter().map(|interval| interval.stretch.start).collect();
+        Ok((charge, Spent { account, kept, outcome, taken, again, touched, rules, end, out_of_order }))
     }
 
     /// Makes it so. Returns the postings of the call itself, whose ids `next_id` gives; the others go out at once.
@@ -178,7 +211,7 @@ impl Contracts {
         mut next_id: impl FnMut() -> PostingId,
         effects: &mut Effects,
     ) -> Vec<Posting> {
-        let Spent { account, mut kept, outcome, is_prepaid, .. } = spent;
+        let Spent { account, mut kept, outcome, taken, rules, .. } = spent;
         let Ok(view) = self.view(snapshot, account) else { return Vec::new() };
         let (of_call, others): (Vec<Movement>, Vec<Movement>) =
             outcome.movements.into_iter().partition(|movement| is_of_call(movement.what));
@@ -189,11 +222,18 @@ impl Contracts {
             Party::Subscriber { reseller, .. } => earned_by(cdr.tenant, Some(*reseller)),
             Party::Trunk { .. } | Party::Unknown => LedgerAccount::Revenue(cdr.tenant),
         };
-        let postings = of_call.into_iter().map(|movement| {
+        let of_others = taken.shifts.iter().flat_map(|shift| {
+            let cash = [(Moved::OrderFreeCash, shift.free_micros), (Moved::OrderOwn, shift.own_micros)];
+            cash.map(|(what, micros)| Movement { at: cdr.start_at, what, amount: -micros })
+        });
+        let of_others = of_others.filter(|movement| movement.amount != 0);
+        let postings = of_call.into_iter().chain(of_others).map(|movement| {
             let (counter, reason) = if movement.what == Moved::CallTime {
                 (LedgerAccount::Grants(cdr.tenant), PostingReason::Call)
-            } else if is_prepaid {
+            } else if rules.prepaid {
                 (LedgerAccount::Receivable(account), PostingReason::Settlement)
+            } else if matches!(movement.what, Moved::OrderFreeCash | Moved::OrderOwn) {
+                (earned, PostingReason::OutOfOrder)
             } else {
                 (earned, PostingReason::Call)
             };
@@ -201,24 +241,6 @@ impl Contracts {
             Posting { at: cdr.start_at, cdr: Some(cdr.id), ..base }
         });
         postings.collect()
-    }
-
-    /// Gives back what a call took that is not paid from a balance any more. Its own postings are reversed by the stage.
-    pub(crate) fn give_back(
-        &mut self,
-        snapshot: &RatingSnapshot,
-        cdr: &Cdr,
-        taken: &Taken,
-        effects: &mut Effects,
-    ) {
-        let Ok(view) = self.view(snapshot, cdr.payer) else { return };
-        let Some(mut kept) = self.kept.get(&cdr.payer).cloned() else { return };
-        let rules = view.rules_at(cdr.start_at);
-        let mut outcome = Outcome::default();
-        kept.contract.give_back(cdr.start_at, taken, &rules, &mut outcome);
-        outcome.movements.retain(|movement| !is_of_call(movement.what));
-        view.emit(&mut kept, outcome, effects);
-        self.keep(cdr.payer, kept, &view);
     }
 
     /// Money that came in, or was set right by hand: the desk's posting, and what follows from it.
@@ -447,9 +469,13 @@ impl<'s> View<'s> {
                 Moved::ExpireCash | Moved::ExpireTime => (grants, PostingReason::Expiry),
                 Moved::DiscardOwn => (earned, PostingReason::Expiry),
                 Moved::ServiceCharge => (earned, PostingReason::ServiceCharge),
-                Moved::TopUp | Moved::Adjustment | Moved::CallFreeCash | Moved::CallOwn | Moved::CallTime => {
-                    (earned, PostingReason::Adjustment)
-                }
+                Moved::TopUp
+                | Moved::Adjustment
+                | Moved::CallFreeCash
+                | Moved::CallOwn
+                | Moved::CallTime
+                | Moved::OrderFreeCash
+                | Moved::OrderOwn => (earned, PostingReason::Adjustment),
             };
             let posting = self.posting(id, movement, counter, reason);
             effects.append(model::Topic::Postings, account, model::Body::Posting(Box::new(posting)));
@@ -497,14 +523,17 @@ impl<'s> View<'s> {
     ) -> Posting {
         let account = self.account();
         let own = match movement.what {
-            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash => LedgerAccount::FreeCash(account),
+            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash | Moved::OrderFreeCash => {
+                LedgerAccount::FreeCash(account)
+            }
             Moved::GrantTime | Moved::ExpireTime | Moved::CallTime => LedgerAccount::FreeTime(account),
             Moved::DiscardOwn
             | Moved::InitialOwn
             | Moved::TopUp
             | Moved::ServiceCharge
             | Moved::Adjustment
-            | Moved::CallOwn => LedgerAccount::Cash(account),
+            | Moved::CallOwn
+            | Moved::OrderOwn => LedgerAccount::Cash(account),
         };
         let is_time = matches!(own, LedgerAccount::FreeTime(_));
         let (amount, currency) = if is_time {
@@ -549,7 +578,21 @@ const fn is_of_call(what: Moved) -> bool {
     matches!(what, Moved::CallFreeCash | Moved::CallOwn | Moved::CallTime)
 }
 
-/// Prices a call, takes what each of its fragments costs one after the other, and tells what was paid of it.
+/// The price of a call that is not cut, and how it falls on the intervals that it touches.
+pub(crate) fn price_by_interval(
+    tariff: &Tariff,
+    call: &CallToPrice<'_>,
+    touched: &[Interval],
+) -> Result<(Priced, Vec<Due>), RatingError> {
+    let mut fragments = price_whole(tariff, call, &mut free_time(touched), None)?;
+    let fragment = fragments.pop().filter(|_| fragments.is_empty());
+    let fragment = fragment.expect("a call that is not cut has one fragment");
+    let dues = dues_of(&fragment.shares, touched)?;
+    Ok((fragment.priced, dues))
+}
+
+/// Prices a call, takes what each of its fragments costs one after the other, and tells what was paid of it, what it took, and how its cost
+/// falls on the intervals.
 fn spend_by_fragment(
     tariff: &Tariff,
     call: &CallToPrice<'_>,
@@ -558,9 +601,10 @@ fn spend_by_fragment(
     contract: &mut Contract,
     rules: &Rules,
     outcome: &mut Outcome,
-) -> Result<(Vec<Part>, Taken), RatingError> {
+) -> Result<(Vec<Part>, Taken, Vec<Due>), RatingError> {
     let mut taken = Taken::default();
     let mut parts = Vec::with_capacity(1);
+    let mut all_dues = Vec::new();
     for Fragment { mut priced, stretch, shares } in price_whole(tariff, call, &mut free_time(touched), cuts)?
     {
         let mut dues = dues_of(&shares, touched)?;
@@ -577,8 +621,9 @@ fn spend_by_fragment(
         }
         taken.add(of_fragment);
         parts.push(Part { priced, free_cash, stretch });
+        all_dues.append(&mut dues);
     }
-    Ok((parts, taken))
+    Ok((parts, taken, all_dues))
 }
 
 /// How the cost of a fragment falls on the intervals that the call touches.

@@ -17,6 +17,7 @@ mod fee_diff;
 mod fee_index;
 mod fee_leaves;
 mod fragments;
+mod in_order;
 mod interval_price;
 mod meter;
 mod parties;

@@ -12,6 +12,7 @@ use model::{CdrId, Posting, StateChange};
 use serde::{Deserialize, Serialize};
 
 use crate::balance::Taken;
+use crate::in_order::Again;
 
 /// Version 1 of the entry's format: JSON, so that later versions can add to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub(crate) struct Posted {
     /// Of the payer's balance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) taken: Option<Taken>,
+    /// Where free time was given: what it takes to price it with more or less of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) again: Option<Again>,
 }
 
 /// The state of one lane.
@@ -53,15 +57,24 @@ impl PostedCalls {
         self.dirty.insert(cdr);
     }
 
-    /// Forgets calls that ended before `before`.
-    pub(crate) fn prune(&mut self, before: DateTime<Utc>) {
+    /// Those that free time was given to.
+    pub(crate) fn with_free_time(&self) -> impl Iterator<Item = (CdrId, &Again)> {
+        self.entries.iter().filter_map(|(cdr, posted)| Some((*cdr, posted.again.as_ref()?)))
+    }
+
+    /// Forgets calls that ended before `before`. Returns those that free time was given to.
+    pub(crate) fn prune(&mut self, before: DateTime<Utc>) -> Vec<(CdrId, Again)> {
+        let mut forgotten = Vec::new();
         while let Some(&(ended_at, cdr)) = self.by_age.first()
             && ended_at < before
         {
             self.by_age.pop_first();
-            self.entries.remove(&cdr);
+            if let Some(again) = self.entries.remove(&cdr).and_then(|posted| posted.again) {
+                forgotten.push((cdr, again));
+            }
             self.dirty.insert(cdr);
         }
+        forgotten
     }
 
     pub(crate) fn take_changes(&mut self) -> Vec<StateChange> {

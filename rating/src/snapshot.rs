@@ -69,6 +69,11 @@ impl RatingSnapshot {
         &self.directory
     }
 
+    /// A tariff version, in force or not.
+    pub(crate) fn version(&self, version: ProfileVersionId) -> Option<&Tariff> {
+        self.by_version.get(&version).map(Arc::as_ref)
+    }
+
     /// The tariff that prices a call from `address` that starts at `at` for `account`, and the account; `None` when it has no profile then.
     ///
     /// # Errors

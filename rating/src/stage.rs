@@ -12,6 +12,8 @@ use model::{
     PostingId, PostingReason, Provider, RatedCdr, Stage, StageInput, StateChange, Suspended, Topic,
 };
 
+use rust_decimal::Decimal;
+
 use crate::balance::Taken;
 use crate::contracts::{Contracts, Spent};
 use crate::error::{RatingError, TariffError};
@@ -90,6 +92,7 @@ impl RatingStage {
                         ended_at: cdr.end_at(),
                         postings: Vec::new(),
                         taken: None,
+                        again: None,
                     };
                     self.posted.keep(cdr.id, posted);
                 }
@@ -100,15 +103,22 @@ impl RatingStage {
     /// Sends out a rated call with its postings, and remembers them where a later revision may come.
     fn post(
         &mut self,
-        rated: RatedCdr,
-        spent: Option<Spent>,
+        mut rated: RatedCdr,
+        mut spent: Option<Spent>,
         reversed: &[Posting],
         is_known: bool,
         effects: &mut Effects,
     ) {
         let (cdr, revision, ended_at) = (rated.cdr.id, rated.cdr.revision, rated.cdr.end_at());
-        let (reversals, mut postings) = postings(&rated, reversed);
+        let known = self.posted.get(cdr);
+        let rooms = (&*self.snapshot, &self.posted);
+        if let Some(spent) = &mut spent {
+            self.contracts.set_in_order(rooms, &mut rated, spent, known, effects);
+        }
+        let out_of_order = spent.as_ref().map_or(Decimal::ZERO, |spent| spent.out_of_order);
+        let (reversals, mut postings) = postings(&rated, reversed, out_of_order);
         let taken = spent.as_ref().map(|spent| spent.taken.clone());
+        let again = spent.as_mut().and_then(|spent| spent.again.take());
         if let Some(spent) = spent {
             let mut index = u32::try_from(reversals.len() + postings.len()).unwrap_or(u32::MAX);
             let next_id = || {
@@ -118,9 +128,9 @@ impl RatingStage {
             };
             let of_balance = self.contracts.commit(&self.snapshot, &rated.cdr, spent, next_id, effects);
             postings.extend(of_balance);
-        } else if let Some(taken) = self.posted.get(cdr).and_then(|known| known.taken.as_ref()) {
+        } else if let Some(known) = known {
             // Nothing is owed any more by whoever's balance paid.
-            self.contracts.give_back(&self.snapshot, &rated.cdr, taken, effects);
+            self.contracts.give_back(rooms, &rated.cdr, known, effects);
         }
         let is_kept = rated.cdr.partial || is_known || taken.is_some();
         effects.append(Topic::Rated, rated.cdr.payer, Body::Rated(Box::new(rated)));
@@ -128,7 +138,7 @@ impl RatingStage {
             effects.append(Topic::Postings, posting.account, Body::Posting(Box::new(posting)));
         }
         if is_kept {
-            self.posted.keep(cdr, Posted { revision, is_rated: true, ended_at, postings, taken });
+            self.posted.keep(cdr, Posted { revision, is_rated: true, ended_at, postings, taken, again });
         }
     }
 
@@ -204,7 +214,7 @@ impl RatingStage {
             Some(known) if known.is_rated && known.revision == cdr.revision => Ok(known.postings.clone()),
             // What a balance gave for it is not known any more.
             None if cdr.revision == 0 && !Contracts::has(&self.snapshot, cdr.payer) => {
-                Ok(postings(previous, &[]).1)
+                Ok(postings(previous, &[], Decimal::ZERO).1)
             }
             Some(_) | None => {
                 Err(RatingError::UnknownPredecessor { cdr: cdr.id, revision: cdr.revision + 1 })
@@ -219,7 +229,8 @@ impl RatingStage {
 
     fn tick(&mut self, now: DateTime<Utc>) {
         if let Some(before) = now.checked_sub_signed(TimeDelta::days(PARTIAL_KEPT_DAYS)) {
-            self.posted.prune(before);
+            let forgotten = self.posted.prune(before);
+            self.contracts.forget(&forgotten);
         }
     }
 }
@@ -252,10 +263,11 @@ impl Stage for RatingStage {
         {
             return;
         }
-        let posted = revisions.iter().fold(Vec::new(), |earlier, rated| postings(rated, &earlier).1);
+        let none = Decimal::ZERO;
+        let postings = revisions.iter().fold(Vec::new(), |earlier, rated| postings(rated, &earlier, none).1);
         let (revision, ended_at) = (last.cdr.revision, last.cdr.end_at());
-        let postings = posted;
-        self.posted.recall(last.cdr.id, Posted { revision, is_rated: true, ended_at, postings, taken: None });
+        let posted = Posted { revision, is_rated: true, ended_at, postings, taken: None, again: None };
+        self.posted.recall(last.cdr.id, posted);
     }
 
     fn apply(&mut self, input: StageInput, effects: &mut Effects) {
@@ -283,12 +295,15 @@ impl Stage for RatingStage {
 
     fn restore(&mut self, entries: Vec<(String, Vec<u8>)>) -> Result<(), String> {
         let others = self.contracts.restore(entries)?;
-        self.posted.restore(others)
+        self.posted.restore(others)?;
+        self.contracts.know(self.posted.with_free_time());
+        Ok(())
     }
 }
 
-/// The reversals of what an earlier revision posted, and the postings of this one.
-fn postings(rated: &RatedCdr, earlier: &[Posting]) -> (Vec<Posting>, Vec<Posting>) {
+/// The reversals of what an earlier revision posted, and the postings of this one. Of what its payer owes, `out_of_order` is carried for
+/// other calls.
+fn postings(rated: &RatedCdr, earlier: &[Posting], out_of_order: Decimal) -> (Vec<Posting>, Vec<Posting>) {
     let cdr = &rated.cdr;
     let mut index = 0;
     let mut next_id = || {
@@ -312,26 +327,32 @@ fn postings(rated: &RatedCdr, earlier: &[Posting]) -> (Vec<Posting>, Vec<Posting
             ..posting.clone()
         })
         .collect();
-    let postings = rated
-        .charges
-        .iter()
-        .filter(|charge| !charge.cost.is_zero())
-        .map(|charge| {
-            let (debit, credit) = sides(charge, cdr);
-            Posting {
+    let mut postings = Vec::with_capacity(rated.charges.len());
+    for charge in &rated.charges {
+        let is_payer = charge.provider == Provider::Customer
+            && charge.direction == Direction::Out
+            && charge.account == cdr.payer;
+        let of_others = if is_payer { out_of_order } else { Decimal::ZERO };
+        let (debit, credit) = sides(charge, cdr);
+        let parts = [(charge.cost - of_others, PostingReason::Call), (of_others, PostingReason::OutOfOrder)];
+        for (amount, reason) in parts.into_iter().filter(|(amount, _)| !amount.is_zero()) {
+            // What comes back goes the other way.
+            let is_back = reason == PostingReason::OutOfOrder && amount.is_sign_negative();
+            let (debit, credit) = if is_back { (credit, debit) } else { (debit, credit) };
+            postings.push(Posting {
                 id: next_id(),
                 tenant: cdr.tenant,
                 account: charge.account,
                 at: cdr.start_at,
                 debit,
                 credit,
-                amount: Money::new(charge.cost, charge.currency),
-                reason: PostingReason::Call,
+                amount: Money::new(if is_back { -amount } else { amount }, charge.currency),
+                reason,
                 cdr: Some(cdr.id),
                 reverses: None,
-            }
-        })
-        .collect();
+            });
+        }
+    }
     (reversals, postings)
 }
 

@@ -341,7 +341,7 @@ impl Store {
         let row = query(
             "SELECT CAST(coalesce(sum(CASE WHEN debit = $4 THEN amount_micros WHEN credit = $4 THEN -amount_micros \
              ELSE 0 END), 0) AS BIGINT) AS micros FROM postings \
-             WHERE account = $1 AND at >= $2 AND at < $3 AND reason IN ('call', 'reversal')",
+             WHERE account = $1 AND at >= $2 AND at < $3 AND reason IN ('call', 'reversal', 'out_of_order')",
         )
         .cells(cells![account.0, from, to, LedgerAccount::Receivable(account).to_string()])
         .fetch_one(&mut *tx)

@@ -144,7 +144,7 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = query(
             "SELECT debit, credit, currency, CAST(sum(amount_micros) AS BIGINT) AS micros FROM postings \
-             WHERE at >= $1 AND at < $2 AND reason IN ('call', 'reversal') AND cdr IS NOT NULL \
+             WHERE at >= $1 AND at < $2 AND reason IN ('call', 'reversal', 'out_of_order') AND cdr IS NOT NULL \
              GROUP BY debit, credit, currency ORDER BY debit, credit, currency",
         )
         .cells(cells![from, to])

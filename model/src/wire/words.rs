@@ -75,6 +75,7 @@ words! {
     Peak { On, Off } unknown: None;
     PostingReason {
         Call, Reversal, RecurringFee, Payment, Adjustment, TopUp, Voucher, ServiceCharge, Grant, Expiry, Settlement,
+        OutOfOrder, OutOfOrderHeld, OutOfOrderUnknown,
     } unknown: None;
     LockLevel { None, Foreign, Outgoing, All, Global, Ported } unknown: None;
     LockSource { Fraud, Admin, Dunning, Package } unknown: None;

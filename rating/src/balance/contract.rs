@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::reference_loop::BalanceRow;
 
 use super::cadence::{Cadence, MonthArithmetic, Stretch, first_of_month, later, midnight, monday};
+use super::order::{Order, Shift, Stated};
 
 pub(crate) use self::quick::{Quick, Words};
 
@@ -95,6 +96,10 @@ pub enum Moved {
     CallOwn,
     /// A call, in free seconds.
     CallTime,
+    /// What a call carries for calls out of order, from free cash.
+    OrderFreeCash,
+    /// As [`Moved::OrderFreeCash`], from own money.
+    OrderOwn,
 }
 
 /// One change of the balance; `amount` is millionths, of time seconds, and says by how much the account's side grows: calls and
@@ -202,6 +207,9 @@ pub struct Contract {
     /// Of the intervals that are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     usage: Vec<Usage>,
+    /// Of those whose calls may have to be set in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) orders: Vec<Order>,
     /// How intervals follow each other; `None`: the running one is open.
     cadence: Option<Cadence>,
     /// End of the last interval with a top-up, or of the first; `None`: it began there, being open.
@@ -226,6 +234,16 @@ pub struct Taken {
     /// What it counted as used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Of own money, what was taken in intervals that give something: by the interval's start, millionths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) own_of: Vec<(DateTime<Utc>, i64)>,
+    /// And what of it had expired at the end of the call's interval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) of_expired: Vec<(DateTime<Utc>, i64)>,
+    /// What it carries for calls that became known in another order than they began; not in the sums above, and kept by its later
+    /// records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) shifts: Vec<Shift>,
 }
 
 impl Taken {
@@ -234,13 +252,16 @@ impl Taken {
         self.of_grants.iter().map(|(_, grant)| grant.micros).sum()
     }
 
-    /// Adds what a later fragment of the same call took.
+    /// Adds what a later fragment of the same call took. What a call carries for others is not of its fragments.
     pub(crate) fn add(&mut self, later: Taken) {
-        self.own_micros = self.own_micros.saturating_add(later.own_micros);
-        self.of_grants.extend(later.of_grants);
-        self.debits.extend(later.debits);
-        self.of_ended.extend(later.of_ended);
-        self.usage = match (self.usage, later.usage) {
+        let Taken { own_micros, of_grants, debits, of_ended, usage, own_of, of_expired, shifts: _ } = later;
+        self.own_micros = self.own_micros.saturating_add(own_micros);
+        self.of_grants.extend(of_grants);
+        self.debits.extend(debits);
+        self.of_ended.extend(of_ended);
+        self.own_of.extend(own_of);
+        self.of_expired.extend(of_expired);
+        self.usage = match (self.usage, usage) {
             (Some(usage), Some(more)) => Some(Usage {
                 seconds: usage.seconds.saturating_add(more.seconds),
                 micros: usage.micros.saturating_add(more.micros),
@@ -280,6 +301,7 @@ impl Contract {
             own_micros: 0,
             intervals: Vec::new(),
             usage: Vec::new(),
+            orders: Vec::new(),
             cadence: rules.first_cadence(created_at),
             last_topup_end: created_at,
             is_under_lock: false,
@@ -405,13 +427,23 @@ impl Contract {
             move_if(outcome, at, Moved::CallTime, -signed(of_grant.seconds));
             move_if(outcome, at, Moved::CallFreeCash, -of_grant.micros);
             let rest = due.price_micros - of_grant.micros;
-            let own = if rules.prepaid { rest } else { rest.clamp(0, at_hand) };
+            let revived = self.revive(at, due.interval, rest, outcome);
+            if revived > 0 {
+                taken.of_expired.push((due.interval, revived));
+            }
+            let own = if rules.prepaid { rest } else { rest.clamp(0, at_hand.saturating_add(revived)) };
             if own != 0 {
                 self.own(at, Moved::CallOwn, -own, outcome);
                 taken.own_micros += own;
+                if self.count_own(due.interval, own) {
+                    taken.own_of.push((due.interval, own));
+                }
             }
             if of_grant != Grant::default() {
                 taken.of_grants.push((due.interval, of_grant));
+            }
+            if due.price_micros < 0 {
+                self.count_credit(due.interval, due.price_micros);
             }
             taken.debits.push((due.interval, due.price_micros));
         }
@@ -438,6 +470,9 @@ impl Contract {
             if let Some(interval) = self.interval_mut(*start) {
                 interval.debit_micros = interval.debit_micros.saturating_sub(*price_micros);
             }
+            if *price_micros < 0 {
+                self.count_credit(*start, -price_micros);
+            }
         }
         if let Some(usage) = &taken.usage {
             self.count_usage(Usage { micros: -usage.micros, ..*usage }, false);
@@ -449,6 +484,13 @@ impl Contract {
         }
         if taken.own_micros != 0 {
             self.own(at, Moved::CallOwn, taken.own_micros, outcome);
+        }
+        for (start, micros) in &taken.own_of {
+            self.count_own(*start, -micros);
+        }
+        for (start, micros) in &taken.of_expired {
+            self.own(at, Moved::DiscardOwn, -micros, outcome);
+            self.count_revived(*start, -micros);
         }
         self.rearm(rules);
     }
@@ -692,6 +734,7 @@ impl Contract {
             move_if(outcome, end, Moved::ExpireCash, -left.micros);
             // What is owed does not expire.
             if !is_carried && self.own_micros > 0 {
+                self.count_expired(self.running().stretch.start, self.own_micros);
                 self.own(end, Moved::DiscardOwn, -self.own_micros, outcome);
             }
         }
@@ -760,6 +803,9 @@ impl Contract {
     fn begin(&mut self, stretch: Stretch, at: DateTime<Utc>, grant: Grant, outcome: &mut Outcome) {
         move_if(outcome, at, Moved::GrantCash, grant.micros);
         move_if(outcome, at, Moved::GrantTime, signed(grant.seconds));
+        if self.place_of(stretch.start).is_some() {
+            self.begin_twice(stretch.start);
+        }
         self.intervals.push(Interval {
             stretch,
             granted: grant,
@@ -773,17 +819,24 @@ impl Contract {
             let gone = self.intervals.remove(0).stretch.start;
             if self.place_of(gone).is_none() {
                 self.usage.retain(|usage| usage.interval != gone);
+                self.orders.retain(|order| order.interval != gone);
             }
         }
     }
 
-    fn own(&mut self, at: DateTime<Utc>, what: Moved, amount: i64, outcome: &mut Outcome) {
+    pub(super) fn own(&mut self, at: DateTime<Utc>, what: Moved, amount: i64, outcome: &mut Outcome) {
         self.own_micros = self.own_micros.saturating_add(amount);
         outcome.movements.push(Movement { at, what, amount });
     }
 
     /// Whether it fell from at or above a threshold to below (5.9).
-    fn check_underrun(&mut self, at: DateTime<Utc>, before: i64, rules: &Rules, outcome: &mut Outcome) {
+    pub(super) fn check_underrun(
+        &mut self,
+        at: DateTime<Utc>,
+        before: i64,
+        rules: &Rules,
+        outcome: &mut Outcome,
+    ) {
         let now = self.cash_micros();
         let falls = |threshold: i64| before >= threshold && now < threshold;
         if let Some((threshold, level)) = rules.underrun_lock
@@ -804,7 +857,7 @@ impl Contract {
     }
 
     /// A balance at its threshold again may fall below it again.
-    fn rearm(&mut self, rules: &Rules) {
+    pub(super) fn rearm(&mut self, rules: &Rules) {
         let now = self.cash_micros();
         self.is_under_lock &= rules.underrun_lock.is_some_and(|(threshold, _)| now < threshold);
         self.is_under_profile &= rules.underrun_profiles.is_some_and(|threshold| now < threshold);
@@ -819,7 +872,12 @@ impl Contract {
         self.intervals.iter().rposition(|interval| interval.stretch.start == start)
     }
 
-    fn interval_mut(&mut self, start: DateTime<Utc>) -> Option<&mut Interval> {
+    /// The one that begins then, if it is kept.
+    pub(crate) fn interval(&self, start: DateTime<Utc>) -> Option<&Interval> {
+        self.place_of(start).map(|place| &self.intervals[place])
+    }
+
+    pub(super) fn interval_mut(&mut self, start: DateTime<Utc>) -> Option<&mut Interval> {
         self.place_of(start).map(|place| &mut self.intervals[place])
     }
 }
@@ -883,13 +941,13 @@ impl Rules {
     }
 }
 
-fn move_if(outcome: &mut Outcome, at: DateTime<Utc>, what: Moved, amount: i64) {
+pub(super) fn move_if(outcome: &mut Outcome, at: DateTime<Utc>, what: Moved, amount: i64) {
     if amount != 0 {
         outcome.movements.push(Movement { at, what, amount });
     }
 }
 
-fn signed(seconds: u64) -> i64 {
+pub(super) fn signed(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 

@@ -5,6 +5,7 @@
 
 mod cadence;
 mod contract;
+mod order;
 #[cfg(test)]
 mod tests;
 
@@ -13,3 +14,4 @@ pub use contract::{
     Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Rules, Taken, Usage,
 };
 pub(crate) use contract::{Quick, Words};
+pub(crate) use order::Stated;

@@ -265,6 +265,98 @@ fn free_time_is_used_before_money_and_kept_back_too() {
     assert_eq!(begin(&mut charger, 1), Verdict::Seconds(5));
 }
 
+/// A cent a second to Germany and ten to Britain with free time, a cent to France without; quanta of ten seconds.
+fn sharing(micros: i64, seconds: u64) -> Charger {
+    let mut rows = rows(true, None);
+    rows.tariffs[0].fees.push(super::fee("44 6.00 6.00 1/1"));
+    for fee in &mut rows.tariffs[0].fees {
+        fee.onpeak.use_free_time = true;
+        fee.offpeak.use_free_time = true;
+    }
+    rows.tariffs[0].fees.push(super::fee("33 0.60 0.60 1/1"));
+    let snapshot = Arc::new(RatingSnapshot::build(Arc::new(rows), None).unwrap());
+    Charger::new(snapshot, 10, [(ALICE, Funds { micros, seconds })])
+}
+
+fn begin_to(charger: &mut Charger, n: usize, prefix: u32) -> Verdict {
+    charger.begin(id(n), ALICE, ("43660555123".to_owned(), format!("{prefix}30555123")), start())
+}
+
+/// Taken of the free time.
+fn free(n: usize, seconds: i64) -> Posting {
+    Posting {
+        debit: LedgerAccount::FreeTime(ALICE),
+        credit: LedgerAccount::Grants(TenantId(1)),
+        amount: Money::new(seconds.into(), Currency::SECONDS),
+        ..settled(n, 0)
+    }
+}
+
+#[test]
+fn free_time_is_counted_once_among_calls() {
+    let mut charger = sharing(150_000, 20);
+    assert_eq!(begin_to(&mut charger, 1, 44), Verdict::Seconds(10));
+    assert_eq!(begin_to(&mut charger, 2, 49), Verdict::Seconds(10));
+    assert_eq!(charger.funds(ALICE).1, Funds { micros: 0, seconds: 20 }, "there is enough for both");
+    // A second more of the cheap one might take one from the dear one: it costs a cent or ten, and both are kept back.
+    assert_eq!(charger.extend(id(2)), Verdict::Seconds(11));
+    assert_eq!(charger.funds(ALICE).1.micros, 110_000);
+    // The dear one ends sooner: there is enough again, for fifteen seconds of the cheap one; the next may be one of either.
+    charger.end(id(1), 5_000_000, start());
+    assert_eq!(charger.funds(ALICE).1.micros, 0);
+    assert_eq!(charger.extend(id(2)), Verdict::Seconds(16));
+    charger.end(id(2), 1_000_000, start());
+    // Nothing but free time is kept back: where no posting says what became of it, it is not for long.
+    assert_eq!((charger.n_holds(), charger.funds(ALICE).1.micros), (2, 0));
+    charger.forget_priced_by_usage(start() + TimeDelta::seconds(1));
+    assert_eq!((charger.n_holds(), charger.funds(ALICE).1), (0, Funds::default()));
+}
+
+#[test]
+fn call_that_uses_no_free_time_leaves_it_to_the_others() {
+    let mut charger = sharing(100_000, 20);
+    assert_eq!(begin_to(&mut charger, 1, 44), Verdict::Seconds(10));
+    assert_eq!(begin_to(&mut charger, 2, 33), Verdict::Seconds(10));
+    assert_eq!(charger.funds(ALICE).1.micros, 100_000);
+    assert_eq!(charger.extend(id(1)), Verdict::Seconds(20));
+    assert_eq!(charger.extend(id(1)), Verdict::Seconds(20));
+}
+
+#[test]
+fn what_is_kept_back_for_shared_free_time_stays_until_it_is_posted() {
+    let mut charger = sharing(1_000_000, 10);
+    assert_eq!(begin_to(&mut charger, 1, 44), Verdict::Seconds(10));
+    // Nine seconds of either may have to be paid.
+    assert_eq!(begin_to(&mut charger, 2, 49), Verdict::Seconds(9));
+    assert_eq!(charger.funds(ALICE).1.micros, 900_000 + 90_000);
+    charger.end(id(2), 9_000_000, start());
+    let kept = charger.funds(ALICE).1;
+    charger.forget_priced_by_usage(start() + TimeDelta::minutes(10));
+    assert_eq!((charger.funds(ALICE).1, charger.n_holds()), (kept, 2));
+    // Its record took the free time: what it cost is known.
+    charger.posted(&free(2, 9));
+    assert_eq!(charger.n_holds(), 1);
+    charger.end(id(1), 10_000_000, start());
+    charger.posted(&free(1, 1));
+    charger.posted(&settled(1, 900_000));
+    assert_eq!(charger.funds(ALICE), (Funds { micros: 100_000, seconds: 0 }, Funds::default()));
+}
+
+#[test]
+fn call_whose_price_is_gone_does_not_stop_the_others() {
+    let mut charger = sharing(2_000_000, 10);
+    begin_to(&mut charger, 1, 44);
+    let kept = charger.funds(ALICE).1;
+    // Its prefix has no fee any more, and it goes on under the new version from its answer.
+    let mut rows = charger.snapshot().directory().clone();
+    rows.revision += 1;
+    rows.tariffs[0].id = model::ProfileVersionId(9);
+    rows.tariffs[0].fees.retain(|fee| fee.destination != "44");
+    charger.set_snapshot(Arc::new(RatingSnapshot::build(Arc::new(rows), None).unwrap()));
+    charger.answered(id(1), start());
+    assert_eq!(begin_to(&mut charger, 2, 49), Verdict::Seconds(10), "{kept:?}");
+}
+
 #[test]
 fn call_that_was_suspended_is_forgotten_in_the_end() {
     let mut charger = charger(rows(true, None), 10, 100_000);

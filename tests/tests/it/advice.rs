@@ -147,6 +147,10 @@ fn caller_is_told_what_the_ledger_says() {
     assert!(matches!(byes[..], [(true, 1..)]), "{byes:?}");
     eventually("the fifth is paid", || settled(&made).len() == 5);
     assert_eq!(settled(&made).iter().sum::<i64>() - before, byes[0].1);
+    // Not before: whole seconds of 25 thousandths use it up to the last.
+    assert_eq!(settled(&made).iter().sum::<i64>(), 700, "the call was cut before its money was used");
+    let left = made.run_command(&["balance", "told"]);
+    assert!(left.lines().any(|line| line.split_whitespace().eq(["balance", "0"])), "{left}");
     house.stop();
     let proof = made.run_command(&["audit"]);
     assert!(proof.contains("all of it holds"), "{proof}");

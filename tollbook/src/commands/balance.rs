@@ -1,11 +1,11 @@
 //! `tollbook balance` and `tollbook statement`: what an account has, and how that came about, from postings alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeZone, Utc};
-use model::{Account, CdrId, Directory, Held, Posting, PostingReason, Statement, partition_of};
+use model::{Account, CdrId, Directory, Held, Posting, PostingId, PostingReason, Statement, partition_of};
 use store::Store;
 
 use crate::cli::StatementArgs;
@@ -105,7 +105,52 @@ pub(crate) async fn balance(config: &Config, handle: &str, at: Option<DateTime<U
     }
     println!("balance        {}", left.balance().normalize());
     print_calls(account, &directory, &of_interval);
+    print_out_of_order(account, &directory, &of_interval);
     Ok(())
+}
+
+/// The records that set calls of the interval in order, or did not.
+fn print_out_of_order(account: &Account, directory: &Directory, postings: &[Posting]) {
+    let taken_back: BTreeSet<PostingId> = postings.iter().filter_map(|posting| posting.reverses).collect();
+    let mut records: BTreeMap<CdrId, (DateTime<Utc>, Held, &str)> = BTreeMap::new();
+    for posting in postings.iter().filter(|posting| !taken_back.contains(&posting.id)) {
+        let Some(cdr) = posting.cdr else { continue };
+        let why = match posting.reason {
+            PostingReason::OutOfOrder => "",
+            PostingReason::OutOfOrderHeld => "nothing asked for",
+            PostingReason::OutOfOrderUnknown => "kept as priced",
+            PostingReason::Call
+            | PostingReason::Reversal
+            | PostingReason::RecurringFee
+            | PostingReason::Payment
+            | PostingReason::Adjustment
+            | PostingReason::TopUp
+            | PostingReason::Voucher
+            | PostingReason::ServiceCharge
+            | PostingReason::Grant
+            | PostingReason::Expiry
+            | PostingReason::Settlement => continue,
+        };
+        let (at, held, why_not) = records.entry(cdr).or_insert((posting.at, Held::default(), why));
+        *at = posting.at;
+        *held += Held::by(posting, account.id);
+        if !why.is_empty() {
+            *why_not = why;
+        }
+    }
+    if records.is_empty() {
+        return;
+    }
+    println!();
+    print_table(
+        &["out of order", "start", "free time", "money", ""],
+        records.into_iter().map(|(cdr, (at, held, why_not))| {
+            let seconds = format!("{} s", held.free_seconds.normalize());
+            let money = held.balance().normalize().to_string();
+            vec![cdr.to_string(), local(directory, account.id, at), seconds, money, why_not.to_owned()]
+        }),
+        "",
+    );
 }
 
 fn print_calls(account: &Account, directory: &Directory, postings: &[Posting]) {

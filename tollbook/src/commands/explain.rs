@@ -1,6 +1,7 @@
 //! `tollbook explain`: how a call got its price, for each party, from the evidence kept with it.
 
-use model::{CdrId, Directory, Party, RatedCdr};
+use model::{CdrId, Directory, Held, Party, Posting, PostingReason, RatedCdr};
+use rust_decimal::Decimal;
 
 use crate::config::Config;
 use crate::failure::UserError;
@@ -19,8 +20,52 @@ pub(crate) async fn explain(config: &Config, cdr: &str) -> anyhow::Result<()> {
         )
         .into());
     };
-    print(&model::wire::decode_rated(&payload)?, &store.directory().await?);
+    let rated = model::wire::decode_rated(&payload)?;
+    print(&rated, &store.directory().await?);
+    let (payer, start) = (rated.cdr.payer, rated.cdr.start_at);
+    let postings = store.postings(payer, start, start + chrono::TimeDelta::microseconds(1)).await?;
+    for line in out_of_order(&postings, id) {
+        println!("{line}");
+    }
     Ok(())
+}
+
+/// What of a call's cost it carries for calls that became known in another order than they began, or why it carries nothing.
+fn out_of_order(postings: &[Posting], cdr: CdrId) -> Vec<String> {
+    let of_call: Vec<&Posting> = postings.iter().filter(|posting| posting.cdr == Some(cdr)).collect();
+    let in_force =
+        of_call.iter().filter(|posting| of_call.iter().all(|other| other.reverses != Some(posting.id)));
+    in_force.filter_map(|posting| why_out_of_order(posting)).collect()
+}
+
+fn why_out_of_order(posting: &Posting) -> Option<String> {
+    let why = match posting.reason {
+        PostingReason::OutOfOrder => {
+            let change = Held::by(posting, posting.account);
+            let is_back = change.own + change.free_cash + change.free_seconds - change.owed > Decimal::ZERO;
+            let what = if is_back { "given back" } else { "added" };
+            format!("{} {what}, so that the calls of the interval cost what they cost in the order in which they began", posting.amount)
+        }
+        PostingReason::OutOfOrderHeld => {
+            "in the order in which they began the calls of the interval cost more; the account is held to what it has and is asked for nothing"
+                .to_owned()
+        }
+        PostingReason::OutOfOrderUnknown => {
+            "the calls of the interval stay as they were priced, for what they cost in the order in which they began cannot be told".to_owned()
+        }
+        PostingReason::Call
+        | PostingReason::Reversal
+        | PostingReason::RecurringFee
+        | PostingReason::Payment
+        | PostingReason::Adjustment
+        | PostingReason::TopUp
+        | PostingReason::Voucher
+        | PostingReason::ServiceCharge
+        | PostingReason::Grant
+        | PostingReason::Expiry
+        | PostingReason::Settlement => return None,
+    };
+    Some(format!("  out of order: {why}"))
 }
 
 fn print(rated: &RatedCdr, directory: &Directory) {
@@ -48,7 +93,7 @@ fn print(rated: &RatedCdr, directory: &Directory) {
         let account = directory.accounts.iter().find(|account| account.id == charge.account);
         println!();
         if let Some(account) = account {
-            println!("{} {}", account.kind, account.handle);
+            println!("{} {}", account.kind, directory.name_of(account.id));
         }
         print!("{}", rating::explain(charge, account.map_or(chrono_tz::UTC, |account| account.timezone)));
     }

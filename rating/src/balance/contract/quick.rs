@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 use model::{BalanceLength, BalanceUnit};
 
-use super::{Cadence, Contract, Grant, Interval, MonthArithmetic, Stretch};
+use super::{Cadence, Contract, Grant, Interval, MonthArithmetic, Order, Stated, Stretch};
 
 /// What is left to be read.
 pub(crate) struct Quick<'b> {
@@ -163,6 +163,53 @@ impl<'b> Quick<'b> {
         Some(Interval { stretch, granted, left, debit_micros, n_topups, n_timely, ended_with_micros })
     }
 
+    fn stated(&mut self) -> Option<Stated> {
+        self.eat("{\"number\":")?;
+        let number = self.unsigned()?;
+        self.eat(",\"cdr\":")?;
+        let cdr = serde_json::from_slice(&[b"\"", self.text()?, b"\""].concat()).ok()?;
+        self.eat(",\"at\":")?;
+        let at = self.time()?;
+        self.eat("}")?;
+        Some(Stated { number, cdr, at })
+    }
+
+    fn order(&mut self) -> Option<Order> {
+        self.eat("{\"interval\":")?;
+        let interval = self.time()?;
+        self.eat(",\"own_micros\":")?;
+        let own_micros = self.signed()?;
+        self.eat(",\"expired_micros\":")?;
+        let expired_micros = self.signed()?;
+        self.eat(",\"revived_micros\":")?;
+        let revived_micros = self.signed()?;
+        self.eat(",\"credit_micros\":")?;
+        let credit_micros = self.signed()?;
+        self.eat(",\"lacks_micros\":")?;
+        let lacks_micros = self.signed()?;
+        self.eat(",\"forgiven_micros\":")?;
+        let forgiven_micros = self.signed()?;
+        self.eat(",\"last\":")?;
+        let last = if self.has("null") { None } else { Some(self.time()?) };
+        self.eat(",\"stated\":")?;
+        let stated = if self.has("null") { None } else { Some(self.stated()?) };
+        self.eat(",\"is_unknown\":")?;
+        let is_unknown = self.flag()?;
+        self.eat("}")?;
+        Some(Order {
+            interval,
+            own_micros,
+            expired_micros,
+            revived_micros,
+            credit_micros,
+            lacks_micros,
+            forgiven_micros,
+            last,
+            stated,
+            is_unknown,
+        })
+    }
+
     fn cadence(&mut self, words: &mut Words) -> Option<Cadence> {
         self.eat("{\"anchor\":\"")?;
         let anchor = self.wall()?;
@@ -193,6 +240,13 @@ impl<'b> Quick<'b> {
         while self.has(",") {
             intervals.push(self.interval()?);
         }
+        let mut orders = Vec::new();
+        if self.has("],\"orders\":[") {
+            orders.push(self.order()?);
+            while self.has(",") {
+                orders.push(self.order()?);
+            }
+        }
         self.eat("],\"cadence\":")?;
         let cadence = if self.has("null") { None } else { Some(self.cadence(words)?) };
         self.eat(",\"last_topup_end\":")?;
@@ -207,6 +261,7 @@ impl<'b> Quick<'b> {
             own_micros,
             intervals,
             usage: Vec::new(),
+            orders,
             cadence,
             last_topup_end,
             is_under_lock,
@@ -269,16 +324,41 @@ mod tests {
             })
     }
 
+    fn orders() -> impl Strategy<Value = Order> {
+        let amounts = prop::array::uniform6(any::<i64>());
+        let stated = (any::<u64>(), any::<u32>(), times()).prop_map(|(number, n, at)| {
+            let cdr = model::CdrId::derive(&model::CallUid::new(n.to_string()), 0);
+            Stated { number, cdr, at }
+        });
+        let others = (prop::option::of(times()), prop::option::of(stated), any::<bool>());
+        (times(), amounts, others).prop_map(|(interval, amounts, (last, stated, is_unknown))| {
+            let [own_micros, expired_micros, revived_micros, credit_micros, lacks_micros, forgiven_micros] =
+                amounts;
+            Order {
+                interval,
+                own_micros,
+                expired_micros,
+                revived_micros,
+                credit_micros,
+                lacks_micros,
+                forgiven_micros,
+                last,
+                stated,
+                is_unknown,
+            }
+        })
+    }
+
     fn contracts() -> impl Strategy<Value = Contract> {
         let own = prop_oneof![Just(0), Just(i64::MIN), -9_000_000i64..9_000_000, any::<i64>()];
         let used = prop::option::weighted(0.1, (times(), any::<i64>(), any::<u64>(), any::<i64>()));
-        let listed = prop::collection::vec(intervals(), 1..4);
+        let listed = (prop::collection::vec(intervals(), 1..4), prop::collection::vec(orders(), 0..3));
         (times(), own, listed, used, prop::option::of(cadences()), times(), any::<bool>(), any::<bool>())
             .prop_map(
                 |(
                     created_at,
                     own_micros,
-                    intervals,
+                    (intervals, orders),
                     used,
                     cadence,
                     last_topup_end,
@@ -296,6 +376,7 @@ mod tests {
                         own_micros,
                         intervals,
                         usage: used.into_iter().collect(),
+                        orders,
                         cadence,
                         last_topup_end,
                         is_under_lock,

@@ -91,7 +91,7 @@ pub(super) fn check_switch(
                             price_micros: cents(words[3]),
                             free_seconds: 0,
                         };
-                        contract.spend(at, &[due], rules, &mut outcome);
+                        last = Some(contract.spend(at, &[due], rules, &mut outcome));
                     }
                     "undo" => contract.give_back(at, &last.take().unwrap(), rules, &mut outcome),
                     "topup" => {

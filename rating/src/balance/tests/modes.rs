@@ -514,6 +514,34 @@ fn late_call_uses_what_had_expired() {
             06-01 00:00 to 07-01 00:00: own 0, free 4 and 0 s
         "#]],
     );
+    // So does own money that had expired with it, and goes again if the call is taken back.
+    let discards = Rules { carry_over: CarryOver::Discard, ..rules() };
+    check(
+        &discards,
+        ("5", 0),
+        &[
+            "2026-05-01 00:00",
+            "2026-05-02 00:00 topup 3",
+            "2026-06-02 00:00 late 7 2026-05-20",
+            "2026-06-03 00:00 undo",
+        ],
+        expect![[r#"
+            05-01 00:00 GrantCash 5
+            05-02 00:00 TopUp 3
+            06-01 00:00 ExpireCash -5
+            06-01 00:00 DiscardOwn -3
+            06-01 00:00 GrantCash 5
+            06-02 00:00 ExpireCash 5
+            06-02 00:00 CallFreeCash -5
+            06-02 00:00 DiscardOwn 2
+            06-02 00:00 CallOwn -2
+            06-03 00:00 CallFreeCash 5
+            06-03 00:00 ExpireCash -5
+            06-03 00:00 CallOwn 2
+            06-03 00:00 DiscardOwn -2
+            06-01 00:00 to 07-01 00:00: own 0, free 5 and 0 s
+        "#]],
+    );
     // Older than all that is kept: own money alone.
     check(
         &rules(),

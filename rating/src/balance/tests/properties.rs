@@ -63,14 +63,17 @@ fn rebuilt(movements: &[Movement]) -> (i64, i64, i64) {
     let (mut own, mut cash, mut seconds) = (0, 0, 0);
     for movement in movements {
         match movement.what {
-            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash => cash += movement.amount,
+            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash | Moved::OrderFreeCash => {
+                cash += movement.amount
+            }
             Moved::GrantTime | Moved::ExpireTime | Moved::CallTime => seconds += movement.amount,
             Moved::DiscardOwn
             | Moved::InitialOwn
             | Moved::TopUp
             | Moved::ServiceCharge
             | Moved::Adjustment
-            | Moved::CallOwn => own += movement.amount,
+            | Moved::CallOwn
+            | Moved::OrderOwn => own += movement.amount,
         }
     }
     (own, cash, seconds)

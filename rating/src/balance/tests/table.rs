@@ -273,6 +273,67 @@ fn package_that_switches_to_intervals_by_top_up() {
 }
 
 #[test]
+fn package_that_switches_to_equal_intervals_from_the_next_top_up() {
+    // What runs is open from then on, for no top-up comes.
+    check(
+        &SPRING,
+        "2026-03-15 12:00",
+        Some(StartMode::TopUpInterval),
+        None,
+        expect![[r#"
+        create          carry_over         10 + 26              10 + 26          03-10 00:00 to open
+        create          carry_over_timely  10 + 26              0 + 26           03-10 00:00 to open
+        create          discard            10 + 26              10 + 26          03-10 00:00 to open
+        create_tz       carry_over         10 + 26              10 + 26          03-10 00:00 to open
+        create_tz       carry_over_timely  10 + 26              0 + 26           03-10 00:00 to open
+        create_tz       discard            10 + 26              10 + 26          03-10 00:00 to open
+        1st             carry_over         10 + 16.987887       10 + 26          03-01 00:00 to open
+        1st             carry_over_timely  10 + 16.987887       0 + 26           03-01 00:00 to open
+        1st             discard            10 + 16.987887       10 + 26          03-01 00:00 to open
+        1st_tz          carry_over         10 + 16.987887       10 + 26          03-01 00:00 to open
+        1st_tz          carry_over_timely  10 + 16.987887       0 + 26           03-01 00:00 to open
+        1st_tz          discard            10 + 16.987887       10 + 26          03-01 00:00 to open
+        topup           carry_over         10 + 26              10 + 26          03-15 12:00 to open
+        topup           carry_over_timely  10 + 26              0 + 26           03-15 12:00 to open
+        topup           discard            10 + 26              10 + 26          03-15 12:00 to open
+        topup_interval  carry_over         10 + 26              10 + 31          04-15 12:00 to 05-15 12:00
+        topup_interval  carry_over_timely  10 + 26              0 + 31           04-15 12:00 to 05-15 12:00
+        topup_interval  discard            10 + 26              0 + 31           04-15 12:00 to 05-15 12:00
+    "#]],
+    );
+}
+
+#[test]
+fn package_that_switches_to_months_from_the_day_of_creation() {
+    check(
+        &SPRING,
+        "2026-03-15 12:00",
+        Some(StartMode::CreateTz),
+        None,
+        expect![[r#"
+        create          carry_over         10 + 26              10 + 31          04-10 00:00 to 05-10 00:00
+        create          carry_over_timely  10 + 26              0 + 31           04-10 00:00 to 05-10 00:00
+        create          discard            10 + 26              0 + 31           04-10 00:00 to 05-10 00:00
+        create_tz       carry_over         10 + 26              10 + 31          04-10 00:00 to 05-10 00:00
+        create_tz       carry_over_timely  10 + 26              0 + 31           04-10 00:00 to 05-10 00:00
+        create_tz       discard            10 + 26              0 + 31           04-10 00:00 to 05-10 00:00
+        1st             carry_over         10 + 16.987887       10 + 31          04-10 00:00 to 05-10 00:00
+        1st             carry_over_timely  10 + 16.987887       0 + 31           04-10 00:00 to 05-10 00:00
+        1st             discard            10 + 16.987887       0 + 31           04-10 00:00 to 05-10 00:00
+        1st_tz          carry_over         10 + 16.987887       10 + 31          04-10 00:00 to 05-10 00:00
+        1st_tz          carry_over_timely  10 + 16.987887       0 + 31           04-10 00:00 to 05-10 00:00
+        1st_tz          discard            10 + 16.987887       0 + 31           04-10 00:00 to 05-10 00:00
+        topup           carry_over         10 + 26              10 + 31          04-10 00:00 to 05-10 00:00
+        topup           carry_over_timely  10 + 26              0 + 31           04-10 00:00 to 05-10 00:00
+        topup           discard            10 + 26              0 + 31           04-10 00:00 to 05-10 00:00
+        topup_interval  carry_over         10 + 26              10 + 31          04-10 00:00 to 05-10 00:00
+        topup_interval  carry_over_timely  10 + 26              0 + 31           04-10 00:00 to 05-10 00:00
+        topup_interval  discard            10 + 26              0 + 31           04-10 00:00 to 05-10 00:00
+    "#]],
+    );
+}
+
+#[test]
 fn autumn_change_of_the_clock_with_a_top_up_inside_the_timely_window() {
     // October has an hour more: from the first, the grant is 31.00 × 529 / 745 hours, 22.012081, less the call.
     check(

@@ -1,0 +1,333 @@
+//! What a balance knows of the order in which the calls of an interval began.
+//!
+//! Free time alone makes it matter: which calls it pays for decides what the others cost. In: by how much the calls of an interval would cost
+//! more or less in that order, which [`crate::in_order`] reckons. Out: what is shifted for it between the balance and what is owed, interval
+//! by interval, as part of what the record carries that brought it about.
+
+use chrono::{DateTime, Utc};
+use model::CdrId;
+use serde::{Deserialize, Serialize};
+
+use super::cadence::Stretch;
+use super::contract::{Contract, Grant, Interval, Moved, Outcome, Rules, Taken, move_if, signed};
+
+/// What is known of the calls of one interval that gives free time, or free cash that they have gone beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// Start of the interval.
+    pub(crate) interval: DateTime<Utc>,
+    /// Own money that its calls have taken, millionths.
+    pub(crate) own_micros: i64,
+    /// Own money that expired at its end, and comes back for a call whose record is late, millionths.
+    pub(crate) expired_micros: i64,
+    /// Of it, what has come back so far.
+    pub(crate) revived_micros: i64,
+    /// Sum of its prices below 0, which leave free cash alone, millionths.
+    pub(crate) credit_micros: i64,
+    /// What its calls would cost more in order than they have been charged, millionths.
+    pub(crate) lacks_micros: i64,
+    /// Of that, what an account that was held to what it had is not asked for.
+    pub(crate) forgiven_micros: i64,
+    /// Start of its last call so far.
+    pub(crate) last: Option<DateTime<Utc>>,
+    /// The posting in force that says that its calls are not set in order.
+    pub(crate) stated: Option<Stated>,
+    /// Some call took free time of it that is not known any more, or was priced in a way that has no order.
+    pub(crate) is_unknown: bool,
+}
+
+impl Order {
+    pub(crate) const fn of(interval: DateTime<Utc>) -> Order {
+        Order {
+            interval,
+            own_micros: 0,
+            expired_micros: 0,
+            revived_micros: 0,
+            credit_micros: 0,
+            lacks_micros: 0,
+            forgiven_micros: 0,
+            last: None,
+            stated: None,
+            is_unknown: false,
+        }
+    }
+}
+
+/// A posting of 0, and the record that brought it about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stated {
+    /// Its number among those of the balance.
+    pub(crate) number: u64,
+    pub(crate) cdr: CdrId,
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// What one record carries for the calls of an interval, more than its own price, millionths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shift {
+    /// Start of the interval.
+    pub(crate) interval: DateTime<Utc>,
+    pub(crate) own_micros: i64,
+    pub(crate) free_micros: i64,
+    /// What no balance pays.
+    pub(crate) owed_micros: i64,
+}
+
+impl Shift {
+    pub(crate) const fn sum(&self) -> i64 {
+        self.own_micros + self.free_micros + self.owed_micros
+    }
+}
+
+impl Contract {
+    /// Of an interval that gives free time.
+    pub(crate) fn order(&self, interval: DateTime<Utc>) -> Option<&Order> {
+        self.orders.iter().find(|order| order.interval == interval)
+    }
+
+    /// Before a call is priced: from then on it is known what its intervals give to whom.
+    pub(crate) fn open_orders(&mut self, start: DateTime<Utc>, end: DateTime<Utc>) {
+        for place in 0..self.intervals.len() {
+            let Interval { stretch, granted, .. } = self.intervals[place];
+            let is_touched = stretch.start <= end && stretch.end.is_none_or(|until| start < until);
+            if is_touched && granted.seconds > 0 {
+                self.order_of(stretch.start);
+            }
+        }
+    }
+
+    /// A call that ended at `end` before all intervals that are kept is priced again: what its record before had of grants, and of own money
+    /// that had expired, is there for it once more, as an interval that has ended. Returns whether there is any; then [`Self::take_back`]
+    /// follows when the call is paid.
+    pub(crate) fn lend(&mut self, start: DateTime<Utc>, end: DateTime<Utc>, before: &Taken) -> bool {
+        let first = self.intervals[0].stretch.start;
+        let left = Grant { seconds: before.free_seconds(), micros: before.free_micros() };
+        let expired = before.of_expired.iter().map(|(_, micros)| micros).sum();
+        if first <= end || left == Grant::default() && expired == 0 {
+            return false;
+        }
+        let stretch = Stretch { start, end: Some(first) };
+        self.intervals.insert(0, Interval { stretch, granted: left, left, ..self.intervals[0] });
+        self.count_expired(start, expired);
+        true
+    }
+
+    /// What was lent and not used has expired already.
+    pub(crate) fn take_back(&mut self) {
+        let start = self.intervals.remove(0).stretch.start;
+        self.orders.retain(|order| order.interval != start);
+    }
+
+    /// Two intervals begin at one instant: calls that touch both cannot be told apart.
+    pub(super) fn begin_twice(&mut self, start: DateTime<Utc>) {
+        self.orders.retain(|order| order.interval != start);
+        self.orders.push(Order { is_unknown: true, ..Order::of(start) });
+    }
+
+    /// As [`Self::order`], to be changed.
+    pub(crate) fn order_mut(&mut self, interval: DateTime<Utc>) -> Option<&mut Order> {
+        let gives = self.interval(interval).is_some_and(|interval| interval.granted.seconds > 0);
+        if gives || self.order(interval).is_some() { self.order_of(interval) } else { None }
+    }
+
+    /// As [`Self::order_mut`], also of one that gives no free time. `None`: the interval is not kept.
+    fn order_of(&mut self, interval: DateTime<Utc>) -> Option<&mut Order> {
+        let place = match self.orders.iter().position(|order| order.interval == interval) {
+            Some(place) => place,
+            None => {
+                // What was used of it before orders were kept is not known.
+                let Interval { granted, left, .. } = self.interval(interval)?;
+                let is_unknown = left.seconds != granted.seconds;
+                self.orders.push(Order { is_unknown, ..Order::of(interval) });
+                self.orders.len() - 1
+            }
+        };
+        Some(&mut self.orders[place])
+    }
+
+    /// The calls of an interval would cost so much more in order than they have been charged. `None`: that is too much, or it is not kept.
+    pub(crate) fn count_lacking(&mut self, interval: DateTime<Utc>, micros: i64) -> Option<()> {
+        let order = self.order_mut(interval)?;
+        order.lacks_micros = order.lacks_micros.checked_add(micros)?;
+        Some(())
+    }
+
+    /// Counts own money that a call took in an interval, or with a negative amount gives back. Returns whether it is counted: where nothing is
+    /// granted it need not be.
+    pub(super) fn count_own(&mut self, interval: DateTime<Utc>, micros: i64) -> bool {
+        let gives = self.interval(interval).is_some_and(|interval| interval.granted != Grant::default());
+        let order = if gives { self.order_of(interval) } else { None };
+        order.map(|order| order.own_micros += micros).is_some()
+    }
+
+    /// Own money expires with an interval, or with a negative amount comes back.
+    pub(super) fn count_expired(&mut self, interval: DateTime<Utc>, micros: i64) {
+        if let Some(order) = self.order_of(interval) {
+            order.expired_micros += micros;
+        }
+    }
+
+    /// A price below 0 counts in an interval, or with a positive amount no longer.
+    pub(super) fn count_credit(&mut self, interval: DateTime<Utc>, micros: i64) {
+        if let Some(order) = self.order_of(interval) {
+            order.credit_micros += micros;
+        }
+    }
+
+    /// Own money that had expired at the end of an interval comes back for a call of it, as much as there was. Returns how much.
+    pub(super) fn revive(
+        &mut self,
+        at: DateTime<Utc>,
+        interval: DateTime<Utc>,
+        wanted_micros: i64,
+        outcome: &mut Outcome,
+    ) -> i64 {
+        let expired = self.order(interval).map_or(0, |order| order.expired_micros);
+        let back = wanted_micros.min(expired).max(0);
+        if back > 0 {
+            self.count_revived(interval, back);
+            self.own(at, Moved::DiscardOwn, back, outcome);
+        }
+        back
+    }
+
+    /// Own money comes back to an interval that has ended: as much of it as had been revived expires again.
+    pub(super) fn expire_again(
+        &mut self,
+        at: DateTime<Utc>,
+        interval: DateTime<Utc>,
+        back_micros: i64,
+        outcome: &mut Outcome,
+    ) {
+        let revived = self.order(interval).map_or(0, |order| order.revived_micros);
+        let gone = back_micros.min(revived).max(0);
+        if gone > 0 {
+            self.count_revived(interval, -gone);
+            self.own(at, Moved::DiscardOwn, -gone, outcome);
+        }
+    }
+
+    /// So much more has come back.
+    pub(super) fn count_revived(&mut self, interval: DateTime<Utc>, micros: i64) {
+        if let Some(order) = self.order_of(interval) {
+            order.expired_micros -= micros;
+            order.revived_micros += micros;
+        }
+    }
+
+    /// What the calls of an interval are to be charged more now, or given back. What an account is forgiven while it is `held` to what it has it
+    /// is not asked for later either.
+    pub(crate) fn due_in_order(&mut self, interval: DateTime<Utc>, is_held: bool) -> i64 {
+        let Some(order) = self.order_mut(interval) else { return 0 };
+        let most = order.lacks_micros.max(0);
+        order.forgiven_micros = if is_held { most } else { order.forgiven_micros.clamp(0, most) };
+        let due = order.lacks_micros - order.forgiven_micros;
+        order.lacks_micros = order.forgiven_micros;
+        due
+    }
+
+    /// What some call took of an interval cannot be told in order.
+    pub(crate) fn lose_order(&mut self, interval: DateTime<Utc>) {
+        if let Some(order) = self.order_mut(interval) {
+            (order.is_unknown, order.lacks_micros) = (true, 0);
+        }
+    }
+
+    /// What its calls have left of its free time becomes `seconds`. Of an interval that has ended, what comes back expires at once.
+    /// Returns how many seconds fewer there are.
+    pub(crate) fn leave_time(
+        &mut self,
+        at: DateTime<Utc>,
+        start: DateTime<Utc>,
+        seconds: u64,
+        outcome: &mut Outcome,
+    ) -> i64 {
+        let is_over = start != self.running().stretch.start;
+        let Some(interval) = self.interval_mut(start) else { return 0 };
+        let fewer = signed(interval.left.seconds) - signed(seconds);
+        interval.left.seconds = seconds;
+        if is_over {
+            move_if(outcome, at, Moved::ExpireTime, fewer);
+        }
+        fewer
+    }
+
+    /// The calls of an interval cost so much more in all than they have been charged, or less: `taken` carries it. It is paid from free cash,
+    /// then own money; what comes back is owed no more, then own money, then free cash, so each is what it would be in order.
+    pub(crate) fn shift(
+        &mut self,
+        (at, start): (DateTime<Utc>, DateTime<Utc>),
+        more_micros: i64,
+        rules: &Rules,
+        taken: &mut Taken,
+        outcome: &mut Outcome,
+    ) {
+        let before = self.cash_micros();
+        let order = self.order(start).copied().unwrap_or(Order::of(start));
+        let of_calls = order.own_micros;
+        let own_micros = self.own_micros;
+        let is_over = start != self.running().stretch.start;
+        let Some(interval) = self.interval_mut(start) else { return };
+        let used = interval.granted.micros - interval.left.micros;
+        let owed = interval.debit_micros - used - of_calls;
+        interval.debit_micros = interval.debit_micros.saturating_add(more_micros);
+        // A debt is set off against what was granted, as where a call is paid.
+        let debt = if rules.prepaid || is_over { 0 } else { own_micros.min(0).saturating_neg() };
+        let at_hand = interval.left.micros.saturating_sub(debt).max(0);
+        let payable = interval.debit_micros.saturating_sub(order.credit_micros);
+        let free = (payable.clamp(0, interval.granted.micros.max(0)) - used).min(at_hand);
+        interval.left.micros -= free;
+        let rest = more_micros - free;
+        let revived = self.revive(at, start, rest, outcome);
+        let of_own = match (rules.prepaid, rest >= 0) {
+            (true, _) => rest,
+            (false, true) => rest.min(own_micros.max(0).saturating_add(revived)),
+            (false, false) => (rest + owed.max(0)).min(0).max(-of_calls.max(0)),
+        };
+        if is_over {
+            move_if(outcome, at, Moved::ExpireCash, free);
+        }
+        let shift =
+            Shift { interval: start, own_micros: of_own, free_micros: free, owed_micros: rest - of_own };
+        self.own_micros = self.own_micros.saturating_sub(of_own);
+        self.expire_again(at, start, -of_own, outcome);
+        self.count_own(start, of_own);
+        carry(taken, shift);
+        self.rearm(rules);
+        self.check_underrun(at, before, rules, outcome);
+    }
+
+    /// A record is not paid from the balance any more: what it carried for others goes with it, and is lacking.
+    pub(crate) fn drop_shifts(&mut self, at: DateTime<Utc>, taken: &Taken, outcome: &mut Outcome) {
+        let running = self.running().stretch.start;
+        for shift in &taken.shifts {
+            self.revive(at, shift.interval, -shift.own_micros, outcome);
+            self.own_micros = self.own_micros.saturating_add(shift.own_micros);
+            self.expire_again(at, shift.interval, shift.own_micros, outcome);
+            if let Some(interval) = self.interval_mut(shift.interval) {
+                interval.left.micros += shift.free_micros;
+                interval.debit_micros = interval.debit_micros.saturating_sub(shift.sum());
+            }
+            if shift.interval != running {
+                move_if(outcome, at, Moved::ExpireCash, -shift.free_micros);
+            }
+            self.count_own(shift.interval, -shift.own_micros);
+            if let Some(order) = self.order_mut(shift.interval) {
+                order.lacks_micros = order.lacks_micros.saturating_add(shift.sum());
+            }
+        }
+    }
+}
+
+fn carry(taken: &mut Taken, more: Shift) {
+    let there = taken.shifts.iter_mut().find(|shift| shift.interval == more.interval);
+    match there {
+        Some(shift) => {
+            shift.own_micros += more.own_micros;
+            shift.free_micros += more.free_micros;
+            shift.owed_micros += more.owed_micros;
+        }
+        None => taken.shifts.push(more),
+    }
+    taken.shifts.retain(|shift| (shift.own_micros, shift.free_micros, shift.owed_micros) != (0, 0, 0));
+}

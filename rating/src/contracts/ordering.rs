@@ -1,0 +1,280 @@
+//! Records out of order: what they carry for the other calls of their intervals, and the postings that say so.
+//!
+//! In: a record as it was priced, and what is known of the calls of its intervals. Out: its charge with what it carries, and postings. How free
+//! time is given out in order is in [`crate::in_order`].
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use model::{
+    AccountId, Body, Cdr, CdrId, Currency, Direction, Effects, LedgerAccount, Money, Posting, PostingId,
+    PostingReason, Provider, RatedCdr, Topic, from_micros,
+};
+use rust_decimal::Decimal;
+
+use super::{Contracts, Kept, Movement, Spent, View, earned_by, is_of_call};
+use crate::balance::{Moved, Outcome, Stated};
+use crate::in_order::{Again, Exchange, Turns, known_spans};
+use crate::posted::{Posted, PostedCalls};
+use crate::snapshot::RatingSnapshot;
+
+impl Contracts {
+    /// Gives the free time of a call's intervals out in order, and lets the record carry what the calls then cost more than they were
+    /// charged. An account that is held to what it has only gets back: its calls were let by what it had.
+    pub(crate) fn set_in_order(
+        &mut self,
+        (snapshot, posted): (&RatingSnapshot, &PostedCalls),
+        rated: &mut RatedCdr,
+        spent: &mut Spent,
+        replaced: Option<&Posted>,
+        effects: &mut Effects,
+    ) {
+        if spent.touched.is_empty() && replaced.is_none() {
+            return;
+        }
+        let Ok(view) = self.view(snapshot, spent.account) else { return };
+        let Spent { account, kept, outcome, taken, again, touched, rules, end, .. } = spent;
+        let old = replaced.and_then(|known| Some((known.again.as_ref()?, known.taken.as_ref()?)));
+        let exchange = Exchange { cdr: rated.cdr.id, old, new: again.as_ref().map(|again| (again, &*taken)) };
+        let at = rated.cdr.start_at;
+        let before = replaced.and_then(|known| known.taken.as_ref());
+        let starts = giving_time(kept, old.map(|(again, _)| again), touched);
+        // Free cash that a call leaves is there for the others, and what it had of theirs comes back.
+        let priced = [before, Some(&*taken)].into_iter().flatten().flat_map(|taken| &taken.debits);
+        let mut paid: BTreeSet<DateTime<Utc>> = priced.map(|(start, _)| *start).collect();
+        paid.retain(|_| before.is_some() && !rules.compat);
+        let mut notes = Notes { view: &view, cdr: &rated.cdr, effects };
+        if starts.is_empty() && old.is_none() && again.as_ref().is_some_and(wants_time) {
+            // Too late for any interval that is kept: its free time is gone.
+            notes.state(kept, PostingReason::OutOfOrderUnknown);
+        }
+        let known = exchange_turns(&mut self.turns, (snapshot, posted), *account, kept, exchange);
+        let is_held = rules.prepaid || view.terms.contract.credit_limit.is_some();
+        let n_before = outcome.happenings.len();
+        for start in starts {
+            let is_known = known.contains(&start);
+            if is_known {
+                leave_time(&mut self.turns, kept, start, outcome, &mut notes);
+                let more = kept.contract.due_in_order(start, is_held);
+                if more != 0 {
+                    kept.contract.shift((at, start), more, rules, taken, outcome);
+                    paid.remove(&start);
+                }
+            }
+            notes.tell(kept, start, is_known, old.is_some());
+        }
+        for start in paid {
+            kept.contract.shift((at, start), 0, rules, taken, outcome);
+        }
+        // As what the call itself sets off.
+        outcome.happenings[n_before..].iter_mut().for_each(|happening| *happening.at_mut() = *end);
+        carry(rated, spent);
+    }
+
+    /// Gives back what a call took that is not paid from a balance any more. Its own postings are reversed by the stage; what it carried for
+    /// others, and what they cost more or less without it, the next record of their interval carries, and until then a posting says so.
+    pub(crate) fn give_back(
+        &mut self,
+        (snapshot, posted): (&RatingSnapshot, &PostedCalls),
+        cdr: &Cdr,
+        known: &Posted,
+        effects: &mut Effects,
+    ) {
+        let Some(taken) = &known.taken else { return };
+        let (view, kept) = (self.view(snapshot, cdr.payer), self.kept.get(&cdr.payer).cloned());
+        let (Ok(view), Some(mut kept)) = (view, kept) else {
+            // It has no contract any more.
+            if let Some(again) = &known.again {
+                self.turns.forget(cdr.id, again);
+            }
+            return;
+        };
+        let rules = view.rules_at(cdr.start_at);
+        let mut outcome = Outcome::default();
+        kept.contract.give_back(cdr.start_at, taken, &rules, &mut outcome);
+        kept.contract.drop_shifts(cdr.start_at, taken, &mut outcome);
+        outcome.movements.retain(|movement| !is_of_call(movement.what));
+        let old = known.again.as_ref().map(|again| (again, taken));
+        let exchange = Exchange { cdr: cdr.id, old, new: None };
+        let mut notes = Notes { view: &view, cdr, effects };
+        for start in exchange_turns(&mut self.turns, (snapshot, posted), cdr.payer, &mut kept, exchange) {
+            // Where others would have its free time, it is left until a record can carry what they then cost less.
+            notes.tell(&mut kept, start, true, true);
+        }
+        view.emit(&mut kept, outcome, effects);
+        self.keep(cdr.payer, kept, &view);
+    }
+
+    /// Knows of calls from before a start.
+    pub(crate) fn know<'a>(&mut self, calls: impl Iterator<Item = (CdrId, &'a Again)>) {
+        calls.for_each(|(cdr, again)| self.turns.know(cdr, again));
+    }
+
+    /// Calls are not known any more: what they had of an interval that is still kept cannot be told in order.
+    pub(crate) fn forget(&mut self, calls: &[(CdrId, Again)]) {
+        for (cdr, again) in calls {
+            self.turns.forget(*cdr, again);
+            let Some(kept) = self.kept.get_mut(&again.account) else { continue };
+            for span in again.spans.iter().filter(|span| span.wants > 0) {
+                let start = span.stretch.start;
+                if kept.contract.order(start).is_some_and(|order| !order.is_unknown) {
+                    kept.contract.lose_order(start);
+                    self.dirty.insert(again.account);
+                }
+            }
+        }
+    }
+}
+
+fn wants_time(again: &Again) -> bool {
+    again.spans.iter().any(|span| span.wants > 0)
+}
+
+/// The intervals of both records that give free time.
+fn giving_time(kept: &Kept, old: Option<&Again>, touched: &[DateTime<Utc>]) -> BTreeSet<DateTime<Utc>> {
+    let before = old.iter().flat_map(|again| &again.spans).map(|span| span.stretch.start);
+    let gives = |start: &DateTime<Utc>| {
+        kept.contract.interval(*start).is_some_and(|interval| interval.granted.seconds > 0)
+    };
+    before.chain(touched.iter().copied()).filter(gives).collect()
+}
+
+/// Puts the new record in the place of the old one. Returns the intervals of which it can be told what their calls cost in order.
+fn exchange_turns(
+    turns: &mut Turns,
+    rooms: (&RatingSnapshot, &PostedCalls),
+    account: AccountId,
+    kept: &mut Kept,
+    exchange: Exchange<'_>,
+) -> Vec<DateTime<Utc>> {
+    let known = known_spans(&kept.contract, exchange);
+    if turns.exchange(rooms, account, &mut kept.contract, exchange).is_some() {
+        return known;
+    }
+    for start in known {
+        kept.contract.lose_order(start);
+        turns.give_up(account, start);
+    }
+    Vec::new()
+}
+
+/// What no call of an interval has in order is what is left of it.
+fn leave_time(
+    turns: &mut Turns,
+    kept: &mut Kept,
+    start: DateTime<Utc>,
+    outcome: &mut Outcome,
+    notes: &mut Notes<'_, '_>,
+) {
+    let Some(granted) = kept.contract.interval(start).map(|interval| interval.granted.seconds) else {
+        return;
+    };
+    let left = turns.left(notes.view.account(), start, granted);
+    let fewer = kept.contract.leave_time(notes.cdr.start_at, start, left, outcome);
+    if fewer != 0 {
+        notes.move_time(kept, fewer);
+    }
+}
+
+/// Adds what a record carries to its charge: cost and free cash together are the price everywhere.
+fn carry(rated: &mut RatedCdr, spent: &mut Spent) {
+    let shifts = &spent.taken.shifts;
+    let of_balance: i64 = shifts.iter().map(|shift| shift.own_micros + shift.free_micros).sum();
+    let owed: i64 = shifts.iter().map(|shift| shift.owed_micros).sum();
+    let (of_balance, owed) = (from_micros(of_balance), from_micros(owed));
+    let payer = rated.cdr.payer;
+    let of_payer = |charge: &&mut model::Charge| {
+        charge.provider == Provider::Customer && charge.direction == Direction::Out && charge.account == payer
+    };
+    let Some(charge) = rated.charges.iter_mut().find(of_payer).filter(|_| !shifts.is_empty()) else { return };
+    charge.flat = (charge.flat + of_balance + owed).normalize();
+    if spent.rules.prepaid {
+        spent.out_of_order = of_balance + owed;
+    } else {
+        spent.out_of_order = owed;
+        charge.free_cash = (charge.free_cash + of_balance).normalize();
+    }
+    charge.cost = (charge.cost + spent.out_of_order).normalize();
+}
+
+/// Postings that concern a record and are no part of its price.
+struct Notes<'n, 's> {
+    view: &'n View<'s>,
+    cdr: &'n Cdr,
+    effects: &'n mut Effects,
+}
+
+impl Notes<'_, '_> {
+    /// Says whether the calls of an interval stay as they were priced, if that is not said already.
+    fn tell(&mut self, kept: &mut Kept, start: DateTime<Utc>, is_known: bool, is_again: bool) {
+        let left = kept.contract.interval(start).map_or(0, |interval| interval.left.seconds);
+        let at = self.cdr.start_at;
+        let Some(order) = kept.contract.order_mut(start) else { return };
+        let is_late = is_again || order.last.is_some_and(|last| at < last);
+        order.last = order.last.max(Some(at));
+        let why = match is_known {
+            true if order.lacks_micros < 0 => Some(PostingReason::OutOfOrderUnknown),
+            true => (order.lacks_micros > 0).then_some(PostingReason::OutOfOrderHeld),
+            // While there is some left, each call has had what it wants.
+            false => (is_late && left == 0).then_some(PostingReason::OutOfOrderUnknown),
+        };
+        let stated = match (why, order.stated) {
+            (Some(why), None) => Some(self.state(kept, why)),
+            (None, Some(stated)) if is_known => {
+                self.withdraw(kept, stated);
+                None
+            }
+            (Some(_) | None, stated) => stated,
+        };
+        if let Some(order) = kept.contract.order_mut(start) {
+            order.stated = stated;
+        }
+    }
+
+    /// Says that calls stay as they were priced.
+    fn state(&mut self, kept: &mut Kept, why: PostingReason) -> Stated {
+        let stated = Stated { number: kept.n_moves, cdr: self.cdr.id, at: self.cdr.start_at };
+        let earned = earned_by(self.cdr.tenant, self.view.terms.account.reseller);
+        self.post(kept, stated, (LedgerAccount::Cash(self.view.account()), earned), why, None);
+        stated
+    }
+
+    /// They do not any more.
+    fn withdraw(&mut self, kept: &mut Kept, stated: Stated) {
+        let earned = earned_by(self.cdr.tenant, self.view.terms.account.reseller);
+        let reversed = PostingId::of_balance(self.view.account(), stated.number);
+        let own = LedgerAccount::Cash(self.view.account());
+        self.post(kept, stated, (earned, own), PostingReason::Reversal, Some(reversed));
+    }
+
+    fn post(
+        &mut self,
+        kept: &mut Kept,
+        Stated { cdr, at, .. }: Stated,
+        (debit, credit): (LedgerAccount, LedgerAccount),
+        reason: PostingReason,
+        reverses: Option<PostingId>,
+    ) {
+        let account = self.view.account();
+        let id = PostingId::of_balance(account, kept.n_moves);
+        kept.n_moves += 1;
+        let tenant = self.cdr.tenant;
+        let amount = Money::new(Decimal::ZERO, self.view.terms.account.currency);
+        let posting =
+            Posting { id, tenant, account, at, debit, credit, amount, reason, cdr: Some(cdr), reverses };
+        self.effects.append(Topic::Postings, account, Body::Posting(Box::new(posting)));
+    }
+
+    /// The calls of an interval have `fewer` free seconds left than by what each was priced with.
+    fn move_time(&mut self, kept: &mut Kept, fewer: i64) {
+        let account = self.view.account();
+        let id = PostingId::of_balance(account, kept.n_moves);
+        kept.n_moves += 1;
+        let movement = Movement { at: self.cdr.start_at, what: Moved::CallTime, amount: -fewer };
+        let grants = LedgerAccount::Grants(self.cdr.tenant);
+        let base = self.view.posting(id, movement, grants, PostingReason::OutOfOrder);
+        debug_assert_eq!(base.amount.currency, Currency::SECONDS);
+        let posting = Posting { cdr: Some(self.cdr.id), ..base };
+        self.effects.append(Topic::Postings, account, Body::Posting(Box::new(posting)));
+    }
+}
