@@ -120,6 +120,7 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             commands::explain::explain(&quiet(&installation)?, &cdr).await
         }
         Command::Sql { installation, question } => commands::sql::sql(&quiet(&installation)?, question).await,
+        Command::Mail { installation, action } => commands::mail::mail(&quiet(&installation)?, action).await,
         Command::Invoice { installation, action } => {
             commands::invoice::invoice(&quiet(&installation)?, action).await
         }
