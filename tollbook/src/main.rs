@@ -3,6 +3,7 @@
 
 mod alarms;
 mod billing;
+mod billing_desk;
 mod charging;
 mod cli;
 mod commands;
