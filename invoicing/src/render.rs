@@ -11,7 +11,7 @@
 //! name needs them. There are no Chinese, Japanese, Korean or Thai glyphs and hardly an Indic one: such a letter prints as an
 //! empty box, because PDF/A forbids a missing glyph (ISO 19005-3, 6.2.11.8); the XML has it as it is.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use chrono::{Datelike, NaiveDate};
 use serde_json::Value;
@@ -37,7 +37,10 @@ const NO_GLYPH: char = '□';
 
 /// How many renderings a cached piece of layout outlives its last use. The letterhead of one tenant is found again
 /// on the next invoice; the lines of a past invoice do not pile up.
-const CACHE_AGE_MAX: usize = 4;
+const CACHE_AGE_MAX: usize = 2;
+
+/// Layouts that are kept parsed: those of as many tenants as are billed in turns.
+const PARSED_MAX: usize = 16;
 
 /// Typesets `invoice` with `template`. A draft says so on every page.
 ///
@@ -89,7 +92,7 @@ pub(crate) fn render_statement(
         press,
         template: &template,
         main: Source::new(file_id(MAIN), format!("#include {LAYOUT:?}\n")),
-        layout: Source::new(file_id(LAYOUT), STATEMENT_LAYOUT.to_owned()),
+        layout: press.layout(STATEMENT_LAYOUT),
         made: vec![(file_id(STATEMENT_DATA), Bytes::new(serde_json::to_vec(&data)?))],
     };
     let document = typst::compile(&sheet).output.map_err(|errors| sheet.template_error(&errors))?;
@@ -118,6 +121,8 @@ struct Press {
     library: LazyHash<Library>,
     book: LazyHash<FontBook>,
     fonts: Vec<Font>,
+    /// Layouts as they were parsed, the one used last at the end.
+    parsed: Mutex<Vec<Source>>,
 }
 
 fn press() -> &'static Press {
@@ -128,11 +133,26 @@ fn press() -> &'static Press {
             library: LazyHash::new(Library::default()),
             book: LazyHash::new(FontBook::from_fonts(&fonts)),
             fonts,
+            parsed: Mutex::default(),
         }
     })
 }
 
 impl Press {
+    /// A layout, parsed once for all the documents that have it.
+    fn layout(&self, text: &str) -> Source {
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = match parsed.iter().position(|known| known.text() == text) {
+            Some(place) => parsed.remove(place),
+            None => Source::new(file_id(LAYOUT), text.to_owned()),
+        };
+        if parsed.len() >= PARSED_MAX {
+            parsed.remove(0);
+        }
+        parsed.push(source.clone());
+        source
+    }
+
     fn has_glyph(&self, c: char) -> bool {
         self.fonts.iter().any(|font| font.info().coverage.contains(u32::from(c)))
     }
@@ -200,7 +220,7 @@ impl<'a> Sheet<'a> {
             );
         }
         let main = Source::new(file_id(MAIN), main);
-        let layout = Source::new(file_id(LAYOUT), template.layout().to_owned());
+        let layout = press.layout(template.layout());
         Ok(Self { press, template, main, layout, made })
     }
 

@@ -46,7 +46,7 @@ pub use result::{QueryColumn, QueryResult, write_arrow, write_csv, write_json, w
 pub use rows::check_row;
 pub use saved::{SavedQuery, saved_queries};
 pub use table::{Row, Table, TableColumn, Value};
-pub use usage::{BilledCall, CallLine, DayUsage, IncomingUsage, UsageLine};
+pub use usage::{BilledCall, CallLine, DayUsage, IncomingUsage, PayingSide, UsageLine};
 pub use writer::LaneRows;
 
 use chrono::{DateTime, NaiveDate, Utc};

@@ -1,8 +1,8 @@
 //! What invoices and account pages ask of the lake: sums by zone, and single calls.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, DurationRound, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use model::{AccountId, CdrId, Currency};
 use rust_decimal::Decimal;
@@ -165,125 +165,116 @@ impl Lake {
         Ok(IncomingUsage { calls, billed_seconds, cost, currency: Some(currency) })
     }
 
-    /// Calls started at or after `from` and before `to` that `account` pays for, on either side, and that are still up: what they
-    /// cost is not known yet.
+    /// How many calls started at or after `from` and before `to` that each of `accounts` pays for, on any side, are still up: what
+    /// they cost is not known yet. Accounts without any are left out.
     ///
     /// # Errors
     ///
     /// Those of [`Lake::query`].
     pub async fn in_progress(
         &self,
-        account: AccountId,
+        accounts: &[AccountId],
         from: DateTime<Utc>,
         to: DateTime<Utc>,
-    ) -> Result<u64, LakeError> {
-        let sql = format!(
-            "SELECT count(*) AS calls FROM calls WHERE partial AND cause = 'in_progress' \
-             AND (customer_account = {account} OR customer_in_account = {account}) AND {}",
-            started(from, to)
-        );
-        let result = self.query(&sql).await?;
-        let mut n_calls = 0;
-        for row in result.rows() {
-            n_calls = Cells::new(&result, row).parsed()?;
+    ) -> Result<HashMap<AccountId, u64>, LakeError> {
+        let mut found: HashMap<AccountId, u64> = HashMap::new();
+        for side in PayingSide::ALL {
+            let SideColumns { account, .. } = side.columns();
+            let sql = format!(
+                "SELECT {account} AS account, count(*) AS calls FROM calls \
+                 WHERE partial AND cause = 'in_progress' AND {} AND {} GROUP BY {account}",
+                one_of(account, accounts),
+                started(from, to)
+            );
+            let result = self.query(&sql).await?;
+            for row in result.rows() {
+                let mut cells = Cells::new(&result, row);
+                let account = AccountId(cells.parsed()?);
+                let n_up: u64 = cells.parsed()?;
+                *found.entry(account).or_default() += n_up;
+            }
         }
-        Ok(n_calls)
+        Ok(found)
     }
 
-    /// What customer `account` owes for its outgoing calls, as [`Lake::usage`] sums it up, by the local days of `timezone`. With
-    /// `is_incoming`, what it owes for the calls it received instead; their zone is empty.
+    /// What each of `accounts` owes on one side of calls that started at or after `from` and before `to`, by day in `timezone`, zone,
+    /// zone detail and currency, in their order. The newest revision of each call counts.
     ///
     /// # Errors
     ///
     /// Those of [`Lake::query`].
     pub async fn usage_by_day(
         &self,
-        account: AccountId,
+        accounts: &[AccountId],
+        side: PayingSide,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
         timezone: Tz,
-        is_incoming: bool,
-    ) -> Result<Vec<DayUsage>, LakeError> {
-        // No zone of the last fifty years is off by anything but quarters of an hour, so the database need not know zones.
-        let quarter = "date_bin(INTERVAL '15 minutes', start_at, TIMESTAMP '1970-01-01T00:00:00')";
-        let time = started(from, to);
-        let sql = if is_incoming {
-            format!(
-                "SELECT {quarter} AS quarter, '' AS zone, '' AS detail, count(*) AS calls, \
-                 sum(customer_in_billed_seconds) AS billed, sum(customer_in_cost) AS cost, customer_in_currency AS currency \
-                 FROM calls WHERE customer_in_account = {account} AND customer_in_cost <> 0 AND {time} \
-                 GROUP BY quarter, customer_in_currency"
-            )
-        } else {
-            format!(
-                "SELECT {quarter} AS quarter, coalesce(customer_zone, '') AS zone, \
-                 coalesce(customer_zone_detail, '') AS detail, count(*) AS calls, sum(billed_seconds) AS billed, \
-                 sum(customer_cost) AS cost, customer_currency AS currency FROM calls \
-                 WHERE customer_account = {account} AND {time} \
-                 GROUP BY quarter, customer_zone, customer_zone_detail, customer_currency"
-            )
-        };
+    ) -> Result<HashMap<AccountId, Vec<DayUsage>>, LakeError> {
+        let SideColumns { account, zone, detail, billed, cost, currency, also } = side.columns();
+        let day = format!("date_trunc('day', {})", local_time(from, to, timezone));
+        let sql = format!(
+            "SELECT {account} AS account, {day} AS day, {zone} AS zone, {detail} AS detail, count(*) AS calls, \
+             sum({billed}) AS billed, sum({cost}) AS cost, {currency} AS currency FROM calls \
+             WHERE {} AND {}{also} GROUP BY 1, 2, 3, 4, 8 ORDER BY 1, 2, 3, 4, 8",
+            one_of(account, accounts),
+            started(from, to)
+        );
         let result = self.query(&sql).await?;
-        let mut days: BTreeMap<(NaiveDate, String, String, Currency), UsageLine> = BTreeMap::new();
+        let mut found: HashMap<AccountId, Vec<DayUsage>> = HashMap::new();
         for row in result.rows() {
             let mut cells = Cells::new(&result, row);
-            let quarter = cells.parsed::<NaiveDateTime>()?.and_utc();
+            let account = AccountId(cells.parsed()?);
+            let day = cells.parsed::<NaiveDateTime>()?.date();
             let line = UsageLine {
                 zone: cells.text(),
                 zone_detail: cells.text(),
                 calls: cells.parsed()?,
                 billed_seconds: cells.parsed()?,
-                cost: cells.parsed()?,
+                cost: cells.parsed::<Decimal>()?.normalize(),
                 currency: cells.parsed()?,
             };
-            let day = quarter.with_timezone(&timezone).date_naive();
-            let key = (day, line.zone.clone(), line.zone_detail.clone(), line.currency);
-            match days.get_mut(&key) {
-                None => drop(days.insert(key, line)),
-                Some(sum) => {
-                    sum.calls += line.calls;
-                    sum.billed_seconds += line.billed_seconds;
-                    sum.cost += line.cost;
-                }
-            }
+            found.entry(account).or_default().push(DayUsage { day, line });
         }
-        let normal = |line: UsageLine| UsageLine { cost: line.cost.normalize(), ..line };
-        Ok(days.into_iter().map(|((day, ..), line)| DayUsage { day, line: normal(line) }).collect())
+        Ok(found)
     }
 
-    /// The outgoing calls that customer `account` pays for, started at or after `from` and before `to`, oldest first: those that
-    /// [`Lake::usage`] sums up.
+    /// The calls of each of `accounts`, started at or after `from` and before `to`, that it pays for as the caller's side, by time: those
+    /// whose costs [`Lake::usage_by_day`] sums up.
     ///
     /// # Errors
     ///
     /// Those of [`Lake::query`].
     pub async fn billed_calls(
         &self,
-        account: AccountId,
+        accounts: &[AccountId],
+        side: PayingSide,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
-    ) -> Result<Vec<BilledCall>, LakeError> {
+    ) -> Result<HashMap<AccountId, Vec<BilledCall>>, LakeError> {
+        let SideColumns { account, zone, cost, also, .. } = side.columns();
         let sql = format!(
-            "SELECT start_at, coalesce(destination_number, dialed) AS destination, \
-             coalesce(customer_zone, '') AS zone, duration_seconds, customer_cost \
-             FROM calls WHERE customer_account = {account} AND {} ORDER BY start_at, cdr_id",
+            "SELECT {account} AS account, start_at, coalesce(destination_number, dialed) AS destination, \
+             {zone} AS zone, duration_seconds, {cost} AS cost \
+             FROM calls WHERE {} AND {}{also} ORDER BY start_at, cdr_id",
+            one_of(account, accounts),
             started(from, to)
         );
         let result = self.query(&sql).await?;
-        result
-            .rows()
-            .into_iter()
-            .map(|row| {
-                let mut cells = Cells::new(&result, row);
-                Ok(BilledCall {
-                    start_at: cells.parsed::<NaiveDateTime>()?.and_utc(),
-                    destination: cells.text(),
-                    zone: cells.text(),
-                    duration_seconds: cells.parsed::<Decimal>()?.normalize(),
-                    cost: cells.parsed::<Decimal>()?.normalize(),
-                })
-            })
-            .collect()
+        let mut found: HashMap<AccountId, Vec<BilledCall>> = HashMap::new();
+        for row in result.rows() {
+            let mut cells = Cells::new(&result, row);
+            let account = AccountId(cells.parsed()?);
+            let call = BilledCall {
+                start_at: cells.parsed::<NaiveDateTime>()?.and_utc(),
+                destination: cells.text(),
+                zone: cells.text(),
+                duration_seconds: cells.parsed::<Decimal>()?.normalize(),
+                cost: cells.parsed::<Decimal>()?.normalize(),
+            };
+            found.entry(account).or_default().push(call);
+        }
+        Ok(found)
     }
 
     /// Calls that `account` makes, pays for or receives, started at or after `from` and before `to`, newest first, at
@@ -334,9 +325,118 @@ impl Lake {
     }
 }
 
+/// Who pays for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PayingSide {
+    /// The account that called.
+    Caller,
+    /// The account that was called, where it pays for that.
+    Called,
+    /// The reseller above the account that called.
+    CallersReseller,
+    /// The reseller above the account that was called, where it pays for that.
+    CalledReseller,
+}
+
+impl PayingSide {
+    /// Every one.
+    pub const ALL: [PayingSide; 4] =
+        [PayingSide::Caller, PayingSide::Called, PayingSide::CallersReseller, PayingSide::CalledReseller];
+
+    const fn columns(self) -> SideColumns {
+        match self {
+            PayingSide::Caller => SideColumns {
+                account: "customer_account",
+                zone: "coalesce(customer_zone, '')",
+                detail: "coalesce(customer_zone_detail, '')",
+                billed: "billed_seconds",
+                cost: "customer_cost",
+                currency: "customer_currency",
+                also: "",
+            },
+            PayingSide::Called => SideColumns {
+                account: "customer_in_account",
+                zone: "''",
+                detail: "''",
+                billed: "customer_in_billed_seconds",
+                cost: "customer_in_cost",
+                currency: "customer_in_currency",
+                also: " AND customer_in_cost <> 0",
+            },
+            PayingSide::CallersReseller => SideColumns {
+                account: "reseller_account",
+                zone: "coalesce(reseller_zone, '')",
+                detail: "''",
+                billed: "reseller_billed_seconds",
+                cost: "reseller_cost",
+                currency: "reseller_currency",
+                also: "",
+            },
+            PayingSide::CalledReseller => SideColumns {
+                account: "reseller_in_account",
+                zone: "''",
+                detail: "''",
+                billed: "reseller_in_billed_seconds",
+                cost: "reseller_in_cost",
+                currency: "reseller_in_currency",
+                also: " AND reseller_in_cost <> 0",
+            },
+        }
+    }
+}
+
+/// Where the table of calls has what one side pays.
+struct SideColumns {
+    account: &'static str,
+    zone: &'static str,
+    detail: &'static str,
+    billed: &'static str,
+    cost: &'static str,
+    currency: &'static str,
+    /// A further condition.
+    also: &'static str,
+}
+
+/// The condition that a column is one of some accounts; nothing is where there are none.
+fn one_of(column: &str, accounts: &[AccountId]) -> String {
+    if accounts.is_empty() {
+        return "false".to_owned();
+    }
+    let ids: Vec<String> = accounts.iter().map(|account| account.0.to_string()).collect();
+    format!("{column} IN ({})", ids.join(", "))
+}
+
+/// The start of a call by the clocks of `timezone`, for calls of a half-open period: the database need not know zones.
+fn local_time(from: DateTime<Utc>, to: DateTime<Utc>, timezone: Tz) -> String {
+    // Clocks are set on the quarter of an hour.
+    const STEP: TimeDelta = TimeDelta::minutes(15);
+    let offset_at =
+        |at: DateTime<Utc>| timezone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc();
+    let first = from.duration_trunc(STEP).unwrap_or(from);
+    let mut offset = offset_at(first);
+    let mut cases = String::new();
+    let mut at = first;
+    while at < to {
+        let there = offset_at(at);
+        if there != offset {
+            cases += &format!("WHEN start_at < {} THEN INTERVAL '{offset} seconds' ", literal(at));
+            offset = there;
+        }
+        at += STEP;
+    }
+    if cases.is_empty() {
+        format!("start_at + INTERVAL '{offset} seconds'")
+    } else {
+        format!("start_at + CASE {cases}ELSE INTERVAL '{offset} seconds' END")
+    }
+}
+
+fn literal(at: DateTime<Utc>) -> String {
+    at.format("TIMESTAMP '%Y-%m-%dT%H:%M:%S%.6f'").to_string()
+}
+
 /// The condition of a half-open period.
 fn started(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
-    let literal = |at: DateTime<Utc>| at.format("TIMESTAMP '%Y-%m-%dT%H:%M:%S%.6f'").to_string();
     format!("start_at >= {} AND start_at < {}", literal(from), literal(to))
 }
 

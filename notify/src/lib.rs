@@ -2,7 +2,7 @@
 //!
 //! In: [`OutgoingMail`]s from a durable [`Queue`] (the store's table, behind a trait), a [`MailConfig`]. Out: mails
 //! accepted by an SMTP server, or `.eml` files in a folder where no server is configured. What a mail says, and that
-//! each event queues it once, is the caller's work; the clock is the binary's. HTML parts and download
+//! each event queues it once, is the caller's work; the clock is the binary's. Templates of mails and download
 //! links for attachments too large to mail are not here yet.
 //!
 //! A mail is sent at least once. A crash between the server's answer and its note in the queue sends it again with

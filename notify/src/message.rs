@@ -30,7 +30,7 @@ pub struct OutgoingMail {
     pub to: Vec<String>,
     /// One line.
     pub subject: String,
-    /// Plain text.
+    /// Plain text. The mail carries it as HTML too.
     pub text: String,
     /// Files.
     pub attachments: Vec<Attachment>,
@@ -99,11 +99,14 @@ pub(crate) fn build(mail: &OutgoingMail, from: &Mailbox, now: DateTime<Utc>) -> 
         builder = builder.to(mailbox);
     }
 
-    let text = SinglePart::plain(mail.text.clone());
+    let body = MultiPart::alternative()
+        .boundary(boundary(mail, "body"))
+        .singlepart(SinglePart::plain(mail.text.clone()))
+        .singlepart(SinglePart::html(html_of(&mail.text)));
     let built = if mail.attachments.is_empty() {
-        builder.singlepart(text)
+        builder.multipart(body)
     } else {
-        let mut parts = MultiPart::mixed().boundary(boundary(mail)).singlepart(text);
+        let mut parts = MultiPart::mixed().boundary(boundary(mail, "parts")).multipart(body);
         for Attachment { name, mime, bytes } in &mail.attachments {
             one_line("the attachment name", name)?;
             if name.is_empty() {
@@ -129,14 +132,50 @@ pub(crate) fn build(mail: &OutgoingMail, from: &Mailbox, now: DateTime<Utc>) -> 
 }
 
 /// A boundary that does not occur in the text. Attachments are base64 and cannot hold it.
-fn boundary(mail: &OutgoingMail) -> String {
-    let mut boundary = format!("=_tollbook_{}_0", mail.id);
+fn boundary(mail: &OutgoingMail, of: &str) -> String {
+    let mut boundary = format!("=_tollbook_{}_{of}_0", mail.id);
     let mut n = 0_u64;
     while mail.text.contains(&boundary) {
         n += 1;
-        boundary = format!("=_tollbook_{}_{n}", mail.id);
+        boundary = format!("=_tollbook_{}_{of}_{n}", mail.id);
     }
     boundary
+}
+
+/// The same words for readers that show HTML: paragraphs as they are, addresses of the web to be clicked, nothing fetched from outside.
+/// Lines that begin with spaces are columns and stay so.
+fn html_of(text: &str) -> String {
+    let mut html = String::from(
+        "<!DOCTYPE html><html><head><meta charset=\"utf-8\"></head><body \
+         style=\"font:15px/1.5 system-ui,sans-serif;color:#1b2733;max-width:42em\">",
+    );
+    let text = text.replace("\r\n", "\n");
+    for paragraph in text.split("\n\n").map(|paragraph| paragraph.trim_matches('\n')) {
+        if paragraph.is_empty() {
+            continue;
+        }
+        html.push_str("<p style=\"white-space:pre-wrap\">");
+        for (n, line) in paragraph.lines().enumerate() {
+            if n > 0 {
+                html.push('\n');
+            }
+            let words: Vec<String> = line.split(' ').map(html_word).collect();
+            html.push_str(&words.join(" "));
+        }
+        html.push_str("</p>\n");
+    }
+    html.push_str("</body></html>\n");
+    html
+}
+
+/// One word; an address of the web becomes a link.
+fn html_word(word: &str) -> String {
+    let safe = word.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    if !word.starts_with("https://") && !word.starts_with("http://") {
+        return safe;
+    }
+    let address = safe.trim_end_matches(['.', ',', ';', ':', '!', '?', ')']);
+    format!("<a href=\"{address}\">{address}</a>{}", &safe[address.len()..])
 }
 
 #[cfg(test)]
@@ -226,7 +265,31 @@ mod tests {
     #[test]
     fn text_that_holds_the_boundary_does_not_end_its_part() {
         let mut mail = mail();
-        mail.text = "--=_tollbook_7_0--\n=_tollbook_7_1\n".to_owned();
-        assert!(text_of(&mail).unwrap().contains("boundary=\"=_tollbook_7_2\""));
+        mail.text = "--=_tollbook_7_body_0--\n=_tollbook_7_body_1\n=_tollbook_7_parts_0".to_owned();
+        let text = text_of(&mail).unwrap();
+        for boundary in ["boundary=\"=_tollbook_7_body_2\"", "boundary=\"=_tollbook_7_parts_1\""] {
+            assert!(text.contains(boundary), "{text}");
+        }
+    }
+
+    #[test]
+    fn html_says_the_same_and_takes_no_markup_from_the_text() {
+        let shown =
+            html_of("Dear <b>&\"you\",\n\nplease see https://t.example/a?b=1&c=\"x.\n  Sum:  12\n\n\nBye\n");
+        let paragraphs: Vec<&str> = shown.lines().filter(|line| !line.contains("DOCTYPE")).collect();
+        assert_eq!(
+            paragraphs,
+            [
+                "<p style=\"white-space:pre-wrap\">please see <a href=\"https://t.example/a?b=1&amp;c=&quot;x\">\
+                 https://t.example/a?b=1&amp;c=&quot;x</a>.",
+                "  Sum:  12</p>",
+                "<p style=\"white-space:pre-wrap\">Bye</p>",
+                "</body></html>"
+            ]
+        );
+        assert!(
+            shown.contains("<p style=\"white-space:pre-wrap\">Dear &lt;b&gt;&amp;&quot;you&quot;,</p>"),
+            "{shown}"
+        );
     }
 }

@@ -170,7 +170,9 @@ async fn invoice_arrives_with_its_names_and_its_attachment_to_the_byte() {
     assert_eq!(server.read(1, "m['to']"), "Nguyễn Thị Bé <be@kunde.example>");
     assert_eq!(server.read(1, "m['message-id']"), message_id);
     assert_eq!(server.read(1, "m['date'].datetime.isoformat()"), "2026-11-01T06:00:00+00:00");
-    assert_eq!(server.read(1, "m.get_body().get_content().replace('\\r', '').rstrip()"), sent.text);
+    assert_eq!(server.read(1, "m.get_body(('plain',)).get_content().replace('\\r', '').rstrip()"), sent.text);
+    let html = server.read(1, "m.get_body(('html',)).get_content()");
+    assert!(html.contains("<p style=\"white-space:pre-wrap\">Sehr geehrte Damen und Herren,</p>"), "{html}");
     let attachment = "next(m.iter_attachments())";
     assert_eq!(server.read(1, &format!("{attachment}.get_filename()")), "hóa đơn 117.pdf");
     assert_eq!(server.read(1, &format!("{attachment}.get_content_type()")), "application/pdf");

@@ -26,6 +26,9 @@ use crate::{Lane, Result, Store};
 /// Origin of what rating is sent.
 pub const TOPUP: &str = "topup";
 
+/// What the tokens of our own movements begin with; nobody else's may.
+pub(crate) const OWN_TOKEN: &str = "tollbook:";
+
 /// Wrong voucher codes of one account within [`GUESS_WINDOW`]; then none is looked at until they are older.
 const GUESSES_MAX: i64 = 5;
 
@@ -95,7 +98,7 @@ pub struct TopUpAttempt {
     pub account: AccountId,
     /// Under which token.
     pub token: String,
-    /// `cash`, `adjustment` or `voucher`.
+    /// `cash`, `adjustment` or `voucher`; [`crate::PAYMENT`] or [`crate::BEYOND_CALLS`] of an invoice that was paid.
     pub kind: String,
     /// `done`, or why not in a word.
     pub outcome: String,
@@ -259,6 +262,12 @@ impl Store {
 
 async fn top_up(conn: &mut AnyConnection, new: &NewTopUp, now: DateTime<Utc>) -> Result<TopUpOutcome> {
     let refused = |outcome, message: &str| Ok(TopUpOutcome::Refused { outcome, message: message.to_owned() });
+    if new.token.starts_with(OWN_TOKEN) {
+        return refused(
+            "token_used",
+            "tokens that begin with \"tollbook:\" are the program's own; choose another",
+        );
+    }
     let there = query(
         "SELECT id, account, token, kind, outcome, message, amount_micros, currency, actor, at FROM topups \
          WHERE account = $1 AND token = $2 AND outcome = 'done'",

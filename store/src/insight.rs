@@ -317,7 +317,9 @@ impl Store {
     pub async fn mails_waiting(&self) -> Result<u64> {
         let mut tx = self.read().await?;
         let n_mails =
-            query("SELECT count(*) AS n FROM mails WHERE sent_at IS NULL").fetch_one(&mut *tx).await?;
+            query("SELECT count(*) AS n FROM mails WHERE sent_at IS NULL AND state IN ('queued', 'sending')")
+                .fetch_one(&mut *tx)
+                .await?;
         tx.commit().await?;
         n_mails.narrow("n")
     }

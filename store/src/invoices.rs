@@ -5,9 +5,12 @@
 
 use chrono::{DateTime, Utc};
 use model::{AccountId, Currency, InvoiceId, LedgerAccount, Money, TenantId};
+use rust_decimal::Decimal;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use crate::audit::append;
+use crate::contracts::OWN_TOKEN;
 use crate::outbox::{NewMail, enqueue};
 use crate::sql::{Bind, Columns, cells, count, micros, query, unreadable};
 use crate::{Result, Store, StoreError};
@@ -87,6 +90,21 @@ impl InvoiceKind {
 /// In place of a reseller's account where the tenant itself sells.
 const TENANT_SELLS: i64 = 0;
 
+/// Kind of the movement that a payment is.
+pub const PAYMENT: &str = "payment";
+
+/// Kind of the movement that is what an invoice asks beyond its calls: fees, tax, discount, rounding.
+pub const BEYOND_CALLS: &str = "invoice";
+
+/// What a document says of its sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvoiceSums {
+    /// To be paid, with tax, less what a balance has paid.
+    pub payable: Decimal,
+    /// What its calls came to without tax, not rounded: what the ledger knows already.
+    pub calls: Decimal,
+}
+
 /// An invoice to be numbered.
 #[derive(Debug, Clone)]
 pub struct NewInvoice {
@@ -105,11 +123,11 @@ pub struct NewInvoice {
     /// Of all its sums.
     pub currency: Currency,
     /// Sum without tax.
-    pub net: rust_decimal::Decimal,
+    pub net: Decimal,
     /// Tax.
-    pub tax: rust_decimal::Decimal,
+    pub tax: Decimal,
     /// What is to be paid.
-    pub gross: rust_decimal::Decimal,
+    pub gross: Decimal,
     /// In front of the number, such as `R-`. Tells the sellers of a tenant apart: no two invoices of it have one number.
     pub prefix: String,
     /// Year of the number, in the issuer's zone.
@@ -244,21 +262,6 @@ impl Store {
         Ok((invoice, true))
     }
 
-    /// Keeps the PDF of an invoice. One that is there stays: what left the house is never changed.
-    ///
-    /// # Errors
-    ///
-    /// What the database says.
-    pub async fn invoice_attach_pdf(&self, id: InvoiceId, pdf: Vec<u8>) -> Result<()> {
-        let mut tx = self.write().await?;
-        query("INSERT INTO invoice_pdfs (invoice, pdf) VALUES ($1, $2) ON CONFLICT (invoice) DO NOTHING")
-            .cells(cells![id.0, pdf])
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     /// The PDF of an invoice, if it is kept.
     ///
     /// # Errors
@@ -336,7 +339,7 @@ impl Store {
         account: AccountId,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
-    ) -> Result<rust_decimal::Decimal> {
+    ) -> Result<Decimal> {
         let mut tx = self.read().await?;
         let row = query(
             "SELECT CAST(coalesce(sum(CASE WHEN debit = $4 THEN amount_micros WHEN credit = $4 THEN -amount_micros \
@@ -368,12 +371,20 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that the sum of an invoice came in.
+    /// Notes that the sum of an invoice came in, and leaves to rating what that moves in the ledger, as top-ups are: the payment from
+    /// the account's debt to the bank, and what the invoice asks beyond its calls, which nothing has posted until then. A reseller's
+    /// money is not ours: of its customer only the debt for calls goes. Returns what was paid: the invoice's sum less what was credited.
     ///
     /// # Errors
     ///
     /// [`StoreError::Invalid`] when it is paid already, void or a credit note; [`StoreError::NotFound`], and what the database says.
-    pub async fn invoice_paid(&self, id: InvoiceId, at: DateTime<Utc>) -> Result<()> {
+    pub async fn invoice_paid(
+        &self,
+        id: InvoiceId,
+        sums: InvoiceSums,
+        actor: &str,
+        at: DateTime<Utc>,
+    ) -> Result<Money> {
         let mut tx = self.write().await?;
         let done = query(
             "UPDATE invoices SET state = 'paid', paid_at = $2 \
@@ -382,8 +393,8 @@ impl Store {
         .cells(cells![id.0, at])
         .execute(&mut *tx)
         .await?;
+        let invoice = load(&mut tx, id).await?;
         if done.rows_affected() == 0 {
-            let invoice = load(&mut tx, id).await?;
             let rule = match invoice.kind {
                 InvoiceKind::CreditNote { .. } => {
                     "it is a credit note; nothing is to be paid on it".to_owned()
@@ -394,33 +405,68 @@ impl Store {
             };
             return Err(StoreError::Invalid { object: format!("invoice {}", invoice.number), rule });
         }
+        let paid = (sums.payable - credited(&mut tx, id).await?).max(Decimal::ZERO);
+        let moved = if paid.is_zero() {
+            Vec::new()
+        } else if invoice.seller.is_some() {
+            vec![(PAYMENT, sums.calls)]
+        } else {
+            // The payment first: in between, nobody is to be taken for short of money.
+            vec![(PAYMENT, paid), (BEYOND_CALLS, paid - sums.calls)]
+        };
+        for (kind, amount) in moved.into_iter().filter(|(_, amount)| !amount.is_zero()) {
+            query(
+                "INSERT INTO topups (account, token, kind, outcome, message, amount_micros, currency, actor, at, \
+                 is_waiting) VALUES ($1, $2, $3, 'done', '', $4, $5, $6, $7, 1)",
+            )
+            .cells(cells![
+                invoice.account.0,
+                format!("{OWN_TOKEN}{kind}:{}", invoice.number),
+                kind,
+                micros(amount, || format!("invoice {}", invoice.number))?,
+                invoice.gross.currency.as_str(),
+                actor,
+                at,
+            ])
+            .execute(&mut *tx)
+            .await?;
+        }
+        let object = format!("invoice:{}", invoice.number);
+        append(&mut tx, actor, "invoice_paid", &object, "", &paid.normalize().to_string(), at).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(Money::new(paid, invoice.gross.currency))
     }
 
-    /// Queues the mail of an invoice and says so in one transaction, so that a second run sends none; `None` if it was
-    /// queued before.
+    /// Keeps the PDF of an invoice and queues its mail in one transaction. A PDF that is there stays: what left the house is never
+    /// changed. A second run queues no second mail; the id of the mail is `None` then.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn invoice_queue_mail(
+    pub async fn invoice_finish(
         &self,
         id: InvoiceId,
-        mail: &NewMail,
+        pdf: Vec<u8>,
+        mail: Option<&NewMail>,
         now: DateTime<Utc>,
     ) -> Result<Option<i64>> {
         let mut tx = self.write().await?;
-        let done = query("UPDATE invoices SET state = 'queued' WHERE id = $1 AND state = 'final'")
-            .cells(cells![id.0])
+        query("INSERT INTO invoice_pdfs (invoice, pdf) VALUES ($1, $2) ON CONFLICT (invoice) DO NOTHING")
+            .cells(cells![id.0, pdf])
             .execute(&mut *tx)
             .await?;
-        if done.rows_affected() == 0 {
-            return Ok(None);
+        let mut queued = None;
+        if let Some(mail) = mail {
+            let done = query("UPDATE invoices SET state = 'queued' WHERE id = $1 AND state = 'final'")
+                .cells(cells![id.0])
+                .execute(&mut *tx)
+                .await?;
+            if done.rows_affected() > 0 {
+                queued = Some(enqueue(&mut tx, mail, now).await?);
+            }
         }
-        let mail = enqueue(&mut tx, mail, now).await?;
         tx.commit().await?;
-        Ok(Some(mail))
+        Ok(queued)
     }
 }
 
@@ -446,14 +492,7 @@ async fn take_back(conn: &mut AnyConnection, of: InvoiceId, new: &NewInvoice) ->
     if matches!(invoice.kind, InvoiceKind::CreditNote { .. }) {
         return Err(invalid("it is a credit note itself; bill again what it took back".to_owned()));
     }
-    let row = query(
-        "SELECT CAST(coalesce(sum(gross_micros), 0) AS BIGINT) AS micros FROM invoices \
-         WHERE corrects = $1 AND kind = 'credit_note'",
-    )
-    .cells(cells![of.0])
-    .fetch_one(&mut *conn)
-    .await?;
-    let left = invoice.gross.amount - row.amount("micros")?;
+    let left = invoice.gross.amount - credited(&mut *conn, of).await?;
     if new.gross.abs() > left.abs() || new.currency != invoice.gross.currency {
         let left = Money::new(left, invoice.gross.currency).round_to_minor();
         return Err(invalid(format!("{left} of it are left to be credited; credit that at most")));
@@ -465,6 +504,18 @@ async fn take_back(conn: &mut AnyConnection, of: InvoiceId, new: &NewInvoice) ->
             .await?;
     }
     Ok(())
+}
+
+/// What credit notes have taken back of an invoice.
+async fn credited(conn: &mut AnyConnection, of: InvoiceId) -> Result<Decimal> {
+    let row = query(
+        "SELECT CAST(coalesce(sum(gross_micros), 0) AS BIGINT) AS micros FROM invoices \
+         WHERE corrects = $1 AND kind = 'credit_note'",
+    )
+    .cells(cells![of.0])
+    .fetch_one(conn)
+    .await?;
+    row.amount("micros")
 }
 
 /// The corrected invoice that stands for `of`, if there is one.

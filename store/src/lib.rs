@@ -69,7 +69,7 @@ pub use import::{ImportCount, ImportReport};
 pub use imports::{IMPORT, Import, ImportCounts, ImportStep, ImportedRecord, SuspendedLine, WaitingImport};
 pub use insight::QueueCheck;
 pub use invoice_templates::TemplateFiles;
-pub use invoices::{Invoice, InvoiceKind, InvoiceState, NewInvoice};
+pub use invoices::{BEYOND_CALLS, Invoice, InvoiceKind, InvoiceState, InvoiceSums, NewInvoice, PAYMENT};
 pub use lanes::{Lane, LaneCommit, StoreEffect, Watermark};
 pub use leases::{Fence, Lease, Process};
 pub use ledger::{Balance, BalanceFault, SideSum};

@@ -15,6 +15,8 @@ use crate::{Result, Store, StoreError};
 /// Longer than any mail server may take.
 const LEASE_MINUTES: i64 = 10;
 
+const A_YEAR: TimeDelta = TimeDelta::days(365);
+
 /// A mail to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMail {
@@ -39,6 +41,26 @@ pub enum MailState {
     Sending,
     /// Taken by a mail server.
     Sent,
+    /// Refused for good by a mail server, which said why; it is claimed no more.
+    Bounced,
+    /// Impossible to send, or tried for long enough; it is claimed no more.
+    GivenUp,
+}
+
+impl MailState {
+    const ALL: [MailState; 5] =
+        [MailState::Queued, MailState::Sending, MailState::Sent, MailState::Bounced, MailState::GivenUp];
+
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            MailState::Queued => "queued",
+            MailState::Sending => "sending",
+            MailState::Sent => "sent",
+            MailState::Bounced => "bounced",
+            MailState::GivenUp => "given_up",
+        }
+    }
 }
 
 /// A mail of the outbox.
@@ -131,11 +153,21 @@ impl Store {
     ///
     /// [`StoreError::NotFound`], and what the database says.
     pub async fn mail_failed(&self, id: i64, error: &str, next_try_at: DateTime<Utc>) -> Result<()> {
+        self.mail_not_sent(id, MailState::Queued, error, next_try_at).await
+    }
+
+    async fn mail_not_sent(
+        &self,
+        id: i64,
+        state: MailState,
+        error: &str,
+        next_try_at: DateTime<Utc>,
+    ) -> Result<()> {
         let mut tx = self.write().await?;
         let done = query(
-            "UPDATE mails SET state = 'queued', last_error = $2, next_try_at = $3 WHERE id = $1 AND sent_at IS NULL",
+            "UPDATE mails SET state = $4, last_error = $2, next_try_at = $3 WHERE id = $1 AND sent_at IS NULL",
         )
-        .cells(cells![id, error, next_try_at])
+        .cells(cells![id, error, next_try_at, state.as_str()])
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {
@@ -145,14 +177,59 @@ impl Store {
         Ok(())
     }
 
-    /// Notes why a mail was given up; it stays in the list, and is claimed no more.
+    /// Notes why a mail was given up, or that it bounced; it stays in the list, and is claimed no more.
     ///
     /// # Errors
     ///
     /// [`StoreError::NotFound`], and what the database says.
-    pub async fn mail_given_up(&self, id: i64, error: &str) -> Result<()> {
+    pub async fn mail_given_up(&self, id: i64, has_bounced: bool, error: &str) -> Result<()> {
+        let state = if has_bounced { MailState::Bounced } else { MailState::GivenUp };
         // Later than any claim asks for.
-        self.mail_failed(id, error, DateTime::<Utc>::MAX_UTC).await
+        self.mail_not_sent(id, state, error, DateTime::<Utc>::MAX_UTC).await
+    }
+
+    /// Queues a mail once more that bounced or was given up, as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`], [`StoreError::Invalid`] when it is on its way or sent, and what the database says.
+    pub async fn mail_again(&self, id: i64, now: DateTime<Utc>) -> Result<()> {
+        let mut tx = self.write().await?;
+        let row = query("SELECT state, next_try_at FROM mails WHERE id = $1")
+            .cells(cells![id])
+            .fetch_optional(&mut *tx)
+            .await?;
+        let row = row.ok_or_else(|| StoreError::NotFound { what: "mail", name: id.to_string() })?;
+        let state = state_of(&row)?;
+        if !matches!(state, MailState::Bounced | MailState::GivenUp) {
+            let rule =
+                format!("it is {}; only one that bounced or was given up is queued again", state.as_str());
+            return Err(StoreError::Invalid { object: format!("mail {id}"), rule });
+        }
+        query("UPDATE mails SET state = 'queued', attempts = 0, next_try_at = $2 WHERE id = $1")
+            .cells(cells![id, now])
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The latest mails without their attachments, newest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn mail_latest(&self, max: u32) -> Result<Vec<Mail>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT id, recipients, subject, body, about, state, attempts, next_try_at, last_error, created_at, \
+             sent_at FROM mails ORDER BY id DESC LIMIT $1",
+        )
+        .cells(cells![max])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(mail_of).collect()
     }
 
     /// All mails with their attachments, oldest first.
@@ -212,13 +289,21 @@ async fn add_attachments(conn: &mut AnyConnection, mails: &mut [Mail]) -> Result
     Ok(())
 }
 
+fn state_of(row: &AnyRow) -> Result<MailState> {
+    let state = row.text("state")?;
+    let known = MailState::ALL.into_iter().find(|known| known.as_str() == state);
+    let known = known.ok_or_else(|| unreadable("state", state))?;
+    // Earlier versions left what they gave up in the queue, with a time that never comes.
+    let is_queued = matches!(known, MailState::Queued | MailState::Sending);
+    Ok(if is_queued && row.time("next_try_at")? >= DateTime::<Utc>::MAX_UTC - A_YEAR {
+        MailState::GivenUp
+    } else {
+        known
+    })
+}
+
 fn mail_of(row: &AnyRow) -> Result<Mail> {
-    let state = match row.text("state")?.as_str() {
-        "queued" => MailState::Queued,
-        "sending" => MailState::Sending,
-        "sent" => MailState::Sent,
-        other => return Err(unreadable("state", other)),
-    };
+    let state = state_of(row)?;
     Ok(Mail {
         id: row.int("id")?,
         mail: NewMail {

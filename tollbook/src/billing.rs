@@ -1,4 +1,4 @@
-//! The billing run: for each customer, one invoice for one period, numbered, rendered, kept and queued for mail.
+//! The billing run: for each customer and reseller, one invoice for one period, numbered, rendered, kept and queued for mail.
 //!
 //! Per account all or nothing, and again harmless: an account that has its invoice keeps it, and what a crash left undone (the PDF,
 //! the mail) is done by the next run. An account is held back, alone, while a call of it is in suspense or the lake and the
@@ -8,22 +8,27 @@ use std::collections::HashMap;
 
 use anyhow::Context;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use invoicing::{CallEntry, Credited, FeeLine, Invoice, Order, Period, Template, fees_due};
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use futures::{FutureExt as _, StreamExt as _};
+use invoicing::{Credited, FeeLine, Invoice, InvoiceLine, LineItem, Order, Period, Template, fees_due};
 use lake::Lake;
 use model::{
-    Account, AccountId, AccountKind, AccountStatus, BillingCycle, BillingTerms, Body, Directory, Money,
-    TariffVersion, TenantId,
+    Account, AccountId, AccountKind, AccountStatus, BillingCycle, Body, Directory, Money, TariffVersion,
+    TenantId,
 };
 use rust_decimal::Decimal;
-use store::{InvoiceKind, InvoiceState, NewInvoice, Store, TermsBook};
+use store::{InvoiceKind, InvoiceState, InvoiceSums, NewInvoice, Store, TermsBook};
 use tracing::{debug, error, info, warn};
 
+use crate::billing::ahead::Ahead;
 use crate::billing::calls::Calls;
 use crate::billing::seller::Seller;
 use crate::runner::Rooms;
 use crate::system::Consumer;
 use crate::{figures, invoice_mail};
 
+mod ahead;
 mod calls;
 mod seller;
 
@@ -77,6 +82,21 @@ pub(crate) enum Outcome {
     Held(String),
 }
 
+/// What came of each period of an account, or why nobody can say.
+pub(crate) type AccountOutcome = anyhow::Result<Vec<(Period, Outcome)>>;
+
+/// What came of one period, and the documents whose PDF and mail may be missing.
+struct Decided {
+    outcome: Outcome,
+    unfinished: Vec<store::Invoice>,
+}
+
+impl Decided {
+    const fn only(outcome: Outcome) -> Self {
+        Self { outcome, unfinished: Vec::new() }
+    }
+}
+
 /// Where a run works.
 pub(crate) struct Run<'a> {
     store: &'a Store,
@@ -90,6 +110,10 @@ pub(crate) struct Run<'a> {
     dry_run: bool,
     /// Records in suspense, by account: when their call started, if that can be told.
     suspended: HashMap<AccountId, Vec<Option<DateTime<Utc>>>>,
+    /// The reseller of each of those accounts that has one.
+    reseller_of: HashMap<AccountId, AccountId>,
+    /// What the lake has said of the accounts that come next.
+    ahead: Ahead,
 }
 
 impl<'a> Run<'a> {
@@ -108,7 +132,26 @@ impl<'a> Run<'a> {
         for record in store.suspense_list(0, u32::MAX).await? {
             suspended.entry(record.suspended.account).or_default().push(start_of(&record));
         }
-        Ok(Self { store, lake, directory, templates, terms, now, window, dry_run, suspended })
+        let reseller_of = directory
+            .accounts
+            .iter()
+            .filter(|account| suspended.contains_key(&account.id))
+            .filter_map(|account| Some((account.id, account.reseller?)))
+            .collect();
+        let ahead = Ahead::default();
+        Ok(Self {
+            store,
+            lake,
+            directory,
+            templates,
+            terms,
+            now,
+            window,
+            dry_run,
+            suspended,
+            reseller_of,
+            ahead,
+        })
     }
 
     /// The periods to be billed for `account`, oldest first: one, or those that are due.
@@ -140,81 +183,150 @@ impl<'a> Run<'a> {
         Ok(due)
     }
 
-    /// Invoices all periods of `account`, and says so in the log.
-    async fn bill_due(&self, account: &Account) -> anyhow::Result<()> {
-        for period in self.periods(account).await? {
-            match self.bill(account, period).await? {
-                Outcome::Made { number, gross } => {
-                    info!(account = account.handle, %period, number, %gross, "invoiced");
+    /// Invoices `accounts` for whatever the window asks for. `tell` hears of each account when all of it is done, in their order; one
+    /// account's trouble is its own.
+    ///
+    /// Numbers are given one after the other. PDFs, which take longest, are typeset on every core meanwhile.
+    pub(crate) async fn bill_all<'b>(
+        &mut self,
+        accounts: &[&'b Account],
+        tell: &mut (dyn FnMut(&'b Account, AccountOutcome) + Send),
+    ) -> anyhow::Result<()> {
+        let n_typesetters = std::thread::available_parallelism().map_or(1, usize::from);
+        for some in accounts.chunks(ahead::ACCOUNTS_MAX) {
+            self.look_ahead(some).await?;
+            let run = &*self;
+            let mut typesetting = FuturesOrdered::<BoxFuture<'_, _>>::new();
+            for &account in some {
+                let mut deciding = std::pin::pin!(run.decide_all(account));
+                // What is being finished goes on meanwhile: it may hold the database that the next account waits for.
+                let decided = loop {
+                    tokio::select! {
+                        decided = &mut deciding => break decided,
+                        Some((account, outcomes)) = typesetting.next(), if !typesetting.is_empty() => {
+                            tell(account, outcomes);
+                        }
+                    }
+                };
+                typesetting
+                    .push_back(async move { (account, run.finish_all(account, decided).await) }.boxed());
+                // One more than there are cores, so that none waits for the database.
+                while typesetting.len() > n_typesetters
+                    && let Some((account, outcomes)) = typesetting.next().await
+                {
+                    tell(account, outcomes);
                 }
-                Outcome::Held(why) => warn!(account = account.handle, %period, why, "invoice held back"),
-                Outcome::Kept { .. } | Outcome::Draft { .. } | Outcome::Nothing => {}
+            }
+            while let Some((account, outcomes)) = typesetting.next().await {
+                tell(account, outcomes);
             }
         }
+        self.ahead = Ahead::default();
         Ok(())
     }
 
+    /// Asks the lake for all that `accounts` will need, where that can be known already.
+    async fn look_ahead(&mut self, accounts: &[&Account]) -> anyhow::Result<()> {
+        let mut wanted = Vec::new();
+        for account in accounts {
+            // What fails here fails again where its account hears of it.
+            let periods = self.periods(account).await.unwrap_or_default();
+            for period in periods {
+                let documents = self.store.invoices_of(account.id).await.unwrap_or_default();
+                if overlapping(&documents, period).is_empty() && self.hold(account, period).is_none() {
+                    wanted.push((*account, period, self.terms.account(account.id).call_list));
+                }
+            }
+        }
+        self.ahead = Ahead::look(self.lake, &wanted).await?;
+        Ok(())
+    }
+
+    async fn decide_all(&self, account: &Account) -> anyhow::Result<Vec<(Period, Decided)>> {
+        let mut decided = Vec::new();
+        for period in self.periods(account).await? {
+            decided.push((period, self.decide(account, period).await?));
+        }
+        Ok(decided)
+    }
+
+    async fn finish_all(
+        &self,
+        account: &Account,
+        decided: anyhow::Result<Vec<(Period, Decided)>>,
+    ) -> AccountOutcome {
+        let mut outcomes = Vec::new();
+        for (period, Decided { outcome, unfinished }) in decided? {
+            for kept in &unfinished {
+                self.finish(account, kept).await?;
+            }
+            outcomes.push((period, outcome));
+        }
+        Ok(outcomes)
+    }
+
     /// Invoices `account` for `whole`, or for what of it has no invoice yet.
-    pub(crate) async fn bill(&self, account: &Account, whole: Period) -> anyhow::Result<Outcome> {
+    #[cfg(test)]
+    async fn bill(&self, account: &Account, whole: Period) -> anyhow::Result<Outcome> {
+        let decided = Ok(vec![(whole, self.decide(account, whole).await?)]);
+        let mut outcomes = self.finish_all(account, decided).await?;
+        Ok(outcomes.remove(0).1)
+    }
+
+    /// Numbers the invoice of `account` for `whole`, or for what of it has no invoice yet, or says why not.
+    async fn decide(&self, account: &Account, whole: Period) -> anyhow::Result<Decided> {
         let documents = self.store.invoices_of(account.id).await?;
-        let overlapping: Vec<_> = documents
-            .iter()
-            .filter(|invoice| {
-                !matches!(invoice.kind, InvoiceKind::CreditNote { .. })
-                    && invoice.period_start < whole.end
-                    && whole.start < invoice.period_end
-            })
-            .collect();
+        let overlapping = overlapping(&documents, whole);
+        let held = |why: String| Ok(Decided::only(Outcome::Held(why)));
         let period = match what_remains(whole, overlapping.iter().map(|i| (i.period_start, i.period_end))) {
-            Remains::Nothing => return self.kept(account, &overlapping).await,
+            Remains::Nothing => return Ok(self.kept(&overlapping)),
             Remains::Period(period) => period,
             Remains::Pieces => {
                 let numbers: Vec<_> = overlapping.iter().map(|invoice| invoice.number.as_str()).collect();
-                return Ok(Outcome::Held(format!(
+                return held(format!(
                     "{} covers a part in the midst of {}; choose a period that begins or ends with it",
                     numbers.join(", "),
                     whole.in_words()
-                )));
+                ));
             }
         };
         if let Some(why) = self.hold(account, period) {
-            return Ok(Outcome::Held(why));
+            return held(why);
         }
-        let n_up = self.lake.in_progress(account.id, period.start, period.end).await?;
+        let n_up = self.n_up(account, period).await?;
         if n_up > 0 {
-            return Ok(Outcome::Held(format!(
+            return held(format!(
                 "{n_up} of its calls of this period are still up: run it again when they have ended"
-            )));
+            ));
         }
         let days = self.days(account, period).await?;
         let billed: Decimal = days.iter().map(|day| day.cost).sum();
         let posted = self.store.owed_for_calls(account.id, period.start, period.end).await?;
         if billed != posted {
-            return Ok(Outcome::Held(format!(
+            return held(format!(
                 "the lake says {}, the ledger {}: the last calls are still on their way, run it again in a minute",
                 billed.normalize(),
                 posted.normalize()
-            )));
+            ));
         }
         let late = self.late(account, period, &documents).await?;
         let seller = Seller::of(account, self.directory, &self.terms)?;
         let draft = self.draft(&seller, account, period, whole, Calls { days, late }).await?;
         if draft.is_empty() {
-            return Ok(Outcome::Nothing);
+            return Ok(Decided::only(Outcome::Nothing));
         }
         if let Some(why) = seller.hold() {
-            return Ok(Outcome::Held(why));
+            return held(why);
         }
         if let Some(why) = self.einvoice_hold(account, &draft)? {
-            return Ok(Outcome::Held(why));
+            return held(why);
         }
         let gross = Money::new(draft.totals.gross, draft.currency);
         if self.dry_run {
-            return Ok(Outcome::Draft { gross });
+            return Ok(Decided::only(Outcome::Draft { gross }));
         }
         let kept = self.number(seller, account, &draft, InvoiceKind::Invoice, Some(documents.len())).await?;
-        self.finish(account, &kept).await?;
-        Ok(Outcome::Made { number: kept.number, gross })
+        Ok(Decided { outcome: Outcome::Made { number: kept.number.clone(), gross }, unfinished: vec![kept] })
     }
 
     /// Why the account's e-invoice cannot be written. It is asked before a number is taken.
@@ -229,20 +341,21 @@ impl<'a> Run<'a> {
 
     /// The account has its invoices for all of the period. What a crash left undone is done now; calls that came in since are on
     /// its next invoice.
-    async fn kept(&self, account: &Account, invoices: &[&store::Invoice]) -> anyhow::Result<Outcome> {
-        if !self.dry_run {
-            for invoice in invoices {
-                self.finish(account, invoice).await?;
-            }
-        }
-        let Some(last) = invoices.last() else { return Ok(Outcome::Nothing) };
-        Ok(Outcome::Kept { number: last.number.clone(), gross: last.gross.round_to_minor() })
+    fn kept(&self, invoices: &[&store::Invoice]) -> Decided {
+        let Some(last) = invoices.last() else { return Decided::only(Outcome::Nothing) };
+        let outcome = Outcome::Kept { number: last.number.clone(), gross: last.gross.round_to_minor() };
+        let unfinished = invoices.iter().filter(|_| !self.dry_run).map(|kept| (*kept).clone()).collect();
+        Decided { outcome, unfinished }
     }
 
     /// Why the account cannot be billed yet.
     fn hold(&self, account: &Account, period: Period) -> Option<String> {
-        let suspended = self.suspended.get(&account.id).map_or(&[][..], Vec::as_slice);
-        let n_suspended = suspended.iter().filter(|at| at.is_none_or(|at| period.contains(at))).count();
+        let n_suspended = self
+            .whose_calls(account)
+            .filter_map(|id| self.suspended.get(&id))
+            .flatten()
+            .filter(|at| at.is_none_or(|at| period.contains(at)))
+            .count();
         if n_suspended > 0 {
             return Some(format!(
                 "{n_suspended} of its records of this period are in suspense; see `tollbook suspense`"
@@ -253,6 +366,18 @@ impl<'a> Run<'a> {
             return Some(format!("{} is not over", period.in_words()));
         }
         None
+    }
+
+    /// The accounts whose calls it pays for: a reseller pays for those of its customers too.
+    fn whose_calls(&self, account: &Account) -> impl Iterator<Item = AccountId> {
+        let (id, kind) = (account.id, account.kind);
+        let customers = self
+            .suspended
+            .keys()
+            .filter(move |_| kind == AccountKind::Reseller)
+            .filter(move |customer| self.reseller_of.get(customer) == Some(&id))
+            .copied();
+        std::iter::once(id).chain(customers)
     }
 
     /// What the account is to pay for `period`, the part of `whole` that no invoice has yet.
@@ -280,7 +405,7 @@ impl<'a> Run<'a> {
             Vec::new()
         };
         fees.extend(fees_due(&terms.fees, period, whole, account.currency)?);
-        let calls = if terms.call_list { self.calls(account, period, &terms).await? } else { Vec::new() };
+        let calls = if terms.call_list { self.list(account, period, &terms).await? } else { Vec::new() };
         let tariff =
             account.profile_at(period.start).and_then(|profile| self.tariff_at(profile, period.start));
         Ok(invoicing::assemble(Order {
@@ -297,26 +422,6 @@ impl<'a> Run<'a> {
             is_prepaid: tariff.is_some_and(|version| version.profile.prepaid),
             issue_date: self.today(seller),
         })?)
-    }
-
-    /// Every call that the account pays for, its last digits hidden.
-    async fn calls(
-        &self,
-        account: &Account,
-        period: Period,
-        terms: &BillingTerms,
-    ) -> anyhow::Result<Vec<CallEntry>> {
-        let hidden =
-            terms.masked_digits.map_or(MASKED_DIGITS, |digits| usize::try_from(digits).unwrap_or(usize::MAX));
-        let calls = self.lake.billed_calls(account.id, period.start, period.end).await?;
-        let entries = calls.into_iter().map(|call| CallEntry {
-            at: call.start_at.with_timezone(&period.timezone).naive_local(),
-            to: masked(&call.destination, hidden),
-            zone: call.zone,
-            seconds: call.duration_seconds,
-            cost: call.cost,
-        });
-        Ok(entries.collect())
     }
 
     /// The tariff version of a profile in force at an instant.
@@ -419,13 +524,19 @@ impl<'a> Run<'a> {
 
     /// The PDF and the mail of an invoice, if they are not there yet.
     async fn finish(&self, account: &Account, kept: &store::Invoice) -> anyhow::Result<()> {
-        let invoice = Invoice::from_json(&kept.document)?;
-        let pdf = pdf_of(self.store, &self.templates, kept, &invoice).await?;
-        if kept.state != InvoiceState::Final || account.contact.email.is_empty() {
+        let is_mailed = kept.state == InvoiceState::Final && !account.contact.email.is_empty();
+        if kept.has_pdf && !is_mailed {
             return Ok(());
         }
-        let mail = invoice_mail::of(kept, &invoice, pdf, self.terms.account(account.id).einvoice)?;
-        self.store.invoice_queue_mail(kept.id, &mail, self.now).await?;
+        let invoice = Invoice::from_json(&kept.document)?;
+        let pdf = pdf_of(self.store, &self.templates, kept, &invoice).await?;
+        let mail = if is_mailed {
+            let einvoice = self.terms.account(account.id).einvoice;
+            Some(invoice_mail::of(kept, &invoice, pdf.clone(), einvoice)?)
+        } else {
+            None
+        };
+        self.store.invoice_finish(kept.id, pdf, mail.as_ref(), self.now).await?;
         Ok(())
     }
 }
@@ -440,31 +551,56 @@ pub(crate) async fn due(rooms: &Rooms, lake: &Lake, consumers: &[Consumer]) -> a
         return Ok(());
     }
     let directory = rooms.directory.current();
-    let run = Run::prepare(&rooms.store, lake, &directory, now, Window::Due, false).await?;
-    for account in directory.accounts.iter().filter(|account| is_billed(account)) {
-        // One account's trouble is its own.
-        if let Err(why) = run.bill_due(account).await {
-            error!(account = account.handle, error = format!("{why:#}"), "account not billed");
-        }
-    }
-    Ok(())
+    let mut run = Run::prepare(&rooms.store, lake, &directory, now, Window::Due, false).await?;
+    let accounts: Vec<&Account> = directory.accounts.iter().filter(|account| is_billed(account)).collect();
+    run.bill_all(&accounts, &mut log).await
 }
 
-/// The PDF that is kept, or one made and kept now.
+/// What came of an account, in the log.
+fn log(account: &Account, outcomes: AccountOutcome) {
+    let account = &account.handle;
+    let outcomes = match outcomes {
+        Ok(outcomes) => outcomes,
+        Err(why) => return error!(account, error = format!("{why:#}"), "account not billed"),
+    };
+    for (period, outcome) in outcomes {
+        match outcome {
+            Outcome::Made { number, gross } => info!(account, %period, number, %gross, "invoiced"),
+            Outcome::Held(why) => warn!(account, %period, why, "invoice held back"),
+            Outcome::Kept { .. } | Outcome::Draft { .. } | Outcome::Nothing => {}
+        }
+    }
+}
+
+/// What the ledger needs to know of a document that is paid.
+pub(crate) fn sums_of(kept: &store::Invoice) -> anyhow::Result<InvoiceSums> {
+    let invoice = Invoice::from_json(&kept.document)?;
+    let mut calls: Decimal = invoice.billed.iter().map(|usage| usage.cost).sum();
+    if invoice.billed.is_empty() {
+        // Documents of the first format have their calls in their lines alone.
+        let of_calls =
+            |line: &&InvoiceLine| matches!(line.item, LineItem::Usage { .. } | LineItem::LateUsage { .. });
+        calls = invoice.lines.iter().filter(of_calls).map(|line| line.net).sum();
+    }
+    Ok(InvoiceSums { payable: invoice.totals.payable(), calls })
+}
+
+/// The PDF that is kept, or one made now.
 pub(crate) async fn pdf_of(
     store: &Store,
     templates: &Templates,
     kept: &store::Invoice,
     invoice: &Invoice,
 ) -> anyhow::Result<Vec<u8>> {
-    if let Some(pdf) = store.invoice_pdf(kept.id).await? {
+    if kept.has_pdf
+        && let Some(pdf) = store.invoice_pdf(kept.id).await?
+    {
         return Ok(pdf);
     }
     let (invoice, template) = (invoice.clone(), templates.of(kept.tenant));
     let pdf = tokio::task::spawn_blocking(move || invoicing::render_pdf(&invoice, &template))
         .await?
         .with_context(|| format!("render invoice {}", kept.number))?;
-    store.invoice_attach_pdf(kept.id, pdf.clone()).await?;
     Ok(pdf)
 }
 
@@ -489,18 +625,6 @@ impl Templates {
     }
 }
 
-/// What stands for the digits that a call list hides.
-const HIDDEN: char = '*';
-
-/// Digits hidden where the terms do not say how many.
-const MASKED_DIGITS: usize = 3;
-
-/// `number` with its last `hidden` characters hidden.
-fn masked(number: &str, hidden: usize) -> String {
-    let shown = number.chars().count().saturating_sub(hidden);
-    number.chars().enumerate().map(|(idx, c)| if idx < shown { c } else { HIDDEN }).collect()
-}
-
 /// When the call of a record in suspense started. `None` holds back every period, because it may belong to any.
 fn start_of(record: &store::SuspendedRecord) -> Option<DateTime<Utc>> {
     match model::wire::decode(&record.raw).ok()?.body {
@@ -511,6 +635,16 @@ fn start_of(record: &store::SuspendedRecord) -> Option<DateTime<Utc>> {
         Body::Sighting(sighting) => Some(sighting.at),
         Body::Call(_) | Body::Edr(_) | Body::Control(_) | Body::Tick(_) => None,
     }
+}
+
+/// Those of `documents` that bill a part of `period`.
+fn overlapping(documents: &[store::Invoice], period: Period) -> Vec<&store::Invoice> {
+    let bills = |invoice: &&store::Invoice| {
+        !matches!(invoice.kind, InvoiceKind::CreditNote { .. })
+            && invoice.period_start < period.end
+            && period.start < invoice.period_end
+    };
+    documents.iter().filter(bills).collect()
 }
 
 /// What of a period no invoice covers yet.
@@ -565,12 +699,14 @@ fn final_json(draft: &Invoice, number: &str) -> Result<String, invoicing::Invoic
     numbered(draft, number)?.to_json()
 }
 
-/// Who gets invoices: customers that were not terminated before.
+/// Who gets invoices: customers and resellers that were not terminated before.
 pub(crate) fn is_billed(account: &Account) -> bool {
     match (account.kind, account.status) {
-        (AccountKind::Customer, AccountStatus::Active | AccountStatus::Suspended) => true,
-        (AccountKind::Customer, AccountStatus::Terminated)
-        | (AccountKind::Reseller | AccountKind::Carrier, _) => false,
+        (AccountKind::Customer | AccountKind::Reseller, AccountStatus::Active | AccountStatus::Suspended) => {
+            true
+        }
+        (AccountKind::Customer | AccountKind::Reseller, AccountStatus::Terminated)
+        | (AccountKind::Carrier, _) => false,
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::access::{TokenAction, UserAction, WebhookAction};
-pub(crate) use self::invoices::{InvoiceAction, TemplateAction, XmlProfile};
+pub(crate) use self::invoices::{InvoiceAction, MailAction, TemplateAction, XmlProfile};
 pub(crate) use self::suspense::{ChosenRecords, SuspenseAction};
 use crate::commands::import_fees::FeesArgs;
 use crate::commands::import_ported::PortedArgs;
@@ -121,6 +121,15 @@ pub(crate) enum Command {
         /// What to ask.
         #[command(flatten)]
         question: SqlQuestion,
+    },
+    /// Outgoing mail.
+    Mail {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// What to do.
+        #[command(subcommand)]
+        action: MailAction,
     },
     /// Billing runs and invoices.
     Invoice {

@@ -46,7 +46,10 @@ impl Queue for Outbox<'_> {
         let why = format!("{} {error}", error.code());
         match retry_at {
             Some(retry_at) => self.0.mail_failed(id, &why, retry_at).await,
-            None => self.0.mail_given_up(id, &why).await,
+            None => {
+                let has_bounced = matches!(error, NotifyError::Refused { .. });
+                self.0.mail_given_up(id, has_bounced, &why).await
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod alarms;
 mod billing;
+mod billing_desk;
 mod charging;
 mod cli;
 mod commands;
@@ -120,6 +121,7 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             commands::explain::explain(&quiet(&installation)?, &cdr).await
         }
         Command::Sql { installation, question } => commands::sql::sql(&quiet(&installation)?, question).await,
+        Command::Mail { installation, action } => commands::mail::mail(&quiet(&installation)?, action).await,
         Command::Invoice { installation, action } => {
             commands::invoice::invoice(&quiet(&installation)?, action).await
         }

@@ -44,9 +44,9 @@ use crate::runner::{self, Begin, Kind, Pace, Positions, Progress, Rooms, Share};
 use crate::tariffs::Tariffs;
 use crate::webhook_queue::WebhookQueue;
 use crate::{
-    billing, charging, disk_watch, event_writer, exchange_inbox, export_files, figures, followed, forwarder,
-    fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness, resubmit, rule_desk,
-    sftp_desk, suspense_record, topup_feed,
+    billing, billing_desk, charging, disk_watch, event_writer, exchange_inbox, export_files, figures,
+    followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness,
+    resubmit, rule_desk, sftp_desk, suspense_record, topup_feed,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -817,6 +817,12 @@ impl System {
                 self.lake.clone(),
                 self.rooms.store.clone(),
                 self.rooms.directory.clone(),
+            ),
+            billing: billing_desk::desk(
+                self.rooms.store.clone(),
+                self.lake.clone(),
+                self.rooms.directory.clone(),
+                self.rooms.clock.clone(),
             ),
             figures: current,
             clock: self.rooms.clock.shared(),

@@ -1,14 +1,14 @@
 //! Puts top-ups on the bus, as rating reads them.
 //!
-//! In: top-ups that were done in the database, numbered in their order. Out: one posting each on the topic of CDRs, in the lane of its
+//! In: top-ups that were done in the database, and payments of invoices, numbered in their order. Out: one posting each on the topic of CDRs, in the lane of its
 //! account, with its number as origin; so one appended twice, by a crash before it was marked, is dropped as a replay.
 
 use bus::Entry;
 use model::{
-    AccountId, Body, Directory, LedgerAccount, Origin, Posting, PostingId, PostingReason, Record, TenantId,
+    Account, AccountId, Body, Directory, LedgerAccount, Origin, Posting, PostingId, PostingReason, Record,
     Topic,
 };
-use store::{TOPUP, TopUpAttempt};
+use store::{BEYOND_CALLS, PAYMENT, TOPUP, TopUpAttempt};
 use tracing::error;
 
 use crate::runner::{Rooms, entry};
@@ -23,17 +23,17 @@ pub(crate) async fn send_waiting(rooms: &Rooms) -> anyhow::Result<usize> {
         let waiting = rooms.store.topups_waiting(SENT_MAX).await?;
         let Some(last) = waiting.last().map(|top_up| top_up.id) else { return Ok(n_sent) };
         let mut directory = rooms.directory.current();
-        if waiting.iter().any(|top_up| tenant_of(&directory, top_up.account).is_none()) {
+        if waiting.iter().any(|top_up| account_of(&directory, top_up.account).is_none()) {
             // Made since the snapshot was loaded.
             directory = rooms.directory.reload().await?;
         }
         let mut entries: Vec<Entry> = Vec::with_capacity(waiting.len());
         for top_up in &waiting {
-            let Some(tenant) = tenant_of(&directory, top_up.account) else {
+            let Some(account) = account_of(&directory, top_up.account) else {
                 error!(account = %top_up.account, top_up = top_up.id, "the account of a top-up is gone");
                 continue;
             };
-            let posting = posting_of(top_up, tenant);
+            let posting = posting_of(top_up, account);
             let offset = u64::try_from(top_up.id).unwrap_or(0);
             let origin = Origin { stage: TOPUP.into(), partition: 0, offset, index: 0 };
             let record = Record { origin: Some(origin), body: Body::Posting(Box::new(posting)) };
@@ -47,27 +47,76 @@ pub(crate) async fn send_waiting(rooms: &Rooms) -> anyhow::Result<usize> {
     }
 }
 
-fn tenant_of(directory: &Directory, account: AccountId) -> Option<TenantId> {
-    directory.accounts.iter().find(|there| there.id == account).map(|there| there.tenant)
+fn account_of(directory: &Directory, account: AccountId) -> Option<&Account> {
+    directory.accounts.iter().find(|there| there.id == account)
 }
 
-/// What a top-up posts. Its id follows from the token: the same one twice is one posting.
-fn posting_of(top_up: &TopUpAttempt, tenant: TenantId) -> Posting {
-    let (debit, reason) = match top_up.kind.as_str() {
-        "voucher" => (LedgerAccount::Vouchers(tenant), PostingReason::Voucher),
-        "adjustment" => (LedgerAccount::Grants(tenant), PostingReason::Adjustment),
-        _ => (LedgerAccount::Bank(tenant), PostingReason::TopUp),
+/// What a top-up or a payment posts. Its id follows from the token: the same one twice is one posting.
+pub(crate) fn posting_of(top_up: &TopUpAttempt, account: &Account) -> Posting {
+    let (id, tenant) = (account.id, account.tenant);
+    let (cash, owed, bank) =
+        (LedgerAccount::Cash(id), LedgerAccount::Receivable(id), LedgerAccount::Bank(tenant));
+    let (debit, credit, reason) = match top_up.kind.as_str() {
+        "voucher" => (LedgerAccount::Vouchers(tenant), cash, PostingReason::Voucher),
+        "adjustment" => (LedgerAccount::Grants(tenant), cash, PostingReason::Adjustment),
+        // A reseller's customer has paid the reseller: its debt goes with the sale, and no money comes to our bank.
+        PAYMENT => (account.reseller.map_or(bank, LedgerAccount::Sales), owed, PostingReason::Payment),
+        BEYOND_CALLS => (owed, LedgerAccount::Revenue(tenant), PostingReason::RecurringFee),
+        _ => (bank, cash, PostingReason::TopUp),
     };
     Posting {
-        id: PostingId::of_top_up(top_up.account, &top_up.token),
+        id: PostingId::of_top_up(id, &top_up.token),
         tenant,
-        account: top_up.account,
+        account: id,
         at: top_up.at,
         debit,
-        credit: LedgerAccount::Cash(top_up.account),
+        credit,
         amount: top_up.amount,
         reason,
         cdr: None,
         reverses: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{AccountKind, Currency, Money};
+
+    use super::*;
+
+    #[test]
+    fn money_of_a_resellers_customer_never_comes_to_our_bank() {
+        let accounts = [(7, 1, AccountKind::Customer, "hotel")];
+        let mut directory = crate::commands::directory_of(["vox", "alpine"], &accounts);
+        let moved = |kind: &str| TopUpAttempt {
+            id: 1,
+            account: AccountId(7),
+            token: format!("tollbook:{kind}:INV-2026-000001"),
+            kind: kind.to_owned(),
+            outcome: "done".to_owned(),
+            message: String::new(),
+            amount: Money::new(12.into(), Currency::EUR),
+            actor: "test".to_owned(),
+            at: chrono::DateTime::UNIX_EPOCH,
+        };
+        let mut shown = Vec::new();
+        for reseller in [None, Some(AccountId(5))] {
+            directory.accounts[0].reseller = reseller;
+            for kind in ["cash", PAYMENT, BEYOND_CALLS] {
+                let posting = posting_of(&moved(kind), &directory.accounts[0]);
+                shown.push(format!("{kind}: {} from {}", posting.debit, posting.credit));
+            }
+        }
+        assert_eq!(
+            shown,
+            [
+                "cash: bank:1 from cash:7",
+                "payment: bank:1 from receivable:7",
+                "invoice: receivable:7 from revenue:1",
+                "cash: bank:1 from cash:7",
+                "payment: sales:5 from receivable:7",
+                "invoice: receivable:7 from revenue:1",
+            ]
+        );
     }
 }

@@ -6,6 +6,7 @@
 mod account_names;
 mod api;
 mod assets;
+mod billing_desk;
 mod call_search;
 mod exchange;
 mod figures;
@@ -35,6 +36,7 @@ use store::{Store, SuspendedRecord};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use billing_desk::{BilledAccount, BillingDesk, RunState, StartRun, WantedRun};
 pub use exchange::{Exchange, Partner, StreamDesk};
 pub use figures::{AlertRow, BalanceRow, Figures, FileRow, HISTORY_SECONDS, InvoiceRow, LockRow, StageRow};
 pub use pages::exchange::owner_name;
@@ -62,6 +64,8 @@ pub struct Desk {
     pub exchange: Exchange,
     /// Fraud rules.
     pub rules: RuleDesk,
+    /// Billing runs.
+    pub billing: BillingDesk,
     /// The latest figures.
     pub figures: watch::Receiver<Figures>,
     /// For the age of sessions.
@@ -120,7 +124,9 @@ pub async fn serve(
         .route("/fraud/rules", get(pages::fraud_rules::list))
         .route("/fraud/rules/edit", get(pages::fraud_rules::edit).post(pages::fraud_rules::submit))
         .route("/invoices", get(pages::billing::list))
+        .route("/invoices/run", get(pages::billing_run::page).post(pages::billing_run::start_run))
         .route("/invoices/{id}", get(pages::billing::one))
+        .route("/invoices/{id}/paid", post(pages::billing_run::pay_invoice))
         .route("/invoices/{id}/pdf", get(pages::billing::pdf))
         .route("/files", get(pages::exchange::page))
         .route("/files/partners", get(pages::exchange::partners))

@@ -1,6 +1,8 @@
 //! What invoices are made of.
 
-use lake::{IncomingUsage, Lake, UsageLine};
+use std::collections::HashMap;
+
+use lake::{DayUsage, IncomingUsage, Lake, PayingSide, UsageLine};
 use model::{AccountId, Cause, Currency, Direction, Provider};
 
 use crate::world::{World, at, call, charge, dec, rows, unanswered};
@@ -123,7 +125,8 @@ async fn call_list_holds_the_calls_that_are_summed_up_oldest_first() {
     ];
     lake.commit(rows(1, calls), world.now).await.unwrap();
     let (from, to) = (at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z"));
-    let listed = lake.billed_calls(CUSTOMER, from, to).await.unwrap();
+    let mut listed = lake.billed_calls(&[CUSTOMER], PayingSide::Caller, from, to).await.unwrap();
+    let listed = listed.remove(&CUSTOMER).unwrap();
     let starts: Vec<_> = listed.iter().map(|call| call.start_at).collect();
     assert_eq!(starts, [from, at("2026-10-31T23:59:59.999999Z")]);
     assert_eq!((listed[0].zone.as_str(), listed[0].cost), ("Germany", dec("0.109708")));
@@ -148,17 +151,64 @@ async fn days_are_those_of_the_accounts_zone_and_sum_up_to_the_month() {
     lake.commit(rows(1, calls), world.now).await.unwrap();
     let (from, to) = (at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z"));
     let by_day = async |timezone: &str| {
-        let days = lake.usage_by_day(CUSTOMER, from, to, timezone.parse().unwrap(), false).await.unwrap();
-        days.into_iter().map(|day| format!("{} {}", day.day.format("%d"), day.line.calls)).collect::<Vec<_>>()
+        let mut days = days_of(&lake, CUSTOMER, PayingSide::Caller, timezone).await;
+        days.drain(..).map(|day| format!("{} {}", day.day.format("%d"), day.line.calls)).collect::<Vec<_>>()
     };
     assert_eq!(by_day("Europe/Vienna").await, ["05 1", "06 1", "25 2", "26 1"]);
     // Five hours and three quarters before UTC.
     assert_eq!(by_day("Asia/Kathmandu").await, ["06 2", "25 1", "26 2"]);
-    let days = lake.usage_by_day(CUSTOMER, from, to, "Europe/Vienna".parse().unwrap(), false).await.unwrap();
+    // A zone that changes its clocks by half an hour, south of the equator.
+    assert_eq!(by_day("Australia/Lord_Howe").await, ["06 2", "25 1", "26 2"]);
+    let days = days_of(&lake, CUSTOMER, PayingSide::Caller, "Europe/Vienna").await;
     let summed = lake.usage(CUSTOMER, from, to).await.unwrap();
     let cost: rust_decimal::Decimal = days.iter().map(|day| day.line.cost).sum();
     assert_eq!((summed[0].calls, summed[0].cost), (5, cost));
-    assert_eq!(lake.usage_by_day(CUSTOMER, from, to, chrono_tz::UTC, true).await.unwrap(), []);
+    for side in [PayingSide::Called, PayingSide::CallersReseller, PayingSide::CalledReseller] {
+        assert_eq!(days_of(&lake, CUSTOMER, side, "UTC").await, []);
+    }
+}
+
+async fn days_of(lake: &Lake, account: AccountId, side: PayingSide, timezone: &str) -> Vec<DayUsage> {
+    let (from, to) = (at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z"));
+    let mut found = lake.usage_by_day(&[account], side, from, to, timezone.parse().unwrap()).await.unwrap();
+    found.remove(&account).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn each_of_several_accounts_gets_its_own_days_whatever_side_it_pays_on() {
+    let world = World::new();
+    let lake = world.open();
+    let (reseller, other) = (AccountId(11), AccountId(1002));
+    let mut sold = call("a", "2026-10-05T08:00:00Z");
+    sold.charges.push(charge(Provider::Reseller, reseller.0, "0.066"));
+    let mut received = call("b", "2026-10-06T08:00:00Z");
+    let mut fee = charge(Provider::Reseller, reseller.0, "0.004");
+    fee.direction = Direction::In;
+    received.charges = vec![charge(Provider::Customer, other.0, "1"), fee];
+    lake.commit(rows(1, vec![sold, received]), world.now).await.unwrap();
+    let (from, to) = (at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z"));
+    let accounts = [CUSTOMER, reseller, other];
+    let mut shown = Vec::new();
+    for side in PayingSide::ALL {
+        let found = lake.usage_by_day(&accounts, side, from, to, chrono_tz::UTC).await.unwrap();
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_by_key(|(account, _)| *account);
+        for (account, days) in found {
+            let days: Vec<_> =
+                days.iter().map(|day| format!("{} {} {}", day.day, day.line.zone, day.line.cost)).collect();
+            shown.push(format!("{side:?} {account}: {}", days.join(", ")));
+        }
+    }
+    expect_test::expect![[r#"
+        Caller 1001: 2026-10-05 Germany 0.109708
+        Caller 1002: 2026-10-06 Germany 1
+        CallersReseller 11: 2026-10-05 Germany 0.066
+        CalledReseller 11: 2026-10-06  0.004"#]]
+    .assert_eq(&shown.join("\n"));
+    let none = lake.usage_by_day(&[], PayingSide::Caller, from, to, chrono_tz::UTC).await.unwrap();
+    assert_eq!(none.len(), 0);
+    let listed = lake.billed_calls(&[reseller], PayingSide::CallersReseller, from, to).await.unwrap();
+    assert_eq!(listed[&reseller].iter().map(|call| call.cost).collect::<Vec<_>>(), [dec("0.066")]);
 }
 
 #[tokio::test]
@@ -193,14 +243,17 @@ async fn calls_of_an_account_come_newest_first_up_to_the_limit() {
 async fn call_that_is_still_up_is_told_until_its_end_has_come() {
     let world = World::new();
     let lake = world.open();
-    let up = || lake.in_progress(CUSTOMER, at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z"));
+    let up = async || {
+        let accounts = [CUSTOMER, AccountId(5)];
+        lake.in_progress(&accounts, at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z")).await.unwrap()
+    };
     let mut interim = call("a", "2026-10-31T23:50:00Z");
     interim.cdr.partial = true;
     interim.cdr.cause = Cause::InProgress;
     lake.commit(rows(1, vec![call("b", "2026-10-05T08:00:00Z"), interim]), world.now).await.unwrap();
-    assert_eq!(up().await.unwrap(), 1);
+    assert_eq!(up().await, HashMap::from([(CUSTOMER, 1)]));
     let mut ended = call("a", "2026-10-31T23:50:00Z");
     ended.cdr.revision = 1;
     lake.commit(rows(2, vec![ended]), world.now).await.unwrap();
-    assert_eq!(up().await.unwrap(), 0);
+    assert_eq!(up().await, HashMap::new());
 }

@@ -1,10 +1,10 @@
 //! Numbers that partners and tax offices count: files and invoices.
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, AccountKind, Currency, InvoiceId, TenantId};
+use model::{AccountId, AccountKind, Currency, InvoiceId, Money, TenantId};
 use store::{
-    ExportCall, ExportPlan, ExportState, InvoiceKind, InvoiceState, KeptFormat, NewInvoice, NewMail,
-    StoreEffect, StoreError,
+    ExportCall, ExportPlan, ExportState, InvoiceKind, InvoiceState, InvoiceSums, KeptFormat, NewInvoice,
+    NewMail, StoreEffect, StoreError,
 };
 
 use crate::database::Database;
@@ -622,8 +622,9 @@ pub(crate) async fn pdf_that_left_the_house_is_never_changed(db: Database) {
     let (issued, _) = store.invoice_create(&invoice(1), |_| String::new()).await.unwrap();
     assert!(!issued.has_pdf);
     assert_eq!(store.invoice_pdf(issued.id).await.unwrap(), None);
-    store.invoice_attach_pdf(issued.id, b"%PDF-1".to_vec()).await.unwrap();
-    store.invoice_attach_pdf(issued.id, b"%PDF-2".to_vec()).await.unwrap();
+    for pdf in [b"%PDF-1", b"%PDF-2"] {
+        assert_eq!(store.invoice_finish(issued.id, pdf.to_vec(), None, second(5)).await.unwrap(), None);
+    }
     assert_eq!(store.invoice_pdf(issued.id).await.unwrap(), Some(b"%PDF-1".to_vec()));
     assert!(store.invoice_get(issued.id).await.unwrap().has_pdf);
 }
@@ -683,16 +684,27 @@ pub(crate) async fn credit_notes_take_back_what_is_left_and_the_last_one_voids(d
         tokio::join!(store.invoice_create(&rest, document), store.invoice_create(&rest, document));
     assert_eq!(u8::from(first.is_ok()) + u8::from(second.is_ok()), 1);
     assert_eq!(state().await, InvoiceState::Void);
-    let paid = store.invoice_paid(of.id, second_at()).await.unwrap_err();
+    let sums = InvoiceSums { payable: decimal("120"), calls: decimal("99.5") };
+    let paid = store.invoice_paid(of.id, sums, "test", second_at()).await.unwrap_err();
     assert!(paid.to_string().contains("void already"), "{paid}");
 
     let (again, is_new) = store.invoice_create(&corrected, document).await.unwrap();
     assert_eq!((again.number.as_str(), is_new), ("R-2026-000004", true));
     assert_eq!(store.invoice_create(&corrected, document).await.unwrap(), (again.clone(), false));
-    store.invoice_paid(again.id, second_at()).await.unwrap();
+    let a_part = NewInvoice { kind: InvoiceKind::CreditNote { of: again.id }, ..credit("20") };
+    store.invoice_create(&a_part, document).await.unwrap();
+    let paid = store.invoice_paid(again.id, sums, "test", second_at()).await.unwrap();
+    assert_eq!(paid, Money::new(decimal("100"), Currency::EUR));
+    let twice = store.invoice_paid(again.id, sums, "test", second_at()).await.unwrap_err();
+    assert!(twice.to_string().contains("paid already"), "{twice}");
+    // Rating is told once: the payment, and what the invoice asks beyond its calls.
+    let moved: Vec<_> = store.topups_waiting(9).await.unwrap();
+    let moved: Vec<_> = moved.iter().map(|moved| format!("{} {}", moved.kind, moved.amount)).collect();
+    assert_eq!(moved, ["payment 100 EUR", "invoice 0.5 EUR"]);
     let again = store.invoice_get(again.id).await.unwrap();
     assert_eq!((again.state, again.paid_at), (InvoiceState::Paid, Some(second_at())));
-    assert!(store.invoice_paid(part.id, second_at()).await.is_err(), "a credit note is not paid");
+    let note = store.invoice_paid(part.id, sums, "test", second_at()).await;
+    assert!(note.is_err(), "a credit note is not paid");
 }
 
 fn second_at() -> DateTime<Utc> {
@@ -710,8 +722,9 @@ pub(crate) async fn mail_of_an_invoice_is_queued_once(db: Database) {
         attachments: vec![("R-2026-000001.pdf".to_owned(), "application/pdf".to_owned(), b"%PDF".to_vec())],
         about: format!("invoice:{}", issued.id),
     };
-    assert!(store.invoice_queue_mail(issued.id, &mail, second(6)).await.unwrap().is_some());
-    assert!(store.invoice_queue_mail(issued.id, &mail, second(7)).await.unwrap().is_none());
+    let queue = async |at| store.invoice_finish(issued.id, b"%PDF".to_vec(), Some(&mail), at).await.unwrap();
+    assert!(queue(second(6)).await.is_some());
+    assert!(queue(second(7)).await.is_none());
     let mails = store.mail_list().await.unwrap();
     assert_eq!(mails.len(), 1);
     assert_eq!(mails[0].mail, mail);

@@ -178,7 +178,20 @@ pub(crate) async fn console_and_audit_see_the_latest_first(db: Database) {
 
 pub(crate) async fn mail_given_up_stays_in_the_list_and_is_claimed_no_more(db: Database) {
     let id = db.store.mail_enqueue(&mail("bounces"), second(0)).await.unwrap();
-    db.store.mail_given_up(id, "550 no such mailbox").await.unwrap();
+    let early = db.store.mail_again(id, second(1)).await.unwrap_err();
+    assert!(early.to_string().contains("it is queued"), "{early}");
+    db.store.mail_given_up(id, true, "550 no such mailbox").await.unwrap();
     assert_eq!(db.store.mail_claim(second(1_000_000_000), 10).await.unwrap(), []);
-    assert_eq!(db.store.mail_list().await.unwrap()[0].last_error, "550 no such mailbox");
+    assert_eq!(db.store.mails_waiting().await.unwrap(), 0);
+    let kept = db.store.mail_latest(9).await.unwrap().remove(0);
+    assert_eq!((kept.state, kept.last_error.as_str()), (MailState::Bounced, "550 no such mailbox"));
+    // Its mailbox is there again.
+    db.store.mail_again(id, second(2)).await.unwrap();
+    assert_eq!(db.store.mail_claim(second(2), 10).await.unwrap().len(), 1);
+    db.store.mail_given_up(id, false, "NTF005 too large").await.unwrap();
+    assert_eq!(db.store.mail_list().await.unwrap()[0].state, MailState::GivenUp);
+    // As an earlier version left it.
+    let id = db.store.mail_enqueue(&mail("given up long ago"), second(0)).await.unwrap();
+    db.store.mail_failed(id, "550", chrono::DateTime::<chrono::Utc>::MAX_UTC).await.unwrap();
+    assert_eq!(db.store.mail_latest(1).await.unwrap()[0].state, MailState::GivenUp);
 }

@@ -3,15 +3,19 @@
 use std::collections::HashSet;
 
 use chrono::TimeDelta;
-use invoicing::{DayUsage, Invoice, LineItem, Period, late_usage};
-use model::Account;
+use invoicing::{CallEntry, DayUsage, Invoice, LineItem, Period, late_usage};
+use model::{Account, BillingTerms};
 use rust_decimal::Decimal;
 use store::InvoiceKind;
 
 use crate::billing::Run;
+use crate::billing::ahead::{as_billed, days_of, lists_of};
 
-/// Zone of termination fees on an invoice.
-const INCOMING_ZONE: &str = "Incoming calls";
+/// What stands for the digits that a call list hides.
+const HIDDEN: char = '*';
+
+/// Digits hidden where the terms do not say how many.
+const MASKED_DIGITS: usize = 3;
 
 /// How far back a call may lie that is billed late. Older records are settled by hand.
 const LATE_DAYS_MAX: i64 = 100;
@@ -27,29 +31,44 @@ pub(super) struct Calls {
 impl Run<'_> {
     /// What the account owes for the calls of `period`, by day and zone.
     pub(super) async fn days(&self, account: &Account, period: Period) -> anyhow::Result<Vec<DayUsage>> {
-        let mut days = Vec::new();
-        for is_incoming in [false, true] {
-            let (start, end) = (period.start, period.end);
-            let used = self.lake.usage_by_day(account.id, start, end, period.timezone, is_incoming).await?;
-            for lake::DayUsage { day, line } in used {
-                anyhow::ensure!(
-                    line.currency == account.currency,
-                    "account {} is billed in {}, but has calls priced in {}",
-                    account.handle,
-                    account.currency,
-                    line.currency
-                );
-                days.push(DayUsage {
-                    day,
-                    zone: if is_incoming { INCOMING_ZONE.to_owned() } else { line.zone },
-                    zone_detail: line.zone_detail,
-                    calls: line.calls.try_into()?,
-                    billed_seconds: line.billed_seconds.try_into()?,
-                    cost: line.cost,
-                });
-            }
+        let days = match self.ahead.of(account.id, period) {
+            Some(known) => known.days.clone(),
+            None => days_of(self.lake, &[account], period).await?.remove(&account.id).unwrap_or_default(),
+        };
+        as_billed(account, days)
+    }
+
+    /// How many of its calls of `period` are still up.
+    pub(super) async fn n_up(&self, account: &Account, period: Period) -> anyhow::Result<u64> {
+        if let Some(known) = self.ahead.of(account.id, period) {
+            return Ok(known.n_up);
         }
-        Ok(days)
+        let up = self.lake.in_progress(&[account.id], period.start, period.end).await?;
+        Ok(up.get(&account.id).copied().unwrap_or_default())
+    }
+
+    /// Every call that the account pays for, its last digits hidden.
+    pub(super) async fn list(
+        &self,
+        account: &Account,
+        period: Period,
+        terms: &BillingTerms,
+    ) -> anyhow::Result<Vec<CallEntry>> {
+        let hidden =
+            terms.masked_digits.map_or(MASKED_DIGITS, |digits| usize::try_from(digits).unwrap_or(usize::MAX));
+        let known = self.ahead.of(account.id, period).and_then(|known| known.list.clone());
+        let calls = match known {
+            Some(calls) => calls,
+            None => lists_of(self.lake, &[account], period).await?.remove(&account.id).unwrap_or_default(),
+        };
+        let entries = calls.into_iter().map(|call| CallEntry {
+            at: call.start_at.with_timezone(&period.timezone).naive_local(),
+            to: masked(&call.destination, hidden),
+            zone: call.zone,
+            seconds: call.duration_seconds,
+            cost: call.cost,
+        });
+        Ok(entries.collect())
     }
 
     /// What has come to the periods before `period` since `documents` billed them, or was taken back.
@@ -129,4 +148,10 @@ fn standing(documents: &[store::Invoice]) -> anyhow::Result<Vec<Invoice>> {
         }
     }
     Ok(standing)
+}
+
+/// `number` with its last `hidden` characters hidden.
+pub(super) fn masked(number: &str, hidden: usize) -> String {
+    let shown = number.chars().count().saturating_sub(hidden);
+    number.chars().enumerate().map(|(idx, c)| if idx < shown { c } else { HIDDEN }).collect()
 }

@@ -1,5 +1,6 @@
-use invoicing::LineItem;
+use model::BillingTerms;
 
+use super::calls::masked;
 use super::*;
 
 /// Bills October of the sample world, in which every profile has a fee, after `change`. What comes back is, for each
@@ -29,11 +30,13 @@ async fn bill(change: impl FnOnce(&mut store::World)) -> Vec<String> {
 #[tokio::test]
 async fn customer_is_billed_by_its_reseller_and_a_direct_one_by_the_tenant() {
     expect_test::expect![[r#"
+        alpine: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201
+        nordsee: INV-2026-000002 from Meridian Voice GmbH AT611904300234573201
         baeckerei-huber: ALPINE-2026-000001 from Alpine Connect GmbH AT483200000012345864
         hotel-seeblick: ALPINE-2026-000002 from Alpine Connect GmbH AT483200000012345864
         kanzlei-brandt: NORDSEE-2026-000001 from Nordsee Telefon GmbH DE89370400440532013000
         spedition-voss: NORDSEE-2026-000002 from Nordsee Telefon GmbH DE89370400440532013000
-        atelier-novak: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201"#]]
+        atelier-novak: INV-2026-000003 from Meridian Voice GmbH AT611904300234573201"#]]
     .assert_eq(&bill(|_| {}).await.join("\n"));
 }
 
@@ -45,11 +48,13 @@ async fn reseller_without_an_address_holds_back_its_customers_alone() {
         alpine.contact.address.city = String::new();
     });
     expect_test::expect![[r#"
+        alpine: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201
+        nordsee: INV-2026-000002 from Meridian Voice GmbH AT611904300234573201
         baeckerei-huber: its reseller alpine issues the invoice; add name, city to the contact of alpine and import it
         hotel-seeblick: its reseller alpine issues the invoice; add name, city to the contact of alpine and import it
         kanzlei-brandt: NORDSEE-2026-000001 from Nordsee Telefon GmbH DE89370400440532013000
         spedition-voss: NORDSEE-2026-000002 from Nordsee Telefon GmbH DE89370400440532013000
-        atelier-novak: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201"#]].assert_eq(&shown.await.join("\n"));
+        atelier-novak: INV-2026-000003 from Meridian Voice GmbH AT611904300234573201"#]].assert_eq(&shown.await.join("\n"));
 }
 
 #[tokio::test]
@@ -68,11 +73,13 @@ async fn resellers_whose_names_look_alike_number_apart() {
         world.billing_terms.clear();
     });
     expect_test::expect![[r#"
+        inv: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201
+        north-of-the-north-sea-telephones: INV-2026-000002 from Meridian Voice GmbH AT611904300234573201
         baeckerei-huber: INV.1-2026-000001 from Alpine Connect GmbH AT483200000012345864
         hotel-seeblick: INV.1-2026-000002 from Alpine Connect GmbH AT483200000012345864
         kanzlei-brandt: NORTH-OF-T.2-2026-000001 from Nordsee Telefon GmbH DE89370400440532013000
         spedition-voss: NORTH-OF-T.2-2026-000002 from Nordsee Telefon GmbH DE89370400440532013000
-        atelier-novak: INV-2026-000001 from Meridian Voice GmbH AT611904300234573201"#]]
+        atelier-novak: INV-2026-000003 from Meridian Voice GmbH AT611904300234573201"#]]
     .assert_eq(&shown.await.join("\n"));
 }
 
@@ -334,15 +341,21 @@ impl House {
     /// Puts calls of atelier-novak into lake and ledger; each is uid, start and cost.
     async fn calls(&self, position: u64, calls: &[(&str, &str, &str)]) {
         let account = self.account("atelier-novak").id;
-        let rows: Vec<_> = calls.iter().map(|(uid, start, cost)| call(account, uid, start, cost)).collect();
-        let postings = rows.iter().map(|rated| model::Posting {
-            id: model::PostingId::derive(rated.cdr.id, 0, 0),
+        let rows = calls.iter().map(|(uid, start, cost)| call(account, uid, start, cost)).collect();
+        self.rated(position, rows).await;
+    }
+
+    /// Puts priced calls into lake and ledger.
+    async fn rated(&self, position: u64, rows: Vec<model::RatedCdr>) {
+        let charges = rows.iter().flat_map(|rated| (0..).zip(&rated.charges).map(move |of| (rated, of)));
+        let postings = charges.map(|(rated, (index, charge))| model::Posting {
+            id: model::PostingId::derive(rated.cdr.id, 0, index),
             tenant: TenantId(1),
-            account,
+            account: charge.account,
             at: rated.cdr.start_at,
-            debit: model::LedgerAccount::Receivable(account),
+            debit: model::LedgerAccount::Receivable(charge.account),
             credit: model::LedgerAccount::Revenue(TenantId(1)),
-            amount: Money::new(rated.charges[0].cost, model::Currency::EUR),
+            amount: Money::new(charge.cost, model::Currency::EUR),
             reason: model::PostingReason::Call,
             cdr: Some(rated.cdr.id),
             reverses: None,
@@ -410,6 +423,80 @@ async fn call_that_comes_after_its_invoice_is_on_the_next_one_with_its_day_and_o
     let again = run.correct(account, &wrong, "Wrong address").await.unwrap();
     assert_eq!(lines_of(&Invoice::from_json(&again.document).unwrap()), "fee 10.00\n2 calls 0.75\n");
     assert_eq!(house.bill("2027-01", "2027-02-01T06:00:00Z").await, "fee 10.00\n");
+}
+
+#[tokio::test]
+async fn reseller_is_billed_for_its_customers_calls_and_each_account_for_its_own_in_one_run() {
+    let listed = BillingTerms { call_list: true, ..BillingTerms::default() };
+    let house = House::new(|world| world.billing_terms = vec![terms("alpine", listed)]).await;
+    let (customer, reseller) = (house.account("hotel-seeblick").id, house.account("alpine").id);
+    let mut sold = call(customer, "a", "2026-10-05T08:00:00Z", "0.5");
+    let bought = model::Charge {
+        provider: model::Provider::Reseller,
+        account: reseller,
+        cost: "0.3".parse().unwrap(),
+        ..sold.charges[0].clone()
+    };
+    sold.charges.push(bought);
+    let direct = call(house.account("atelier-novak").id, "b", "2026-10-06T08:00:00Z", "0.25");
+    house.rated(1, vec![sold, direct]).await;
+    let mut run = house.run("2026-10", "2026-11-02T00:00:00Z").await;
+    let accounts: Vec<_> = house.directory.accounts.iter().filter(|account| is_billed(account)).collect();
+    let mut told = Vec::new();
+    let mut tell = |account: &Account, outcomes: anyhow::Result<Vec<(Period, Outcome)>>| {
+        let outcomes: Vec<_> = outcomes.unwrap().into_iter().map(|(_, outcome)| outcome).collect();
+        told.push(format!("{} {outcomes:?}", account.handle));
+    };
+    run.bill_all(&accounts, &mut tell).await.unwrap();
+    assert_eq!(told.len(), accounts.len(), "{told:?}");
+    let mut lines = String::new();
+    for kept in house.store.invoice_list().await.unwrap() {
+        let invoice = Invoice::from_json(&kept.document).unwrap();
+        lines += &format!("{} {} {}", kept.number, invoice.account, lines_of(&invoice).replace('\n', "; "));
+        lines += &format!("{} calls listed, pdf {}\n", invoice.calls.len(), kept.has_pdf);
+    }
+    expect_test::expect![[r#"
+        INV-2026-000001 alpine fee 10.00; 1 calls 0.30; 1 calls listed, pdf true
+        INV-2026-000002 nordsee fee 10.00; 0 calls listed, pdf true
+        ALPINE-2026-000001 baeckerei-huber fee 10.00; 0 calls listed, pdf true
+        ALPINE-2026-000002 hotel-seeblick fee 10.00; 1 calls 0.50; 0 calls listed, pdf true
+        NORDSEE-2026-000001 kanzlei-brandt fee 10.00; 0 calls listed, pdf true
+        NORDSEE-2026-000002 spedition-voss fee 10.00; 0 calls listed, pdf true
+        INV-2026-000003 atelier-novak fee 10.00; 1 calls 0.25; 0 calls listed, pdf true
+    "#]]
+    .assert_eq(&lines);
+    // A record of its customer in suspense holds the reseller back too.
+    let mut next = house.run("2026-11", "2026-12-02T00:00:00Z").await;
+    next.suspended.insert(customer, vec![None]);
+    next.reseller_of.insert(customer, reseller);
+    let Outcome::Held(why) = only_of(&next, house.account("alpine")).await else { panic!("billed") };
+    assert!(why.starts_with("1 of its records"), "{why}");
+    assert!(matches!(only_of(&next, house.account("nordsee")).await, Outcome::Made { .. }));
+}
+
+#[tokio::test]
+async fn paid_invoice_leaves_nothing_owed_for_its_calls() {
+    let house = House::new(|_| {}).await;
+    house.calls(1, &[("a", "2026-10-05T08:00:00Z", "0.505")]).await;
+    assert_eq!(house.bill("2026-10", "2026-11-01T06:00:00Z").await, "fee 10.00\n1 calls 0.51\n");
+    let kept = house.only_invoice().await;
+    let sums = sums_of(&kept).unwrap();
+    assert_eq!((sums.payable.to_string(), sums.calls.to_string()), ("12.61".to_owned(), "0.505".to_owned()));
+    let now = "2026-11-20T00:00:00Z".parse().unwrap();
+    house.store.invoice_paid(kept.id, sums, "test", now).await.unwrap();
+    let account = house.account("atelier-novak");
+    for moved in house.store.topups_waiting(9).await.unwrap() {
+        house.store.post(vec![crate::topup_feed::posting_of(&moved, account)]).await.unwrap();
+    }
+    let shown: Vec<_> = house.store.balances().await.unwrap();
+    let shown: Vec<_> = shown.iter().map(|kept| format!("{} {}", kept.account, kept.balance)).collect();
+    let expected = [
+        "bank:1 12.61 EUR".to_owned(),
+        format!("receivable:{} 0 EUR", account.id),
+        "revenue:1 -12.61 EUR".to_owned(),
+    ];
+    assert_eq!(shown, expected);
+    assert!(house.store.balance_check().await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What `tollbook invoice` takes.
+//! What `tollbook invoice` and `tollbook mail` take.
 
 use std::path::PathBuf;
 
@@ -133,5 +133,24 @@ pub(crate) enum TemplateAction {
         /// Handle of the tenant; may be left out where there is only one.
         #[arg(long, value_name = "HANDLE")]
         tenant: Option<String>,
+    },
+}
+
+/// Of `tollbook mail`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MailAction {
+    /// List the latest mails, newest first.
+    List {
+        /// Only those that bounced or were given up.
+        #[arg(long)]
+        failed: bool,
+        /// Look at so many.
+        #[arg(long, value_name = "N", default_value_t = 200)]
+        limit: u32,
+    },
+    /// Queue a mail again that bounced or was given up.
+    Again {
+        /// Its id.
+        id: i64,
     },
 }

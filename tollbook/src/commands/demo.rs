@@ -304,28 +304,34 @@ async fn close_books(house: &System, clock: &Clock) -> anyhow::Result<Books> {
     let directory = house.rooms.directory.current();
     let accounts: Vec<_> = directory.accounts.iter().filter(|account| is_billed(account)).collect();
     let now = clock.utc();
-    let run =
+    let mut run =
         Run::prepare(&house.rooms.store, &house.lake, &directory, now, Window::UpTo(now), false).await?;
     let bar = ProgressBar::new(accounts.len() as u64)
         .with_style(ProgressStyle::with_template("invoices {bar:30} {pos}/{len}  {eta} left")?);
     let mut lines = Vec::new();
-    for account in accounts {
-        let [period] = run.periods(account).await?[..] else { continue };
-        let outcome =
-            run.bill(account, period).await.with_context(|| format!("invoice {}", account.handle))?;
-        let text = match outcome {
-            Outcome::Made { number, gross } | Outcome::Kept { number, gross } => {
-                format!("{number}  {}", gross.round_to_minor())
-            }
-            Outcome::Draft { gross } => format!("draft  {}", gross.round_to_minor()),
-            Outcome::Nothing => "nothing to bill".to_owned(),
-            Outcome::Held(why) => format!("held back: {why}"),
-        };
-        lines.push((account.handle.clone(), text));
+    let mut failure = None;
+    run.bill_all(&accounts, &mut |account, outcomes| {
         bar.inc(1);
-    }
+        match outcomes {
+            Ok(outcomes) => lines
+                .extend(outcomes.into_iter().map(|(_, outcome)| (account.handle.clone(), in_words(outcome)))),
+            Err(why) => failure = Some(why.context(format!("invoice {}", account.handle))),
+        }
+    })
+    .await?;
     bar.finish_and_clear();
-    Ok(Books(lines))
+    failure.map_or(Ok(Books(lines)), Err)
+}
+
+fn in_words(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Made { number, gross } | Outcome::Kept { number, gross } => {
+            format!("{number}  {}", gross.round_to_minor())
+        }
+        Outcome::Draft { gross } => format!("draft  {}", gross.round_to_minor()),
+        Outcome::Nothing => "nothing to bill".to_owned(),
+        Outcome::Held(why) => format!("held back: {why}"),
+    }
 }
 
 /// Waits a moment for the outbox to empty. Returns how many mails there are, and how many have gone out.

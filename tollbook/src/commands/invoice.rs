@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
-use invoicing::{Credited, Invoice, InvoicingError, Profile};
+use invoicing::{Credited, Invoice, InvoicingError, Period, Profile};
 use lake::Lake;
-use model::Account;
 use store::{InvoiceKind, Store, StoreError};
 
-use crate::billing::{Outcome, Run, Templates, Window, is_billed, pdf_of};
+use crate::billing::{Outcome, Run, Templates, Window, is_billed, pdf_of, sums_of};
 use crate::cli::{InvoiceAction, XmlProfile};
 use crate::clock::Clock;
+use crate::commands::import::COMMAND_LINE;
 use crate::commands::{account_named, invoice_template, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
@@ -54,8 +54,12 @@ pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::R
         InvoiceAction::Paid { number } => {
             let store = open_store(config).await?;
             let invoice = numbered(&store, &number).await?;
-            store.invoice_paid(invoice.id, Clock::start().utc()).await.map_err(of_store)?;
-            println!("{number} is paid: {}", invoice.gross.round_to_minor());
+            let now = Clock::start().utc();
+            let paid = store.invoice_paid(invoice.id, sums_of(&invoice)?, COMMAND_LINE, now).await;
+            println!(
+                "{number} is paid: {}; a running system has it in the ledger within a second",
+                paid.map_err(of_store)?.round_to_minor()
+            );
             Ok(())
         }
         InvoiceAction::Template(action) => invoice_template::template(config, action).await,
@@ -113,6 +117,8 @@ async fn resend(config: &Config, number: &str, to: Option<String>) -> anyhow::Re
     let invoice = Invoice::from_json(&kept.document)?;
     let pdf = pdf_of(&store, &Templates::load(&store).await?, &kept, &invoice).await?;
     let einvoice = store.billing_terms().await?.account(kept.account).einvoice;
+    let now = Clock::start().utc();
+    store.invoice_finish(kept.id, pdf.clone(), None, now).await?;
     let mut mail = invoice_mail::of(&kept, &invoice, pdf, einvoice)?;
     if let Some(to) = to {
         mail.to = vec![to];
@@ -124,7 +130,7 @@ async fn resend(config: &Config, number: &str, to: Option<String>) -> anyhow::Re
         )
         .into());
     }
-    store.mail_enqueue(&mail, Clock::start().utc()).await?;
+    store.mail_enqueue(&mail, now).await?;
     println!("{number} is queued for {}", mail.to.join(", "));
     Ok(())
 }
@@ -164,8 +170,7 @@ async fn run(
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     if let Window::Month(month) = &window {
-        invoicing::Period::month(month, chrono_tz::UTC)
-            .map_err(|why| UserError::new(format!("--period: {why}"), ""))?;
+        Period::month(month, chrono_tz::UTC).map_err(|why| UserError::new(format!("--period: {why}"), ""))?;
     }
     let accounts: Vec<_> = match only {
         Some(handle) => {
@@ -176,7 +181,7 @@ async fn run(
                         "--account {handle}: gets no invoice from a billing run, it is a {} and {}",
                         account.kind, account.status
                     ),
-                    "name a customer that is not terminated",
+                    "name a customer or a reseller that is not terminated",
                 )
                 .into());
             }
@@ -185,53 +190,42 @@ async fn run(
         None => directory.accounts.iter().filter(|account| is_billed(account)).collect(),
     };
     let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
-    let run = Run::prepare(&store, &lake, &directory, now, window, dry_run).await?;
+    let mut run = Run::prepare(&store, &lake, &directory, now, window, dry_run).await?;
     let bar = ProgressBar::new(accounts.len() as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} accounts, {per_sec}, {eta} left")?);
     let names = directory.names();
     let mut rows = Vec::new();
     let mut failures = Vec::new();
-    for account in accounts {
-        // One account's trouble is its own.
+    run.bill_all(&accounts, &mut |account, outcomes| {
         let name = names.get(&account.id).unwrap_or(&account.handle);
-        match bill(&run, account, name).await {
-            Ok(billed) => rows.extend(billed),
+        match outcomes {
+            Ok(outcomes) => rows.extend(outcomes.into_iter().map(|(period, what)| row(name, period, what))),
             Err(why) => {
                 failures.push(name.clone());
-                rows.push(row(
-                    name,
-                    [String::new(), String::new(), String::new(), format!("failed: {why:#}")],
-                ));
+                let failed = format!("failed: {why:#}");
+                rows.push(vec![name.clone(), String::new(), String::new(), String::new(), failed]);
             }
         }
         bar.inc(1);
-    }
+    })
+    .await?;
     bar.finish_and_clear();
     print_table(&["account", "period", "invoice", "total", ""], rows.into_iter(), "nothing is due");
     anyhow::ensure!(failures.is_empty(), "no invoice for {}", failures.join(", "));
     Ok(())
 }
 
-/// One row for each period of an account.
-async fn bill(run: &Run<'_>, account: &Account, name: &str) -> anyhow::Result<Vec<Vec<String>>> {
-    let mut rows = Vec::new();
-    for period in run.periods(account).await? {
-        let [invoice, total, remark] = match run.bill(account, period).await? {
-            Outcome::Made { number, gross } => [number, gross.to_string(), "new".to_owned()],
-            Outcome::Kept { number, gross } => [number, gross.to_string(), "was there already".to_owned()],
-            Outcome::Draft { gross } => {
-                ["(draft)".to_owned(), gross.to_string(), "dry run, nothing kept".to_owned()]
-            }
-            Outcome::Nothing => [String::new(), String::new(), "no fee and no calls".to_owned()],
-            Outcome::Held(why) => [String::new(), String::new(), format!("held back: {why}")],
-        };
-        rows.push(row(name, [period.in_words(), invoice, total, remark]));
-    }
-    Ok(rows)
-}
-
-fn row(account: &str, cells: [String; 4]) -> Vec<String> {
-    std::iter::once(account.to_owned()).chain(cells).collect()
+fn row(account: &str, period: Period, outcome: Outcome) -> Vec<String> {
+    let [invoice, total, remark] = match outcome {
+        Outcome::Made { number, gross } => [number, gross.to_string(), "new".to_owned()],
+        Outcome::Kept { number, gross } => [number, gross.to_string(), "was there already".to_owned()],
+        Outcome::Draft { gross } => {
+            ["(draft)".to_owned(), gross.to_string(), "dry run, nothing kept".to_owned()]
+        }
+        Outcome::Nothing => [String::new(), String::new(), "no fee and no calls".to_owned()],
+        Outcome::Held(why) => [String::new(), String::new(), format!("held back: {why}")],
+    };
+    vec![account.to_owned(), period.in_words(), invoice, total, remark]
 }
 
 async fn list(config: &Config) -> anyhow::Result<()> {
@@ -246,7 +240,7 @@ async fn list(config: &Config) -> anyhow::Result<()> {
         invoices.iter().map(|invoice| {
             let account = directory.accounts.iter().find(|account| account.id == invoice.account);
             let timezone = account.map_or(chrono_tz::UTC, |account| account.timezone);
-            let period = invoicing::Period { start: invoice.period_start, end: invoice.period_end, timezone };
+            let period = Period { start: invoice.period_start, end: invoice.period_end, timezone };
             vec![
                 invoice.number.clone(),
                 names.get(&invoice.account).cloned().unwrap_or_else(|| invoice.account.to_string()),

@@ -25,6 +25,7 @@ pub(crate) mod import_ported;
 pub(crate) mod init;
 pub(crate) mod invoice;
 mod invoice_template;
+pub(crate) mod mail;
 pub(crate) mod rate;
 pub(crate) mod replay;
 pub(crate) mod rerate;
@@ -117,13 +118,16 @@ fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a 
 }
 
 #[cfg(test)]
+pub(crate) use self::tests::directory_of;
+
+#[cfg(test)]
 mod tests {
     use model::AccountKind::{self, Customer};
 
     use super::*;
 
     /// Two tenants, and accounts by id, tenant, kind and handle.
-    pub(super) fn directory_of(tenants: [&str; 2], accounts: &[(i64, i64, AccountKind, &str)]) -> Directory {
+    pub(crate) fn directory_of(tenants: [&str; 2], accounts: &[(i64, i64, AccountKind, &str)]) -> Directory {
         let contact = model::Contact::default();
         let tenant = |(id, handle): (i64, &str)| model::Tenant {
             id: model::TenantId(id),

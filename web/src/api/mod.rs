@@ -4,6 +4,7 @@
 //! details (RFC 9457). Lists come in pages: `items`, and `next` for the query parameter `after` while there is more.
 
 mod balances;
+mod billing;
 mod desk;
 mod exchange;
 mod fraud;
@@ -94,6 +95,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(balances::topups, balances::top_up))
         .routes(routes!(balances::vouchers))
         .routes(routes!(desk::invoices))
+        .routes(routes!(billing::run, billing::start_run))
+        .routes(routes!(billing::pay))
         .routes(routes!(suspense::list, suspense::bulk))
         .routes(routes!(suspense::one, suspense::settle, suspense::fix))
         .routes(routes!(desk::changes))

@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use model::{Directory, InvoiceId};
 use serde::Deserialize;
-use store::Invoice;
+use store::{Invoice, InvoiceKind, InvoiceState};
 
 use crate::Shared;
 use crate::frame::{Frame, html};
@@ -117,6 +117,8 @@ pub(crate) async fn list(
 struct OnePage {
     frame: Frame,
     row: Row,
+    /// Whether the one who looks may note its payment.
+    can_pay: bool,
 }
 
 /// One invoice.
@@ -135,7 +137,13 @@ pub(crate) async fn one(
         .into_iter()
         .find(|invoice| invoice.id.0 == id)
         .ok_or_else(|| Refusal::NotFound(format!("there is no invoice {id}")))?;
-    html(&OnePage { frame: Frame::of(&user, "/invoices"), row: row_of(&directory, &invoice) })
+    let is_open = matches!(invoice.state, InvoiceState::Final | InvoiceState::Queued | InvoiceState::Sent)
+        && !matches!(invoice.kind, InvoiceKind::CreditNote { .. });
+    html(&OnePage {
+        frame: Frame::of(&user, "/invoices"),
+        row: row_of(&directory, &invoice),
+        can_pay: is_open && user.role.may(Right::ChangeBalances),
+    })
 }
 
 /// One invoice as PDF.

@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod billing;
+pub(crate) mod billing_run;
 pub(crate) mod call;
 pub(crate) mod calls;
 pub(crate) mod exchange;

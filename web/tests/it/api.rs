@@ -284,6 +284,7 @@ async fn balance_is_topped_up_once_under_one_token_and_told_of_any_time() {
         (r#"{"token": "till-7-1", "amount": "13"}"#, "409"),
         (r#"{"token": "x", "amount": "13", "voucher": "AAAA"}"#, "422"),
         (r#"{"token": "x"}"#, "422"),
+        (r#"{"token": "tollbook:payment:1", "amount": "13"}"#, "409"),
         (r#"{"token": " ", "amount": "13"}"#, "422"),
         (r#"{"token": "x", "amount": "-13"}"#, "422"),
         (r#"{"token": "x", "amount": "0.0000001"}"#, "422"),
@@ -306,7 +307,7 @@ async fn balance_is_topped_up_once_under_one_token_and_told_of_any_time() {
     let attempts: Value = serde_json::from_str(&attempts).unwrap();
     let outcomes: Vec<&str> =
         attempts["items"].as_array().unwrap().iter().map(|item| item["outcome"].as_str().unwrap()).collect();
-    assert_eq!(outcomes, ["done", "bad_code", "bad_amount", "token_used", "known", "done"]);
+    assert_eq!(outcomes, ["done", "bad_code", "bad_amount", "token_used", "token_used", "known", "done"]);
 
     // Rating would post it; here the test does.
     let acme = house.store.account_by_handle("", "acme").await.unwrap().unwrap();
@@ -344,4 +345,73 @@ async fn balance_is_topped_up_once_under_one_token_and_told_of_any_time() {
     assert!(csv.ends_with("topup,,12.5,0,0,0,12.5,0,0,0,EUR\n"), "{csv}");
     let backwards = "GET /api/v1/accounts/acme/statement?from=1970-01-31&to=1970-01-01";
     assert_eq!(ask(&auditor, backwards, "").await.0, "422");
+}
+
+#[tokio::test]
+async fn billing_run_is_started_watched_and_paid_by_those_who_may() {
+    let house = House::with_roles(&["finance"]).await;
+    let (finance, auditor) = (token(&house, "finance").await, token(&house, "auditor").await);
+    let ask = async |header: &str, request: &str, text: &str| {
+        let headers = format!("Content-Type: application/json\r\n{header}");
+        let answer = house.ask(request, &headers, text).await;
+        (status(&answer).to_owned(), body(&answer).to_owned())
+    };
+    let run = "POST /api/v1/billing-run";
+    assert_eq!(ask(&auditor, run, r#"{"dry_run": true}"#).await.0, "403");
+    for (bad, code) in
+        [(r#"{"month": "2026-13"}"#, "409"), (r#"{"account": "nobody"}"#, "404"), (r#"{"dry": true}"#, "422")]
+    {
+        assert_eq!(ask(&finance, run, bad).await.0, code, "{bad}");
+    }
+    let (code, started) =
+        ask(&finance, run, r#"{"month": "2026-10", "account": "acme", "dry_run": true}"#).await;
+    assert_eq!(code, "200", "{started}");
+    let started: Value = serde_json::from_str(&started).unwrap();
+    let said = started["items"][0]["said"].as_str().unwrap();
+    assert!(said.contains("2026-10") && said.contains("is_dry: true") && said.contains("token:"), "{said}");
+    assert_eq!(ask(&auditor, "GET /api/v1/billing-run", "").await.0, "200");
+    // The same by hand, and nothing of what is said is markup.
+    let cookie = house.cookie_of("finance").await;
+    let form = format!("Content-Type: application/x-www-form-urlencoded\r\n{cookie}");
+    assert_eq!(status(&house.ask("POST /invoices/run", &form, "month=&account=&act=burn").await), "422");
+    let answer = house.ask("POST /invoices/run", &form, "month=2026-10&account=&act=run").await;
+    assert_eq!(status(&answer), "303");
+    let page = house.ask("GET /invoices/run", &cookie, "").await;
+    assert!(page.contains("is_dry: false") && !page.contains("back: <"), "{page}");
+
+    let acme = house.store.account_by_handle("", "acme").await.unwrap().unwrap();
+    let amount = |text: &str| text.parse().unwrap();
+    let new = store::NewInvoice {
+        tenant: acme.tenant,
+        seller: None,
+        account: acme.id,
+        kind: store::InvoiceKind::Invoice,
+        period_start: DateTime::UNIX_EPOCH,
+        period_end: DateTime::UNIX_EPOCH + TimeDelta::days(31),
+        currency: model::Currency::EUR,
+        net: amount("10"),
+        tax: amount("2"),
+        gross: amount("12"),
+        prefix: "INV-".to_owned(),
+        year: 1970,
+        issued_at: DateTime::UNIX_EPOCH,
+        made_after: None,
+    };
+    let (made, _) = house.store.invoice_create(&new, |number| number.to_owned()).await.unwrap();
+    let page = house.ask(&format!("GET /invoices/{}", made.id.0), &cookie, "").await;
+    assert!(page.contains("Its sum came in"), "{page}");
+    let pay = format!("POST /api/v1/invoices/{}/paid", made.id.0);
+    assert_eq!(ask(&auditor, &pay, "").await.0, "403");
+    assert_eq!(ask(&finance, &pay, "").await.1, r#"{"amount":"12","currency":"EUR"}"#);
+    assert_eq!(ask(&finance, &pay, "").await.0, "422");
+    assert_eq!(ask(&finance, "POST /api/v1/invoices/99/paid", "").await.0, "404");
+    let page = house.ask(&format!("GET /invoices/{}", made.id.0), &cookie, "").await;
+    assert!(!page.contains("Its sum came in") && page.contains("paid"), "{page}");
+    let (_, attempts) = ask(&auditor, "GET /api/v1/accounts/acme/topups", "").await;
+    let attempts: Value = serde_json::from_str(&attempts).unwrap();
+    let kinds: Vec<&str> =
+        attempts["items"].as_array().unwrap().iter().map(|item| item["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["invoice", "payment"]);
+    let trail = house.store.audit_list(9).await.unwrap();
+    assert!(trail.iter().any(|entry| entry.action == "invoice_paid"), "{trail:?}");
 }

@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use web::{
-    AlertRow, BacktestOutcome, BalanceRow, ChangedRecord, CheckedRule, Desk, Exchange, Figures, Partner,
-    RuleDesk, RuleInForce, StreamDesk,
+    AlertRow, BacktestOutcome, BalanceRow, BilledAccount, BillingDesk, ChangedRecord, CheckedRule, Desk,
+    Exchange, Figures, Partner, RuleDesk, RuleInForce, RunState, StreamDesk,
 };
 
 /// Everybody's.
@@ -83,6 +83,7 @@ impl House {
             },
             exchange: exchange(),
             rules: rules(),
+            billing: billing(),
             figures: current,
             clock,
         };
@@ -118,6 +119,44 @@ impl House {
             .unwrap_or_else(|| panic!("{answer}"));
         assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
         format!("Cookie: {}\r\n", line["set-cookie: ".len()..].split(';').next().unwrap())
+    }
+}
+
+/// Runs that are over at once: one account is held back, with the words that it was wanted with.
+fn billing() -> BillingDesk {
+    let state = Arc::new(std::sync::Mutex::new(RunState { is_over: true, ..RunState::default() }));
+    let shown = state.clone();
+    BillingDesk {
+        start: Arc::new(move |wanted| {
+            let mut state = state.lock().unwrap();
+            let outcome = if wanted.month.as_deref() == Some("2026-13") {
+                Err("no such month".to_owned())
+            } else {
+                let held = BilledAccount {
+                    account: "acme".to_owned(),
+                    period: String::new(),
+                    number: String::new(),
+                    total: String::new(),
+                    said: format!("held back: <{wanted:?}>"),
+                    is_exception: true,
+                };
+                *state = RunState {
+                    title: "A run".to_owned(),
+                    is_over: true,
+                    n_accounts: 1,
+                    n_done: 1,
+                    rows: vec![held],
+                    ..RunState::default()
+                };
+                Ok(())
+            };
+            Box::pin(std::future::ready(outcome))
+        }),
+        state: Arc::new(move || shown.lock().unwrap().clone()),
+        sums_of: |invoice| {
+            let payable = invoice.gross.amount;
+            Ok(store::InvoiceSums { payable, calls: invoice.net.amount })
+        },
     }
 }
 

@@ -20,6 +20,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/fraud/rules",
         "/fraud/rules/edit",
         "/invoices",
+        "/invoices/run",
         "/invoices/1/pdf",
         "/files",
         "/files/partners",
@@ -42,6 +43,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/api/v1/fraud/rules/x",
         "/api/v1/balances",
         "/api/v1/invoices",
+        "/api/v1/billing-run",
         "/api/v1/suspense",
         "/api/v1/suspense/1",
         "/api/v1/changes",
@@ -78,6 +80,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /fraud/rules                  200      403      200      403      403      200      403
         /fraud/rules/edit             200      403      200      403      403      200      403
         /invoices                     200      200      403      403      403      200      403
+        /invoices/run                 200      200      403      403      403      200      403
         /invoices/1/pdf               404      404      403      403      403      404      403
         /files                        200      200      403      200      403      200      403
         /files/partners               200      200      403      200      403      200      403
@@ -100,6 +103,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /api/v1/fraud/rules/x         200      403      200      403      403      200      403
         /api/v1/balances              200      200      403      403      403      200      403
         /api/v1/invoices              200      200      403      403      403      200      403
+        /api/v1/billing-run           200      200      403      403      403      200      403
         /api/v1/suspense              200      200      403      403      403      200      403
         /api/v1/suspense/1            404      404      403      403      403      404      403
         /api/v1/changes               200      200      403      403      403      200      403
