@@ -654,6 +654,24 @@ mod tests {
             prop_assert_eq!(sha256_in_lanes(&files), files.iter().map(|file| sha256(file)).collect::<Vec<_>>());
         }
 
+        /// Step by step beside each other is for vectors of 512 bits, which this machine may lack.
+        #[test]
+        fn both_in_turn_are_what_they_are_on_any_processor(
+            files in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..400), LANES..=LANES),
+        ) {
+            let mut beside = Beside::new();
+            let blocks: [&[u8]; LANES] = std::array::from_fn(|lane| {
+                let n_bytes = files[lane].len() / BLOCK_BYTES * BLOCK_BYTES;
+                beside.n_taken[lane] = n_bytes;
+                &files[lane][..n_bytes]
+            });
+            let Some(simd) = Level::new().as_sse4_2() else { return Ok(()) };
+            simd.vectorize(|| advance::<_, BothInTurn, BOTH_WORDS>(simd, &mut beside.states, &blocks));
+            let files: [&[u8]; LANES] = std::array::from_fn(|lane| files[lane].as_slice());
+            prop_assert_eq!(beside.md5(&files), files.map(md5));
+            prop_assert_eq!(beside.sha256(&files), files.map(sha256));
+        }
+
         #[test]
         fn files_that_grow_have_the_digests_of_what_they_are(
             files in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..900), LANES..=LANES),

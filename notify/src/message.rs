@@ -170,12 +170,17 @@ fn html_of(text: &str) -> String {
 
 /// One word; an address of the web becomes a link.
 fn html_word(word: &str) -> String {
-    let safe = word.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
     if !word.starts_with("https://") && !word.starts_with("http://") {
-        return safe;
+        return escaped(word);
     }
-    let address = safe.trim_end_matches(['.', ',', ';', ':', '!', '?', ')']);
-    format!("<a href=\"{address}\">{address}</a>{}", &safe[address.len()..])
+    let (address, rest) =
+        word.split_at(word.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', '>', '"']).len());
+    let address = escaped(address);
+    format!("<a href=\"{address}\">{address}</a>{}", escaped(rest))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

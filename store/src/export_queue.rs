@@ -547,10 +547,13 @@ impl Store {
     /// What the database says.
     pub async fn export_latest_calls(&self, owner: &str, max: u32) -> Result<Vec<Vec<u8>>> {
         let mut tx = self.read().await?;
-        let rows = query("SELECT payload FROM export_queue WHERE owner = $1 AND length(payload) > 0 ORDER BY id DESC LIMIT $2")
-            .cells(cells![owner, max])
-            .fetch_all(&mut *tx)
-            .await?;
+        let payload = whole("export_queue");
+        let rows = query_of(format!(
+            "SELECT {payload} AS payload FROM export_queue WHERE owner = $1 ORDER BY id DESC LIMIT $2"
+        ))
+        .cells(cells![owner, max])
+        .fetch_all(&mut *tx)
+        .await?;
         tx.commit().await?;
         rows.iter().map(|row| row.bytes("payload")).collect()
     }
