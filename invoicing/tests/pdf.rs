@@ -15,8 +15,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use chrono::NaiveDate;
 use fixture::{calls, customer, final_invoice, invoice, issuer, usual_calls};
-use invoicing::{Invoice, Template};
+use invoicing::{CallEntry, Invoice, Template};
 use model::{Address, Contact};
 use rust_decimal::Decimal;
 
@@ -195,4 +196,54 @@ fn draft_and_empty_invoice_ask_for_no_payment() {
     assert_holds(&text, "No charges in this period.");
     assert_holds(&text, "Total EUR 0.00");
     assert_holds(&text, "Nothing is to be paid on this invoice.");
+}
+
+/// Lists of carriers are often in capitals, which need more room than as many small letters; and a destination may be a name.
+#[test]
+fn calls_to_long_zones_do_not_lie_on_each_other() {
+    let zones = ["UNITED KINGDOM MOBILE VODAFONE", "PAPUA NEW GUINEA MOBILE DIGICEL", "Germany, fixed"];
+    for (file, callee) in [("capitals", "004930123456"), ("names", "SUPPORT@CUSTOMER.EXAMPLE")] {
+        let mut invoice = invoice(issuer(), customer(), vec![calls("Far", "mobile", 9, 61, 90_000)]);
+        invoice.calls = (0..9_usize)
+            .map(|idx| CallEntry {
+                at: NaiveDate::from_ymd_opt(2026, 10, 1).unwrap().and_hms_opt(8, 0, 7).unwrap(),
+                to: callee.to_owned(),
+                zone: zones[idx % zones.len()].to_owned(),
+                seconds: Decimal::from(61),
+                cost: Decimal::new(1, 2),
+            })
+            .collect();
+        invoice.finalise("NT-2026-000118".to_owned()).unwrap();
+        let Some(rows) = rows_of(&render(file, &invoice)) else { return };
+        let callees = rows.iter().filter(|(word, _)| word == callee).map(|(_, at)| *at).collect::<Vec<_>>();
+        assert_eq!(callees.len(), 9, "{rows:?}");
+        // The last word of a zone that has no room in one line stands between two calls, not on the next.
+        for (word, at) in rows.iter().filter(|(word, _)| word == "VODAFONE" || word == "DIGICEL") {
+            let nearest = callees.iter().map(|callee| (callee - at).abs()).min().unwrap();
+            assert!(nearest == 0 || nearest > 400, "{word} is {nearest} hundredths of a point from a call");
+        }
+        assert_eq!(rows.iter().filter(|(word, _)| word == "VODAFONE").count(), 3);
+    }
+}
+
+/// Each word and how far down the page it begins, in hundredths of a point; `None` where the reader is missing.
+fn rows_of(pdf: &[u8]) -> Option<Vec<(String, i64)>> {
+    text_of(pdf)?;
+    let mut reader = Command::new("pdftotext")
+        .args(["-bbox", "-", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    reader.stdin.take().unwrap().write_all(pdf).unwrap();
+    let output = String::from_utf8(reader.wait_with_output().unwrap().stdout).unwrap();
+    let word = |line: &str| {
+        let (_, rest) = line.trim().strip_prefix("<word ")?.split_once("yMin=\"")?;
+        let (at, rest) = rest.split_once('"')?;
+        let (_, word) = rest.split_once('>')?;
+        let at: Decimal = at.parse().ok()?;
+        let hundredths = i64::try_from((at * Decimal::ONE_HUNDRED).round().mantissa()).ok()?;
+        Some((word.strip_suffix("</word>")?.replace('\u{200b}', ""), hundredths))
+    };
+    Some(output.lines().filter_map(word).collect())
 }
