@@ -18,9 +18,10 @@ use sqlx::any::AnyRow;
 use crate::audit::append;
 use crate::dated_facts::{mappings_of, write_mapping};
 use crate::directory::load_revision;
+use crate::invoices::{BEYOND_CALLS, PAYMENT, TENANT_SELLS};
 use crate::lanes::{lanes_of_file, load_lanes};
 use crate::long_tables::{Collect, Long, Reader, Row, make_room};
-use crate::sql::{Bind, Columns, cells, insert_rows, json, micros, query};
+use crate::sql::{Bind, Cell, Columns, Query, cells, execute_in, insert_rows, json, micros, query, query_of};
 use crate::{Lane, Result, Store};
 
 /// Origin of what rating is sent.
@@ -110,6 +111,8 @@ pub struct TopUpAttempt {
     pub actor: String,
     /// When.
     pub at: DateTime<Utc>,
+    /// Of an invoice's movement, the reseller that issued the invoice; `None` is the tenant itself.
+    pub seller: Option<AccountId>,
 }
 
 /// A voucher to be given out.
@@ -135,6 +138,7 @@ impl Store {
     /// What the database says.
     pub async fn top_up(&self, new: &NewTopUp, now: DateTime<Utc>) -> Result<TopUpOutcome> {
         let mut tx = self.write().await?;
+        hold_topups(&mut tx).await?;
         let outcome = top_up(&mut tx, new, now).await?;
         let (word, message, amount) = match &outcome {
             TopUpOutcome::Done(amount) => ("done", String::new(), *amount),
@@ -172,13 +176,10 @@ impl Store {
     /// What the database says.
     pub async fn topups(&self, account: Option<AccountId>, limit: u32) -> Result<Vec<TopUpAttempt>> {
         let mut tx = self.read().await?;
-        let rows = query(
-            "SELECT id, account, token, kind, outcome, message, amount_micros, currency, actor, at FROM topups \
-             WHERE account = $1 OR $1 = 0 ORDER BY id DESC LIMIT $2",
-        )
-        .cells(cells![account.unwrap_or(AccountId::NOBODY).0, limit])
-        .fetch_all(&mut *tx)
-        .await?;
+        let rows = attempts_where("t.account = $1 OR $1 = 0 ORDER BY t.id DESC LIMIT $2")
+            .cells(cells![account.unwrap_or(AccountId::NOBODY).0, limit])
+            .fetch_all(&mut *tx)
+            .await?;
         tx.commit().await?;
         rows.iter().map(attempt_of).collect()
     }
@@ -190,28 +191,23 @@ impl Store {
     /// What the database says.
     pub async fn topups_waiting(&self, limit: u32) -> Result<Vec<TopUpAttempt>> {
         let mut tx = self.read().await?;
-        let rows = query(
-            "SELECT id, account, token, kind, outcome, message, amount_micros, currency, actor, at FROM topups \
-             WHERE is_waiting = 1 ORDER BY id LIMIT $1",
-        )
-        .cells(cells![limit])
-        .fetch_all(&mut *tx)
-        .await?;
+        let rows = attempts_where("t.is_waiting = 1 ORDER BY t.id LIMIT $1")
+            .cells(cells![limit])
+            .fetch_all(&mut *tx)
+            .await?;
         tx.commit().await?;
         rows.iter().map(attempt_of).collect()
     }
 
-    /// Those up to this one have been sent.
+    /// These have been sent; no other is, whatever its number.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn topups_sent(&self, last: i64) -> Result<()> {
+    pub async fn topups_sent(&self, ids: &[i64]) -> Result<()> {
         let mut tx = self.write().await?;
-        query("UPDATE topups SET is_waiting = 0 WHERE is_waiting = 1 AND id <= $1")
-            .cells(cells![last])
-            .execute(&mut *tx)
-            .await?;
+        let keys = ids.iter().copied().map(Cell::from).collect();
+        execute_in(&mut tx, "UPDATE topups SET is_waiting = 0 WHERE id", &[], keys).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -260,6 +256,33 @@ impl Store {
     }
 }
 
+/// `topups` in ASCII: the lock on PostgreSQL under which attempts get their ids.
+const TOPUPS_LOCK: i64 = 0x746f_7075_7073;
+
+/// To be held before an attempt is inserted, so that ids are given in the order of commits: rating takes what comes behind a later
+/// number for sent. SQLite has one writer.
+pub(crate) async fn hold_topups(conn: &mut AnyConnection) -> Result<()> {
+    if conn.backend_name() == "PostgreSQL" {
+        query("SELECT pg_advisory_xact_lock($1)::text AS held")
+            .cells(cells![TOPUPS_LOCK])
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Attempts under a condition on `t`. What an invoice moves is its seller's, and what a credit note gives back is that of the seller it
+/// was paid to: an account may have another by now.
+fn attempts_where(condition: &'static str) -> Query {
+    query_of(format!(
+        "SELECT t.id, t.account, t.token, t.kind, t.outcome, t.message, t.amount_micros, t.currency, t.actor, t.at, \
+         CASE WHEN i.kind = 'credit_note' THEN credited.seller ELSE i.seller END AS seller \
+         FROM topups t LEFT JOIN invoices i ON t.kind IN ('{PAYMENT}', '{BEYOND_CALLS}') AND i.account = t.account \
+         AND t.token = '{OWN_TOKEN}' || t.kind || ':' || i.number \
+         LEFT JOIN invoices credited ON credited.id = i.corrects WHERE {condition}"
+    ))
+}
+
 async fn top_up(conn: &mut AnyConnection, new: &NewTopUp, now: DateTime<Utc>) -> Result<TopUpOutcome> {
     let refused = |outcome, message: &str| Ok(TopUpOutcome::Refused { outcome, message: message.to_owned() });
     if new.token.starts_with(OWN_TOKEN) {
@@ -268,13 +291,10 @@ async fn top_up(conn: &mut AnyConnection, new: &NewTopUp, now: DateTime<Utc>) ->
             "tokens that begin with \"tollbook:\" are the program's own; choose another",
         );
     }
-    let there = query(
-        "SELECT id, account, token, kind, outcome, message, amount_micros, currency, actor, at FROM topups \
-         WHERE account = $1 AND token = $2 AND outcome = 'done'",
-    )
-    .cells(cells![new.account.0, new.token.as_str()])
-    .fetch_optional(&mut *conn)
-    .await?;
+    let there = attempts_where("t.account = $1 AND t.token = $2 AND t.outcome = 'done'")
+        .cells(cells![new.account.0, new.token.as_str()])
+        .fetch_optional(&mut *conn)
+        .await?;
     if let Some(row) = there {
         let there = attempt_of(&row)?;
         let is_same = match &new.kind {
@@ -391,6 +411,7 @@ fn attempt_of(row: &AnyRow) -> Result<TopUpAttempt> {
         amount: Money::new(row.amount("amount_micros")?, row.word("currency")?),
         actor: row.text("actor")?,
         at: row.time("at")?,
+        seller: row.opt_int("seller")?.filter(|seller| *seller != TENANT_SELLS).map(AccountId),
     })
 }
 

@@ -10,9 +10,9 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::audit::append;
-use crate::contracts::OWN_TOKEN;
+use crate::contracts::{OWN_TOKEN, hold_topups};
 use crate::outbox::{NewMail, enqueue};
-use crate::sql::{Bind, Columns, cells, count, micros, query, unreadable};
+use crate::sql::{Bind, Columns, cells, count, micros, query, query_of, unreadable};
 use crate::{Result, Store, StoreError};
 
 /// How far an invoice is.
@@ -88,7 +88,7 @@ impl InvoiceKind {
 }
 
 /// In place of a reseller's account where the tenant itself sells.
-const TENANT_SELLS: i64 = 0;
+pub(crate) const TENANT_SELLS: i64 = 0;
 
 /// Kind of the movement that a payment is.
 pub const PAYMENT: &str = "payment";
@@ -180,7 +180,8 @@ impl Store {
     /// the corrected one of the same invoice, is returned as it is if it is there, and no number is used. The flag says whether
     /// it is new.
     ///
-    /// A credit note takes back what its invoice has left, at most; one that takes back the last of it makes it void.
+    /// A credit note takes back what its invoice has left, at most; one that takes back the last of it makes it void. What had been paid of
+    /// it is given back: rating is left the opposite of what [`Store::invoice_paid`] left it, or a part of that.
     ///
     /// # Errors
     ///
@@ -205,10 +206,11 @@ impl Store {
         .fetch_one(&mut *tx)
         .await?
         .int("last_number")?;
+        let mut given_back = Vec::new();
         let there = match new.kind {
             InvoiceKind::Invoice => of_period(&mut tx, new).await?,
             InvoiceKind::CreditNote { of } => {
-                take_back(&mut tx, of, new).await?;
+                given_back = take_back(&mut tx, of, new).await?;
                 None
             }
             InvoiceKind::Corrected { of } => replacement(&mut tx, of).await?,
@@ -258,6 +260,7 @@ impl Store {
         .await?
         .int("id")?;
         let invoice = load(&mut tx, InvoiceId(id)).await?;
+        leave_to_rating(&mut tx, &invoice, given_back, BILLING, new.issued_at).await?;
         tx.commit().await?;
         Ok((invoice, true))
     }
@@ -414,23 +417,7 @@ impl Store {
             // The payment first: in between, nobody is to be taken for short of money.
             vec![(PAYMENT, paid), (BEYOND_CALLS, paid - sums.calls)]
         };
-        for (kind, amount) in moved.into_iter().filter(|(_, amount)| !amount.is_zero()) {
-            query(
-                "INSERT INTO topups (account, token, kind, outcome, message, amount_micros, currency, actor, at, \
-                 is_waiting) VALUES ($1, $2, $3, 'done', '', $4, $5, $6, $7, 1)",
-            )
-            .cells(cells![
-                invoice.account.0,
-                format!("{OWN_TOKEN}{kind}:{}", invoice.number),
-                kind,
-                micros(amount, || format!("invoice {}", invoice.number))?,
-                invoice.gross.currency.as_str(),
-                actor,
-                at,
-            ])
-            .execute(&mut *tx)
-            .await?;
-        }
+        leave_to_rating(&mut tx, &invoice, moved, actor, at).await?;
         let object = format!("invoice:{}", invoice.number);
         append(&mut tx, actor, "invoice_paid", &object, "", &paid.normalize().to_string(), at).await?;
         tx.commit().await?;
@@ -483,8 +470,80 @@ async fn load(conn: &mut AnyConnection, id: InvoiceId) -> Result<Invoice> {
     invoice_of(&row.ok_or_else(|| StoreError::NotFound { what: "invoice", name: id.to_string() })?)
 }
 
-/// Checks a credit note against what is left of its invoice, and makes that void when nothing is.
-async fn take_back(conn: &mut AnyConnection, of: InvoiceId, new: &NewInvoice) -> Result<()> {
+/// A kind of movement, and its amount.
+type Moved = (&'static str, Decimal);
+
+/// Who says that money is given back.
+const BILLING: &str = "billing";
+
+/// Leaves to rating what `document` moves in the ledger, under its number.
+async fn leave_to_rating(
+    conn: &mut AnyConnection,
+    document: &Invoice,
+    moved: Vec<Moved>,
+    actor: &str,
+    at: DateTime<Utc>,
+) -> Result<()> {
+    if moved.is_empty() {
+        return Ok(());
+    }
+    hold_topups(&mut *conn).await?;
+    for (kind, amount) in moved.into_iter().filter(|(_, amount)| !amount.is_zero()) {
+        query(
+            "INSERT INTO topups (account, token, kind, outcome, message, amount_micros, currency, actor, at, \
+             is_waiting) VALUES ($1, $2, $3, 'done', '', $4, $5, $6, $7, 1)",
+        )
+        .cells(cells![
+            document.account.0,
+            format!("{OWN_TOKEN}{kind}:{}", document.number),
+            kind,
+            micros(amount, || format!("invoice {}", document.number))?,
+            document.gross.currency.as_str(),
+            actor,
+            at,
+        ])
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// What an invoice and its credit notes have moved under one of our kinds.
+async fn moved_by(conn: &mut AnyConnection, of: InvoiceId, kind: &'static str) -> Result<Decimal> {
+    query_of(format!(
+        "SELECT CAST(coalesce(sum(t.amount_micros), 0) AS BIGINT) AS micros FROM invoices i JOIN topups t \
+         ON t.account = i.account AND t.outcome = 'done' AND t.token = '{OWN_TOKEN}{kind}:' || i.number \
+         WHERE i.id = $1 OR (i.corrects = $1 AND i.kind = 'credit_note')"
+    ))
+    .cells(cells![of.0])
+    .fetch_one(conn)
+    .await?
+    .amount("micros")
+}
+
+/// What moves when `gross` of a paid invoice is credited, so that the ledger is as if it had been credited before it was paid.
+async fn given_back(
+    conn: &mut AnyConnection,
+    invoice: &Invoice,
+    gross: Decimal,
+    is_whole: bool,
+) -> Result<Vec<Moved>> {
+    let paid = moved_by(&mut *conn, invoice.id, PAYMENT).await?;
+    let beyond = moved_by(&mut *conn, invoice.id, BEYOND_CALLS).await?;
+    Ok(if is_whole {
+        // The payment last: in between, nobody is to be taken for short of money.
+        vec![(BEYOND_CALLS, -beyond), (PAYMENT, -paid)]
+    } else if invoice.seller.is_some() {
+        // Of the money of a reseller's customer we know the debt for calls alone, and a part of an invoice leaves that as it is.
+        Vec::new()
+    } else {
+        let part = gross.min(paid);
+        vec![(BEYOND_CALLS, -part), (PAYMENT, -part)]
+    })
+}
+
+/// Checks a credit note against what is left of its invoice, and makes that void when nothing is. Returns what is given back.
+async fn take_back(conn: &mut AnyConnection, of: InvoiceId, new: &NewInvoice) -> Result<Vec<Moved>> {
     // Taking the lock of the row: two credits of one invoice come one after the other.
     query("UPDATE invoices SET state = state WHERE id = $1").cells(cells![of.0]).execute(&mut *conn).await?;
     let invoice = load(&mut *conn, of).await?;
@@ -497,13 +556,18 @@ async fn take_back(conn: &mut AnyConnection, of: InvoiceId, new: &NewInvoice) ->
         let left = Money::new(left, invoice.gross.currency).round_to_minor();
         return Err(invalid(format!("{left} of it are left to be credited; credit that at most")));
     }
-    if new.gross == left {
+    let is_whole = new.gross == left;
+    if is_whole {
         query("UPDATE invoices SET state = 'void' WHERE id = $1")
             .cells(cells![of.0])
             .execute(&mut *conn)
             .await?;
     }
-    Ok(())
+    if invoice.state == InvoiceState::Paid {
+        given_back(conn, &invoice, new.gross, is_whole).await
+    } else {
+        Ok(Vec::new())
+    }
 }
 
 /// What credit notes have taken back of an invoice.

@@ -21,7 +21,9 @@ pub(crate) async fn send_waiting(rooms: &Rooms) -> anyhow::Result<usize> {
     let mut n_sent = 0;
     loop {
         let waiting = rooms.store.topups_waiting(SENT_MAX).await?;
-        let Some(last) = waiting.last().map(|top_up| top_up.id) else { return Ok(n_sent) };
+        if waiting.is_empty() {
+            return Ok(n_sent);
+        }
         let mut directory = rooms.directory.current();
         if waiting.iter().any(|top_up| account_of(&directory, top_up.account).is_none()) {
             // Made since the snapshot was loaded.
@@ -42,7 +44,7 @@ pub(crate) async fn send_waiting(rooms: &Rooms) -> anyhow::Result<usize> {
         if !entries.is_empty() {
             rooms.bus.append(entries).await?;
         }
-        rooms.store.topups_sent(last).await?;
+        rooms.store.topups_sent(&waiting.iter().map(|top_up| top_up.id).collect::<Vec<_>>()).await?;
         n_sent += waiting.len();
     }
 }
@@ -59,8 +61,9 @@ pub(crate) fn posting_of(top_up: &TopUpAttempt, account: &Account) -> Posting {
     let (debit, credit, reason) = match top_up.kind.as_str() {
         "voucher" => (LedgerAccount::Vouchers(tenant), cash, PostingReason::Voucher),
         "adjustment" => (LedgerAccount::Grants(tenant), cash, PostingReason::Adjustment),
-        // A reseller's customer has paid the reseller: its debt goes with the sale, and no money comes to our bank.
-        PAYMENT => (account.reseller.map_or(bank, LedgerAccount::Sales), owed, PostingReason::Payment),
+        // Whoever issued the invoice was paid, whoever sells to the account now. Where that was a reseller the debt goes with the sale,
+        // and no money comes to our bank.
+        PAYMENT => (top_up.seller.map_or(bank, LedgerAccount::Sales), owed, PostingReason::Payment),
         BEYOND_CALLS => (owed, LedgerAccount::Revenue(tenant), PostingReason::RecurringFee),
         _ => (bank, cash, PostingReason::TopUp),
     };
@@ -85,10 +88,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn money_of_a_resellers_customer_never_comes_to_our_bank() {
+    fn payment_is_the_sellers_who_issued_the_invoice_whoever_sells_now() {
         let accounts = [(7, 1, AccountKind::Customer, "hotel")];
         let mut directory = crate::commands::directory_of(["vox", "alpine"], &accounts);
-        let moved = |kind: &str| TopUpAttempt {
+        let moved = |kind: &str, seller| TopUpAttempt {
             id: 1,
             account: AccountId(7),
             token: format!("tollbook:{kind}:INV-2026-000001"),
@@ -98,12 +101,13 @@ mod tests {
             amount: Money::new(12.into(), Currency::EUR),
             actor: "test".to_owned(),
             at: chrono::DateTime::UNIX_EPOCH,
+            seller,
         };
         let mut shown = Vec::new();
-        for reseller in [None, Some(AccountId(5))] {
-            directory.accounts[0].reseller = reseller;
+        for (seller, reseller_now) in [(None, Some(AccountId(6))), (Some(AccountId(5)), None)] {
+            directory.accounts[0].reseller = reseller_now;
             for kind in ["cash", PAYMENT, BEYOND_CALLS] {
-                let posting = posting_of(&moved(kind), &directory.accounts[0]);
+                let posting = posting_of(&moved(kind, seller), &directory.accounts[0]);
                 shown.push(format!("{kind}: {} from {}", posting.debit, posting.credit));
             }
         }

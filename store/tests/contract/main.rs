@@ -120,6 +120,8 @@ on_both! {
         number_of_a_failed_invoice_is_given_back,
         pdf_that_left_the_house_is_never_changed,
         credit_notes_take_back_what_is_left_and_the_last_one_voids,
+        what_was_paid_of_an_invoice_is_given_back_when_it_is_credited,
+        what_a_reseller_was_paid_is_taken_from_its_sales_whoever_sells_now,
         invoice_made_from_documents_that_have_changed_is_refused,
         mail_of_an_invoice_is_queued_once;
     people:
@@ -145,6 +147,7 @@ on_both! {
         reference_to_nothing_is_named_and_nothing_is_written,
         profile_changes_from_its_date_on;
     topups:
+        payment_that_waits_is_not_overtaken_by_a_top_up,
         account_gets_a_contract_by_its_profile_or_its_own,
         top_up_is_done_once_and_every_attempt_is_kept,
         package_adds_to_the_schedule_and_leaves_the_locks_of_others_alone,

@@ -35,7 +35,7 @@ fn csv() -> KeptFormat {
     KeptFormat { name: "csv".to_owned(), description: "about = \"x\"".to_owned() }
 }
 
-fn invoice(account: i64) -> NewInvoice {
+pub(crate) fn invoice(account: i64) -> NewInvoice {
     NewInvoice {
         tenant: TenantId(1),
         seller: None,
@@ -705,6 +705,70 @@ pub(crate) async fn credit_notes_take_back_what_is_left_and_the_last_one_voids(d
     assert_eq!((again.state, again.paid_at), (InvoiceState::Paid, Some(second_at())));
     let note = store.invoice_paid(part.id, sums, "test", second_at()).await;
     assert!(note.is_err(), "a credit note is not paid");
+}
+
+/// What has been left to rating since this was asked last.
+async fn moved(db: &Database) -> Vec<String> {
+    let waiting = db.store.topups_waiting(99).await.unwrap();
+    db.store.topups_sent(&waiting.iter().map(|moved| moved.id).collect::<Vec<_>>()).await.unwrap();
+    let shown = waiting.iter().map(|moved| {
+        let seller = moved.seller.map_or_else(String::new, |seller| format!(" of {seller}"));
+        format!("{} {}{seller}", moved.kind, moved.amount)
+    });
+    shown.collect()
+}
+
+pub(crate) async fn what_was_paid_of_an_invoice_is_given_back_when_it_is_credited(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let document = |number: &str| number.to_owned();
+    let credit = |of: &store::Invoice, gross: &str| NewInvoice {
+        kind: InvoiceKind::CreditNote { of: of.id },
+        gross: decimal(gross),
+        ..invoice(1)
+    };
+    let sums = InvoiceSums { payable: decimal("120"), calls: decimal("100") };
+    let (first, _) = store.invoice_create(&invoice(1), document).await.unwrap();
+    store.invoice_paid(first.id, sums, "test", second_at()).await.unwrap();
+    assert_eq!(moved(&db).await, ["payment 120 EUR", "invoice 20 EUR"]);
+    // A part: what its payment and its fees would have been, had it been credited before.
+    store.invoice_create(&credit(&first, "30"), document).await.unwrap();
+    assert_eq!(moved(&db).await, ["invoice -30 EUR", "payment -30 EUR"]);
+    assert_eq!(store.invoice_get(first.id).await.unwrap().state, InvoiceState::Paid);
+    // The rest: nothing of it is left, and its calls are owed again.
+    store.invoice_create(&credit(&first, "90"), document).await.unwrap();
+    assert_eq!(moved(&db).await, ["invoice 10 EUR", "payment -90 EUR"]);
+
+    let corrected = NewInvoice { kind: InvoiceKind::Corrected { of: first.id }, ..invoice(1) };
+    let (second, _) = store.invoice_create(&corrected, document).await.unwrap();
+    store.invoice_create(&credit(&second, "20"), document).await.unwrap();
+    assert_eq!(moved(&db).await, [""; 0], "it was not paid yet");
+    store.invoice_paid(second.id, sums, "test", second_at()).await.unwrap();
+    assert_eq!(moved(&db).await, ["payment 100 EUR"]);
+    store.invoice_create(&credit(&second, "100"), document).await.unwrap();
+    assert_eq!(moved(&db).await, ["payment -100 EUR"]);
+}
+
+pub(crate) async fn what_a_reseller_was_paid_is_taken_from_its_sales_whoever_sells_now(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let document = |number: &str| number.to_owned();
+    let seller = Some(AccountId(2));
+    let of_reseller = NewInvoice { seller, prefix: "NORTH-".to_owned(), ..invoice(1) };
+    let sums = InvoiceSums { payable: decimal("120"), calls: decimal("100") };
+    let (first, _) = store.invoice_create(&of_reseller, document).await.unwrap();
+    store.invoice_paid(first.id, sums, "test", second_at()).await.unwrap();
+    assert_eq!(moved(&db).await, ["payment 100 EUR of 2"]);
+    // The account is the tenant's own by now, which issues the credit notes.
+    let credit = |gross: &str| NewInvoice {
+        kind: InvoiceKind::CreditNote { of: first.id },
+        gross: decimal(gross),
+        ..invoice(1)
+    };
+    store.invoice_create(&credit("30"), document).await.unwrap();
+    assert_eq!(moved(&db).await, [""; 0], "its calls are as they were");
+    store.invoice_create(&credit("90"), document).await.unwrap();
+    assert_eq!(moved(&db).await, ["payment -100 EUR of 2"]);
 }
 
 fn second_at() -> DateTime<Utc> {

@@ -6,11 +6,12 @@ use model::{
     StartMode, TenantId, Underrun,
 };
 use store::{
-    LaneCommit, NewContract, NewPackage, NewProfileChoice, NewTopUp, NewVoucher, StoreEffect, TopUpKind,
-    TopUpOutcome, World,
+    InvoiceSums, LaneCommit, NewContract, NewInvoice, NewPackage, NewProfileChoice, NewTopUp, NewVoucher,
+    StoreEffect, TopUpKind, TopUpOutcome, World,
 };
 
 use crate::database::Database;
+use crate::numbering::invoice;
 use crate::sample::{decimal, eur, second, world};
 
 fn asked(account: AccountId, token: &str, kind: TopUpKind) -> NewTopUp {
@@ -205,7 +206,7 @@ pub(crate) async fn top_up_is_done_once_and_every_attempt_is_kept(db: Database) 
     // Rating is sent each good one, once.
     let waiting = store.topups_waiting(9).await.unwrap();
     assert_eq!(waiting.iter().map(|attempt| attempt.amount).collect::<Vec<_>>(), [eur("5"), eur("-2")]);
-    store.topups_sent(waiting[0].id).await.unwrap();
+    store.topups_sent(&[waiting[0].id]).await.unwrap();
     assert_eq!(store.topups_waiting(9).await.unwrap().len(), 1);
 }
 
@@ -253,4 +254,43 @@ pub(crate) async fn voucher_is_used_once_and_guessing_is_throttled(db: Database)
     let both = tokio::join!(use_it("l", "EEEE-5555", 3_702), use_it("m", "EEEE-5555", 3_702));
     let is_done = |outcome: &TopUpOutcome| matches!(outcome, TopUpOutcome::Done(_));
     assert!(is_done(&both.0) != is_done(&both.1), "{both:?}");
+}
+
+pub(crate) async fn payment_that_waits_is_not_overtaken_by_a_top_up(db: Database) {
+    use sqlx::AssertSqlSafe;
+
+    let acme = acme(&db).await;
+    let store = &db.store;
+    let issued = NewInvoice { account: acme, ..invoice(acme.0) };
+    let (issued, _) = store.invoice_create(&issued, |_| String::new()).await.unwrap();
+    // A process that writes into the audit log: whoever notes a payment has numbers for it by then, and waits.
+    let mut other = db.connect().await;
+    let begin = if db.url.starts_with("postgres") { "BEGIN" } else { "BEGIN IMMEDIATE" };
+    let hold = format!("{begin}; UPDATE audit_heads SET last_id = last_id WHERE one = 1");
+    sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut other).await.unwrap();
+    let a_while = std::time::Duration::from_millis(300);
+    let paying = {
+        let store = store.clone();
+        let sums = InvoiceSums { payable: decimal("120"), calls: decimal("100") };
+        tokio::spawn(async move { store.invoice_paid(issued.id, sums, "test", second(9)).await })
+    };
+    tokio::time::sleep(a_while).await;
+    let topping_up = {
+        let store = store.clone();
+        let cash = asked(acme, "a", TopUpKind::Cash(eur("5")));
+        tokio::spawn(async move { store.top_up(&cash, second(9)).await })
+    };
+    tokio::time::sleep(a_while).await;
+    // As the feed does meanwhile.
+    let mut sent = store.topups_waiting(9).await.unwrap();
+    if !sent.is_empty() {
+        store.topups_sent(&sent.iter().map(|top_up| top_up.id).collect::<Vec<_>>()).await.unwrap();
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    paying.await.unwrap().unwrap();
+    topping_up.await.unwrap().unwrap();
+    sent.extend(store.topups_waiting(9).await.unwrap());
+    let sent: Vec<_> = sent.iter().map(|sent| (sent.id, format!("{} {}", sent.kind, sent.amount))).collect();
+    assert_eq!(sent.len(), 3, "{sent:?}");
+    assert!(sent.is_sorted(), "rating drops a number that comes behind a later one: {sent:?}");
 }
