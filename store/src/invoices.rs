@@ -408,8 +408,11 @@ impl Store {
             };
             return Err(StoreError::Invalid { object: format!("invoice {}", invoice.number), rule });
         }
-        let paid = (sums.payable - credited(&mut tx, id).await?).max(Decimal::ZERO);
-        let moved = if paid.is_zero() {
+        let left = sums.payable - credited(&mut tx, id).await?;
+        // What asks for less than nothing is paid by us.
+        let paid = if sums.payable < Decimal::ZERO { left } else { left.max(Decimal::ZERO) };
+        let moved = if sums.payable.is_zero() && !invoice.gross.amount.is_zero() {
+            // A balance has paid it, and that is posted.
             Vec::new()
         } else if invoice.seller.is_some() {
             vec![(PAYMENT, sums.calls)]
@@ -425,7 +428,8 @@ impl Store {
     }
 
     /// Keeps the PDF of an invoice and queues its mail in one transaction. A PDF that is there stays: what left the house is never
-    /// changed. A second run queues no second mail; the id of the mail is `None` then.
+    /// changed. A second run queues no second mail; the id of the mail is `None` then. An invoice that was paid before it had a PDF is mailed
+    /// with it, and stays paid.
     ///
     /// # Errors
     ///
@@ -438,17 +442,22 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Option<i64>> {
         let mut tx = self.write().await?;
-        query("INSERT INTO invoice_pdfs (invoice, pdf) VALUES ($1, $2) ON CONFLICT (invoice) DO NOTHING")
-            .cells(cells![id.0, pdf])
-            .execute(&mut *tx)
-            .await?;
+        let kept = query(
+            "INSERT INTO invoice_pdfs (invoice, pdf) VALUES ($1, $2) ON CONFLICT (invoice) DO NOTHING",
+        )
+        .cells(cells![id.0, pdf])
+        .execute(&mut *tx)
+        .await?;
+        let is_first = kept.rows_affected() > 0;
         let mut queued = None;
         if let Some(mail) = mail {
             let done = query("UPDATE invoices SET state = 'queued' WHERE id = $1 AND state = 'final'")
                 .cells(cells![id.0])
                 .execute(&mut *tx)
                 .await?;
-            if done.rows_affected() > 0 {
+            let is_mailed = done.rows_affected() > 0
+                || is_first && load(&mut tx, id).await?.state == InvoiceState::Paid;
+            if is_mailed {
                 queued = Some(enqueue(&mut tx, mail, now).await?);
             }
         }
@@ -533,11 +542,12 @@ async fn given_back(
     Ok(if is_whole {
         // The payment last: in between, nobody is to be taken for short of money.
         vec![(BEYOND_CALLS, -beyond), (PAYMENT, -paid)]
-    } else if invoice.seller.is_some() {
+    } else if invoice.seller.is_some() || paid.is_zero() {
         // Of the money of a reseller's customer we know the debt for calls alone, and a part of an invoice leaves that as it is.
         Vec::new()
     } else {
-        let part = gross.min(paid);
+        // What asked for less than nothing asks for still less.
+        let part = if paid > Decimal::ZERO { gross.min(paid) } else { gross };
         vec![(BEYOND_CALLS, -part), (PAYMENT, -part)]
     })
 }

@@ -120,6 +120,8 @@ on_both! {
         number_of_a_failed_invoice_is_given_back,
         pdf_that_left_the_house_is_never_changed,
         credit_notes_take_back_what_is_left_and_the_last_one_voids,
+        invoice_that_asks_for_nothing_or_less_is_posted_unless_a_balance_paid_it,
+        invoice_paid_before_it_was_mailed_is_mailed_once_and_stays_paid,
         what_was_paid_of_an_invoice_is_given_back_when_it_is_credited,
         what_a_reseller_was_paid_is_taken_from_its_sales_whoever_sells_now,
         invoice_made_from_documents_that_have_changed_is_refused,

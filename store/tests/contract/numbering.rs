@@ -771,6 +771,24 @@ pub(crate) async fn what_a_reseller_was_paid_is_taken_from_its_sales_whoever_sel
     assert_eq!(moved(&db).await, ["payment -100 EUR of 2"]);
 }
 
+pub(crate) async fn invoice_that_asks_for_nothing_or_less_is_posted_unless_a_balance_paid_it(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    for (account, gross, payable, calls, expected) in [
+        // A discount of as much as the calls come to.
+        (1, "0", "0", "10", ["invoice -10 EUR"].as_slice()),
+        (2, "-5", "-5", "10", &["payment -5 EUR", "invoice -15 EUR"]),
+        (3, "120", "0", "100", &[]),
+    ] {
+        let new = NewInvoice { gross: decimal(gross), ..invoice(account) };
+        let (issued, _) = store.invoice_create(&new, |number| number.to_owned()).await.unwrap();
+        let sums = InvoiceSums { payable: decimal(payable), calls: decimal(calls) };
+        let paid = store.invoice_paid(issued.id, sums, "test", second_at()).await.unwrap();
+        assert_eq!(paid.amount, decimal(payable));
+        assert_eq!(moved(&db).await, expected, "gross {gross}");
+    }
+}
+
 fn second_at() -> DateTime<Utc> {
     second(9)
 }
@@ -795,4 +813,24 @@ pub(crate) async fn mail_of_an_invoice_is_queued_once(db: Database) {
     assert_eq!(store.invoice_get(issued.id).await.unwrap().state, InvoiceState::Queued);
     store.mail_sent(mails[0].id, second(8)).await.unwrap();
     assert_eq!(store.invoice_get(issued.id).await.unwrap().state, InvoiceState::Sent);
+}
+
+pub(crate) async fn invoice_paid_before_it_was_mailed_is_mailed_once_and_stays_paid(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let (issued, _) = store.invoice_create(&invoice(1), |_| String::new()).await.unwrap();
+    let sums = InvoiceSums { payable: decimal("120"), calls: decimal("100") };
+    store.invoice_paid(issued.id, sums, "test", second(6)).await.unwrap();
+    let mail = NewMail {
+        to: vec!["billing@acme.example".to_owned()],
+        subject: "Your invoice".to_owned(),
+        text: "Attached.".to_owned(),
+        attachments: Vec::new(),
+        about: format!("invoice:{}", issued.id),
+    };
+    let finish = async || store.invoice_finish(issued.id, b"%PDF".to_vec(), Some(&mail), second(7)).await;
+    let queued = finish().await.unwrap().unwrap();
+    assert_eq!(finish().await.unwrap(), None);
+    store.mail_sent(queued, second(8)).await.unwrap();
+    assert_eq!(store.invoice_get(issued.id).await.unwrap().state, InvoiceState::Paid);
 }
