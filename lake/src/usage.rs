@@ -105,7 +105,7 @@ impl Lake {
     ) -> Result<Vec<UsageLine>, LakeError> {
         let sql = format!(
             "SELECT coalesce(customer_zone, '') AS zone, coalesce(customer_zone_detail, '') AS detail, \
-             count(*) AS calls, sum(billed_seconds) AS billed, sum(customer_cost) AS cost, customer_currency \
+             count(*) AS calls, coalesce(sum(billed_seconds), 0) AS billed, sum(customer_cost) AS cost, customer_currency \
              FROM calls WHERE customer_account = {account} AND {} \
              GROUP BY customer_zone, customer_zone_detail, customer_currency ORDER BY zone, detail, customer_currency",
             started(from, to)
@@ -141,7 +141,7 @@ impl Lake {
         to: DateTime<Utc>,
     ) -> Result<IncomingUsage, LakeError> {
         let sql = format!(
-            "SELECT count(*) AS calls, sum(customer_in_billed_seconds) AS seconds, \
+            "SELECT count(*) AS calls, coalesce(sum(customer_in_billed_seconds), 0) AS seconds, \
              sum(customer_in_cost) AS cost, customer_in_currency \
              FROM calls WHERE customer_in_account = {account} AND customer_in_cost <> 0 AND {} \
              GROUP BY customer_in_currency ORDER BY customer_in_currency",
@@ -215,7 +215,7 @@ impl Lake {
         let day = format!("date_trunc('day', {})", local_time(from, to, timezone));
         let sql = format!(
             "SELECT {account} AS account, {day} AS day, {zone} AS zone, {detail} AS detail, count(*) AS calls, \
-             sum({billed}) AS billed, sum({cost}) AS cost, {currency} AS currency FROM calls \
+             coalesce(sum({billed}), 0) AS billed, sum({cost}) AS cost, {currency} AS currency FROM calls \
              WHERE {} AND {}{also} GROUP BY 1, 2, 3, 4, 8 ORDER BY 1, 2, 3, 4, 8",
             one_of(account, accounts),
             started(from, to)

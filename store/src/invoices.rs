@@ -442,12 +442,11 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Option<i64>> {
         let mut tx = self.write().await?;
-        let kept = query(
-            "INSERT INTO invoice_pdfs (invoice, pdf) VALUES ($1, $2) ON CONFLICT (invoice) DO NOTHING",
-        )
-        .cells(cells![id.0, pdf])
-        .execute(&mut *tx)
-        .await?;
+        let kept =
+            query("INSERT INTO invoice_pdfs (invoice, pdf) VALUES ($1, $2) ON CONFLICT (invoice) DO NOTHING")
+                .cells(cells![id.0, pdf])
+                .execute(&mut *tx)
+                .await?;
         let is_first = kept.rows_affected() > 0;
         let mut queued = None;
         if let Some(mail) = mail {
@@ -455,8 +454,8 @@ impl Store {
                 .cells(cells![id.0])
                 .execute(&mut *tx)
                 .await?;
-            let is_mailed = done.rows_affected() > 0
-                || is_first && load(&mut tx, id).await?.state == InvoiceState::Paid;
+            let is_mailed =
+                done.rows_affected() > 0 || is_first && load(&mut tx, id).await?.state == InvoiceState::Paid;
             if is_mailed {
                 queued = Some(enqueue(&mut tx, mail, now).await?);
             }

@@ -23,13 +23,15 @@ use tracing::{debug, error, info, warn};
 
 use crate::billing::ahead::Ahead;
 use crate::billing::calls::Calls;
+pub(crate) use crate::billing::pipeline::on_its_way;
 use crate::billing::seller::Seller;
+use crate::invoice_mail;
 use crate::runner::Rooms;
 use crate::system::Consumer;
-use crate::{figures, invoice_mail};
 
 mod ahead;
 mod calls;
+mod pipeline;
 mod seller;
 
 /// What is billed.
@@ -194,7 +196,7 @@ impl<'a> Run<'a> {
     ) -> anyhow::Result<()> {
         let n_typesetters = std::thread::available_parallelism().map_or(1, usize::from);
         for some in accounts.chunks(ahead::ACCOUNTS_MAX) {
-            self.look_ahead(some).await?;
+            self.look_ahead(some).await;
             let run = &*self;
             let mut typesetting = FuturesOrdered::<BoxFuture<'_, _>>::new();
             for &account in some {
@@ -226,7 +228,7 @@ impl<'a> Run<'a> {
     }
 
     /// Asks the lake for all that `accounts` will need, where that can be known already.
-    async fn look_ahead(&mut self, accounts: &[&Account]) -> anyhow::Result<()> {
+    async fn look_ahead(&mut self, accounts: &[&Account]) {
         let mut wanted = Vec::new();
         for account in accounts {
             // What fails here fails again where its account hears of it.
@@ -238,8 +240,12 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        self.ahead = Ahead::look(self.lake, &wanted).await?;
-        Ok(())
+        let found = Ahead::look(self.lake, &wanted).await;
+        self.ahead = found.unwrap_or_else(|why| {
+            // Each account asks for itself then, and only the one whose calls cannot be read is left without an invoice.
+            warn!(error = format!("{why:#}"), "the lake cannot say what many accounts owe at once");
+            Ahead::default()
+        });
     }
 
     async fn decide_all(&self, account: &Account) -> anyhow::Result<Vec<(Period, Decided)>> {
@@ -325,7 +331,12 @@ impl<'a> Run<'a> {
         if self.dry_run {
             return Ok(Decided::only(Outcome::Draft { gross }));
         }
-        let kept = self.number(seller, account, &draft, InvoiceKind::Invoice, Some(documents.len())).await?;
+        let (kept, is_new) =
+            self.number(seller, account, &draft, InvoiceKind::Invoice, Some(documents.len())).await?;
+        if !is_new {
+            // Another run was faster.
+            return Ok(self.kept(&[&kept]));
+        }
         Ok(Decided { outcome: Outcome::Made { number: kept.number.clone(), gross }, unfinished: vec![kept] })
     }
 
@@ -451,6 +462,7 @@ impl<'a> Run<'a> {
         vec![FeeLine::whole(version.profile.name.clone(), amount)]
     }
 
+    /// Numbers and keeps `draft`; the flag says whether it is new, or another was there.
     async fn number(
         &self,
         seller: Seller,
@@ -458,7 +470,7 @@ impl<'a> Run<'a> {
         draft: &Invoice,
         kind: InvoiceKind,
         made_after: Option<usize>,
-    ) -> anyhow::Result<store::Invoice> {
+    ) -> anyhow::Result<(store::Invoice, bool)> {
         let new = NewInvoice {
             tenant: seller.issuer.id,
             seller: seller.reseller.map(|(id, _)| id),
@@ -478,7 +490,7 @@ impl<'a> Run<'a> {
         // The number is known only inside the transaction, so a number that makes no valid document is found here first.
         final_json(draft, &format!("{}{}-000000", new.prefix, new.year))?;
         let document = |number: &str| final_json(draft, number).unwrap_or_default();
-        Ok(self.store.invoice_create(&new, document).await?.0)
+        Ok(self.store.invoice_create(&new, document).await?)
     }
 
     /// Takes back an invoice or a part of it, with the number its seller gives the credit note.
@@ -492,7 +504,8 @@ impl<'a> Run<'a> {
         let seller = Seller::of(account, self.directory, &self.terms)?;
         let invoice = Invoice::from_json(&of.document)?;
         let draft = invoicing::credit_note(&invoice, credited, reason, self.today(&seller))?;
-        let kept = self.number(seller, account, &draft, InvoiceKind::CreditNote { of: of.id }, None).await?;
+        let kind = InvoiceKind::CreditNote { of: of.id };
+        let (kept, _) = self.number(seller, account, &draft, kind, None).await?;
         self.finish(account, &kept).await?;
         Ok(kept)
     }
@@ -512,7 +525,7 @@ impl<'a> Run<'a> {
         let draft = self.draft(&seller, account, wrong.period, wrong.period, calls).await?;
         let draft = invoicing::corrected(&wrong, draft, reason)?;
         let kind = InvoiceKind::Corrected { of: of.id };
-        let kept = self.number(seller, account, &draft, kind, Some(documents.len())).await?;
+        let (kept, _) = self.number(seller, account, &draft, kind, Some(documents.len())).await?;
         self.finish(account, &kept).await?;
         Ok(kept)
     }
@@ -524,7 +537,13 @@ impl<'a> Run<'a> {
 
     /// The PDF and the mail of an invoice, if they are not there yet.
     async fn finish(&self, account: &Account, kept: &store::Invoice) -> anyhow::Result<()> {
-        let is_mailed = kept.state == InvoiceState::Final && !account.contact.email.is_empty();
+        let is_unsent = match kept.state {
+            InvoiceState::Final => true,
+            // Its mail is queued with its first PDF, or never was.
+            InvoiceState::Paid => !kept.has_pdf,
+            InvoiceState::Queued | InvoiceState::Sent | InvoiceState::Void => false,
+        };
+        let is_mailed = is_unsent && !account.contact.email.is_empty();
         if kept.has_pdf && !is_mailed {
             return Ok(());
         }
@@ -545,9 +564,8 @@ impl<'a> Run<'a> {
 /// made in a period that is over have.
 pub(crate) async fn due(rooms: &Rooms, lake: &Lake, consumers: &[Consumer]) -> anyhow::Result<()> {
     let now = rooms.clock.utc();
-    let waiting = figures::records_waiting(&*rooms.bus, consumers).await?;
-    if waiting.iter().any(|(_, n_records)| *n_records > 0) {
-        debug!(?waiting, "billing waits for the pipeline");
+    if let Some(waiting) = on_its_way(&*rooms.bus, consumers).await? {
+        debug!(waiting, "billing waits for the pipeline");
         return Ok(());
     }
     let directory = rooms.directory.current();

@@ -1,4 +1,4 @@
-//! Billing runs for the console: one at a time, in a task of its own, with what came of each account.
+//! Billing runs for console and API: one at a time, once every record made until then has reached ledger and lake, in a task of its own, with what came of each account.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,13 +7,12 @@ use futures::FutureExt;
 use invoicing::Period;
 use lake::Lake;
 use model::{Account, Directory};
-use store::Store;
 use tracing::{error, info};
 use web::{BilledAccount, BillingDesk, RunState, WantedRun};
 
-use crate::billing::{Outcome, Run, Window, is_billed, sums_of};
-use crate::clock::Clock;
-use crate::directory::DirectoryFeed;
+use crate::billing::{Outcome, Run, Window, is_billed, on_its_way, sums_of};
+use crate::runner::Rooms;
+use crate::system::Consumer;
 
 /// Accounts shown that need nobody to look.
 const ROWS_MAX: usize = 500;
@@ -21,14 +20,20 @@ const ROWS_MAX: usize = 500;
 type Shared = Arc<Mutex<RunState>>;
 
 /// What the console asks.
-pub(crate) fn desk(store: Store, lake: Arc<Lake>, directory: DirectoryFeed, clock: Clock) -> BillingDesk {
+pub(crate) fn desk(rooms: Rooms, lake: Arc<Lake>, consumers: Arc<Vec<Consumer>>) -> BillingDesk {
     let state = Shared::new(Mutex::new(RunState { is_over: true, ..RunState::default() }));
     let shown = state.clone();
     BillingDesk {
         start: Arc::new(move |wanted| {
-            let (store, lake, state, clock) = (store.clone(), lake.clone(), state.clone(), clock.clone());
-            let directory = directory.current();
-            async move { start(store, lake, directory, clock, state, wanted) }.boxed()
+            let (rooms, lake, consumers) = (rooms.clone(), lake.clone(), consumers.clone());
+            let state = state.clone();
+            async move {
+                if !wanted.is_dry {
+                    hold(&rooms, &consumers).await?;
+                }
+                start(rooms, lake, state, wanted)
+            }
+            .boxed()
         }),
         state: Arc::new(move || locked(&shown).clone()),
         sums_of: |invoice| sums_of(invoice).map_err(|why| format!("{why:#}")),
@@ -39,15 +44,19 @@ fn locked(state: &Mutex<RunState>) -> std::sync::MutexGuard<'_, RunState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Why no invoice can be made now: a call that is still on its way would be on none of them before the next period.
+async fn hold(rooms: &Rooms, consumers: &[Consumer]) -> Result<(), String> {
+    match on_its_way(&*rooms.bus, consumers).await {
+        Ok(None) => Ok(()),
+        Ok(Some(waiting)) => Err(format!(
+            "records are still on their way to ledger and lake ({waiting}): try again in a moment, or start a dry run"
+        )),
+        Err(why) => Err(format!("nobody knows whether all records are in the ledger: {why:#}")),
+    }
+}
+
 /// Starts `wanted` unless one is at work, or its month is none.
-fn start(
-    store: Store,
-    lake: Arc<Lake>,
-    directory: Arc<Directory>,
-    clock: Clock,
-    state: Shared,
-    wanted: WantedRun,
-) -> Result<(), String> {
+fn start(rooms: Rooms, lake: Arc<Lake>, state: Shared, wanted: WantedRun) -> Result<(), String> {
     let window = match &wanted.month {
         Some(month) => {
             Period::month(month, chrono_tz::UTC).map_err(|why| why.to_string())?;
@@ -55,6 +64,7 @@ fn start(
         }
         None => Window::Due,
     };
+    let directory = rooms.directory.current();
     let n_accounts = accounts_of(&directory, &wanted).len();
     if n_accounts == 0 {
         return Err(
@@ -75,16 +85,37 @@ fn start(
         *state = RunState { title: title.clone(), n_accounts, ..RunState::default() };
     }
     info!(title, "billing run started");
+    let at_work = AtWork { state, failure: "it broke off; the log says where".to_owned() };
     tokio::spawn(async move {
-        let done = run(&store, &lake, &directory, &clock, &state, (window, &wanted)).await;
-        let mut state = locked(&state);
-        state.is_over = true;
-        if let Err(why) = done {
+        let done = run(&rooms, &lake, &directory, &at_work.state, (window, &wanted)).await;
+        at_work.end(done.err().map_or_else(String::new, |why| {
             error!(title, error = format!("{why:#}"), "billing run broke off");
-            state.failure = format!("{why:#}");
-        }
+            format!("{why:#}")
+        }));
     });
     Ok(())
+}
+
+/// A run, which is over when this is dropped: after a panic too, so that the next one can start.
+struct AtWork {
+    state: Shared,
+    /// Why it broke off; empty if it did not.
+    failure: String,
+}
+
+impl AtWork {
+    /// It came to its end.
+    fn end(mut self, failure: String) {
+        self.failure = failure;
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        let mut state = locked(&self.state);
+        state.is_over = true;
+        state.failure = std::mem::take(&mut self.failure);
+    }
 }
 
 fn accounts_of<'a>(directory: &'a Directory, wanted: &WantedRun) -> Vec<&'a Account> {
@@ -94,14 +125,13 @@ fn accounts_of<'a>(directory: &'a Directory, wanted: &WantedRun) -> Vec<&'a Acco
 }
 
 async fn run(
-    store: &Store,
+    rooms: &Rooms,
     lake: &Lake,
     directory: &Directory,
-    clock: &Clock,
     state: &Shared,
     (window, wanted): (Window, &WantedRun),
 ) -> anyhow::Result<()> {
-    let run = Run::prepare(store, lake, directory, clock.utc(), window, wanted.is_dry);
+    let run = Run::prepare(&rooms.store, lake, directory, rooms.clock.utc(), window, wanted.is_dry);
     let mut run = run.await.context("prepare the billing run")?;
     let names = directory.names();
     let accounts = accounts_of(directory, wanted);
@@ -152,5 +182,75 @@ fn row(account: &str, period: Period, outcome: Outcome) -> BilledAccount {
         total,
         said,
         is_exception,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bus::{EmbeddedBus, EmbeddedConfig, Entry};
+    use model::Topic;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::directory::DirectoryFeed;
+    use crate::runner::Progress;
+
+    fn wanted(is_dry: bool) -> WantedRun {
+        WantedRun { month: Some("2026-09".to_owned()), account: None, is_dry, actor: "test".to_owned() }
+    }
+
+    async fn over(desk: &BillingDesk) -> RunState {
+        loop {
+            let state = (desk.state)();
+            if state.is_over {
+                return state;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn run_for_good_is_refused_while_records_are_on_their_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EmbeddedConfig { partitions: 2, free_bytes_min: 0, ..EmbeddedConfig::default() };
+        let bus = Arc::new(EmbeddedBus::open(&dir.path().join("bus"), config).unwrap());
+        let url = format!("sqlite://{}", dir.path().join("tollbook.db").display());
+        let store = store::Store::open(&url).await.unwrap();
+        let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/world.toml");
+        let world = crate::world_file::read(&sample).unwrap();
+        store.import(&world, "2026-08-01T00:00:00Z".parse().unwrap(), "test").await.unwrap();
+        let clock = Clock::start();
+        let directory = DirectoryFeed::load(store.clone(), clock.clone()).await.unwrap();
+        let rooms = Rooms { bus, store, clock, directory };
+        let lake = Arc::new(Lake::open(lake::LakeConfig::new(dir.path().join("lake"))).unwrap());
+        let (read, progress) = watch::channel(Progress::default());
+        let consumers = Arc::new(vec![Consumer { name: "ledger", topic: Topic::Cdrs, progress }]);
+        let desk = desk(rooms.clone(), lake, consumers);
+        let entry = Entry { topic: Topic::Cdrs, partition: 1, payload: b"a call".to_vec() };
+        rooms.bus.append(vec![entry]).await.unwrap();
+
+        let refused = (desk.start)(wanted(false)).await.unwrap_err();
+        assert!(refused.contains("(1 for ledger)"), "{refused}");
+        assert!(over(&desk).await.title.is_empty(), "none was started");
+        (desk.start)(wanted(true)).await.unwrap();
+        assert_eq!(over(&desk).await.failure, "");
+
+        read.send_modify(|progress| progress.positions = vec![0, 1]);
+        (desk.start)(wanted(false)).await.unwrap();
+        assert!(over(&desk).await.title.starts_with("Billing run for 2026-09"));
+    }
+
+    #[tokio::test]
+    async fn run_that_panics_is_over_and_says_so() {
+        let state = Shared::default();
+        let at_work = AtWork { state: state.clone(), failure: "it broke off".to_owned() };
+        let run = tokio::spawn(async move {
+            let _at_work = at_work;
+            panic!("an invoice that nobody thought of");
+        });
+        assert!(run.await.is_err());
+        let state = locked(&state).clone();
+        assert_eq!((state.is_over, state.failure.as_str()), (true, "it broke off"));
     }
 }

@@ -818,12 +818,7 @@ impl System {
                 self.rooms.store.clone(),
                 self.rooms.directory.clone(),
             ),
-            billing: billing_desk::desk(
-                self.rooms.store.clone(),
-                self.lake.clone(),
-                self.rooms.directory.clone(),
-                self.rooms.clock.clone(),
-            ),
+            billing: billing_desk::desk(self.rooms.clone(), self.lake.clone(), self.consumers.clone()),
             figures: current,
             clock: self.rooms.clock.shared(),
         };

@@ -500,6 +500,80 @@ async fn paid_invoice_leaves_nothing_owed_for_its_calls() {
 }
 
 #[tokio::test]
+async fn corrected_invoice_that_is_paid_too_stands_in_the_bank_once() {
+    let house = House::new(|_| {}).await;
+    house.calls(1, &[("a", "2026-10-05T08:00:00Z", "0.505")]).await;
+    house.bill("2026-10", "2026-11-01T06:00:00Z").await;
+    let first = house.only_invoice().await;
+    let account = house.account("atelier-novak");
+    let now = "2026-11-20T00:00:00Z".parse().unwrap();
+    let pay = async |invoice: &store::Invoice| {
+        house.store.invoice_paid(invoice.id, sums_of(invoice).unwrap(), "test", now).await.unwrap();
+    };
+    pay(&first).await;
+    let run = house.run("2026-10", "2026-11-21T00:00:00Z").await;
+    run.credit(account, &first, Credited::Part { line_idx: 0, net: Decimal::ONE }, "goodwill").await.unwrap();
+    run.credit(account, &first, Credited::Part { line_idx: 0, net: Decimal::ONE }, "goodwill").await.unwrap();
+    let shown = async || {
+        for moved in house.store.topups_waiting(99).await.unwrap() {
+            house.store.post(vec![crate::topup_feed::posting_of(&moved, account)]).await.unwrap();
+            house.store.topups_sent(&[moved.id]).await.unwrap();
+        }
+        let balances = house.store.balances().await.unwrap();
+        balances.iter().map(|kept| format!("{} {}", kept.account, kept.balance)).collect::<Vec<_>>()
+    };
+    let balances = |bank: &str, owed: &str, revenue: &str| {
+        vec![
+            format!("bank:1 {bank} EUR"),
+            format!("receivable:{} {owed} EUR", account.id),
+            format!("revenue:1 {revenue} EUR"),
+        ]
+    };
+    assert_eq!(shown().await, balances("10.21", "0", "-10.21"));
+    // Two of them are credited, so of the whole no more can be: line by line the rest.
+    run.credit(account, &first, Credited::Part { line_idx: 0, net: Decimal::from(8) }, "wrong")
+        .await
+        .unwrap();
+    let rest = Credited::Part { line_idx: 1, net: Decimal::new(51, 2) };
+    run.credit(account, &first, rest, "wrong").await.unwrap();
+    assert_eq!(shown().await, balances("0", "0.505", "-0.505"));
+    let first = house.store.invoice_get(first.id).await.unwrap();
+    pay(&run.correct(account, &first, "wrong").await.unwrap()).await;
+    assert_eq!(shown().await, balances("12.61", "0", "-12.61"));
+    assert!(house.store.balance_check().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn of_two_runs_at_once_one_says_that_the_invoice_is_new() {
+    let house = House::new(|_| {}).await;
+    let account = house.account("atelier-novak");
+    let (one, other) = (
+        house.run("2026-10", "2026-11-02T00:00:00Z").await,
+        house.run("2026-10", "2026-11-02T00:00:00Z").await,
+    );
+    let (one, other) = tokio::join!(only_of(&one, account), only_of(&other, account));
+    let is_new = |outcome: &Outcome| matches!(outcome, Outcome::Made { .. });
+    assert_eq!(u8::from(is_new(&one)) + u8::from(is_new(&other)), 1, "{one:?} {other:?}");
+}
+
+#[tokio::test]
+async fn invoice_paid_before_it_was_mailed_is_mailed() {
+    let house = House::new(|_| {}).await;
+    let account = house.account("atelier-novak");
+    let run = house.run("2026-10", "2026-11-02T00:00:00Z").await;
+    let [period] = run.periods(account).await.unwrap()[..] else { panic!("one window is one period") };
+    // The crash comes before its PDF.
+    run.decide(account, period).await.unwrap();
+    let kept = house.only_invoice().await;
+    house.store.invoice_paid(kept.id, sums_of(&kept).unwrap(), "test", run.now).await.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(only_of(&run, account).await, Outcome::Kept { .. }));
+        assert_eq!(house.store.mail_list().await.unwrap().len(), 1);
+    }
+    assert_eq!(house.only_invoice().await.state, InvoiceState::Paid);
+}
+
+#[tokio::test]
 async fn payment_in_the_ledger_does_not_hold_back_an_invoice() {
     let house = House::new(|_| {}).await;
     house.calls(1, &[("a", "2026-10-05T08:00:00Z", "0.5")]).await;

@@ -190,6 +190,13 @@ async fn run(
         None => directory.accounts.iter().filter(|account| is_billed(account)).collect(),
     };
     let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
+    if !dry_run {
+        // Where a running system's consumers are is known in its own process.
+        eprintln!(
+            "warning: calls that a running system has not rated and stored yet are not waited for, and come on the next \
+             invoice; the console, the API and the schedule wait for them"
+        );
+    }
     let mut run = Run::prepare(&store, &lake, &directory, now, window, dry_run).await?;
     let bar = ProgressBar::new(accounts.len() as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} accounts, {per_sec}, {eta} left")?);
