@@ -14,9 +14,11 @@ mod traffic;
 
 use std::sync::Arc;
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::{Json, Router};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -199,10 +201,29 @@ pub(crate) struct Query<T>(pub(crate) T);
 #[from_request(via(axum::extract::Path), rejection(Problem))]
 pub(crate) struct Path<T>(pub(crate) T);
 
-/// A JSON body.
-#[derive(FromRequest)]
-#[from_request(via(Json), rejection(Problem))]
+/// A JSON body, which must be an object: a list would be taken for the fields in their order, and an empty one for a body that asks for
+/// whatever is usual.
 pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (head, body) = request.into_parts();
+        let bytes = Bytes::from_request(Request::from_parts(head.clone(), body), state).await?;
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            return Err(Refusal::Invalid("the body must be a JSON object, not a list".to_owned()).into());
+        }
+        let Json(body) = Json::from_request(Request::from_parts(head, bytes.into()), state).await?;
+        Ok(Self(body))
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(why: BytesRejection) -> Self {
+        Refusal::Invalid(why.body_text()).into()
+    }
+}
 
 impl From<QueryRejection> for Problem {
     fn from(why: QueryRejection) -> Self {
