@@ -20,10 +20,10 @@ fn wrong_prices_of_the_past_are_taken_back_and_posted_anew() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("demo");
     printed(Command::new(tollbook_path()).args(["demo", "--calls", "40", "--cps", "40", "--dir"]).arg(&home));
-    let before = row(&home, "select sum(reseller_cost), sum(customer_cost) from calls");
+    let before = row(&home, "select sum(carrier_cost), sum(customer_cost) from calls");
 
-    // What resellers pay for calls to Germany, Austria and Switzerland should have been a hundred times as much all along.
-    let listed = std::fs::read_to_string(home.join("tariffs/reseller/fees.csv")).unwrap();
+    // What a carrier asks for calls to Germany, Austria and Switzerland should have been a hundred times as much all along.
+    let listed = std::fs::read_to_string(home.join("tariffs/carrier-a/fees.csv")).unwrap();
     let corrected: Vec<String> = listed
         .lines()
         .map(|line| if line.starts_with(",4") { line.replace(",0.", ",1.") } else { line.to_owned() })
@@ -36,7 +36,7 @@ fn wrong_prices_of_the_past_are_taken_back_and_posted_anew() {
             "fees",
             list,
             "--profile",
-            "reseller",
+            "carrier_a",
             "--valid-from",
             since,
             "--correct-past",
@@ -44,7 +44,7 @@ fn wrong_prices_of_the_past_are_taken_back_and_posted_anew() {
         ]),
     );
     assert_eq!(
-        row(&home, "select sum(reseller_cost), sum(customer_cost) from calls"),
+        row(&home, "select sum(carrier_cost), sum(customer_cost) from calls"),
         before,
         "nothing moves by itself"
     );
@@ -56,7 +56,7 @@ fn wrong_prices_of_the_past_are_taken_back_and_posted_anew() {
         "--to",
         "2100-01-01T00:00:00Z",
         "--profile",
-        "reseller",
+        "carrier_a",
         "--reason",
         "wrong deck",
     ];
@@ -87,17 +87,23 @@ fn wrong_prices_of_the_past_are_taken_back_and_posted_anew() {
     eventually("every order is in the lake", || row(&home, revised) == n_ordered.to_string());
     again.stop();
 
-    let after = row(&home, "select sum(reseller_cost), sum(customer_cost) from calls");
+    let after = row(&home, "select sum(carrier_cost), sum(customer_cost) from calls");
     let sums = |text: &str| {
-        text.split_once(',').map(|(reseller, customer)| (reseller.to_owned(), customer.to_owned())).unwrap()
+        text.split_once(',').map(|(carrier, customer)| (carrier.to_owned(), customer.to_owned())).unwrap()
     };
     assert_ne!(sums(&after).0, sums(&before).0);
     assert_eq!(sums(&after).1, sums(&before).1, "customers pay what they paid");
     assert!(run(&home, &["audit"]).contains("all of it holds"));
     let once_more = run(&home, &[&selection[..], &["--dry-run"]].concat());
     assert!(once_more.contains("no price differs"), "{once_more}");
-    // By the tariff as it was first, resellers would pay less.
-    let tariff = home.join("tariffs/reseller");
+    // By a list of theirs that was changed likewise, resellers would pay more.
+    let tariff = dir.path().join("dearer");
+    std::fs::create_dir(&tariff).unwrap();
+    for file in std::fs::read_dir(home.join("tariffs/reseller")).unwrap() {
+        let file = file.unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        std::fs::write(tariff.join(file.file_name()), text.replace(",0.", ",1.")).unwrap();
+    }
     let simulated = run(&home, &["simulate", "--level", "reseller", "--tariff", tariff.to_str().unwrap()]);
-    assert!(simulated.contains("accounts would pay less, 0 more"), "{simulated}");
+    assert!(simulated.contains("0 accounts would pay less") && !simulated.contains("0 more"), "{simulated}");
 }
