@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(completed("select ").1, Vec::<String>::new());
         assert_eq!(completed("\\l daily-c").1, ["daily-close"]);
         // The cursor is anywhere.
-        assert_eq!(names.completed("select é, pdd_ from calls", 15).1, ["pdd_ms"]);
+        assert_eq!(names.completed("select é, pdd_ from calls", 15).1, ["pdd_ms", "pdd_us"]);
     }
 
     #[test]
