@@ -282,13 +282,15 @@ impl Turns {
     }
 
     /// Puts the new record in the place of the old one, gives the free time of their intervals out in order, and adds what the calls then
-    /// cost more than they were charged to what its intervals lack. `None` if it cannot be told of one of the intervals.
+    /// cost more than they were charged to what their intervals lack, which are added to `changed`. `None` if it cannot be told of one of the
+    /// intervals: what those in `changed` lack is not right then.
     pub(crate) fn exchange(
         &mut self,
         (snapshot, posted): (&RatingSnapshot, &PostedCalls),
         account: AccountId,
         contract: &mut Contract,
         exchange: Exchange<'_>,
+        changed: &mut BTreeSet<DateTime<Utc>>,
     ) -> Option<()> {
         let known = known_spans(contract, exchange);
         for start in &known {
@@ -310,6 +312,7 @@ impl Turns {
                 if place.1 != cdr {
                     let other = posted.get(place.1)?;
                     let other = (place, other.again.as_ref()?, other.taken.as_ref()?);
+                    changed.extend(other.1.spans.iter().map(|span| span.stretch.start));
                     self.count_more(snapshot, contract, other, (*start, before))?;
                 }
             }
@@ -405,7 +408,7 @@ fn count(
 }
 
 /// Whether all calls of an interval are known, and it gives free time.
-fn is_known(contract: &Contract, start: DateTime<Utc>) -> bool {
+pub(crate) fn is_known(contract: &Contract, start: DateTime<Utc>) -> bool {
     let gives = contract.interval(start).is_some_and(|interval| interval.granted.seconds > 0);
     gives && contract.order(start).is_some_and(|order| !order.is_unknown)
 }

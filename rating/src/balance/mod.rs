@@ -14,4 +14,4 @@ pub use contract::{
     Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Rules, Taken, Usage,
 };
 pub(crate) use contract::{Quick, Words};
-pub(crate) use order::Stated;
+pub(crate) use order::{Shift, Stated};

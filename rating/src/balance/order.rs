@@ -75,7 +75,7 @@ pub(crate) struct Shift {
 
 impl Shift {
     pub(crate) const fn sum(&self) -> i64 {
-        self.own_micros + self.free_micros + self.owed_micros
+        self.own_micros.saturating_add(self.free_micros).saturating_add(self.owed_micros)
     }
 }
 
@@ -83,6 +83,20 @@ impl Contract {
     /// Of an interval that gives free time.
     pub(crate) fn order(&self, interval: DateTime<Utc>) -> Option<&Order> {
         self.orders.iter().find(|order| order.interval == interval)
+    }
+
+    /// Starts of the intervals whose calls are to be charged more, or given something back. An account is not asked for what it was forgiven.
+    pub(crate) fn due_orders(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        let due = |order: &&Order| !order.is_unknown && order.lacks_micros != order.forgiven_micros;
+        self.orders.iter().filter(due).map(|order| order.interval)
+    }
+
+    /// A call of an interval becomes known that began at `at`. Returns whether one that began after it is known already.
+    pub(crate) fn comes_late(&mut self, interval: DateTime<Utc>, at: DateTime<Utc>) -> bool {
+        let Some(order) = self.order_mut(interval) else { return false };
+        let is_late = order.last.is_some_and(|last| at < last);
+        order.last = order.last.max(Some(at));
+        is_late
     }
 
     /// Before a call is priced: from then on it is known what its intervals give to whom.
@@ -102,7 +116,7 @@ impl Contract {
     pub(crate) fn lend(&mut self, start: DateTime<Utc>, end: DateTime<Utc>, before: &Taken) -> bool {
         let first = self.intervals[0].stretch.start;
         let left = Grant { seconds: before.free_seconds(), micros: before.free_micros() };
-        let expired = before.of_expired.iter().map(|(_, micros)| micros).sum();
+        let expired = before.of_expired.iter().fold(0, |sum: i64, (_, micros)| sum.saturating_add(*micros));
         if first <= end || left == Grant::default() && expired == 0 {
             return false;
         }
@@ -157,20 +171,20 @@ impl Contract {
     pub(super) fn count_own(&mut self, interval: DateTime<Utc>, micros: i64) -> bool {
         let gives = self.interval(interval).is_some_and(|interval| interval.granted != Grant::default());
         let order = if gives { self.order_of(interval) } else { None };
-        order.map(|order| order.own_micros += micros).is_some()
+        order.map(|order| order.own_micros = order.own_micros.saturating_add(micros)).is_some()
     }
 
     /// Own money expires with an interval, or with a negative amount comes back.
     pub(super) fn count_expired(&mut self, interval: DateTime<Utc>, micros: i64) {
         if let Some(order) = self.order_of(interval) {
-            order.expired_micros += micros;
+            order.expired_micros = order.expired_micros.saturating_add(micros);
         }
     }
 
     /// A price below 0 counts in an interval, or with a positive amount no longer.
     pub(super) fn count_credit(&mut self, interval: DateTime<Utc>, micros: i64) {
         if let Some(order) = self.order_of(interval) {
-            order.credit_micros += micros;
+            order.credit_micros = order.credit_micros.saturating_add(micros);
         }
     }
 
@@ -210,8 +224,8 @@ impl Contract {
     /// So much more has come back.
     pub(super) fn count_revived(&mut self, interval: DateTime<Utc>, micros: i64) {
         if let Some(order) = self.order_of(interval) {
-            order.expired_micros -= micros;
-            order.revived_micros += micros;
+            order.expired_micros = order.expired_micros.saturating_sub(micros);
+            order.revived_micros = order.revived_micros.saturating_add(micros);
         }
     }
 
@@ -221,9 +235,16 @@ impl Contract {
         let Some(order) = self.order_mut(interval) else { return 0 };
         let most = order.lacks_micros.max(0);
         order.forgiven_micros = if is_held { most } else { order.forgiven_micros.clamp(0, most) };
-        let due = order.lacks_micros - order.forgiven_micros;
+        let due = order.lacks_micros.saturating_sub(order.forgiven_micros);
         order.lacks_micros = order.forgiven_micros;
         due
+    }
+
+    /// What an account was forgiven is no longer lacking where less is.
+    pub(crate) fn forgive_no_more_than_lacks(&mut self, interval: DateTime<Utc>) {
+        if let Some(order) = self.order_mut(interval) {
+            order.forgiven_micros = order.forgiven_micros.min(order.lacks_micros.max(0));
+        }
     }
 
     /// What some call took of an interval cannot be told in order.
@@ -268,29 +289,29 @@ impl Contract {
         let own_micros = self.own_micros;
         let is_over = start != self.running().stretch.start;
         let Some(interval) = self.interval_mut(start) else { return };
-        let used = interval.granted.micros - interval.left.micros;
-        let owed = interval.debit_micros - used - of_calls;
+        let used = interval.granted.micros.saturating_sub(interval.left.micros);
+        let owed = interval.debit_micros.saturating_sub(used).saturating_sub(of_calls);
         interval.debit_micros = interval.debit_micros.saturating_add(more_micros);
         // A debt is set off against what was granted, as where a call is paid.
         let debt = if rules.prepaid || is_over { 0 } else { own_micros.min(0).saturating_neg() };
         let at_hand = interval.left.micros.saturating_sub(debt).max(0);
         let payable = interval.debit_micros.saturating_sub(order.credit_micros);
-        let free = (payable.clamp(0, interval.granted.micros.max(0)) - used).min(at_hand);
-        interval.left.micros -= free;
-        let rest = more_micros - free;
+        let free = payable.clamp(0, interval.granted.micros.max(0)).saturating_sub(used).min(at_hand);
+        interval.left.micros = interval.left.micros.saturating_sub(free);
+        let rest = more_micros.saturating_sub(free);
         let revived = self.revive(at, start, rest, outcome);
         let of_own = match (rules.prepaid, rest >= 0) {
             (true, _) => rest,
             (false, true) => rest.min(own_micros.max(0).saturating_add(revived)),
-            (false, false) => (rest + owed.max(0)).min(0).max(-of_calls.max(0)),
+            (false, false) => rest.saturating_add(owed.max(0)).min(0).max(-of_calls.max(0)),
         };
         if is_over {
             move_if(outcome, at, Moved::ExpireCash, free);
         }
-        let shift =
-            Shift { interval: start, own_micros: of_own, free_micros: free, owed_micros: rest - of_own };
+        let owed_micros = rest.saturating_sub(of_own);
+        let shift = Shift { interval: start, own_micros: of_own, free_micros: free, owed_micros };
         self.own_micros = self.own_micros.saturating_sub(of_own);
-        self.expire_again(at, start, -of_own, outcome);
+        self.expire_again(at, start, of_own.saturating_neg(), outcome);
         self.count_own(start, of_own);
         carry(taken, shift);
         self.rearm(rules);
@@ -301,17 +322,17 @@ impl Contract {
     pub(crate) fn drop_shifts(&mut self, at: DateTime<Utc>, taken: &Taken, outcome: &mut Outcome) {
         let running = self.running().stretch.start;
         for shift in &taken.shifts {
-            self.revive(at, shift.interval, -shift.own_micros, outcome);
+            self.revive(at, shift.interval, shift.own_micros.saturating_neg(), outcome);
             self.own_micros = self.own_micros.saturating_add(shift.own_micros);
             self.expire_again(at, shift.interval, shift.own_micros, outcome);
             if let Some(interval) = self.interval_mut(shift.interval) {
-                interval.left.micros += shift.free_micros;
+                interval.left.micros = interval.left.micros.saturating_add(shift.free_micros);
                 interval.debit_micros = interval.debit_micros.saturating_sub(shift.sum());
             }
             if shift.interval != running {
-                move_if(outcome, at, Moved::ExpireCash, -shift.free_micros);
+                move_if(outcome, at, Moved::ExpireCash, shift.free_micros.saturating_neg());
             }
-            self.count_own(shift.interval, -shift.own_micros);
+            self.count_own(shift.interval, shift.own_micros.saturating_neg());
             if let Some(order) = self.order_mut(shift.interval) {
                 order.lacks_micros = order.lacks_micros.saturating_add(shift.sum());
             }
@@ -323,9 +344,9 @@ fn carry(taken: &mut Taken, more: Shift) {
     let there = taken.shifts.iter_mut().find(|shift| shift.interval == more.interval);
     match there {
         Some(shift) => {
-            shift.own_micros += more.own_micros;
-            shift.free_micros += more.free_micros;
-            shift.owed_micros += more.owed_micros;
+            shift.own_micros = shift.own_micros.saturating_add(more.own_micros);
+            shift.free_micros = shift.free_micros.saturating_add(more.free_micros);
+            shift.owed_micros = shift.owed_micros.saturating_add(more.owed_micros);
         }
         None => taken.shifts.push(more),
     }

@@ -13,8 +13,8 @@ use model::{
 use rust_decimal::Decimal;
 
 use super::{Contracts, Kept, Movement, Spent, View, earned_by, is_of_call};
-use crate::balance::{Moved, Outcome, Stated};
-use crate::in_order::{Again, Exchange, Turns, known_spans};
+use crate::balance::{Moved, Outcome, Shift, Stated, Taken};
+use crate::in_order::{Again, Exchange, Turns, is_known, known_spans};
 use crate::posted::{Posted, PostedCalls};
 use crate::snapshot::RatingSnapshot;
 
@@ -29,7 +29,8 @@ impl Contracts {
         replaced: Option<&Posted>,
         effects: &mut Effects,
     ) {
-        if spent.touched.is_empty() && replaced.is_none() {
+        let is_due = spent.kept.contract.due_orders().next().is_some();
+        if spent.touched.is_empty() && replaced.is_none() && !is_due {
             return;
         }
         let Ok(view) = self.view(snapshot, spent.account) else { return };
@@ -38,7 +39,7 @@ impl Contracts {
         let exchange = Exchange { cdr: rated.cdr.id, old, new: again.as_ref().map(|again| (again, &*taken)) };
         let at = rated.cdr.start_at;
         let before = replaced.and_then(|known| known.taken.as_ref());
-        let starts = giving_time(kept, old.map(|(again, _)| again), touched);
+        let mut starts = giving_time(kept, old.map(|(again, _)| again), touched);
         // Free cash that a call leaves is there for the others, and what it had of theirs comes back.
         let priced = [before, Some(&*taken)].into_iter().flatten().flat_map(|taken| &taken.debits);
         let mut paid: BTreeSet<DateTime<Utc>> = priced.map(|(start, _)| *start).collect();
@@ -48,11 +49,21 @@ impl Contracts {
             // Too late for any interval that is kept: its free time is gone.
             notes.state(kept, PostingReason::OutOfOrderUnknown);
         }
-        let known = exchange_turns(&mut self.turns, (snapshot, posted), *account, kept, exchange);
+        let lost = exchange_turns(&mut self.turns, (snapshot, posted), *account, kept, exchange);
         let is_held = rules.prepaid || view.terms.contract.credit_limit.is_some();
         let n_before = outcome.happenings.len();
+        let mut late = BTreeSet::new();
+        for start in &starts {
+            if kept.contract.comes_late(*start, at) || old.is_some() {
+                late.insert(*start);
+            }
+        }
+        // A call over the end of an interval may have changed what is due in another one than those of this record.
+        starts.extend(kept.contract.due_orders());
+        late.extend(&lost);
+        starts.extend(lost);
         for start in starts {
-            let is_known = known.contains(&start);
+            let is_known = is_known(&kept.contract, start);
             if is_known {
                 leave_time(&mut self.turns, kept, start, outcome, &mut notes);
                 let more = kept.contract.due_in_order(start, is_held);
@@ -61,7 +72,11 @@ impl Contracts {
                     paid.remove(&start);
                 }
             }
-            notes.tell(kept, start, is_known, old.is_some());
+            notes.tell(kept, start, is_known, late.contains(&start));
+        }
+        for (start, more) in before.map_or_else(Vec::new, |before| below_nothing(kept, before, taken)) {
+            kept.contract.shift((at, start), more, rules, taken, outcome);
+            paid.remove(&start);
         }
         for start in paid {
             kept.contract.shift((at, start), 0, rules, taken, outcome);
@@ -97,9 +112,14 @@ impl Contracts {
         let old = known.again.as_ref().map(|again| (again, taken));
         let exchange = Exchange { cdr: cdr.id, old, new: None };
         let mut notes = Notes { view: &view, cdr, effects };
-        for start in exchange_turns(&mut self.turns, (snapshot, posted), cdr.payer, &mut kept, exchange) {
+        let mut starts: BTreeSet<DateTime<Utc>> = known_spans(&kept.contract, exchange).into_iter().collect();
+        starts.extend(exchange_turns(&mut self.turns, (snapshot, posted), cdr.payer, &mut kept, exchange));
+        starts.extend(kept.contract.due_orders());
+        for start in starts {
+            kept.contract.forgive_no_more_than_lacks(start);
             // Where others would have its free time, it is left until a record can carry what they then cost less.
-            notes.tell(&mut kept, start, true, true);
+            let is_known = is_known(&kept.contract, start);
+            notes.tell(&mut kept, start, is_known, true);
         }
         view.emit(&mut kept, outcome, effects);
         self.keep(cdr.payer, kept, &view);
@@ -139,23 +159,42 @@ fn giving_time(kept: &Kept, old: Option<&Again>, touched: &[DateTime<Utc>]) -> B
     before.chain(touched.iter().copied()).filter(gives).collect()
 }
 
-/// Puts the new record in the place of the old one. Returns the intervals of which it can be told what their calls cost in order.
+/// Puts the new record in the place of the old one. Returns the intervals of which it cannot be told any more what their calls cost in order.
 fn exchange_turns(
     turns: &mut Turns,
     rooms: (&RatingSnapshot, &PostedCalls),
     account: AccountId,
     kept: &mut Kept,
     exchange: Exchange<'_>,
-) -> Vec<DateTime<Utc>> {
-    let known = known_spans(&kept.contract, exchange);
-    if turns.exchange(rooms, account, &mut kept.contract, exchange).is_some() {
-        return known;
+) -> BTreeSet<DateTime<Utc>> {
+    let mut changed = known_spans(&kept.contract, exchange).into_iter().collect();
+    if turns.exchange(rooms, account, &mut kept.contract, exchange, &mut changed).is_some() {
+        return BTreeSet::new();
     }
-    for start in known {
-        kept.contract.lose_order(start);
-        turns.give_up(account, start);
+    for start in &changed {
+        kept.contract.lose_order(*start);
+        turns.give_up(account, *start);
     }
-    Vec::new()
+    changed
+}
+
+/// Where the order of calls is not known any more, a record keeps what it carries for the others, but does not cost less than nothing for it
+/// because it has become cheaper itself. Returns by interval how much too little that is.
+fn below_nothing(kept: &Kept, before: &Taken, taken: &Taken) -> Vec<(DateTime<Utc>, i64)> {
+    let price_in = |taken: &Taken, start| -> i64 {
+        let debits = taken.debits.iter().filter(|(of, _)| *of == start);
+        debits.fold(0, |sum, (_, micros)| sum.saturating_add(*micros))
+    };
+    let shifts =
+        taken.shifts.iter().filter(|shift| shift.sum() < 0 && !is_known(&kept.contract, shift.interval));
+    let too_little = shifts.filter_map(|shift| {
+        let carried = shift.sum();
+        let least = price_in(before, shift.interval).saturating_add(carried).min(0);
+        let now = price_in(taken, shift.interval).saturating_add(carried);
+        let more = least.saturating_sub(now).min(carried.saturating_neg());
+        (more > 0).then_some((shift.interval, more))
+    });
+    too_little.collect()
 }
 
 /// What no call of an interval has in order is what is left of it.
@@ -179,9 +218,9 @@ fn leave_time(
 /// Adds what a record carries to its charge: cost and free cash together are the price everywhere.
 fn carry(rated: &mut RatedCdr, spent: &mut Spent) {
     let shifts = &spent.taken.shifts;
-    let of_balance: i64 = shifts.iter().map(|shift| shift.own_micros + shift.free_micros).sum();
-    let owed: i64 = shifts.iter().map(|shift| shift.owed_micros).sum();
-    let (of_balance, owed) = (from_micros(of_balance), from_micros(owed));
+    let sum = |part: fn(&Shift) -> i64| from_micros(shifts.iter().map(part).fold(0, i64::saturating_add));
+    let of_balance = sum(|shift| shift.own_micros.saturating_add(shift.free_micros));
+    let owed = sum(|shift| shift.owed_micros);
     let payer = rated.cdr.payer;
     let of_payer = |charge: &&mut model::Charge| {
         charge.provider == Provider::Customer && charge.direction == Direction::Out && charge.account == payer
@@ -195,6 +234,13 @@ fn carry(rated: &mut RatedCdr, spent: &mut Spent) {
         charge.free_cash = (charge.free_cash + of_balance).normalize();
     }
     charge.cost = (charge.cost + spent.out_of_order).normalize();
+    // Fragments add up to their charge.
+    if let Some(last) = charge.fragments.last_mut() {
+        last.cost = (last.cost + spent.out_of_order).normalize();
+        if !spent.rules.prepaid {
+            last.free_cash = (last.free_cash + of_balance).normalize();
+        }
+    }
 }
 
 /// Postings that concern a record and are no part of its price.
@@ -206,12 +252,9 @@ struct Notes<'n, 's> {
 
 impl Notes<'_, '_> {
     /// Says whether the calls of an interval stay as they were priced, if that is not said already.
-    fn tell(&mut self, kept: &mut Kept, start: DateTime<Utc>, is_known: bool, is_again: bool) {
+    fn tell(&mut self, kept: &mut Kept, start: DateTime<Utc>, is_known: bool, is_late: bool) {
         let left = kept.contract.interval(start).map_or(0, |interval| interval.left.seconds);
-        let at = self.cdr.start_at;
         let Some(order) = kept.contract.order_mut(start) else { return };
-        let is_late = is_again || order.last.is_some_and(|last| at < last);
-        order.last = order.last.max(Some(at));
         let why = match is_known {
             true if order.lacks_micros < 0 => Some(PostingReason::OutOfOrderUnknown),
             true => (order.lacks_micros > 0).then_some(PostingReason::OutOfOrderHeld),

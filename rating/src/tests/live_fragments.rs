@@ -164,6 +164,26 @@ fn fragments_tell_what_free_time_and_free_cash_paid_of_each() {
 }
 
 #[test]
+fn fragments_of_a_corrected_call_add_up_to_the_price_with_what_it_carries() {
+    let mut rows = cut(with_contract(false, "0.50"), ["49 0.60 0.60 1/1"; 3]);
+    for other in &mut rows.tariffs[1..] {
+        other.peak_split = PeakSplit::IntervalStart;
+    }
+    let mut stage = stage(rows);
+    let cut = Cdr { partial: true, ..call(1, BEFORE_SIX, 100) };
+    apply(&mut stage, Body::Cdr(Box::new(cut.clone())));
+    apply(&mut stage, Body::Cdr(Box::new(call(2, "2026-10-20T10:00:00Z", 50))));
+    // It costs 0.40 now; of the 0.50 of free cash 0.10 are left to the other, which owes so much less.
+    let last = Cdr { revision: 1, partial: false, duration_us: 40_000_000, ..cut };
+    let rated = rated(&apply(&mut stage, Body::Cdr(Box::new(last))));
+    expect![[r#"
+        carrier out 0.4
+        customer out -0.1 | 17:59:30 30 s onpeak 0 cash 0.3 free 0 | 18:00:00 10 s offpeak -0.1 cash 0.2 free 0
+    "#]]
+    .assert_eq(&fragments(&rated.charges));
+}
+
+#[test]
 fn fragments_of_the_reference_take_cash_interval_by_interval() {
     let mut rows =
         cut(with_contract(false, "0.05"), ["49 0.06 0.03 60/60", "49 0.04 0.04 1/1", "49 0.02 0.02 60/60"]);
@@ -269,6 +289,7 @@ proptest! {
         all_on_peak in any::<bool>(),
         is_like_reference in any::<bool>(),
         (free_cash, free_seconds) in (0u32..3_000, 0u64..2_000),
+        corrected_us in prop::option::of(1u64..90_000_000_000),
     ) {
         let specs = intervals.map(|(init, follow)| format!("49 0.0603 0.0307 {init}/{follow}"));
         let mut rows = cut(with_contract(false, "0"), specs.each_ref().map(String::as_str));
@@ -281,7 +302,15 @@ proptest! {
         }
         let start_at = at(BEFORE_SIX) + chrono::TimeDelta::microseconds(offset);
         let call = Cdr { start_at, duration_us, ..call(1, BEFORE_SIX, 1) };
-        let rated = rated(&apply(&mut stage(rows), Body::Cdr(Box::new(call))));
+        let mut stage = stage(rows);
+        let first = Cdr { partial: true, ..call };
+        let mut rated = rated(&apply(&mut stage, Body::Cdr(Box::new(first.clone()))));
+        if let Some(corrected_us) = corrected_us {
+            // It leaves free cash to another, or takes some of it.
+            apply(&mut stage, Body::Cdr(Box::new(super::contracts::call(2, "2026-10-21T10:00:00Z", 3_000))));
+            let last = Cdr { revision: 1, partial: false, duration_us: corrected_us, ..first };
+            rated = self::rated(&apply(&mut stage, Body::Cdr(Box::new(last))));
+        }
         let cuts = |charge: &Charge| -> Vec<_> {
             charge.fragments.iter().map(|fragment| (fragment.start, fragment.duration_us)).collect()
         };

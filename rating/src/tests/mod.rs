@@ -5,6 +5,7 @@ mod contracts;
 mod dated;
 mod hard_cases;
 mod in_order;
+mod in_order_later;
 mod live_fragments;
 mod online;
 mod packages;

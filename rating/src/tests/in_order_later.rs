@@ -1,0 +1,197 @@
+//! What calls lack in order, and what becomes of it: later records, records of other intervals, orders that are not known any more.
+
+use chrono::TimeDelta;
+use expect_test::expect;
+use model::{Body, Cdr, Directory, ProfileVersionId};
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+
+use super::contracts::{at, top_up};
+use super::in_order::{House, Planned, any_order_ends_alike, free_time, record, tiers, to, unanswered};
+use super::stage::ALICE;
+
+/// The first call gives its free minute back, and the second would have had it: 0.94 are to be given back.
+fn refund_is_due() -> House {
+    let first = Cdr { partial: true, ..to(49, 1, "10:00:00", 1) };
+    let mut house = House::new(free_time(true, 60, "0"));
+    house.apply(top_up("2", "2026-10-05T09:00:00Z"));
+    house.apply(record(first.clone()));
+    house.apply(record(to(44, 2, "10:05:00", 1)));
+    house.apply(record(to(49, 3, "10:10:00", 1)));
+    house.apply(record(unanswered(1, first)));
+    house
+}
+
+#[test]
+fn what_is_to_be_given_back_comes_with_the_next_record_of_any_interval() {
+    let mut house = refund_is_due();
+    house.apply(Body::Tick(at("2026-11-01T10:00:00Z")));
+    house.apply(record(Cdr { start_at: at("2026-11-05T10:00:00Z"), ..to(33, 4, "10:00:00", 1) }));
+    expect![[r#"
+        out_of_order grants:1 -> free_time:10 60 SEC
+        out_of_order receivable:10 -> revenue:1 1 EUR
+        own 1.84, free 0 and 60 s, owed 0; calls 0.16
+    "#]]
+    .assert_eq(&house.picture());
+}
+
+#[test]
+fn what_is_to_be_given_back_and_never_can_be_is_said() {
+    let mut house = refund_is_due();
+    house.apply(Body::Tick(at("2027-05-01T10:00:00Z")));
+    house.apply(record(Cdr { start_at: at("2027-05-05T10:00:00Z"), ..to(33, 4, "10:00:00", 1) }));
+    expect![[r#"
+        out_of_order_unknown revenue:1 -> cash:10 0 EUR
+        own 0.84, free 0 and 60 s, owed 0; calls 1.16
+    "#]]
+    .assert_eq(&house.picture());
+}
+
+/// A call to Britain costs so much at least; what lacks to it falls on the interval in which it ends.
+fn at_least(mut rows: Directory, minimum: &str) -> Directory {
+    let fee = rows.tariffs[0].fees.iter_mut().find(|fee| fee.destination == "44").unwrap();
+    fee.minimum_charge = Some(minimum.parse().unwrap());
+    rows
+}
+
+/// Minutes before the first of November in Vienna.
+fn before_november(call: Cdr, minutes: i64) -> Cdr {
+    Cdr { start_at: at("2026-10-31T23:00:00Z") - TimeDelta::minutes(minutes), ..call }
+}
+
+#[test]
+fn late_record_carries_what_a_call_over_the_end_of_its_interval_then_costs_in_the_next() {
+    // A free minute each month. With that of October it costs the minimum, which falls on November; without, 1.00 of it falls on October.
+    let across = before_november(to(44, 2, "10:00:00", 2), 1);
+    let late = before_november(to(49, 1, "10:00:00", 1), 10);
+    let rows = || at_least(free_time(false, 60, "0"), "1.50");
+    let mut ordered = House::new(rows());
+    [&late, &across].into_iter().for_each(|cdr| ordered.apply(record(cdr.clone())));
+    let mut house = House::new(rows());
+    [&across, &late].into_iter().for_each(|cdr| house.apply(record(cdr.clone())));
+    assert_eq!(house.standing(), ordered.standing());
+}
+
+/// By another version of the same prices, which is then gone.
+fn by_a_version_that_goes(house: &mut House, rows: &Directory, cdr: Cdr) {
+    let mut other = rows.clone();
+    other.tariffs.push(rows.tariffs[0].clone());
+    other.tariffs[0].id = ProfileVersionId(9);
+    house.set_directory(other);
+    house.apply(record(cdr));
+    house.set_directory(rows.clone());
+}
+
+#[test]
+fn where_a_call_cannot_be_priced_again_nothing_is_carried_for_those_before_it() {
+    let rows = at_least(free_time(false, 150, "0"), "2.50");
+    let mut house = House::new(rows.clone());
+    house.apply(record(before_november(to(44, 2, "10:00:00", 3), 2)));
+    by_a_version_that_goes(&mut house, &rows, before_november(to(49, 3, "10:00:00", 1), 1));
+    let before = house.standing().calls;
+    house.apply(record(before_november(to(33, 4, "10:00:00", 1), 15)));
+    house.apply(record(before_november(to(49, 1, "10:00:00", 2), 10)));
+    let november =
+        |n, clock: &str| Cdr { start_at: at(&format!("2026-11-02T{clock}Z")), ..to(33, n, "10:00:00", 1) };
+    house.apply(record(november(5, "10:00:00")));
+    house.apply(record(november(6, "09:00:00")));
+    // Each as it was priced: 0.12 and three calls to France.
+    assert_eq!(house.standing().calls - before, "0.42".parse().unwrap());
+    expect![[r#"
+        out_of_order_unknown revenue:1 -> cash:10 0 EUR
+        own 0, free 0 and 90 s, owed 2.95; calls 2.95
+    "#]]
+    .assert_eq(&house.picture());
+}
+
+/// From now on a call to Germany is priced by usage, so the order of its month is not known any more.
+fn lose_order(house: &mut House, rows: &Directory) {
+    let mut usage = rows.clone();
+    usage.tariffs.push(rows.tariffs[0].clone());
+    usage.tariffs[0].id = ProfileVersionId(9);
+    usage.tariffs[0].interval_price = tiers().tariffs[0].interval_price.clone();
+    house.set_directory(usage);
+    house.apply(record(to(49, 9, "11:00:00", 1)));
+}
+
+#[test]
+fn call_that_becomes_cheaper_does_not_cost_less_than_nothing_for_what_it_carries() {
+    for prepaid in [false, true] {
+        let mut rows = free_time(prepaid, 60, "0");
+        let fee = rows.tariffs[0].fees.iter_mut().find(|fee| fee.destination == "44").unwrap();
+        [&mut fee.onpeak_init, &mut fee.onpeak_follow]
+            .into_iter()
+            .for_each(|rate| rate.interval_seconds = 10);
+        let mut house = House::new(rows.clone());
+        house.apply(top_up("5", "2026-10-05T09:00:00Z"));
+        let late = Cdr { partial: true, ..to(44, 1, "10:00:00", 1) };
+        house.apply(record(to(49, 2, "10:05:00", 1)));
+        house.apply(record(late.clone()));
+        assert_eq!(house.standing().calls, "0.06".parse().unwrap());
+        lose_order(&mut house, &rows);
+        let before = house.standing();
+        house.apply(record(Cdr { revision: 1, partial: false, duration_us: 10_000_000, ..late }));
+        let after = house.standing();
+        assert_eq!(before.calls - after.calls, "0.06".parse().unwrap());
+        assert_eq!(after.held.own - before.held.own, "0.06".parse().unwrap());
+    }
+}
+
+#[test]
+fn call_that_left_its_free_time_to_others_keeps_what_it_carries_when_it_is_priced_again() {
+    let rows = free_time(false, 60, "0");
+    let mut house = House::new(rows.clone());
+    let up = Cdr { partial: true, ..to(49, 1, "10:00:00", 1) };
+    let over = Cdr { revision: 1, partial: false, duration_us: 0, ..up.clone() };
+    [up, to(44, 2, "10:05:00", 1), over.clone()].into_iter().for_each(|cdr| house.apply(record(cdr)));
+    lose_order(&mut house, &rows);
+    let before = house.standing();
+    house.apply(Body::Rated(Box::new(house.last[&over.id].clone())));
+    assert_eq!(house.standing(), before);
+}
+
+#[test]
+fn what_was_forgiven_for_a_call_that_was_not_answered_is_not_forgiven_for_the_next() {
+    let mut rows = free_time(false, 60, "0");
+    rows.contracts.get_mut(&ALICE).unwrap().credit_limit = Some(Decimal::from(100));
+    let mut house = House::new(rows);
+    let cheap = Cdr { partial: true, ..to(49, 1, "10:00:00", 1) };
+    [to(44, 2, "10:05:00", 1), cheap.clone(), unanswered(1, cheap)]
+        .into_iter()
+        .for_each(|cdr| house.apply(record(cdr)));
+    house.set_directory(free_time(false, 60, "0"));
+    house.apply(record(to(49, 3, "10:02:00", 1)));
+    assert_eq!(house.standing().calls, Decimal::ONE);
+}
+
+fn over_the_end_of_a_month() -> impl Strategy<Value = Vec<Planned>> {
+    let one = (prop::sample::select(vec![33u64, 44, 49]), 1i64..6, 0u64..600, prop::option::of(0u64..600));
+    let one = (one, any::<bool>(), 0u32..1_000);
+    let one = one.prop_map(|((prefix, gap_minutes, seconds, partial), is_rerated, when)| Planned {
+        prefix,
+        gap_minutes,
+        seconds,
+        partial,
+        is_rerated,
+        when,
+    });
+    prop::collection::vec(one, 1..10).prop_map(|mut calls| {
+        // From a quarter of an hour before the end of October in Vienna.
+        calls[0].gap_minutes = (30 * 24 + 22) * 60 + 45;
+        calls
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// As of the calls of some weeks, where many last from one month into the next.
+    #[test]
+    fn calls_over_the_end_of_a_month_end_in_the_same_balances_in_any_order(
+        calls in over_the_end_of_a_month(), prepaid: bool, held: bool, minutes in 0u64..30, cash in 0i64..300, topup in 0i64..900,
+        reload: bool,
+    ) {
+        let rows = at_least(free_time(prepaid, minutes * 30, &Decimal::new(cash, 2).to_string()), "1.50");
+        any_order_ends_alike(&calls, rows, (held, reload), topup)?;
+    }
+}
