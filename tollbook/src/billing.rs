@@ -23,7 +23,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::billing::ahead::Ahead;
 use crate::billing::calls::Calls;
-pub(crate) use crate::billing::pipeline::on_its_way;
+pub(crate) use crate::billing::pipeline::{PATIENCE, on_its_way};
 use crate::billing::seller::Seller;
 use crate::invoice_mail;
 use crate::runner::Rooms;
@@ -564,7 +564,7 @@ impl<'a> Run<'a> {
 /// made in a period that is over have.
 pub(crate) async fn due(rooms: &Rooms, lake: &Lake, consumers: &[Consumer]) -> anyhow::Result<()> {
     let now = rooms.clock.utc();
-    if let Some(waiting) = on_its_way(&*rooms.bus, consumers).await? {
+    if let Some(waiting) = on_its_way(&*rooms.bus, consumers, PATIENCE).await? {
         debug!(waiting, "billing waits for the pipeline");
         return Ok(());
     }

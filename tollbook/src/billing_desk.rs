@@ -1,6 +1,7 @@
 //! Billing runs for console and API: one at a time, once every record made until then has reached ledger and lake, in a task of its own, with what came of each account.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use futures::FutureExt;
@@ -19,8 +20,13 @@ const ROWS_MAX: usize = 500;
 
 type Shared = Arc<Mutex<RunState>>;
 
-/// What the console asks.
-pub(crate) fn desk(rooms: Rooms, lake: Arc<Lake>, consumers: Arc<Vec<Consumer>>) -> BillingDesk {
+/// What the console asks; a run for good waits for the pipeline no longer than `patience`.
+pub(crate) fn desk(
+    rooms: Rooms,
+    lake: Arc<Lake>,
+    consumers: Arc<Vec<Consumer>>,
+    patience: Duration,
+) -> BillingDesk {
     let state = Shared::new(Mutex::new(RunState { is_over: true, ..RunState::default() }));
     let shown = state.clone();
     BillingDesk {
@@ -29,7 +35,7 @@ pub(crate) fn desk(rooms: Rooms, lake: Arc<Lake>, consumers: Arc<Vec<Consumer>>)
             let state = state.clone();
             async move {
                 if !wanted.is_dry {
-                    hold(&rooms, &consumers).await?;
+                    hold(&rooms, &consumers, patience).await?;
                 }
                 start(rooms, lake, state, wanted)
             }
@@ -45,13 +51,13 @@ fn locked(state: &Mutex<RunState>) -> std::sync::MutexGuard<'_, RunState> {
 }
 
 /// Why no invoice can be made now: a call that is still on its way would be on none of them before the next period.
-async fn hold(rooms: &Rooms, consumers: &[Consumer]) -> Result<(), String> {
-    match on_its_way(&*rooms.bus, consumers).await {
+async fn hold(rooms: &Rooms, consumers: &[Consumer], patience: Duration) -> Result<(), String> {
+    match on_its_way(&*rooms.bus, consumers, patience).await {
         Ok(None) => Ok(()),
         Ok(Some(waiting)) => Err(format!(
             "records are still on their way to ledger and lake ({waiting}): try again in a moment, or start a dry run"
         )),
-        Err(why) => Err(format!("nobody knows whether all records are in the ledger: {why:#}")),
+        Err(why) => Err(format!("nobody knows whether all records are in the ledger: {why}")),
     }
 }
 
@@ -226,7 +232,7 @@ mod tests {
         let lake = Arc::new(Lake::open(lake::LakeConfig::new(dir.path().join("lake"))).unwrap());
         let (read, progress) = watch::channel(Progress::default());
         let consumers = Arc::new(vec![Consumer { name: "ledger", topic: Topic::Cdrs, progress }]);
-        let desk = desk(rooms.clone(), lake, consumers);
+        let desk = desk(rooms.clone(), lake, consumers, Duration::ZERO);
         let entry = Entry { topic: Topic::Cdrs, partition: 1, payload: b"a call".to_vec() };
         rooms.bus.append(vec![entry]).await.unwrap();
 

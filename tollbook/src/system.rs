@@ -818,7 +818,12 @@ impl System {
                 self.rooms.store.clone(),
                 self.rooms.directory.clone(),
             ),
-            billing: billing_desk::desk(self.rooms.clone(), self.lake.clone(), self.consumers.clone()),
+            billing: billing_desk::desk(
+                self.rooms.clone(),
+                self.lake.clone(),
+                self.consumers.clone(),
+                billing::PATIENCE,
+            ),
             figures: current,
             clock: self.rooms.clock.shared(),
         };
