@@ -1,11 +1,14 @@
 //! What invoices are made of.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use lake::{DayUsage, IncomingUsage, Lake, PayingSide, UsageLine};
 use model::{AccountId, Cause, Currency, Direction, Provider};
 
-use crate::world::{World, at, call, charge, dec, rows, unanswered};
+use crate::world::{World, at, call, charge, dec, rows, tree, unanswered};
 
 const CUSTOMER: AccountId = AccountId(1001);
 
@@ -256,4 +259,45 @@ async fn call_that_is_still_up_is_told_until_its_end_has_come() {
     ended.cdr.revision = 1;
     lake.commit(rows(2, vec![ended]), world.now).await.unwrap();
     assert_eq!(up().await, HashMap::new());
+}
+
+/// Takes a column out of every file of calls, as files of an earlier release are without it.
+fn drop_column(world: &World, name: &str) {
+    let manifest = world.path().join("manifest.json");
+    for path in
+        tree(&world.path()).iter().filter(|path| path.starts_with("cdrs") && path.ends_with(".parquet"))
+    {
+        let path = world.path().join(path);
+        let n_bytes = || std::fs::metadata(&path).unwrap().len();
+        let before = n_bytes();
+        let builder = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&path).unwrap()).unwrap();
+        let batches: Vec<_> = builder.build().unwrap().map(|batch| batch.unwrap()).collect();
+        let fields = batches[0].schema();
+        let dropped = fields.index_of(name).unwrap();
+        let kept: Vec<usize> = (0..fields.fields().len()).filter(|idx| *idx != dropped).collect();
+        let file = std::fs::File::create(&path).unwrap();
+        let schema = Arc::new(fields.project(&kept).unwrap());
+        let mut writer = ArrowWriter::try_new(file, schema, None).unwrap();
+        for batch in batches {
+            writer.write(&batch.project(&kept).unwrap()).unwrap();
+        }
+        writer.close().unwrap();
+        let said = std::fs::read_to_string(&manifest).unwrap();
+        let said = said.replace(&format!("\"bytes\":{before}"), &format!("\"bytes\":{}", n_bytes()));
+        std::fs::write(&manifest, said).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn calls_older_than_the_column_of_billed_seconds_are_summed_up_without_them() {
+    let world = World::new();
+    world.open().commit(rows(1, vec![call("a", "2026-10-05T08:00:00Z")]), world.now).await.unwrap();
+    drop_column(&world, "reseller_billed_seconds");
+    let lake = world.open();
+    let (from, to) = (at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z"));
+    let side = PayingSide::CallersReseller;
+    let found = lake.usage_by_day(&[AccountId(11)], side, from, to, chrono_tz::UTC).await.unwrap();
+    let lines: Vec<_> = found[&AccountId(11)].iter().map(|day| &day.line).collect();
+    let [line] = lines[..] else { panic!("{lines:?}") };
+    assert_eq!((line.calls, line.billed_seconds, line.cost), (1, 0, dec("0.066")));
 }
