@@ -14,7 +14,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{AccountId, CdrId, Direction, LedgerAccount, Posting, PostingReason, ProfileVersionId};
+use model::{
+    AccountId, CdrId, Direction, LedgerAccount, Posting, PostingId, PostingReason, ProfileVersionId,
+};
 
 use crate::fragments::cuts_of;
 use crate::interval_price::{added_at_most, covers};
@@ -75,6 +77,8 @@ struct Hold {
     /// What it costs to last as long as it was granted, and after its end, what it cost.
     reserved: Funds,
     posted: Funds,
+    /// Postings of what its record carries for others, which are no part of its price.
+    of_others: Vec<PostingId>,
     ended_at: Option<DateTime<Utc>>,
     /// Of a price by usage: seconds used before it, at least and at most.
     used: (u64, u64),
@@ -216,6 +220,7 @@ impl Charger {
             granted_seconds: 0,
             reserved: Funds::default(),
             posted: Funds::default(),
+            of_others: Vec::new(),
             ended_at: None,
             used,
             billed: 0,
@@ -330,27 +335,48 @@ impl Charger {
         let before = entry.funds;
         entry.funds.micros = entry.funds.micros.saturating_add(change.0);
         entry.funds.seconds = entry.funds.seconds.saturating_add_signed(change.1);
-        if let Some((cdr, hold)) = posting.cdr.and_then(|cdr| Some((cdr, self.holds.get_mut(&cdr)?)))
-            && hold.account == account
+        if let Some(call) = posting.cdr
+            && self.holds.get(&call).is_some_and(|hold| hold.account == account)
         {
-            let kept_before = hold.outstanding();
-            hold.posted.micros = hold.posted.micros.saturating_sub(change.0);
-            hold.posted.seconds = hold.posted.seconds.saturating_add_signed(-change.1);
-            let kept = hold.outstanding();
-            // Priced by usage, or with shared free time, the most was kept back that it might cost: its posting says what it did cost.
-            let says_it = hold.tariff.interval_price.is_some() || hold.shares_time && hold.wants > 0;
-            // What others had of the free time comes before it.
-            let is_price = posting.reverses.is_none() && posting.reason != PostingReason::OutOfOrder;
-            let is_settled = says_it && is_price;
-            let is_over = hold.ended_at.is_some() && (is_settled || kept == Funds::default());
-            self.release(account, kept_before);
-            if is_over {
-                self.drop_hold(cdr);
-            } else {
-                self.reserve(account, kept);
-            }
+            self.posted_for(call, posting, change);
         }
         Some((account, before))
+    }
+
+    /// As [`Self::posted`], of a call that something is kept back for.
+    fn posted_for(&mut self, call: CdrId, posting: &Posting, (micros, seconds): (i64, i64)) {
+        let Some(hold) = self.holds.get_mut(&call) else { return };
+        let of_others = |reversed| hold.of_others.contains(&reversed);
+        if posting.reason == PostingReason::OutOfOrder || posting.reverses.is_some_and(of_others) {
+            if posting.reverses.is_none() {
+                hold.of_others.push(posting.id);
+            }
+            return;
+        }
+        let kept_before = hold.outstanding();
+        hold.posted.micros = hold.posted.micros.saturating_sub(micros);
+        hold.posted.seconds = hold.posted.seconds.saturating_add_signed(seconds.saturating_neg());
+        let (account, kept, has_ended) = (hold.account, hold.outstanding(), hold.ended_at.is_some());
+        let is_price = posting.reverses.is_none();
+        let is_over = has_ended && (kept == Funds::default() || is_price && self.is_settled(call));
+        self.release(account, kept_before);
+        if is_over {
+            self.drop_hold(call);
+        } else {
+            self.reserve(account, kept);
+        }
+    }
+
+    /// Whether what was posted says what a call costs that had the most kept back that it might: one priced by usage, or with shared free time
+    /// one for which what was posted pays all of its length, by the free time that was posted. A record of a call still up does not.
+    fn is_settled(&self, call: CdrId) -> bool {
+        let Some(hold) = self.holds.get(&call) else { return false };
+        let is_paid = || {
+            let cost = self.cost(hold, hold.length_us, hold.posted.seconds);
+            // A credit is reckoned as nothing.
+            cost.is_some_and(|cost| cost.micros <= hold.posted.micros.max(0))
+        };
+        hold.tariff.interval_price.is_some() || hold.shares_time && hold.wants > 0 && is_paid()
     }
 
     /// Forgets calls that ended before `before` and were posted for less than was reckoned, or never: priced by another tariff, or

@@ -343,6 +343,54 @@ fn what_is_kept_back_for_shared_free_time_stays_until_it_is_posted() {
 }
 
 #[test]
+fn part_of_the_price_of_shared_free_time_leaves_the_rest_kept_back() {
+    let mut charger = sharing(1_000_000, 10);
+    begin_to(&mut charger, 1, 49);
+    assert_eq!(begin_to(&mut charger, 2, 44), Verdict::Seconds(9));
+    charger.end(id(2), 9_000_000, start());
+    // A partial record's posting comes late: three seconds, one of them free.
+    let partial = [settled(2, 200_000), Posting { id: PostingId::derive(id(2), 0, 2), ..free(2, 1) }];
+    for posting in &partial {
+        charger.posted(posting);
+    }
+    assert_eq!(charger.n_holds(), 2);
+    let kept = charger.funds(ALICE).1.micros;
+    assert!(kept >= 700_000, "six seconds at ten cents may be left, and one second: {kept}");
+    // The last record takes them back, and has two seconds free.
+    for posting in partial {
+        let reverses = Some(posting.id);
+        let (debit, credit) = (posting.credit, posting.debit);
+        charger.posted(&Posting { debit, credit, reverses, reason: PostingReason::Reversal, ..posting });
+    }
+    charger.posted(&settled(2, 700_000));
+    assert_eq!(charger.n_holds(), 2, "without free time it costs more");
+    charger.posted(&free(2, 2));
+    assert_eq!(charger.n_holds(), 1);
+}
+
+#[test]
+fn what_a_record_carries_for_others_is_no_part_of_the_price_that_was_kept_back() {
+    let mut charger = sharing(1_000_000, 10);
+    begin_to(&mut charger, 1, 49);
+    assert_eq!(begin_to(&mut charger, 2, 44), Verdict::Seconds(9));
+    let carried = Posting {
+        id: PostingId::derive(id(2), 0, 3),
+        reason: PostingReason::OutOfOrder,
+        ..settled(2, 500_000)
+    };
+    let kept = charger.funds(ALICE).1;
+    charger.posted(&carried);
+    assert_eq!(charger.funds(ALICE), (Funds { micros: 500_000, seconds: 10 }, kept));
+    let (debit, credit) = (carried.credit, carried.debit);
+    let reverses = Some(carried.id);
+    charger.posted(&Posting { debit, credit, reverses, reason: PostingReason::Reversal, ..carried });
+    assert_eq!(charger.funds(ALICE), (Funds { micros: 1_000_000, seconds: 10 }, kept));
+    charger.end(id(2), 9_000_000, start());
+    charger.posted(&settled(2, 900_000));
+    assert_eq!(charger.n_holds(), 1);
+}
+
+#[test]
 fn call_whose_price_is_gone_does_not_stop_the_others() {
     let mut charger = sharing(2_000_000, 10);
     begin_to(&mut charger, 1, 44);
