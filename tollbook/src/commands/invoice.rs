@@ -191,11 +191,7 @@ async fn run(
     };
     let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
     if !dry_run {
-        // Where a running system's consumers are is known in its own process.
-        eprintln!(
-            "warning: calls that a running system has not rated and stored yet are not waited for, and come on the next \
-             invoice; the console, the API and the schedule wait for them"
-        );
+        warn_of_calls_on_their_way();
     }
     let mut run = Run::prepare(&store, &lake, &directory, now, window, dry_run).await?;
     let bar = ProgressBar::new(accounts.len() as u64)
@@ -220,6 +216,15 @@ async fn run(
     print_table(&["account", "period", "invoice", "total", ""], rows.into_iter(), "nothing is due");
     anyhow::ensure!(failures.is_empty(), "no invoice for {}", failures.join(", "));
     Ok(())
+}
+
+/// Where a running system's consumers are is known in its own process.
+#[expect(clippy::print_stderr, reason = "what is printed stays the table alone")]
+fn warn_of_calls_on_their_way() {
+    eprintln!(
+        "warning: calls that a running system has not rated and stored yet are not waited for, and come on the next invoice; the \
+         console, the API and the schedule wait for them"
+    );
 }
 
 fn row(account: &str, period: Period, outcome: Outcome) -> Vec<String> {
