@@ -88,7 +88,7 @@ struct House {
     store: Store,
     lake: Lake,
     directory: Directory,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl House {
@@ -105,7 +105,7 @@ impl House {
         store.import(&world, "2026-09-01T00:00:00Z".parse().unwrap(), "test").await.unwrap();
         let directory = store.directory().await.unwrap();
         let lake = Lake::open(lake::LakeConfig::new(dir.path().join("lake"))).unwrap();
-        Self { store, lake, directory, _dir: dir }
+        Self { store, lake, directory, dir }
     }
 
     /// A run over a month, on a day.
@@ -530,7 +530,7 @@ async fn corrected_invoice_that_is_paid_too_stands_in_the_bank_once() {
         ]
     };
     assert_eq!(shown().await, balances("10.21", "0", "-10.21"));
-    // Two of them are credited, so of the whole no more can be: line by line the rest.
+    // The rest, line by line.
     run.credit(account, &first, Credited::Part { line_idx: 0, net: Decimal::from(8) }, "wrong")
         .await
         .unwrap();
@@ -541,6 +541,19 @@ async fn corrected_invoice_that_is_paid_too_stands_in_the_bank_once() {
     pay(&run.correct(account, &first, "wrong").await.unwrap()).await;
     assert_eq!(shown().await, balances("12.61", "0", "-12.61"));
     assert!(house.store.balance_check().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn lake_that_cannot_be_read_is_each_accounts_own_trouble() {
+    let house = House::new(|_| {}).await;
+    house.calls(1, &[("a", "2026-10-05T08:00:00Z", "0.505")]).await;
+    std::fs::remove_dir_all(house.dir.path().join("lake/cdrs")).unwrap();
+    let accounts: Vec<_> = house.directory.accounts.iter().filter(|account| is_billed(account)).collect();
+    let mut n_failed = 0;
+    let mut tell = |_: &Account, outcomes: AccountOutcome| n_failed += usize::from(outcomes.is_err());
+    house.run("2026-10", "2026-11-02T00:00:00Z").await.bill_all(&accounts, &mut tell).await.unwrap();
+    assert_eq!(n_failed, accounts.len());
+    assert_eq!(house.store.invoice_list().await.unwrap(), []);
 }
 
 #[tokio::test]
