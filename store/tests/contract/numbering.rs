@@ -201,8 +201,10 @@ pub(crate) async fn copies_in_a_written_file_are_dropped_where_the_operator_has_
     assert_eq!(store.export_drop_copies(second(2), 9).await.unwrap(), 1);
     assert_eq!(store.export_drop_copies(second(2), 9).await.unwrap(), 0, "once");
 
-    // The bytes of the one are gone; those of the other were here alone, and of what waits nothing is touched.
-    assert_eq!(store.export_latest_calls("carrier:3", 9).await.unwrap(), [call(2).payload, call(1).payload]);
+    // The bytes of the one are gone, and those of the operator's row are shown for them; those of the other were here alone, and of what
+    // waits nothing is touched.
+    let latest = store.export_latest_calls("carrier:3", 9).await.unwrap();
+    assert_eq!(latest, [call(2).payload, call(1).payload, call(0).payload]);
     assert_eq!(store.export_latest_calls("system", 9).await.unwrap(), [call(0).payload]);
     assert_eq!(store.export_queue(theirs.id, None).await.unwrap(), [call(0), call(1)]);
     assert_eq!(store.export_queue(ours.id, None).await.unwrap(), [call(0)]);
