@@ -238,7 +238,7 @@ pub(crate) const COLUMNS: &[Column] = columns! {
     "code" always Integer(|c| Some(i64::from(c.cdr.code))), "SIP code", "Final answer of the call.", "200";
     "cause" always Text(|c| text(c.cdr.cause.as_str())), "word", "Why it ended, finer than the code: normal, busy, no_route, locked_out, no_credit and others.", "normal";
     "ended_by" always Text(|c| text(c.cdr.ended_by.as_str())), "caller, callee, switch, operator", "Who ended it.", "caller";
-    "answered" always Flag(|c| c.cdr.is_answered()), "", "Somebody picked up; any other call costs at most its failed-attempt fee.", "true";
+    "answered" always Flag(|c| c.cdr.is_answered()), "", "Somebody picked up; any other call costs its failed-attempt fee, and what its last record carries for calls out of order.", "true";
     "init_at" always Instant(|c| c.cdr.init_at), "UTC", "When the INVITE came in.", "2026-10-05T08:15:27.113905";
     "start_at" always Instant(|c| c.cdr.start_at), "UTC", "When the final answer went out: of an answered call the start of what is billed, and what tariffs, days and months go by.", "2026-10-05T08:15:30.250000";
     "end_at" always Instant(|c| c.cdr.end_at()), "UTC", "When the answered part ended; start_at for a call never answered.", "2026-10-05T08:17:41.900000";

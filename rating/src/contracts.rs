@@ -18,12 +18,12 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::balance::{
-    Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Quick, Rules, Taken,
-    Usage, Words,
+    Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Quick, Rules, Shift,
+    Taken, Usage, Words,
 };
 use crate::error::RatingError;
 use crate::fragments::{Part, cuts_of, joined};
-use crate::in_order::{Again, Turns};
+use crate::in_order::{Again, Turns, is_known};
 use crate::interval_price::{covers, sum};
 use crate::meter::FreeTime;
 use crate::parties::PayingParty;
@@ -86,6 +86,8 @@ pub(crate) struct Spent {
     end: DateTime<Utc>,
     /// Of what its payer owes, what it carries for calls out of order.
     pub(crate) out_of_order: Decimal,
+    /// What it costs where its record has no charge of its own: nothing, but for what it carries.
+    nothing: Option<Charge>,
 }
 
 /// Under which state entry of the rating stage a contract is kept.
@@ -199,7 +201,40 @@ impl Contracts {
         let out_of_order = Decimal::ZERO;
         let touched = if gives_time { touched } else { Vec::new() };
         let touched = touched.iter().map(|interval| interval.stretch.start).collect();
-        Ok((charge, Spent { account, kept, outcome, taken, again, touched, rules, end, out_of_order }))
+        let nothing = None;
+        Ok((
+            charge,
+            Spent { account, kept, outcome, taken, again, touched, rules, end, out_of_order, nothing },
+        ))
+    }
+
+    /// Of a record that is not paid from the balance, where the one before it was: a call that nobody answered after all. It takes nothing, and what
+    /// was taken comes back. `None`: its payer has no contract any more.
+    pub(crate) fn spend_nothing(
+        &self,
+        snapshot: &RatingSnapshot,
+        cdr: &Cdr,
+        before: &Taken,
+    ) -> Option<Spent> {
+        let account = cdr.payer;
+        let view = self.view(snapshot, account).ok()?;
+        let mut kept = self.kept.get(&account)?.clone();
+        let found = snapshot.tariff_with(account, self.switches(account), cdr.start_at, &cdr.source.ip);
+        let (tariff, payer) = found.ok().flatten()?;
+        let rules = view.rules(tariff);
+        let mut outcome = Outcome::default();
+        kept.contract.give_back(cdr.start_at, before, &rules, &mut outcome);
+        // Where the order is known, it decides what becomes of what it carried.
+        let (shifts, gone): (Vec<Shift>, Vec<Shift>) =
+            before.shifts.iter().partition(|shift| is_known(&kept.contract, shift.interval));
+        kept.contract.drop_shifts(cdr.start_at, &gone, &mut outcome);
+        // The calls' own postings are reversed by the stage.
+        outcome.movements.retain(|movement| !is_of_call(movement.what));
+        let nothing = Some(Charge { currency: payer.currency, ..snapshot.no_charge(tariff, cdr) });
+        let taken = Taken { shifts, ..Taken::default() };
+        let (again, touched, out_of_order) = (None, Vec::new(), Decimal::ZERO);
+        let end = cdr.end_at();
+        Some(Spent { account, kept, outcome, taken, again, touched, rules, end, out_of_order, nothing })
     }
 
     /// Makes it so. Returns the postings of the call itself, whose ids `next_id` gives; the others go out at once.

@@ -17,7 +17,7 @@ use crate::dated::{DatedFacts, is_from};
 use crate::error::{RatingError, TariffError};
 use crate::fragments::{cuts_of, next_common_cuts};
 use crate::parties::{PayingParty, destination_key, keys_with_domains, paying_parties, source_key};
-use crate::price::{CallToPrice, price_attempt, price_cut};
+use crate::price::{CallToPrice, price, price_attempt, price_cut, unpriced};
 use crate::quick_hash::QuickMap;
 use crate::tariff::Tariff;
 
@@ -169,6 +169,24 @@ impl RatingSnapshot {
     /// Where a number was ported to, if it was.
     pub(crate) fn ported(&self, destination: &str, at: DateTime<Utc>) -> Option<&PortedNumber> {
         self.dated.ported(&self.directory, destination, at)
+    }
+
+    /// What the payer of a record owes that costs nothing for itself, in the zone of the number called.
+    pub(crate) fn no_charge(&self, tariff: &Tariff, cdr: &Cdr) -> Charge {
+        let (source, destination) = match tariff.matches_domains() {
+            true => keys_with_domains(cdr),
+            false => (source_key(cdr), destination_key(cdr)),
+        };
+        let call = CallToPrice {
+            source: &source,
+            destination: &destination,
+            direction: Direction::Out,
+            start: cdr.start_at,
+            duration_us: 0,
+            ported: self.ported(&destination, cdr.start_at),
+        };
+        let priced = price(tariff, &call).unwrap_or_else(|_| unpriced(tariff));
+        priced.into_charge(Provider::Customer, Direction::Out, cdr.payer)
     }
 
     /// What one party owes, and whether its profile has calls cut, at `cuts` if so; `None` for one that has no profile and need not have one.

@@ -112,6 +112,12 @@ impl RatingStage {
         let (cdr, revision, ended_at) = (rated.cdr.id, rated.cdr.revision, rated.cdr.end_at());
         let known = self.posted.get(cdr);
         let rooms = (&*self.snapshot, &self.posted);
+        let before = known.and_then(|known| known.taken.as_ref());
+        if spent.is_none()
+            && let Some(before) = before
+        {
+            spent = self.contracts.spend_nothing(&self.snapshot, &rated.cdr, before);
+        }
         if let Some(spent) = &mut spent {
             self.contracts.set_in_order(rooms, &mut rated, spent, known, effects);
         }
@@ -129,8 +135,7 @@ impl RatingStage {
             let of_balance = self.contracts.commit(&self.snapshot, &rated.cdr, spent, next_id, effects);
             postings.extend(of_balance);
         } else if let Some(known) = known {
-            // Nothing is owed any more by whoever's balance paid.
-            self.contracts.give_back(rooms, &rated.cdr, known, effects);
+            self.contracts.leave(cdr, known);
         }
         let is_kept = rated.cdr.partial || is_known || taken.is_some();
         effects.append(Topic::Rated, rated.cdr.payer, Body::Rated(Box::new(rated)));

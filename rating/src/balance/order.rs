@@ -28,6 +28,9 @@ pub(crate) struct Order {
     pub(crate) lacks_micros: i64,
     /// Of that, what an account that was held to what it had is not asked for.
     pub(crate) forgiven_micros: i64,
+    /// What its records carry for others in all, millionths.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) carried_micros: i64,
     /// Start of its last call so far.
     pub(crate) last: Option<DateTime<Utc>>,
     /// The posting in force that says that its calls are not set in order.
@@ -46,6 +49,7 @@ impl Order {
             credit_micros: 0,
             lacks_micros: 0,
             forgiven_micros: 0,
+            carried_micros: 0,
             last: None,
             stated: None,
             is_unknown: false,
@@ -230,21 +234,17 @@ impl Contract {
     }
 
     /// What the calls of an interval are to be charged more now, or given back. What an account is forgiven while it is `held` to what it has it
-    /// is not asked for later either.
-    pub(crate) fn due_in_order(&mut self, interval: DateTime<Utc>, is_held: bool) -> i64 {
+    /// is not asked for later either. Of what it was given back, as much is taken again as is not right any more and its record costs less than
+    /// the one before it, which is `fallen_micros`: it has that money.
+    pub(crate) fn due_in_order(&mut self, interval: DateTime<Utc>, is_held: bool, fallen_micros: i64) -> i64 {
         let Some(order) = self.order_mut(interval) else { return 0 };
         let most = order.lacks_micros.max(0);
-        order.forgiven_micros = if is_held { most } else { order.forgiven_micros.clamp(0, most) };
-        let due = order.lacks_micros.saturating_sub(order.forgiven_micros);
-        order.lacks_micros = order.forgiven_micros;
+        let given = order.carried_micros.min(0).saturating_neg();
+        let again = most.min(given).min(fallen_micros.max(0));
+        let forgiven = if is_held { most - again } else { order.forgiven_micros.clamp(0, most) };
+        let due = order.lacks_micros.saturating_sub(forgiven);
+        (order.forgiven_micros, order.lacks_micros) = (forgiven, forgiven);
         due
-    }
-
-    /// What an account was forgiven is no longer lacking where less is.
-    pub(crate) fn forgive_no_more_than_lacks(&mut self, interval: DateTime<Utc>) {
-        if let Some(order) = self.order_mut(interval) {
-            order.forgiven_micros = order.forgiven_micros.min(order.lacks_micros.max(0));
-        }
     }
 
     /// What some call took of an interval cannot be told in order.
@@ -313,15 +313,16 @@ impl Contract {
         self.own_micros = self.own_micros.saturating_sub(of_own);
         self.expire_again(at, start, of_own.saturating_neg(), outcome);
         self.count_own(start, of_own);
+        self.count_carried(start, more_micros);
         carry(taken, shift);
         self.rearm(rules);
         self.check_underrun(at, before, rules, outcome);
     }
 
-    /// A record is not paid from the balance any more: what it carried for others goes with it, and is lacking.
-    pub(crate) fn drop_shifts(&mut self, at: DateTime<Utc>, taken: &Taken, outcome: &mut Outcome) {
+    /// A record carries no longer what it did for others of intervals whose order is not known any more.
+    pub(crate) fn drop_shifts(&mut self, at: DateTime<Utc>, shifts: &[Shift], outcome: &mut Outcome) {
         let running = self.running().stretch.start;
-        for shift in &taken.shifts {
+        for shift in shifts {
             self.revive(at, shift.interval, shift.own_micros.saturating_neg(), outcome);
             self.own_micros = self.own_micros.saturating_add(shift.own_micros);
             self.expire_again(at, shift.interval, shift.own_micros, outcome);
@@ -333,11 +334,20 @@ impl Contract {
                 move_if(outcome, at, Moved::ExpireCash, shift.free_micros.saturating_neg());
             }
             self.count_own(shift.interval, shift.own_micros.saturating_neg());
-            if let Some(order) = self.order_mut(shift.interval) {
-                order.lacks_micros = order.lacks_micros.saturating_add(shift.sum());
-            }
+            self.count_carried(shift.interval, shift.sum().saturating_neg());
         }
     }
+
+    fn count_carried(&mut self, interval: DateTime<Utc>, micros: i64) {
+        if let Some(order) = self.order_mut(interval) {
+            order.carried_micros = order.carried_micros.saturating_add(micros);
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(micros: &i64) -> bool {
+    *micros == 0
 }
 
 fn carry(taken: &mut Taken, more: Shift) {

@@ -12,7 +12,7 @@ use model::{
 };
 use rust_decimal::Decimal;
 
-use super::{Contracts, Kept, Movement, Spent, View, earned_by, is_of_call};
+use super::{Contracts, Kept, Movement, Spent, View, earned_by};
 use crate::balance::{Moved, Outcome, Shift, Stated, Taken};
 use crate::in_order::{Again, Exchange, Turns, is_known, known_spans};
 use crate::posted::{Posted, PostedCalls};
@@ -43,6 +43,7 @@ impl Contracts {
         // Free cash that a call leaves is there for the others, and what it had of theirs comes back.
         let priced = [before, Some(&*taken)].into_iter().flatten().flat_map(|taken| &taken.debits);
         let mut paid: BTreeSet<DateTime<Utc>> = priced.map(|(start, _)| *start).collect();
+        paid.extend(before.iter().flat_map(|before| &before.shifts).map(|shift| shift.interval));
         paid.retain(|_| before.is_some() && !rules.compat);
         let mut notes = Notes { view: &view, cdr: &rated.cdr, effects };
         if starts.is_empty() && old.is_none() && again.as_ref().is_some_and(wants_time) {
@@ -66,7 +67,8 @@ impl Contracts {
             let is_known = is_known(&kept.contract, start);
             if is_known {
                 leave_time(&mut self.turns, kept, start, outcome, &mut notes);
-                let more = kept.contract.due_in_order(start, is_held);
+                let fallen = before.map_or(0, |before| price_in(before, start) - price_in(taken, start));
+                let more = kept.contract.due_in_order(start, is_held, fallen);
                 if more != 0 {
                     kept.contract.shift((at, start), more, rules, taken, outcome);
                     paid.remove(&start);
@@ -86,43 +88,11 @@ impl Contracts {
         carry(rated, spent);
     }
 
-    /// Gives back what a call took that is not paid from a balance any more. Its own postings are reversed by the stage; what it carried for
-    /// others, and what they cost more or less without it, the next record of their interval carries, and until then a posting says so.
-    pub(crate) fn give_back(
-        &mut self,
-        (snapshot, posted): (&RatingSnapshot, &PostedCalls),
-        cdr: &Cdr,
-        known: &Posted,
-        effects: &mut Effects,
-    ) {
-        let Some(taken) = &known.taken else { return };
-        let (view, kept) = (self.view(snapshot, cdr.payer), self.kept.get(&cdr.payer).cloned());
-        let (Ok(view), Some(mut kept)) = (view, kept) else {
-            // It has no contract any more.
-            if let Some(again) = &known.again {
-                self.turns.forget(cdr.id, again);
-            }
-            return;
-        };
-        let rules = view.rules_at(cdr.start_at);
-        let mut outcome = Outcome::default();
-        kept.contract.give_back(cdr.start_at, taken, &rules, &mut outcome);
-        kept.contract.drop_shifts(cdr.start_at, taken, &mut outcome);
-        outcome.movements.retain(|movement| !is_of_call(movement.what));
-        let old = known.again.as_ref().map(|again| (again, taken));
-        let exchange = Exchange { cdr: cdr.id, old, new: None };
-        let mut notes = Notes { view: &view, cdr, effects };
-        let mut starts: BTreeSet<DateTime<Utc>> = known_spans(&kept.contract, exchange).into_iter().collect();
-        starts.extend(exchange_turns(&mut self.turns, (snapshot, posted), cdr.payer, &mut kept, exchange));
-        starts.extend(kept.contract.due_orders());
-        for start in starts {
-            kept.contract.forgive_no_more_than_lacks(start);
-            // Where others would have its free time, it is left until a record can carry what they then cost less.
-            let is_known = is_known(&kept.contract, start);
-            notes.tell(&mut kept, start, is_known, true);
+    /// A record is not paid from a balance any more, for its payer has none.
+    pub(crate) fn leave(&mut self, cdr: CdrId, known: &Posted) {
+        if let Some(again) = &known.again {
+            self.turns.forget(cdr, again);
         }
-        view.emit(&mut kept, outcome, effects);
-        self.keep(cdr.payer, kept, &view);
     }
 
     /// Knows of calls from before a start.
@@ -181,10 +151,6 @@ fn exchange_turns(
 /// Where the order of calls is not known any more, a record keeps what it carries for the others, but does not cost less than nothing for it
 /// because it has become cheaper itself. Returns by interval how much too little that is.
 fn below_nothing(kept: &Kept, before: &Taken, taken: &Taken) -> Vec<(DateTime<Utc>, i64)> {
-    let price_in = |taken: &Taken, start| -> i64 {
-        let debits = taken.debits.iter().filter(|(of, _)| *of == start);
-        debits.fold(0, |sum, (_, micros)| sum.saturating_add(*micros))
-    };
     let shifts =
         taken.shifts.iter().filter(|shift| shift.sum() < 0 && !is_known(&kept.contract, shift.interval));
     let too_little = shifts.filter_map(|shift| {
@@ -195,6 +161,12 @@ fn below_nothing(kept: &Kept, before: &Taken, taken: &Taken) -> Vec<(DateTime<Ut
         (more > 0).then_some((shift.interval, more))
     });
     too_little.collect()
+}
+
+/// The price of a record in an interval, without what it carries.
+fn price_in(taken: &Taken, start: DateTime<Utc>) -> i64 {
+    let debits = taken.debits.iter().filter(|(of, _)| *of == start);
+    debits.fold(0, |sum, (_, micros)| sum.saturating_add(*micros))
 }
 
 /// What no call of an interval has in order is what is left of it.
@@ -221,11 +193,17 @@ fn carry(rated: &mut RatedCdr, spent: &mut Spent) {
     let sum = |part: fn(&Shift) -> i64| from_micros(shifts.iter().map(part).fold(0, i64::saturating_add));
     let of_balance = sum(|shift| shift.own_micros.saturating_add(shift.free_micros));
     let owed = sum(|shift| shift.owed_micros);
+    if shifts.is_empty() {
+        return;
+    }
     let payer = rated.cdr.payer;
-    let of_payer = |charge: &&mut model::Charge| {
+    let is_of_payer = |charge: &model::Charge| {
         charge.provider == Provider::Customer && charge.direction == Direction::Out && charge.account == payer
     };
-    let Some(charge) = rated.charges.iter_mut().find(of_payer).filter(|_| !shifts.is_empty()) else { return };
+    if !rated.charges.iter().any(is_of_payer) {
+        rated.charges.extend(spent.nothing.take());
+    }
+    let Some(charge) = rated.charges.iter_mut().find(|charge| is_of_payer(charge)) else { return };
     charge.flat = (charge.flat + of_balance + owed).normalize();
     if spent.rules.prepaid {
         spent.out_of_order = of_balance + owed;
@@ -256,7 +234,6 @@ impl Notes<'_, '_> {
         let left = kept.contract.interval(start).map_or(0, |interval| interval.left.seconds);
         let Some(order) = kept.contract.order_mut(start) else { return };
         let why = match is_known {
-            true if order.lacks_micros < 0 => Some(PostingReason::OutOfOrderUnknown),
             true => (order.lacks_micros > 0).then_some(PostingReason::OutOfOrderHeld),
             // While there is some left, each call has had what it wants.
             false => (is_late && left == 0).then_some(PostingReason::OutOfOrderUnknown),

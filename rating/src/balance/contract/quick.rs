@@ -189,6 +189,7 @@ impl<'b> Quick<'b> {
         let lacks_micros = self.signed()?;
         self.eat(",\"forgiven_micros\":")?;
         let forgiven_micros = self.signed()?;
+        let carried_micros = if self.has(",\"carried_micros\":") { self.signed()? } else { 0 };
         self.eat(",\"last\":")?;
         let last = if self.has("null") { None } else { Some(self.time()?) };
         self.eat(",\"stated\":")?;
@@ -204,6 +205,7 @@ impl<'b> Quick<'b> {
             credit_micros,
             lacks_micros,
             forgiven_micros,
+            carried_micros,
             last,
             stated,
             is_unknown,
@@ -325,28 +327,37 @@ mod tests {
     }
 
     fn orders() -> impl Strategy<Value = Order> {
-        let amounts = prop::array::uniform6(any::<i64>());
+        let amounts = (prop::array::uniform6(any::<i64>()), prop_oneof![Just(0), any::<i64>()]);
         let stated = (any::<u64>(), any::<u32>(), times()).prop_map(|(number, n, at)| {
             let cdr = model::CdrId::derive(&model::CallUid::new(n.to_string()), 0);
             Stated { number, cdr, at }
         });
         let others = (prop::option::of(times()), prop::option::of(stated), any::<bool>());
-        (times(), amounts, others).prop_map(|(interval, amounts, (last, stated, is_unknown))| {
-            let [own_micros, expired_micros, revived_micros, credit_micros, lacks_micros, forgiven_micros] =
-                amounts;
-            Order {
-                interval,
-                own_micros,
-                expired_micros,
-                revived_micros,
-                credit_micros,
-                lacks_micros,
-                forgiven_micros,
-                last,
-                stated,
-                is_unknown,
-            }
-        })
+        (times(), amounts, others).prop_map(
+            |(interval, (amounts, carried_micros), (last, stated, is_unknown))| {
+                let [
+                    own_micros,
+                    expired_micros,
+                    revived_micros,
+                    credit_micros,
+                    lacks_micros,
+                    forgiven_micros,
+                ] = amounts;
+                Order {
+                    interval,
+                    own_micros,
+                    expired_micros,
+                    revived_micros,
+                    credit_micros,
+                    lacks_micros,
+                    forgiven_micros,
+                    carried_micros,
+                    last,
+                    stated,
+                    is_unknown,
+                }
+            },
+        )
     }
 
     fn contracts() -> impl Strategy<Value = Contract> {
