@@ -5,13 +5,15 @@
 
 mod cadence;
 mod contract;
+mod movement;
 mod order;
+mod rules;
 #[cfg(test)]
 mod tests;
 
 pub use cadence::{Cadence, MonthArithmetic, Stretch, later};
-pub use contract::{
-    Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Rules, Taken, Usage,
-};
+pub use contract::{Contract, Due, Grant, Interval, Taken, Usage};
 pub(crate) use contract::{Quick, Words};
+pub use movement::{Happening, Moved, Movement, Outcome, ProfileSet};
 pub(crate) use order::{Shift, Stated};
+pub use rules::Rules;

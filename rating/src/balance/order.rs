@@ -9,7 +9,9 @@ use model::CdrId;
 use serde::{Deserialize, Serialize};
 
 use super::cadence::Stretch;
-use super::contract::{Contract, Grant, Interval, Moved, Outcome, Rules, Taken, move_if, signed};
+use super::contract::{Contract, Grant, Interval, Taken, signed};
+use super::movement::{Moved, Outcome, move_if};
+use super::rules::Rules;
 
 /// What is known of the calls of one interval that gives free time, or free cash that they have gone beyond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

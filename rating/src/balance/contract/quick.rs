@@ -7,7 +7,9 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 use model::{BalanceLength, BalanceUnit};
 
-use super::{Cadence, Contract, Grant, Interval, MonthArithmetic, Order, Stated, Stretch};
+use super::{Cadence, Contract, Grant, Interval, Order, Stretch};
+use crate::balance::cadence::MonthArithmetic;
+use crate::balance::order::Stated;
 
 /// What is left to be read.
 pub(crate) struct Quick<'b> {

@@ -37,7 +37,7 @@ fn money(micros: i64) -> String {
 }
 
 fn cents(text: &str) -> i64 {
-    super::contract::micros(text.parse().unwrap())
+    super::rules::micros(text.parse().unwrap())
 }
 
 /// Runs a script: the first word pair is the local time, then `call PRICE [SECONDS]`, `topup AMOUNT`, `to`, `adjust AMOUNT`,
