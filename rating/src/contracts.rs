@@ -163,8 +163,7 @@ impl Contracts {
         let n_before = outcome.happenings.len();
         let cuts = cuts_of(tariff, common);
         let mut again = None;
-        let is_lent =
-            !tariff.compat && replaced.is_some_and(|before| kept.contract.lend(call.start, end, before));
+        let is_lent = !tariff.compat && replaced.is_some_and(|before| kept.contract.lend(call.start, before));
         let touched = kept.contract.touched(call.start, end);
         let gives_time = touched.iter().any(|interval| interval.granted.seconds > 0);
         let (parts, mut taken) = if tariff.compat {

@@ -224,10 +224,8 @@ impl Contract {
             }
         } else {
             move_if(outcome, end, Moved::ExpireCash, -left.micros);
-            // What is owed does not expire.
-            if !is_carried && self.own_micros > 0 {
-                self.count_expired(self.running().stretch.start, self.own_micros);
-                self.own(end, Moved::DiscardOwn, -self.own_micros, outcome);
+            if !is_carried {
+                self.end_own(end, rules, outcome);
             }
         }
         let running = self.running_mut();

@@ -20,10 +20,12 @@ pub(crate) struct Order {
     pub(crate) interval: DateTime<Utc>,
     /// Own money that its calls have taken, millionths.
     pub(crate) own_micros: i64,
-    /// Own money that expired at its end, and comes back for a call whose record is late, millionths.
+    /// Own money that there was when own money ended in it, millionths: what of it is above 0 has expired, and comes back for a call whose
+    /// record is late; what was owed did not end.
     pub(crate) expired_micros: i64,
-    /// Of it, what has come back so far.
-    pub(crate) revived_micros: i64,
+    /// When that was; `None`: own money went on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) own_ended_at: Option<DateTime<Utc>>,
     /// Sum of its prices below 0, which leave free cash alone, millionths.
     pub(crate) credit_micros: i64,
     /// What its calls would cost more in order than they have been charged, millionths.
@@ -47,7 +49,7 @@ impl Order {
             interval,
             own_micros: 0,
             expired_micros: 0,
-            revived_micros: 0,
+            own_ended_at: None,
             credit_micros: 0,
             lacks_micros: 0,
             forgiven_micros: 0,
@@ -116,19 +118,20 @@ impl Contract {
         }
     }
 
-    /// A call that ended at `end` before all intervals that are kept is priced again: what its record before had of grants, and of own money
-    /// that had expired, is there for it once more, as an interval that has ended. Returns whether there is any; then [`Self::take_back`]
-    /// follows when the call is paid.
-    pub(crate) fn lend(&mut self, start: DateTime<Utc>, end: DateTime<Utc>, before: &Taken) -> bool {
+    /// A call that began before all intervals that are kept is priced again: what its record before had of the grants of those that are gone is
+    /// there for it once more, as an interval that has ended. Returns whether there is any; then [`Self::take_back`] follows when the call is paid.
+    pub(crate) fn lend(&mut self, start: DateTime<Utc>, before: &Taken) -> bool {
         let first = self.intervals[0].stretch.start;
-        let left = Grant { seconds: before.free_seconds(), micros: before.free_micros() };
-        let expired = before.of_expired.iter().fold(0, |sum: i64, (_, micros)| sum.saturating_add(*micros));
-        if first <= end || left == Grant::default() && expired == 0 {
+        let gone = before.of_grants.iter().filter(|(of, _)| self.interval(*of).is_none());
+        let left = gone.fold(Grant::default(), |sum, (_, grant)| Grant {
+            seconds: sum.seconds.saturating_add(grant.seconds),
+            micros: sum.micros.saturating_add(grant.micros),
+        });
+        if first <= start || left == Grant::default() {
             return false;
         }
         let stretch = Stretch { start, end: Some(first) };
         self.intervals.insert(0, Interval { stretch, granted: left, left, ..self.intervals[0] });
-        self.count_expired(start, expired);
         true
     }
 
@@ -140,8 +143,10 @@ impl Contract {
 
     /// Two intervals begin at one instant: calls that touch both cannot be told apart.
     pub(super) fn begin_twice(&mut self, start: DateTime<Utc>) {
+        let Order { expired_micros, own_ended_at, .. } =
+            self.order(start).copied().unwrap_or(Order::of(start));
         self.orders.retain(|order| order.interval != start);
-        self.orders.push(Order { is_unknown: true, ..Order::of(start) });
+        self.orders.push(Order { expired_micros, own_ended_at, is_unknown: true, ..Order::of(start) });
     }
 
     /// As [`Self::order`], to be changed.
@@ -151,7 +156,7 @@ impl Contract {
     }
 
     /// As [`Self::order_mut`], also of one that gives no free time. `None`: the interval is not kept.
-    fn order_of(&mut self, interval: DateTime<Utc>) -> Option<&mut Order> {
+    pub(super) fn order_of(&mut self, interval: DateTime<Utc>) -> Option<&mut Order> {
         let place = match self.orders.iter().position(|order| order.interval == interval) {
             Some(place) => place,
             None => {
@@ -180,58 +185,10 @@ impl Contract {
         order.map(|order| order.own_micros = order.own_micros.saturating_add(micros)).is_some()
     }
 
-    /// Own money expires with an interval, or with a negative amount comes back.
-    pub(super) fn count_expired(&mut self, interval: DateTime<Utc>, micros: i64) {
-        if let Some(order) = self.order_of(interval) {
-            order.expired_micros = order.expired_micros.saturating_add(micros);
-        }
-    }
-
     /// A price below 0 counts in an interval, or with a positive amount no longer.
     pub(super) fn count_credit(&mut self, interval: DateTime<Utc>, micros: i64) {
         if let Some(order) = self.order_of(interval) {
             order.credit_micros = order.credit_micros.saturating_add(micros);
-        }
-    }
-
-    /// Own money that had expired at the end of an interval comes back for a call of it, as much as there was. Returns how much.
-    pub(super) fn revive(
-        &mut self,
-        at: DateTime<Utc>,
-        interval: DateTime<Utc>,
-        wanted_micros: i64,
-        outcome: &mut Outcome,
-    ) -> i64 {
-        let expired = self.order(interval).map_or(0, |order| order.expired_micros);
-        let back = wanted_micros.min(expired).max(0);
-        if back > 0 {
-            self.count_revived(interval, back);
-            self.own(at, Moved::DiscardOwn, back, outcome);
-        }
-        back
-    }
-
-    /// Own money comes back to an interval that has ended: as much of it as had been revived expires again.
-    pub(super) fn expire_again(
-        &mut self,
-        at: DateTime<Utc>,
-        interval: DateTime<Utc>,
-        back_micros: i64,
-        outcome: &mut Outcome,
-    ) {
-        let revived = self.order(interval).map_or(0, |order| order.revived_micros);
-        let gone = back_micros.min(revived).max(0);
-        if gone > 0 {
-            self.count_revived(interval, -gone);
-            self.own(at, Moved::DiscardOwn, -gone, outcome);
-        }
-    }
-
-    /// So much more has come back.
-    pub(super) fn count_revived(&mut self, interval: DateTime<Utc>, micros: i64) {
-        if let Some(order) = self.order_of(interval) {
-            order.expired_micros = order.expired_micros.saturating_sub(micros);
-            order.revived_micros = order.revived_micros.saturating_add(micros);
         }
     }
 
@@ -289,6 +246,7 @@ impl Contract {
         let order = self.order(start).copied().unwrap_or(Order::of(start));
         let of_calls = order.own_micros;
         let own_micros = self.own_micros;
+        let own_at_hand = self.own_at_hand(start, start);
         let is_over = start != self.running().stretch.start;
         let Some(interval) = self.interval_mut(start) else { return };
         let used = interval.granted.micros.saturating_sub(interval.left.micros);
@@ -301,10 +259,9 @@ impl Contract {
         let free = payable.clamp(0, interval.granted.micros.max(0)).saturating_sub(used).min(at_hand);
         interval.left.micros = interval.left.micros.saturating_sub(free);
         let rest = more_micros.saturating_sub(free);
-        let revived = self.revive(at, start, rest, outcome);
         let of_own = match (rules.prepaid, rest >= 0) {
             (true, _) => rest,
-            (false, true) => rest.min(own_micros.max(0).saturating_add(revived)),
+            (false, true) => rest.min(own_at_hand),
             (false, false) => rest.saturating_add(owed.max(0)).min(0).max(-of_calls.max(0)),
         };
         if is_over {
@@ -313,7 +270,7 @@ impl Contract {
         let owed_micros = rest.saturating_sub(of_own);
         let shift = Shift { interval: start, own_micros: of_own, free_micros: free, owed_micros };
         self.own_micros = self.own_micros.saturating_sub(of_own);
-        self.expire_again(at, start, of_own.saturating_neg(), outcome);
+        self.reach_back(at, (start, start), of_own.saturating_neg(), outcome);
         self.count_own(start, of_own);
         self.count_carried(start, more_micros);
         carry(taken, shift);
@@ -325,9 +282,8 @@ impl Contract {
     pub(crate) fn drop_shifts(&mut self, at: DateTime<Utc>, shifts: &[Shift], outcome: &mut Outcome) {
         let running = self.running().stretch.start;
         for shift in shifts {
-            self.revive(at, shift.interval, shift.own_micros.saturating_neg(), outcome);
             self.own_micros = self.own_micros.saturating_add(shift.own_micros);
-            self.expire_again(at, shift.interval, shift.own_micros, outcome);
+            self.reach_back(at, (shift.interval, shift.interval), shift.own_micros, outcome);
             if let Some(interval) = self.interval_mut(shift.interval) {
                 interval.left.micros = interval.left.micros.saturating_add(shift.free_micros);
                 interval.debit_micros = interval.debit_micros.saturating_sub(shift.sum());

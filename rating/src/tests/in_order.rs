@@ -347,6 +347,51 @@ fn own_money_that_expired_is_not_there_again_when_a_late_call_gives_others_back(
     assert_eq!(house.standing().held.own, "0".parse().unwrap());
 }
 
+#[test]
+fn own_money_that_comes_back_for_a_month_that_is_over_has_ended_with_it() {
+    let mut rows = free_time(true, 60, "0");
+    rows.contracts.get_mut(&ALICE).unwrap().package = "months".to_owned();
+    let package =
+        Package { handle: "months".to_owned(), carry_over: CarryOver::Discard, ..Package::default() };
+    rows.packages.push(TenantPackage { tenant: TenantId(1), package });
+    let mut house = House::new(rows);
+    house.apply(top_up("5", "2026-10-05T09:00:00Z"));
+    let first = Cdr { partial: true, ..to(49, 1, "10:00:00", 1) };
+    house.apply(record(first.clone()));
+    house.apply(record(to(44, 2, "10:05:00", 1)));
+    assert_eq!(house.standing().held.own, "4".parse().unwrap());
+    house.apply(Body::Tick(at("2026-11-02T00:00:00Z")));
+    house.apply(top_up("3", "2026-11-02T09:00:00Z"));
+    // The dear call would have had the free minute, and five would have ended with October.
+    house.apply(record(unanswered(1, first)));
+    let Standing { held, calls } = house.standing();
+    assert_eq!((held.own, calls), ("3".parse().unwrap(), Decimal::ZERO));
+}
+
+#[test]
+fn call_over_an_interval_that_is_gone_and_one_that_is_kept_is_priced_again_alike() {
+    for prepaid in [true, false] {
+        let mut rows = free_time(prepaid, 60, "0.50");
+        rows.contracts.get_mut(&ALICE).unwrap().package = "days".to_owned();
+        let interval = BalanceLength { unit: BalanceUnit::Day, count: 1 };
+        let package = Package { handle: "days".to_owned(), interval, ..Package::default() };
+        rows.packages.push(TenantPackage { tenant: TenantId(1), package });
+        let mut house = House::new(rows);
+        house.apply(top_up("2", "2026-10-05T09:00:00Z"));
+        // Three minutes, the first before midnight in Vienna.
+        let across = Cdr { start_at: at("2026-10-05T21:59:00Z"), ..to(44, 1, "10:00:00", 3) };
+        house.apply(record(across.clone()));
+        house.apply(Body::Tick(at("2026-10-09T10:00:00Z")));
+        let before = house.standing();
+        assert_eq!((before.held.own, before.calls), ("1.5".parse().unwrap(), Decimal::ONE));
+        for _ in 0..2 {
+            let again = house.last[&across.id].clone();
+            house.apply(Body::Rated(Box::new(again)));
+            assert_eq!(house.standing(), before);
+        }
+    }
+}
+
 pub(super) fn unanswered(revision: u32, call: Cdr) -> Cdr {
     let status = model::CallStatus::Cancel;
     Cdr { revision, partial: false, duration_us: 0, status, code: 487, ..call }

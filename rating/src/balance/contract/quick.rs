@@ -183,8 +183,11 @@ impl<'b> Quick<'b> {
         let own_micros = self.signed()?;
         self.eat(",\"expired_micros\":")?;
         let expired_micros = self.signed()?;
-        self.eat(",\"revived_micros\":")?;
-        let revived_micros = self.signed()?;
+        if self.has(",\"revived_micros\":") {
+            // Earlier releases counted it.
+            self.signed()?;
+        }
+        let own_ended_at = if self.has(",\"own_ended_at\":") { Some(self.time()?) } else { None };
         self.eat(",\"credit_micros\":")?;
         let credit_micros = self.signed()?;
         self.eat(",\"lacks_micros\":")?;
@@ -203,7 +206,7 @@ impl<'b> Quick<'b> {
             interval,
             own_micros,
             expired_micros,
-            revived_micros,
+            own_ended_at,
             credit_micros,
             lacks_micros,
             forgiven_micros,
@@ -329,27 +332,21 @@ mod tests {
     }
 
     fn orders() -> impl Strategy<Value = Order> {
-        let amounts = (prop::array::uniform6(any::<i64>()), prop_oneof![Just(0), any::<i64>()]);
+        let amounts = (prop::array::uniform5(any::<i64>()), prop_oneof![Just(0), any::<i64>()]);
         let stated = (any::<u64>(), any::<u32>(), times()).prop_map(|(number, n, at)| {
             let cdr = model::CdrId::derive(&model::CallUid::new(n.to_string()), 0);
             Stated { number, cdr, at }
         });
-        let others = (prop::option::of(times()), prop::option::of(stated), any::<bool>());
+        let others =
+            (prop::option::of(times()), prop::option::of(times()), prop::option::of(stated), any::<bool>());
         (times(), amounts, others).prop_map(
-            |(interval, (amounts, carried_micros), (last, stated, is_unknown))| {
-                let [
-                    own_micros,
-                    expired_micros,
-                    revived_micros,
-                    credit_micros,
-                    lacks_micros,
-                    forgiven_micros,
-                ] = amounts;
+            |(interval, (amounts, carried_micros), (own_ended_at, last, stated, is_unknown))| {
+                let [own_micros, expired_micros, credit_micros, lacks_micros, forgiven_micros] = amounts;
                 Order {
                     interval,
                     own_micros,
                     expired_micros,
-                    revived_micros,
+                    own_ended_at,
                     credit_micros,
                     lacks_micros,
                     forgiven_micros,

@@ -24,10 +24,10 @@ pub struct Taken {
     /// What it counted as used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// Of own money, what was taken in intervals that give something: by the interval's start, millionths.
+    /// Of own money, what was taken in which interval: by its start, millionths. Earlier releases kept those that give something alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) own_of: Vec<(DateTime<Utc>, i64)>,
-    /// And what of it had expired at the end of the call's interval.
+    /// By earlier releases: what of it had expired at the end of the call's interval.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) of_expired: Vec<(DateTime<Utc>, i64)>,
     /// What it carries for calls that became known in another order than they began; not in the sums above, and kept by its later
@@ -86,7 +86,7 @@ impl Contract {
         let before = self.cash_micros();
         let mut taken = Taken::default();
         for due in dues {
-            let at_hand = self.own_micros.max(0);
+            let at_hand = self.own_at_hand(at, due.interval);
             let place = self.place_of(due.interval);
             let mut of_grant = Grant { seconds: due.free_seconds, micros: 0 };
             if let Some(place) = place {
@@ -113,17 +113,13 @@ impl Contract {
             move_if(outcome, at, Moved::CallTime, -signed(of_grant.seconds));
             move_if(outcome, at, Moved::CallFreeCash, -of_grant.micros);
             let rest = due.price_micros - of_grant.micros;
-            let revived = self.revive(at, due.interval, rest, outcome);
-            if revived > 0 {
-                taken.of_expired.push((due.interval, revived));
-            }
-            let own = if rules.prepaid { rest } else { rest.clamp(0, at_hand.saturating_add(revived)) };
+            let own = if rules.prepaid { rest } else { rest.clamp(0, at_hand) };
             if own != 0 {
+                self.reach_back(at, (at, due.interval), -own, outcome);
                 self.own(at, Moved::CallOwn, -own, outcome);
                 taken.own_micros += own;
-                if self.count_own(due.interval, own) {
-                    taken.own_of.push((due.interval, own));
-                }
+                self.count_own(due.interval, own);
+                taken.own_of.push((due.interval, own));
             }
             if of_grant != Grant::default() {
                 taken.of_grants.push((due.interval, of_grant));
@@ -172,11 +168,16 @@ impl Contract {
             self.own(at, Moved::CallOwn, taken.own_micros, outcome);
         }
         for (start, micros) in &taken.own_of {
+            if taken.of_expired.is_empty() {
+                self.reach_back(at, (at, *start), *micros, outcome);
+            }
             self.count_own(*start, -micros);
         }
         for (start, micros) in &taken.of_expired {
-            self.own(at, Moved::DiscardOwn, -micros, outcome);
-            self.count_revived(*start, -micros);
+            if let Some(order) = self.order_mut(*start) {
+                order.expired_micros = order.expired_micros.saturating_add(*micros);
+                self.own(at, Moved::DiscardOwn, -micros, outcome);
+            }
         }
         self.rearm(rules);
     }

@@ -80,7 +80,7 @@ pub(super) fn check_switch(
                             price_micros: cents(words[3]),
                             free_seconds: seconds,
                         };
-                        last = Some(contract.spend(at, &[due], rules, &mut outcome));
+                        last = Some((at, contract.spend(at, &[due], rules, &mut outcome)));
                     }
                     // The record of a call of some days ago.
                     "late" => {
@@ -91,9 +91,12 @@ pub(super) fn check_switch(
                             price_micros: cents(words[3]),
                             free_seconds: 0,
                         };
-                        last = Some(contract.spend(at, &[due], rules, &mut outcome));
+                        last = Some((start, contract.spend(start, &[due], rules, &mut outcome)));
                     }
-                    "undo" => contract.give_back(at, &last.take().unwrap(), rules, &mut outcome),
+                    "undo" => {
+                        let (start, taken) = last.take().unwrap();
+                        contract.give_back(start, &taken, rules, &mut outcome);
+                    }
                     "topup" => {
                         contract.top_up(at, cents(words[3]), rules, rules, &grant_at, &mut outcome);
                     }

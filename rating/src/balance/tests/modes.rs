@@ -508,8 +508,8 @@ fn late_call_uses_what_had_expired() {
             05-01 00:00 GrantCash 5
             06-01 00:00 ExpireCash -5
             06-01 00:00 GrantCash 5
-            06-02 00:00 ExpireCash 5
-            06-02 00:00 CallFreeCash -5
+            05-20 12:00 ExpireCash 5
+            05-20 12:00 CallFreeCash -5
             06-03 00:00 CallFreeCash -1
             06-01 00:00 to 07-01 00:00: own 0, free 4 and 0 s
         "#]],
@@ -531,14 +531,14 @@ fn late_call_uses_what_had_expired() {
             06-01 00:00 ExpireCash -5
             06-01 00:00 DiscardOwn -3
             06-01 00:00 GrantCash 5
-            06-02 00:00 ExpireCash 5
-            06-02 00:00 CallFreeCash -5
-            06-02 00:00 DiscardOwn 2
-            06-02 00:00 CallOwn -2
-            06-03 00:00 CallFreeCash 5
-            06-03 00:00 ExpireCash -5
-            06-03 00:00 CallOwn 2
-            06-03 00:00 DiscardOwn -2
+            05-20 12:00 ExpireCash 5
+            05-20 12:00 CallFreeCash -5
+            05-20 12:00 DiscardOwn 2
+            05-20 12:00 CallOwn -2
+            05-20 12:00 CallFreeCash 5
+            05-20 12:00 ExpireCash -5
+            05-20 12:00 CallOwn 2
+            05-20 12:00 DiscardOwn -2
             06-01 00:00 to 07-01 00:00: own 0, free 5 and 0 s
         "#]],
     );
@@ -564,9 +564,134 @@ fn late_call_uses_what_had_expired() {
             07-01 00:00 GrantCash 5
             08-01 00:00 ExpireCash -5
             08-01 00:00 GrantCash 5
-            08-02 00:00 CallOwn -3
+            01-20 12:00 CallOwn -3
             08-01 00:00 to 09-01 00:00: own 0, free 5 and 0 s
         "#]],
+    );
+}
+
+#[test]
+fn own_money_that_comes_back_after_it_has_ended_is_gone_too() {
+    let discards = Rules { carry_over: CarryOver::Discard, ..rules() };
+    let script =
+        ["2026-05-01 00:00", "2026-05-02 00:00 topup 5", "2026-05-03 00:00 call 1", "2026-06-02 00:00 undo"];
+    check(
+        &discards,
+        ("0", 0),
+        &script,
+        expect![[r#"
+        05-02 00:00 TopUp 5
+        05-03 00:00 CallOwn -1
+        06-01 00:00 DiscardOwn -4
+        05-03 00:00 CallOwn 1
+        05-03 00:00 DiscardOwn -1
+        06-01 00:00 to 07-01 00:00: own 0, free 0 and 0 s
+    "#]],
+    );
+    // Two months later, where the first carried it over and the second did not.
+    let timely =
+        Rules { carry_over: CarryOver::Timely, timely: Some(length(7, BalanceUnit::Day)), ..rules() };
+    let script =
+        ["2026-05-01 00:00", "2026-05-28 00:00 topup 5", "2026-05-29 00:00 call 1", "2026-07-02 00:00 undo"];
+    check(
+        &timely,
+        ("0", 0),
+        &script,
+        expect![[r#"
+        05-28 00:00 TopUp 5
+        05-29 00:00 CallOwn -1
+        07-01 00:00 DiscardOwn -4
+        05-29 00:00 CallOwn 1
+        05-29 00:00 DiscardOwn -1
+        07-01 00:00 to 08-01 00:00: own 0, free 0 and 0 s
+    "#]],
+    );
+    // A debt does not end: what comes back pays it first.
+    let prepaid = Rules { prepaid: true, ..discards };
+    let script = [
+        "2026-05-01 00:00",
+        "2026-05-02 00:00 topup 2",
+        "2026-05-03 00:00 call 5",
+        "2026-06-02 00:00 topup 1",
+        "2026-06-03 00:00 undo",
+    ];
+    check(
+        &prepaid,
+        ("0", 0),
+        &script,
+        expect![[r#"
+        05-02 00:00 TopUp 2
+        05-03 00:00 CallOwn -5
+        06-02 00:00 TopUp 1
+        05-03 00:00 CallOwn 5
+        05-03 00:00 DiscardOwn -2
+        06-01 00:00 to 07-01 00:00: own 1, free 0 and 0 s
+    "#]],
+    );
+    // A late call is paid from what had expired and owes the rest, as in time; the money of the next month is not its own.
+    let script = [
+        "2026-05-01 00:00",
+        "2026-05-02 00:00 topup 2",
+        "2026-06-02 00:00 topup 10",
+        "2026-06-03 00:00 late 5 2026-05-03",
+        "2026-06-04 00:00 undo",
+    ];
+    check(
+        &Rules { prepaid: false, ..prepaid.clone() },
+        ("0", 0),
+        &script,
+        expect![[r#"
+        05-02 00:00 TopUp 2
+        06-01 00:00 DiscardOwn -2
+        06-02 00:00 TopUp 10
+        05-03 12:00 DiscardOwn 2
+        05-03 12:00 CallOwn -2
+        05-03 12:00 CallOwn 2
+        05-03 12:00 DiscardOwn -2
+        06-01 00:00 to 07-01 00:00: own 10, free 0 and 0 s
+    "#]],
+    );
+    check(
+        &prepaid,
+        ("0", 0),
+        &script,
+        expect![[r#"
+        05-02 00:00 TopUp 2
+        06-01 00:00 DiscardOwn -2
+        06-02 00:00 TopUp 10
+        05-03 12:00 DiscardOwn 2
+        05-03 12:00 CallOwn -5
+        05-03 12:00 CallOwn 5
+        05-03 12:00 DiscardOwn -2
+        06-01 00:00 to 07-01 00:00: own 10, free 0 and 0 s
+    "#]],
+    );
+}
+
+#[test]
+fn late_call_uses_what_had_expired_in_an_open_interval() {
+    let open = Rules { start: Some(StartMode::TopUp), carry_over: CarryOver::Timely, ..rules() };
+    // It expires on 2 February. The call of January is paid from it, that of February is not.
+    let script = [
+        "2026-01-01 00:00",
+        "2026-01-02 00:00 topup 5",
+        "2026-02-10 00:00 call 1",
+        "2026-02-11 00:00 late 3 2026-01-20",
+        "2026-02-12 00:00 undo",
+    ];
+    check(
+        &open,
+        ("0", 0),
+        &script,
+        expect![[r#"
+        01-02 00:00 TopUp 5
+        02-02 00:00 DiscardOwn -5
+        01-20 12:00 DiscardOwn 3
+        01-20 12:00 CallOwn -3
+        01-20 12:00 CallOwn 3
+        01-20 12:00 DiscardOwn -3
+        01-02 00:00 to open: own 0, free 0 and 0 s
+    "#]],
     );
 }
 
@@ -588,9 +713,9 @@ fn call_that_is_given_back_leaves_no_trace() {
             05-03 00:00 CallTime -60
             05-03 00:00 CallFreeCash -5
             05-03 00:00 CallOwn -1
-            05-04 00:00 CallTime 60
-            05-04 00:00 CallFreeCash 5
-            05-04 00:00 CallOwn 1
+            05-03 00:00 CallTime 60
+            05-03 00:00 CallFreeCash 5
+            05-03 00:00 CallOwn 1
             05-01 00:00 to 06-01 00:00: own 3, free 5 and 600 s
         "#]],
     );
@@ -614,11 +739,11 @@ fn call_that_is_given_back_leaves_no_trace() {
             06-01 00:00 ExpireTime -540
             06-01 00:00 GrantCash 5
             06-01 00:00 GrantTime 600
-            06-04 00:00 CallTime 60
-            06-04 00:00 CallFreeCash 5
-            06-04 00:00 ExpireCash -5
-            06-04 00:00 ExpireTime -60
-            06-04 00:00 CallOwn 1
+            05-03 00:00 CallTime 60
+            05-03 00:00 CallFreeCash 5
+            05-03 00:00 ExpireCash -5
+            05-03 00:00 ExpireTime -60
+            05-03 00:00 CallOwn 1
             06-01 00:00 to 07-01 00:00: own 3, free 5 and 600 s
         "#]],
     );

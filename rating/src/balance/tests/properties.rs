@@ -86,7 +86,7 @@ proptest! {
         let mut at = local("2026-02-14 10:00");
         let mut outcome = Outcome::default();
         let mut contract = Contract::open(at, &rules, &grant, &mut outcome);
-        let mut calls: Vec<Taken> = Vec::new();
+        let mut calls: Vec<(DateTime<Utc>, Taken)> = Vec::new();
         for step in steps {
             while !contract.catch_up(at, &rules, &grant, &mut outcome) {}
             match step {
@@ -100,7 +100,7 @@ proptest! {
                     let free_seconds = wanted.min(touched.left.seconds);
                     let due = Due { interval: touched.stretch.start, price_micros, free_seconds };
                     let before = contract.cash_micros();
-                    let taken = contract.spend(at, &[due], &rules, &mut outcome);
+                    let taken = contract.spend(end, &[due], &rules, &mut outcome);
                     if !rules.prepaid {
                         // Never more than there is, never below 0 by a call.
                         prop_assert!(taken.own_micros >= 0 && contract.own_micros.min(0) >= before.min(contract.own_micros).min(0));
@@ -108,10 +108,10 @@ proptest! {
                     } else {
                         prop_assert_eq!(taken.own_micros + taken.free_micros(), price_micros);
                     }
-                    calls.push(taken);
+                    calls.push((end, taken));
                 }
-                Step::Undo => if let Some(taken) = calls.pop() {
-                    contract.give_back(at, &taken, &rules, &mut outcome);
+                Step::Undo => if let Some((end, taken)) = calls.pop() {
+                    contract.give_back(end, &taken, &rules, &mut outcome);
                 },
             }
             let (own, cash, seconds) = rebuilt(&outcome.movements);
