@@ -278,6 +278,28 @@ impl Contract {
         self.check_underrun(at, before, rules, outcome);
     }
 
+    /// Own money has come back, `most_micros` of it: what the calls of an interval owe is paid from that, as it would have been if it had been there.
+    /// Returns how much.
+    pub(crate) fn pay_owed(
+        &mut self,
+        (at, start): (DateTime<Utc>, DateTime<Utc>),
+        most_micros: i64,
+        taken: &mut Taken,
+        outcome: &mut Outcome,
+    ) -> i64 {
+        let (Some(order), Some(interval)) = (self.order(start), self.interval(start)) else { return 0 };
+        let used = interval.granted.micros.saturating_sub(interval.left.micros);
+        let owed = interval.debit_micros.saturating_sub(used).saturating_sub(order.own_micros);
+        let own_micros = owed.min(most_micros).min(self.own_at_hand(start, start)).max(0);
+        if own_micros > 0 {
+            self.own_micros = self.own_micros.saturating_sub(own_micros);
+            self.reach_back(at, (start, start), own_micros.saturating_neg(), outcome);
+            self.count_own(start, own_micros);
+            carry(taken, Shift { interval: start, own_micros, free_micros: 0, owed_micros: -own_micros });
+        }
+        own_micros
+    }
+
     /// A record carries no longer what it did for others of intervals whose order is not known any more.
     pub(crate) fn drop_shifts(&mut self, at: DateTime<Utc>, shifts: &[Shift], outcome: &mut Outcome) {
         let running = self.running().stretch.start;

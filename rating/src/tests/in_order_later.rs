@@ -159,4 +159,15 @@ proptest! {
         let rows = at_least(free_time(prepaid, minutes * 30, &Decimal::new(cash, 2).to_string()), "1.50");
         any_order_ends_alike(&calls, rows, (held, reload), topup)?;
     }
+
+    /// Of calls with one record each, own money and what is owed are each the same too.
+    #[test]
+    fn calls_over_the_end_of_a_month_leave_own_money_and_debts_as_in_order(
+        calls in over_the_end_of_a_month(), minutes in 0u64..30, cash in 0i64..300, topup in 0i64..900,
+    ) {
+        let known_once = |call: Planned| Planned { partial: None, is_rerated: false, ..call };
+        let calls: Vec<Planned> = calls.into_iter().map(known_once).collect();
+        let rows = at_least(free_time(false, minutes * 30, &Decimal::new(cash, 2).to_string()), "1.50");
+        any_order_ends_alike(&calls, rows, (false, false), topup)?;
+    }
 }
