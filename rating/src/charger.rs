@@ -10,20 +10,16 @@
 //!
 //! No clock, no socket, no database: the shell hands in what happened.
 
+mod cost;
+mod sharing;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{
-    AccountId, CdrId, Direction, LedgerAccount, Posting, PostingId, PostingReason, ProfileVersionId,
-};
+use model::{AccountId, CdrId, LedgerAccount, Posting, PostingId, PostingReason, ProfileVersionId};
 
-use crate::fragments::cuts_of;
-use crate::interval_price::{added_at_most, covers};
-use crate::meter::FreeTime;
-use crate::price::{CallToPrice, price_whole, quote};
 use crate::quick_hash::QuickMap;
-use crate::reference_loop::{BalanceRow, price_like_reference};
 use crate::snapshot::RatingSnapshot;
 use crate::tariff::Tariff;
 
@@ -32,9 +28,6 @@ const MICROS: u64 = 1_000_000;
 /// How long after its end a call may be missing in what is known to be used, at least: rating has not kept it yet. One that is not
 /// posted may be missing for longer.
 const UNCOUNTED: TimeDelta = TimeDelta::seconds(5);
-
-/// More free seconds than any call can use.
-const ALL_IT_WANTS: u64 = u32::MAX as u64;
 
 /// Intervals begin with a quarter of an hour, in every zone: an answer in another one than the INVITE may be in another interval.
 const INTERVALS_BEGIN_SECONDS: i64 = 900;
@@ -91,15 +84,6 @@ struct Hold {
     counts_on: u64,
     /// It was reckoned as if others took the free time first: its posting says what it has cost.
     shares_time: bool,
-}
-
-/// What is kept back for one of several calls that share free time.
-#[derive(Debug, Clone, Copy)]
-struct Share {
-    length_us: u64,
-    wants: u64,
-    counts_on: u64,
-    reserved: Funds,
 }
 
 impl Hold {
@@ -376,7 +360,9 @@ impl Charger {
             // A credit is reckoned as nothing.
             cost.is_some_and(|cost| cost.micros <= hold.posted.micros.max(0))
         };
-        hold.tariff.interval_price.is_some() || hold.shares_time && hold.wants > 0 && is_paid()
+        hold.tariff.interval_price.is_some()
+            || hold.shares_time && hold.wants > 0 && is_paid()
+            || self.is_rounded_otherwise(hold)
     }
 
     /// Forgets calls that ended before `before` and were posted for less than was reckoned, or never: priced by another tariff, or
@@ -462,124 +448,6 @@ impl Charger {
         Some(Verdict::Seconds(granted))
     }
 
-    /// Whether several calls of an account, up or not posted, may take its free time from each other: the order of their records, or of their
-    /// starts, decides which of them does.
-    fn shares_time(&self, account: AccountId) -> bool {
-        let are_several = self.calls.get(&account).is_some_and(|calls| calls.len() > 1);
-        let has_time = || self.accounts.get(&account).is_some_and(|entry| entry.funds.seconds > 0);
-        are_several && (has_time() || self.sharing.contains(&account))
-    }
-
-    /// What each call of an account may cost if the others take all the free time that they can before it; one of them lasting so long. Of
-    /// those for which that changes. `None`: that one has no price.
-    fn shares(&self, account: AccountId, (longer, length_us): (CdrId, u64)) -> Option<Vec<(CdrId, Share)>> {
-        let pool = self.accounts.get(&account)?.funds.seconds;
-        let wants = self.wants(self.holds.get(&longer)?, length_us)?;
-        let of_account =
-            self.calls.get(&account)?.iter().filter_map(|call| Some((*call, self.holds.get(call)?)));
-        let calls: Vec<(CdrId, &Hold, u64, u64)> = of_account
-            .map(|(call, hold)| match call == longer {
-                true => (call, hold, length_us, wants),
-                // One that began before there was free time may want some too.
-                false if !hold.shares_time => {
-                    (call, hold, hold.length_us, self.wants(hold, hold.length_us).unwrap_or(0))
-                }
-                false => (call, hold, hold.length_us, hold.wants),
-            })
-            .collect();
-        let still = |hold: &Hold, wants: u64| wants.saturating_sub(hold.posted.seconds);
-        let all: u64 = calls.iter().map(|(_, hold, _, wants)| still(hold, *wants)).sum();
-        let mut shares = Vec::new();
-        for (call, hold, length_us, wants) in calls {
-            let of_others = all - still(hold, wants);
-            let counts_on = wants.min(hold.posted.seconds + pool.saturating_sub(of_others));
-            if call != longer && hold.shares_time && hold.counts_on == counts_on {
-                continue;
-            }
-            let cost = match length_us {
-                0 => Some(Funds::default()),
-                _ => self.cost(hold, length_us, counts_on),
-            };
-            let reserved = match cost {
-                Some(cost) => cost,
-                None if call == longer => return None,
-                // What was kept back for it so far stays.
-                None => hold.reserved,
-            };
-            shares.push((call, Share { length_us, wants, counts_on, reserved }));
-        }
-        Some(shares)
-    }
-
-    /// Keeps back so much for each of these calls.
-    fn hold_shares(&mut self, account: AccountId, shares: &[(CdrId, Share)]) {
-        self.sharing.insert(account);
-        for (call, share) in shares {
-            let Some(hold) = self.holds.get_mut(call) else { continue };
-            let before = hold.outstanding();
-            (hold.length_us, hold.wants, hold.counts_on) = (share.length_us, share.wants, share.counts_on);
-            hold.reserved = share.reserved;
-            hold.shares_time = true;
-            let after = hold.outstanding();
-            self.release(account, before);
-            self.reserve(account, after);
-        }
-    }
-
-    /// A call that shares free time has ended: it wants no more than it has used.
-    fn share_out(&mut self, account: AccountId, ended: CdrId) {
-        let length_us = self.holds.get(&ended).map_or(0, |hold| hold.length_us);
-        if let Some(shares) = self.shares(account, (ended, length_us)) {
-            self.hold_shares(account, &shares);
-        }
-    }
-
-    /// As [`Self::grant`], where calls share free time: what all of them may cost must be there.
-    fn grant_share(&mut self, call: CdrId, account: AccountId, limit: i64) -> Option<Verdict> {
-        let entry = self.accounts.get(&account)?;
-        let at_hand = entry.funds.micros.saturating_add(limit);
-        let held = entry.held.micros;
-        let fits = |total: u32| -> Option<Option<Vec<(CdrId, Share)>>> {
-            let shares = self.shares(account, (call, u64::from(total) * MICROS))?;
-            let more = shares.iter().filter_map(|(call, share)| {
-                let hold = self.holds.get(call)?;
-                Some((share.reserved.micros - hold.posted.micros).max(0) - hold.outstanding().micros)
-            });
-            Some((held.saturating_add(more.sum()) <= at_hand).then_some(shares))
-        };
-        let before = self.holds.get(&call)?.granted_seconds;
-        let wanted = before.saturating_add(self.quantum_seconds);
-        let (granted, shares) = match fits(wanted)? {
-            Some(shares) => (wanted, Some(shares)),
-            None => {
-                let (mut fitting, mut not) = ((before, None), wanted);
-                while not - fitting.0 > 1 {
-                    let middle = fitting.0 + (not - fitting.0) / 2;
-                    match fits(middle)? {
-                        Some(shares) => fitting = (middle, Some(shares)),
-                        None => not = middle,
-                    }
-                }
-                fitting
-            }
-        };
-        let billed = self.billed(self.holds.get(&call)?, u64::from(granted) * MICROS);
-        let hold = self.holds.get_mut(&call)?;
-        (hold.granted_seconds, hold.billed) = (granted, billed);
-        if let Some(shares) = shares {
-            self.hold_shares(account, &shares);
-        }
-        Some(Verdict::Seconds(granted))
-    }
-
-    /// Free seconds that a call of this length would use if there were enough for all. `None`: it has no price.
-    fn wants(&self, hold: &Hold, length_us: u64) -> Option<u64> {
-        if length_us == 0 {
-            return Some(0);
-        }
-        self.cost(hold, length_us, ALL_IT_WANTS).map(|cost| cost.seconds)
-    }
-
     fn drop_hold(&mut self, call: CdrId) -> Option<Hold> {
         let hold = self.holds.remove(&call)?;
         if let Some(calls) = self.calls.get_mut(&hold.account) {
@@ -590,58 +458,6 @@ impl Charger {
             }
         }
         Some(hold)
-    }
-
-    /// What a call of this length takes: free seconds first, as the pipeline does. `None`: it has no price.
-    fn cost(&self, hold: &Hold, duration_us: u64, free_seconds: u64) -> Option<Funds> {
-        let call = CallToPrice {
-            source: &hold.source,
-            destination: &hold.destination,
-            direction: Direction::Out,
-            start: hold.start,
-            duration_us,
-            ported: self.snapshot.ported(&hold.destination, hold.start),
-        };
-        if free_seconds == 0 && hold.tariff.interval_price.is_none() {
-            let cost = quote(&hold.tariff, &call).ok()?.cost_micros;
-            return Some(Funds { micros: cost.max(0), seconds: 0 });
-        }
-        if let Some(price) = &hold.tariff.interval_price {
-            let mut free = [FreeTime { until: i64::MAX, seconds: free_seconds }];
-            let priced = price_whole(&hold.tariff, &call, &mut free, None).ok()?.pop()?.priced;
-            if covers(price, &priced.zone) {
-                let paid = priced.billed_seconds.saturating_sub(priced.free_seconds);
-                let used = self.used_before(hold);
-                let micros = added_at_most(price, hold.tariff.rounding, used, paid)?;
-                return Some(Funds { micros, seconds: priced.free_seconds });
-            }
-        }
-        let cuts = cuts_of(&hold.tariff, &[]);
-        if hold.tariff.compat {
-            // Its free time does not move the clock. All of the price is taken as if there were enough, in one sum.
-            let cash_micros = i64::MAX / 4;
-            let row = BalanceRow { until: i64::MAX, cash_micros, debit_micros: 0, free_seconds };
-            let fragments = price_like_reference(&hold.tariff, &call, &mut [row], cuts).ok()?;
-            let mut cost = Funds::default();
-            for fragment in fragments {
-                let price = if hold.tariff.profile().prepaid {
-                    fragment.priced.cost
-                } else {
-                    fragment.priced.cost.checked_add(fragment.free_cash)?
-                };
-                cost.micros = cost.micros.checked_add(model::to_micros(price).ok()?)?;
-                cost.seconds += fragment.priced.free_seconds;
-            }
-            return Some(Funds { micros: cost.micros.max(0), ..cost });
-        }
-        let mut free = [FreeTime { until: i64::MAX, seconds: free_seconds }];
-        let fragments = price_whole(&hold.tariff, &call, &mut free, cuts).ok()?;
-        let mut cost = Funds::default();
-        for fragment in fragments {
-            cost.micros = cost.micros.checked_add(model::to_micros(fragment.priced.cost).ok()?)?;
-            cost.seconds += fragment.priced.free_seconds;
-        }
-        Some(Funds { micros: cost.micros.max(0), ..cost })
     }
 
     /// Seconds of calls of an account that ended too short a while ago to be counted for sure, or are not posted.
@@ -656,30 +472,6 @@ impl Charger {
             self.recent.remove(&account);
         }
         seconds
-    }
-
-    /// Seconds that a call is billed for, of one that is priced by usage; of others 0.
-    fn billed(&self, hold: &Hold, duration_us: u64) -> u64 {
-        if hold.tariff.interval_price.is_none() {
-            return 0;
-        }
-        let call = CallToPrice {
-            source: &hold.source,
-            destination: &hold.destination,
-            direction: Direction::Out,
-            start: hold.start,
-            duration_us,
-            ported: self.snapshot.ported(&hold.destination, hold.start),
-        };
-        quote(&hold.tariff, &call).map_or(0, |quote| quote.onpeak_seconds + quote.offpeak_seconds)
-    }
-
-    /// Seconds used before a call, at least and at most: others of its account that are up may count before it.
-    fn used_before(&self, hold: &Hold) -> (u64, u64) {
-        let (least, most) = hold.used;
-        let others = self.holds.values().filter(|other| other.account == hold.account);
-        let held: u64 = others.filter(|other| !std::ptr::eq(*other, hold)).map(|other| other.billed).sum();
-        (least, most.saturating_add(held))
     }
 
     /// Free time that no call holds.

@@ -332,4 +332,35 @@ proptest! {
             prop_assert_eq!(sum(|fragment| fragment.onpeak_seconds.into()), charge.onpeak_seconds.into());
         }
     }
+
+    /// Held to its balance, a call never costs more than was kept back for it, wherever another party has it cut; and once it is posted
+    /// nothing is kept back any more.
+    #[test]
+    fn what_is_kept_back_for_a_call_pays_for_it_wherever_others_cut_it(
+        before in 0i64..200, seconds in 1u64..400, price in 1i64..90, (scale, mode) in (2u32..5, prop::sample::select(model::RoundingMode::ALL.to_vec())),
+        carrier in prop::sample::select(vec!["1/1", "7/7", "40/40", "60/60"]), prepaid: bool,
+    ) {
+        let retail = format!("* 0.{price:02} 0.07 1/1");
+        let mut rows = cut(with_contract(prepaid, "0"), [&retail, "* 0.01 0.01 1/1", &format!("* 0.02 0.01 {carrier}")]);
+        rows.tariffs[0].rounding = model::Rounding { mode, scale };
+        rows.contracts.get_mut(&ALICE).unwrap().credit_limit = Some(Decimal::from(100));
+        let mut cdr = call(1, BEFORE_SIX, seconds);
+        cdr.start_at -= chrono::TimeDelta::seconds(before);
+        let snapshot = crate::RatingSnapshot::build(std::sync::Arc::new(rows.clone()), None).unwrap();
+        let mut charger = crate::Charger::new(std::sync::Arc::new(snapshot), 60, [(ALICE, crate::Funds::default())]);
+        let parties = ("43660555123".to_owned(), "4930555123".to_owned());
+        charger.begin(cdr.id, ALICE, parties, cdr.start_at);
+        charger.end(cdr.id, seconds * 1_000_000, cdr.end_at());
+        let kept = charger.funds(ALICE).1.micros;
+        let effects = apply(&mut stage(rows), Body::Cdr(Box::new(cdr)));
+        let charges = rated(&effects).charges;
+        let cost = charges.iter().find(|charge| charge.account == ALICE).unwrap().cost;
+        prop_assert!(model::from_micros(kept) >= cost, "{} kept, {cost}", model::from_micros(kept));
+        for effect in &effects {
+            if let Effect::Append { body, .. } = effect && let Body::Posting(posting) = &**body {
+                charger.posted(posting);
+            }
+        }
+        prop_assert_eq!((charger.funds(ALICE).1.micros, charger.n_holds()), (0, 0));
+    }
 }
