@@ -179,6 +179,69 @@ fn top_up_outside_the_timely_window() {
 }
 
 #[test]
+fn call_in_the_middle_of_a_later_interval() {
+    // The whole grant, less the call. The top-up was in an interval before: of those from the 10th it was timely, so it is carried to 10 February
+    // and not to 10 March; of those from the first it was not; in the interval that it opened itself it was not either.
+    check(
+        &Days { created: "2026-01-10 15:00", ..SPRING },
+        "2026-02-05 12:00",
+        None,
+        None,
+        expect![[r#"
+        create          carry_over         10 + 26              10 + 31          04-10 00:00 to 05-10 00:00
+        create          carry_over_timely  0 + 26               0 + 31           04-10 00:00 to 05-10 00:00
+        create          discard            0 + 26               0 + 31           04-10 00:00 to 05-10 00:00
+        create_tz       carry_over         10 + 26              10 + 31          04-10 00:00 to 05-10 00:00
+        create_tz       carry_over_timely  0 + 26               0 + 31           04-10 00:00 to 05-10 00:00
+        create_tz       discard            0 + 26               0 + 31           04-10 00:00 to 05-10 00:00
+        1st             carry_over         10 + 26              10 + 31          04-01 00:00 to 05-01 00:00
+        1st             carry_over_timely  0 + 26               0 + 31           04-01 00:00 to 05-01 00:00
+        1st             discard            0 + 26               0 + 31           04-01 00:00 to 05-01 00:00
+        1st_tz          carry_over         10 + 26              10 + 31          04-01 00:00 to 05-01 00:00
+        1st_tz          carry_over_timely  0 + 26               0 + 31           04-01 00:00 to 05-01 00:00
+        1st_tz          discard            0 + 26               0 + 31           04-01 00:00 to 05-01 00:00
+        topup           carry_over         10 + 26              10 + 26          02-05 12:00 to open
+        topup           carry_over_timely  0 + 26               0 + 26           02-05 12:00 to open
+        topup           discard            10 + 26              10 + 26          02-05 12:00 to open
+        topup_interval  carry_over         10 + 26              10 + 31          04-05 12:00 to 05-05 12:00
+        topup_interval  carry_over_timely  0 + 26               0 + 31           04-05 12:00 to 05-05 12:00
+        topup_interval  discard            0 + 26               0 + 31           04-05 12:00 to 05-05 12:00
+    "#]],
+    );
+}
+
+#[test]
+fn package_that_switches_in_the_middle_of_a_later_interval() {
+    // To months from the first: the running interval ends on 1 April, and its grant stays whole.
+    check(
+        &Days { created: "2026-01-10 15:00", ..SPRING },
+        "2026-03-28 12:00",
+        Some(StartMode::FirstTz),
+        None,
+        expect![[r#"
+            create          carry_over         0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            create          carry_over_timely  0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            create          discard            0 + 26               0 + 31           04-01 00:00 to 05-01 00:00
+            create_tz       carry_over         0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            create_tz       carry_over_timely  0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            create_tz       discard            0 + 26               0 + 31           04-01 00:00 to 05-01 00:00
+            1st             carry_over         0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            1st             carry_over_timely  0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            1st             discard            0 + 26               0 + 31           04-01 00:00 to 05-01 00:00
+            1st_tz          carry_over         0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            1st_tz          carry_over_timely  0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            1st_tz          discard            0 + 26               0 + 31           04-01 00:00 to 05-01 00:00
+            topup           carry_over         0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            topup           carry_over_timely  0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            topup           discard            0 + 26               0 + 31           04-01 00:00 to 05-01 00:00
+            topup_interval  carry_over         0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            topup_interval  carry_over_timely  0 + 26               10 + 31          04-01 00:00 to 05-01 00:00
+            topup_interval  discard            0 + 26               0 + 31           04-01 00:00 to 05-01 00:00
+        "#]],
+    );
+}
+
+#[test]
 fn no_top_up_expiry() {
     // A month after the end of the last interval with a top-up: 10 March where they begin on the 10th, 1 April where on the first;
     // where top-ups make intervals a month after the top-up itself, 5 March.
