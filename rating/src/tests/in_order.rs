@@ -1,145 +1,16 @@
 //! Calls that become known in another order than the one in which they began: what they cost in all, and what says so.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at what it is about")]
-
-use std::collections::{BTreeMap, BTreeSet};
-
 use chrono::TimeDelta;
 use expect_test::{Expect, expect};
-use model::{
-    BalanceLength, BalanceUnit, Body, CarryOver, Cdr, Directory, Effect, Held, IntervalPrice, Package,
-    Posting, PostingId, PostingReason, PriceModel, PriceStep, RatedCdr, Stage as _, TenantId, TenantPackage,
-};
-use proptest::prelude::*;
+use model::{BalanceLength, BalanceUnit, Body, CarryOver, Cdr, Directory, Package};
 use rust_decimal::Decimal;
 
-use super::contracts::{at, call, stage, top_up, with_contract};
-use super::stage::{ALICE, apply};
-use crate::{RatingStage, contract_key, contract_of};
+use super::contracts::{at, top_up};
+use super::house::{House, Standing, free_time, record, tiers, to, unanswered, with_package};
+use super::stage::ALICE;
 
-/// Minutes at 0.06 to Germany and at 1.00 to Britain, the first `free_seconds` of a month free for both; to France always paid, 0.10.
-pub(super) fn free_time(prepaid: bool, free_seconds: u64, free_cash: &str) -> Directory {
-    let mut rows = with_contract(prepaid, free_cash);
-    let tariff = &mut rows.tariffs[0];
-    tariff.interval_free_seconds = free_seconds;
-    tariff.fees.push(super::fee("44 1.00 1.00 60/60"));
-    for fee in &mut tariff.fees {
-        fee.onpeak.use_free_time = true;
-        fee.offpeak.use_free_time = true;
-    }
-    tariff.fees.push(super::fee("33 0.10 0.10 60/60"));
-    rows.tariffs[2].fees.push(super::fee("44 0.02 0.02 1/1"));
-    rows.tariffs[2].fees.push(super::fee("33 0.02 0.02 1/1"));
-    rows
-}
-
-/// Of so many minutes, on the fifth.
-pub(super) fn to(prefix: u64, n: u32, clock: &str, minutes: u64) -> Cdr {
-    let mut cdr = call(n, &format!("2026-10-05T{clock}Z"), minutes * 60);
-    cdr.destination.user_in = format!("{prefix}30555123").into();
-    cdr.destination.number = Some(cdr.destination.user_in.parse().unwrap());
-    cdr
-}
-
-pub(super) fn record(cdr: Cdr) -> Body {
-    Body::Cdr(Box::new(cdr))
-}
-
-/// What Alice has by the postings, and what the calls came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Standing {
-    pub(super) held: Held,
-    pub(super) calls: Decimal,
-}
-
-/// A stage, and what came out of it.
-pub(super) struct House {
-    stage: RatingStage,
-    pub(super) postings: Vec<Posting>,
-    pub(super) last: BTreeMap<model::CdrId, RatedCdr>,
-    pub(super) entries: BTreeMap<String, Vec<u8>>,
-    rows: Directory,
-}
-
-impl House {
-    pub(super) fn new(rows: Directory) -> House {
-        House {
-            stage: stage(rows.clone()),
-            postings: Vec::new(),
-            last: BTreeMap::new(),
-            entries: BTreeMap::new(),
-            rows,
-        }
-    }
-
-    pub(super) fn apply(&mut self, body: Body) {
-        for effect in apply(&mut self.stage, body) {
-            match effect {
-                Effect::Append { body, .. } => match *body {
-                    Body::Posting(posting) => self.postings.push(*posting),
-                    Body::Rated(rated) => {
-                        self.last.insert(rated.cdr.id, *rated);
-                    }
-                    other => panic!("{other:?}"),
-                },
-                Effect::Suspend(suspended) => panic!("{}", suspended.message),
-                _ => {}
-            }
-        }
-        for change in self.stage.take_changes() {
-            match change.value {
-                Some(value) => self.entries.insert(change.key, value),
-                None => self.entries.remove(&change.key),
-            };
-        }
-    }
-
-    pub(super) fn set_directory(&mut self, rows: Directory) {
-        self.stage.set_directory(std::sync::Arc::new(rows)).unwrap();
-    }
-
-    /// As after a restart.
-    fn reload(&mut self) {
-        self.stage = stage(self.rows.clone());
-        self.stage.restore(self.entries.clone().into_iter().collect()).unwrap();
-    }
-
-    pub(super) fn standing(&self) -> Standing {
-        let mut held = Held::default();
-        for posting in &self.postings {
-            held += Held::by(posting, ALICE);
-        }
-        let of_alice =
-            self.last.values().flat_map(|rated| &rated.charges).filter(|charge| charge.account == ALICE);
-        let calls = of_alice.map(|charge| charge.cost + charge.free_cash).sum();
-        Standing { held, calls }
-    }
-
-    /// Postings in force that set calls in order, or say why not.
-    fn of_order(&self) -> Vec<&Posting> {
-        let taken_back: BTreeSet<PostingId> =
-            self.postings.iter().filter_map(|posting| posting.reverses).collect();
-        let of_order = self.postings.iter().filter(|posting| {
-            matches!(
-                posting.reason,
-                PostingReason::OutOfOrder | PostingReason::OutOfOrderHeld | PostingReason::OutOfOrderUnknown
-            )
-        });
-        of_order.filter(|posting| !taken_back.contains(&posting.id)).collect()
-    }
-
-    /// What sets calls in order, and how Alice stands.
-    pub(super) fn picture(&self) -> String {
-        let mut text = String::new();
-        for posting in self.of_order() {
-            text +=
-                &format!("{} {} -> {} {}\n", posting.reason, posting.credit, posting.debit, posting.amount);
-        }
-        let Standing { held, calls } = self.standing();
-        let [own, cash, seconds, owed] =
-            [held.own, held.free_cash, held.free_seconds, held.owed].map(|amount| amount.normalize());
-        text + &format!("own {own}, free {cash} and {seconds} s, owed {owed}; calls {}\n", calls.normalize())
-    }
+fn month_that_discards() -> Package {
+    Package { carry_over: CarryOver::Discard, ..Package::default() }
 }
 
 #[track_caller]
@@ -303,12 +174,9 @@ fn where_a_call_is_forgotten_the_others_stay_as_they_are_and_a_posting_of_0_says
 #[test]
 fn call_of_an_interval_that_is_kept_no_more_keeps_what_it_was_given_when_it_is_priced_again() {
     for prepaid in [true, false] {
-        let mut rows = free_time(prepaid, 60, "0.50");
-        rows.contracts.get_mut(&ALICE).unwrap().package = "days".to_owned();
         let interval = BalanceLength { unit: BalanceUnit::Day, count: 1 };
-        let package = Package { handle: "days".to_owned(), interval, ..Package::default() };
-        rows.packages.push(TenantPackage { tenant: TenantId(1), package });
-        let mut house = House::new(rows);
+        let days = Package { interval, ..Package::default() };
+        let mut house = House::new(with_package(free_time(prepaid, 60, "0.50"), days));
         house.apply(top_up("2", "2026-10-05T09:00:00Z"));
         house.apply(record(to(44, 1, "10:00:00", 2)));
         house.apply(Body::Tick(at("2026-10-12T10:00:00Z")));
@@ -326,12 +194,7 @@ fn call_of_an_interval_that_is_kept_no_more_keeps_what_it_was_given_when_it_is_p
 
 #[test]
 fn own_money_that_expired_is_not_there_again_when_a_late_call_gives_others_back() {
-    let mut rows = free_time(true, 60, "0");
-    rows.contracts.get_mut(&ALICE).unwrap().package = "months".to_owned();
-    let package =
-        Package { handle: "months".to_owned(), carry_over: CarryOver::Discard, ..Package::default() };
-    rows.packages.push(TenantPackage { tenant: TenantId(1), package });
-    let mut house = House::new(rows);
+    let mut house = House::new(with_package(free_time(true, 60, "0"), month_that_discards()));
     house.apply(top_up("5", "2026-10-05T09:00:00Z"));
     house.apply(record(to(49, 2, "10:05:00", 1)));
     house.apply(Body::Tick(at("2026-11-02T00:00:00Z")));
@@ -349,12 +212,7 @@ fn own_money_that_expired_is_not_there_again_when_a_late_call_gives_others_back(
 
 #[test]
 fn own_money_that_comes_back_for_a_month_that_is_over_has_ended_with_it() {
-    let mut rows = free_time(true, 60, "0");
-    rows.contracts.get_mut(&ALICE).unwrap().package = "months".to_owned();
-    let package =
-        Package { handle: "months".to_owned(), carry_over: CarryOver::Discard, ..Package::default() };
-    rows.packages.push(TenantPackage { tenant: TenantId(1), package });
-    let mut house = House::new(rows);
+    let mut house = House::new(with_package(free_time(true, 60, "0"), month_that_discards()));
     house.apply(top_up("5", "2026-10-05T09:00:00Z"));
     let first = Cdr { partial: true, ..to(49, 1, "10:00:00", 1) };
     house.apply(record(first.clone()));
@@ -371,12 +229,9 @@ fn own_money_that_comes_back_for_a_month_that_is_over_has_ended_with_it() {
 #[test]
 fn call_over_an_interval_that_is_gone_and_one_that_is_kept_is_priced_again_alike() {
     for prepaid in [true, false] {
-        let mut rows = free_time(prepaid, 60, "0.50");
-        rows.contracts.get_mut(&ALICE).unwrap().package = "days".to_owned();
         let interval = BalanceLength { unit: BalanceUnit::Day, count: 1 };
-        let package = Package { handle: "days".to_owned(), interval, ..Package::default() };
-        rows.packages.push(TenantPackage { tenant: TenantId(1), package });
-        let mut house = House::new(rows);
+        let days = Package { interval, ..Package::default() };
+        let mut house = House::new(with_package(free_time(prepaid, 60, "0.50"), days));
         house.apply(top_up("2", "2026-10-05T09:00:00Z"));
         // Three minutes, the first before midnight in Vienna.
         let across = Cdr { start_at: at("2026-10-05T21:59:00Z"), ..to(44, 1, "10:00:00", 3) };
@@ -390,11 +245,6 @@ fn call_over_an_interval_that_is_gone_and_one_that_is_kept_is_priced_again_alike
             assert_eq!(house.standing(), before);
         }
     }
-}
-
-pub(super) fn unanswered(revision: u32, call: Cdr) -> Cdr {
-    let status = model::CallStatus::Cancel;
-    Cdr { revision, partial: false, duration_us: 0, status, code: 487, ..call }
 }
 
 #[test]
@@ -551,177 +401,6 @@ fn neighbour_is_reckoned_by_what_was_known_of_its_number_then() {
     .assert_eq(&house.picture());
 }
 
-#[derive(Debug, Clone)]
-pub(super) struct Planned {
-    pub(super) prefix: u64,
-    pub(super) gap_minutes: i64,
-    pub(super) seconds: u64,
-    /// It is known first as so many seconds.
-    pub(super) partial: Option<u64>,
-    /// Or it turns out in the end that nobody answered.
-    pub(super) is_answered: bool,
-    pub(super) is_rerated: bool,
-    /// Of the moment in which it becomes known.
-    pub(super) when: u32,
-}
-
-fn planned() -> impl Strategy<Value = Vec<Planned>> {
-    let one = (
-        prop::sample::select(vec![33u64, 44, 49]),
-        1i64..15_000,
-        0u64..400,
-        prop::option::of(0u64..400),
-        (prop::bool::weighted(0.8), any::<bool>()),
-        0u32..1_000,
-    );
-    let one =
-        one.prop_map(|(prefix, gap_minutes, seconds, partial, (is_answered, is_rerated), when)| Planned {
-            prefix,
-            gap_minutes,
-            seconds,
-            partial,
-            is_answered,
-            // Of one that never cost anything nothing is remembered.
-            is_rerated: is_rerated && (is_answered || partial.is_some()),
-            when,
-        });
-    prop::collection::vec(one, 1..14)
-}
-
-/// The final records, in the order of their starts.
-fn records(calls: &[Planned]) -> Vec<Cdr> {
-    let mut start_at = at("2026-10-01T00:00:00Z");
-    let mut records = Vec::new();
-    for (n, planned) in calls.iter().enumerate() {
-        start_at += TimeDelta::minutes(planned.gap_minutes);
-        let cdr = to(planned.prefix, u32::try_from(n).unwrap(), "10:00:00", 0);
-        let revision = u32::from(planned.partial.is_some());
-        let cdr = Cdr { start_at, revision, duration_us: planned.seconds * 1_000_000, ..cdr };
-        records.push(if planned.is_answered { cdr } else { unanswered(revision, cdr) });
-    }
-    records
-}
-
-/// All that happens, in the order in which it becomes known.
-fn in_disorder(house: &mut House, calls: &[Planned], reload: bool) {
-    let mut steps: Vec<(u32, usize, u8)> = Vec::new();
-    for (n, planned) in calls.iter().enumerate() {
-        if planned.partial.is_some() {
-            steps.push((planned.when / 2, n, 0));
-        }
-        steps.push((planned.when, n, 1));
-        if planned.is_rerated {
-            steps.push((planned.when * 2, n, 2));
-        }
-    }
-    steps.sort_unstable();
-    let records = records(calls);
-    for (_, n, what) in steps {
-        let cdr = records[n].clone();
-        let body = match what {
-            0 => {
-                let duration_us = calls[n].partial.unwrap() * 1_000_000;
-                let answered = to(calls[n].prefix, u32::try_from(n).unwrap(), "10:00:00", 0);
-                record(Cdr { start_at: cdr.start_at, partial: true, duration_us, ..answered })
-            }
-            1 => record(cdr),
-            _ => Body::Rated(Box::new(house.last[&cdr.id].clone())),
-        };
-        house.apply(body);
-        if reload {
-            house.reload();
-        }
-    }
-}
-
-/// In whatever order calls are known, corrected and priced again, with a stage that is loaded anew each time or not: what they cost in all
-/// and what there is then is what it would be in the order of their starts, or a posting says why not.
-pub(super) fn any_order_ends_alike(
-    calls: &[Planned],
-    mut rows: Directory,
-    (held, reload): (bool, bool),
-    topup: i64,
-) -> Result<(), TestCaseError> {
-    let prepaid = rows.tariffs[0].profile.prepaid;
-    if held {
-        rows.contracts.get_mut(&ALICE).unwrap().credit_limit = Some(Decimal::from(100));
-    }
-    let first = [top_up(&Decimal::new(topup, 2).to_string(), "2026-09-30T22:00:00Z")];
-    let mut ordered = House::new(rows.clone());
-    first.iter().cloned().for_each(|body| ordered.apply(body));
-    for cdr in records(calls) {
-        ordered.apply(record(Cdr { revision: 0, ..cdr }));
-    }
-    let last = Body::Tick(at("2026-12-20T00:00:00Z"));
-    let mut house = House::new(rows);
-    first.into_iter().for_each(|body| house.apply(body));
-    in_disorder(&mut house, calls, reload);
-    // A record that is longer at first may have touched the next month already.
-    let after = Body::Tick(records(calls).last().unwrap().start_at + TimeDelta::hours(2));
-    ordered.apply(after.clone());
-    house.apply(after);
-    let (there, here) = (ordered.standing(), house.standing());
-    prop_assert!(ordered.of_order().is_empty(), "in order nothing is set right");
-    let is_kept = house.of_order().iter().any(|posting| posting.amount.amount.is_zero());
-    if is_kept {
-        prop_assert!(prepaid || held, "all calls are known");
-        prop_assert!(here.calls <= there.calls, "{} and not {}", here.calls, there.calls);
-        prop_assert!(here.calls >= Decimal::ZERO, "{}: more is given back than was ever paid", here.calls);
-    } else {
-        prop_assert_eq!(here.calls, there.calls);
-        prop_assert_eq!(here.held.free_seconds, there.held.free_seconds);
-        prop_assert_eq!(here.held.free_cash, there.held.free_cash);
-        // Own money that was short for one call may have come back from another that was priced again; together they are the same.
-        prop_assert_eq!(here.held.balance(), there.held.balance());
-        if calls.iter().all(|call| call.partial.is_none() && !call.is_rerated) {
-            prop_assert_eq!(here.held, there.held);
-        }
-    }
-    // The ledger's sums are the balance that is kept, to the end of the month and after.
-    for tick in [None, Some(last)] {
-        if let Some(tick) = tick {
-            house.apply(tick);
-        }
-        let held = house.standing().held;
-        let contract = contract_of(&house.entries[&contract_key(ALICE)]).unwrap();
-        prop_assert_eq!(held.own, model::from_micros(contract.own_micros));
-        prop_assert_eq!(held.free_cash, model::from_micros(contract.running().left.micros));
-        prop_assert_eq!(held.free_seconds, Decimal::from(contract.running().left.seconds));
-        if prepaid {
-            prop_assert_eq!(held.owed, Decimal::ZERO);
-        }
-    }
-    // What calls owe by their postings is what their records say.
-    let owed: Decimal = house
-        .postings
-        .iter()
-        .filter(|posting| posting.reason != PostingReason::Settlement)
-        .map(|posting| Held::by(posting, ALICE).owed)
-        .sum();
-    let of_records: Decimal = house
-        .last
-        .values()
-        .flat_map(|rated| &rated.charges)
-        .filter(|charge| charge.account == ALICE)
-        .map(|charge| charge.cost)
-        .sum();
-    prop_assert_eq!(owed, of_records);
-    Ok(())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
-    /// Calls of some weeks.
-    #[test]
-    fn any_order_ends_in_the_same_balances(
-        calls in planned(), prepaid: bool, held: bool, minutes in 0u64..12, cash in 0i64..300, topup in 0i64..900, reload: bool,
-    ) {
-        let rows = free_time(prepaid, minutes * 30, &Decimal::new(cash, 2).to_string());
-        any_order_ends_alike(&calls, rows, (held, reload), topup)?;
-    }
-}
-
 #[test]
 fn call_over_the_end_of_a_month_that_turns_out_shorter_leaves_the_next_month_its_free_time() {
     // From 23:59 on the last of October in Vienna: at first two minutes, a free one in each month; then one.
@@ -737,21 +416,6 @@ fn call_over_the_end_of_a_month_that_turns_out_shorter_leaves_the_next_month_its
             own 0, free 0 and 0 s, owed 0; calls 0
         "#]],
     );
-}
-
-/// A free minute; Germany costs 0.06 for the first minute of a month that is paid, then 0.03.
-pub(super) fn tiers() -> Directory {
-    let mut rows = free_time(false, 60, "0");
-    let step =
-        |from_seconds, per_minute: &str| PriceStep { from_seconds, per_minute: per_minute.parse().unwrap() };
-    rows.tariffs[0].interval_price = Some(IntervalPrice {
-        model: PriceModel::Tiered,
-        zones: vec!["zone 49".to_owned()],
-        steps: vec![step(0, "0.06"), step(60, "0.03")],
-        package_seconds: 0,
-        package_price: Decimal::ZERO,
-    });
-    rows
 }
 
 #[test]

@@ -3,15 +3,14 @@
 use chrono::TimeDelta;
 use expect_test::expect;
 use model::{Body, Cdr, Directory, ProfileVersionId};
-use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 use super::contracts::{at, top_up};
-use super::in_order::{House, Planned, any_order_ends_alike, free_time, record, tiers, to, unanswered};
+use super::house::{House, free_time, record, tiers, to, unanswered};
 use super::stage::ALICE;
 
 /// A call to Britain costs so much at least; what lacks to it falls on the interval in which it ends.
-fn at_least(mut rows: Directory, minimum: &str) -> Directory {
+pub(super) fn at_least(mut rows: Directory, minimum: &str) -> Directory {
     let fee = rows.tariffs[0].fees.iter_mut().find(|fee| fee.destination == "44").unwrap();
     fee.minimum_charge = Some(minimum.parse().unwrap());
     rows
@@ -125,49 +124,4 @@ fn what_was_forgiven_for_a_call_that_was_not_answered_is_not_forgiven_for_the_ne
     house.set_directory(free_time(false, 60, "0"));
     house.apply(record(to(49, 3, "10:02:00", 1)));
     assert_eq!(house.standing().calls, Decimal::ONE);
-}
-
-fn over_the_end_of_a_month() -> impl Strategy<Value = Vec<Planned>> {
-    let one = (prop::sample::select(vec![33u64, 44, 49]), 1i64..6, 0u64..600, prop::option::of(0u64..600));
-    let one = (one, (prop::bool::weighted(0.8), any::<bool>()), 0u32..1_000);
-    let one =
-        one.prop_map(|((prefix, gap_minutes, seconds, partial), (is_answered, is_rerated), when)| Planned {
-            prefix,
-            gap_minutes,
-            seconds,
-            partial,
-            is_answered,
-            is_rerated: is_rerated && (is_answered || partial.is_some()),
-            when,
-        });
-    prop::collection::vec(one, 1..10).prop_map(|mut calls| {
-        // From a quarter of an hour before the end of October in Vienna.
-        calls[0].gap_minutes = (30 * 24 + 22) * 60 + 45;
-        calls
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
-    /// As of the calls of some weeks, where many last from one month into the next.
-    #[test]
-    fn calls_over_the_end_of_a_month_end_in_the_same_balances_in_any_order(
-        calls in over_the_end_of_a_month(), prepaid: bool, held: bool, minutes in 0u64..30, cash in 0i64..300, topup in 0i64..900,
-        reload: bool,
-    ) {
-        let rows = at_least(free_time(prepaid, minutes * 30, &Decimal::new(cash, 2).to_string()), "1.50");
-        any_order_ends_alike(&calls, rows, (held, reload), topup)?;
-    }
-
-    /// Of calls with one record each, own money and what is owed are each the same too.
-    #[test]
-    fn calls_over_the_end_of_a_month_leave_own_money_and_debts_as_in_order(
-        calls in over_the_end_of_a_month(), minutes in 0u64..30, cash in 0i64..300, topup in 0i64..900,
-    ) {
-        let known_once = |call: Planned| Planned { partial: None, is_rerated: false, ..call };
-        let calls: Vec<Planned> = calls.into_iter().map(known_once).collect();
-        let rows = at_least(free_time(false, minutes * 30, &Decimal::new(cash, 2).to_string()), "1.50");
-        any_order_ends_alike(&calls, rows, (false, false), topup)?;
-    }
 }

@@ -4,6 +4,8 @@ mod charger;
 mod contracts;
 mod dated;
 mod hard_cases;
+mod house;
+mod in_any_order;
 mod in_order;
 mod in_order_later;
 mod live_fragments;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 use super::contracts::{at, top_up};
-use super::in_order::{House, free_time, record, to};
+use super::house::{House, free_time, record, to};
 use super::stage::ALICE;
 use crate::{Charger, Funds, RatingSnapshot, Verdict, contract_key, contract_of};
 
