@@ -227,6 +227,23 @@ fn own_money_that_comes_back_for_a_month_that_is_over_has_ended_with_it() {
 }
 
 #[test]
+fn own_money_that_expired_under_an_earlier_release_pays_for_a_late_call_too() {
+    let mut house = House::new(with_package(free_time(true, 60, "0"), month_that_discards()));
+    house.apply(top_up("5", "2026-10-05T09:00:00Z"));
+    house.apply(Body::Tick(at("2026-11-02T00:00:00Z")));
+    // As it was kept then: how much had come back, and not when own money ended.
+    for entry in house.entries.values_mut() {
+        let text = String::from_utf8(entry.clone()).unwrap();
+        let (before, rest) = text.split_once(r#""own_ended_at":"#).unwrap();
+        let (_, after) = rest.split_once(',').unwrap();
+        *entry = format!(r#"{before}"revived_micros":0,{after}"#).into_bytes();
+    }
+    house.reload();
+    house.apply(record(to(33, 1, "10:00:00", 1)));
+    assert_eq!((house.standing().held.own, house.standing().calls), (Decimal::ZERO, "0.1".parse().unwrap()));
+}
+
+#[test]
 fn call_over_an_interval_that_is_gone_and_one_that_is_kept_is_priced_again_alike() {
     for prepaid in [true, false] {
         let interval = BalanceLength { unit: BalanceUnit::Day, count: 1 };
