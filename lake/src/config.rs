@@ -1,5 +1,6 @@
 //! Configuration of the lake.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,16 @@ pub struct LakeConfig {
     /// How long a query of a person may run, e.g. `"5m"`; then it is stopped. Default: `"5m"`.
     #[serde(with = "humantime_serde")]
     pub query_timeout: Duration,
+    /// Address where SQL clients connect by PostgreSQL's protocol, e.g. `"127.0.0.1:5432"`, with the console's names and passwords.
+    /// Default: absent, nobody does.
+    pub pg_listen: Option<SocketAddr>,
+    /// PEM file of the certificate that they are shown, with its chain. Without one only clients on this machine can sign in.
+    /// Default: absent.
+    pub pg_certificate: Option<PathBuf>,
+    /// PEM file of its key. Default: absent.
+    pub pg_key: Option<PathBuf>,
+    /// Their connections at once, at least 1; each may hold a result of `query_result_mib`. Default: 20.
+    pub pg_connections_max: usize,
 }
 
 impl Default for LakeConfig {
@@ -41,6 +52,10 @@ impl Default for LakeConfig {
             query_memory_mib: 512,
             query_result_mib: 256,
             query_timeout: Duration::from_secs(5 * 60),
+            pg_listen: None,
+            pg_certificate: None,
+            pg_key: None,
+            pg_connections_max: 20,
         }
     }
 }

@@ -226,6 +226,14 @@ pub enum LakeError {
         /// What it cannot hold.
         value: String,
     },
+    /// Certificate or key of SQL connections.
+    #[error("{}: {problem}; lake.pg_certificate and lake.pg_key are PEM files", file.display())]
+    Certificate {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Our own failure.
     #[error("the lake failed: {problem}; please report this")]
     Internal {
@@ -271,6 +279,7 @@ impl LakeError {
             LakeError::TwoCurrencies { .. } => "LAK024",
             LakeError::Unmirrored { .. } => "LAK025",
             LakeError::QueryTooSlow { .. } => "LAK026",
+            LakeError::Certificate { .. } => "LAK027",
         }
     }
 
@@ -301,6 +310,7 @@ impl LakeError {
                 | LakeError::QueryTooLarge { .. }
                 | LakeError::ResultTooLarge { .. }
                 | LakeError::QueryTooSlow { .. }
+                | LakeError::Certificate { .. }
         )
     }
 }

@@ -27,6 +27,7 @@ mod table;
 pub mod tables;
 mod usage;
 mod views;
+pub mod wire;
 mod writer;
 
 use std::path::{Path, PathBuf};

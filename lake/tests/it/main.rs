@@ -14,4 +14,5 @@ mod saved;
 mod sql;
 mod tables;
 mod usage;
+mod wire;
 mod world;

@@ -1,5 +1,6 @@
 //! Mail, logins, and the trail of what people did.
 
+use model::TenantId;
 use sqlx::Row;
 use store::{AuditFault, ExportPlan, KeptFormat, MailState, NewMail, StoreEffect, StoreError};
 
@@ -84,6 +85,20 @@ pub(crate) async fn second_user_of_a_name_is_refused(db: Database) {
     assert_eq!(eve.password_hash, "hash-of-first");
     assert!(!format!("{eve:?}").contains("hash-of-first"), "{eve:?}");
     assert_eq!(store.user_by_name("mallory").await.unwrap(), None);
+}
+
+pub(crate) async fn user_of_one_tenant_is_one_until_told_otherwise(db: Database) {
+    let store = &db.store;
+    let eve = store.user_create("eve", "hash", "analyst", second(0)).await.unwrap();
+    assert_eq!(store.user_by_name("eve").await.unwrap().unwrap().tenant, None);
+    store.session_create("hash-1", eve, second(1), second(100)).await.unwrap();
+    store.user_set_tenant("eve", Some(TenantId(7))).await.unwrap();
+    assert_eq!(store.users().await.unwrap()[0].tenant, Some(TenantId(7)));
+    assert_eq!(store.session_get("hash-1", second(2)).await.unwrap(), None, "a tenant ends old sessions");
+    store.user_set_tenant("eve", None).await.unwrap();
+    assert_eq!(store.user_by_name("eve").await.unwrap().unwrap().tenant, None);
+    let unknown = store.user_set_tenant("mallory", None).await;
+    assert!(matches!(unknown, Err(StoreError::NotFound { .. })), "{unknown:?}");
 }
 
 pub(crate) async fn token_opens_until_it_ends_or_is_taken_back(db: Database) {
