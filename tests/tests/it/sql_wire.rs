@@ -82,3 +82,19 @@ fn consoles_users_ask_in_psql_within_their_rights() {
     assert_eq!(console(&made, "tim", PASSWORD), "303");
     house.stop();
 }
+
+#[test]
+fn ctrl_c_ends_the_question_and_not_the_prompt() {
+    let made = Installation::new();
+    // A lake is there once the house has run.
+    made.start().stop();
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/prompt.py");
+    let shown = printed(
+        Command::new("/usr/bin/python3")
+            .arg(script)
+            .arg(tollbook_path())
+            .args(["sql", "--config"])
+            .arg(made.config()),
+    );
+    assert_eq!(shown, "in order\n");
+}
