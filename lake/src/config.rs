@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::forget::{DataClass, Then};
+
 /// Where the Parquet files are, and how they are merged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -40,6 +42,28 @@ pub struct LakeConfig {
     pub pg_key: Option<PathBuf>,
     /// Their connections at once, at least 1; each may hold a result of `query_result_mib`. Default: 20.
     pub pg_connections_max: usize,
+    /// How long numbers are kept, for each class of data and tenant. Default: none, for ever.
+    pub retention: Vec<RetentionConfig>,
+}
+
+/// One rule of retention.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// `"calls"` or `"events"`.
+    pub class: DataClass,
+    /// Handle of the tenant whose rows are meant. Default: absent, those of all.
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// Days from a call's start, or an event, on; at least 1.
+    pub days: u32,
+    /// `"anonymise"`: numbers lose all but their first four digits; `"delete"`: the row goes, of events alone. Default: `"anonymise"`.
+    #[serde(default = "anonymise")]
+    pub then: Then,
+}
+
+fn anonymise() -> Then {
+    Then::Anonymise
 }
 
 impl Default for LakeConfig {
@@ -56,6 +80,7 @@ impl Default for LakeConfig {
             pg_certificate: None,
             pg_key: None,
             pg_connections_max: 20,
+            retention: Vec::new(),
         }
     }
 }

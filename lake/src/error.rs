@@ -234,6 +234,15 @@ pub enum LakeError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A rule would delete calls.
+    #[error("calls stay as rows, since invoices and audits count on them; let them be anonymised")]
+    CallsStay,
+    /// Too many numbers would be meant.
+    #[error("{digits} digits are in many numbers; a person's number has at least 7")]
+    NumberTooShort {
+        /// How many.
+        digits: usize,
+    },
     /// Our own failure.
     #[error("the lake failed: {problem}; please report this")]
     Internal {
@@ -280,6 +289,8 @@ impl LakeError {
             LakeError::Unmirrored { .. } => "LAK025",
             LakeError::QueryTooSlow { .. } => "LAK026",
             LakeError::Certificate { .. } => "LAK027",
+            LakeError::CallsStay => "LAK028",
+            LakeError::NumberTooShort { .. } => "LAK029",
         }
     }
 
@@ -311,6 +322,8 @@ impl LakeError {
                 | LakeError::ResultTooLarge { .. }
                 | LakeError::QueryTooSlow { .. }
                 | LakeError::Certificate { .. }
+                | LakeError::CallsStay
+                | LakeError::NumberTooShort { .. }
         )
     }
 }

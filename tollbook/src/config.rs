@@ -472,6 +472,18 @@ impl Config {
             let missing = if lake.pg_key.is_none() { "pg_key" } else { "pg_certificate" };
             return wrong(missing, "is missing", "certificate and key come together");
         }
+        for rule in &lake.retention {
+            if rule.days == 0 {
+                return wrong("retention", "days: must be at least 1", "the usual value is 180");
+            }
+            if rule.class == lake::forget::DataClass::Calls && rule.then == lake::forget::Then::Delete {
+                return wrong(
+                    "retention",
+                    "calls stay as rows, since invoices and audits count on them",
+                    "use then = \"anonymise\" for calls",
+                );
+            }
+        }
         let Some(listen) = lake.pg_listen else { return Ok(()) };
         if !listen.ip().is_loopback() && lake.pg_certificate.is_none() {
             return wrong(
@@ -758,6 +770,12 @@ mod tests {
             expect![
                 "tollbook.toml: mediator.calls_open_max: must be more than nothing; the usual value is 50000"
             ],
+        );
+        check(
+            "[[lake.retention]]\nclass = \"calls\"\ndays = 180\nthen = \"delete\"\n",
+            expect![[
+                r#"tollbook.toml: lake.retention: calls stay as rows, since invoices and audits count on them; use then = "anonymise" for calls"#
+            ]],
         );
         check(
             "[lake]\npg_listen = \"0.0.0.0:5432\"\n",

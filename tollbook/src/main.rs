@@ -23,6 +23,7 @@ mod fraud_past;
 mod fraud_watch;
 mod import_feed;
 mod invoice_mail;
+mod lake_duties;
 mod lake_feed;
 mod lake_tables;
 mod lake_writer;
@@ -172,6 +173,7 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Audit { installation, period } => {
             commands::audit::audit(&quiet(&installation)?, &period).await
         }
+        Command::Lake { installation, action } => commands::lake::lake(&quiet(&installation)?, action).await,
         Command::User { installation, action } => commands::user::user(&quiet(&installation)?, action).await,
         Command::Trace { installation, call, full, pcap } => {
             commands::trace::trace(&quiet(&installation)?, &call, full, pcap.as_deref())

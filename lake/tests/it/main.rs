@@ -7,6 +7,7 @@ mod commit;
 mod compaction;
 mod crash;
 mod documentation;
+mod forget;
 mod kept_calls;
 mod limits;
 mod past_calls;

@@ -1,8 +1,8 @@
 //! Mail, logins, and the trail of what people did.
 
-use model::TenantId;
+use model::{AccountId, TenantId};
 use sqlx::Row;
-use store::{AuditFault, ExportPlan, KeptFormat, MailState, NewMail, StoreEffect, StoreError};
+use store::{AuditFault, ExportPlan, HoldScope, KeptFormat, MailState, NewMail, StoreEffect, StoreError};
 
 use crate::database::Database;
 use crate::sample::{cdr, export, posting, second, step};
@@ -99,6 +99,33 @@ pub(crate) async fn user_of_one_tenant_is_one_until_told_otherwise(db: Database)
     assert_eq!(store.user_by_name("eve").await.unwrap().unwrap().tenant, None);
     let unknown = store.user_set_tenant("mallory", None).await;
     assert!(matches!(unknown, Err(StoreError::NotFound { .. })), "{unknown:?}");
+}
+
+pub(crate) async fn forgotten_number_leaves_the_request_too(db: Database) {
+    let store = &db.store;
+    let number = "43660555123".parse().unwrap();
+    let id = store.lake_erasure_ask(number, Some(TenantId(7)), "letter", "eve", second(1)).await.unwrap();
+    let asked = store.lake_erasures().await.unwrap().remove(0);
+    assert_eq!((asked.id, asked.number, asked.done_at), (id, Some(number), None));
+    store.lake_erasure_done(id, 4, 1, &["proofs/g1.json".to_owned()], second(2)).await.unwrap();
+    let done = store.lake_erasures().await.unwrap().remove(0);
+    assert_eq!((done.number, done.rows_changed, done.rows_held), (None, 4, 1));
+    assert_eq!((done.proofs.len(), done.done_at, done.tenant), (1, Some(second(2)), Some(TenantId(7))));
+    assert!(!done.said.contains("660555"), "{}", done.said);
+    // What is done is done once.
+    let twice = store.lake_erasure_done(id, 0, 0, &[], second(3)).await;
+    assert!(matches!(twice, Err(StoreError::NotFound { .. })), "{twice:?}");
+
+    let scope = HoldScope { account: Some(AccountId(1001)), number: Some(number), tenant: None };
+    let hold = store.lake_hold_set(&scope, "court", "eve", second(4)).await.unwrap();
+    assert_eq!(store.lake_holds().await.unwrap()[0].number, Some(number));
+    store.lake_hold_lift(hold, "over", "eve", second(5)).await.unwrap();
+    assert_eq!(store.lake_holds().await.unwrap()[0].lifted_at, Some(second(5)));
+    assert!(store.lake_hold_lift(hold, "over", "eve", second(6)).await.is_err());
+    // The trail has all of it, and not the number.
+    let trail = store.audit_list(10).await.unwrap();
+    assert_eq!(trail.len(), 4);
+    assert!(trail.iter().all(|entry| !format!("{entry:?}").contains("660555")), "{trail:?}");
 }
 
 pub(crate) async fn token_opens_until_it_ends_or_is_taken_back(db: Database) {

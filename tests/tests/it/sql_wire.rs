@@ -98,3 +98,27 @@ fn ctrl_c_ends_the_question_and_not_the_prompt() {
     );
     assert_eq!(shown, "in order\n");
 }
+
+#[test]
+fn person_is_forgotten_while_the_house_runs_and_the_audit_holds() {
+    let made = Installation::new();
+    let house = made.start();
+    let _gateways = made.carriers.map(gateway);
+    calls(&made, "customer_call.xml", "huber", "change-me-huber", "4930555123", 1, 200);
+    eventually("the call is in the lake", || made.sql("select count(*) from calls") == ["1"]);
+    let money = made.sql("select customer_cost, carrier_cost, duration_seconds, source_number from calls");
+    let erase = ["lake", "erase", "+4930555123", "--reason", "letter"];
+    made.run_command(&["lake", "hold", "add", "--number", "4930555123", "--reason", "court"]);
+    assert!(made.run_command(&erase).contains("out of 0 rows; 1 rows are held"));
+    assert_eq!(made.sql("select destination_number from calls"), ["4930555123"]);
+    made.run_command(&["lake", "hold", "lift", "1", "--reason", "over"]);
+    assert!(made.run_command(&erase).contains("out of 1 rows; 0 rows are held"));
+    assert_eq!(made.sql("select destination_number from calls"), ["4930…"]);
+    assert_eq!(
+        made.sql("select customer_cost, carrier_cost, duration_seconds, source_number from calls"),
+        money
+    );
+    assert!(made.run_command(&["lake", "proofs"]).contains("\"rows_changed\": 1"));
+    made.run_command(&["audit"]);
+    house.stop();
+}

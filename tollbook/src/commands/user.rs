@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::commands::print_table;
 use crate::config::Config;
 use crate::failure::UserError;
+use crate::lake_duties;
 use crate::system::{of_store, open_store};
 
 /// Shorter passwords are refused.
@@ -72,12 +73,7 @@ fn checked_address(address: &str) -> Result<&str, UserError> {
 
 /// The tenant of this handle.
 async fn tenant_named(store: &Store, handle: &str) -> anyhow::Result<TenantId> {
-    let tenants = store.directory().await?.tenants;
-    let found = tenants.iter().find(|tenant| tenant.handle == handle);
-    let handles = || tenants.iter().map(|tenant| tenant.handle.clone()).collect::<Vec<_>>().join(", ");
-    found.map(|tenant| tenant.id).ok_or_else(|| {
-        UserError::new(format!("there is no tenant {handle:?}"), format!("there are {}", handles())).into()
-    })
+    Ok(lake_duties::tenant_named(&store.directory().await?.tenants, handle)?)
 }
 
 async fn add(
