@@ -82,6 +82,13 @@ impl Writer {
             corrections: group.iter().map(|file| file.corrections).sum(),
             first_start_us: group.iter().map(|file| file.first_start_us).min().unwrap_or_default(),
             last_start_us: group.iter().map(|file| file.last_start_us).max().unwrap_or_default(),
+            // What was applied to all of them.
+            forgotten: first
+                .forgotten
+                .iter()
+                .filter(|mark| group.iter().all(|file| file.forgotten.contains(mark)))
+                .cloned()
+                .collect(),
         };
         let retired: Vec<Retired> =
             group.iter().map(|file| Retired { day, number: file.number, since: now }).collect();

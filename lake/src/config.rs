@@ -1,9 +1,12 @@
 //! Configuration of the lake.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::forget::{DataClass, Then};
 
 /// Where the Parquet files are, and how they are merged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,38 @@ pub struct LakeConfig {
     /// How long a query of a person may run, e.g. `"5m"`; then it is stopped. Default: `"5m"`.
     #[serde(with = "humantime_serde")]
     pub query_timeout: Duration,
+    /// Address where SQL clients connect by PostgreSQL's protocol, e.g. `"127.0.0.1:5432"`, with the console's names and passwords.
+    /// Default: absent, nobody does.
+    pub pg_listen: Option<SocketAddr>,
+    /// PEM file of the certificate that they are shown, with its chain. Without one only clients on this machine can sign in.
+    /// Default: absent.
+    pub pg_certificate: Option<PathBuf>,
+    /// PEM file of its key. Default: absent.
+    pub pg_key: Option<PathBuf>,
+    /// Their connections at once, at least 1; each may hold a result of `query_result_mib`. Default: 20.
+    pub pg_connections_max: usize,
+    /// How long numbers are kept, for each class of data and tenant. Default: none, for ever.
+    pub retention: Vec<RetentionConfig>,
+}
+
+/// One rule of retention.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// `"calls"` or `"events"`.
+    pub class: DataClass,
+    /// Handle of the tenant whose rows are meant. Default: absent, those of all.
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// Days from a call's start, or an event, on; at least 1.
+    pub days: u32,
+    /// `"anonymise"`: numbers lose all but their first four digits; `"delete"`: the row goes, of events alone. Default: `"anonymise"`.
+    #[serde(default = "anonymise")]
+    pub then: Then,
+}
+
+fn anonymise() -> Then {
+    Then::Anonymise
 }
 
 impl Default for LakeConfig {
@@ -41,6 +76,11 @@ impl Default for LakeConfig {
             query_memory_mib: 512,
             query_result_mib: 256,
             query_timeout: Duration::from_secs(5 * 60),
+            pg_listen: None,
+            pg_certificate: None,
+            pg_key: None,
+            pg_connections_max: 20,
+            retention: Vec::new(),
         }
     }
 }

@@ -226,6 +226,23 @@ pub enum LakeError {
         /// What it cannot hold.
         value: String,
     },
+    /// Certificate or key of SQL connections.
+    #[error("{}: {problem}; lake.pg_certificate and lake.pg_key are PEM files", file.display())]
+    Certificate {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A rule would delete calls.
+    #[error("calls stay as rows, since invoices and audits count on them; let them be anonymised")]
+    CallsStay,
+    /// Too many numbers would be meant.
+    #[error("{digits} digits are in many numbers; a person's number has at least 7")]
+    NumberTooShort {
+        /// How many.
+        digits: usize,
+    },
     /// Our own failure.
     #[error("the lake failed: {problem}; please report this")]
     Internal {
@@ -271,6 +288,9 @@ impl LakeError {
             LakeError::TwoCurrencies { .. } => "LAK024",
             LakeError::Unmirrored { .. } => "LAK025",
             LakeError::QueryTooSlow { .. } => "LAK026",
+            LakeError::Certificate { .. } => "LAK027",
+            LakeError::CallsStay => "LAK028",
+            LakeError::NumberTooShort { .. } => "LAK029",
         }
     }
 
@@ -301,6 +321,9 @@ impl LakeError {
                 | LakeError::QueryTooLarge { .. }
                 | LakeError::ResultTooLarge { .. }
                 | LakeError::QueryTooSlow { .. }
+                | LakeError::Certificate { .. }
+                | LakeError::CallsStay
+                | LakeError::NumberTooShort { .. }
         )
     }
 }

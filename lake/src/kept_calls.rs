@@ -107,7 +107,9 @@ impl<'a> Row<'a> {
     }
 
     fn opt_parsed<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, LakeError> {
-        self.opt_text(name)?.map(|text| text.parse().map_err(|_| broken(name))).transpose()
+        // Of a number that was forgotten its first digits are left: it is none any more.
+        let text = self.opt_text(name)?.filter(|text| !text.ends_with('…'));
+        text.map(|text| text.parse().map_err(|_| broken(name))).transpose()
     }
 
     fn opt_int(&self, name: &str) -> Result<Option<i64>, LakeError> {

@@ -15,8 +15,9 @@ use crate::LakeError;
 use crate::error::IoContext;
 use crate::layout::{self, Spot};
 
-/// Format of the manifest that this version writes: 2 since there are tables beside the calls.
-pub(crate) const FORMAT: u32 = 2;
+/// Format of the manifest that this version writes: 2 since there are tables beside the calls, 3 since files remember what was taken
+/// out of them.
+pub(crate) const FORMAT: u32 = 3;
 
 /// The state of the lake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,9 @@ pub(crate) struct LakeFile {
     /// First and last `start_at`, microseconds since 1970.
     pub(crate) first_start_us: i64,
     pub(crate) last_start_us: i64,
+    /// Rules of retention that have been applied to all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) forgotten: Vec<String>,
 }
 
 impl LakeFile {

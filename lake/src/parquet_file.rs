@@ -222,6 +222,39 @@ pub(crate) fn append_files(
     Ok(Merged { rows, bytes })
 }
 
+/// Hands a file's rows to `look`, in the columns of today, a few thousand at a time.
+pub(crate) fn read_batches(
+    path: &Path,
+    shape: &Shape,
+    mut look: impl FnMut(RecordBatch) -> Result<(), LakeError>,
+) -> Result<(), LakeError> {
+    for batch in reader(path)? {
+        let batch = batch.map_err(|error| parquet_error("read", path, error))?;
+        look(widened(&batch, &shape.schema).map_err(|problem| parquet_error("read", path, problem))?)?;
+    }
+    Ok(())
+}
+
+/// Writes a file again, its rows in their order, as `made` makes them.
+pub(crate) fn copy_file(
+    input: &Path,
+    output: &Path,
+    rows_expected: u64,
+    shape: &Shape,
+    made: impl Fn(&RecordBatch) -> Result<RecordBatch, LakeError>,
+) -> Result<Merged, LakeError> {
+    let mut file = HiddenFile::create(output.to_owned(), rows_expected, shape)?;
+    let mut rows = 0;
+    read_batches(input, shape, |batch| {
+        let batch = made(&batch)?;
+        rows += batch.num_rows() as u64;
+        if batch.num_rows() > 0 { file.write(&batch) } else { Ok(()) }
+    })?;
+    let bytes = file.finish()?;
+    sync_name(output)?;
+    Ok(Merged { rows, bytes })
+}
+
 fn reader(path: &Path) -> Result<ParquetRecordBatchReader, LakeError> {
     let file = File::open(path).at("open", path)?;
     // An older file lacks the columns that were added since; they are NULL.

@@ -20,6 +20,8 @@ use datafusion::object_store::local::LocalFileSystem;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext, col, lit};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use futures::StreamExt;
 
 use crate::access::{Access, guard_of_call_column};
@@ -37,14 +39,16 @@ const SPILL_MAX_MIB: u64 = 10 * 1024;
 /// Rows a query works on at a time: measured 13 % faster than the library's 8192.
 const BATCH_ROWS: usize = 32_768;
 /// How often a query is run because files were merged away under it.
-const QUERY_ATTEMPTS: u32 = 5;
+pub(crate) const QUERY_ATTEMPTS: u32 = 5;
+/// Levels of an expression.
+const DEPTH_MAX: usize = 250;
 /// Names looking like the one asked for that an error lists.
 const SUGGESTIONS_MAX: usize = 3;
 
 const MIB: usize = 1024 * 1024;
 const STORE_URL: &str = "lake://calls";
-const CATALOG: &str = "tollbook";
-const SCHEMA: &str = "public";
+pub(crate) const CATALOG: &str = "tollbook";
+pub(crate) const SCHEMA: &str = "public";
 
 /// What queries share: memory limit, file access, cached footers of files.
 pub(crate) struct Engine {
@@ -73,6 +77,7 @@ impl Lake {
     ///
     /// Those of [`Lake::query`], and [`LakeError::QueryTooSlow`].
     pub async fn query_as(&self, sql: &str, access: &Access) -> Result<QueryResult, LakeError> {
+        check_depth(sql)?;
         match tokio::time::timeout(self.engine.timeout, self.engine.query(sql, access)).await {
             Ok(result) => result,
             // Dropped, the query ends wherever it is.
@@ -104,8 +109,7 @@ impl Engine {
 
     pub(crate) async fn query(&self, sql: &str, access: &Access) -> Result<QueryResult, LakeError> {
         for _ in 0..QUERY_ATTEMPTS {
-            let dir = self.dir.clone();
-            let snapshot = Arc::new(crate::blocking(move || Snapshot::take(&dir)).await?);
+            let snapshot = self.snapshot().await?;
             match self.run(snapshot.clone(), sql, access).await {
                 Err(error) if snapshot.has_moved() => {
                     tracing::debug!(%error, "lake files were merged under a query; asking again");
@@ -122,11 +126,38 @@ impl Engine {
         sql: &str,
         access: &Access,
     ) -> Result<QueryResult, LakeError> {
-        let explain = |error: &DataFusionError| explain(error, access, self.memory_mib);
-        let context = self.session(snapshot, sql, access).await.map_err(internal)?;
-        let read_only =
-            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let frame = context.sql_with_options(sql, read_only).await.map_err(|error| explain(&error))?;
+        let context = self.session(snapshot, sql, access, true).await.map_err(internal)?;
+        let frame = context.sql_with_options(sql, read_only()).await;
+        self.collect(frame.map_err(|error| self.explain(&error, access))?, access).await
+    }
+
+    /// What went wrong, in words for whoever asked.
+    pub(crate) fn explain(&self, error: &DataFusionError, access: &Access) -> LakeError {
+        explain(error, access, self.memory_mib)
+    }
+
+    /// The newest commit.
+    pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, LakeError> {
+        let dir = self.dir.clone();
+        Ok(Arc::new(crate::blocking(move || Snapshot::take(&dir)).await?))
+    }
+
+    /// Refuses a result of `bytes` in memory that is more than one may have.
+    pub(crate) fn check_size(&self, bytes: usize) -> Result<(), LakeError> {
+        if bytes > self.result_mib * MIB {
+            return Err(LakeError::ResultTooLarge { limit_mib: self.result_mib });
+        }
+        Ok(())
+    }
+
+    /// How long a query of a person may run.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Runs what was planned, to its end or to its limits.
+    pub(crate) async fn collect(&self, frame: DataFrame, access: &Access) -> Result<QueryResult, LakeError> {
+        let explain = |error: &DataFusionError| self.explain(error, access);
         let schema = frame.schema().as_arrow().clone();
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await.map_err(|error| explain(&error))?;
@@ -137,23 +168,23 @@ impl Engine {
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|error| explain(&error))?;
             bytes += batch.get_array_memory_size();
-            if bytes > self.result_mib * MIB {
-                return Err(LakeError::ResultTooLarge { limit_mib: self.result_mib });
-            }
+            self.check_size(bytes)?;
             batches.push(batch);
         }
         Ok(QueryResult::new(schema, batches))
     }
 
     /// A session in which the tables exist that `sql` can mean and that `access` allows, as far as it allows.
-    async fn session(
+    /// With `describes_itself` it has the library's own `information_schema`.
+    pub(crate) async fn session(
         &self,
         snapshot: Arc<Snapshot>,
         sql: &str,
         access: &Access,
+        describes_itself: bool,
     ) -> DataFusionResult<SessionContext> {
         let mut config = SessionConfig::new()
-            .with_information_schema(true)
+            .with_information_schema(describes_itself)
             .with_default_catalog_and_schema(CATALOG, SCHEMA)
             .with_batch_size(BATCH_ROWS);
         // 0.1 in a query is a tenth, not a binary fraction near it.
@@ -162,7 +193,7 @@ impl Engine {
         for function in functions() {
             context.register_udf(function);
         }
-        let wanted = wanted(sql);
+        let wanted = wanted(sql, describes_itself);
         let is_wanted = |name: &str| access.may_read(name) && wanted.contains(&name);
         if is_wanted(CALLS) || is_wanted(CALLS_HISTORY) {
             let columns = || columns().into_iter().map(|doc| (doc.name, guard_of_call_column(doc.name)));
@@ -199,6 +230,90 @@ impl Engine {
     }
 }
 
+/// Refuses a statement whose expressions are very deep: each operator of a chain, each join and each set operation is a level of a
+/// tree, and a level costs stack. What ran out of stack would end the process and not the statement.
+pub(crate) fn check_depth(sql: &str) -> Result<(), LakeError> {
+    let dialect = PostgreSqlDialect {};
+    // What cannot be read is refused with better words by the parser.
+    let Ok(tokens) = Tokenizer::new(&dialect, sql).tokenize() else { return Ok(()) };
+    // Operators in the chain that is being read, for each bracket that is open; joins and unions of them all.
+    let (mut chains, mut relations) = (vec![0_usize], 0_usize);
+    for token in &tokens {
+        match level_of(token) {
+            Level::Opens => chains.push(0),
+            Level::Closes if chains.len() > 1 => {
+                chains.pop();
+            }
+            Level::Closes | Level::Same => {}
+            Level::Relation => relations += 1,
+            Level::Deeper => chains.iter_mut().last().into_iter().for_each(|chain| *chain += 1),
+            Level::Anew => chains.iter_mut().last().into_iter().for_each(|chain| *chain = 0),
+        }
+        if relations + chains.iter().sum::<usize>() > DEPTH_MAX {
+            return Err(LakeError::Sql {
+                message: format!(
+                    "expressions go more than {DEPTH_MAX} operators deep; use IN (...) or a join with VALUES"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What a token does to the depth of an expression.
+enum Level {
+    Opens,
+    Closes,
+    Same,
+    /// An operator: what follows is one level up or down from what was before.
+    Deeper,
+    /// Another expression begins.
+    Anew,
+    /// A table more, on top of the others.
+    Relation,
+}
+
+fn level_of(token: &Token) -> Level {
+    const RELATIONS: [&str; 4] = ["union", "except", "intersect", "join"];
+    const DEEPER: [&str; 8] = ["and", "or", "not", "like", "ilike", "between", "is", "in"];
+    const ANEW: [&str; 14] = [
+        "select", "from", "where", "group", "order", "having", "on", "when", "then", "else", "end", "limit",
+        "as", "with",
+    ];
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => {
+            let word = word.value.to_lowercase();
+            let is_in = |words: &[&str]| words.contains(&word.as_str());
+            if is_in(&RELATIONS) {
+                Level::Relation
+            } else if is_in(&DEEPER) {
+                Level::Deeper
+            } else if is_in(&ANEW) {
+                Level::Anew
+            } else {
+                Level::Same
+            }
+        }
+        Token::LParen | Token::LBracket => Level::Opens,
+        Token::RParen | Token::RBracket => Level::Closes,
+        Token::Comma | Token::SemiColon => Level::Anew,
+        Token::Word(_)
+        | Token::Whitespace(_)
+        | Token::Period
+        | Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::Placeholder(_)
+        | Token::EOF => Level::Same,
+        // Whatever else there is may join two expressions.
+        _ => Level::Deeper,
+    }
+}
+
+/// What no statement may do here is not planned.
+pub(crate) fn read_only() -> SQLOptions {
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+}
+
 /// The plan with a place to stop at behind every join: some make rows for hours from two small inputs without ever pausing, and
 /// a query that does not pause cannot be stopped.
 fn interruptible(plan: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
@@ -214,9 +329,10 @@ fn interruptible(plan: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn Execu
 
 /// The tables that a statement may mean: those whose names are in it, with what they are made of. All of them where it asks what
 /// there is. A table is planned for each statement anew, and most statements need one.
-fn wanted(sql: &str) -> Vec<&'static str> {
+fn wanted(sql: &str, describes_itself: bool) -> Vec<&'static str> {
     let sql = sql.to_lowercase();
-    let asks_for_all = ["information_schema", "show"].iter().any(|word| sql.contains(word));
+    let asks_for_all =
+        describes_itself && ["information_schema", "show"].iter().any(|word| sql.contains(word));
     let all = tables(&Access::WHOLE).into_iter().map(|table| table.name);
     let mut wanted: Vec<&str> = all.filter(|name| asks_for_all || sql.contains(name)).collect();
     for view in &VIEWS {
@@ -241,7 +357,7 @@ fn newest_revisions(all: DataFrame, corrected: DataFrame) -> DataFusionResult<Da
     )
 }
 
-fn internal(error: impl std::fmt::Display) -> LakeError {
+pub(crate) fn internal(error: impl std::fmt::Display) -> LakeError {
     LakeError::Internal { problem: error.to_string() }
 }
 

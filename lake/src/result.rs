@@ -28,7 +28,7 @@ pub struct QueryResult {
     /// Its columns.
     pub columns: Vec<QueryColumn>,
     pub(crate) batches: Vec<RecordBatch>,
-    schema: SchemaRef,
+    pub(crate) schema: SchemaRef,
 }
 
 impl QueryResult {

@@ -74,6 +74,7 @@ impl Writer {
         layout::settle(dir, &manifest)?;
         layout::check(dir, &manifest)?;
         layout::sweep(dir, &manifest)?;
+        crate::forget::sweep(dir, manifest.generation)?;
         tracing::info!(dir = %dir.display(), rows = manifest.n_rows(), files = manifest.files.len(), "lake opened");
         Ok(Self {
             state: Mutex::new(State { manifest, doubtful: false }),
@@ -95,6 +96,7 @@ impl Writer {
             let manifest = crate::current(self.dir())?;
             layout::sync_dir(self.dir())?;
             layout::settle(self.dir(), &manifest)?;
+            crate::forget::sweep(self.dir(), manifest.generation)?;
             // A file number once given to a file in the making is not given again.
             let next_file = manifest.next_file.max(state.manifest.next_file);
             state.manifest = Manifest { next_file, ..manifest };
@@ -150,6 +152,7 @@ impl Writer {
                 corrections: day.corrections,
                 first_start_us: day.first_start_us,
                 last_start_us: day.last_start_us,
+                forgotten: Vec::new(),
             };
             file.bytes =
                 parquet_file::write_rows(&written.begin(file.spot())?, &day.batch, &parquet_file::CALLS)?;
@@ -187,6 +190,11 @@ impl<'a> Unpublished<'a> {
 
     /// The manifest names them: they get their final names.
     pub(crate) fn name(mut self) {
+        self.name_all();
+    }
+
+    /// The same, where more files follow.
+    pub(crate) fn name_all(&mut self) {
         for spot in self.spots.drain(..) {
             if let Err(error) = layout::name_finally(self.dir, &spot) {
                 // Committed all the same: our readers find it under its hidden name, and the next open renames it.

@@ -122,6 +122,7 @@ impl Store {
             password_hash: String::new(),
             role: row.text("role")?,
             mail: None,
+            tenant: None,
             created_at: row.time("created_at")?,
         }))
     }

@@ -89,6 +89,8 @@ const TABLES: &[&str] = &[
     "invoice_templates",
     "invoices",
     "kill_orders",
+    "lake_erasures",
+    "lake_holds",
     "lanes",
     "leases",
     "lock_history",

@@ -30,6 +30,7 @@ mod imports;
 mod insight;
 mod invoice_templates;
 mod invoices;
+mod lake_duties;
 mod lanes;
 mod leases;
 mod ledger;
@@ -70,6 +71,7 @@ pub use imports::{IMPORT, Import, ImportCounts, ImportStep, ImportedRecord, Susp
 pub use insight::QueueCheck;
 pub use invoice_templates::TemplateFiles;
 pub use invoices::{BEYOND_CALLS, Invoice, InvoiceKind, InvoiceState, InvoiceSums, NewInvoice, PAYMENT};
+pub use lake_duties::{HoldScope, LakeErasure, LakeHold};
 pub use lanes::{Lane, LaneCommit, StoreEffect, Watermark};
 pub use leases::{Fence, Lease, Process};
 pub use ledger::{Balance, BalanceFault, SideSum};

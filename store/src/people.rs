@@ -1,6 +1,7 @@
 //! People who may log in, and their sessions. Only hashes are kept: of passwords (argon2) and of session tokens.
 
 use chrono::{DateTime, Utc};
+use model::TenantId;
 use sqlx::any::AnyRow;
 
 use crate::sql::{Bind, Columns, cells, query};
@@ -19,6 +20,8 @@ pub struct User {
     pub role: String,
     /// Where the person is written to.
     pub mail: Option<String>,
+    /// The tenant whose rows the person may ask about; `None`: all of them.
+    pub tenant: Option<TenantId>,
     /// Since when.
     pub created_at: DateTime<Utc>,
 }
@@ -95,10 +98,12 @@ impl Store {
     /// What the database says.
     pub async fn user_by_name(&self, name: &str) -> Result<Option<User>> {
         let mut tx = self.read().await?;
-        let row = query("SELECT id, name, password_hash, role, mail, created_at FROM users WHERE name = $1")
-            .cells(cells![name])
-            .fetch_optional(&mut *tx)
-            .await?;
+        let row = query(
+            "SELECT id, name, password_hash, role, mail, tenant, created_at FROM users WHERE name = $1",
+        )
+        .cells(cells![name])
+        .fetch_optional(&mut *tx)
+        .await?;
         tx.commit().await?;
         row.map(|row| user_of(&row, "created_at")).transpose()
     }
@@ -110,9 +115,10 @@ impl Store {
     /// What the database says.
     pub async fn users(&self) -> Result<Vec<User>> {
         let mut tx = self.read().await?;
-        let rows = query("SELECT id, name, password_hash, role, mail, created_at FROM users ORDER BY name")
-            .fetch_all(&mut *tx)
-            .await?;
+        let rows =
+            query("SELECT id, name, password_hash, role, mail, tenant, created_at FROM users ORDER BY name")
+                .fetch_all(&mut *tx)
+                .await?;
         tx.commit().await?;
         rows.iter().map(|row| user_of(row, "created_at")).collect()
     }
@@ -129,6 +135,24 @@ impl Store {
             .fetch_optional(&mut *tx)
             .await?
             .ok_or_else(|| StoreError::NotFound { what: "user", name: name.to_owned() })?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Holds a person to the rows of one tenant, or to none, and ends all sessions of that person.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`], and what the database says.
+    pub async fn user_set_tenant(&self, name: &str, tenant: Option<TenantId>) -> Result<()> {
+        let mut tx = self.write().await?;
+        let id = query("UPDATE users SET tenant = $2 WHERE name = $1 RETURNING id")
+            .cells(cells![name, tenant.map(|tenant| tenant.0)])
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| StoreError::NotFound { what: "user", name: name.to_owned() })?
+            .int("id")?;
+        query("DELETE FROM sessions WHERE user_id = $1").cells(cells![id]).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -163,7 +187,7 @@ impl Store {
     pub async fn session_get(&self, token_hash: &str, now: DateTime<Utc>) -> Result<Option<Session>> {
         let mut tx = self.read().await?;
         let row = query(
-            "SELECT u.id, u.name, u.password_hash, u.role, u.mail, u.created_at AS user_created_at, s.created_at, \
+            "SELECT u.id, u.name, u.password_hash, u.role, u.mail, u.tenant, u.created_at AS user_created_at, s.created_at, \
              s.expires_at FROM sessions s JOIN users u ON u.id = s.user_id \
              WHERE s.token_hash = $1 AND s.expires_at > $2",
         )
@@ -202,6 +226,7 @@ fn user_of(row: &AnyRow, created_at: &'static str) -> Result<User> {
         password_hash: row.text("password_hash")?,
         role: row.text("role")?,
         mail: row.opt_text("mail")?,
+        tenant: row.opt_int("tenant")?.map(TenantId),
         created_at: row.time(created_at)?,
     })
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod invoices;
+mod lake;
 mod suspense;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::access::{TokenAction, UserAction, WebhookAction};
 pub(crate) use self::invoices::{InvoiceAction, MailAction, TemplateAction, XmlProfile};
+pub(crate) use self::lake::{HoldAction, HoldArgs, LakeAction};
 pub(crate) use self::suspense::{ChosenRecords, SuspenseAction};
 use crate::commands::import_fees::FeesArgs;
 use crate::commands::import_ported::PortedArgs;
@@ -250,6 +252,15 @@ pub(crate) enum Command {
         /// Where the records are written [default: `replay` in the data directory].
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+    },
+    /// Holds on the lake's rows, persons to be forgotten, and the proofs of it.
+    Lake {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// What to do.
+        #[command(subcommand)]
+        action: LakeAction,
     },
     /// People who may sign in to the console.
     User {

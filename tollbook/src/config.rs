@@ -376,6 +376,9 @@ impl Config {
                 *path = base.join(&*path);
             }
         }
+        for path in [&mut config.lake.pg_certificate, &mut config.lake.pg_key].into_iter().flatten() {
+            *path = base.join(&*path);
+        }
         let kafka = &mut config.bus.kafka;
         let tls = kafka.tls.iter_mut().flat_map(|tls| [&mut tls.roots, &mut tls.certificate, &mut tls.key]);
         let password = kafka.sasl.iter_mut().map(|sasl| &mut sasl.password_file);
@@ -446,6 +449,7 @@ impl Config {
                 "give one of them another port",
             );
         }
+        self.check_sql(file)?;
         if let Err(rule) = self.switch.check() {
             return Err(UserError::new(format!("{}: {rule}", file.display()), ""));
         }
@@ -453,6 +457,51 @@ impl Config {
             return Err(UserError::new(format!("{}: {rule}", file.display()), ""));
         }
         self.check_times(file)
+    }
+
+    /// SQL over the network: passwords go through it.
+    fn check_sql(&self, file: &Path) -> Result<(), UserError> {
+        let wrong = |key: &str, rule: &str, remedy: &str| {
+            Err(UserError::new(format!("{}: lake.{key}: {rule}", file.display()), remedy.to_owned()))
+        };
+        let lake = &self.lake;
+        if lake.pg_connections_max == 0 {
+            return wrong("pg_connections_max", "must be more than nothing", "the usual value is 20");
+        }
+        if lake.pg_certificate.is_some() != lake.pg_key.is_some() {
+            let missing = if lake.pg_key.is_none() { "pg_key" } else { "pg_certificate" };
+            return wrong(missing, "is missing", "certificate and key come together");
+        }
+        for rule in &lake.retention {
+            if rule.days == 0 {
+                return wrong("retention", "days: must be at least 1", "the usual value is 180");
+            }
+            if rule.class == lake::forget::DataClass::Calls && rule.then == lake::forget::Then::Delete {
+                return wrong(
+                    "retention",
+                    "calls stay as rows, since invoices and audits count on them",
+                    "use then = \"anonymise\" for calls",
+                );
+            }
+        }
+        let Some(listen) = lake.pg_listen else { return Ok(()) };
+        if !listen.ip().is_loopback() && lake.pg_certificate.is_none() {
+            return wrong(
+                "pg_listen",
+                &format!(
+                    "{listen} can be reached from other machines, and passwords would go over the network as they are"
+                ),
+                "give pg_certificate and pg_key, or listen on 127.0.0.1",
+            );
+        }
+        if listen.port() != 0 && (listen == self.web.listen || listen == self.sftp.server.listen) {
+            return wrong(
+                "pg_listen",
+                &format!("{listen} is taken by the console or SFTP"),
+                "give it another port",
+            );
+        }
+        Ok(())
     }
 
     fn check_sftp(&self, file: &Path) -> Result<(), UserError> {
@@ -721,6 +770,22 @@ mod tests {
             expect![
                 "tollbook.toml: mediator.calls_open_max: must be more than nothing; the usual value is 50000"
             ],
+        );
+        check(
+            "[[lake.retention]]\nclass = \"calls\"\ndays = 180\nthen = \"delete\"\n",
+            expect![[
+                r#"tollbook.toml: lake.retention: calls stay as rows, since invoices and audits count on them; use then = "anonymise" for calls"#
+            ]],
+        );
+        check(
+            "[lake]\npg_listen = \"0.0.0.0:5432\"\n",
+            expect![
+                "tollbook.toml: lake.pg_listen: 0.0.0.0:5432 can be reached from other machines, and passwords would go over the network as they are; give pg_certificate and pg_key, or listen on 127.0.0.1"
+            ],
+        );
+        check(
+            "[lake]\npg_listen = \"127.0.0.1:5432\"\npg_certificate = \"lake.pem\"\n",
+            expect!["tollbook.toml: lake.pg_key: is missing; certificate and key come together"],
         );
         check(
             "[lake]\ncompact_files_min = 1\n",

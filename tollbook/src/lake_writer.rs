@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::lake_tables::{EVENTS_SOURCE, POSTINGS_SOURCE};
 use crate::runner::{LAKE, Progress, Rooms};
 use crate::system::Consumer;
-use crate::{lake_feed, lake_tables};
+use crate::{lake_duties, lake_feed, lake_tables};
 
 /// How often a process that stands by looks whether the lake is free.
 const STAND_BY: Duration = Duration::from_secs(1);
@@ -48,6 +48,7 @@ pub(crate) async fn run(
         opened
     };
     let compacting = compact(lake.clone(), rooms.clone(), config.pipeline.lake_compact, stop.clone());
+    let duties = lake_duties::run(lake.clone(), rooms.clone(), config.lake.clone(), stop.clone());
     let [of_calls, of_postings, of_events] = progress;
     let interval = config.pipeline.lake_commit;
     let mirroring = lake_tables::mirror(
@@ -68,7 +69,7 @@ pub(crate) async fn run(
     let events =
         lake_tables::follow(&EVENTS_SOURCE, rooms.clone(), lake.clone(), interval, stop.clone(), of_events);
     let calls = lake_feed::run(rooms, lake, interval, stop, of_calls);
-    tokio::join!(calls, postings, events, mirroring, compacting);
+    tokio::join!(calls, postings, events, mirroring, compacting, duties);
 }
 
 /// The lake, as soon as no other process writes it; `None` when we are to stop.

@@ -23,6 +23,7 @@ mod fraud_past;
 mod fraud_watch;
 mod import_feed;
 mod invoice_mail;
+mod lake_duties;
 mod lake_feed;
 mod lake_tables;
 mod lake_writer;
@@ -37,6 +38,7 @@ mod roles;
 mod rule_desk;
 mod runner;
 mod sftp_desk;
+mod sql_door;
 mod suspense_record;
 mod system;
 mod tariffs;
@@ -61,13 +63,21 @@ use crate::roles::Roles;
 #[global_allocator]
 static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// Plans of SQL are trees, and those who walk them recurse: the largest that is let in fits (`lake`'s limit of operators). Pages of
+/// it that are never used cost nothing.
+const THREAD_STACK_BYTES: usize = 16 * 1024 * 1024;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if !matches!(cli.command, Command::Run { .. } | Command::Demo(_)) {
         // Whoever reads what a command prints may stop reading (`tollbook sql --list | head`): that ends it, as it ends other commands.
         sigpipe::reset();
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(THREAD_STACK_BYTES)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(why) => {
             failure::print(&anyhow::Error::new(why).context("start the runtime"));
@@ -163,6 +173,7 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Audit { installation, period } => {
             commands::audit::audit(&quiet(&installation)?, &period).await
         }
+        Command::Lake { installation, action } => commands::lake::lake(&quiet(&installation)?, action).await,
         Command::User { installation, action } => commands::user::user(&quiet(&installation)?, action).await,
         Command::Trace { installation, call, full, pcap } => {
             commands::trace::trace(&quiet(&installation)?, &call, full, pcap.as_deref())

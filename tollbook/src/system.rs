@@ -41,6 +41,7 @@ use crate::ledger_stage::LedgerStage;
 use crate::retention::Keeper;
 use crate::roles::{Role, Roles, SIGHTINGS, role_of};
 use crate::runner::{self, Begin, Kind, Pace, Positions, Progress, Rooms, Share};
+use crate::sql_door::SqlDoor;
 use crate::tariffs::Tariffs;
 use crate::webhook_queue::WebhookQueue;
 use crate::{
@@ -101,6 +102,7 @@ pub(crate) struct Addresses {
     pub(crate) sip: Option<SocketAddr>,
     pub(crate) sftp: Option<SocketAddr>,
     pub(crate) web: Option<SocketAddr>,
+    pub(crate) sql: Option<SocketAddr>,
 }
 
 /// What is bound before anything runs; only what this process serves.
@@ -108,6 +110,7 @@ struct Sockets {
     sip: Option<UdpSocket>,
     sftp: Option<TcpListener>,
     web: Option<TcpListener>,
+    sql: Option<TcpListener>,
     health: Option<TcpListener>,
 }
 
@@ -128,6 +131,10 @@ impl Sockets {
             true => Some(bind_tcp("web.listen", config.web.listen).await?),
             false => None,
         };
+        let sql = match config.lake.pg_listen.filter(|_| roles.has(Role::Web)) {
+            Some(address) => Some(bind_tcp("lake.pg_listen", address).await?),
+            None => None,
+        };
         let health = match config.health.listen {
             Some(address) => Some(bind_tcp("health.listen", address).await?),
             None => None,
@@ -136,6 +143,7 @@ impl Sockets {
             sip: sip.as_ref().map(UdpSocket::local_addr).transpose()?,
             sftp: sftp.as_ref().map(TcpListener::local_addr).transpose()?,
             web: web.as_ref().map(TcpListener::local_addr).transpose()?,
+            sql: sql.as_ref().map(TcpListener::local_addr).transpose()?,
         };
         // The switch listens for streams by itself; whether it can is asked here, before anything runs.
         if let Some(sip) = addresses.sip.filter(|_| config.switch.tcp) {
@@ -144,7 +152,7 @@ impl Sockets {
         if let Some(tls) = config.switch.tls.as_ref().filter(|_| sip.is_some()) {
             drop(bind_tcp("switch.tls.listen", tls.listen).await?);
         }
-        Ok((Self { sip, sftp, web, health }, addresses))
+        Ok((Self { sip, sftp, web, sql, health }, addresses))
     }
 }
 
@@ -363,7 +371,7 @@ impl System {
             house.start_sftp(listener);
         }
         if let Some(listener) = sockets.web {
-            house.start_web(listener, book);
+            house.start_web(listener, book, sockets.sql)?;
         }
         house.start_leases(sockets.health);
         info!(roles = %house.roles, ?addresses, "running");
@@ -793,7 +801,17 @@ impl System {
         }));
     }
 
-    fn start_web(&mut self, web_listener: TcpListener, book: Arc<RuleBook>) {
+    /// The console, and SQL for programs beside it: one count of wrong passwords serves both.
+    fn start_web(
+        &mut self,
+        web_listener: TcpListener,
+        book: Arc<RuleBook>,
+        sql_listener: Option<TcpListener>,
+    ) -> anyhow::Result<()> {
+        let passwords = web::Passwords::new(self.rooms.store.clone(), self.rooms.clock.shared());
+        if let Some(listener) = sql_listener {
+            self.start_sql(listener, passwords.clone())?;
+        }
         let (figures, current) = watch::channel(web::Figures::default());
         self.tasks.push(tokio::spawn(figures::run(
             self.rooms.clone(),
@@ -825,6 +843,7 @@ impl System {
                 billing::PATIENCE,
             ),
             figures: current,
+            passwords,
             clock: self.rooms.clock.shared(),
         };
         let serving = web::serve(desk, web_listener, self.stop_rest.clone().cancelled_owned());
@@ -833,6 +852,18 @@ impl System {
                 error!(error = %why, "the console has stopped");
             }
         }));
+        Ok(())
+    }
+
+    fn start_sql(&mut self, listener: TcpListener, passwords: web::Passwords) -> anyhow::Result<()> {
+        let config = lake::wire::WireConfig::of(&self.config.lake);
+        let door = Arc::new(SqlDoor { passwords, store: self.rooms.store.clone() });
+        let server = lake::wire::WireServer::new(&self.lake, door, &config).map_err(of_lake)?;
+        let stop = self.stop_rest.clone();
+        self.tasks.push(tokio::spawn(async move {
+            server.serve(listener, stop.cancelled_owned()).await;
+        }));
+        Ok(())
     }
 
     /// Waits until every consumer has committed all that its topic holds.

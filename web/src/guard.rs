@@ -75,6 +75,10 @@ pub(crate) async fn require_session(
         },
     };
     let refusal = match user {
+        // The pages show every tenant.
+        Ok(Some(user)) if user.tenant.is_some() => Refusal::Forbidden(
+            "open the console: users of one tenant ask in SQL over the PostgreSQL protocol",
+        ),
         // A role that this program does not know, from a later version, sees nothing.
         Ok(Some(user)) => match user.role.parse() {
             Ok(role) => {

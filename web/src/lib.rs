@@ -15,6 +15,7 @@ mod guard;
 mod masked;
 mod metrics;
 mod pages;
+mod passwords;
 mod probe;
 mod record_change;
 mod refusal;
@@ -40,9 +41,10 @@ pub use billing_desk::{BilledAccount, BillingDesk, RunState, StartRun, WantedRun
 pub use exchange::{Exchange, Partner, StreamDesk};
 pub use figures::{AlertRow, BalanceRow, Figures, FileRow, HISTORY_SECONDS, InvoiceRow, LockRow, StageRow};
 pub use pages::exchange::owner_name;
+pub use passwords::{PasswordRefused, Passwords};
 pub use probe::{Obstacles, serve_probe};
 pub use record_change::{ChangedRecord, RecordChange};
-pub use role::{Role, UnknownRole, may_work_on_cases};
+pub use role::{Role, UnknownRole, may_work_on_cases, sql_access};
 pub use rule_desk::{BacktestOutcome, CheckedRule, FindText, ListRules, RuleDesk, RuleInForce, RunBacktest};
 pub use sign_in::{hash_password, new_api_token, new_password};
 
@@ -68,6 +70,8 @@ pub struct Desk {
     pub billing: BillingDesk,
     /// The latest figures.
     pub figures: watch::Receiver<Figures>,
+    /// Who signs in.
+    pub passwords: Passwords,
     /// For the age of sessions.
     pub clock: Arc<dyn Fn() -> Moment + Send + Sync>,
 }
@@ -86,7 +90,6 @@ pub enum WebError {
 /// What every request shares.
 pub(crate) struct Shared {
     desk: Desk,
-    throttle: sign_in::Throttle,
     /// Back-tests that may run at once.
     backtests: tokio::sync::Semaphore,
 }
@@ -101,11 +104,7 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), WebError> {
-    let shared = Arc::new(Shared {
-        desk,
-        throttle: sign_in::Throttle::default(),
-        backtests: tokio::sync::Semaphore::new(1),
-    });
+    let shared = Arc::new(Shared { desk, backtests: tokio::sync::Semaphore::new(1) });
     let behind_sign_in = Router::new()
         .route("/", get(pages::live::page))
         .route("/figures", get(pages::live::stream))

@@ -137,6 +137,12 @@ impl Role {
     }
 }
 
+/// What a user sees in SQL over the network; `None`: the role may not ask, or is of a later version.
+pub fn sql_access(user: &store::User) -> Option<lake::Access> {
+    let role: Role = user.role.parse().ok().filter(|role: &Role| role.may(Right::Sql))?;
+    Some(lake::Access { tenant: user.tenant, ..role.lake_access() })
+}
+
 /// Whether somebody of this role may be handed cases of the fraud desk.
 pub fn may_work_on_cases(role: &str) -> bool {
     role.parse::<Role>().is_ok_and(|role| role.may(Right::ChangeLocks))

@@ -171,6 +171,6 @@ async fn lake_without_its_manifest_is_not_taken_for_an_empty_one() {
     assert!(matches!(Lake::open(LakeConfig::new(&before)), Err(LakeError::ManifestMissing { .. })));
     fs::write(after.join("manifest.json"), b"{\"format\":1,\"gen").unwrap();
     assert!(matches!(Lake::open(LakeConfig::new(&after)), Err(LakeError::ManifestUnreadable { .. })));
-    fs::write(after.join("manifest.json"), b"{\"format\":3}").unwrap();
-    assert!(matches!(Lake::open(LakeConfig::new(&after)), Err(LakeError::ManifestTooNew { found: 3, .. })));
+    fs::write(after.join("manifest.json"), b"{\"format\":4}").unwrap();
+    assert!(matches!(Lake::open(LakeConfig::new(&after)), Err(LakeError::ManifestTooNew { found: 4, .. })));
 }

@@ -123,7 +123,7 @@ fn minute(n: i64) -> Value {
     (at(FIRST) + chrono::TimeDelta::minutes(n)).into()
 }
 
-fn event(n: i64, kind: &str, subscriber: Option<i64>, detail: &str) -> Row {
+pub(crate) fn event(n: i64, kind: &str, subscriber: Option<i64>, detail: &str) -> Row {
     let id = format!("sw1-1-{n}");
     vec![
         id.into(),

@@ -132,6 +132,8 @@ on_both! {
         expired_session_opens_nothing,
         token_opens_until_it_ends_or_is_taken_back,
         second_user_of_a_name_is_refused,
+        user_of_one_tenant_is_one_until_told_otherwise,
+        forgotten_number_leaves_the_request_too,
         altered_audit_entry_is_found,
         cut_off_audit_entry_is_found,
         every_table_is_counted,

@@ -1,7 +1,8 @@
 //! Mail, logins, and the trail of what people did.
 
+use model::{AccountId, TenantId};
 use sqlx::Row;
-use store::{AuditFault, ExportPlan, KeptFormat, MailState, NewMail, StoreEffect, StoreError};
+use store::{AuditFault, ExportPlan, HoldScope, KeptFormat, MailState, NewMail, StoreEffect, StoreError};
 
 use crate::database::Database;
 use crate::sample::{cdr, export, posting, second, step};
@@ -84,6 +85,47 @@ pub(crate) async fn second_user_of_a_name_is_refused(db: Database) {
     assert_eq!(eve.password_hash, "hash-of-first");
     assert!(!format!("{eve:?}").contains("hash-of-first"), "{eve:?}");
     assert_eq!(store.user_by_name("mallory").await.unwrap(), None);
+}
+
+pub(crate) async fn user_of_one_tenant_is_one_until_told_otherwise(db: Database) {
+    let store = &db.store;
+    let eve = store.user_create("eve", "hash", "analyst", second(0)).await.unwrap();
+    assert_eq!(store.user_by_name("eve").await.unwrap().unwrap().tenant, None);
+    store.session_create("hash-1", eve, second(1), second(100)).await.unwrap();
+    store.user_set_tenant("eve", Some(TenantId(7))).await.unwrap();
+    assert_eq!(store.users().await.unwrap()[0].tenant, Some(TenantId(7)));
+    assert_eq!(store.session_get("hash-1", second(2)).await.unwrap(), None, "a tenant ends old sessions");
+    store.user_set_tenant("eve", None).await.unwrap();
+    assert_eq!(store.user_by_name("eve").await.unwrap().unwrap().tenant, None);
+    let unknown = store.user_set_tenant("mallory", None).await;
+    assert!(matches!(unknown, Err(StoreError::NotFound { .. })), "{unknown:?}");
+}
+
+pub(crate) async fn forgotten_number_leaves_the_request_too(db: Database) {
+    let store = &db.store;
+    let number = "43660555123".parse().unwrap();
+    let id = store.lake_erasure_ask(number, Some(TenantId(7)), "letter", "eve", second(1)).await.unwrap();
+    let asked = store.lake_erasures().await.unwrap().remove(0);
+    assert_eq!((asked.id, asked.number, asked.done_at), (id, Some(number), None));
+    store.lake_erasure_done(id, 4, 1, &["proofs/g1.json".to_owned()], second(2)).await.unwrap();
+    let done = store.lake_erasures().await.unwrap().remove(0);
+    assert_eq!((done.number, done.rows_changed, done.rows_held), (None, 4, 1));
+    assert_eq!((done.proofs.len(), done.done_at, done.tenant), (1, Some(second(2)), Some(TenantId(7))));
+    assert!(!done.said.contains("660555"), "{}", done.said);
+    // What is done is done once.
+    let twice = store.lake_erasure_done(id, 0, 0, &[], second(3)).await;
+    assert!(matches!(twice, Err(StoreError::NotFound { .. })), "{twice:?}");
+
+    let scope = HoldScope { account: Some(AccountId(1001)), number: Some(number), tenant: None };
+    let hold = store.lake_hold_set(&scope, "court", "eve", second(4)).await.unwrap();
+    assert_eq!(store.lake_holds().await.unwrap()[0].number, Some(number));
+    store.lake_hold_lift(hold, "over", "eve", second(5)).await.unwrap();
+    assert_eq!(store.lake_holds().await.unwrap()[0].lifted_at, Some(second(5)));
+    assert!(store.lake_hold_lift(hold, "over", "eve", second(6)).await.is_err());
+    // The trail has all of it, and not the number.
+    let trail = store.audit_list(10).await.unwrap();
+    assert_eq!(trail.len(), 4);
+    assert!(trail.iter().all(|entry| !format!("{entry:?}").contains("660555")), "{trail:?}");
 }
 
 pub(crate) async fn token_opens_until_it_ends_or_is_taken_back(db: Database) {

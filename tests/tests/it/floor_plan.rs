@@ -93,6 +93,7 @@ fn pure_engines_have_no_runtime_and_no_files_of_their_own() {
 fn heavy_libraries_stay_in_their_rooms() {
     for (library, only_in) in [
         ("datafusion", "lake"),
+        ("pgwire", "lake"),
         ("parquet", "lake"),
         ("sqlx", "store"),
         ("rusqlite", "store"),

@@ -35,4 +35,5 @@ mod rerate;
 mod rig;
 mod routes;
 mod sipp_call;
+mod sql_wire;
 mod tariffs;

@@ -17,6 +17,16 @@ pub(crate) enum UserAction {
         /// Where the person is written to, for instance of cases handed over.
         #[arg(long, value_name = "ADDRESS")]
         mail: Option<String>,
+        /// Handle of the one tenant whose rows the user may ask about in SQL; such a user cannot open the console.
+        #[arg(long, value_name = "HANDLE")]
+        tenant: Option<String>,
+    },
+    /// Hold a user to the rows of one tenant, in SQL; without a handle, to none.
+    Tenant {
+        /// Name.
+        name: String,
+        /// Handle of the tenant.
+        tenant: Option<String>,
     },
     /// Say where a user is written to; without an address, nowhere.
     Mail {

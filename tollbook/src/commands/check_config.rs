@@ -24,6 +24,12 @@ pub(crate) fn check_config(file: &Path) -> anyhow::Result<()> {
     println!("  SIP       {}", config.switch.listen);
     println!("  SFTP      {}, {} users", config.sftp.server.listen, config.sftp.users.len());
     println!("  console   {}", config.web.listen);
+    if let Some(listen) = config.lake.pg_listen {
+        lake::wire::WireConfig::of(&config.lake)
+            .check()
+            .map_err(|why| UserError::new(format!("{}: {why}", file.display()), ""))?;
+        println!("  SQL       {listen}");
+    }
     println!("  fraud     {} rules", rules.configured().len());
     Ok(())
 }

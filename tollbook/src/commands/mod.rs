@@ -25,6 +25,7 @@ pub(crate) mod import_ported;
 pub(crate) mod init;
 pub(crate) mod invoice;
 mod invoice_template;
+pub(crate) mod lake;
 pub(crate) mod mail;
 pub(crate) mod rate;
 pub(crate) mod replay;

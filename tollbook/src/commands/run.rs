@@ -21,6 +21,9 @@ pub(crate) async fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
     if let Some(web) = house.addresses.web {
         println!("console  http://{web}/");
     }
+    if let Some(sql) = house.addresses.sql {
+        println!("SQL      postgres://{sql}/tollbook");
+    }
     println!("running");
     stop.wait().await;
     println!("stopping");

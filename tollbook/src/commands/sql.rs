@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use indicatif::{ProgressBar, ProgressStyle};
 use lake::{Access, Lake, QueryResult, SavedQuery, saved_queries};
 
 use crate::cli::{Format, SqlQuestion};
@@ -16,6 +17,10 @@ use crate::config::Config;
 use crate::failure::UserError;
 use crate::system::of_lake;
 
+/// An answer that comes sooner needs no word about waiting.
+const QUICK: Duration = Duration::from_millis(500);
+/// How often the time that it takes is drawn.
+const TICK: Duration = Duration::from_millis(200);
 /// Days that a delivered query asks about if nobody says which.
 const DAYS_ASKED: u64 = 30;
 
@@ -43,13 +48,33 @@ pub(crate) async fn sql(config: &Config, question: SqlQuestion) -> anyhow::Resul
         }
     };
     let began = clock.now().mono;
-    let result = lake.query_as(&statement, &Access::WHOLE).await.map_err(of_lake)?;
+    let result = watched(lake.query_as(&statement, &Access::WHOLE)).await.map_err(of_lake)?;
     let took = clock.now().mono.saturating_sub(began);
     print(&result, question.format, question.out.as_deref())?;
     if io::stderr().is_terminal() || question.out.is_some() {
         let _ = writeln!(io::stderr(), "{}", summary(&result, took));
     }
     Ok(())
+}
+
+/// What `asking` gives; a terminal sees meanwhile how long it has been at it.
+pub(crate) async fn watched<T>(asking: impl Future<Output = T>) -> T {
+    // It draws on standard error, and nothing where that is no terminal.
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}") {
+        bar.set_style(style);
+    }
+    tokio::pin!(asking);
+    let answer = tokio::select! {
+        answer = &mut asking => return answer,
+        () = tokio::time::sleep(QUICK) => {
+            bar.set_message("asking the lake; Ctrl-C stops it");
+            bar.enable_steady_tick(TICK);
+            asking.await
+        }
+    };
+    bar.finish_and_clear();
+    answer
 }
 
 /// `12 rows in 0.031 s`.

@@ -16,7 +16,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Editor, Helper};
 
 use crate::clock::Clock;
-use crate::commands::sql::{saved, summary};
+use crate::commands::sql::{saved, summary, watched};
 
 const HELP: &str = "\
 statements end with ;   Tab completes   Ctrl-C stops a query   Ctrl-D leaves
@@ -201,7 +201,7 @@ async fn answer(lake: &Lake, clock: &Clock, text: &str) {
     };
     let began = clock.now().mono;
     let asked = tokio::select! {
-        result = lake.query_as(&statement, &Access::WHOLE) => result,
+        result = watched(lake.query_as(&statement, &Access::WHOLE)) => result,
         // Dropped, the query ends.
         _ = tokio::signal::ctrl_c() => return say("stopped\n"),
     };

@@ -3,12 +3,15 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Context;
+use model::TenantId;
+use store::Store;
 
 use crate::cli::UserAction;
 use crate::clock::Clock;
 use crate::commands::print_table;
 use crate::config::Config;
 use crate::failure::UserError;
+use crate::lake_duties;
 use crate::system::{of_store, open_store};
 
 /// Shorter passwords are refused.
@@ -17,7 +20,22 @@ const PASSWORD_LETTERS_MIN: usize = 12;
 /// Adds a user, says where one is written to, or lists them.
 pub(crate) async fn user(config: &Config, action: UserAction) -> anyhow::Result<()> {
     match action {
-        UserAction::Add { name, role, mail } => add(config, &name, &role, mail.as_deref()).await,
+        UserAction::Add { name, role, mail, tenant } => {
+            add(config, &name, &role, mail.as_deref(), tenant.as_deref()).await
+        }
+        UserAction::Tenant { name, tenant } => {
+            let store = open_store(config).await?;
+            let held_to = match &tenant {
+                Some(handle) => Some(tenant_named(&store, handle).await?),
+                None => None,
+            };
+            store.user_set_tenant(&name, held_to).await.map_err(of_store)?;
+            match tenant {
+                Some(handle) => println!("{name} sees the rows of {handle} alone, in SQL alone"),
+                None => println!("{name} sees the rows of every tenant"),
+            }
+            Ok(())
+        }
         UserAction::Mail { name, address } => {
             let address = address.as_deref().map(checked_address).transpose()?;
             open_store(config).await?.user_set_mail(&name, address).await.map_err(of_store)?;
@@ -28,12 +46,16 @@ pub(crate) async fn user(config: &Config, action: UserAction) -> anyhow::Result<
             Ok(())
         }
         UserAction::List => {
-            let users = open_store(config).await?.users().await?;
+            let store = open_store(config).await?;
+            let (users, tenants) = (store.users().await?, store.directory().await?.tenants);
+            let handle =
+                |id| tenants.iter().find(|tenant| tenant.id == id).map(|tenant| tenant.handle.clone());
             let rows = users.into_iter().map(|user| {
                 let works = if web::may_work_on_cases(&user.role) { "yes" } else { "" };
-                vec![user.name, user.role, user.mail.unwrap_or_default(), works.to_owned()]
+                let tenant = user.tenant.and_then(handle).unwrap_or_default();
+                vec![user.name, user.role, tenant, user.mail.unwrap_or_default(), works.to_owned()]
             });
-            print_table(&["name", "role", "mail", "works on cases"], rows, "nobody may sign in");
+            print_table(&["name", "role", "tenant", "mail", "works on cases"], rows, "nobody may sign in");
             Ok(())
         }
     }
@@ -49,7 +71,18 @@ fn checked_address(address: &str) -> Result<&str, UserError> {
     Err(UserError::new(format!("{address:?} is not a mail address"), "write it like \"ann@example.com\""))
 }
 
-async fn add(config: &Config, name: &str, role: &str, mail: Option<&str>) -> anyhow::Result<()> {
+/// The tenant of this handle.
+async fn tenant_named(store: &Store, handle: &str) -> anyhow::Result<TenantId> {
+    Ok(lake_duties::tenant_named(&store.directory().await?.tenants, handle)?)
+}
+
+async fn add(
+    config: &Config,
+    name: &str,
+    role: &str,
+    mail: Option<&str>,
+    tenant: Option<&str>,
+) -> anyhow::Result<()> {
     let role = role_named(role)?;
     let mail = mail.map(checked_address).transpose()?;
     let mut password = String::new();
@@ -68,12 +101,19 @@ async fn add(config: &Config, name: &str, role: &str, mail: Option<&str>) -> any
         .into());
     }
     let store = open_store(config).await?;
+    let tenant = match tenant {
+        Some(handle) => Some(tenant_named(&store, handle).await?),
+        None => None,
+    };
     store
         .user_create(name, &web::hash_password(password)?, role.as_str(), Clock::start().utc())
         .await
         .map_err(of_store)?;
     if mail.is_some() {
         store.user_set_mail(name, mail).await.map_err(of_store)?;
+    }
+    if tenant.is_some() {
+        store.user_set_tenant(name, tenant).await.map_err(of_store)?;
     }
     println!("{name} may sign in as {role}");
     Ok(())

@@ -60,7 +60,8 @@ impl House {
             ..Figures::default()
         };
         let (sender, current) = watch::channel(figures);
-        let clock = Arc::new(|| Moment { wall: DateTime::UNIX_EPOCH, mono: Duration::ZERO });
+        let clock: Arc<dyn Fn() -> Moment + Send + Sync> =
+            Arc::new(|| Moment { wall: DateTime::UNIX_EPOCH, mono: Duration::ZERO });
         let (stop, stopped) = oneshot::channel::<()>();
         let lake = Arc::new(
             Lake::open(LakeConfig { dir: dir.path().join("lake"), ..LakeConfig::default() }).unwrap(),
@@ -85,6 +86,7 @@ impl House {
             rules: rules(),
             billing: billing(),
             figures: current,
+            passwords: web::Passwords::new(store.clone(), clock.clone()),
             clock,
         };
         let serving = tokio::spawn(web::serve(desk, listener, async move { drop(stopped.await) }));

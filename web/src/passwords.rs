@@ -1,0 +1,160 @@
+//! Names and passwords, wherever they are given: argon2id, and guessing made slow for all doors together.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use argon2::Argon2;
+use argon2::password_hash::PasswordVerifier;
+use argon2::password_hash::phc::PasswordHash;
+use model::Moment;
+use store::{Store, User};
+use tokio::sync::Semaphore;
+
+/// Failures of one name before it must wait.
+const FAILURES_MAX: u32 = 5;
+
+/// And for how long.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Names remembered at once; beyond that the oldest failure is forgotten.
+const NAMES_MAX: usize = 10_000;
+
+/// Passwords hashed at once: each takes 19 MB and some ten milliseconds of a core.
+const HASHES_AT_ONCE: usize = 2;
+
+/// Why a name and a password open nothing.
+#[derive(Debug)]
+pub enum PasswordRefused {
+    /// One of them is wrong; which is not said.
+    Wrong,
+    /// Too many attempts; so long has the name still to wait.
+    Wait(Duration),
+    /// Our own failure.
+    Failed(String),
+}
+
+/// Knows who signs in with which password. Clones share their count of failures.
+#[derive(Clone)]
+pub struct Passwords {
+    store: Store,
+    throttle: Arc<Throttle>,
+    clock: Arc<dyn Fn() -> Moment + Send + Sync>,
+}
+
+impl std::fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Passwords").finish_non_exhaustive()
+    }
+}
+
+impl Passwords {
+    /// Of the users in `store`.
+    pub fn new(store: Store, clock: Arc<dyn Fn() -> Moment + Send + Sync>) -> Self {
+        Self { store, throttle: Arc::default(), clock }
+    }
+
+    /// Whose `name` and `password` they are.
+    ///
+    /// # Errors
+    ///
+    /// Why they open nothing.
+    pub async fn check(&self, name: &str, password: String) -> Result<User, PasswordRefused> {
+        let now = (self.clock)().mono;
+        if let Some(left) = self.throttle.wait_of(name, now) {
+            return Err(PasswordRefused::Wait(left));
+        }
+        let failed = |why: &dyn std::fmt::Display| PasswordRefused::Failed(why.to_string());
+        let user = self.store.user_by_name(name).await.map_err(|why| failed(&why))?;
+        // An unknown name costs the same time as a wrong password, so that names cannot be told apart.
+        let hash = match &user {
+            Some(user) => user.password_hash.clone(),
+            None => UNKNOWN_USER_HASH.to_owned(),
+        };
+        let permit = self.throttle.hashing.acquire().await.map_err(|why| failed(&why))?;
+        let matches = tokio::task::spawn_blocking(move || {
+            PasswordHash::new(&hash)
+                .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        })
+        .await
+        .unwrap_or(false);
+        drop(permit);
+        let Some(user) = user.filter(|_| matches) else {
+            self.throttle.failed(name, now);
+            return Err(PasswordRefused::Wrong);
+        };
+        self.throttle.forget(name);
+        Ok(user)
+    }
+}
+
+/// Counts failures by name and holds the number of hashes at once.
+struct Throttle {
+    failures: Mutex<HashMap<String, (u32, Duration)>>,
+    hashing: Semaphore,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self { failures: Mutex::default(), hashing: Semaphore::new(HASHES_AT_ONCE) }
+    }
+}
+
+impl Throttle {
+    /// How long `name` has still to wait.
+    fn wait_of(&self, name: &str, now: Duration) -> Option<Duration> {
+        let failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (count, last) = failures.get(name)?;
+        (*count >= FAILURES_MAX).then(|| (*last + WAIT).saturating_sub(now)).filter(|left| !left.is_zero())
+    }
+
+    fn failed(&self, name: &str, now: Duration) {
+        let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if failures.len() >= NAMES_MAX {
+            failures.retain(|_, (_, last)| now.saturating_sub(*last) < WAIT);
+        }
+        if failures.len() >= NAMES_MAX
+            && let Some(oldest) =
+                failures.iter().min_by_key(|(_, (_, last))| *last).map(|(name, _)| name.clone())
+        {
+            failures.remove(&oldest);
+        }
+        let entry = failures.entry(name.to_owned()).or_insert((0, now));
+        // A wait that is over starts the count again.
+        entry.0 =
+            if entry.0 >= FAILURES_MAX && now.saturating_sub(entry.1) >= WAIT { 1 } else { entry.0 + 1 };
+        entry.1 = now;
+    }
+
+    fn forget(&self, name: &str) {
+        self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(name);
+    }
+}
+
+/// A hash that no password has: it keeps an unknown name as slow as a known one.
+const UNKNOWN_USER_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$zuMrMXSZZzEFZCjRUr9h1RBLk9NjVY4XWwNWRcyOSm0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixth_guess_must_wait_and_a_success_clears_the_count() {
+        let throttle = Throttle::default();
+        for second in 0..5 {
+            assert_eq!(throttle.wait_of("ada", Duration::from_secs(second)), None);
+            throttle.failed("ada", Duration::from_secs(second));
+        }
+        assert_eq!(throttle.wait_of("ada", Duration::from_secs(5)), Some(Duration::from_secs(59)));
+        assert_eq!(throttle.wait_of("ada", Duration::from_secs(64)), None);
+        assert_eq!(throttle.wait_of("bob", Duration::from_secs(5)), None);
+        throttle.forget("ada");
+        assert_eq!(throttle.wait_of("ada", Duration::from_secs(5)), None);
+    }
+
+    #[test]
+    fn unknown_name_is_as_slow_as_a_known_one() {
+        assert!(PasswordHash::new(UNKNOWN_USER_HASH).is_ok());
+    }
+}
