@@ -17,6 +17,7 @@ mod e164;
 mod edr;
 mod event;
 mod fraud_desk;
+mod host_port;
 mod id;
 mod ledger;
 mod lock;
@@ -62,6 +63,7 @@ pub use event::{
     TrunkHealth, TrunkState, UpdateKind,
 };
 pub use fraud_desk::{FraudException, FraudRule, KillOrder, Stopped, StoppedBy};
+pub use host_port::{HostPort, InvalidHostPort};
 pub use id::{
     AccountId, AlertId, CallUid, CdrId, FeeId, InvalidId, InvoiceId, NetworkId, PostingId, ProfileId,
     ProfileVersionId, RouteId, SubscriberId, TenantId, TrunkId,

@@ -108,7 +108,7 @@ impl Default for CreditConfig {
 pub struct SwitchConfig {
     /// Name of this switch in every record; letters, digits and dots, unique on the platform. Default: `"sw1"`.
     pub node: String,
-    /// Address and port of the UDP socket. Default: `"0.0.0.0:5060"`.
+    /// Address and port of the UDP socket. `"[::]:5060"` serves IPv6 and IPv4. Default: `"0.0.0.0:5060"`.
     pub listen: SocketAddr,
     /// Whether TCP is served too, on the same address and port. Default: true.
     pub tcp: bool,
@@ -117,6 +117,11 @@ pub struct SwitchConfig {
     /// Address that peers are told to answer to (Via, Contact), where it differs from `listen`: behind a NAT, or when
     /// listening on all interfaces of a machine with several. Default: the address of the interface that leads out.
     pub advertise: Option<SocketAddr>,
+    /// The same for peers by IPv6, where `advertise` is for those by IPv4. Default: the address of the interface that leads out by IPv6,
+    /// when listening on `"[::]"`.
+    pub advertise_v6: Option<SocketAddr>,
+    /// Name servers that are asked for the names of trunks, such as `"192.0.2.53"`. Default: those of `/etc/resolv.conf`.
+    pub dns_servers: Vec<String>,
     /// SIP domain of callers that name none of the subscribers' domains, and realm of their challenge. Default: `"localhost"`.
     pub domain: String,
     /// Calls in progress at most; the next gets 503 with Retry-After. Default: 20000.
@@ -182,6 +187,8 @@ impl Default for SwitchConfig {
             node: "sw1".to_owned(),
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)),
             advertise: None,
+            advertise_v6: None,
+            dns_servers: Vec::new(),
             tcp: true,
             tls: None,
             domain: "localhost".to_owned(),
@@ -243,6 +250,19 @@ impl SwitchConfig {
             return Err(
                 "switch.advertise must be an address peers can reach, such as \"192.0.2.10:5060\"".to_owned()
             );
+        }
+        if let Some(v6) = self.advertise_v6
+            && (!v6.is_ipv6() || v6.ip().is_unspecified() || v6.port() == 0 || !self.listen.is_ipv6())
+        {
+            return Err(
+                "switch.advertise_v6 must be an IPv6 address peers can reach, such as \"[2001:db8::1]:5060\", and \
+                 switch.listen one that takes both, such as \"[::]:5060\""
+                    .to_owned(),
+            );
+        }
+        let is_address = |text: &String| matches!(text.parse(), Ok(model::HostPort::Address(_)));
+        if let Some(bad) = self.dns_servers.iter().find(|text| !is_address(text)) {
+            return Err(format!("switch.dns_servers: {bad:?} is no address; write it like \"192.0.2.53\""));
         }
         let positive = [
             ("calls_max", self.calls_max),

@@ -113,7 +113,7 @@ impl Dialog {
         cseq.push(b' ');
         cseq.extend_from_slice(method);
         let mut writer = Writer::request(method, &self.target)
-            .header("Via", branch.via(addresses, self.peer.transport))
+            .header("Via", branch.via(addresses, self.peer))
             .header("Max-Forwards", "70")
             .header("From", from)
             .header("To", &self.remote)

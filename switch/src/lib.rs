@@ -18,6 +18,7 @@ mod digest;
 mod error;
 mod hop;
 mod message;
+mod names;
 pub mod net;
 pub mod phone;
 mod rules;
@@ -43,6 +44,7 @@ pub use crate::message::{
     CSeq, Fault, Framed, Framer, HEADER_BYTES_MAX, HEADERS_MAX, HeaderName, MESSAGE_BYTES_MAX, Message,
     Method, NameAddr, Params, Scheme, StartLine, Unframed, Unreadable, Uri, Via,
 };
+pub use crate::names::{NameAnswer, NameQuestion, NamedServer};
 pub use crate::rules::{CallingOf, Rewritten, check_calling, rewrite};
 pub use crate::screen::Screen;
 pub use crate::timer::Timer;

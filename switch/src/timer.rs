@@ -65,6 +65,8 @@ pub enum Timer {
     BanEnds,
     /// Ours: a registration ran out.
     RegistrationExpired,
+    /// Ours: what the DNS said of a name has become old.
+    NameDue,
     /// Ours: report what the guard has counted since.
     SecurityReport,
     /// Of the phones: pick up, hang up, renew the registration.

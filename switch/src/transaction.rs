@@ -548,9 +548,9 @@ impl<T: Clone> Transactions<T> {
 }
 
 impl ClientId {
-    /// The value of the Via of a request of ours.
-    pub(crate) fn via(self, addresses: Addresses, transport: Transport) -> String {
-        let (word, address) = (via_word(transport), addresses.of(transport));
+    /// The value of the Via of a request of ours to `peer`.
+    pub(crate) fn via(self, addresses: Addresses, peer: Hop) -> String {
+        let (word, address) = (via_word(peer.transport), addresses.of(peer));
         format!("SIP/2.0/{word} {address};branch=z9hG4bK{:016x};rport", self.0)
     }
 }

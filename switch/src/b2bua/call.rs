@@ -86,6 +86,8 @@ pub(super) struct Target {
     pub(super) to_host: String,
     /// `None` for a registered contact.
     pub(super) trunk: Option<TrunkId>,
+    /// A further server of the trunk before it: only for when that one cannot be reached (RFC 3263, 4.3).
+    pub(super) is_alternative: bool,
     /// Route headers: the path that a registration came by (RFC 3327).
     pub(super) path: Vec<Box<[u8]>>,
     /// How numbers are written there.
@@ -99,6 +101,7 @@ pub(super) struct Fork {
     /// Counts within the leg.
     pub(super) attempt: u16,
     pub(super) trunk: Option<TrunkId>,
+    pub(super) hop: Hop,
     pub(super) holder: Option<Holder>,
     pub(super) sent_at: Duration,
     pub(super) rang_at: Option<Duration>,

@@ -121,7 +121,7 @@ impl Switch {
             let to = dialog.peer;
             let mut writer = dialog.request(method.as_bytes(), None, client, addresses);
             if is_offer {
-                writer = writer.header("Contact", addresses.contact(to.transport)).header("Allow", ALLOW);
+                writer = writer.header("Contact", addresses.contact(to)).header("Allow", ALLOW);
                 if let Some(wish) = wish {
                     writer = writer.header("Supported", "timer").header("Session-Expires", wish);
                 }

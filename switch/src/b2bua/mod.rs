@@ -21,6 +21,7 @@ mod inside;
 mod limits;
 mod login;
 mod lookup;
+mod names;
 mod outgoing;
 mod party_rules;
 mod registrar;
@@ -46,6 +47,7 @@ use crate::credit::{CreditAnswer, CreditQuestion};
 use crate::digest::Challenger;
 use crate::hop::{Addresses, Hop};
 use crate::message::{HeaderName, Message, Method, Scheme, StartLine, Unreadable, Uri};
+use crate::names::{NameAnswer, NameQuestion};
 use crate::screen::Screen;
 use crate::timer::{Timer, TimerQueue};
 use crate::transaction::{Expired, Received, Reply, ServerId, Transactions};
@@ -59,6 +61,7 @@ use limits::Limits;
 use lookup::Lookup;
 pub(crate) use lookup::Network;
 pub use lookup::Tables;
+use names::Names;
 use registrar::Registrar;
 use trunks::TrunkTable;
 
@@ -105,6 +108,8 @@ pub enum Input {
     Drain(bool),
     /// From the charging service.
     Credit(CreditAnswer),
+    /// From the DNS.
+    Resolved(NameAnswer),
 }
 
 /// State of the log that the events go to.
@@ -130,6 +135,8 @@ pub enum Output {
     Event(Box<CallEvent>),
     /// Ask the charging service, or tell it.
     Credit(Box<CreditQuestion>),
+    /// Ask the DNS for the servers of a name; the answer comes as [`Input::Resolved`].
+    Resolve(NameQuestion),
 }
 
 /// Figures for people. Those named `active` are of now; the others count up from the start.
@@ -193,6 +200,7 @@ enum Due {
     Registration(model::SubscriberId),
     SecurityReport,
     Ban(std::net::IpAddr),
+    Name(u32),
 }
 
 /// One SIP switch.
@@ -217,6 +225,8 @@ pub struct Switch {
     screen: Option<Arc<dyn Screen>>,
     loops: Loops,
     trunks: TrunkTable,
+    names: Names,
+    name_questions: VecDeque<NameQuestion>,
     bans: Bans,
     guard: Guard,
     event_log: EventLog,
@@ -260,7 +270,7 @@ impl Switch {
         let started = node_started(&config.node, boot, 1, now, AccountId::NOBODY);
         let mut addresses = Addresses::at(address);
         if let Some(tls) = &config.tls {
-            addresses.tls.set_port(tls.listen.port());
+            addresses = addresses.with_tls_port(tls.listen.port());
         }
         Self {
             addresses,
@@ -278,6 +288,8 @@ impl Switch {
             screen: None,
             loops: Loops::default(),
             trunks: TrunkTable::default(),
+            names: Names::default(),
+            name_questions: VecDeque::new(),
             bans: Bans::new(&config.never_banned, &config.scanners),
             guard: Guard::default(),
             event_log: EventLog::Writable,
@@ -293,6 +305,14 @@ impl Switch {
         }
     }
 
+    /// Peers of the other family of addresses are told to answer to this one.
+    pub fn also_at(&mut self, address: SocketAddr) {
+        self.addresses = self.addresses.and_at(address);
+        if let Some(tls) = &self.config.tls {
+            self.addresses = self.addresses.with_tls_port(tls.listen.port());
+        }
+    }
+
     /// Takes one input. Drain [`Self::poll_output`] before the next.
     pub fn handle(&mut self, now: Moment, input: Input) {
         match input {
@@ -300,6 +320,7 @@ impl Switch {
             Input::Message { from, bytes } => self.receive(now, from, &bytes),
             Input::Unreachable(hop) => {
                 self.now = now;
+                self.note_silent(hop);
                 for purpose in self.transactions.unreachable(now.mono, hop) {
                     self.no_response(purpose);
                 }
@@ -330,6 +351,10 @@ impl Switch {
                 self.now = now;
                 self.credit_answered(answer);
             }
+            Input::Resolved(answer) => {
+                self.now = now;
+                self.resolved(answer);
+            }
         }
     }
 
@@ -356,6 +381,9 @@ impl Switch {
         if let Some(question) = self.questions.pop_front() {
             return Some(Output::Credit(Box::new(question)));
         }
+        if let Some(question) = self.name_questions.pop_front() {
+            return Some(Output::Resolve(question));
+        }
         let (to, bytes) = self.transactions.poll_transmit()?;
         Some(Output::Transmit { to, bytes })
     }
@@ -369,6 +397,7 @@ impl Switch {
                 Due::Ban(_) => Timer::BanEnds,
                 Due::Registration(_) => Timer::RegistrationExpired,
                 Due::SecurityReport => Timer::SecurityReport,
+                Due::Name(_) => Timer::NameDue,
             };
             (at, timer)
         });
@@ -414,6 +443,7 @@ impl Switch {
                 Due::Ban(source) => self.end_ban(source),
                 Due::Registration(subscriber) => self.expire_registrations(subscriber),
                 Due::SecurityReport => self.report_security(),
+                Due::Name(id) => self.name_due(id),
             }
         }
     }
@@ -433,6 +463,7 @@ impl Switch {
     fn load(&mut self, tables: Arc<Tables>, read_at: Duration) {
         self.barrings.load(&tables.directory().barrings, read_at, self.now);
         self.lookup.load(tables, read_at);
+        self.tend_names();
         self.tend_trunks();
     }
 

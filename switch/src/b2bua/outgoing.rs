@@ -76,6 +76,7 @@ impl Switch {
             client,
             attempt,
             trunk: target.trunk,
+            hop: target.hop,
             holder,
             sent_at: self.now.mono,
             rang_at: None,
@@ -103,7 +104,7 @@ impl Switch {
     ) -> Vec<u8> {
         let invite = Message::scan(&call.invite).expect("the INVITE was read before");
         let hops = invite.number(HeaderName::MaxForwards).unwrap_or(70).saturating_sub(1);
-        let own_host = bracketed(&self.addresses.of(target.hop.transport).ip().to_string());
+        let own_host = bracketed(&self.addresses.of(target.hop).ip().to_string());
         let rules = target.trunk.map(|trunk| self.lookup.trunk_rules(trunk));
         let own_domain = rules.as_ref().and_then(|rules| rules.is.domain.clone()).unwrap_or(own_host);
         let from = match (call.clir, target.trunk) {
@@ -115,13 +116,13 @@ impl Switch {
             (false, None) => address_of(caller_out, &bracketed(&call.caller_domain)),
         };
         let mut writer = Writer::request(b"INVITE", &target.uri)
-            .header("Via", client.via(self.addresses, target.hop.transport))
+            .header("Via", client.via(self.addresses, target.hop))
             .header("Max-Forwards", hops.to_string())
             .header("From", format!("{from};tag={tag}"))
             .header("To", address_of(&target.callee_out, &target.to_host))
             .header("Call-ID", call_id)
             .header("CSeq", "1 INVITE")
-            .header("Contact", self.addresses.contact(target.hop.transport))
+            .header("Contact", self.addresses.contact(target.hop))
             .header("Allow", ALLOW);
         for route in &target.path {
             writer.push_header(b"Route", route);
@@ -217,6 +218,9 @@ impl Switch {
         self.timers.disarm(&mut call.short_timer);
         let now = self.now.mono;
         if let Some(fork) = call.forks.iter_mut().find(|fork| fork.client == client) {
+            if !fork.is_alive {
+                self.note_heard(fork.hop);
+            }
             fork.is_alive = true;
             if code > 100 {
                 fork.rang_at.get_or_insert(now);
@@ -371,6 +375,14 @@ impl Switch {
             Some(_) | None => refusal.clone(),
         };
         let is_over = is_last || is_decisive;
+        // Another server of the same trunk is for when this one is out of reach or overloaded (RFC 3263, 4.3).
+        let is_out_of_reach = refusal.by == Initiator::Switch || refusal.code == 503;
+        while !is_out_of_reach
+            && let Some(group) = call.groups.front()
+            && group.iter().all(|target| target.is_alternative)
+        {
+            call.groups.pop_front();
+        }
         let hunts_on = is_over && self.hunts_on(call, idx, &best);
         let action = if hunts_on { RouteAction::Next } else { RouteAction::Stop };
         self.fork_result(call, idx, refusal.code, &refusal.phrase, refusal.reason.clone(), action);
@@ -431,6 +443,13 @@ impl Switch {
         let goes_on = match own_table {
             // Whoever needs help is tried everywhere.
             _ if call.is_emergency => true,
+            _ if call
+                .groups
+                .front()
+                .is_some_and(|group| group.iter().any(|target| target.is_alternative)) =>
+            {
+                true
+            }
             Some(RouteAction::Next) => true,
             Some(RouteAction::Stop) => false,
             None => goes_on(refusal.code, &refusal.reason),
@@ -487,7 +506,7 @@ impl Switch {
         let request = request.to_vec();
         let again = self.transactions.branch();
         let cnonce = self.transactions.random();
-        let via = again.via(self.addresses, hop.transport);
+        let via = again.via(self.addresses, hop);
         let Some(bytes) = super::login::with_credentials(&request, message, code, login, &via, cnonce) else {
             return false;
         };
@@ -565,6 +584,9 @@ impl Switch {
 
     /// No answer is our own verdict.
     fn fork_timed_out(&mut self, name: CallRef, call: &mut Call, client: ClientId) -> Fate {
+        if let Some(fork) = call.forks.iter().find(|fork| fork.client == client) {
+            self.note_silent(fork.hop);
+        }
         let refusal = RouteRefusal {
             by: Initiator::Switch,
             code: 408,
@@ -610,7 +632,7 @@ impl Switch {
     pub(super) fn lines_for(&self, peer: Hop, message: &Message<'_>, with_contact: bool) -> Vec<u8> {
         let mut writer = Writer::lines_only();
         if with_contact {
-            writer = writer.header("Contact", self.addresses.contact(peer.transport)).header("Allow", ALLOW);
+            writer = writer.header("Contact", self.addresses.contact(peer)).header("Allow", ALLOW);
         }
         writer.copy(message, HeaderName::crosses_the_switch).into_lines()
     }

@@ -472,7 +472,7 @@ impl Phones {
         let aor = format!("<sip:{}@{}>", account.username, account.domain);
         let contact = format!("<sip:{}@{}>;expires={}", account.username, self.address, registering.seconds);
         let mut writer = Writer::request(b"REGISTER", uri.as_bytes())
-            .header("Via", branch.via(Addresses::at(self.address), model::Transport::Udp))
+            .header("Via", branch.via(Addresses::at(self.address), Hop::udp(self.address)))
             .header("Max-Forwards", "70")
             .header("From", format!("{aor};tag={}", registering.tag))
             .header("To", &aor)

@@ -131,6 +131,11 @@ fn of_trunk(rules: &TrunkCalling, tenant: &TenantCalling) -> Result<(), String> 
     if let Some(domain) = rules.domain.iter().find(|domain| !is_host(domain)) {
         return Err(format!("domain: {domain:?} is no host name"));
     }
+    if rules.naptr
+        && rules.host.as_ref().or(rules.outbound_proxy.as_ref()).is_none_or(|place| place.name().is_none())
+    {
+        return Err("naptr: needs a name to look up, such as `host = \"sip.carrier.example\"`".to_owned());
+    }
     if rules.from_user.as_ref().is_some_and(String::is_empty) {
         return Err("from_user: must not be empty; leave it out to send the calling number".to_owned());
     }

@@ -9,6 +9,7 @@ mod credit;
 mod forks;
 mod forwards;
 mod messages;
+mod names;
 mod numbers;
 mod permissions;
 mod registrations;
