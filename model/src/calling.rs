@@ -316,6 +316,9 @@ pub struct TrunkCalling {
     pub naptr: bool,
     /// Requests go here instead, an address or a name.
     pub outbound_proxy: Option<HostPort>,
+    /// It is not offered acknowledged provisional answers (100rel, RFC 3262), which a few peers claim to know and do not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub without_100rel: bool,
     /// User part of From. `None`: the calling number.
     pub from_user: Option<String>,
     /// Host part of From and of the Request-URI. `None`: our address in From, the trunk's in the Request-URI.

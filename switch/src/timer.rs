@@ -39,6 +39,10 @@ pub enum Timer {
     AcceptedServer,
     /// Timer M (RFC 6026): wait for further 2xx to our INVITE.
     AcceptedClient,
+    /// RFC 3262, 3: send a provisional answer again until its PRACK; T1, then doubled.
+    ProvisionalRetransmit,
+    /// RFC 3262, 3: no PRACK came within 64 × T1.
+    PrackTimeout,
     /// Ours: a route stayed silent, without even a 100.
     RouteSilent,
     /// Ours: it rang for too long.

@@ -24,6 +24,7 @@ mod lookup;
 mod names;
 mod outgoing;
 mod party_rules;
+mod provisional;
 mod registrar;
 mod sessions;
 mod setup;
@@ -66,7 +67,7 @@ use registrar::Registrar;
 use trunks::TrunkTable;
 
 /// Methods the switch serves.
-const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, INFO, UPDATE";
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, INFO, UPDATE, PRACK";
 
 /// What happened outside.
 #[derive(Debug, Clone)]
@@ -432,6 +433,7 @@ impl Switch {
             match expired {
                 Some(Expired::NoResponse(purpose)) => self.no_response(purpose),
                 Some(Expired::NoAck(server)) => self.ack_missing(server),
+                Some(Expired::NoPrack(server)) => self.prack_missing(server),
                 None => {}
             }
         }
@@ -524,11 +526,12 @@ impl Switch {
         match method {
             Method::INVITE if !is_inside => self.invite(from, message),
             Method::INVITE | Method::UPDATE | Method::INFO if is_inside => self.relay(from, method, message),
+            Method::PRACK if is_inside => self.prack(from, message),
             Method::BYE => self.bye(from, message),
             Method::CANCEL => self.cancel(from, message),
             Method::REGISTER => self.register(from, message),
             Method::OPTIONS => self.options(from, message),
-            Method::UPDATE | Method::INFO => self.answer_stray(from, message),
+            Method::UPDATE | Method::INFO | Method::PRACK => self.answer_stray(from, message),
             Method::Known(_) | Method::Other(_) => {
                 self.count_request(from);
                 let lines = format!("Allow: {ALLOW}\r\n");
@@ -582,7 +585,7 @@ impl Switch {
             self.transactions.respond_without_state(message, from, reply);
             return;
         }
-        let lines = format!("Allow: {ALLOW}\r\nAccept: application/sdp\r\n");
+        let lines = format!("Allow: {ALLOW}\r\nAccept: application/sdp\r\nSupported: timer, 100rel\r\n");
         let reply = Reply { lines: lines.as_bytes(), ..Reply::plain(200, Some(&tag)) };
         self.transactions.respond_without_state(message, from, reply);
     }
@@ -658,5 +661,5 @@ impl Switch {
 
 /// Extensions a request may require of us.
 fn is_supported(option: &[u8]) -> bool {
-    option.eq_ignore_ascii_case(b"timer")
+    [&b"timer"[..], b"100rel"].iter().any(|known| option.eq_ignore_ascii_case(known))
 }

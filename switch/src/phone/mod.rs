@@ -390,7 +390,8 @@ impl Phones {
                 Some(Expired::NoResponse(Purpose::Invite(id))) => {
                     self.outgoing_refused(id, 408, "Request Timeout")
                 }
-                Some(Expired::NoResponse(Purpose::Nothing)) | None => {}
+                // The phones send no provisional answer that has to be acknowledged.
+                Some(Expired::NoResponse(Purpose::Nothing) | Expired::NoPrack(_)) | None => {}
                 Some(Expired::NoAck(server)) => self.ack_missing(server),
             }
         }

@@ -12,6 +12,7 @@ mod messages;
 mod names;
 mod numbers;
 mod permissions;
+mod provisional;
 mod registrations;
 mod sessions;
 mod strays;

@@ -11,6 +11,7 @@ mod advice;
 mod bad_input;
 mod balances;
 mod barrings;
+mod before_the_answer;
 mod billing;
 #[expect(
     dead_code,
