@@ -60,6 +60,16 @@ pub enum ClientCertificates {
     Required,
 }
 
+/// What keeps the way in to a phone behind a NAT open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NatKeepAlive {
+    /// A double line end.
+    Crlf,
+    /// An OPTIONS request.
+    Options,
+}
+
 /// Whether a call is let through whose balance cannot be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -151,6 +161,12 @@ pub struct SwitchConfig {
     pub register_seconds_max: u32,
     /// Contacts of one subscriber at most; a further one takes the place of the oldest. Default: 5.
     pub contacts_max: u32,
+    /// Seconds between two keep-alives to a phone behind a NAT that registered by UDP, so that calls find their way in; most NATs forget
+    /// after 30 or more; 0 sends none. Default: 25.
+    pub nat_keepalive_seconds: u32,
+    /// What is sent: `"crlf"`, line ends that need no answer, or `"options"`, a request that makes the phone send something too, which
+    /// some NATs want. Default: `"crlf"`.
+    pub nat_keepalive: NatKeepAlive,
     /// Seconds a challenge can be answered; then it is renewed with `stale=true`. Default: 300.
     pub nonce_seconds: u32,
     /// Hash algorithms of digest challenges, in the order they are offered; others are refused. A few old phones read only the
@@ -205,6 +221,8 @@ impl Default for SwitchConfig {
             register_seconds_min: 60,
             register_seconds_max: 3_600,
             contacts_max: 5,
+            nat_keepalive_seconds: 25,
+            nat_keepalive: NatKeepAlive::Crlf,
             nonce_seconds: 300,
             digest_algorithms: vec![DigestAlgorithm::Sha256, DigestAlgorithm::Md5],
             flood_per_second: 50,

@@ -34,8 +34,8 @@ pub use crate::b2bua::{
     node_started,
 };
 pub use crate::config::{
-    CALLS_ACTIVE_MAX, ClientCertificates, CreditConfig, DigestAlgorithm, SwitchConfig, TlsConfig,
-    WithoutRating,
+    CALLS_ACTIVE_MAX, ClientCertificates, CreditConfig, DigestAlgorithm, NatKeepAlive, SwitchConfig,
+    TlsConfig, WithoutRating,
 };
 pub use crate::credit::{Credit, CreditAnswer, CreditKey, CreditQuestion, CreditStep};
 pub use crate::error::SwitchError;

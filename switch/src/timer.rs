@@ -71,6 +71,8 @@ pub enum Timer {
     RegistrationExpired,
     /// Ours: what the DNS said of a name has become old.
     NameDue,
+    /// Ours: send something to a phone behind a NAT.
+    KeepAlive,
     /// Ours: report what the guard has counted since.
     SecurityReport,
     /// Of the phones: pick up, hang up, renew the registration.

@@ -18,6 +18,7 @@ mod gates;
 mod guard;
 mod identify;
 mod inside;
+mod keep_alive;
 mod limits;
 mod login;
 mod lookup;
@@ -58,6 +59,7 @@ use call::{CallRef, CallTable, Side};
 pub use explain::{PlannedAttempt, PlannedRefusal, RouteFrom, RoutePlan};
 use gates::Loops;
 use guard::Guard;
+use keep_alive::KeepAlives;
 use limits::Limits;
 use lookup::Lookup;
 pub(crate) use lookup::Network;
@@ -202,6 +204,7 @@ enum Due {
     SecurityReport,
     Ban(std::net::IpAddr),
     Name(u32),
+    KeepAlive(u64),
 }
 
 /// One SIP switch.
@@ -227,6 +230,7 @@ pub struct Switch {
     loops: Loops,
     trunks: TrunkTable,
     names: Names,
+    keep_alives: KeepAlives,
     name_questions: VecDeque<NameQuestion>,
     bans: Bans,
     guard: Guard,
@@ -290,6 +294,7 @@ impl Switch {
             loops: Loops::default(),
             trunks: TrunkTable::default(),
             names: Names::default(),
+            keep_alives: KeepAlives::default(),
             name_questions: VecDeque::new(),
             bans: Bans::new(&config.never_banned, &config.scanners),
             guard: Guard::default(),
@@ -399,6 +404,7 @@ impl Switch {
                 Due::Registration(_) => Timer::RegistrationExpired,
                 Due::SecurityReport => Timer::SecurityReport,
                 Due::Name(_) => Timer::NameDue,
+                Due::KeepAlive(_) => Timer::KeepAlive,
             };
             (at, timer)
         });
@@ -415,6 +421,12 @@ impl Switch {
         counters.bans_active = u64::try_from(self.bans.len()).unwrap_or(u64::MAX);
         counters.contacts_active = u64::try_from(self.registrar.len()).unwrap_or(u64::MAX);
         counters
+    }
+
+    /// Phones to which something is sent now and then.
+    #[cfg(test)]
+    pub(crate) fn n_kept_alive(&self) -> usize {
+        self.keep_alives.len()
     }
 
     /// After the last call and its timers nothing must be left of it.
@@ -446,6 +458,7 @@ impl Switch {
                 Due::Registration(subscriber) => self.expire_registrations(subscriber),
                 Due::SecurityReport => self.report_security(),
                 Due::Name(id) => self.name_due(id),
+                Due::KeepAlive(id) => self.keep_alive_due(id),
             }
         }
     }

@@ -8,6 +8,7 @@ mod calls;
 mod credit;
 mod forks;
 mod forwards;
+mod keep_alive;
 mod messages;
 mod names;
 mod numbers;
