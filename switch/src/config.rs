@@ -35,7 +35,8 @@ pub struct TlsConfig {
     pub key: PathBuf,
     /// File with the roots we trust, PEM: for the certificates of trunks, and of peers that connect to us where `clients` asks for one.
     pub roots: Option<PathBuf>,
-    /// Whether those who connect must show a certificate. Default: `"none"`.
+    /// Whether those who connect must show a certificate. One that is shown from a trunk's address must be for the trunk: its `tls_name`, the
+    /// name it is looked up by, or its `domain` (RFC 5922). Default: `"none"`.
     #[serde(default)]
     pub clients: ClientCertificates,
     /// Whether the certificates of trunks are checked. Default: true.

@@ -110,6 +110,25 @@ impl Switch {
         named.unwrap_or_else(|| address.ip().to_string())
     }
 
+    /// What a certificate shown from there must be for, one of them; empty when nobody provisioned is there, or nothing is known of its name.
+    pub(crate) fn certificate_names(&self, from: Hop) -> Vec<String> {
+        let mut names = Vec::new();
+        for trunk in self.lookup.trunks_of_source(from) {
+            let rules = self.lookup.trunk_rules(trunk.id);
+            let place = rules.is.outbound_proxy.as_ref().or(rules.is.host.as_ref());
+            let of_dns = place.and_then(|place| place.name()).map(str::to_owned);
+            names.extend([rules.is.tls_name.clone(), of_dns, rules.is.domain.clone()].into_iter().flatten());
+        }
+        names
+    }
+
+    /// Somebody at a trunk's address showed a certificate for another name.
+    pub(crate) fn note_wrong_certificate(&mut self, now: model::Moment, from: Hop) {
+        self.now = now;
+        let detail = "a certificate that is not the trunk's";
+        self.note_security(model::SecurityKind::AuthFailed, from.address, "", detail);
+    }
+
     /// New provisioning: looks after trunks that want it, and no longer after others.
     pub(super) fn tend_trunks(&mut self) {
         let wanted: HashMap<TrunkId, (bool, bool)> = self

@@ -174,8 +174,17 @@ pub async fn run(
             }
             Some(answer) = names.recv() => switch.handle(clock(), Input::Resolved(answer)),
             Some(event) = told.recv() => {
+                if let StreamEvent::Opened { hop, certificate: Some(certificate), .. } = &event {
+                    let names = switch.certificate_names(*hop);
+                    if !names.is_empty() && !tls::is_for(certificate, &names) {
+                        warn!(%hop, ?names, "a peer at a trunk's address has a certificate for another name");
+                        switch.note_wrong_certificate(clock(), *hop);
+                        streams.refuse(*hop);
+                    }
+                }
                 let is_lost = streams.note(&event);
                 match event {
+                    StreamEvent::Message { from, .. } if streams.is_refused(from) => {}
                     StreamEvent::Message { from, bytes } => {
                         if let Some(tracer) = &mut tracer {
                             tracer.message(clock(), false, from, &bytes);
