@@ -10,6 +10,7 @@
 mod advice;
 mod bad_input;
 mod balances;
+mod baresip;
 mod barrings;
 mod before_the_answer;
 mod billing;
@@ -22,6 +23,7 @@ mod billing;
 mod broker;
 mod console;
 mod crash;
+mod cut_link;
 mod edrs;
 mod floor_plan;
 mod fraud_desk;

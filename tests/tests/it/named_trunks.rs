@@ -1,13 +1,14 @@
 //! Carriers that are known by name: dnsmasq answers for the DNS, sipp for their gateways, and one of them is cut off.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::rig::{Installation, Running, eventually, free_address, have};
 use crate::sipp_call::{calls, gateway};
 
 /// A name server that knows `carrier.example`: its service at each host and port by priority.
-fn name_server(at: SocketAddr, service: &str, hosts: &[(u16, &str, SocketAddr)]) -> Running {
+fn name_server(at: SocketAddr, log: &Path, hosts: &[(u16, &str, SocketAddr)]) -> Running {
     let mut command = Command::new("/usr/sbin/dnsmasq");
     command
         .args([
@@ -20,9 +21,10 @@ fn name_server(at: SocketAddr, service: &str, hosts: &[(u16, &str, SocketAddr)])
         ])
         .args(["--bind-interfaces", "--local=/carrier.example/", "--local-ttl=5"])
         .args([&format!("--listen-address={}", at.ip()), &format!("--port={}", at.port())]);
+    command.args(["--log-queries", &format!("--log-facility={}", log.display())]);
     for (priority, host, address) in hosts {
         command.arg(format!(
-            "--srv-host={service}.carrier.example,{host}.carrier.example,{},{priority},10",
+            "--srv-host=_sip._udp.carrier.example,{host}.carrier.example,{},{priority},10",
             address.port()
         ));
         command.arg(format!("--host-record={host}.carrier.example,{}", address.ip()));
@@ -61,10 +63,15 @@ fn carrier_known_by_name_is_reached_at_its_next_server_when_the_first_is_cut_off
     let dns = free_address("127.0.0.1");
     let made = installation(dns);
     let [first, second] = [free_address("127.0.0.4"), free_address("127.0.0.5")];
-    let names = name_server(dns, "_sip._udp", &[(10, "gw1", first), (20, "gw2", second)]);
+    let log = made.path().join("dns.log");
+    let names = name_server(dns, &log, &[(10, "gw1", first), (20, "gw2", second)]);
     let (at_first, _at_second) = (gateway(first), gateway(second));
     // The address of the trunk is never needed: nobody is there.
     let house = made.start();
+    let asked_for = |what: &str| std::fs::read_to_string(&log).unwrap_or_default().contains(what);
+    eventually("the switch has asked for both hosts", || {
+        asked_for("config gw1.carrier.example is") && asked_for("config gw2.carrier.example is")
+    });
     let call = || calls(&made, "customer_call.xml", "huber", "change-me-huber", "4930555123", 1, 200);
     call();
     eventually("the call at the first server has its record", || answered(&made) == "1");
@@ -77,7 +84,7 @@ fn carrier_known_by_name_is_reached_at_its_next_server_when_the_first_is_cut_off
     // The carrier moves: its name leads elsewhere, and within its time to live calls follow.
     names.kill();
     let moved = free_address("127.0.0.6");
-    let _names = name_server(dns, "_sip._udp", &[(10, "gw3", moved)]);
+    let _names = name_server(dns, &log, &[(10, "gw3", moved)]);
     let messages = made.path().join("third.log");
     let mut at_third = Command::new("sipp");
     at_third.args(["-sn", "uas", "-nostdin", "-i", &moved.ip().to_string(), "-p", &moved.port().to_string()]);

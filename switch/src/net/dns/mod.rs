@@ -21,7 +21,9 @@ use wire::{Answer, Data, RecordType};
 
 /// How long one server may take, and how often all of them are asked.
 const PATIENCE: Duration = Duration::from_secs(2);
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
+/// Between two rounds: a server that is being started refuses at once.
+const PAUSE: Duration = Duration::from_millis(500);
 /// A name that cannot be found, or nobody to ask, is asked for again after so many seconds.
 const AGAIN_SECONDS: u32 = 30;
 /// Services and hosts looked up for one name at most.
@@ -185,7 +187,10 @@ impl Resolver {
 
     /// The records of one name. `seconds` becomes the shortest life of all that was asked.
     async fn ask(&self, name: &str, wanted: RecordType, seconds: &mut u32) -> Result<Vec<Data>, Unanswered> {
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            if round > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
             for server in &self.servers {
                 let said = match tokio::time::timeout(PATIENCE, ask_udp(*server, name, wanted)).await {
                     Ok(Ok(Answer::Truncated)) => {
