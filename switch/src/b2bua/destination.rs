@@ -149,25 +149,23 @@ impl Switch {
         let rng = &mut self.rng;
         let routes =
             self.lookup.routes(seeker.tenant, number, &seeker.name, |below| rng.random_range(0..below));
-        let trunks: Vec<Trunk> = routes
-            .into_iter()
-            .map(|(_, trunk)| trunk)
-            .filter(|trunk| Some(trunk.id) != own_trunk)
-            .cloned()
-            .collect();
+        let trunks: Vec<TrunkId> =
+            routes.into_iter().map(|(_, trunk)| trunk.id).filter(|trunk| Some(*trunk) != own_trunk).collect();
         if trunks.is_empty() {
             return Err(Refusal::new(Cause::NoRoute, 404, "No Route", format!("tenant {}", seeker.tenant)));
         }
         let mut targets = VecDeque::new();
-        for trunk in &trunks {
-            let rules = self.lookup.trunk_rules(trunk.id);
-            for (idx, hop) in self.hops_of_trunk(trunk).into_iter().enumerate() {
+        for id in &trunks {
+            let rules = self.lookup.trunk_rules(*id);
+            let hops = self.hops_of_trunk(*id);
+            let Some(trunk) = self.lookup.trunk(*id) else { continue };
+            for (idx, hop) in hops.into_iter().enumerate() {
                 let target = target_of_trunk(trunk, &rules, hop, number, places);
                 targets.push_back(vec![Target { is_alternative: idx > 0, ..target }]);
             }
         }
         if targets.is_empty() {
-            let object = format!("trunk {} and its proxy's name cannot be found", trunks[0].id);
+            let object = format!("trunk {} and its proxy's name cannot be found", trunks[0]);
             return Err(Refusal::new(Cause::MaxCallsPeer, 503, "Service Unavailable", object));
         }
         Ok(targets)

@@ -139,22 +139,24 @@ impl Switch {
 
     /// The servers of a trunk in the order they are to be tried: those that stayed silent just now come last. Empty when it is to be
     /// reached by a proxy whose name cannot be found.
-    pub(super) fn hops_of_trunk(&mut self, trunk: &Trunk) -> Vec<Hop> {
-        let place = self.place_of_trunk(trunk.id);
-        let at = |address| Hop { transport: trunk.transport, address };
-        let mut hops = match &place {
-            None => return vec![at(trunk.address)],
+    pub(super) fn hops_of_trunk(&mut self, id: TrunkId) -> Vec<Hop> {
+        let Some(trunk) = self.lookup.trunk(id) else { return Vec::new() };
+        let (transport, own) = (trunk.transport, trunk.address);
+        let at = |address| Hop { transport, address };
+        let rules = self.lookup.trunk_rules(id);
+        let mut hops = match rules.is.outbound_proxy.as_ref().or(rules.is.host.as_ref()) {
+            None => return vec![at(own)],
             Some(HostPort::Address(address)) => return vec![at(*address)],
             Some(HostPort::Name { .. }) => {
-                let known = self.names.of_trunk.get(&trunk.id).and_then(|id| self.names.known.get(id));
+                let known = self.names.of_trunk.get(&id).and_then(|id| self.names.known.get(id));
                 let servers = known.map(|known| known.servers.as_slice()).unwrap_or_default();
                 let rng = &mut self.rng;
                 hops_in_order(servers, |below| rng.random_range(0..below))
             }
         };
         hops.retain(|hop| self.addresses.serves(*hop));
-        if hops.is_empty() && self.lookup.trunk_rules(trunk.id).is.outbound_proxy.is_none() {
-            hops.push(at(trunk.address));
+        if hops.is_empty() && rules.is.outbound_proxy.is_none() {
+            hops.push(at(own));
         }
         let now = self.now.mono;
         hops.sort_by_key(|hop| self.names.is_silent(*hop, now));

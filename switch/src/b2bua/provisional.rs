@@ -343,31 +343,9 @@ impl Switch {
     ) {
         let number = message.cseq().map_or(0, |cseq| cseq.number);
         let is_update = method == Method::UPDATE;
-        let is_old = call.dialog_or_early(side).is_none_or(|dialog| number <= dialog.remote_cseq);
-        // The caller's early dialog is made by what we told it, and by what it says it understands.
-        let is_ready = match side {
-            Side::Caller => call.dialog_or_early(Side::Callee).is_some(),
-            Side::Callee => call.has_progressed,
-        };
-        let is_understood = side == Side::Caller
-            || Message::scan(&call.invite)
-                .is_ok_and(|invite| invite.list(HeaderName::Allow).any(|known| known == method.as_bytes()));
-        let is_glare = is_update && call.relayed.iter().any(|relayed| relayed.is_offer);
-        let refusal = if is_old || call.relayed.len() >= RELAYED_MAX {
-            Some(500)
-        } else if is_glare {
-            Some(491)
-        } else if !is_ready {
-            Some(500)
-        } else if !is_understood {
-            // What would need the user's consent, as far as we can tell (RFC 3311, 5.2).
-            Some(504)
-        } else {
-            None
-        };
+        let refusal = why_not_early(call, side, number, method);
         let server = self.transactions.open(message, from);
-        if let Some(code) = refusal {
-            let lines: &[u8] = if code == 500 && !is_old { b"Retry-After: 2\r\n" } else { b"" };
+        if let Some((code, lines)) = refusal {
             let reply = Reply { lines, ..Reply::plain(code, None) };
             return self.transactions.respond(self.now.mono, server, reply);
         }
@@ -396,6 +374,36 @@ impl Switch {
             holds,
         });
     }
+}
+
+/// Why a request of an early dialog cannot cross: the code and further lines of its refusal.
+fn why_not_early(
+    call: &mut Call,
+    side: Side,
+    number: u32,
+    method: Method<'_>,
+) -> Option<(u16, &'static [u8])> {
+    if call.dialog_or_early(side).is_none_or(|dialog| number <= dialog.remote_cseq)
+        || call.relayed.len() >= RELAYED_MAX
+    {
+        return Some((500, b""));
+    }
+    if method == Method::UPDATE && call.relayed.iter().any(|relayed| relayed.is_offer) {
+        return Some((491, b""));
+    }
+    // The caller's early dialog is made by what we told it.
+    let is_ready = match side {
+        Side::Caller => call.dialog_or_early(Side::Callee).is_some(),
+        Side::Callee => call.has_progressed,
+    };
+    if !is_ready {
+        return Some((500, b"Retry-After: 2\r\n"));
+    }
+    let is_understood = side == Side::Caller
+        || Message::scan(&call.invite)
+            .is_ok_and(|invite| invite.list(HeaderName::Allow).any(|known| known == method.as_bytes()));
+    // What would need the user's consent, as far as we can tell (RFC 3311, 5.2).
+    (!is_understood).then_some((504, b""))
 }
 
 impl Provisional {

@@ -182,7 +182,7 @@ impl Switch {
 
     /// Where a request of our own to a trunk goes; `None`: the name of its proxy cannot be found.
     fn hop_of_trunk(&mut self, trunk: &Trunk) -> Option<Hop> {
-        self.hops_of_trunk(trunk).first().copied()
+        self.hops_of_trunk(trunk.id).first().copied()
     }
 
     /// The host by which a trunk is named in URIs.
@@ -382,7 +382,7 @@ impl Switch {
         let registering = self.trunks.known.get(&trunk.id).and_then(|state| state.registration.as_ref());
         let Some(silent) = registering.and_then(|registering| registering.hop) else { return false };
         self.note_silent(silent);
-        self.hops_of_trunk(trunk).first().is_some_and(|hop| *hop != silent && !self.was_silent(*hop))
+        self.hops_of_trunk(trunk.id).first().is_some_and(|hop| *hop != silent && !self.was_silent(*hop))
     }
 
     /// With which credentials a trunk is called, if it may ask for some.
