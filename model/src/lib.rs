@@ -29,6 +29,7 @@ mod rated;
 mod rates;
 mod record;
 mod sighting;
+mod source_ban;
 mod span;
 mod stage;
 mod statement;
@@ -81,6 +82,7 @@ pub use rated::{Charge, Conversion, Direction, Fragment, Peak, Piece, Provider, 
 pub use rates::{BillingNetwork, ExchangeRate, PortedNumber};
 pub use record::{Body, Origin, Record, Topic};
 pub use sighting::{SightedBy, Sighting, SightingStep};
+pub use source_ban::SourceBan;
 pub use span::{InvalidSpan, Span};
 pub use stage::{Effect, Effects, Stage, StageInput, StateChange};
 pub use statement::{Held, Statement, StatementRow};

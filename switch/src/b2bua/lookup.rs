@@ -45,6 +45,8 @@ pub struct Tables {
     rules: Rules,
     prepaid: HashSet<ProfileId>,
     locks: HashMap<AccountId, Lock>,
+    /// Shut out by hand, and until when.
+    banned: Vec<(Network, Option<DateTime<Utc>>)>,
 }
 
 /// The tables in force, and what was heard since.
@@ -161,6 +163,8 @@ impl Tables {
                 tables.locks.insert(lock.account, lock.clone());
             }
         }
+        let networks = directory.source_bans.iter();
+        tables.banned = networks.filter_map(|ban| Some((Network::parse(&ban.network)?, ban.until))).collect();
         tables.rules = Rules::compile(&directory);
         let prepaid = directory.tariffs.iter().filter(|version| version.profile.prepaid);
         tables.prepaid = prepaid.map(|version| version.profile.id).collect();
@@ -249,6 +253,17 @@ impl Lookup {
         let profile = self.account(account)?.profile_at(at)?;
         let is_prepaid = self.tables.prepaid.contains(&profile);
         (is_prepaid || terms.credit_limit.is_some()).then_some(is_prepaid)
+    }
+
+    /// Whether somebody has shut that address out by hand.
+    pub(crate) fn is_shut_out(&self, source: IpAddr, now: DateTime<Utc>) -> bool {
+        let holds = |until: &Option<DateTime<Utc>>| until.is_none_or(|until| now < until);
+        self.tables.banned.iter().any(|(network, until)| network.contains(source) && holds(until))
+    }
+
+    /// Whether anybody is shut out by hand.
+    pub(crate) fn has_bans(&self) -> bool {
+        !self.tables.banned.is_empty()
     }
 
     /// All trunks in use.

@@ -11,6 +11,11 @@ use super::rewrite::{CompiledSet, Places};
 use crate::b2bua::Network;
 use crate::message::Uri;
 
+/// Whether a text is an address, or a network such as `192.0.2.0/28`.
+pub fn is_network(text: &str) -> bool {
+    Network::parse(text).is_some()
+}
+
 /// Rules of one object, beside those of its tenant, to which they refer by name.
 #[derive(Debug, Clone, Copy)]
 pub enum CallingOf<'a> {
