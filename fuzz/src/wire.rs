@@ -130,7 +130,7 @@ fn settle(
         drain(switch, &mut |output| match output {
             Output::Transmit { to, bytes } => wire.send(address(SWITCH), to.address, bytes),
             Output::Event(event) => events.push(*event),
-            Output::Credit(_) => {}
+            Output::Credit(_) | Output::Resolve(_) => {}
         });
         for (phones, place) in all.iter_mut().zip(places) {
             while let Some(output) = phones.poll_output() {

@@ -4,12 +4,11 @@
 //! that only bill need not know any of it. An empty value is the usual behaviour throughout.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{AccountId, E164, RouteAction, RouteId, SubscriberId, TenantId, TrunkId};
+use crate::{AccountId, E164, HostPort, RouteAction, RouteId, SubscriberId, TenantId, TrunkId};
 
 /// The calling rules of everybody, by object; who is missing has none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -308,8 +307,18 @@ pub struct TrunkCalling {
     pub register: bool,
     /// Wish for the life of our registration, seconds.
     pub register_seconds: Option<u32>,
-    /// Requests go here instead of to the address.
-    pub outbound_proxy: Option<SocketAddr>,
+    /// Name of the far end in the DNS (RFC 3263): requests go to the servers it leads to, and calls may come from them. `None`, or
+    /// while the name cannot be found: the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostPort>,
+    /// Whether the DNS may choose the transport, too (NAPTR). A trunk by TLS stays with TLS.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub naptr: bool,
+    /// Requests go here instead, an address or a name.
+    pub outbound_proxy: Option<HostPort>,
+    /// It is not offered acknowledged provisional answers (100rel, RFC 3262), which a few peers claim to know and do not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub without_100rel: bool,
     /// User part of From. `None`: the calling number.
     pub from_user: Option<String>,
     /// Host part of From and of the Request-URI. `None`: our address in From, the trunk's in the Request-URI.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::cause::named_enum;
 use crate::{
     Account, AccountId, Barring, BillingNetwork, CallingRules, ContractTerms, E164, ExchangeRate,
-    FraudException, FraudRule, KillOrder, Lock, Package, PortedNumber, ProfileLimits, RouteId, SubscriberId,
-    TariffVersion, Tenant, TenantId, TenantPackage, TrunkId,
+    FraudException, FraudRule, KillOrder, Lock, Package, PortedNumber, ProfileLimits, RouteId, SourceBan,
+    SubscriberId, TariffVersion, Tenant, TenantId, TenantPackage, TrunkId,
 };
 
 named_enum! {
@@ -79,6 +79,9 @@ pub struct Directory {
     /// The latest orders to end calls, oldest first.
     #[serde(default)]
     pub kill_orders: Vec<KillOrder>,
+    /// Sources that people shut out of the switch.
+    #[serde(default)]
+    pub source_bans: Vec<SourceBan>,
 }
 
 impl Directory {

@@ -17,6 +17,7 @@ mod e164;
 mod edr;
 mod event;
 mod fraud_desk;
+mod host_port;
 mod id;
 mod ledger;
 mod lock;
@@ -28,6 +29,7 @@ mod rated;
 mod rates;
 mod record;
 mod sighting;
+mod source_ban;
 mod span;
 mod stage;
 mod statement;
@@ -62,6 +64,7 @@ pub use event::{
     TrunkHealth, TrunkState, UpdateKind,
 };
 pub use fraud_desk::{FraudException, FraudRule, KillOrder, Stopped, StoppedBy};
+pub use host_port::{HostPort, InvalidHostPort};
 pub use id::{
     AccountId, AlertId, CallUid, CdrId, FeeId, InvalidId, InvoiceId, NetworkId, PostingId, ProfileId,
     ProfileVersionId, RouteId, SubscriberId, TenantId, TrunkId,
@@ -79,6 +82,7 @@ pub use rated::{Charge, Conversion, Direction, Fragment, Peak, Piece, Provider, 
 pub use rates::{BillingNetwork, ExchangeRate, PortedNumber};
 pub use record::{Body, Origin, Record, Topic};
 pub use sighting::{SightedBy, Sighting, SightingStep};
+pub use source_ban::SourceBan;
 pub use span::{InvalidSpan, Span};
 pub use stage::{Effect, Effects, Stage, StageInput, StateChange};
 pub use statement::{Held, Statement, StatementRow};

@@ -117,6 +117,7 @@ const TABLES: &[&str] = &[
     "sftp_alarms",
     "sftp_inbox",
     "sftp_trail",
+    "source_bans",
     "stage_state",
     "subscriber_profiles",
     "subscribers",

@@ -21,6 +21,7 @@ use crate::fraud_desk::load_locks;
 use crate::fraud_rules::{load_exceptions, load_kill_orders, load_rules};
 use crate::limits::{load_account_limits, load_profile_limits};
 use crate::long_tables::{Collect, Long, Reader, Row, make_room, read_packed};
+use crate::source_bans::load_source_bans;
 use crate::sql::{Bind, Columns, cells, query};
 use crate::tariffs::{load_versions, load_versions_without_fees};
 use crate::{Result, Store, StoreError};
@@ -149,6 +150,7 @@ async fn load_short(conn: &mut AnyConnection) -> Result<Directory> {
         fraud_rules: load_rules(conn).await?,
         fraud_exceptions: load_exceptions(conn).await?,
         kill_orders: load_kill_orders(conn).await?,
+        source_bans: load_source_bans(conn).await?,
         ..Directory::default()
     })
 }

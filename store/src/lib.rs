@@ -42,6 +42,7 @@ mod people;
 mod provisioning_events;
 mod schema;
 mod sftp_trail;
+mod source_bans;
 mod sparkline;
 mod sql;
 mod stage_locks;

@@ -47,6 +47,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (229, "postings_by_time", include_str!("../migrations/0229_postings_by_time.sql")),
     (243, "user_tenants", include_str!("../migrations/0243_user_tenants.sql")),
     (244, "lake_duties", include_str!("../migrations/0244_lake_duties.sql")),
+    (247, "source_bans", include_str!("../migrations/0247_source_bans.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).

@@ -100,7 +100,7 @@ impl Bench {
             match output {
                 Output::Transmit { to, bytes } => sent.push((to, bytes)),
                 Output::Event(_) => self.n_events += 1,
-                Output::Credit(_) => {}
+                Output::Credit(_) | Output::Resolve(_) => {}
             }
         }
         sent

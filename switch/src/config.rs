@@ -35,7 +35,8 @@ pub struct TlsConfig {
     pub key: PathBuf,
     /// File with the roots we trust, PEM: for the certificates of trunks, and of peers that connect to us where `clients` asks for one.
     pub roots: Option<PathBuf>,
-    /// Whether those who connect must show a certificate. Default: `"none"`.
+    /// Whether those who connect must show a certificate. One that is shown from a trunk's address must be for the trunk: its `tls_name`, the
+    /// name it is looked up by, or its `domain` (RFC 5922). Default: `"none"`.
     #[serde(default)]
     pub clients: ClientCertificates,
     /// Whether the certificates of trunks are checked. Default: true.
@@ -58,6 +59,16 @@ pub enum ClientCertificates {
     Optional,
     /// Without a good one there is no connection.
     Required,
+}
+
+/// What keeps the way in to a phone behind a NAT open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NatKeepAlive {
+    /// A double line end.
+    Crlf,
+    /// An OPTIONS request.
+    Options,
 }
 
 /// Whether a call is let through whose balance cannot be asked.
@@ -108,7 +119,7 @@ impl Default for CreditConfig {
 pub struct SwitchConfig {
     /// Name of this switch in every record; letters, digits and dots, unique on the platform. Default: `"sw1"`.
     pub node: String,
-    /// Address and port of the UDP socket. Default: `"0.0.0.0:5060"`.
+    /// Address and port of the UDP socket. `"[::]:5060"` serves IPv6 and IPv4. Default: `"0.0.0.0:5060"`.
     pub listen: SocketAddr,
     /// Whether TCP is served too, on the same address and port. Default: true.
     pub tcp: bool,
@@ -117,6 +128,11 @@ pub struct SwitchConfig {
     /// Address that peers are told to answer to (Via, Contact), where it differs from `listen`: behind a NAT, or when
     /// listening on all interfaces of a machine with several. Default: the address of the interface that leads out.
     pub advertise: Option<SocketAddr>,
+    /// The same for peers by IPv6, where `advertise` is for those by IPv4. Default: the address of the interface that leads out by IPv6,
+    /// when listening on `"[::]"`.
+    pub advertise_v6: Option<SocketAddr>,
+    /// Name servers that are asked for the names of trunks, such as `"192.0.2.53"`. Default: those of `/etc/resolv.conf`.
+    pub dns_servers: Vec<String>,
     /// SIP domain of callers that name none of the subscribers' domains, and realm of their challenge. Default: `"localhost"`.
     pub domain: String,
     /// Calls in progress at most; the next gets 503 with Retry-After. Default: 20000.
@@ -146,6 +162,12 @@ pub struct SwitchConfig {
     pub register_seconds_max: u32,
     /// Contacts of one subscriber at most; a further one takes the place of the oldest. Default: 5.
     pub contacts_max: u32,
+    /// Seconds between two keep-alives to a phone behind a NAT that registered by UDP, so that calls find their way in; most NATs forget
+    /// after 30 or more; 0 sends none. Default: 25.
+    pub nat_keepalive_seconds: u32,
+    /// What is sent: `"crlf"`, line ends that need no answer, or `"options"`, a request that makes the phone send something too, which
+    /// some NATs want. Default: `"crlf"`.
+    pub nat_keepalive: NatKeepAlive,
     /// Seconds a challenge can be answered; then it is renewed with `stale=true`. Default: 300.
     pub nonce_seconds: u32,
     /// Hash algorithms of digest challenges, in the order they are offered; others are refused. A few old phones read only the
@@ -182,6 +204,8 @@ impl Default for SwitchConfig {
             node: "sw1".to_owned(),
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)),
             advertise: None,
+            advertise_v6: None,
+            dns_servers: Vec::new(),
             tcp: true,
             tls: None,
             domain: "localhost".to_owned(),
@@ -198,6 +222,8 @@ impl Default for SwitchConfig {
             register_seconds_min: 60,
             register_seconds_max: 3_600,
             contacts_max: 5,
+            nat_keepalive_seconds: 25,
+            nat_keepalive: NatKeepAlive::Crlf,
             nonce_seconds: 300,
             digest_algorithms: vec![DigestAlgorithm::Sha256, DigestAlgorithm::Md5],
             flood_per_second: 50,
@@ -243,6 +269,19 @@ impl SwitchConfig {
             return Err(
                 "switch.advertise must be an address peers can reach, such as \"192.0.2.10:5060\"".to_owned()
             );
+        }
+        if let Some(v6) = self.advertise_v6
+            && (!v6.is_ipv6() || v6.ip().is_unspecified() || v6.port() == 0 || !self.listen.is_ipv6())
+        {
+            return Err(
+                "switch.advertise_v6 must be an IPv6 address peers can reach, such as \"[2001:db8::1]:5060\", and \
+                 switch.listen one that takes both, such as \"[::]:5060\""
+                    .to_owned(),
+            );
+        }
+        let is_address = |text: &String| matches!(text.parse(), Ok(model::HostPort::Address(_)));
+        if let Some(bad) = self.dns_servers.iter().find(|text| !is_address(text)) {
+            return Err(format!("switch.dns_servers: {bad:?} is no address; write it like \"192.0.2.53\""));
         }
         let positive = [
             ("calls_max", self.calls_max),

@@ -67,6 +67,17 @@ impl Dialog {
         })
     }
 
+    /// Takes over the numbers of the early dialog that this one was, so that requests go on counting (RFC 3261, 12.2.1.1).
+    pub(crate) fn go_on_from(&mut self, early: &Self) {
+        self.local_cseq = self.local_cseq.max(early.local_cseq);
+        self.remote_cseq = self.remote_cseq.max(early.remote_cseq);
+    }
+
+    /// Counts on by so many: past requests of an early dialog that is forgotten.
+    pub(crate) fn skip(&mut self, n: u32) {
+        self.local_cseq = self.local_cseq.saturating_add(n);
+    }
+
     /// A later message of the other side may have moved its Contact (target refresh, RFC 3261, 12.2).
     pub(crate) fn refresh_target(&mut self, message: &Message<'_>) {
         if let Some(contact) = message.contact() {
@@ -113,7 +124,7 @@ impl Dialog {
         cseq.push(b' ');
         cseq.extend_from_slice(method);
         let mut writer = Writer::request(method, &self.target)
-            .header("Via", branch.via(addresses, self.peer.transport))
+            .header("Via", branch.via(addresses, self.peer))
             .header("Max-Forwards", "70")
             .header("From", from)
             .header("To", &self.remote)

@@ -63,36 +63,76 @@ fn transport_of(params: Params<'_>) -> Option<Transport> {
         .find_map(|(word, transport)| value.eq_ignore_ascii_case(word).then_some(transport))
 }
 
-/// The addresses at which we say we can be reached, by transport.
+/// The addresses at which we say we can be reached, by transport and family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
+    first: Ports,
+    /// In the other family.
+    other: Option<Ports>,
+}
+
+/// One address by transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ports {
     /// For UDP and TCP.
-    pub plain: SocketAddr,
+    plain: SocketAddr,
     /// For TLS.
-    pub tls: SocketAddr,
+    tls: SocketAddr,
+}
+
+impl Ports {
+    /// With TLS one port above, as is usual.
+    fn at(plain: SocketAddr) -> Self {
+        let mut tls = plain;
+        tls.set_port(plain.port().checked_add(1).unwrap_or(plain.port()));
+        Self { plain, tls }
+    }
 }
 
 impl Addresses {
     /// With TLS one port above, as is usual.
     pub fn at(plain: SocketAddr) -> Self {
-        let mut tls = plain;
-        tls.set_port(plain.port().checked_add(1).unwrap_or(plain.port()));
-        Self { plain, tls }
+        Self { first: Ports::at(plain), other: None }
     }
 
-    pub(crate) const fn of(self, transport: Transport) -> SocketAddr {
-        match transport {
-            Transport::Udp | Transport::Tcp => self.plain,
-            Transport::Tls => self.tls,
+    /// And in the other family at `plain`. An address of the family that is known already changes nothing.
+    pub fn and_at(self, plain: SocketAddr) -> Self {
+        let is_new = plain.is_ipv4() != self.first.plain.is_ipv4();
+        Self { other: if is_new { Some(Ports::at(plain)) } else { self.other }, ..self }
+    }
+
+    /// With TLS at this port.
+    pub fn with_tls_port(mut self, port: u16) -> Self {
+        self.first.tls.set_port(port);
+        if let Some(other) = &mut self.other {
+            other.tls.set_port(port);
+        }
+        self
+    }
+
+    /// Whether a peer of that family can be reached at all.
+    pub(crate) fn serves(self, peer: Hop) -> bool {
+        let is_ipv4 = peer.address.is_ipv4();
+        self.other.is_some() || self.first.plain.is_ipv4() == is_ipv4
+    }
+
+    /// The one that `peer` can answer to.
+    pub(crate) fn of(self, peer: Hop) -> SocketAddr {
+        let same = |ports: &Ports| ports.plain.is_ipv4() == peer.address.is_ipv4();
+        let ports = self.other.filter(same).unwrap_or(self.first);
+        match peer.transport {
+            Transport::Udp | Transport::Tcp => ports.plain,
+            Transport::Tls => ports.tls,
         }
     }
 
-    /// Our Contact, as a URI in brackets, for a peer on that transport.
-    pub(crate) fn contact(self, transport: Transport) -> String {
-        match transport {
-            Transport::Udp => format!("<sip:{}>", self.plain),
-            Transport::Tcp => format!("<sip:{};transport=tcp>", self.plain),
-            Transport::Tls => format!("<sip:{};transport=tls>", self.tls),
+    /// Our Contact for `peer`, as a URI in brackets.
+    pub(crate) fn contact(self, peer: Hop) -> String {
+        let own = self.of(peer);
+        match peer.transport {
+            Transport::Udp => format!("<sip:{own}>"),
+            Transport::Tcp => format!("<sip:{own};transport=tcp>"),
+            Transport::Tls => format!("<sip:{own};transport=tls>"),
         }
     }
 }
@@ -116,5 +156,18 @@ mod tests {
         check("sips:bob@[2001:db8::1]", Some("tls [2001:db8::1]:5061"));
         check("sip:bob@example.net", None);
         check("sip:bob@192.0.2.7:0", None);
+    }
+
+    #[test]
+    fn each_peer_is_told_an_address_of_its_own_family() {
+        let own = Addresses::at("192.0.2.1:5060".parse().unwrap());
+        let (v4, v6) = ("198.51.100.7:5060".parse().unwrap(), "[2001:db8::7]:5060".parse().unwrap());
+        assert!(own.serves(Hop::udp(v4)) && !own.serves(Hop::udp(v6)));
+        let own = own.and_at("[2001:db8::1]:5060".parse().unwrap()).with_tls_port(5071);
+        assert!(own.serves(Hop::udp(v6)));
+        assert_eq!(own.contact(Hop::udp(v4)), "<sip:192.0.2.1:5060>");
+        assert_eq!(own.contact(Hop::udp(v6)), "<sip:[2001:db8::1]:5060>");
+        let tls = Hop { transport: Transport::Tls, address: v6 };
+        assert_eq!(own.contact(tls), "<sip:[2001:db8::1]:5071;transport=tls>");
     }
 }

@@ -18,6 +18,7 @@ mod digest;
 mod error;
 mod hop;
 mod message;
+mod names;
 pub mod net;
 pub mod phone;
 mod rules;
@@ -33,8 +34,8 @@ pub use crate::b2bua::{
     node_started,
 };
 pub use crate::config::{
-    CALLS_ACTIVE_MAX, ClientCertificates, CreditConfig, DigestAlgorithm, SwitchConfig, TlsConfig,
-    WithoutRating,
+    CALLS_ACTIVE_MAX, ClientCertificates, CreditConfig, DigestAlgorithm, NatKeepAlive, SwitchConfig,
+    TlsConfig, WithoutRating,
 };
 pub use crate::credit::{Credit, CreditAnswer, CreditKey, CreditQuestion, CreditStep};
 pub use crate::error::SwitchError;
@@ -43,7 +44,8 @@ pub use crate::message::{
     CSeq, Fault, Framed, Framer, HEADER_BYTES_MAX, HEADERS_MAX, HeaderName, MESSAGE_BYTES_MAX, Message,
     Method, NameAddr, Params, Scheme, StartLine, Unframed, Unreadable, Uri, Via,
 };
-pub use crate::rules::{CallingOf, Rewritten, check_calling, rewrite};
+pub use crate::names::{NameAnswer, NameQuestion, NamedServer};
+pub use crate::rules::{CallingOf, Rewritten, check_calling, is_network, rewrite};
 pub use crate::screen::Screen;
 pub use crate::timer::Timer;
 

@@ -39,6 +39,10 @@ pub enum Timer {
     AcceptedServer,
     /// Timer M (RFC 6026): wait for further 2xx to our INVITE.
     AcceptedClient,
+    /// RFC 3262, 3: send a provisional answer again until its PRACK; T1, then doubled.
+    ProvisionalRetransmit,
+    /// RFC 3262, 3: no PRACK came within 64 × T1.
+    PrackTimeout,
     /// Ours: a route stayed silent, without even a 100.
     RouteSilent,
     /// Ours: it rang for too long.
@@ -65,6 +69,10 @@ pub enum Timer {
     BanEnds,
     /// Ours: a registration ran out.
     RegistrationExpired,
+    /// Ours: what the DNS said of a name has become old.
+    NameDue,
+    /// Ours: send something to a phone behind a NAT.
+    KeepAlive,
     /// Ours: report what the guard has counted since.
     SecurityReport,
     /// Of the phones: pick up, hang up, renew the registration.

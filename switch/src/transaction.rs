@@ -51,6 +51,8 @@ pub(crate) enum Expired<T> {
     NoResponse(T),
     /// Our 2xx was never acknowledged.
     NoAck(ServerId),
+    /// Our provisional answer was never acknowledged; the INVITE waits for its final one.
+    NoPrack(ServerId),
 }
 
 /// One answer.
@@ -89,6 +91,8 @@ struct ServerTx {
     state: ServerState,
     head: ReplyHead,
     last: Vec<u8>,
+    /// A provisional answer that waits for its PRACK.
+    reliable: Vec<u8>,
     interval: Duration,
     resend: Option<TimerKey>,
     end: Option<TimerKey>,
@@ -307,6 +311,7 @@ impl<T: Clone> Transactions<T> {
             state: ServerState::Proceeding,
             head: ReplyHead::of(message, source),
             last: Vec::new(),
+            reliable: Vec::new(),
             interval: T1,
             resend: None,
             end: None,
@@ -332,6 +337,10 @@ impl<T: Clone> Transactions<T> {
         if reply.code < 200 {
             return;
         }
+        // Nobody waits for the PRACK of a provisional answer any more (RFC 3262, 3).
+        tx.reliable = Vec::new();
+        self.timers.disarm(&mut tx.resend);
+        self.timers.disarm(&mut tx.end);
         if !tx.is_invite {
             tx.state = ServerState::Completed;
             let linger = if tx.head.destination.is_reliable() { Duration::ZERO } else { T1_64 };
@@ -344,6 +353,29 @@ impl<T: Clone> Transactions<T> {
         let is_repeated = reply.code < 300 || !tx.head.destination.is_reliable();
         tx.resend = is_repeated.then(|| self.timers.arm(now + T1, Due::Server(id, Timer::AnswerRetransmit)));
         tx.end = Some(self.timers.arm(now + T1_64, Due::Server(id, Timer::AckTimeout)));
+    }
+
+    /// Answers an INVITE provisionally and repeats that until [`Self::pracked`], on streams too: a proxy further on may lose it (RFC 3262, 3).
+    pub(crate) fn respond_reliably(&mut self, now: Duration, id: ServerId, reply: Reply<'_>) {
+        self.respond(now, id, reply);
+        let Some(tx) = self.servers.get_mut(&id).filter(|tx| tx.state == ServerState::Proceeding) else {
+            return;
+        };
+        tx.reliable.clone_from(&tx.last);
+        tx.interval = T1;
+        self.timers.disarm(&mut tx.resend);
+        self.timers.disarm(&mut tx.end);
+        tx.resend = Some(self.timers.arm(now + T1, Due::Server(id, Timer::ProvisionalRetransmit)));
+        tx.end = Some(self.timers.arm(now + T1_64, Due::Server(id, Timer::PrackTimeout)));
+    }
+
+    /// The PRACK for it came.
+    pub(crate) fn pracked(&mut self, id: ServerId) {
+        if let Some(tx) = self.servers.get_mut(&id).filter(|tx| tx.state == ServerState::Proceeding) {
+            tx.reliable = Vec::new();
+            self.timers.disarm(&mut tx.resend);
+            self.timers.disarm(&mut tx.end);
+        }
     }
 
     /// Answers without keeping anything: challenges and refusals under load (RFC 3261, 8.2.7).
@@ -519,6 +551,17 @@ impl<T: Clone> Transactions<T> {
             tx.resend = Some(self.timers.arm(now + tx.interval, Due::Server(id, timer)));
             return None;
         }
+        if timer == Timer::ProvisionalRetransmit {
+            self.outbox.push_back((tx.head.destination, tx.reliable.clone()));
+            tx.interval *= 2;
+            tx.resend = Some(self.timers.arm(now + tx.interval, Due::Server(id, timer)));
+            return None;
+        }
+        if timer == Timer::PrackTimeout {
+            self.timers.disarm(&mut tx.resend);
+            tx.end = None;
+            return Some(Expired::NoPrack(id));
+        }
         let unacked = timer == Timer::AckTimeout && tx.state == ServerState::Accepted && tx.resend.is_some();
         self.timers.disarm(&mut tx.resend);
         if let Some(tx) = self.servers.remove(&id) {
@@ -548,9 +591,9 @@ impl<T: Clone> Transactions<T> {
 }
 
 impl ClientId {
-    /// The value of the Via of a request of ours.
-    pub(crate) fn via(self, addresses: Addresses, transport: Transport) -> String {
-        let (word, address) = (via_word(transport), addresses.of(transport));
+    /// The value of the Via of a request of ours to `peer`.
+    pub(crate) fn via(self, addresses: Addresses, peer: Hop) -> String {
+        let (word, address) = (via_word(peer.transport), addresses.of(peer));
         format!("SIP/2.0/{word} {address};branch=z9hG4bK{:016x};rport", self.0)
     }
 }

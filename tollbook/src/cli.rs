@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::access::{TokenAction, UserAction, WebhookAction};
+pub(crate) use self::access::{BanAction, TokenAction, UserAction, WebhookAction};
 pub(crate) use self::invoices::{InvoiceAction, MailAction, TemplateAction, XmlProfile};
 pub(crate) use self::lake::{HoldAction, HoldArgs, LakeAction};
 pub(crate) use self::suspense::{ChosenRecords, SuspenseAction};
@@ -314,6 +314,15 @@ pub(crate) enum Command {
         /// Numbers to try.
         #[arg(required = true)]
         numbers: Vec<String>,
+    },
+    /// Sources that the switch shuts out by hand, beside those it bans by itself.
+    Ban {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// What to do.
+        #[command(subcommand)]
+        action: BanAction,
     },
     /// Tokens of programs that use the API.
     Token {

@@ -184,6 +184,7 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Rewrite { installation, set, country, area, numbers } => {
             commands::route::rewrite(&quiet(&installation)?, &set, &country, &area, &numbers).await
         }
+        Command::Ban { installation, action } => commands::bans::ban(&quiet(&installation)?, action).await,
         Command::Token { installation, action } => {
             commands::token::token(&quiet(&installation)?, action).await
         }

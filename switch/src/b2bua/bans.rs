@@ -1,7 +1,7 @@
 //! Sources that are shut out for a time: floods, guessed passwords, scanners.
 //!
 //! In: what a request turned out to be, and who sent it. Out: whether the next one is looked at at all, and `security` events when a ban
-//! begins and ends. A challenge that is answered rightly is given back, so that an office whose phones all start at once is no flood.
+//! begins and ends; what people shut out by hand comes with the snapshot. A challenge that is answered rightly is given back, so that an office whose phones all start at once is no flood.
 //! Trunks are never banned: they have limits of their own. Source: switch-reference 15.2, 15.3.
 
 use std::collections::HashMap;
@@ -73,10 +73,11 @@ impl Switch {
     /// Whether a request is not to be looked at: from a banned source, or by a scanner. Requests of calls that are up are served all
     /// the same, for a phone may share its address with whoever was banned.
     pub(super) fn is_shut_out(&mut self, from: Hop, message: &Message<'_>) -> bool {
-        if self.bans.sources.is_empty() && self.bans.scanners.is_none() {
+        if self.bans.sources.is_empty() && self.bans.scanners.is_none() && !self.lookup.has_bans() {
             return false;
         }
-        let is_banned = self.bans.is_banned(from.address.ip());
+        let source = from.address.ip();
+        let is_banned = self.bans.is_banned(source) || self.lookup.is_shut_out(source, self.now.wall);
         let is_scanner = !is_banned
             && self.bans.scanners.as_ref().is_some_and(|scanners| {
                 let agent = message.value(HeaderName::UserAgent).map(text).unwrap_or_default();

@@ -10,6 +10,7 @@ use model::{
 use super::advice::AdviceDue;
 use super::credit::LegCredit;
 use super::limits::Holder;
+use super::provisional::{EarlyDialog, Provisional};
 use super::sessions::Session;
 use super::{Due, Switch};
 use crate::dialog::Dialog;
@@ -86,6 +87,8 @@ pub(super) struct Target {
     pub(super) to_host: String,
     /// `None` for a registered contact.
     pub(super) trunk: Option<TrunkId>,
+    /// A further server of the trunk before it: only for when that one cannot be reached (RFC 3263, 4.3).
+    pub(super) is_alternative: bool,
     /// Route headers: the path that a registration came by (RFC 3327).
     pub(super) path: Vec<Box<[u8]>>,
     /// How numbers are written there.
@@ -99,6 +102,7 @@ pub(super) struct Fork {
     /// Counts within the leg.
     pub(super) attempt: u16,
     pub(super) trunk: Option<TrunkId>,
+    pub(super) hop: Hop,
     pub(super) holder: Option<Holder>,
     pub(super) sent_at: Duration,
     pub(super) rang_at: Option<Duration>,
@@ -108,6 +112,8 @@ pub(super) struct Fork {
     pub(super) has_logged_in: bool,
     /// Since the 2xx.
     pub(super) dialog: Option<Dialog>,
+    /// Until then: those that its reliable provisional answers made (RFC 3262).
+    pub(super) earlies: Vec<EarlyDialog>,
 }
 
 /// What one record is made of: the call as dialled, or one of its forwards.
@@ -202,6 +208,8 @@ pub(super) struct Call {
     /// How the media were, as the one who hangs up tells it.
     pub(super) media: Option<MediaQuality>,
     pub(super) relayed: Vec<Relayed>,
+    /// Provisional answers that are acknowledged, if there were any.
+    pub(super) provisional: Option<Box<Provisional>>,
     pub(super) ack_due: Option<AckDue>,
     pub(super) ack_sent: Option<AckSent>,
     /// The leg whose BYE waits for its ACK.
@@ -243,6 +251,22 @@ impl Call {
         match side {
             Side::Caller => Some(&mut self.caller_leg),
             Side::Callee => self.forks.first_mut()?.dialog.as_mut(),
+        }
+    }
+
+    /// The same, or the one early dialog of a leg that has not been answered yet. With several nobody could say which is meant.
+    pub(super) fn dialog_or_early(&mut self, side: Side) -> Option<&mut Dialog> {
+        if side == Side::Caller {
+            return Some(&mut self.caller_leg);
+        }
+        let is_alone = self.forks.len() == 1;
+        let fork = self.forks.first_mut()?;
+        if fork.dialog.is_some() {
+            return fork.dialog.as_mut();
+        }
+        match fork.earlies.as_mut_slice() {
+            [early] if is_alone => Some(&mut early.dialog),
+            _ => None,
         }
     }
 

@@ -5,8 +5,8 @@
 use std::collections::VecDeque;
 
 use model::{
-    AccountKind, CallForward, Cause, E164, ForwardKind, LockLevel, Party, Subscriber, SubscriberId, TenantId,
-    Trunk, TrunkId,
+    AccountKind, CallForward, Cause, E164, ForwardKind, HostPort, LockLevel, Party, Subscriber, SubscriberId,
+    TenantId, Trunk, TrunkId,
 };
 use rand::RngExt as _;
 
@@ -107,6 +107,7 @@ impl Switch {
             callee_out: rules.numbers.cross(Crossing::OutCallee, &called, places),
             to_host: callee.domain.clone(),
             trunk: None,
+            is_alternative: false,
             path,
             plan: rules.numbers.clone(),
         });
@@ -148,15 +149,24 @@ impl Switch {
         let rng = &mut self.rng;
         let routes =
             self.lookup.routes(seeker.tenant, number, &seeker.name, |below| rng.random_range(0..below));
-        let targets: VecDeque<Vec<Target>> = routes
-            .into_iter()
-            .filter(|(_, trunk)| Some(trunk.id) != own_trunk)
-            .map(|(_, trunk)| {
-                vec![target_of_trunk(trunk, &self.lookup.trunk_rules(trunk.id), number, places)]
-            })
-            .collect();
-        if targets.is_empty() {
+        let trunks: Vec<TrunkId> =
+            routes.into_iter().map(|(_, trunk)| trunk.id).filter(|trunk| Some(*trunk) != own_trunk).collect();
+        if trunks.is_empty() {
             return Err(Refusal::new(Cause::NoRoute, 404, "No Route", format!("tenant {}", seeker.tenant)));
+        }
+        let mut targets = VecDeque::new();
+        for id in &trunks {
+            let rules = self.lookup.trunk_rules(*id);
+            let hops = self.hops_of_trunk(*id);
+            let Some(trunk) = self.lookup.trunk(*id) else { continue };
+            for (idx, hop) in hops.into_iter().enumerate() {
+                let target = target_of_trunk(trunk, &rules, hop, number, places);
+                targets.push_back(vec![Target { is_alternative: idx > 0, ..target }]);
+            }
+        }
+        if targets.is_empty() {
+            let object = format!("trunk {} and its proxy's name cannot be found", trunks[0]);
+            return Err(Refusal::new(Cause::MaxCallsPeer, 503, "Service Unavailable", object));
         }
         Ok(targets)
     }
@@ -174,26 +184,33 @@ impl Switch {
     }
 }
 
-fn target_of_trunk(trunk: &Trunk, rules: &TrunkRules, number: E164, places: &Places) -> Target {
+fn target_of_trunk(trunk: &Trunk, rules: &TrunkRules, hop: Hop, number: E164, places: &Places) -> Target {
     let called = rules.numbers.cross(Crossing::OutCallee, &number.to_string(), places);
     let callee_out = format!("{}{called}", trunk.tech_prefix);
-    let hop = Hop { transport: trunk.transport, address: rules.is.outbound_proxy.unwrap_or(trunk.address) };
     let user = escaped(&callee_out);
+    let host = rules.is.host.as_ref().map_or_else(|| trunk.address.to_string(), HostPort::to_string);
     let uri = match &rules.is.domain {
         Some(domain) => format!("sip:{user}@{domain}"),
         None if hop.is_reliable() => {
-            let word = via_word(trunk.transport).to_ascii_lowercase();
-            format!("sip:{user}@{};transport={word}", trunk.address)
+            let word = via_word(hop.transport).to_ascii_lowercase();
+            format!("sip:{user}@{host};transport={word}")
         }
-        None => format!("sip:{user}@{}", trunk.address),
+        None => format!("sip:{user}@{host}"),
+    };
+    let to_host = match (&rules.is.domain, &rules.is.host) {
+        (Some(domain), _) => domain.clone(),
+        (None, Some(HostPort::Name { host, .. })) => host.clone(),
+        (None, Some(HostPort::Address(address))) => bracketed(&address.ip().to_string()),
+        (None, None) => bracketed(&trunk.address.ip().to_string()),
     };
     Target {
         party: Party::Trunk { trunk: trunk.id, account: trunk.account },
         hop,
         uri: uri.into_bytes(),
         callee_out,
-        to_host: rules.is.domain.clone().unwrap_or_else(|| bracketed(&trunk.address.ip().to_string())),
+        to_host,
         trunk: Some(trunk.id),
+        is_alternative: false,
         path: Vec::new(),
         plan: rules.numbers.clone(),
     }

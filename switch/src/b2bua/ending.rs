@@ -77,7 +77,14 @@ impl Switch {
     }
 
     /// Ends a call that nobody has answered: the caller gets `code`, the route is cancelled.
-    fn give_up(&mut self, call: &mut Call, by: Initiator, cause: Cause, code: u16, reason: String) {
+    pub(super) fn give_up(
+        &mut self,
+        call: &mut Call,
+        by: Initiator,
+        cause: Cause,
+        code: u16,
+        reason: String,
+    ) {
         self.give_up_forks(call, 0);
         let tag = call.caller_leg.local_tag.clone();
         self.transactions.respond(self.now.mono, call.invite_server, Reply::plain(code, Some(&tag)));

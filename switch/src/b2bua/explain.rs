@@ -149,6 +149,15 @@ impl Switch {
         for _ in 0..=FORWARDS_MAX {
             let Some(callee) = self.local_callee(&seeker).cloned() else {
                 let targets = self.trunks_for(&seeker, &places)?;
+                for id in targets.iter().flatten().filter_map(|target| target.trunk) {
+                    let rules = self.lookup.trunk_rules(id);
+                    let place = rules.is.outbound_proxy.as_ref().or(rules.is.host.as_ref());
+                    if let Some(name) = place.and_then(|place| place.name()) {
+                        plan.notes.push(format!(
+                            "trunk {id} is reached at the servers of {name}, which is not looked up here"
+                        ));
+                    }
+                }
                 let attempts = targets.iter().flatten().map(|target| self.planned(caller, &seeker, target));
                 plan.attempts = attempts.collect();
                 return Ok(());

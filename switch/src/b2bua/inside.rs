@@ -86,9 +86,18 @@ impl Switch {
 
     /// A re-INVITE, UPDATE or INFO.
     pub(super) fn relay(&mut self, from: Hop, method: Method<'_>, message: &Message<'_>) {
-        let Some((name, mut call, side)) = self.take_call_of(message) else {
+        let Some((name, mut call, side)) =
+            self.take_call_of(message).or_else(|| self.take_early_call_of(message))
+        else {
             return self.answer_stray(from, message);
         };
+        if let CallState::SettingUp = call.state
+            && method != Method::INVITE
+        {
+            self.relay_early(name, &mut call, side, from, method, message);
+            self.calls.give_back(name, call, Fate::Lives);
+            return;
+        }
         let number = message.cseq().map_or(0, |cseq| cseq.number);
         let is_invite = method == Method::INVITE;
         let is_offer = is_invite || method == Method::UPDATE;
@@ -121,7 +130,7 @@ impl Switch {
             let to = dialog.peer;
             let mut writer = dialog.request(method.as_bytes(), None, client, addresses);
             if is_offer {
-                writer = writer.header("Contact", addresses.contact(to.transport)).header("Allow", ALLOW);
+                writer = writer.header("Contact", addresses.contact(to)).header("Allow", ALLOW);
                 if let Some(wish) = wish {
                     writer = writer.header("Supported", "timer").header("Session-Expires", wish);
                 }
@@ -165,7 +174,7 @@ impl Switch {
         let is_offer = call.relayed[idx].is_offer;
         let is_change = is_offer && (200..300).contains(&code);
         let caller = call.caller_leg.peer;
-        let peer = call.dialog(from).map_or(caller, |dialog| dialog.peer);
+        let peer = call.dialog_or_early(from).map_or(caller, |dialog| dialog.peer);
         let mut lines = self.lines_for(peer, message, is_offer && code < 300);
         if is_change {
             lines.extend(self.session_lines(call, from));
@@ -185,14 +194,17 @@ impl Switch {
             return;
         }
         let mut cseq = 0;
-        if let Some(dialog) = call.dialog(from.other()) {
+        if let Some(dialog) = call.dialog_or_early(from.other()) {
             dialog.refresh_target(message);
             cseq = message.cseq().map_or(0, |cseq| cseq.number);
         }
         if relayed.is_invite {
             call.ack_due = Some(AckDue { from, server, client, cseq });
         }
-        self.session_changed(call, &relayed, message.body());
+        // What changes before the answer is part of it.
+        if let CallState::Answered { .. } = call.state {
+            self.session_changed(call, &relayed, message.body());
+        }
     }
 
     fn session_changed(&mut self, call: &mut Call, relayed: &Relayed, answer: &[u8]) {

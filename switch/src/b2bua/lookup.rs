@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use model::{
-    Account, AccountId, AccountStatus, Directory, E164, Lock, LockLevel, Moment, NumberOwner, Party,
-    ProfileId, Route, RouteId, Subscriber, SubscriberId, TenantId, Transport, Trunk, TrunkId,
+    Account, AccountId, AccountStatus, Directory, E164, HostPort, Lock, LockLevel, Moment, NumberOwner,
+    Party, ProfileId, Route, RouteId, Subscriber, SubscriberId, TenantId, Transport, Trunk, TrunkId,
 };
 
 use super::party_rules::{AccountRules, RouteRules, Rules, SubscriberRules, TenantRules, TrunkRules};
@@ -45,6 +45,8 @@ pub struct Tables {
     rules: Rules,
     prepaid: HashSet<ProfileId>,
     locks: HashMap<AccountId, Lock>,
+    /// Shut out by hand, and until when.
+    banned: Vec<(Network, Option<DateTime<Utc>>)>,
 }
 
 /// The tables in force, and what was heard since.
@@ -54,6 +56,10 @@ pub(crate) struct Lookup {
     locks: HashMap<AccountId, Lock>,
     /// When, on the monotonic clock, and what.
     heard: HashMap<AccountId, (Duration, Lock)>,
+    /// Trunks by the addresses that the DNS gives for their names.
+    found_addresses: HashMap<SocketAddr, Vec<TrunkId>>,
+    /// The same by host, of those that connect to us.
+    found_hosts: HashMap<IpAddr, Vec<TrunkId>>,
 }
 
 /// An address and a prefix length.
@@ -120,7 +126,11 @@ impl Tables {
             if !trunk.enabled {
                 continue;
             }
-            let proxy = directory.calling.trunks.get(&trunk.id).and_then(|rules| rules.outbound_proxy);
+            let rules = directory.calling.trunks.get(&trunk.id);
+            let proxy = match rules.and_then(|rules| rules.outbound_proxy.as_ref()) {
+                Some(HostPort::Address(address)) => Some(*address),
+                Some(HostPort::Name { .. }) | None => None,
+            };
             for address in [Some(trunk.address), proxy.filter(|proxy| *proxy != trunk.address)] {
                 let Some(address) = address else { continue };
                 tables.trunk_addresses.entry(address).or_default().push(idx);
@@ -153,6 +163,8 @@ impl Tables {
                 tables.locks.insert(lock.account, lock.clone());
             }
         }
+        let networks = directory.source_bans.iter();
+        tables.banned = networks.filter_map(|ban| Some((Network::parse(&ban.network)?, ban.until))).collect();
         tables.rules = Rules::compile(&directory);
         let prepaid = directory.tariffs.iter().filter(|version| version.profile.prepaid);
         tables.prepaid = prepaid.map(|version| version.profile.id).collect();
@@ -243,6 +255,17 @@ impl Lookup {
         (is_prepaid || terms.credit_limit.is_some()).then_some(is_prepaid)
     }
 
+    /// Whether somebody has shut that address out by hand.
+    pub(crate) fn is_shut_out(&self, source: IpAddr, now: DateTime<Utc>) -> bool {
+        let holds = |until: &Option<DateTime<Utc>>| until.is_none_or(|until| now < until);
+        self.tables.banned.iter().any(|(network, until)| network.contains(source) && holds(until))
+    }
+
+    /// Whether anybody is shut out by hand.
+    pub(crate) fn has_bans(&self) -> bool {
+        !self.tables.banned.is_empty()
+    }
+
     /// All trunks in use.
     pub(crate) fn trunks(&self) -> impl Iterator<Item = &Trunk> {
         self.tables.directory.trunks.iter().filter(|trunk| trunk.enabled)
@@ -307,15 +330,30 @@ impl Lookup {
     /// The trunks a message may come from: those with its own address and port, else those with the longest network that
     /// contains the address. More than one when several share an address.
     pub(crate) fn trunks_of_source(&self, source: Hop) -> Vec<&Trunk> {
-        let trunks =
-            |places: &[usize]| places.iter().map(|idx| &self.tables.directory.trunks[*idx]).collect();
-        if let Some(places) = self.tables.trunk_addresses.get(&source.address) {
-            return trunks(places);
+        let trunks = |places: &[usize]| -> Vec<&Trunk> {
+            places.iter().map(|idx| &self.tables.directory.trunks[*idx]).collect()
+        };
+        let with_found = |places: Option<&Vec<usize>>, found: Option<&Vec<TrunkId>>| -> Vec<&Trunk> {
+            let mut all = trunks(places.map(Vec::as_slice).unwrap_or_default());
+            let found = found.into_iter().flatten().filter_map(|id| self.trunk(*id));
+            all.extend(found);
+            all.sort_by_key(|trunk| trunk.id);
+            all.dedup_by_key(|trunk| trunk.id);
+            all
+        };
+        let there = with_found(
+            self.tables.trunk_addresses.get(&source.address),
+            self.found_addresses.get(&source.address),
+        );
+        if !there.is_empty() {
+            return there;
         }
-        if source.is_reliable()
-            && let Some(places) = self.tables.trunk_hosts.get(&source.address.ip())
-        {
-            return trunks(places);
+        if source.is_reliable() {
+            let host = source.address.ip();
+            let there = with_found(self.tables.trunk_hosts.get(&host), self.found_hosts.get(&host));
+            if !there.is_empty() {
+                return there;
+            }
         }
         let containing = |network: &Network| network.contains(source.address.ip());
         let Some((longest, _)) = self.tables.trunk_networks.iter().find(|(network, _)| containing(network))
@@ -330,6 +368,18 @@ impl Lookup {
         let mut places: Vec<usize> = alike.map(|(_, idx)| *idx).collect();
         places.dedup();
         trunks(&places)
+    }
+
+    /// Takes the servers that the DNS gives for the names of trunks.
+    pub(crate) fn set_found(&mut self, found: &[(TrunkId, Hop)]) {
+        self.found_addresses.clear();
+        self.found_hosts.clear();
+        for (trunk, hop) in found {
+            self.found_addresses.entry(hop.address).or_default().push(*trunk);
+            if hop.is_reliable() {
+                self.found_hosts.entry(hop.address.ip()).or_default().push(*trunk);
+            }
+        }
     }
 
     /// Whether a message comes from any trunk.

@@ -18,11 +18,14 @@ mod gates;
 mod guard;
 mod identify;
 mod inside;
+mod keep_alive;
 mod limits;
 mod login;
 mod lookup;
+mod names;
 mod outgoing;
 mod party_rules;
+mod provisional;
 mod registrar;
 mod sessions;
 mod setup;
@@ -46,6 +49,7 @@ use crate::credit::{CreditAnswer, CreditQuestion};
 use crate::digest::Challenger;
 use crate::hop::{Addresses, Hop};
 use crate::message::{HeaderName, Message, Method, Scheme, StartLine, Unreadable, Uri};
+use crate::names::{NameAnswer, NameQuestion};
 use crate::screen::Screen;
 use crate::timer::{Timer, TimerQueue};
 use crate::transaction::{Expired, Received, Reply, ServerId, Transactions};
@@ -55,15 +59,17 @@ use call::{CallRef, CallTable, Side};
 pub use explain::{PlannedAttempt, PlannedRefusal, RouteFrom, RoutePlan};
 use gates::Loops;
 use guard::Guard;
+use keep_alive::KeepAlives;
 use limits::Limits;
 use lookup::Lookup;
 pub(crate) use lookup::Network;
 pub use lookup::Tables;
+use names::Names;
 use registrar::Registrar;
 use trunks::TrunkTable;
 
 /// Methods the switch serves.
-const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, INFO, UPDATE";
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, INFO, UPDATE, PRACK";
 
 /// What happened outside.
 #[derive(Debug, Clone)]
@@ -105,6 +111,8 @@ pub enum Input {
     Drain(bool),
     /// From the charging service.
     Credit(CreditAnswer),
+    /// From the DNS.
+    Resolved(NameAnswer),
 }
 
 /// State of the log that the events go to.
@@ -130,6 +138,8 @@ pub enum Output {
     Event(Box<CallEvent>),
     /// Ask the charging service, or tell it.
     Credit(Box<CreditQuestion>),
+    /// Ask the DNS for the servers of a name; the answer comes as [`Input::Resolved`].
+    Resolve(NameQuestion),
 }
 
 /// Figures for people. Those named `active` are of now; the others count up from the start.
@@ -193,6 +203,8 @@ enum Due {
     Registration(model::SubscriberId),
     SecurityReport,
     Ban(std::net::IpAddr),
+    Name(u32),
+    KeepAlive(u64),
 }
 
 /// One SIP switch.
@@ -217,6 +229,9 @@ pub struct Switch {
     screen: Option<Arc<dyn Screen>>,
     loops: Loops,
     trunks: TrunkTable,
+    names: Names,
+    keep_alives: KeepAlives,
+    name_questions: VecDeque<NameQuestion>,
     bans: Bans,
     guard: Guard,
     event_log: EventLog,
@@ -260,7 +275,7 @@ impl Switch {
         let started = node_started(&config.node, boot, 1, now, AccountId::NOBODY);
         let mut addresses = Addresses::at(address);
         if let Some(tls) = &config.tls {
-            addresses.tls.set_port(tls.listen.port());
+            addresses = addresses.with_tls_port(tls.listen.port());
         }
         Self {
             addresses,
@@ -278,6 +293,9 @@ impl Switch {
             screen: None,
             loops: Loops::default(),
             trunks: TrunkTable::default(),
+            names: Names::default(),
+            keep_alives: KeepAlives::default(),
+            name_questions: VecDeque::new(),
             bans: Bans::new(&config.never_banned, &config.scanners),
             guard: Guard::default(),
             event_log: EventLog::Writable,
@@ -293,6 +311,14 @@ impl Switch {
         }
     }
 
+    /// Peers of the other family of addresses are told to answer to this one.
+    pub fn also_at(&mut self, address: SocketAddr) {
+        self.addresses = self.addresses.and_at(address);
+        if let Some(tls) = &self.config.tls {
+            self.addresses = self.addresses.with_tls_port(tls.listen.port());
+        }
+    }
+
     /// Takes one input. Drain [`Self::poll_output`] before the next.
     pub fn handle(&mut self, now: Moment, input: Input) {
         match input {
@@ -300,6 +326,7 @@ impl Switch {
             Input::Message { from, bytes } => self.receive(now, from, &bytes),
             Input::Unreachable(hop) => {
                 self.now = now;
+                self.note_silent(hop);
                 for purpose in self.transactions.unreachable(now.mono, hop) {
                     self.no_response(purpose);
                 }
@@ -330,6 +357,10 @@ impl Switch {
                 self.now = now;
                 self.credit_answered(answer);
             }
+            Input::Resolved(answer) => {
+                self.now = now;
+                self.resolved(answer);
+            }
         }
     }
 
@@ -356,6 +387,9 @@ impl Switch {
         if let Some(question) = self.questions.pop_front() {
             return Some(Output::Credit(Box::new(question)));
         }
+        if let Some(question) = self.name_questions.pop_front() {
+            return Some(Output::Resolve(question));
+        }
         let (to, bytes) = self.transactions.poll_transmit()?;
         Some(Output::Transmit { to, bytes })
     }
@@ -369,6 +403,8 @@ impl Switch {
                 Due::Ban(_) => Timer::BanEnds,
                 Due::Registration(_) => Timer::RegistrationExpired,
                 Due::SecurityReport => Timer::SecurityReport,
+                Due::Name(_) => Timer::NameDue,
+                Due::KeepAlive(_) => Timer::KeepAlive,
             };
             (at, timer)
         });
@@ -387,6 +423,12 @@ impl Switch {
         counters
     }
 
+    /// Phones to which something is sent now and then.
+    #[cfg(test)]
+    pub(crate) fn n_kept_alive(&self) -> usize {
+        self.keep_alives.len()
+    }
+
     /// After the last call and its timers nothing must be left of it.
     #[cfg(test)]
     pub(crate) fn assert_nothing_held(&self) {
@@ -403,6 +445,7 @@ impl Switch {
             match expired {
                 Some(Expired::NoResponse(purpose)) => self.no_response(purpose),
                 Some(Expired::NoAck(server)) => self.ack_missing(server),
+                Some(Expired::NoPrack(server)) => self.prack_missing(server),
                 None => {}
             }
         }
@@ -414,6 +457,8 @@ impl Switch {
                 Due::Ban(source) => self.end_ban(source),
                 Due::Registration(subscriber) => self.expire_registrations(subscriber),
                 Due::SecurityReport => self.report_security(),
+                Due::Name(id) => self.name_due(id),
+                Due::KeepAlive(id) => self.keep_alive_due(id),
             }
         }
     }
@@ -433,6 +478,7 @@ impl Switch {
     fn load(&mut self, tables: Arc<Tables>, read_at: Duration) {
         self.barrings.load(&tables.directory().barrings, read_at, self.now);
         self.lookup.load(tables, read_at);
+        self.tend_names();
         self.tend_trunks();
     }
 
@@ -493,11 +539,12 @@ impl Switch {
         match method {
             Method::INVITE if !is_inside => self.invite(from, message),
             Method::INVITE | Method::UPDATE | Method::INFO if is_inside => self.relay(from, method, message),
+            Method::PRACK if is_inside => self.prack(from, message),
             Method::BYE => self.bye(from, message),
             Method::CANCEL => self.cancel(from, message),
             Method::REGISTER => self.register(from, message),
             Method::OPTIONS => self.options(from, message),
-            Method::UPDATE | Method::INFO => self.answer_stray(from, message),
+            Method::UPDATE | Method::INFO | Method::PRACK => self.answer_stray(from, message),
             Method::Known(_) | Method::Other(_) => {
                 self.count_request(from);
                 let lines = format!("Allow: {ALLOW}\r\n");
@@ -551,7 +598,7 @@ impl Switch {
             self.transactions.respond_without_state(message, from, reply);
             return;
         }
-        let lines = format!("Allow: {ALLOW}\r\nAccept: application/sdp\r\n");
+        let lines = format!("Allow: {ALLOW}\r\nAccept: application/sdp\r\nSupported: timer, 100rel\r\n");
         let reply = Reply { lines: lines.as_bytes(), ..Reply::plain(200, Some(&tag)) };
         self.transactions.respond_without_state(message, from, reply);
     }
@@ -627,5 +674,5 @@ impl Switch {
 
 /// Extensions a request may require of us.
 fn is_supported(option: &[u8]) -> bool {
-    option.eq_ignore_ascii_case(b"timer")
+    [&b"timer"[..], b"100rel"].iter().any(|known| option.eq_ignore_ascii_case(known))
 }

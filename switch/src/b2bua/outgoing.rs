@@ -13,6 +13,7 @@ use super::classify::{cause_of, forward_kind, goes_on, rank};
 use super::destination::{bracketed, escaped};
 use super::identify::wants_privacy;
 use super::limits::Holder;
+use super::provisional::{EarlyDialog, PRACKS_MAX};
 use super::{ALLOW, Purpose, Switch};
 use crate::dialog::Dialog;
 use crate::hop::Hop;
@@ -28,13 +29,14 @@ impl Switch {
         while call.leg().n_attempts < self.config.route_attempts_max {
             let Some(group) = call.groups.pop_front() else { return false };
             call.refusal = None;
+            let is_alone = group.len() == 1;
             for target in group {
                 let holder = match target.trunk.map(|trunk| self.trunk_takes(trunk)) {
                     Some(Ok(holder)) => Some(holder),
                     Some(Err(_full_or_down)) => continue,
                     None => None,
                 };
-                self.send_invite(name, call, &target, holder);
+                self.send_invite(name, call, &target, is_alone, holder);
             }
             if !call.forks.is_empty() {
                 let silence_max = Duration::from_secs(self.config.route_seconds_max.into());
@@ -45,12 +47,19 @@ impl Switch {
         false
     }
 
-    fn send_invite(&mut self, name: CallRef, call: &mut Call, target: &Target, holder: Option<Holder>) {
+    fn send_invite(
+        &mut self,
+        name: CallRef,
+        call: &mut Call,
+        target: &Target,
+        is_alone: bool,
+        holder: Option<Holder>,
+    ) {
         let client = self.transactions.branch();
         let tag = self.tag(name, Side::Callee);
         let call_id = format!("{:016x}@{}", self.transactions.random(), self.config.node);
         let caller_out = target.plan.cross(Crossing::OutCaller, &call.caller_out, &call.caller_places);
-        let bytes = self.invite_bytes(call, target, client, &tag, &call_id, &caller_out);
+        let bytes = self.invite_bytes(call, target, client, [&tag, &call_id, &caller_out], is_alone);
 
         let leg = call.legs.last_mut().expect("a call begins with a leg and loses none");
         leg.n_attempts += 1;
@@ -76,12 +85,14 @@ impl Switch {
             client,
             attempt,
             trunk: target.trunk,
+            hop: target.hop,
             holder,
             sent_at: self.now.mono,
             rang_at: None,
             is_alive: false,
             has_logged_in: false,
             dialog: None,
+            earlies: Vec::new(),
         });
         self.emit_call(call, EventBody::RouteAttempt(event));
         let (now, purpose) = (self.now.mono, Purpose::Route(name));
@@ -97,13 +108,12 @@ impl Switch {
         call: &Call,
         target: &Target,
         client: ClientId,
-        tag: &str,
-        call_id: &str,
-        caller_out: &str,
+        [tag, call_id, caller_out]: [&str; 3],
+        is_alone: bool,
     ) -> Vec<u8> {
         let invite = Message::scan(&call.invite).expect("the INVITE was read before");
         let hops = invite.number(HeaderName::MaxForwards).unwrap_or(70).saturating_sub(1);
-        let own_host = bracketed(&self.addresses.of(target.hop.transport).ip().to_string());
+        let own_host = bracketed(&self.addresses.of(target.hop).ip().to_string());
         let rules = target.trunk.map(|trunk| self.lookup.trunk_rules(trunk));
         let own_domain = rules.as_ref().and_then(|rules| rules.is.domain.clone()).unwrap_or(own_host);
         let from = match (call.clir, target.trunk) {
@@ -115,21 +125,29 @@ impl Switch {
             (false, None) => address_of(caller_out, &bracketed(&call.caller_domain)),
         };
         let mut writer = Writer::request(b"INVITE", &target.uri)
-            .header("Via", client.via(self.addresses, target.hop.transport))
+            .header("Via", client.via(self.addresses, target.hop))
             .header("Max-Forwards", hops.to_string())
             .header("From", format!("{from};tag={tag}"))
             .header("To", address_of(&target.callee_out, &target.to_host))
             .header("Call-ID", call_id)
             .header("CSeq", "1 INVITE")
-            .header("Contact", self.addresses.contact(target.hop.transport))
+            .header("Contact", self.addresses.contact(target.hop))
             .header("Allow", ALLOW);
         for route in &target.path {
             writer.push_header(b"Route", route);
         }
+        let is_shy = rules.as_ref().is_some_and(|rules| rules.is.without_100rel);
+        let takes_pracks = !is_shy && super::provisional::may_offer(&invite, is_alone);
+        match (self.config.session_seconds > 0, takes_pracks) {
+            (true, true) => writer = writer.header("Supported", "timer, 100rel"),
+            (true, false) => writer = writer.header("Supported", "timer"),
+            (false, true) => writer = writer.header("Supported", "100rel"),
+            (false, false) => {}
+        }
         if self.config.session_seconds > 0 {
             // Whoever answers refreshes: it alone knows whether it is still there (RFC 4028, 7.1).
             let wish = format!("{};refresher=uas", self.config.session_seconds);
-            writer = writer.header("Supported", "timer").header("Session-Expires", wish);
+            writer = writer.header("Session-Expires", wish);
         }
         if let (Some(_), Some(cli)) = (target.trunk, call.cli) {
             // A trunk is trusted with the number even when the callee must not see it (RFC 3325, 7).
@@ -171,7 +189,7 @@ impl Switch {
         self.calls.give_back(name, call, fate);
     }
 
-    fn route_answer(
+    pub(super) fn route_answer(
         &mut self,
         name: CallRef,
         call: &mut Call,
@@ -181,7 +199,11 @@ impl Switch {
     ) -> Fate {
         match call.state {
             CallState::SettingUp if code < 200 => self.route_progress(call, client, code, message),
-            CallState::SettingUp if code < 300 => self.route_accepted(name, call, client, code, message),
+            CallState::SettingUp if code < 300 => {
+                if !self.holds_back(call, client, message) {
+                    self.route_accepted(name, call, client, code, message);
+                }
+            }
             CallState::SettingUp => {
                 if matches!(code, 401 | 407) && self.answer_challenge(name, call, client, code, message) {
                     return Fate::Lives;
@@ -217,6 +239,9 @@ impl Switch {
         self.timers.disarm(&mut call.short_timer);
         let now = self.now.mono;
         if let Some(fork) = call.forks.iter_mut().find(|fork| fork.client == client) {
+            if !fork.is_alive {
+                self.note_heard(fork.hop);
+            }
             fork.is_alive = true;
             if code > 100 {
                 fork.rang_at.get_or_insert(now);
@@ -226,20 +251,15 @@ impl Switch {
             return;
         }
         let with_sdp = !message.body().is_empty();
+        if self.is_repeated_progress(call, client, message) {
+            return;
+        }
         call.has_early_media |= with_sdp;
         if !call.has_progressed {
             call.has_progressed = true;
             self.emit_call(call, EventBody::Progress(Progress { code, with_sdp }));
         }
-        let lines = self.answer_lines(call, message, true);
-        let reply = Reply {
-            code,
-            phrase: &message_phrase(message),
-            tag: Some(&call.caller_leg.local_tag),
-            lines: &lines,
-            body: message.body(),
-        };
-        self.transactions.respond(self.now.mono, call.invite_server, reply);
+        self.pass_progress(call, client, code, message);
     }
 
     fn route_accepted(
@@ -258,7 +278,8 @@ impl Switch {
         };
         let Some(idx) = call.forks.iter().position(|fork| fork.client == client) else { return };
         call.forks.swap(0, idx);
-        let cseq = dialog.last_cseq();
+        // Of the INVITE; requests of its early dialog may have come since.
+        let cseq = message.cseq().map_or_else(|| dialog.last_cseq(), |cseq| cseq.number);
         let (phrase, reason) = (message_phrase(message), message.value_text(HeaderName::Reason));
         self.fork_result(call, 0, code, &phrase, reason, RouteAction::Stop);
         self.give_up_forks(call, 1);
@@ -266,9 +287,22 @@ impl Switch {
         if fork.trunk.is_some() {
             dialog.follow_contact();
         }
+        let is_same = |early: &&EarlyDialog| early.dialog.remote_tag == dialog.remote_tag;
+        if let Some(early) = fork.earlies.iter().find(is_same) {
+            dialog.go_on_from(&early.dialog);
+        }
+        fork.earlies = Vec::new();
         fork.dialog = Some(dialog);
         let attempt = fork.attempt;
-        call.codec = sdp::first_audio_codec(message.body());
+        // The description may have come with a provisional answer, and only there.
+        let early = call.provisional.as_mut().and_then(|provisional| provisional.told_alone.take());
+        let (with_body, body) = match &early {
+            Some((lines, body)) if message.body().is_empty() => (lines.as_slice(), body.as_slice()),
+            Some(_) | None => (&[][..], message.body()),
+        };
+        if !body.is_empty() || call.codec.is_empty() {
+            call.codec = sdp::first_audio_codec(body);
+        }
         call.state = CallState::Answered { at: self.now };
         call.groups.clear();
         self.disarm_forward(call);
@@ -295,13 +329,9 @@ impl Switch {
 
         let mut lines = self.answer_lines(call, message, true);
         lines.extend(self.begin_sessions(name, call, message));
-        let reply = Reply {
-            code,
-            phrase: &phrase,
-            tag: Some(&call.caller_leg.local_tag),
-            lines: &lines,
-            body: message.body(),
-        };
+        lines.extend_from_slice(with_body);
+        let reply =
+            Reply { code, phrase: &phrase, tag: Some(&call.caller_leg.local_tag), lines: &lines, body };
         self.transactions.respond(self.now.mono, call.invite_server, reply);
         call.invite = Vec::new();
         call.ack_due = Some(AckDue { from: Side::Caller, server: call.invite_server, client, cseq });
@@ -371,6 +401,14 @@ impl Switch {
             Some(_) | None => refusal.clone(),
         };
         let is_over = is_last || is_decisive;
+        // Another server of the same trunk is for when this one is out of reach or overloaded (RFC 3263, 4.3).
+        let is_out_of_reach = refusal.by == Initiator::Switch || refusal.code == 503;
+        while !is_out_of_reach
+            && let Some(group) = call.groups.front()
+            && group.iter().all(|target| target.is_alternative)
+        {
+            call.groups.pop_front();
+        }
         let hunts_on = is_over && self.hunts_on(call, idx, &best);
         let action = if hunts_on { RouteAction::Next } else { RouteAction::Stop };
         self.fork_result(call, idx, refusal.code, &refusal.phrase, refusal.reason.clone(), action);
@@ -431,6 +469,13 @@ impl Switch {
         let goes_on = match own_table {
             // Whoever needs help is tried everywhere.
             _ if call.is_emergency => true,
+            _ if call
+                .groups
+                .front()
+                .is_some_and(|group| group.iter().any(|target| target.is_alternative)) =>
+            {
+                true
+            }
             Some(RouteAction::Next) => true,
             Some(RouteAction::Stop) => false,
             None => goes_on(refusal.code, &refusal.reason),
@@ -487,7 +532,7 @@ impl Switch {
         let request = request.to_vec();
         let again = self.transactions.branch();
         let cnonce = self.transactions.random();
-        let via = again.via(self.addresses, hop.transport);
+        let via = again.via(self.addresses, hop);
         let Some(bytes) = super::login::with_credentials(&request, message, code, login, &via, cnonce) else {
             return false;
         };
@@ -565,6 +610,9 @@ impl Switch {
 
     /// No answer is our own verdict.
     fn fork_timed_out(&mut self, name: CallRef, call: &mut Call, client: ClientId) -> Fate {
+        if let Some(fork) = call.forks.iter().find(|fork| fork.client == client) {
+            self.note_silent(fork.hop);
+        }
         let refusal = RouteRefusal {
             by: Initiator::Switch,
             code: 408,
@@ -593,7 +641,8 @@ impl Switch {
         let dialog = Message::scan(request).ok().and_then(|invite| Dialog::of_answer(&invite, message, peer));
         let Some(mut dialog) = dialog else { return };
         let branch = self.transactions.branch();
-        let cseq = dialog.last_cseq();
+        let cseq = message.cseq().map_or_else(|| dialog.last_cseq(), |cseq| cseq.number);
+        dialog.skip(PRACKS_MAX);
         let ack = dialog.request(b"ACK", Some(cseq), branch, self.addresses).finish(&[]);
         self.transactions.transmit(peer, ack);
         let branch = self.transactions.branch();
@@ -610,7 +659,7 @@ impl Switch {
     pub(super) fn lines_for(&self, peer: Hop, message: &Message<'_>, with_contact: bool) -> Vec<u8> {
         let mut writer = Writer::lines_only();
         if with_contact {
-            writer = writer.header("Contact", self.addresses.contact(peer.transport)).header("Allow", ALLOW);
+            writer = writer.header("Contact", self.addresses.contact(peer)).header("Allow", ALLOW);
         }
         writer.copy(message, HeaderName::crosses_the_switch).into_lines()
     }

@@ -108,6 +108,9 @@ impl Switch {
         }
         let is_own = subscriber.username == username && subscriber.domain.eq_ignore_ascii_case(&domain);
         let outcome = if is_own { self.bind(from, message, &subscriber) } else { Err((403, Vec::new())) };
+        if outcome.is_ok() {
+            self.keep_way_in(subscriber.id, from, message);
+        }
         let (code, lines) = match outcome {
             Ok(lines) => (200, lines),
             Err((code, lines)) => (code, lines),

@@ -165,7 +165,7 @@ impl Switch {
         let mut writer = dialog.request(method, None, branch, addresses);
         if let Some(wish) = wish.filter(|_| method == b"UPDATE") {
             writer = writer
-                .header("Contact", addresses.contact(to.transport))
+                .header("Contact", addresses.contact(to))
                 .header("Supported", "timer")
                 .header("Session-Expires", wish);
         }

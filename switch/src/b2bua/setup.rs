@@ -115,6 +115,7 @@ impl Switch {
             codec: String::new(),
             media: None,
             relayed: Vec::new(),
+            provisional: None,
             ack_due: None,
             ack_sent: None,
             bye_due: None,

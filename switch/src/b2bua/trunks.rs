@@ -59,6 +59,8 @@ struct Registering {
     cseq: u32,
     seconds: u32,
     client: ClientId,
+    /// Where it went.
+    hop: Option<Hop>,
     has_logged_in: bool,
 }
 
@@ -95,14 +97,36 @@ impl Switch {
         self.config.tls.as_ref()
     }
 
-    /// What the certificate of the trunk at `address` must say: its name as provisioned, its domain, else the address.
+    /// What the certificate of the trunk at `address` must say: its name as provisioned, the name it was found
+    /// by (RFC 5922, 4), its domain, else the address.
     pub(crate) fn tls_name_of(&self, address: std::net::SocketAddr) -> String {
         let hop = Hop { transport: model::Transport::Tls, address };
         let named = self.lookup.trunks_of_source(hop).into_iter().find_map(|trunk| {
             let rules = self.lookup.trunk_rules(trunk.id);
-            rules.is.tls_name.clone().or_else(|| rules.is.domain.clone())
+            let place = rules.is.outbound_proxy.as_ref().or(rules.is.host.as_ref());
+            let of_dns = place.and_then(|place| place.name()).map(str::to_owned);
+            rules.is.tls_name.clone().or(of_dns).or_else(|| rules.is.domain.clone())
         });
         named.unwrap_or_else(|| address.ip().to_string())
+    }
+
+    /// What a certificate shown from there must be for, one of them; empty when nobody provisioned is there, or nothing is known of its name.
+    pub(crate) fn certificate_names(&self, from: Hop) -> Vec<String> {
+        let mut names = Vec::new();
+        for trunk in self.lookup.trunks_of_source(from) {
+            let rules = self.lookup.trunk_rules(trunk.id);
+            let place = rules.is.outbound_proxy.as_ref().or(rules.is.host.as_ref());
+            let of_dns = place.and_then(|place| place.name()).map(str::to_owned);
+            names.extend([rules.is.tls_name.clone(), of_dns, rules.is.domain.clone()].into_iter().flatten());
+        }
+        names
+    }
+
+    /// Somebody at a trunk's address showed a certificate for another name.
+    pub(crate) fn note_wrong_certificate(&mut self, now: model::Moment, from: Hop) {
+        self.now = now;
+        let detail = "a certificate that is not the trunk's";
+        self.note_security(model::SecurityKind::AuthFailed, from.address, "", detail);
     }
 
     /// New provisioning: looks after trunks that want it, and no longer after others.
@@ -156,15 +180,16 @@ impl Switch {
         }
     }
 
-    fn hop_of_trunk(&self, trunk: &Trunk) -> Hop {
-        let rules = self.lookup.trunk_rules(trunk.id);
-        Hop { transport: trunk.transport, address: rules.is.outbound_proxy.unwrap_or(trunk.address) }
+    /// Where a request of our own to a trunk goes; `None`: the name of its proxy cannot be found.
+    fn hop_of_trunk(&mut self, trunk: &Trunk) -> Option<Hop> {
+        self.hops_of_trunk(trunk.id).first().copied()
     }
 
     /// The host by which a trunk is named in URIs.
     fn host_of_trunk(&self, trunk: &Trunk) -> String {
         let rules = self.lookup.trunk_rules(trunk.id);
-        rules.is.domain.clone().unwrap_or_else(|| trunk.address.to_string())
+        let host = || rules.is.host.as_ref().map(model::HostPort::to_string);
+        rules.is.domain.clone().or_else(host).unwrap_or_else(|| trunk.address.to_string())
     }
 
     /// Sends a probe, or notes that the last one was not answered.
@@ -173,25 +198,35 @@ impl Switch {
         let every = Duration::from_secs(every.into());
         let Some(state) = self.trunks.known.get_mut(&trunk.id) else { return };
         if let Some((client, _)) = state.probe.take() {
+            if let Some((_, hop)) = self.transactions.request_of(client) {
+                self.note_silent(hop);
+            }
             self.transactions.forget(client);
+            let Some(state) = self.trunks.known.get_mut(&trunk.id) else { return };
             let again = self.now.mono + every.saturating_sub(PROBE_PATIENCE);
             state.probe_timer = Some(self.timers.arm(again, Due::Trunk(trunk.id, Timer::TrunkProbe)));
             self.probe_result(trunk, 408, None);
             return;
         }
-        let hop = self.hop_of_trunk(trunk);
+        let Some(hop) = self.hop_of_trunk(trunk) else {
+            if let Some(state) = self.trunks.known.get_mut(&trunk.id) {
+                let again = self.now.mono + every;
+                state.probe_timer = Some(self.timers.arm(again, Due::Trunk(trunk.id, Timer::TrunkProbe)));
+            }
+            return self.probe_result(trunk, 408, None);
+        };
         let client = self.transactions.branch();
         let call_id = format!("{:016x}@{}", self.transactions.random(), self.config.node);
-        let (host, own) = (self.host_of_trunk(trunk), self.addresses.of(hop.transport));
+        let (host, own) = (self.host_of_trunk(trunk), self.addresses.of(hop));
         let tag = self.transactions.random();
         let bytes = Writer::request(b"OPTIONS", format!("sip:{host}").as_bytes())
-            .header("Via", client.via(self.addresses, hop.transport))
+            .header("Via", client.via(self.addresses, hop))
             .header("Max-Forwards", "70")
             .header("From", format!("<sip:{own}>;tag={tag:016x}"))
             .header("To", format!("<sip:{host}>"))
             .header("Call-ID", call_id)
             .header("CSeq", "1 OPTIONS")
-            .header("Contact", self.addresses.contact(hop.transport))
+            .header("Contact", self.addresses.contact(hop))
             .finish(&[]);
         let Some(state) = self.trunks.known.get_mut(&trunk.id) else { return };
         state.probe = Some((client, self.now.mono));
@@ -252,29 +287,35 @@ impl Switch {
             cseq: 0,
             seconds: wish,
             client,
+            hop: None,
             has_logged_in: false,
         });
         registering.cseq += 1;
         (registering.client, registering.has_logged_in) = (client, false);
-        let Some((hop, bytes)) = self.registration_bytes(trunk, &registering) else { return };
+        let hop = self.hop_of_trunk(trunk);
+        registering.hop = hop;
+        let bytes = hop.and_then(|hop| self.registration_bytes(trunk, &registering, hop));
         if let Some(state) = self.trunks.known.get_mut(&trunk.id) {
             state.registration = Some(registering);
         }
+        let (Some(hop), Some(bytes)) = (hop, bytes) else {
+            return self.registration_answered(trunk.id, 408, None);
+        };
         self.transactions.send(self.now.mono, client, hop, bytes, Purpose::Outward(trunk.id));
     }
 
-    fn registration_bytes(&self, trunk: &Trunk, registering: &Registering) -> Option<(Hop, Vec<u8>)> {
+    fn registration_bytes(&self, trunk: &Trunk, registering: &Registering, hop: Hop) -> Option<Vec<u8>> {
         let rules = self.lookup.trunk_rules(trunk.id);
         let user = &rules.is.login.as_ref()?.username;
-        let (hop, host) = (self.hop_of_trunk(trunk), self.host_of_trunk(trunk));
-        let own = self.addresses.of(hop.transport);
+        let host = self.host_of_trunk(trunk);
+        let own = self.addresses.of(hop);
         let transport = match hop.is_reliable() {
             true => format!(";transport={}", via_word(hop.transport).to_ascii_lowercase()),
             false => String::new(),
         };
         let contact = format!("<sip:{user}@{own}{transport};{TRUNK_TOKEN}={}>", trunk.id);
         let bytes = Writer::request(b"REGISTER", format!("sip:{host}").as_bytes())
-            .header("Via", registering.client.via(self.addresses, hop.transport))
+            .header("Via", registering.client.via(self.addresses, hop))
             .header("Max-Forwards", "70")
             .header("From", format!("<sip:{user}@{host}>;tag={}", registering.tag))
             .header("To", format!("<sip:{user}@{host}>"))
@@ -283,7 +324,7 @@ impl Switch {
             .header("Contact", contact)
             .header("Expires", registering.seconds.to_string())
             .finish(&[]);
-        Some((hop, bytes))
+        Some(bytes)
     }
 
     /// The answer to our REGISTER; `None`: there was none.
@@ -299,6 +340,7 @@ impl Switch {
         }
         let old = self.trunks.health(id);
         let own = format!("{TRUNK_TOKEN}={id}");
+        let has_another = message.is_none() && self.has_another_server(&trunk);
         let Some(state) = self.trunks.known.get_mut(&id) else { return };
         let Some(registering) = &mut state.registration else { return };
         let again = match (code, message) {
@@ -326,13 +368,21 @@ impl Switch {
             }
             _ => {
                 state.health.is_registered = Some(false);
-                REGISTER_RETRY
+                if has_another { Duration::from_millis(100) } else { REGISTER_RETRY }
             }
         };
         self.timers.disarm(&mut state.register_timer);
         let due = Due::Trunk(id, Timer::TrunkRegister);
         state.register_timer = Some(self.timers.arm(self.now.mono + again, due));
         self.tell_health(&trunk, old, code, None);
+    }
+
+    /// Our REGISTER was not answered: whether the trunk has a server that was not silent just now.
+    fn has_another_server(&mut self, trunk: &Trunk) -> bool {
+        let registering = self.trunks.known.get(&trunk.id).and_then(|state| state.registration.as_ref());
+        let Some(silent) = registering.and_then(|registering| registering.hop) else { return false };
+        self.note_silent(silent);
+        self.hops_of_trunk(trunk.id).first().is_some_and(|hop| *hop != silent && !self.was_silent(*hop))
     }
 
     /// With which credentials a trunk is called, if it may ask for some.
@@ -354,7 +404,7 @@ impl Switch {
         let request = request.to_vec();
         let again = self.transactions.branch();
         let cnonce = self.transactions.random();
-        let via = again.via(self.addresses, hop.transport);
+        let via = again.via(self.addresses, hop);
         let Some(bytes) = super::login::with_credentials(&request, message, code, login, &via, cnonce) else {
             return false;
         };

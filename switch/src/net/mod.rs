@@ -4,6 +4,7 @@
 //! [`crate::phone::Phones`]. Both work in one task: what the engine wants done is done before the next input. Connections have
 //! tasks of their own that read and write (`streams`).
 
+mod dns;
 mod phones;
 mod stats;
 mod streams;
@@ -86,6 +87,8 @@ pub async fn run(
     config.check().map_err(SwitchError::Config)?;
     let local = local_address(&socket)?;
     let address = config.advertise.unwrap_or_else(|| reachable(local));
+    let also_at = other_family(&config, local);
+    let name_servers: Arc<[String]> = config.dns_servers.clone().into();
     let failed = |source| SwitchError::Socket { address: local, source };
     let mut tracer = match config.trace_dir.as_deref().filter(|_| config.trace_bytes_max > 0) {
         Some(dir) => Some(
@@ -95,8 +98,14 @@ pub async fn run(
         None => None,
     };
     let mut switch = Switch::new(config, address, clock(), seed);
+    if let Some(also_at) = also_at {
+        switch.also_at(also_at);
+    }
+    // One answer for each name in use at most; the switch asks again only after it.
+    let (names_in, mut names) = mpsc::unbounded_channel();
     let tcp = switch.listens_on_tcp().then_some(local);
     let (mut streams, mut told) = Streams::listen(tcp, switch.tls_config()).await?;
+    let is_ipv6 = local.is_ipv6();
     let mut shell = Shell { waiting: VecDeque::new(), is_refusing: false, log_is_writable: true };
     let mut buffer = vec![0; 65_536];
     let mut inputs_open = true;
@@ -109,12 +118,12 @@ pub async fn run(
                 match &output {
                     Output::Transmit { to, bytes } => tracer.message(clock(), true, *to, bytes),
                     Output::Event(event) => tracer.event(clock(), event),
-                    Output::Credit(_) => {}
+                    Output::Credit(_) | Output::Resolve(_) => {}
                 }
             }
             match output {
                 Output::Transmit { to, bytes } if to.transport == Transport::Udp => {
-                    send(&socket, to.address, &bytes).await;
+                    send(&socket, is_ipv6, to.address, &bytes).await;
                 }
                 Output::Transmit { to, bytes } => {
                     if !streams.send(to, bytes, || switch.tls_name_of(to.address)) {
@@ -124,6 +133,12 @@ pub async fn run(
                 Output::Event(event) => shell.waiting.push_back(*event),
                 // One that finds no room, or nobody, is not answered: the switch knows what to do then.
                 Output::Credit(question) => drop(credit.try_send(*question)),
+                Output::Resolve(question) => {
+                    let (servers, names_in) = (name_servers.clone(), names_in.clone());
+                    tokio::spawn(async move {
+                        let _ = names_in.send(dns::find(question, &servers).await);
+                    });
+                }
             }
         }
         if let Some(hop) = unreachable.pop() {
@@ -157,9 +172,19 @@ pub async fn run(
                     tracer.hand_over_if_due(clock());
                 }
             }
+            Some(answer) = names.recv() => switch.handle(clock(), Input::Resolved(answer)),
             Some(event) = told.recv() => {
+                if let StreamEvent::Opened { hop, certificate: Some(certificate), .. } = &event {
+                    let names = switch.certificate_names(*hop);
+                    if !names.is_empty() && !tls::is_for(certificate, &names) {
+                        warn!(%hop, ?names, "a peer at a trunk's address has a certificate for another name");
+                        switch.note_wrong_certificate(clock(), *hop);
+                        streams.refuse(*hop);
+                    }
+                }
                 let is_lost = streams.note(&event);
                 match event {
+                    StreamEvent::Message { from, .. } if streams.is_refused(from) => {}
                     StreamEvent::Message { from, bytes } => {
                         if let Some(tracer) = &mut tracer {
                             tracer.message(clock(), false, from, &bytes);
@@ -247,7 +272,12 @@ impl Shell {
 }
 
 /// Sends a datagram. What does not go out counts as lost on the way: retransmission is the protocol's business.
-pub(crate) async fn send(socket: &UdpSocket, to: SocketAddr, bytes: &[u8]) {
+pub(crate) async fn send(socket: &UdpSocket, is_ipv6: bool, to: SocketAddr, bytes: &[u8]) {
+    // A socket for both families takes IPv4 peers in IPv6 form alone (RFC 3493, 3.7).
+    let to = match to {
+        SocketAddr::V4(v4) if is_ipv6 => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
+        to => to,
+    };
     if let Err(error) = socket.send_to(bytes, to).await {
         tracing::debug!(%to, %error, "datagram not sent");
     }
@@ -276,6 +306,19 @@ pub(crate) async fn sleep(due: Option<Duration>) {
 pub(crate) fn local_address(socket: &UdpSocket) -> Result<SocketAddr, SwitchError> {
     let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     socket.local_addr().map_err(|source| SwitchError::Socket { address: unspecified, source })
+}
+
+/// What peers of the other family are told to answer to: as configured, else found, where we listen for both on one socket.
+fn other_family(config: &SwitchConfig, local: SocketAddr) -> Option<SocketAddr> {
+    let is_for_both = local.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED);
+    if config.advertise_v6.is_some() || !is_for_both {
+        return config.advertise_v6;
+    }
+    let any = |is_ipv4| -> IpAddr {
+        if is_ipv4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
+    };
+    let is_ipv4 = config.advertise.is_none_or(|address| !address.is_ipv4());
+    Some(reachable(SocketAddr::new(any(is_ipv4), local.port())))
 }
 
 /// The address that peers can answer to: of the interface that leads out, when we listen on all of them.

@@ -36,7 +36,7 @@ pub async fn run_phones(
     loop {
         while let Some(output) = phones.poll_output() {
             match output {
-                PhoneOutput::Transmit { to, bytes } => send(&socket, to, &bytes).await,
+                PhoneOutput::Transmit { to, bytes } => send(&socket, local.is_ipv6(), to, &bytes).await,
                 // Nobody who listens any more is no reason to drop calls.
                 PhoneOutput::Report(report) => drop(reports.send(report)),
             }

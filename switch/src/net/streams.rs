@@ -3,7 +3,7 @@
 //! Each connection has one task that reads and one that writes; the switch's own task holds the ends of their channels by [`Hop`]. In:
 //! messages to send. Out: [`StreamEvent`]s. A connection that cannot be made or breaks is `Closed`, and the switch tries another way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use model::Transport;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tracing::{debug, info, warn};
 
 use super::tls::{Tls, TlsFiles};
@@ -37,8 +38,8 @@ const RELOAD_EVERY: Duration = Duration::from_secs(5);
 /// What the connections tell the switch.
 #[derive(Debug)]
 pub(super) enum StreamEvent {
-    /// Somebody connected; what goes there goes through `to`.
-    Opened { hop: Hop, to: mpsc::Sender<Vec<u8>> },
+    /// Somebody connected, perhaps with a certificate; what goes there goes through `to`.
+    Opened { hop: Hop, to: mpsc::Sender<Vec<u8>>, certificate: Option<CertificateDer<'static>> },
     /// A whole message.
     Message { from: Hop, bytes: Vec<u8> },
     /// It broke, or was never made.
@@ -51,6 +52,8 @@ pub(super) struct Streams {
     events: mpsc::Sender<StreamEvent>,
     tls: Option<Arc<Tls>>,
     room: Arc<Semaphore>,
+    /// Those whose certificate is somebody else's: nothing of theirs is looked at until they are gone.
+    refused: HashSet<Hop>,
 }
 
 impl Streams {
@@ -65,7 +68,7 @@ impl Streams {
     ) -> Result<(Self, mpsc::Receiver<StreamEvent>), SwitchError> {
         let (events, told) = mpsc::channel(EVENTS_MAX);
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut streams = Self { open: HashMap::new(), events, tls: None, room };
+        let mut streams = Self { open: HashMap::new(), events, tls: None, room, refused: HashSet::new() };
         if let Some(address) = tcp {
             let listener = bind(address).await?;
             tokio::spawn(accept(listener, None, streams.events.clone(), streams.room.clone()));
@@ -86,13 +89,28 @@ impl Streams {
     /// Takes note of a connection that came up or went down; `true`: the hop can no longer be reached.
     pub(super) fn note(&mut self, event: &StreamEvent) -> bool {
         match event {
-            StreamEvent::Opened { hop, to } => {
+            // Without anybody to write to it, its task says goodbye.
+            StreamEvent::Opened { hop, .. } if self.refused.contains(hop) => false,
+            StreamEvent::Opened { hop, to, .. } => {
                 self.open.insert(*hop, to.clone());
                 false
             }
-            StreamEvent::Closed { hop } => self.open.remove(hop).is_some(),
+            StreamEvent::Closed { hop } => {
+                self.refused.remove(hop);
+                self.open.remove(hop).is_some()
+            }
             StreamEvent::Message { .. } => false,
         }
+    }
+
+    /// Looks at nothing that comes over a connection, and ends it.
+    pub(super) fn refuse(&mut self, hop: Hop) {
+        self.refused.insert(hop);
+    }
+
+    /// Whether that was said of it.
+    pub(super) fn is_refused(&self, hop: Hop) -> bool {
+        self.refused.contains(&hop)
     }
 
     /// Sends over the connection that is up, or makes one; `name` is what the certificate there must say. `false`: it cannot be sent.
@@ -156,12 +174,19 @@ async fn accept(
             // Small messages, and somebody waits for each.
             let _ = stream.set_nodelay(true);
             match tls {
-                None => serve(Hop { transport: Transport::Tcp, address }, stream, None, &events).await,
+                None => {
+                    serve(Hop { transport: Transport::Tcp, address }, stream, Side::Taken(None), &events)
+                        .await
+                }
                 Some(tls) => {
                     let shaken = tokio::time::timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await;
                     match shaken {
                         Ok(Ok(stream)) => {
-                            serve(Hop { transport: Transport::Tls, address }, stream, None, &events).await;
+                            let shown = stream.get_ref().1.peer_certificates();
+                            let certificate =
+                                shown.and_then(<[_]>::first).map(|one| one.clone().into_owned());
+                            let hop = Hop { transport: Transport::Tls, address };
+                            serve(hop, stream, Side::Taken(certificate), &events).await;
                         }
                         Ok(Err(error)) => debug!(%address, %error, "no TLS with a peer that connected"),
                         Err(_elapsed) => debug!(%address, "TLS handshake took too long"),
@@ -221,8 +246,8 @@ async fn connect(
     })
     .await;
     match made {
-        Ok(Ok((Some(stream), _))) => serve(hop, stream, Some(waiting), &events).await,
-        Ok(Ok((None, Some(stream)))) => serve(hop, stream, Some(waiting), &events).await,
+        Ok(Ok((Some(stream), _))) => serve(hop, stream, Side::Made(waiting), &events).await,
+        Ok(Ok((None, Some(stream)))) => serve(hop, stream, Side::Made(waiting), &events).await,
         Ok(Ok((None, None))) => {}
         Ok(Err(error)) => {
             warn!(%hop, %error, "no connection");
@@ -236,18 +261,26 @@ async fn connect(
     drop(permit);
 }
 
-/// Reads and writes one connection until either end closes it. `waiting` is what to write; a connection that was taken makes its own.
+/// Who made a connection.
+enum Side {
+    /// We did; this is what to write.
+    Made(mpsc::Receiver<Vec<u8>>),
+    /// The other end, with this certificate.
+    Taken(Option<CertificateDer<'static>>),
+}
+
+/// Reads and writes one connection until either end closes it.
 async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     hop: Hop,
     stream: S,
-    waiting: Option<mpsc::Receiver<Vec<u8>>>,
+    side: Side,
     events: &mpsc::Sender<StreamEvent>,
 ) {
-    let mut waiting = match waiting {
-        Some(waiting) => waiting,
-        None => {
+    let mut waiting = match side {
+        Side::Made(waiting) => waiting,
+        Side::Taken(certificate) => {
             let (to, waiting) = mpsc::channel(WAITING_MAX);
-            if events.send(StreamEvent::Opened { hop, to }).await.is_err() {
+            if events.send(StreamEvent::Opened { hop, to, certificate }).await.is_err() {
                 return;
             }
             waiting

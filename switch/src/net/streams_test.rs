@@ -217,3 +217,157 @@ async fn certificate_that_is_replaced_is_used_from_then_on_and_a_bad_one_is_not(
     assert!(error.to_string().contains("key.pem"), "{error}");
     assert!(trusts("two").await, "the old one stays");
 }
+
+/// A certificate with these names (`subjectAltName`), its key, and the root that it leads to: made by OpenSSL.
+fn issued(dir: &std::path::Path, name: &str, names: &str) -> [PathBuf; 3] {
+    let file = |end: &str| dir.join(format!("{name}.{end}"));
+    let [root, root_key, certificate, key] =
+        [dir.join("root.pem"), dir.join("root.key"), file("pem"), file("key")];
+    let openssl = |args: &[&str]| {
+        let usual =
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+        let output = std::process::Command::new("openssl").args(usual).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
+    if !root.exists() {
+        openssl(&["-subj", "/CN=root", "-keyout", &text(&root_key), "-out", &text(&root)]);
+    }
+    openssl(&[
+        "-subj",
+        "/CN=leaf",
+        "-CA",
+        &text(&root),
+        "-CAkey",
+        &text(&root_key),
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-addext",
+        &format!("subjectAltName={names}"),
+        "-keyout",
+        &text(&key),
+        "-out",
+        &text(&certificate),
+    ]);
+    [certificate, key, root]
+}
+
+/// Whether OPTIONS by `openssl s_client` from `own` address is answered.
+async fn is_answered(to: SocketAddr, own: &str, certificate: Option<[PathBuf; 3]>) -> bool {
+    let mut command = std::process::Command::new("openssl");
+    command.args(["s_client", "-quiet", "-connect", &to.to_string(), "-bind", &format!("{own}:0")]);
+    if let Some([certificate, key, _root]) = certificate {
+        command.arg("-cert").arg(certificate).arg("-key").arg(key);
+    }
+    let answered = tokio::task::spawn_blocking(move || {
+        use std::io::{Read as _, Write as _};
+        let piped = std::process::Stdio::piped;
+        let mut client =
+            command.stdin(piped()).stdout(piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let mut to = client.stdin.take().unwrap();
+        let _ = to.write_all(options("s").as_bytes());
+        let (mut said, mut buffer) = (String::new(), [0; 1_024]);
+        let mut from = client.stdout.take().unwrap();
+        while !said.contains("SIP/2.0 200") {
+            match from.read(&mut buffer) {
+                Ok(length) if length > 0 => said.push_str(&String::from_utf8_lossy(&buffer[..length])),
+                Ok(_) | Err(_) => break,
+            }
+        }
+        let _ = client.kill();
+        let _ = client.wait();
+        said.contains("SIP/2.0 200")
+    });
+    tokio::time::timeout(Duration::from_secs(30), answered).await.expect("an answer or an end").unwrap()
+}
+
+#[tokio::test]
+async fn certificate_shown_from_a_trunks_address_must_be_the_trunks() {
+    let dir = tempfile::tempdir().unwrap();
+    let listen = free_port().await;
+    let own = issued(dir.path(), "own", "DNS:sip.example.net");
+    let mut rows = crate::tests::world::directory();
+    // Known by its address; the other one is not near.
+    rows.trunks[0].address = "127.0.0.2:5061".parse().unwrap();
+    rows.trunks[0].transport = model::Transport::Tls;
+    let calling = model::TrunkCalling { domain: Some("carrier.example".into()), ..Default::default() };
+    rows.calling.trunks.insert(rows.trunks[0].id, calling);
+    let config = TlsConfig {
+        listen,
+        certificate: own[0].clone(),
+        key: own[1].clone(),
+        roots: Some(own[2].clone()),
+        clients: ClientCertificates::Optional,
+        verify_trunks: true,
+    };
+    let (_address, _stop, mut events) = switch(rows, Some(config)).await;
+    drop(connected(listen).await);
+    for (name, names, is_good) in [
+        ("uri", "URI:sip:carrier.example", true),
+        ("dns", "DNS:carrier.example", true),
+        ("both", "URI:sip:carrier.example,DNS:other.example", true),
+        ("other", "DNS:other.example", false),
+        // What is said of SIP counts (RFC 5922, 7.1).
+        ("first", "URI:sip:other.example,DNS:carrier.example", false),
+        ("user", "URI:sip:user@carrier.example", false),
+    ] {
+        let shown = issued(dir.path(), name, names);
+        assert_eq!(is_answered(listen, "127.0.0.2", Some(shown.clone())).await, is_good, "{names}");
+        assert!(is_answered(listen, "127.0.0.3", Some(shown)).await, "no trunk is there: {names}");
+    }
+    assert!(is_answered(listen, "127.0.0.2", None).await, "it need not show one");
+    let mut told = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let model::EventBody::Security(security) = event.body {
+            told.push((security.source.ip().to_string(), security.detail));
+        }
+    }
+    assert_eq!(told, [("127.0.0.2".to_owned(), "a certificate that is not the trunk's".to_owned())]);
+}
+
+#[tokio::test]
+async fn without_a_certificate_that_is_required_there_is_no_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let listen = free_port().await;
+    let own = issued(dir.path(), "own", "DNS:sip.example.net");
+    let config = TlsConfig {
+        listen,
+        certificate: own[0].clone(),
+        key: own[1].clone(),
+        roots: Some(own[2].clone()),
+        clients: ClientCertificates::Required,
+        verify_trunks: true,
+    };
+    let (_address, _stop, _events) = switch(model::Directory::default(), Some(config)).await;
+    drop(connected(listen).await);
+    assert!(!is_answered(listen, "127.0.0.1", None).await);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let strange = issued(elsewhere.path(), "leaf", "DNS:sip.example.net");
+    assert!(!is_answered(listen, "127.0.0.1", Some(strange)).await, "its root is none of ours");
+    let good = issued(dir.path(), "phone", "DNS:anything.example");
+    assert!(is_answered(listen, "127.0.0.1", Some(good)).await);
+}
+
+#[tokio::test]
+async fn trunk_with_its_sip_domain_in_its_certificate_is_connected_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind(ANY).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let of = |[certificate, key, root]: [PathBuf; 3]| TlsConfig {
+        listen: ANY,
+        certificate,
+        key,
+        roots: Some(root),
+        clients: ClientCertificates::None,
+        verify_trunks: true,
+    };
+    let server = Tls::load(TlsFiles::of(&of(issued(dir.path(), "far", "URI:sip:carrier.example")))).unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = server.accept(stream).await;
+        }
+    });
+    let client = Tls::load(TlsFiles::of(&of(issued(dir.path(), "own", "DNS:sip.example.net")))).unwrap();
+    assert!(client.connect(connected(address).await, "carrier.example").await.is_ok());
+    assert!(client.connect(connected(address).await, "other.example").await.is_err());
+}

@@ -13,7 +13,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
+    SignatureScheme,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
@@ -100,11 +101,32 @@ impl Tls {
         name: &str,
     ) -> std::io::Result<client::TlsStream<TcpStream>> {
         let config = self.read(|loaded| loaded.client.clone());
-        let server = match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            Ok(address) => ServerName::from(address),
-            Err(_not_an_address) => ServerName::try_from(name.to_owned()).map_err(std::io::Error::other)?,
-        };
-        TlsConnector::from(config).connect(server, stream).await
+        TlsConnector::from(config).connect(server_name(name)?, stream).await
+    }
+}
+
+/// Whether a certificate is for one of these names: the SIP URIs in it count, or where it has none its DNS names and addresses (RFC 5922, 7.1).
+pub(super) fn is_for(certificate: &CertificateDer<'_>, names: &[String]) -> bool {
+    let Ok(parsed) = webpki::EndEntityCert::try_from(certificate) else { return false };
+    // A URI with a user is for that user and for no domain.
+    let domain = |uri: &str| {
+        let (scheme, rest) = uri.split_once(':')?;
+        let is_sip = scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips");
+        (is_sip && !rest.contains('@')).then(|| rest.to_owned())
+    };
+    let domains: Vec<String> = parsed.valid_uri_names().filter_map(domain).collect();
+    if !domains.is_empty() {
+        return names.iter().any(|name| domains.iter().any(|domain| domain.eq_ignore_ascii_case(name)));
+    }
+    names.iter().any(|name| {
+        server_name(name).is_ok_and(|name| parsed.verify_is_valid_for_subject_name(&name).is_ok())
+    })
+}
+
+fn server_name(name: &str) -> std::io::Result<ServerName<'static>> {
+    match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(address) => Ok(ServerName::from(address)),
+        Err(_not_an_address) => ServerName::try_from(name.to_owned()).map_err(std::io::Error::other),
     }
 }
 
@@ -161,7 +183,7 @@ fn load(files: &TlsFiles) -> Result<Loaded, SwitchError> {
         } else {
             let verifier =
                 WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone()).build();
-            verifier.map_err(|why| unusable(&files.certificate, why))?
+            Arc::new(OfDomain(verifier.map_err(|why| unusable(&files.certificate, why))?))
         };
         builder.dangerous().with_custom_certificate_verifier(verifier)
     } else {
@@ -171,6 +193,54 @@ fn load(files: &TlsFiles) -> Result<Loaded, SwitchError> {
     let client =
         builder.with_client_auth_cert(chain, key).map_err(|why| unusable(&files.certificate, why))?;
     Ok(Loaded { server: Arc::new(server), client: Arc::new(client), changed_at })
+}
+
+/// Takes certificates whose SIP URI is for the name, beside those that are for it by the rules of the web (RFC 5922, 7.1).
+#[derive(Debug)]
+struct OfDomain(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for OfDomain {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // The name is looked at last: when it alone is wrong, the chain is good.
+        let verdict = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verdict {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if is_for(end_entity, &[server_name.to_str().into_owned()]) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// Takes any certificate: for closed networks, where the operator says so.
@@ -188,7 +258,7 @@ macro_rules! signatures_by_the_book {
             message: &[u8],
             cert: &CertificateDer<'_>,
             dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, tokio_rustls::rustls::Error> {
+        ) -> Result<HandshakeSignatureValid, Error> {
             verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
         }
 
@@ -197,7 +267,7 @@ macro_rules! signatures_by_the_book {
             message: &[u8],
             cert: &CertificateDer<'_>,
             dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, tokio_rustls::rustls::Error> {
+        ) -> Result<HandshakeSignatureValid, Error> {
             verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
         }
 
@@ -215,7 +285,7 @@ impl ServerCertVerifier for Anybody {
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
-    ) -> Result<ServerCertVerified, tokio_rustls::rustls::Error> {
+    ) -> Result<ServerCertVerified, Error> {
         Ok(ServerCertVerified::assertion())
     }
 
@@ -230,8 +300,8 @@ impl ServerCertVerifier for Nobody {
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
-    ) -> Result<ServerCertVerified, tokio_rustls::rustls::Error> {
-        Err(tokio_rustls::rustls::Error::General(
+    ) -> Result<ServerCertVerified, Error> {
+        Err(Error::General(
             "no roots are configured: name them in switch.tls.roots, or set switch.tls.verify_trunks = false"
                 .to_owned(),
         ))

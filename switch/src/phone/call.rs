@@ -72,7 +72,7 @@ impl Phones {
         call.client = self.transactions.branch();
         let uri = format!("sip:{}@{host}", call.plan.to);
         let mut writer = Writer::request(b"INVITE", uri.as_bytes())
-            .header("Via", call.client.via(Addresses::at(self.address), model::Transport::Udp))
+            .header("Via", call.client.via(Addresses::at(self.address), Hop::udp(self.address)))
             .header("Max-Forwards", "70")
             .header("From", format!("<sip:{}@{domain}>;tag={}", call.plan.from, call.tag))
             .header("To", format!("<{uri}>"))

@@ -390,7 +390,8 @@ impl Phones {
                 Some(Expired::NoResponse(Purpose::Invite(id))) => {
                     self.outgoing_refused(id, 408, "Request Timeout")
                 }
-                Some(Expired::NoResponse(Purpose::Nothing)) | None => {}
+                // The phones send no provisional answer that has to be acknowledged.
+                Some(Expired::NoResponse(Purpose::Nothing) | Expired::NoPrack(_)) | None => {}
                 Some(Expired::NoAck(server)) => self.ack_missing(server),
             }
         }
@@ -472,7 +473,7 @@ impl Phones {
         let aor = format!("<sip:{}@{}>", account.username, account.domain);
         let contact = format!("<sip:{}@{}>;expires={}", account.username, self.address, registering.seconds);
         let mut writer = Writer::request(b"REGISTER", uri.as_bytes())
-            .header("Via", branch.via(Addresses::at(self.address), model::Transport::Udp))
+            .header("Via", branch.via(Addresses::at(self.address), Hop::udp(self.address)))
             .header("Max-Forwards", "70")
             .header("From", format!("{aor};tag={}", registering.tag))
             .header("To", &aor)

@@ -11,6 +11,11 @@ use super::rewrite::{CompiledSet, Places};
 use crate::b2bua::Network;
 use crate::message::Uri;
 
+/// Whether a text is an address, or a network such as `192.0.2.0/28`.
+pub fn is_network(text: &str) -> bool {
+    Network::parse(text).is_some()
+}
+
 /// Rules of one object, beside those of its tenant, to which they refer by name.
 #[derive(Debug, Clone, Copy)]
 pub enum CallingOf<'a> {
@@ -130,6 +135,11 @@ fn of_trunk(rules: &TrunkCalling, tenant: &TenantCalling) -> Result<(), String> 
     };
     if let Some(domain) = rules.domain.iter().find(|domain| !is_host(domain)) {
         return Err(format!("domain: {domain:?} is no host name"));
+    }
+    if rules.naptr
+        && rules.host.as_ref().or(rules.outbound_proxy.as_ref()).is_none_or(|place| place.name().is_none())
+    {
+        return Err("naptr: needs a name to look up, such as `host = \"sip.carrier.example\"`".to_owned());
     }
     if rules.from_user.as_ref().is_some_and(String::is_empty) {
         return Err("from_user: must not be empty; leave it out to send the calling number".to_owned());

@@ -166,6 +166,77 @@ fn what_rfc_4475_calls_invalid_gets_its_answer() {
 }
 
 #[test]
+fn what_rsip_refuses_or_loses_is_understood() {
+    let invite = |uri: &str, replaced: &[(&str, &str)]| request(&format!("INVITE {uri} SIP/2.0"), replaced);
+    let options = |uri: &str, replaced: &[(&str, &str)]| request(&format!("OPTIONS {uri} SIP/2.0"), replaced);
+    let compact = "INVITE sip:49301234@example.net SIP/2.0\r\nv: SIP/2.0/UDP 198.51.100.9:5060;branch=z9hG4bKc;rport\r\n\
+                   f: <sip:x@y>;tag=1\r\nt: <sip:a@b>\r\ni: c@x\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nm: <sip:x@1.1.1.1>\r\nl: 0\r\n\r\n";
+    // 407 asks a stranger who was understood for his password, 401 one who registers.
+    let cases: Vec<(&str, u16, Vec<u8>)> = vec![
+        ("a dot in the user part", 407, invite("sip:john.doe@example.net", &[]).into()),
+        ("compact headers", 407, compact.into()),
+        ("IPv6 in the Request-URI", 200, options("sip:bob@[2001:db8::1]:5070", &[]).into()),
+        ("a folded line", 200, options("sip:a@b", &[("To", "<sip:a@b>\r\n ;x=y")]).into()),
+        ("a space before the colon", 200, options("sip:a@b", &[]).replace("Call-ID:", "Call-ID :").into()),
+        ("tel in the Request-URI", 407, invite("tel:+49301234", &[]).into()),
+        ("tel in From", 407, invite("sip:a@b", &[("From", "<tel:+43660555123>;tag=1")]).into()),
+        ("an urn", 416, invite("urn:service:sos", &[]).into()),
+        (
+            "two Contacts in one line",
+            401,
+            request("REGISTER sip:example.net SIP/2.0", &[("+Contact", "<sip:x@1.1.1.1>, <sip:x@2.2.2.2>")])
+                .into(),
+        ),
+        ("a context with an at sign", 407, invite("sip:123;phone-context=+43@gw.example.net", &[]).into()),
+        (
+            "received by IPv6 before the branch",
+            200,
+            options(
+                "sip:a@b",
+                &[("Via", "SIP/2.0/UDP 198.51.100.9:5060;received=2001:db8::9;branch=z9hG4bKr;rport")],
+            )
+            .into(),
+        ),
+        (
+            "a body longer than it says",
+            200,
+            (options("sip:a@b", &[("+Content-Length", "4")]) + "bodyand more").into(),
+        ),
+        (
+            "a body shorter than it says",
+            400,
+            (options("sip:a@b", &[("+Content-Length", "9")]) + "body").into(),
+        ),
+        ("an unknown method", 405, request("PING sip:a@b SIP/2.0", &[]).into()),
+        ("one byte of Latin-1", 200, {
+            let mut bytes = options("sip:a@b", &[("+Subject", "caf_")]).into_bytes();
+            let at = bytes.iter().position(|byte| *byte == b'_').unwrap();
+            bytes[at] = 0xe9;
+            bytes
+        }),
+    ];
+    for (name, code, message) in cases {
+        assert_eq!(answer(&message), code, "{name}:\n{}", String::from_utf8_lossy(&message));
+    }
+}
+
+#[test]
+fn phrase_of_a_peer_reaches_the_caller_as_it_was() {
+    use crate::phone::{Behaviour, PhoneStep};
+
+    let mut rows = directory();
+    rows.trunks[0].address = address("203.0.113.77:5060");
+    rows.routes.truncate(1);
+    let mut world = World::with(SwitchConfig::default(), rows);
+    world.behave(super::world::HOMES, Behaviour::Refuse { ring: std::time::Duration::ZERO, code: 486 });
+    let id = world.dial(super::world::ALICE, "49301234", 5);
+    let invite = world.last_to("203.0.113.77:5060", "INVITE").unwrap();
+    world.answer_from("203.0.113.77:5060", &invite, "486 Busy, call  later!", "", "");
+    let phrase = "Busy, call  later!".to_owned();
+    assert_eq!(world.outcome(id), Some(&PhoneStep::Refused { code: 486, phrase }));
+}
+
+#[test]
 fn too_many_and_too_long_headers_are_refused_not_crashed_on() {
     let many: Vec<(String, &str)> = (0..200).map(|n| (format!("+X-{n}"), "1")).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();

@@ -110,3 +110,36 @@ fn exempt_network_is_never_shut_out() {
     }
     assert_eq!((world.raw.len(), bans(&world)), (500, Vec::new()));
 }
+
+#[test]
+fn source_shut_out_by_hand_is_dropped_until_its_time_but_no_trunk_and_no_call_that_is_up() {
+    let ban = |network: &str, until: Option<i64>| model::SourceBan {
+        network: network.into(),
+        reason: "scans us".into(),
+        author: "ops".into(),
+        since: chrono::DateTime::UNIX_EPOCH,
+        until: until.map(|seconds| {
+            let start: chrono::DateTime<chrono::Utc> = "2026-10-05T12:00:00Z".parse().unwrap();
+            start + chrono::TimeDelta::seconds(seconds)
+        }),
+    };
+    let mut world = World::new();
+    let id = world.dial(ALICE, "49301234", 20);
+    world.run_seconds(3);
+    let mut rows = directory();
+    rows.source_bans =
+        vec![ban("198.51.100.0/24", Some(100)), ban("203.0.113.0/24", None), ban("nonsense", None)];
+    world.input(crate::Input::Directory(std::sync::Arc::new(rows)));
+    world.inject("198.51.100.9:5060", options(1, "phone"));
+    assert!(world.raw.is_empty(), "not even an answer");
+    assert_eq!(world.switch.counters().dropped, 1);
+    world.inject("192.0.2.99:5060", options(2, "phone"));
+    assert_eq!(world.raw.len(), 1, "its neighbours are served");
+    // Alice's call is up, and she hangs up as ever; the gateway is a trunk.
+    world.run_seconds(30);
+    assert!(matches!(world.outcome(id), Some(PhoneStep::HungUp { .. })), "{:?}", world.outcome(id));
+    world.run_seconds(70);
+    world.raw.clear();
+    world.inject("198.51.100.9:5060", options(3, "phone"));
+    assert_eq!(world.raw.len(), 1, "its time is over");
+}

@@ -18,7 +18,7 @@ use crate::phone::{
     Behaviour, CallPlan, IncomingCall, PhoneCommand, PhoneInput, PhoneLine, PhoneOutput, PhoneReport,
     PhoneStep, PhoneSubject, Phones,
 };
-use crate::{CreditQuestion, Input, Output, Switch, SwitchConfig};
+use crate::{CreditQuestion, Input, NameQuestion, Output, Switch, SwitchConfig};
 
 pub(super) const SWITCH: &str = "192.0.2.1:5060";
 pub(super) const HOMES: &str = "198.51.100.1:5062";
@@ -130,6 +130,8 @@ pub(super) struct World {
     pub(super) events: Vec<CallEvent>,
     /// What the charging service was asked; nobody answers by himself.
     pub(super) questions: Vec<CreditQuestion>,
+    /// What the DNS was asked; nobody answers by himself.
+    pub(super) names_asked: Vec<NameQuestion>,
     /// Every BYE of the switch, whole.
     pub(super) byes: Vec<String>,
     /// Messages of the switch that say what a call has cost.
@@ -186,6 +188,7 @@ impl World {
             raw: Vec::new(),
             events: Vec::new(),
             questions: Vec::new(),
+            names_asked: Vec::new(),
             byes: Vec::new(),
             advices: Vec::new(),
             reports: Vec::new(),
@@ -316,6 +319,7 @@ impl World {
                     }
                     Output::Event(event) => self.events.push(*event),
                     Output::Credit(question) => self.questions.push(*question),
+                    Output::Resolve(question) => self.names_asked.push(question),
                 }
             }
             for (at, phones) in &mut self.phones {

@@ -102,3 +102,30 @@ fn second_call_to_a_barred_range_is_refused_and_every_other_goes_through() {
     let proof = made.run_command(&["audit"]);
     assert!(proof.contains("all of it holds"), "{proof}");
 }
+
+#[test]
+fn source_that_is_shut_out_by_hand_gets_no_answer_until_it_is_let_in() {
+    let made = Installation::new();
+    let house = made.start();
+    let phone = std::net::UdpSocket::bind("127.0.0.9:0").unwrap();
+    phone.set_read_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+    let mut n_asked = 0;
+    let mut is_answered = || {
+        n_asked += 1;
+        let options = format!(
+            "OPTIONS sip:x@sip.meridian.example SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.9;branch=z9hG4bK{n_asked};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x@y>\r\nCall-ID: {n_asked}\r\nCSeq: 1 OPTIONS\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        phone.send_to(options.as_bytes(), made.sip).unwrap();
+        phone.recv(&mut [0; 2_048]).is_ok()
+    };
+    eventually("it is answered", &mut is_answered);
+    made.run_command(&["ban", "add", "127.0.0.8/31", "--for", "12h", "--reason", "scans us"]);
+    eventually("it gets no answer any more", || !is_answered());
+    let listed = made.run_command(&["ban", "list"]);
+    assert!(listed.contains("127.0.0.8/31") && listed.contains("scans us"), "{listed}");
+    made.run_command(&["ban", "remove", "127.0.0.8/31"]);
+    eventually("it is answered again", &mut is_answered);
+    house.stop();
+}

@@ -10,7 +10,9 @@
 mod advice;
 mod bad_input;
 mod balances;
+mod baresip;
 mod barrings;
+mod before_the_answer;
 mod billing;
 #[expect(
     dead_code,
@@ -21,6 +23,7 @@ mod billing;
 mod broker;
 mod console;
 mod crash;
+mod cut_link;
 mod edrs;
 mod floor_plan;
 mod fraud_desk;
@@ -28,12 +31,14 @@ mod imports;
 mod kafka_house;
 mod kills;
 mod late_end;
+mod named_trunks;
 mod postgres;
 mod prepaid;
 mod price_lists;
 mod rerate;
 mod rig;
 mod routes;
+mod sip_families;
 mod sipp_call;
 mod sql_wire;
 mod tariffs;

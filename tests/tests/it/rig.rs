@@ -136,6 +136,15 @@ impl Installation {
 
     /// The same, in another database.
     pub(crate) fn with_store(url: &str) -> Self {
+        Self::made(url, [free_address("127.0.0.2"), free_address("127.0.0.3")])
+    }
+
+    /// The same with the two carriers there.
+    pub(crate) fn with_carriers(carriers: [SocketAddr; 2]) -> Self {
+        Self::made("sqlite", carriers)
+    }
+
+    fn made(url: &str, carriers: [SocketAddr; 2]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("tollbook");
         let made = Self {
@@ -143,7 +152,7 @@ impl Installation {
             sip: free_address("127.0.0.1"),
             sftp: free_address("127.0.0.1"),
             web: free_address("127.0.0.1"),
-            carriers: [free_address("127.0.0.2"), free_address("127.0.0.3")],
+            carriers,
         };
         printed(Command::new(tollbook_path()).arg("init").arg(&home));
         printed(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(made.key()));
@@ -170,6 +179,13 @@ impl Installation {
         std::fs::write(&world, text).unwrap();
         made.run_command(&["import", world.to_str().unwrap()]);
         made
+    }
+
+    /// Puts other text in place of some in the configuration.
+    pub(crate) fn reconfigure(&self, what: &str, with: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(what), "{what} is not in {text}");
+        std::fs::write(self.config(), text.replacen(what, with, 1)).unwrap();
     }
 
     /// Adds to the configuration.

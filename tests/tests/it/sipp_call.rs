@@ -36,7 +36,7 @@ pub(crate) fn calls(
 }
 
 /// The same, to be run.
-fn dial(
+pub(crate) fn dial(
     made: &Installation,
     scenario_name: &str,
     user: &str,

@@ -1,4 +1,4 @@
-//! What `tollbook user`, `token` and `webhook` take: people and programs with access.
+//! What `tollbook user`, `token`, `webhook` and `ban` take: people and programs with access, and sources without.
 
 use std::path::PathBuf;
 
@@ -36,6 +36,29 @@ pub(crate) enum UserAction {
         address: Option<String>,
     },
     /// List users.
+    List,
+}
+
+/// What to do about sources that are shut out by hand.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BanAction {
+    /// Drop what comes from an address or a network; trunks and calls that are up are served all the same.
+    Add {
+        /// Such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/48.
+        network: String,
+        /// For how long, such as 12h; without it until somebody lifts it.
+        #[arg(long = "for", value_name = "SPAN")]
+        span: Option<model::Span>,
+        /// Why; kept in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Look at it again.
+    Remove {
+        /// As it was shut out.
+        network: String,
+    },
+    /// Who is shut out.
     List,
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod audit;
 mod audit_period;
 pub(crate) mod balance;
+pub(crate) mod bans;
 pub(crate) mod call;
 pub(crate) mod check_config;
 pub(crate) mod demo;
