@@ -12,10 +12,13 @@ mod exchange;
 mod figures;
 mod frame;
 mod guard;
+mod idempotency;
 mod masked;
 mod metrics;
+mod objects;
 mod pages;
 mod probe;
+mod provisioning_desk;
 mod record_change;
 mod refusal;
 mod role;
@@ -41,6 +44,7 @@ pub use exchange::{Exchange, Partner, StreamDesk};
 pub use figures::{AlertRow, BalanceRow, Figures, FileRow, HISTORY_SECONDS, InvoiceRow, LockRow, StageRow};
 pub use pages::exchange::owner_name;
 pub use probe::{Obstacles, serve_probe};
+pub use provisioning_desk::{ProvisioningDesk, TestedCall, TriedRoute};
 pub use record_change::{ChangedRecord, RecordChange};
 pub use role::{Role, UnknownRole, may_work_on_cases};
 pub use rule_desk::{BacktestOutcome, CheckedRule, FindText, ListRules, RuleDesk, RuleInForce, RunBacktest};
@@ -64,6 +68,8 @@ pub struct Desk {
     pub exchange: Exchange,
     /// Fraud rules.
     pub rules: RuleDesk,
+    /// Changes of what is provisioned.
+    pub provisioning: ProvisioningDesk,
     /// Billing runs.
     pub billing: BillingDesk,
     /// The latest figures.
@@ -136,7 +142,7 @@ pub async fn serve(
         .route("/health", get(pages::health::page))
         .route("/health/suspense", post(pages::health::act))
         .route("/metrics", get(metrics::page))
-        .merge(api::routes())
+        .merge(api::routes().layer(from_fn_with_state(shared.clone(), idempotency::once)))
         .layer(from_fn_with_state(shared.clone(), guard::require_session));
     let open = Router::new()
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))

@@ -21,6 +21,7 @@ mod billing;
 mod broker;
 mod console;
 mod crash;
+mod desk;
 mod edrs;
 mod floor_plan;
 mod fraud_desk;
