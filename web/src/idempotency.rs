@@ -28,7 +28,7 @@ const TOLD_ONCE: &str = "/api/v1/vouchers";
 
 /// Lets a request through, unless its key says that it was done.
 pub(crate) async fn once(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let is_write = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let is_write = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
     let key = request.headers().get("idempotency-key").cloned();
     let user = request.extensions().get::<SignedIn>().cloned();
     let (Some(key), Some(user), true) = (key, user, is_write) else { return next.run(request).await };

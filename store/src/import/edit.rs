@@ -491,10 +491,12 @@ fn leave_out(kind: ObjectKind, world: &mut World, object: &Value) -> bool {
 
 /// The edit and the field that an error of the import is about.
 fn fault_of(kind: ObjectKind, steps: &[Step], why: &StoreError) -> EditFault {
-    let (object, field) = match why {
-        StoreError::UnknownReference { object, kind, .. } => (object.as_str(), (*kind).to_owned()),
-        StoreError::Invalid { object, .. } => (object.as_str(), String::new()),
-        _ => ("", String::new()),
+    let (object, field) = if let StoreError::UnknownReference { object, kind, .. } = why {
+        (object.as_str(), (*kind).to_owned())
+    } else if let StoreError::Invalid { object, .. } = why {
+        (object.as_str(), String::new())
+    } else {
+        ("", String::new())
     };
     let is_it = |step: &Step| step.wanted.as_ref().is_some_and(|wanted| label(kind, wanted) == object);
     let place = steps.iter().position(is_it).unwrap_or_default();

@@ -122,14 +122,14 @@ pub(crate) async fn take(
 
 /// The objects of a file, each with its line; or what is wrong, the line in place of the edit.
 fn rows_of(resource: &'static Resource, file: &[u8]) -> (Vec<(u64, Value)>, Vec<EditFault>) {
-    let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
+    let file = with_plain_ends(file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file));
     let mut faults = Vec::new();
     let mut fault = |line: u64, FieldFault { field, rule }: FieldFault| {
         let place = usize::try_from(line).unwrap_or_default();
         faults.push(EditFault { place, kind: FaultKind::Invalid, field, rule });
         faults.len() < FAULTS_MAX
     };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file.as_slice());
     let mut columns: Vec<&'static Field> = Vec::new();
     match reader.headers() {
         Ok(names) => {
@@ -154,6 +154,16 @@ fn rows_of(resource: &'static Resource, file: &[u8]) -> (Vec<(u64, Value)>, Vec<
         faults.push(EditFault { place: 1, kind: FaultKind::Invalid, field: String::new(), rule });
     }
     (rows, faults)
+}
+
+/// Lines end with one letter: of those that end with two the reader counts the first as none.
+fn with_plain_ends(file: &[u8]) -> Vec<u8> {
+    let next = file.iter().skip(1).map(Some).chain([None]);
+    file.iter()
+        .zip(next)
+        .filter(|(byte, next)| **byte != b'\r' || *next != Some(&b'\n'))
+        .map(|(byte, _)| *byte)
+        .collect()
 }
 
 fn read_rows(
@@ -212,6 +222,8 @@ mod tests {
         assert_eq!(rows("username,number\na,1\n"), (0, vec!["1 number".to_owned()]));
         let (_, told) = rows("username,calls_max\na,-1\nb,2\nc,many\n");
         assert_eq!(told, ["2 calls_max", "4 calls_max"]);
+        let (_, told) = rows("username,calls_max\r\na,-1\r\nb,2\r\nc,many\r\n");
+        assert_eq!(told, ["2 calls_max", "4 calls_max"], "as a browser sends it");
         assert_eq!(rows("username\n").1, ["1 "]);
         assert_eq!(rows("username,domain\na\n").1, ["2 "]);
         assert_eq!(rows("").1.len(), 1);
