@@ -120,6 +120,17 @@ pub async fn serve(
         .route("/calls/{cdr}", get(pages::call::page))
         .route("/accounts", get(pages::accounts::list))
         .route("/accounts/{handle}", get(pages::accounts::one))
+        .route("/provisioning", get(pages::provisioning::first))
+        .route("/provisioning/try", get(pages::provisioning::try_out))
+        .route(
+            "/provisioning/new/{resource}",
+            get(pages::provisioning::new).post(pages::provisioning::submit_new),
+        )
+        .route("/provisioning/{resource}", get(pages::provisioning::list).post(pages::provisioning::take))
+        .route(
+            "/provisioning/{resource}/{key}",
+            get(pages::provisioning::one).post(pages::provisioning::submit),
+        )
         .route("/tariffs", get(pages::tariffs::list))
         .route("/tariffs/{id}", get(pages::tariffs::one))
         .route("/fraud", get(pages::fraud_desk::page))

@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod csv;
 pub(crate) mod describe;
+pub(crate) mod effective;
 pub(crate) mod kinds;
 pub(crate) mod table;
 
@@ -59,38 +60,36 @@ pub(crate) async fn has_no_calls(shared: &Shared, kind: ObjectKind, name: &str) 
     let condition = {
         let none = Extras::default();
         let Ok(Some(place)) = Objects::of(&directory, &none).find(kind, name) else { return Ok(()) };
-        match kind {
-            ObjectKind::Account => {
-                let id = directory.accounts[place].id;
-                let columns = [
-                    "payer",
-                    "source_account",
-                    "source_reseller",
-                    "destination_account",
-                    "destination_reseller",
-                    "carrier_account",
-                    "carrier_in_account",
-                ];
-                columns.map(|column| format!("{column} = {id}")).join(" OR ")
-            }
-            ObjectKind::Subscriber => {
-                let id = directory.subscribers[place].id;
-                format!("source_subscriber = {id} OR destination_subscriber = {id}")
-            }
-            _ => {
-                let id = directory.trunks[place].id;
-                format!("source_trunk = {id} OR trunk = {id}")
-            }
+        if kind == ObjectKind::Account {
+            let id = directory.accounts[place].id;
+            let columns = [
+                "payer",
+                "source_account",
+                "source_reseller",
+                "destination_account",
+                "destination_reseller",
+                "carrier_account",
+                "carrier_in_account",
+            ];
+            columns.map(|column| format!("{column} = {id}")).join(" OR ")
+        } else if kind == ObjectKind::Subscriber {
+            let id = directory.subscribers[place].id;
+            format!("source_subscriber = {id} OR destination_subscriber = {id}")
+        } else {
+            let id = directory.trunks[place].id;
+            format!("source_trunk = {id} OR trunk = {id}")
         }
     };
     let found = shared.desk.lake.query(&format!("SELECT 1 FROM calls WHERE {condition} LIMIT 1")).await?;
     if found.rows().is_empty() {
         return Ok(());
     }
-    let remedy = match kind {
-        ObjectKind::Account => "set its status to terminated instead",
-        ObjectKind::Subscriber => "take its numbers away and give it another password instead",
-        _ => "set enabled to false instead",
+    let remedy = if kind == ObjectKind::Account {
+        "set its status to terminated instead"
+    } else if kind == ObjectKind::Subscriber {
+        "take its numbers away and give it another password instead"
+    } else {
+        "set enabled to false instead"
     };
     Err(Refusal::Conflict(format!("records of calls name it; {remedy}")))
 }

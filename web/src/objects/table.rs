@@ -79,6 +79,11 @@ impl Resource {
         self.fields.iter().find(|field| field.path == path)
     }
 
+    /// The field of a column: itself, or the object that it lies in.
+    pub(crate) fn column(&self, path: &str) -> Option<&'static Field> {
+        self.field(path).or_else(|| self.field(path.split('.').next()?))
+    }
+
     /// The resource of this path.
     pub(crate) fn named(path: &str) -> Option<&'static Resource> {
         RESOURCES.iter().find(|resource| resource.path == path)
@@ -99,10 +104,8 @@ impl Resource {
     fn check_members(&self, above: &str, members: &Map<String, Value>) -> Result<(), FieldFault> {
         for (name, value) in members {
             let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
-            if value.is_null() {
-                if self.field(&path).is_some() || self.is_group(&path) {
-                    continue;
-                }
+            if value.is_null() && (self.field(&path).is_some() || self.is_group(&path)) {
+                continue;
             }
             match (self.field(&path), value) {
                 (Some(field), value) => check_value(field, value)?,

@@ -331,3 +331,47 @@ async fn schedule_that_priced_calls_is_not_taken_away_in_silence() {
     let refused = house.ask("DELETE /api/v1/contracts/acme", &auth, "").await;
     assert!(status(&refused) == "409" && body(&refused).contains("balance"), "{refused}");
 }
+
+/// As a browser sends a form.
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+
+#[tokio::test]
+async fn form_changes_what_was_written_and_nothing_else() {
+    let house = House::with_roles(&["operator", "auditor", "fraud"]).await;
+    let cookie = house.cookie_of("operator").await;
+    let auth = format!("{FORM}{cookie}");
+    let new = "name=alpine&account=carrier&address=192.0.2.7%3A5060&sources=192.0.2.0%2F28&calls_max=&etag=&act=save";
+    let made = house.ask("POST /provisioning/new/trunks", &auth, new).await;
+    assert_eq!(status(&made), "303", "{made}");
+    let login =
+        json!({"calling": {"login": {"username": "us", "password": "very-secret"}, "probe_seconds": 20}});
+    house.send("PATCH /api/v1/trunks/alpine", &cookie, &login).await;
+
+    let page = house.ask("GET /provisioning/trunks/alpine", &cookie, "").await;
+    assert!(page.contains("value=\"192.0.2.0/28\"") && !page.contains("very-secret"), "{page}");
+    let etag = header(&house.ask("GET /api/v1/trunks/alpine", &cookie, "").await, "etag").replace('"', "%22");
+    // Fields that the form does not send stay, and so does the secret below an object that it does.
+    let calling = "%7B%22login%22%3A%7B%22username%22%3A%22us%22%7D%2C%22probe_seconds%22%3A30%7D";
+    let changed = format!("calls_max=7&calling={calling}&etag={etag}&act=save");
+    let saved = house.ask("POST /provisioning/trunks/alpine", &auth, &changed).await;
+    assert_eq!(status(&saved), "303", "{saved}");
+    let directory = house.store.directory().await.unwrap();
+    let (trunk, rules) = (&directory.trunks[0], directory.calling.trunks.values().next().unwrap());
+    assert_eq!((trunk.calls_max, trunk.sources.len(), rules.probe_seconds), (Some(7), 1, Some(30)));
+    assert_eq!(rules.login.as_ref().unwrap().password, "very-secret");
+    // The same form again is about a state that is no more.
+    let stale = house.ask("POST /provisioning/trunks/alpine", &auth, &changed).await;
+    assert!(status(&stale) == "200" && stale.contains("changed since it was read"), "{stale}");
+
+    let wrong = house.ask("POST /provisioning/trunks/alpine", &auth, "calls_max=many&act=save").await;
+    assert!(wrong.contains("aria-invalid") && wrong.contains("is a whole number"), "{wrong}");
+    for (role, code) in [("auditor", "403"), ("fraud", "403")] {
+        let auth = format!("{FORM}{}", house.cookie_of(role).await);
+        let answer = house.ask("POST /provisioning/trunks/alpine", &auth, "calls_max=1&act=save").await;
+        assert_eq!(status(&answer), code, "{role}");
+        let answer = house.ask("POST /provisioning/trunks", &auth, "file=name&act=take").await;
+        assert_eq!(status(&answer), code, "{role}");
+    }
+    let elsewhere = format!("{auth}Origin: http://evil.example\r\n");
+    assert_eq!(status(&house.ask("POST /provisioning/trunks/alpine", &elsewhere, "act=delete").await), "403");
+}
