@@ -3,6 +3,7 @@
 Usage: console.py URL USER PASSWORD ACCOUNT. Prints what it did; ends with 1 and the reason at the first thing out of order.
 """
 
+import pathlib
 import sys
 import tempfile
 import time
@@ -16,6 +17,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 PATIENCE_SECONDS = 60
+
+# Rules of WCAG 2.2, levels A and AA, as a program; `./test` puts it there.
+AXE = next(pathlib.Path(__file__).parents[2].glob("target/axe/lib/python3*/site-packages/axe_playwright_python/axe.min.js"), None)
 
 
 def browser(width, profile):
@@ -61,6 +65,19 @@ def calm(driver, page):
         ".filter((it) => !it.labels.length && !it.ariaLabel).map((it) => it.outerHTML)"
     )
     assert not unnamed, f"{page}: controls without a name: {unnamed}"
+
+
+    if AXE is None:
+        return
+    driver.execute_script(AXE.read_text())
+    for scheme in ("light", "dark"):
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        broken = driver.execute_async_script(
+            "const done = arguments[0];"
+            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], iframes: false})"
+            ".then((found) => done(found.violations.map((it) => [it.id, it.nodes.map((node) => node.html.slice(0, 200))])))"
+        )
+        assert not broken, f"{page}, {scheme}: {broken}"
 
 
 def go(driver, url, page, *words):
