@@ -83,15 +83,8 @@ fn key(resource: &Resource) -> Value {
 }
 
 fn of_writes() -> Vec<Value> {
-    vec![
-        parameter("dry_run", "query", json!({"type": "boolean"}), "only say what would come of it"),
-        parameter(
-            "Idempotency-Key",
-            "header",
-            json!({"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[A-Za-z0-9_.:-]+$"}),
-            "a write of the same key is done once within a day",
-        ),
-    ]
+    // `Idempotency-Key` goes with every write of the API, and is described once, for all of them.
+    vec![parameter("dry_run", "query", json!({"type": "boolean"}), "only say what would come of it")]
 }
 
 fn if_match() -> Value {
