@@ -66,6 +66,16 @@ need_schemathesis() {
   LEFT_OUT+=("the API against its description: schemathesis could not be installed")
 }
 
+# Judges pages by the rules of WCAG; a package that brings the rules as a script, for the tests alone.
+need_axe() {
+  [ -n "$(compgen -G 'target/axe/lib/python3*/site-packages/axe_playwright_python/axe.min.js')" ] && return
+  { python3 -m venv target/axe && target/axe/bin/pip install --quiet --no-deps 'axe-playwright-python==0.1.8'; } \
+    >/tmp/tollbook-pip.log 2>&1 && return
+  tail -n 5 /tmp/tollbook-pip.log >&2
+  rm -rf target/axe
+  LEFT_OUT+=("pages by the rules of WCAG: axe could not be installed")
+}
+
 # Licences of all dependencies, and known advisories where their database can be had.
 deny() {
   if ! command -v cargo-deny >/dev/null; then

@@ -80,6 +80,7 @@ const TABLES: &[&str] = &[
     "fraud_exceptions",
     "fraud_limits",
     "fraud_rules",
+    "idempotency_keys",
     "import_heads",
     "import_keys",
     "import_rows",
@@ -166,6 +167,24 @@ impl Store {
              ORDER BY id DESC LIMIT $1",
         )
         .cells(cells![max])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(entry_of).collect()
+    }
+
+    /// The latest entries about one object, newest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn audit_of(&self, object: &str, max: u32) -> Result<Vec<AuditEntry>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT id, at, actor, action, object, before_text, after_text, hash FROM audit_log \
+             WHERE object = $1 ORDER BY id DESC LIMIT $2",
+        )
+        .cells(cells![object, max])
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;

@@ -21,6 +21,16 @@ impl TermsBook {
         self.tenants.get(&id).cloned().unwrap_or_default()
     }
 
+    /// Whether a tenant has any.
+    pub(crate) fn has_tenant(&self, id: TenantId) -> bool {
+        self.tenants.contains_key(&id)
+    }
+
+    /// Whether an account has any.
+    pub(crate) fn has_account(&self, id: AccountId) -> bool {
+        self.accounts.contains_key(&id)
+    }
+
     /// An account's, as a customer and, if it is a reseller, as a seller.
     pub fn account(&self, id: AccountId) -> BillingTerms {
         self.accounts.get(&id).cloned().unwrap_or_default()
@@ -51,22 +61,28 @@ impl Store {
     /// What the database says.
     pub async fn billing_terms(&self) -> Result<TermsBook> {
         let mut tx = self.read().await?;
-        let rows = query("SELECT owner, terms FROM billing_terms").fetch_all(&mut *tx).await?;
+        let book = load_terms(&mut tx).await?;
         tx.commit().await?;
-        let mut book = TermsBook::default();
-        for row in rows {
-            let owner = row.text("owner")?;
-            let (kind, id) = owner.split_once(':').ok_or_else(|| unreadable("owner", owner.clone()))?;
-            let id = id.parse().map_err(|_| unreadable("owner", owner.clone()))?;
-            let terms = row.json("terms")?;
-            match kind {
-                "tenant" => drop(book.tenants.insert(TenantId(id), terms)),
-                "account" => drop(book.accounts.insert(AccountId(id), terms)),
-                _ => return Err(unreadable("owner", owner)),
-            }
-        }
         Ok(book)
     }
+}
+
+/// All billing terms, as a transaction sees them.
+pub(crate) async fn load_terms(conn: &mut AnyConnection) -> Result<TermsBook> {
+    let rows = query("SELECT owner, terms FROM billing_terms").fetch_all(conn).await?;
+    let mut book = TermsBook::default();
+    for row in rows {
+        let owner = row.text("owner")?;
+        let (kind, id) = owner.split_once(':').ok_or_else(|| unreadable("owner", owner.clone()))?;
+        let id = id.parse().map_err(|_| unreadable("owner", owner.clone()))?;
+        let terms = row.json("terms")?;
+        match kind {
+            "tenant" => drop(book.tenants.insert(TenantId(id), terms)),
+            "account" => drop(book.accounts.insert(AccountId(id), terms)),
+            _ => return Err(unreadable("owner", owner)),
+        }
+    }
+    Ok(book)
 }
 
 /// Writes the terms of `owner` where they differ from what is there. `None`: they were the same; else whether they are new.

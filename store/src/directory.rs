@@ -105,7 +105,7 @@ pub(crate) async fn load_revision(conn: &mut AnyConnection) -> Result<i64> {
 
 /// Everything provisioned, the tariff versions without their fees, as a transaction sees it.
 pub(crate) async fn load_directory_without_fees(conn: &mut AnyConnection) -> Result<Directory> {
-    let numbers = read_packed(conn, Numbers::default()).await?.in_order();
+    let numbers = load_numbers(conn).await?;
     let contracts = read_packed(conn, Contracts::default()).await?.by_account();
     Ok(Directory {
         revision: load_revision(conn).await?,
@@ -344,6 +344,10 @@ impl Numbers {
         numbers.sort_by_key(|owner| (owner.number, owner.from));
         numbers
     }
+}
+
+pub(crate) async fn load_numbers(conn: &mut AnyConnection) -> Result<Vec<NumberOwner>> {
+    Ok(read_packed(conn, Numbers::default()).await?.in_order())
 }
 
 async fn load_trunks(conn: &mut AnyConnection) -> Result<Vec<Trunk>> {

@@ -6,6 +6,7 @@
 mod calling;
 mod contracts;
 mod dated;
+pub(crate) mod edit;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -127,7 +128,16 @@ impl Store {
     /// [`StoreError::UnknownReference`], [`StoreError::Invalid`] and [`StoreError::VersionExists`] name the object to
     /// correct; what the database says.
     pub async fn import(&self, world: &World, now: DateTime<Utc>, actor: &str) -> Result<ImportReport> {
-        let mut tx = self.write().await?;
+        let mut import = Import::begin(self, now).await?;
+        import.bring(world).await?;
+        import.finish(actor).await
+    }
+}
+
+impl Import {
+    /// Reads what is there; nobody else imports until this one has ended.
+    async fn begin(store: &Store, now: DateTime<Utc>) -> Result<Self> {
+        let mut tx = store.write().await?;
         // Imports run one after the other: the second waits for this row.
         query("UPDATE revisions SET revision = revision WHERE one = 1").execute(&mut *tx).await?;
         let there = load_directory_without_fees(&mut tx).await?;
@@ -144,6 +154,12 @@ impl Store {
         let mut import =
             Import { tx, there, held, revision, now, report, profiles, account_places, subscriber_places };
         import.load_profiles().await?;
+        Ok(import)
+    }
+
+    /// Writes what is different.
+    async fn bring(&mut self, world: &World) -> Result<()> {
+        let import = self;
         for new in &world.tenants {
             let before = import.report.tenants;
             import.tenant(new).await?;
@@ -192,7 +208,7 @@ impl Store {
             import.route(new).await?;
             import.route_calling(new, before).await?;
         }
-        import.finish(actor).await
+        Ok(())
     }
 }
 

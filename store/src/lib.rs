@@ -25,6 +25,7 @@ mod export_queue;
 mod fee_list;
 mod fraud_desk;
 mod fraud_rules;
+mod idempotency;
 mod import;
 mod imports;
 mod insight;
@@ -37,6 +38,7 @@ mod ledger;
 mod limits;
 mod long_tables;
 mod mirror;
+mod objects;
 mod outbox;
 mod people;
 mod provisioning_events;
@@ -67,6 +69,10 @@ pub use export_queue::{
     ChooseCalls, ExportCall, ExportFile, ExportKey, ExportPlan, ExportReport, ExportState, KeptFormat,
 };
 pub use fraud_desk::LockChange;
+pub use idempotency::{KeptAnswer, KeyState};
+pub use import::edit::{
+    ChangedAtDesk, DeskRules, Edit, EditFault, Edited, EditedObject, FaultKind, WorldFault,
+};
 pub use import::{ImportCount, ImportReport};
 pub use imports::{IMPORT, Import, ImportCounts, ImportStep, ImportedRecord, SuspendedLine, WaitingImport};
 pub use insight::QueueCheck;
@@ -77,6 +83,7 @@ pub use lanes::{Lane, LaneCommit, StoreEffect, Watermark};
 pub use leases::{Fence, Lease, Process};
 pub use ledger::{Balance, BalanceFault, SideSum};
 pub use mirror::MirrorMarks;
+pub use objects::{Extras, FieldFault, ObjectKind, Objects, at, merge};
 pub use outbox::{Mail, MailState, NewMail};
 pub use people::{Session, User};
 pub use provisioning_events::{PROVISIONING, WaitingChange};

@@ -13,7 +13,7 @@ use model::{
     Transport, TrunkCalling, Underrun,
 };
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What one import brings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -47,13 +47,13 @@ pub struct World {
 }
 
 /// A tenant.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewTenant {
     /// Letters, digits, dash.
     pub handle: String,
     /// Letterhead.
-    #[serde(default, deserialize_with = "contact")]
+    #[serde(default, deserialize_with = "contact", serialize_with = "flat_contact")]
     pub contact: Contact,
     /// Of its books.
     #[serde(default = "euro")]
@@ -67,7 +67,7 @@ pub struct NewTenant {
 }
 
 /// An account.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewAccount {
     /// Handle of the tenant; may be empty where there is only one.
@@ -91,7 +91,7 @@ pub struct NewAccount {
     #[serde(default)]
     pub timezone: Option<Tz>,
     /// Name, address, mail.
-    #[serde(default, deserialize_with = "contact")]
+    #[serde(default, deserialize_with = "contact", serialize_with = "flat_contact")]
     pub contact: Contact,
     /// VAT on invoices, percent.
     #[serde(default)]
@@ -117,7 +117,7 @@ pub struct NewAccount {
 }
 
 /// One entry of an account's schedule of profiles.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewMapping {
     /// Handle of the profile.
@@ -134,7 +134,7 @@ pub struct NewMapping {
 }
 
 /// A network that profiles may be bound to.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewNetwork {
     /// Handle of the tenant; may be empty where there is only one.
@@ -147,7 +147,7 @@ pub struct NewNetwork {
 }
 
 /// What one unit of a currency is worth in another.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewExchangeRate {
     /// Handle of the tenant; may be empty where there is only one.
@@ -164,7 +164,7 @@ pub struct NewExchangeRate {
 }
 
 /// Spend limits of every account that a profile prices; a limit of the account itself stands in their place.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewProfileLimits {
     /// Handle of the tenant; may be empty where there is only one.
@@ -181,7 +181,7 @@ pub struct NewProfileLimits {
 }
 
 /// What a party agreed to about invoices. All of it is given: what is left out goes back to its default.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewBillingTerms {
     /// Handle of the tenant; may be empty where there is only one.
@@ -195,7 +195,7 @@ pub struct NewBillingTerms {
 }
 
 /// A profile package.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewPackage {
     /// Handle of the tenant; may be empty where there is only one.
@@ -215,7 +215,7 @@ pub struct NewPackage {
 }
 
 /// One profile of a package's set.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewProfileChoice {
     /// Handle of the profile.
@@ -227,7 +227,7 @@ pub struct NewProfileChoice {
 
 /// What was agreed with an account about its balance. An account whose profile is prepaid, or gives free cash or free time, has a contract
 /// from its import on, without being named here.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewContract {
     /// Handle of the tenant; may be empty where there is only one.
@@ -247,7 +247,7 @@ pub struct NewContract {
 }
 
 /// A subscriber.
-#[derive(Clone, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewSubscriber {
     /// Handle of the tenant; may be empty where there is only one.
@@ -291,7 +291,7 @@ impl std::fmt::Debug for NewSubscriber {
 }
 
 /// A trunk.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewTrunk {
     /// Handle of the tenant; may be empty where there is only one.
@@ -324,7 +324,7 @@ pub struct NewTrunk {
 }
 
 /// A route.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewRoute {
     /// Digits of the number called; empty matches all.
@@ -381,21 +381,22 @@ const fn one() -> u32 {
 }
 
 /// A contact as people write it: flat, everything optional, a misspelt key refused.
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct FlatContact {
+    name: String,
+    street: String,
+    postcode: String,
+    city: String,
+    country: String,
+    email: String,
+    vat_id: String,
+    registration: String,
+    iban: String,
+}
+
 fn contact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Contact, D::Error> {
-    #[derive(Deserialize, Default)]
-    #[serde(default, deny_unknown_fields)]
-    struct Flat {
-        name: String,
-        street: String,
-        postcode: String,
-        city: String,
-        country: String,
-        email: String,
-        vat_id: String,
-        registration: String,
-        iban: String,
-    }
-    let flat = Flat::deserialize(deserializer)?;
+    let flat = FlatContact::deserialize(deserializer)?;
     Ok(Contact {
         name: flat.name,
         address: Address {
@@ -409,4 +410,11 @@ fn contact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Contact, D::Err
         registration: flat.registration,
         iban: flat.iban,
     })
+}
+
+fn flat_contact<S: Serializer>(contact: &Contact, serializer: S) -> Result<S::Ok, S::Error> {
+    let Contact { name, address, email, vat_id, registration, iban } = contact.clone();
+    let Address { street, postcode, city, country } = address;
+    FlatContact { name, street, postcode, city, country, email, vat_id, registration, iban }
+        .serialize(serializer)
 }

@@ -3,6 +3,7 @@
 Usage: console.py URL USER PASSWORD ACCOUNT. Prints what it did; ends with 1 and the reason at the first thing out of order.
 """
 
+import pathlib
 import sys
 import tempfile
 import time
@@ -16,6 +17,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 PATIENCE_SECONDS = 60
+
+# Rules of WCAG 2.2, levels A and AA, as a program; `./test` puts it there.
+AXE = next(pathlib.Path(__file__).parents[2].glob("target/axe/lib/python3*/site-packages/axe_playwright_python/axe.min.js"), None)
 
 
 def browser(width, profile):
@@ -61,6 +65,19 @@ def calm(driver, page):
         ".filter((it) => !it.labels.length && !it.ariaLabel).map((it) => it.outerHTML)"
     )
     assert not unnamed, f"{page}: controls without a name: {unnamed}"
+
+
+    if AXE is None:
+        return
+    driver.execute_script(AXE.read_text())
+    for scheme in ("light", "dark"):
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        broken = driver.execute_async_script(
+            "const done = arguments[0];"
+            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], iframes: false})"
+            ".then((found) => done(found.violations.map((it) => [it.id, it.nodes.map((node) => node.html.slice(0, 200))])))"
+        )
+        assert not broken, f"{page}, {scheme}: {broken}"
 
 
 def go(driver, url, page, *words):
@@ -204,6 +221,64 @@ def tour(driver, url, account):
     go(driver, url, "/health", "What people changed", "the test is over")
 
 
+def provision(driver, url, account):
+    """A trunk from its making to its end, rows of a file, and where a call would go."""
+    name = f"trunk-{driver.execute_script('return innerWidth')}"
+
+    def fill(**fields):
+        for field, words in fields.items():
+            box = driver.find_element(By.NAME, field)
+            box.clear()
+            box.send_keys(words)
+
+    def press(act, outcome):
+        leads_on(driver, driver.find_element(By.CSS_SELECTOR, f"button[value='{act}']").click)
+        until(driver, outcome, lambda: outcome in text(driver))
+        calm(driver, outcome)
+
+    go(driver, url, "/provisioning/trunks", "carriers' switches")
+    leads_on(driver, driver.find_element(By.LINK_TEXT, "New trunk").click)
+    calm(driver, "a form")
+    fill(name=name, account="nobody", address="192.0.2.77:5060")
+    press("save", "there is no account")
+    fill(account="transalp", calls_max="many")
+    press("save", "is a whole number")
+    assert driver.find_element(By.NAME, "calls_max").get_attribute("aria-invalid") == "true"
+    fill(calls_max="30")
+    press("check", "can be saved")
+    press("save", "Saved")
+    assert driver.find_element(By.NAME, "calls_max").get_attribute("value") == "30"
+    fill(calls_max="40")
+    press("save", "Saved")
+    history = driver.find_element(By.ID, "history").text
+    assert "ada" in history and "30" in history and "40" in history, history
+    press("delete", "set enabled to false first")
+    Select(driver.find_element(By.NAME, "enabled")).select_by_visible_text("no")
+    press("save", "Saved")
+    press("delete", "is deleted")
+
+    go(driver, url, f"/provisioning/accounts/{account}", "What holds now", "the account", "usual")
+    go(driver, url, "/provisioning/subscribers", "huber")
+    fill(file=f"username,domain,account,password\n{name},sip.meridian.example,nobody,long-enough-1\n")
+    press("take", "line 2")
+    fill(file=f"username,domain,account,password\n{name},sip.meridian.example,{account},long-enough-1\n")
+    press("check", "1 added")
+    press("take", "The file is taken")
+    go(driver, url, f"/provisioning/subscribers/{name}@sip.meridian.example", "create", "Calls at once")
+    press("delete", "is deleted")
+    go(driver, url, "/provisioning/networks?q=no-such-thing", "Nothing is called so")
+
+    go(driver, url, "/provisioning/try", "Try a call")
+    fill(**{"from": "huber@sip.meridian.example", "to": "0049301234"})
+    leads_on(driver, driver.find_element(By.CSS_SELECTOR, "form.filters button").click)
+    until(driver, "routes", lambda: "4930" in driver.find_element(By.ID, "call").text)
+    calm(driver, "a call tried")
+    fill(country="43", area="512", number="0660555123")
+    leads_on(driver, driver.find_elements(By.CSS_SELECTOR, "form.filters button")[1].click)
+    until(driver, "a number rewritten", lambda: "43660555123" in driver.find_element(By.ID, "rewritten").text)
+    calm(driver, "a number rewritten")
+
+
 def main():
     url, user, password, account = sys.argv[1:]
     url = url.rstrip("/")
@@ -214,6 +289,7 @@ def main():
             try:
                 sign_in(driver, url, user, password)
                 tour(driver, url, account)
+                provision(driver, url, account)
                 driver.find_element(By.CSS_SELECTOR, ".leave button").click()
                 until(driver, "signed out", lambda: driver.current_url.endswith("/sign-in"))
             except BaseException:

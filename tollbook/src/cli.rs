@@ -70,6 +70,9 @@ pub(crate) enum Command {
         /// Check everything, change nothing.
         #[arg(long)]
         dry_run: bool,
+        /// Take the file's state of objects that were changed at the desk (console or API) since.
+        #[arg(long)]
+        overwrite: bool,
         /// Something else than a world.
         #[command(subcommand)]
         action: Option<ImportAction>,

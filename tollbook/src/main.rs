@@ -30,6 +30,7 @@ mod lake_writer;
 mod leases;
 mod mail_queue;
 mod past_calls;
+mod provisioning_desk;
 mod provisioning_feed;
 mod readiness;
 mod resubmit;
@@ -109,10 +110,10 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Import { installation, action: Some(ImportAction::Cdrs(args)), .. } => {
             commands::import_cdrs::import_cdrs(&quiet(&installation)?, &args).await
         }
-        Command::Import { installation, file, dry_run, action: None } => {
+        Command::Import { installation, file, dry_run, overwrite, action: None } => {
             // The command line asks for one of the two.
             let file = file.unwrap_or_default();
-            commands::import::import(&quiet(&installation)?, &file, dry_run).await
+            commands::import::import(&quiet(&installation)?, &file, dry_run, overwrite).await
         }
         Command::Import { installation, action: Some(ImportAction::Fees(args)), .. } => {
             commands::import_fees::import_fees(&quiet(&installation)?, &args).await

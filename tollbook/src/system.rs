@@ -46,8 +46,8 @@ use crate::tariffs::Tariffs;
 use crate::webhook_queue::WebhookQueue;
 use crate::{
     billing, billing_desk, charging, disk_watch, event_writer, exchange_inbox, export_files, figures,
-    followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness,
-    resubmit, rule_desk, sftp_desk, suspense_record, topup_feed,
+    followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_desk,
+    provisioning_feed, readiness, resubmit, rule_desk, sftp_desk, suspense_record, topup_feed,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -836,6 +836,7 @@ impl System {
                 self.rooms.store.clone(),
                 self.rooms.directory.clone(),
             ),
+            provisioning: provisioning_desk::desk(self.rooms.clone(), self.config.switch.clone()),
             billing: billing_desk::desk(
                 self.rooms.clone(),
                 self.lake.clone(),

@@ -153,6 +153,21 @@ pub(crate) fn fit(
     Ok(())
 }
 
+/// What must hold in a world, and beside what is provisioned: the object that breaks a rule, the rule, and what to do.
+pub(crate) fn check_world(
+    world: &World,
+    directory: &Directory,
+    now: DateTime<Utc>,
+) -> Result<(), (String, String, &'static str)> {
+    check::within(world).and_then(|()| check::against(world, directory, now)).map_err(check::Wrong::parts)
+}
+
+/// Both hashes of a password, or the rule that it breaks.
+pub(crate) fn hashes(username: &str, domain: &str, password: &str) -> Result<(String, String), String> {
+    check::password(username, password)?;
+    Ok(ha1(username, domain, password))
+}
+
 /// What is wrong in the files of a tariff in `dir`, each line with the file's whole path.
 pub(crate) fn of_workbench(error: WorkbenchError, dir: &Path) -> UserError {
     let error = match error {

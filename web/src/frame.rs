@@ -16,10 +16,11 @@ pub(crate) struct Place {
 }
 
 /// Where each page belongs, and the right that opens it; `None` is for everybody.
-const PLACES: [(&str, &str, Option<Right>); 9] = [
+const PLACES: [(&str, &str, Option<Right>); 10] = [
     ("/", "Live", None),
     ("/calls", "Calls", Some(Right::Calls)),
     ("/accounts", "Accounts", Some(Right::Provisioning)),
+    ("/provisioning", "Provisioning", Some(Right::Provisioning)),
     ("/tariffs", "Tariffs", Some(Right::Provisioning)),
     ("/fraud", "Fraud", Some(Right::FraudDesk)),
     ("/invoices", "Billing", Some(Right::Books)),

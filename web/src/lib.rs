@@ -12,11 +12,14 @@ mod exchange;
 mod figures;
 mod frame;
 mod guard;
+mod idempotency;
 mod masked;
 mod metrics;
+mod objects;
 mod pages;
 mod passwords;
 mod probe;
+mod provisioning_desk;
 mod record_change;
 mod refusal;
 mod role;
@@ -43,6 +46,7 @@ pub use figures::{AlertRow, BalanceRow, Figures, FileRow, HISTORY_SECONDS, Invoi
 pub use pages::exchange::owner_name;
 pub use passwords::{PasswordRefused, Passwords};
 pub use probe::{Obstacles, serve_probe};
+pub use provisioning_desk::{ProvisioningDesk, TestedCall, TriedRoute};
 pub use record_change::{ChangedRecord, RecordChange};
 pub use role::{Role, UnknownRole, may_work_on_cases, sql_access};
 pub use rule_desk::{BacktestOutcome, CheckedRule, FindText, ListRules, RuleDesk, RuleInForce, RunBacktest};
@@ -66,6 +70,8 @@ pub struct Desk {
     pub exchange: Exchange,
     /// Fraud rules.
     pub rules: RuleDesk,
+    /// Changes of what is provisioned.
+    pub provisioning: ProvisioningDesk,
     /// Billing runs.
     pub billing: BillingDesk,
     /// The latest figures.
@@ -113,6 +119,17 @@ pub async fn serve(
         .route("/calls/{cdr}", get(pages::call::page))
         .route("/accounts", get(pages::accounts::list))
         .route("/accounts/{handle}", get(pages::accounts::one))
+        .route("/provisioning", get(pages::provisioning::first))
+        .route("/provisioning/try", get(pages::provisioning::try_out))
+        .route(
+            "/provisioning/new/{resource}",
+            get(pages::provisioning::new).post(pages::provisioning::submit_new),
+        )
+        .route("/provisioning/{resource}", get(pages::provisioning::list).post(pages::provisioning::take))
+        .route(
+            "/provisioning/{resource}/{key}",
+            get(pages::provisioning::one).post(pages::provisioning::submit),
+        )
         .route("/tariffs", get(pages::tariffs::list))
         .route("/tariffs/{id}", get(pages::tariffs::one))
         .route("/fraud", get(pages::fraud_desk::page))
@@ -135,7 +152,7 @@ pub async fn serve(
         .route("/health", get(pages::health::page))
         .route("/health/suspense", post(pages::health::act))
         .route("/metrics", get(metrics::page))
-        .merge(api::routes())
+        .merge(api::routes().layer(from_fn_with_state(shared.clone(), idempotency::once)))
         .layer(from_fn_with_state(shared.clone(), guard::require_session));
     let open = Router::new()
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))

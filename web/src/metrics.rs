@@ -92,4 +92,24 @@ mod tests {
                 && text.contains("tollbook_suspense_code_records{stage=\"rating\",code=\"RAT001\"} 2\n")
         );
     }
+
+    #[test]
+    fn dashboard_shows_every_metric_and_no_other() {
+        let dashboard: serde_json::Value =
+            serde_json::from_str(include_str!("../../docs/grafana/tollbook.json")).unwrap();
+        let mut shown = std::collections::BTreeSet::new();
+        for panel in dashboard["panels"].as_array().unwrap() {
+            for target in panel["targets"].as_array().unwrap() {
+                let words =
+                    target["expr"].as_str().unwrap().split(|c: char| !c.is_ascii_lowercase() && c != '_');
+                shown.extend(words.filter(|word| word.starts_with("tollbook_")).map(str::to_owned));
+            }
+        }
+        let text = exposition(&Figures::default());
+        let exposed: std::collections::BTreeSet<String> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned))
+            .collect();
+        assert_eq!(shown, exposed);
+    }
 }

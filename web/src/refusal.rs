@@ -97,17 +97,53 @@ pub(crate) struct Problem {
     status: u16,
     /// What is wrong, and what to do.
     detail: String,
+    /// Each fault, where fields or lines are to blame.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem>,
+}
+
+/// One fault of a request.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub(crate) struct FieldProblem {
+    /// The field, as a JSON pointer (RFC 6901); absent: the object as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pointer: Option<String>,
+    /// The line of a file, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<u64>,
+    /// What is wrong, and what would be right.
+    pub(crate) detail: String,
+}
+
+impl FieldProblem {
+    /// Of a field by its path with dots; an empty one is the whole.
+    pub(crate) fn new(path: &str, line: Option<u64>, detail: String) -> Self {
+        let pointer = (!path.is_empty()).then(|| format!("/{}", path.replace('.', "/")));
+        Self { pointer, line, detail }
+    }
+}
+
+impl Problem {
+    /// With its faults one by one.
+    pub(crate) fn with(status: StatusCode, detail: String, errors: Vec<FieldProblem>) -> Self {
+        let title = status.canonical_reason().unwrap_or("error");
+        Self { r#type: "about:blank", title, status: status.as_u16(), detail, errors }
+    }
+
+    /// What is wrong, in words.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Its faults.
+    pub(crate) fn errors(&self) -> &[FieldProblem] {
+        &self.errors
+    }
 }
 
 impl From<Refusal> for Problem {
     fn from(why: Refusal) -> Self {
-        let status = why.status();
-        Self {
-            r#type: "about:blank",
-            title: status.canonical_reason().unwrap_or("error"),
-            status: status.as_u16(),
-            detail: why.to_string(),
-        }
+        Self::with(why.status(), why.to_string(), Vec::new())
     }
 }
 

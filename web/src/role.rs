@@ -32,6 +32,10 @@ pub(crate) enum Right {
     CarrierPrices,
     /// Accounts, subscribers, trunks, tariffs.
     Provisioning,
+    /// Making, changing and deleting what is provisioned.
+    ChangeProvisioning,
+    /// The same of what was agreed about money: packages, contracts, billing terms, exchange rates, limits of profiles.
+    ChangeTerms,
     /// Alerts and locks.
     FraudDesk,
     /// Setting and lifting locks and barrings, ending calls, working on cases.
@@ -78,6 +82,8 @@ impl Role {
                 CustomerPrices,
                 CarrierPrices,
                 Provisioning,
+                ChangeProvisioning,
+                ChangeTerms,
                 FraudDesk,
                 ChangeLocks,
                 ChangeRules,
@@ -94,6 +100,7 @@ impl Role {
                 CustomerPrices,
                 CarrierPrices,
                 Provisioning,
+                ChangeTerms,
                 Books,
                 ChangeBalances,
                 Files,
@@ -198,7 +205,12 @@ mod tests {
         for right in Role::Operator.rights() {
             let is_change = matches!(
                 right,
-                Right::ChangeLocks | Right::ChangeRules | Right::ChangeBalances | Right::ChangeSuspense
+                Right::ChangeProvisioning
+                    | Right::ChangeTerms
+                    | Right::ChangeLocks
+                    | Right::ChangeRules
+                    | Right::ChangeBalances
+                    | Right::ChangeSuspense
             );
             assert_eq!(Role::Auditor.may(*right), !is_change, "{right:?}");
         }

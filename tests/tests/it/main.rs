@@ -24,6 +24,7 @@ mod broker;
 mod console;
 mod crash;
 mod cut_link;
+mod desk;
 mod edrs;
 mod floor_plan;
 mod fraud_desk;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use model::Directory;
-use store::StoreError;
+use store::{ChangedAtDesk, StoreError};
 
 use crate::clock::Clock;
 use crate::commands::import_fees::catch_up;
@@ -15,8 +15,13 @@ use crate::world_file;
 /// Who is written into the audit log for changes made on the command line.
 pub(crate) const COMMAND_LINE: &str = "command line";
 
-/// Imports `file`, or only checks it.
-pub(crate) async fn import(config: &Config, file: &Path, dry_run: bool) -> anyhow::Result<()> {
+/// Imports `file`, or only checks it. What was changed at the desk since stays, unless told to `overwrite` it.
+pub(crate) async fn import(
+    config: &Config,
+    file: &Path,
+    dry_run: bool,
+    overwrite: bool,
+) -> anyhow::Result<()> {
     let mut world = world_file::read(file)?;
     let now = Clock::start().utc();
     if dry_run {
@@ -39,6 +44,23 @@ pub(crate) async fn import(config: &Config, file: &Path, dry_run: bool) -> anyho
     }
     let store = open_store(config).await?;
     world_file::fit(&mut world, &store.directory().await?, now, file)?;
+    let of_desk = store.changed_at_desk(&world, now).await?;
+    if let Some(ChangedAtDesk { object, actor, at, .. }) = of_desk.first().filter(|_| !overwrite) {
+        let others = match of_desk.len() {
+            1 => String::new(),
+            n => format!(", as were {} other objects", n - 1),
+        };
+        let (kind, key) = object.split_once(':').unwrap_or(("object", object));
+        return Err(UserError::new(
+            format!(
+                "{}: {kind} {key:?} is not as it was changed at the desk by {actor} on {} UTC{others}; nothing was imported",
+                file.display(),
+                at.format("%F %T")
+            ),
+            "write the change into the file, or import it with --overwrite",
+        )
+        .into());
+    }
     let report = store.import(&world, now, COMMAND_LINE).await.map_err(|why| {
         // The rest is about the database, which names itself.
         let is_about_the_file = matches!(
@@ -53,6 +75,9 @@ pub(crate) async fn import(config: &Config, file: &Path, dry_run: bool) -> anyho
             of_store(why)
         }
     })?;
+    for ChangedAtDesk { object, before, after, .. } in of_desk {
+        store.audit_append(COMMAND_LINE, "import", &object, &before, &after, now).await?;
+    }
     println!("{report}");
     if report.tariff_versions.added > 0 {
         catch_up(&store, now).await?;

@@ -27,7 +27,7 @@ pub(crate) async fn route(config: &Config, from: &str, to: &str) -> anyhow::Resu
 }
 
 /// A subscriber by address or number, or a trunk by name.
-fn caller(
+pub(crate) fn caller(
     directory: &Directory,
     from: &str,
     now: chrono::DateTime<chrono::Utc>,
@@ -106,7 +106,7 @@ fn print(plan: &RoutePlan, directory: &Directory, dialed: &str) {
     println!("registered, calls in progress, trunks that do not answer.");
 }
 
-fn trunk_name(directory: &Directory, id: TrunkId) -> String {
+pub(crate) fn trunk_name(directory: &Directory, id: TrunkId) -> String {
     let there = directory.trunks.iter().find(|there: &&Trunk| there.id == id);
     there.map_or_else(|| format!("trunk {id}"), |there| there.name.clone())
 }

@@ -27,6 +27,11 @@ pub(super) struct Wrong {
 }
 
 impl Wrong {
+    /// The object, the rule, and what to do.
+    pub(super) fn parts(self) -> (String, String, &'static str) {
+        (self.object, self.rule, self.remedy)
+    }
+
     pub(super) fn in_file(self, file: &Path) -> UserError {
         UserError::new(format!("{}: {}: {}", file.display(), self.object, self.rule), self.remedy)
     }

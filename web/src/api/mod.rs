@@ -27,6 +27,7 @@ use utoipa_axum::routes;
 
 use crate::Shared;
 use crate::guard::COOKIE;
+use crate::objects::{self, describe};
 use crate::refusal::{Problem, Refusal};
 
 /// Items of a page unless told otherwise.
@@ -42,7 +43,8 @@ const LIMIT_MAX: usize = 1_000;
         version = "1",
         description = "Calls, prices, accounts, tariffs, locks, invoices and CDR files of a Tollbook installation. \
                        Times are RFC 3339 in UTC, amounts decimals as text, telephone numbers E.164 digits. \
-                       What the role may not see is absent; telephone numbers are masked for roles without the right to them.",
+                       What the role may not see is absent; telephone numbers are masked for roles without the right to them. \
+                       A write with the header Idempotency-Key is done once within a day, however often it is sent.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Security),
@@ -72,10 +74,6 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(desk::figures))
         .routes(routes!(traffic::calls))
         .routes(routes!(traffic::call))
-        .routes(routes!(provisioning::accounts))
-        .routes(routes!(provisioning::account))
-        .routes(routes!(provisioning::subscribers))
-        .routes(routes!(provisioning::trunks))
         .routes(routes!(provisioning::tariffs))
         .routes(routes!(provisioning::fees))
         .routes(routes!(fraud::alerts))
@@ -108,8 +106,11 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(exchange::trail))
         .routes(routes!(exchange::inbox))
         .split_for_parts();
-    let description: Arc<str> = description.to_json().unwrap_or_default().into();
+    let mut description = serde_json::to_value(description).unwrap_or_default();
+    describe::add_to(&mut description);
+    let description: Arc<str> = description.to_string().into();
     router
+        .merge(objects::api::routes())
         .route(
             "/api/v1/openapi.json",
             axum::routing::get(move || {
@@ -182,15 +183,6 @@ pub(crate) struct AfterId {
     after: i64,
 }
 
-/// Where a page begins, in a list by handle.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(default)]
-pub(crate) struct AfterHandle {
-    /// The page begins behind this place: `next` of the page before, or a handle.
-    after: String,
-}
-
 /// The query string; what is wrong with it is told as a problem.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(Problem))]
@@ -244,6 +236,6 @@ impl From<JsonRejection> for Problem {
 }
 
 /// A time for programs: RFC 3339, UTC, microseconds.
-fn instant(at: chrono::DateTime<chrono::Utc>) -> String {
+pub(crate) fn instant(at: chrono::DateTime<chrono::Utc>) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }

@@ -12,7 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use web::{
     AlertRow, BacktestOutcome, BalanceRow, BilledAccount, BillingDesk, ChangedRecord, CheckedRule, Desk,
-    Exchange, Figures, Partner, RuleDesk, RuleInForce, RunState, StreamDesk,
+    Exchange, Figures, Partner, ProvisioningDesk, RuleDesk, RuleInForce, RunState, StreamDesk, TestedCall,
+    TriedRoute,
 };
 
 /// Everybody's.
@@ -69,11 +70,12 @@ impl House {
         store.import(&world(), DateTime::UNIX_EPOCH, "test").await.unwrap();
         store.import(&toml::from_str(more).unwrap(), DateTime::UNIX_EPOCH, "test").await.unwrap();
         keep(&store, &lake).await;
-        let directory = Arc::new(store.directory().await.unwrap());
+        let directory = Arc::new(std::sync::RwLock::new(Arc::new(store.directory().await.unwrap())));
+        let known = directory.clone();
         let desk = Desk {
             store: store.clone(),
             lake,
-            directory: Arc::new(move || directory.clone()),
+            directory: Arc::new(move || directory.read().unwrap().clone()),
             resubmit_refusal: |_| None,
             record_said: |record| serde_json::from_slice(&record.raw).map_err(|why| why.to_string()),
             record_changed: |record, change| {
@@ -84,6 +86,7 @@ impl House {
             },
             exchange: exchange(),
             rules: rules(),
+            provisioning: provisioning(store.clone(), known),
             billing: billing(),
             figures: current,
             passwords: web::Passwords::new(store.clone(), clock.clone()),
@@ -159,6 +162,55 @@ fn billing() -> BillingDesk {
             let payable = invoice.gross.amount;
             Ok(store::InvoiceSums { payable, calls: invoice.net.amount })
         },
+    }
+}
+
+/// Rules that refuse accounts called "forbidden"; a change is known once the snapshot is read again.
+fn provisioning(store: Store, known: Arc<std::sync::RwLock<Arc<model::Directory>>>) -> ProvisioningDesk {
+    ProvisioningDesk {
+        rules: store::DeskRules {
+            complete: |_, object| {
+                let Some(members) = object.as_object_mut() else { return Ok(()) };
+                if let Some(password) = members.remove("password") {
+                    let hash = format!("hash of {}", password.as_str().unwrap_or_default());
+                    members.insert("ha1_md5".to_owned(), hash.clone().into());
+                    members.insert("ha1_sha256".to_owned(), hash.into());
+                }
+                Ok(())
+            },
+            check: |world, _, _| match world.accounts.iter().find(|new| new.handle.starts_with("forbidden")) {
+                Some(new) => Err(store::WorldFault {
+                    object: format!("account {:?}", new.handle),
+                    field: "calling".to_owned(),
+                    rule: "calling.ncos is forbidden".to_owned(),
+                }),
+                None => Ok(()),
+            },
+        },
+        announce: Arc::new(move |_| {
+            let (store, known) = (store.clone(), known.clone());
+            Box::pin(async move {
+                let fresh = Arc::new(store.directory().await.unwrap());
+                *known.write().unwrap() = fresh;
+            })
+        }),
+        try_route: Arc::new(|from, to| {
+            let route = TriedRoute {
+                over: "alpine".to_owned(),
+                uri: format!("sip:{to}@far"),
+                ..TriedRoute::default()
+            };
+            match from {
+                "nobody" => Err("nobody is called \"nobody\"".to_owned()),
+                _ => Ok(TestedCall { routes: vec![route], ..TestedCall::default() }),
+            }
+        }),
+        try_rewrite: Arc::new(|set, _, _, number| match set {
+            "austria" => {
+                Ok(vec![["called, coming in".to_owned(), format!("43{number}"), "rule 1".to_owned()]])
+            }
+            _ => Err(format!("there is no rewrite rule set {set:?}")),
+        }),
     }
 }
 

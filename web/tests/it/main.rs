@@ -6,5 +6,6 @@ mod api;
 mod exchange;
 mod fraud_desk;
 mod house;
+mod objects;
 mod roles;
 mod sign_in;

@@ -15,6 +15,10 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/calls",
         "/accounts",
         "/accounts/acme",
+        "/provisioning/trunks",
+        "/provisioning/new/trunks",
+        "/provisioning/accounts/acme",
+        "/provisioning/try",
         "/tariffs",
         "/fraud",
         "/fraud/rules",
@@ -75,6 +79,10 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /calls                        200      200      200      200      200      200      403
         /accounts                     200      200      403      403      403      200      403
         /accounts/acme                200      200      403      403      403      200      403
+        /provisioning/trunks          200      200      403      403      403      200      403
+        /provisioning/new/trunks      200      403      403      403      403      403      403
+        /provisioning/accounts/acme      200      200      403      403      403      200      403
+        /provisioning/try             200      200      403      403      403      200      403
         /tariffs                      200      200      403      403      403      200      403
         /fraud                        200      403      200      403      403      200      403
         /fraud/rules                  200      403      200      403      403      200      403

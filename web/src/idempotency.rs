@@ -1,0 +1,130 @@
+//! `Idempotency-Key`: a write that a program sends twice, because it did not hear what came of the first, is done once.
+//!
+//! Every write of the API goes through here. Its key belongs to the user or token; with another request it is refused. What came of a
+//! write is kept with the key for a day and given again, marked `Idempotency-Replayed: true`.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use store::{KeptAnswer, KeyState};
+
+use crate::Shared;
+use crate::guard::SignedIn;
+use crate::refusal::{Problem, Refusal};
+
+/// Letters of a key.
+const KEY_LETTERS_MAX: usize = 200;
+
+/// Bodies that are compared and kept: as long as the longest file that is taken.
+const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// Whose answers are told once and kept nowhere: codes of vouchers.
+const TOLD_ONCE: &str = "/api/v1/vouchers";
+
+/// Lets a request through, unless its key says that it was done.
+pub(crate) async fn once(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let is_write = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
+    let key = request.headers().get("idempotency-key").cloned();
+    let user = request.extensions().get::<SignedIn>().cloned();
+    let (Some(key), Some(user), true) = (key, user, is_write) else { return next.run(request).await };
+    match keyed(shared, user, &key, request, next).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn keyed(
+    shared: Arc<Shared>,
+    user: SignedIn,
+    key: &HeaderValue,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let is_fine = |text: &&str| {
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
+        (1..=KEY_LETTERS_MAX).contains(&text.len()) && text.chars().all(is_letter)
+    };
+    let key = key.to_str().ok().filter(is_fine).ok_or_else(|| {
+        let rule = "Idempotency-Key: 1 to 200 letters, digits, and _ . : -, such as a UUID";
+        Problem::from(Refusal::Invalid(rule.to_owned()))
+    })?;
+    let key = key.to_owned();
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
+        let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes");
+        Problem::with(StatusCode::PAYLOAD_TOO_LARGE, detail, Vec::new())
+    })?;
+    let mut fingerprint = Sha256::new();
+    for part in [head.method.as_str().as_bytes(), head.uri.to_string().as_bytes(), &body] {
+        // The length keeps ("ab", "c") apart from ("a", "bc").
+        fingerprint.update((part.len() as u64).to_be_bytes());
+        fingerprint.update(part);
+    }
+    let fingerprint = hex::encode(fingerprint.finalize());
+    let is_told_once = head.uri.path() == TOLD_ONCE;
+    let now = (shared.desk.clock)().wall;
+    match shared.desk.store.idempotency_begin(&user.name, &key, &fingerprint, now).await? {
+        KeyState::New => {}
+        KeyState::OtherRequest => {
+            let rule = "Idempotency-Key: it was sent with another request; take a new one";
+            return Err(Refusal::Invalid(rule.to_owned()).into());
+        }
+        KeyState::Open => {
+            let rule = "this request is being done, or its outcome was lost when the program ended; look whether it was done";
+            return Err(Refusal::Conflict(rule.to_owned()).into());
+        }
+        KeyState::Done(_) if is_told_once => {
+            let rule = "this was done, and what came of it is told once only";
+            return Err(Refusal::Conflict(rule.to_owned()).into());
+        }
+        KeyState::Done(answer) => return Ok(again(answer)),
+    }
+    // A caller that goes away does not leave it half done.
+    let doing = tokio::spawn(async move {
+        let response = next.run(Request::from_parts(head, Body::from(body))).await;
+        settle(&shared, &user.name, &key, response, is_told_once).await
+    });
+    doing.await.map_err(|why| Problem::from(Refusal::failed(why)))?
+}
+
+/// Keeps what came of a request, and passes it on. A failure of ours gives the key free.
+async fn settle(
+    shared: &Shared,
+    actor: &str,
+    key: &str,
+    response: Response,
+    is_told_once: bool,
+) -> Result<Response, Problem> {
+    let (head, body) = response.into_parts();
+    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(Refusal::failed)?;
+    let headers = [header::CONTENT_TYPE, header::ETAG, header::LOCATION];
+    let kept = headers.into_iter().filter_map(|name| {
+        let value = head.headers.get(&name)?.to_str().ok()?;
+        Some((name.as_str().to_owned(), value.to_owned()))
+    });
+    let answer = KeptAnswer {
+        status: head.status.as_u16(),
+        headers: kept.collect(),
+        body: if is_told_once { Vec::new() } else { body.to_vec() },
+    };
+    let answer = (!head.status.is_server_error()).then_some(&answer);
+    shared.desk.store.idempotency_settle(actor, key, answer).await?;
+    Ok(Response::from_parts(head, Body::from(body)))
+}
+
+fn again(answer: KeptAnswer) -> Response {
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    for (name, value) in answer.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    response
+}
