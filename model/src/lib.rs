@@ -16,6 +16,7 @@ mod directory;
 mod e164;
 mod edr;
 mod event;
+mod fees;
 mod fraud_desk;
 mod id;
 mod ledger;
@@ -61,6 +62,7 @@ pub use event::{
     RegistrationChange, Rejected, RouteAction, RouteAttempt, RouteResult, Security, SecurityKind,
     TrunkHealth, TrunkState, UpdateKind,
 };
+pub use fees::Fees;
 pub use fraud_desk::{FraudException, FraudRule, KillOrder, Stopped, StoppedBy};
 pub use id::{
     AccountId, AlertId, CallUid, CdrId, FeeId, InvalidId, InvoiceId, NetworkId, PostingId, ProfileId,

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::info;
 
 use crate::long_tables::LongFile;
+use crate::tariffs::KnownLists;
 use crate::{Result, StoreError};
 
 /// Every schema change ever shipped, in order. One that was shipped is never edited.
@@ -82,6 +83,7 @@ pub struct Store {
     file: Option<Arc<LongFile>>,
     /// The file, or the server without its password.
     place: Arc<Path>,
+    pub(crate) fee_lists: Arc<KnownLists>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +169,8 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     let place: Arc<Path> = file.into();
     let file = Some(Arc::new(LongFile::new(place.clone())));
     let much_read = Arc::new(Semaphore::new(MUCH_READ_AT_ONCE));
-    Ok(Store { writers, readers, dialect: Dialect::Sqlite, much_read, file, place })
+    let fee_lists = Arc::default();
+    Ok(Store { writers, readers, dialect: Dialect::Sqlite, much_read, file, place, fee_lists })
 }
 
 async fn open_postgres(url: &str) -> Result<Store> {
@@ -197,6 +200,7 @@ async fn open_postgres(url: &str) -> Result<Store> {
         much_read: Arc::new(Semaphore::new(MUCH_READ_AT_ONCE)),
         file: None,
         place: Path::new(&place).into(),
+        fee_lists: Arc::default(),
     })
 }
 

@@ -386,7 +386,7 @@ proptest! {
         let expected = linear_reference(&fees, &source, &destination);
         let mut version = version(chrono_tz::UTC, Vec::new());
         version.fee_match = model::FeeMatch::Reference;
-        version.fees = fees;
+        version.fees = fees.into();
         let tariff = Tariff::compile(&version).unwrap();
         let call = CallToPrice {
             ported: None,
