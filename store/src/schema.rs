@@ -46,6 +46,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (211, "locks_behind", include_str!("../migrations/0211_locks_behind.sql")),
     (220, "dropped_calls", include_str!("../migrations/0220_dropped_calls.sql")),
     (229, "postings_by_time", include_str!("../migrations/0229_postings_by_time.sql")),
+    (233, "posting_packs", include_str!("../migrations/0233_posting_packs.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).
