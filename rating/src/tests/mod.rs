@@ -12,6 +12,7 @@ mod packages;
 mod price_lists;
 mod prices;
 mod properties;
+mod repriced;
 mod sample;
 mod stage;
 mod workbench;
