@@ -550,6 +550,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn list_that_did_not_change_is_shared_by_all_who_have_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store =
+            Store::open(&format!("sqlite://{}", dir.path().join("lists.db").display())).await.unwrap();
+        let now = "2026-03-01T00:00:00Z".parse().unwrap();
+        let first = tariff("2026-01-01T00:00:00Z", &["0.06", "0.07"]);
+        store.import(&world(vec![first]), now, "test").await.unwrap();
+        let before = store.directory().await.unwrap().tariffs;
+        let second = tariff("2026-02-01T00:00:00Z", &["0.06", "0.08"]);
+        store.import(&world(vec![second]), now, "test").await.unwrap();
+        let after = store.directory().await.unwrap().tariffs;
+        assert!(Arc::ptr_eq(before[0].fees.shared(), after[0].fees.shared()));
+        // Who writes to a copy has one of its own.
+        let mut copy = after[0].clone();
+        copy.fees.pop();
+        assert_eq!((copy.fees.len(), before[0].fees.len()), (1, 2));
+        let kept = after.clone();
+        drop((before, after, copy));
+        assert_eq!(store.directory().await.unwrap().tariffs, kept);
+        let told = format!("{kept:?}");
+        // With nobody who has them, they are read anew.
+        drop(kept);
+        assert_eq!(format!("{:?}", store.directory().await.unwrap().tariffs), told);
+    }
+
+    #[tokio::test]
     async fn versions_that_have_a_row_for_each_fee_are_read_and_compared_like_the_others() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite://{}", dir.path().join("old.db").display())).await.unwrap();
