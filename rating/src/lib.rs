@@ -40,7 +40,7 @@ pub mod workbench;
 pub use charger::{Charger, Funds, Verdict};
 pub use contracts::{contract_key, contract_of};
 pub use dated::PortedTree;
-pub use error::{RatingError, TariffError, TariffFault};
+pub use error::{RatingError, TariffError, TariffFault, word_of};
 pub use explain::explain;
 pub use fee_diff::{COMPARED_SECONDS, FeeChange, FeeDiff, FeeDifference, compared_prices, fee_diff};
 pub use price::{CALL_SECONDS_MAX, CallToPrice, Priced, Quote, price, price_attempt, quote};
