@@ -25,21 +25,27 @@ const LONG_LIST_BYTES: usize = 256 << 10;
 
 /// Lists that somebody in this process still has: a version never changes, so it is unpacked once.
 #[derive(Debug, Default)]
-pub(crate) struct KnownLists(Mutex<HashMap<i64, (String, Weak<Vec<Fee>>)>>);
+pub(crate) struct KnownLists(Mutex<HashMap<ProfileVersionId, KnownList>>);
+
+#[derive(Debug)]
+struct KnownList {
+    digest: String,
+    fees: Weak<Vec<Fee>>,
+}
 
 impl KnownLists {
     /// The fees of a version, by their digest.
-    fn get(&self, version: i64, digest: &str) -> Option<Fees> {
+    fn get(&self, version: ProfileVersionId, digest: &str) -> Option<Fees> {
         let lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, fees) = lists.get(&version).filter(|(of_fees, _)| of_fees == digest)?;
-        fees.upgrade().map(Fees::from)
+        lists.get(&version).filter(|known| known.digest == digest)?.fees.upgrade().map(Fees::from)
     }
 
     fn keep<'f>(&self, unpacked: impl Iterator<Item = (ProfileVersionId, &'f str, &'f Fees)>) {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lists.retain(|_, (_, fees)| fees.strong_count() > 0);
+        lists.retain(|_, known| known.fees.strong_count() > 0);
         for (version, digest, fees) in unpacked {
-            lists.insert(version.0, (digest.to_owned(), Arc::downgrade(fees.shared())));
+            let fees = Arc::downgrade(fees.shared());
+            lists.insert(version, KnownList { digest: digest.to_owned(), fees });
         }
     }
 }
@@ -59,7 +65,7 @@ pub(crate) async fn load_versions(
     for row in &rows {
         let (version, digest) = (row.int("version")?, row.text("digest")?);
         let Some(&place) = place_of.get(&version) else { continue };
-        match known.get(version, &digest) {
+        match known.get(ProfileVersionId(version), &digest) {
             Some(fees) => versions[place].fees = fees,
             None => missing.push(Cell::from(version)),
         }
