@@ -40,11 +40,9 @@ fn mixed(n_postings: u32) -> Vec<Posting> {
 
 /// `others` gets the same, in commits that are too small for packs.
 async fn committed(db: &Database, others: &Database, all: &[Posting]) {
-    let mut position = 0;
-    for part in all.chunks(3_000) {
-        let effects: Vec<_> = part.iter().cloned().map(StoreEffect::Post).collect();
+    for (part, position) in all.chunks(3_000).zip(0..) {
+        let effects = part.iter().cloned().map(StoreEffect::Post).collect();
         db.store.commit("ledger", vec![step(0, position, position + 1, effects)]).await.unwrap();
-        position += 1;
     }
     for (part, position) in all.chunks(500).zip(0..) {
         let effects = part.iter().cloned().map(StoreEffect::Post).collect();
