@@ -16,6 +16,7 @@ mod directory;
 mod e164;
 mod edr;
 mod event;
+mod fees;
 mod fraud_desk;
 mod host_port;
 mod id;
@@ -63,6 +64,7 @@ pub use event::{
     RegistrationChange, Rejected, RouteAction, RouteAttempt, RouteResult, Security, SecurityKind,
     TrunkHealth, TrunkState, UpdateKind,
 };
+pub use fees::Fees;
 pub use fraud_desk::{FraudException, FraudRule, KillOrder, Stopped, StoppedBy};
 pub use host_port::{HostPort, InvalidHostPort};
 pub use id::{

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::named_enum;
-use crate::{Currency, Direction, FeeId, ProfileId, ProfileVersionId, TenantId};
+use crate::{Currency, Direction, FeeId, Fees, ProfileId, ProfileVersionId, TenantId};
 
 /// A price per unit of time, and the interval it is charged in.
 ///
@@ -180,7 +180,7 @@ pub struct TariffVersion {
     #[serde(default)]
     pub interval_price: Option<IntervalPrice>,
     /// Its fees.
-    pub fees: Vec<Fee>,
+    pub fees: Fees,
     /// Weekly off-peak spans.
     pub weekdays: Vec<OffPeakWeekday>,
     /// Off-peak spans on special dates.

@@ -108,20 +108,48 @@ pub enum RatingError {
     },
 }
 
+/// Codes, and the words that say the same.
+const NAMES: [(&str, &str); 9] = [
+    ("RAT001", "no_rate"),
+    ("RAT002", "no_profile"),
+    ("RAT003", "no_version"),
+    ("RAT004", "unknown_predecessor"),
+    ("RAT005", "out_of_range"),
+    ("RAT006", "two_currencies"),
+    ("RAT007", "superseded"),
+    ("RAT008", "pattern_too_slow"),
+    ("RAT009", "still_partial"),
+];
+
+/// The word of a code, such as `no_rate` of `RAT001`; `None` where rating has no such code.
+pub fn word_of(code: &str) -> Option<&'static str> {
+    NAMES.iter().find(|(known, _)| *known == code).map(|(_, word)| *word)
+}
+
 impl RatingError {
     /// Stable; printed in the suspense list.
     pub const fn code(&self) -> &'static str {
-        match self {
-            RatingError::NoRate { .. } => "RAT001",
-            RatingError::NoProfile { .. } => "RAT002",
-            RatingError::NoVersion { .. } => "RAT003",
-            RatingError::UnknownPredecessor { .. } => "RAT004",
-            RatingError::OutOfRange { .. } => "RAT005",
-            RatingError::TwoCurrencies { .. } => "RAT006",
-            RatingError::Superseded { .. } => "RAT007",
-            RatingError::PatternTooSlow { .. } => "RAT008",
-            RatingError::StillPartial { .. } => "RAT009",
-        }
+        self.names().0
+    }
+
+    /// The stable word in the workbench's `error` column; a code may be asked for by it too.
+    pub const fn word(&self) -> &'static str {
+        self.names().1
+    }
+
+    const fn names(&self) -> (&'static str, &'static str) {
+        let place = match self {
+            RatingError::NoRate { .. } => 0,
+            RatingError::NoProfile { .. } => 1,
+            RatingError::NoVersion { .. } => 2,
+            RatingError::UnknownPredecessor { .. } => 3,
+            RatingError::OutOfRange { .. } => 4,
+            RatingError::TwoCurrencies { .. } => 5,
+            RatingError::Superseded { .. } => 6,
+            RatingError::PatternTooSlow { .. } => 7,
+            RatingError::StillPartial { .. } => 8,
+        };
+        NAMES[place]
     }
 
     /// What would have to change for the same call to be priced.
@@ -135,21 +163,6 @@ impl RatingError {
             | RatingError::OutOfRange { .. }
             | RatingError::StillPartial { .. }
             | RatingError::Superseded { .. } => Retry::AfterRepair,
-        }
-    }
-
-    /// The stable word in the workbench's `error` column.
-    pub const fn word(&self) -> &'static str {
-        match self {
-            RatingError::NoRate { .. } => "no_rate",
-            RatingError::NoProfile { .. } => "no_profile",
-            RatingError::NoVersion { .. } => "no_version",
-            RatingError::UnknownPredecessor { .. } => "unknown_predecessor",
-            RatingError::OutOfRange { .. } => "out_of_range",
-            RatingError::TwoCurrencies { .. } => "two_currencies",
-            RatingError::Superseded { .. } => "superseded",
-            RatingError::PatternTooSlow { .. } => "pattern_too_slow",
-            RatingError::StillPartial { .. } => "still_partial",
         }
     }
 }

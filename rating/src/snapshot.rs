@@ -133,6 +133,21 @@ impl RatingSnapshot {
         switched: &dyn Fn(AccountId) -> &'k [ProfileSwitch],
         priced_elsewhere: PricedElsewhere<'_>,
     ) -> Result<Vec<Charge>, RatingError> {
+        self.charges_of(cdr, None, switched, priced_elsewhere)
+    }
+
+    /// As [`Self::charges`], by the versions of `priced` and for its parties.
+    pub(crate) fn charges_by(&self, cdr: &Cdr, priced: &[Charge]) -> Result<Vec<Charge>, RatingError> {
+        self.charges_of(cdr, Some(priced), &|_| &[], &mut |_, _, _, _| None)
+    }
+
+    fn charges_of<'k>(
+        &self,
+        cdr: &Cdr,
+        as_priced: Option<&[Charge]>,
+        switched: &dyn Fn(AccountId) -> &'k [ProfileSwitch],
+        priced_elsewhere: PricedElsewhere<'_>,
+    ) -> Result<Vec<Charge>, RatingError> {
         let costs_something = cdr.is_answered()
             || self.charges_attempts && cdr.detail.refused_by.is_empty() && !cdr.is_in_progress();
         if !costs_something {
@@ -140,7 +155,7 @@ impl RatingSnapshot {
         }
         let keys = (source_key(cdr), destination_key(cdr));
         let ported = self.dated.ported(&self.directory, &keys.1, cdr.start_at);
-        let facts = Facts { cdr, keys: &keys, ported };
+        let facts = Facts { cdr, keys: &keys, ported, as_priced };
         let mut cuts = Vec::new();
         loop {
             let mut charges = Vec::new();
@@ -192,13 +207,24 @@ impl RatingSnapshot {
     /// What one party owes, and whether its profile has calls cut, at `cuts` if so; `None` for one that has no profile and need not have one.
     fn charge(
         &self,
-        Facts { cdr, keys: (source, destination), ported }: Facts<'_>,
+        Facts { cdr, keys: (source, destination), ported, as_priced }: Facts<'_>,
         (party, switches): (PayingParty, &[ProfileSwitch]),
         cuts: &[u64],
         priced_elsewhere: PricedElsewhere<'_>,
     ) -> Result<Option<(Charge, bool)>, RatingError> {
         let PayingParty { provider, direction, account } = party;
-        let Some((tariff, payer)) = self.tariff_with(account, switches, cdr.start_at, &cdr.source.ip)? else {
+        let found = match as_priced {
+            None => self.tariff_with(account, switches, cdr.start_at, &cdr.source.ip)?,
+            Some(priced) => {
+                let is_its = |charge: &&Charge| {
+                    (charge.provider, charge.direction, charge.account) == (provider, direction, account)
+                };
+                let charge = priced.iter().find(is_its);
+                let tariff = charge.and_then(|charge| self.by_version.get(&charge.version));
+                tariff.zip(self.accounts.get(&account).map(|&idx| &self.directory.accounts[idx]))
+            }
+        };
+        let Some((tariff, payer)) = found else {
             return match (provider, direction) {
                 (Provider::Customer, Direction::Out) if cdr.is_answered() => {
                     Err(RatingError::NoProfile { account, at: cdr.start_at })
@@ -256,6 +282,8 @@ struct Facts<'c> {
     /// Of source and destination, without their domains.
     keys: &'c (String, String),
     ported: Option<&'c PortedNumber>,
+    /// By the versions of these, instead of those in force.
+    as_priced: Option<&'c [Charge]>,
 }
 
 /// Prices the part of one party, cut at these microseconds from the start if its profile has calls cut, or leaves it to the caller.

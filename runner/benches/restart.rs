@@ -149,7 +149,7 @@ fn tariff() -> model::TariffVersion {
         interval_free_seconds: 0,
         interval_free_cash: 0.into(),
         interval_price: None,
-        fees: vec![fee],
+        fees: vec![fee].into(),
         weekdays: Vec::new(),
         specials: Vec::new(),
     }

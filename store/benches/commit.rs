@@ -1,7 +1,10 @@
-//! How many calls a second are priced, and committed to SQLite with their evidence and their postings, and how many postings alone, onto
-//! an empty ledger and onto a full one. Prints figures; decides nothing.
+//! How many calls a second are priced, and committed to SQLite with their evidence and their postings: calls with two prices (customer and carrier)
+//! and with three (a reseller between them). And how many postings alone, onto an empty ledger and onto a full one. Prints figures; decides
+//! nothing.
 //!
-//! `cargo bench -p store` runs it; `cargo bench -p store -- 10` commits ten times as many calls.
+//! `cargo bench -p store --bench commit` runs it; with `-- 10` it commits ten times as many calls. As in the runner, the calls of the next transaction are priced
+//! on one core while those of the last are committed on another. A call is a CDR with its rated call (evidence of each price: fee, pieces,
+//! rounding) in the operator's queue and one posting for each price; each transaction is synced.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::float_arithmetic, reason = "figures for people, not money")]
@@ -120,8 +123,17 @@ fn directory() -> Directory {
     }
 }
 
-/// A call of a reseller's customer over a carrier: three prices, three postings.
-fn cdr(n: u64) -> Cdr {
+/// Who is between the customer and us.
+#[derive(Debug, Clone, Copy)]
+enum Between {
+    /// A price and a posting for the customer, and for the carrier.
+    Nobody,
+    /// Another one for the reseller.
+    Reseller,
+}
+
+/// A call of a customer over a carrier.
+fn cdr(n: u64, between: Between) -> Cdr {
     let call = CallUid::new(format!("sw1-1772406000000000-{n}"));
     let account = AccountId(FIRST_CUSTOMER + i64::try_from(n % CUSTOMERS.unsigned_abs()).unwrap_or_default());
     let start_at: DateTime<Utc> = DateTime::UNIX_EPOCH
@@ -141,7 +153,10 @@ fn cdr(n: u64) -> Cdr {
             party: Party::Subscriber {
                 subscriber: SubscriberId(account.0),
                 account,
-                reseller: RESELLER,
+                reseller: match between {
+                    Between::Nobody => AccountId::NOBODY,
+                    Between::Reseller => RESELLER,
+                },
                 uuid: "7f2c0a52-5a5e-4a3c-9d4e-3a1f4d1f2b77".into(),
             },
             user: "43660555123".into(),
@@ -214,75 +229,97 @@ fn on_core() -> Duration {
     Duration::from_millis(fields.iter().sum::<u64>() * 10)
 }
 
+fn stage() -> RatingStage {
+    let mut stage = RatingStage::new();
+    stage.set_directory(Arc::new(directory())).expect("the tariffs are in order");
+    stage
+}
+
+/// Prices the calls of a transaction, `first` and those after it.
+fn round(stage: &mut RatingStage, round: u64, first: u64, between: Between) -> Vec<LaneCommit> {
+    let calls = (first..).step_by(usize::try_from(CALLS_OF_A_LANE).unwrap_or(1));
+    let lanes = (0..LANES).zip(calls).map(|(partition, first)| LaneCommit {
+        partition,
+        expected: round * CALLS_OF_A_LANE,
+        position: (round + 1) * CALLS_OF_A_LANE,
+        watermarks: Vec::new(),
+        changes: Vec::new(),
+        effects: (first..first + CALLS_OF_A_LANE).flat_map(|n| rated(stage, cdr(n, between))).collect(),
+    });
+    lanes.collect()
+}
+
+fn count_postings(lanes: &[LaneCommit]) -> usize {
+    let effects = lanes.iter().flat_map(|lane| &lane.effects);
+    effects.filter(|effect| matches!(effect, StoreEffect::Post(_))).count()
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let times = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(1_u64);
     let rounds = 10 * times;
     let dir = tempfile::tempdir().expect("a place for the database");
-    let mut stage = RatingStage::new();
-    stage.set_directory(Arc::new(directory())).expect("the tariffs are in order");
     let store = open(&dir.path().join("empty.db")).await;
-    postings_alone(&store, &mut stage, rounds, 0, 0).await;
+    postings_alone(&store, &mut stage(), rounds, 0, 0).await;
     store.close().await;
-    let file = dir.path().join("bench.db");
-    let store = open(&file).await;
+    for (name, between) in [("two", Between::Nobody), ("three", Between::Reseller)] {
+        let file = dir.path().join(format!("{name}.db"));
+        let (n_calls, n_postings) = priced_and_committed(&file, rounds, name, between).await;
+        if let Between::Reseller = between {
+            postings_alone(&open(&file).await, &mut stage(), rounds, n_calls, n_postings).await;
+        }
+    }
+}
 
+/// Answers how many calls and postings are in the database.
+async fn priced_and_committed(file: &Path, rounds: u64, name: &str, between: Between) -> (u64, usize) {
+    let store = open(file).await;
+    let calls_of_round = u64::from(LANES) * CALLS_OF_A_LANE;
+    let (sender, priced) = std::sync::mpsc::sync_channel(1);
     let clock = std::time::Instant::now;
     let (begun, begun_core) = (clock(), on_core());
-    let (mut pricing, mut committing) = (Duration::ZERO, Duration::ZERO);
-    let (mut n_calls, mut n_postings) = (0, 0);
-    for round in 0..rounds {
-        let from = clock();
-        let mut commits = Vec::new();
-        for partition in 0..LANES {
-            let mut effects = Vec::new();
-            for _ in 0..CALLS_OF_A_LANE {
-                effects.extend(rated(&mut stage, cdr(n_calls)));
-                n_calls += 1;
-            }
-            n_postings += effects.iter().filter(|effect| matches!(effect, StoreEffect::Post(_))).count();
-            commits.push(LaneCommit {
-                partition,
-                expected: round * CALLS_OF_A_LANE,
-                position: (round + 1) * CALLS_OF_A_LANE,
-                watermarks: Vec::new(),
-                changes: Vec::new(),
-                effects,
-            });
+    let pricing = std::thread::spawn(move || {
+        let (mut stage, mut pricing) = (stage(), Duration::ZERO);
+        for n in 0..rounds {
+            let from = clock();
+            let lanes = round(&mut stage, n, n * calls_of_round, between);
+            pricing += from.elapsed();
+            sender.send(lanes).expect("the commits take all");
         }
-        let priced = clock();
-        store.commit("rating", commits).await.expect("commit a round");
-        pricing += priced - from;
-        committing += priced.elapsed();
+        pricing
+    });
+    let (mut committing, mut n_postings) = (Duration::ZERO, 0);
+    for lanes in priced {
+        n_postings += count_postings(&lanes);
+        let from = clock();
+        store.commit("rating", lanes).await.expect("commit a round");
+        committing += from.elapsed();
     }
     let (took, on_core) = (begun.elapsed(), on_core().saturating_sub(begun_core));
+    let pricing = pricing.join().expect("the pricing ends well");
+    let n_calls = rounds * calls_of_round;
     let per_second = |took: Duration| n_calls as f64 / took.as_secs_f64();
     println!(
-        "{n_calls} calls priced and committed with evidence and three postings each, {} a transaction, onto an empty ledger",
-        u64::from(LANES) * CALLS_OF_A_LANE
+        "{n_calls} calls of {name} prices, {n_postings} postings, {calls_of_round} calls a transaction, onto an empty database"
     );
     println!(
-        "{:.0} calls/s on the wall ({:.2} s), {:.0} calls/s of core time ({:.2} s)",
+        "priced and committed: {:.0} calls/s on the wall ({:.2} s), {:.0} calls/s of core time ({:.2} s)",
         per_second(took),
         took.as_secs_f64(),
         per_second(on_core),
         on_core.as_secs_f64()
     );
     println!(
-        "making the calls, pricing and encoding: {:.0} calls/s; committing: {:.0} calls/s",
+        "making the calls, pricing and encoding alone: {:.0} calls/s; the commits alone: {:.0} calls/s, {:.0} postings/s",
         per_second(pricing),
-        per_second(committing)
-    );
-    println!(
-        "{:.0} postings/s committed with them; the commits alone: {:.0} postings/s",
-        n_postings as f64 / took.as_secs_f64(),
+        per_second(committing),
         n_postings as f64 / committing.as_secs_f64()
     );
     // Closed, all of it is in the file and nothing in the log.
     store.close().await;
-    let bytes = std::fs::metadata(&file).map_or(0, |meta| meta.len());
+    let bytes = std::fs::metadata(file).map_or(0, |meta| meta.len());
     println!("{} bytes of database a call", bytes / n_calls.max(1));
-    postings_alone(&open(&file).await, &mut stage, rounds, n_calls, n_postings).await;
+    (n_calls, n_postings)
 }
 
 async fn open(file: &Path) -> Store {
@@ -298,23 +335,16 @@ async fn postings_alone(
     first_call: u64,
     n_before: usize,
 ) {
-    let (mut call, mut n_postings, mut took) = (first_call, 0, Duration::ZERO);
-    for round in 0..rounds {
-        let mut commits = Vec::new();
-        for partition in 0..LANES {
-            let mut effects: Vec<StoreEffect> = Vec::new();
-            for _ in 0..CALLS_OF_A_LANE {
-                effects.extend(rated(stage, cdr(call)));
-                call += 1;
-            }
-            effects.retain(|effect| matches!(effect, StoreEffect::Post(_)));
-            n_postings += effects.len();
-            let (expected, position) = (round * CALLS_OF_A_LANE, (round + 1) * CALLS_OF_A_LANE);
-            let (watermarks, changes) = (Vec::new(), Vec::new());
-            commits.push(LaneCommit { partition, expected, position, watermarks, changes, effects });
+    let calls_of_round = u64::from(LANES) * CALLS_OF_A_LANE;
+    let (mut n_postings, mut took) = (0, Duration::ZERO);
+    for n in 0..rounds {
+        let mut lanes = round(stage, n, first_call + n * calls_of_round, Between::Reseller);
+        for lane in &mut lanes {
+            lane.effects.retain(|effect| matches!(effect, StoreEffect::Post(_)));
         }
+        n_postings += count_postings(&lanes);
         let from = std::time::Instant::now();
-        store.commit("ledger", commits).await.expect("commit a round");
+        store.commit("ledger", lanes).await.expect("commit a round");
         took += from.elapsed();
     }
     println!(

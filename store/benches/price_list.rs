@@ -183,7 +183,7 @@ async fn once(dir: &Path, is_rating: bool) {
     let text = std::fs::read_to_string(&file).expect("read the list");
     let fees = read_fees("fees.csv", &text, FeeMatch::Prefix).expect("the list is in order");
     steps.done("read and checked line by line");
-    let version = TariffVersion { fees, valid_from: now + TimeDelta::days(1), ..old };
+    let version = TariffVersion { fees: fees.into(), valid_from: now + TimeDelta::days(1), ..old };
     drop(Tariff::compile(&version).expect("the list is in order"));
     steps.done("compiled, to see that it can be");
     apply(&store, version, now).await;

@@ -39,7 +39,7 @@ impl Store {
             // One after the other, as one transaction sees it.
             let mut tx = self.read().await?;
             let directory = load_directory_without_fees(&mut tx).await?;
-            let tariffs = load_versions(&mut tx).await?;
+            let tariffs = load_versions(&mut tx, &self.fee_lists).await?;
             tx.commit().await?;
             return Ok(Directory { tariffs, ..directory });
         };
@@ -55,7 +55,7 @@ impl Store {
             Ok::<_, StoreError>((numbers.in_order(), contracts.by_account(), in_order(general, bound)))
         });
         let short = load_short(&mut tx).await?;
-        let tariffs = load_versions(&mut tx).await?;
+        let tariffs = load_versions(&mut tx, &self.fee_lists).await?;
         let policies = load_account_limits(&mut tx).await?;
         tx.commit().await?;
         let subscribers = joined(subscribers).await?.0;

@@ -18,9 +18,9 @@ use crate::edrs::write_edrs;
 use crate::export_queue::join_queue;
 use crate::fraud_desk::{add_stopped, insert_alert};
 use crate::leases::hold;
-use crate::ledger::insert_postings;
+use crate::ledger::insert_posted;
 use crate::long_tables::{FileReader, Long, LongFile};
-use crate::sql::{Bind, Cell, Columns, cells, count, execute_in, insert_rows, query, signed};
+use crate::sql::{Bind, Cell, Columns, Placeholders, cells, count, execute_in, insert_rows, query, signed};
 use crate::stage_locks::lock_by_stage;
 use crate::{Fence, Result, Store, StoreError};
 
@@ -519,7 +519,7 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
             }
         }
     }
-    insert_postings(conn, postings).await?;
+    insert_posted(conn, postings).await?;
     write_edrs(conn, edrs).await?;
     write_suspended(conn, stage, suspended).await?;
     insert_rows(
@@ -533,15 +533,19 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
         return Ok(());
     }
     join_queue(conn).await?;
-    insert_rows(
-        conn,
-        "INSERT INTO export_queue (owner, cdr, revision, payload)",
-        "ON CONFLICT (owner, cdr, revision) DO NOTHING",
-        exported,
-    )
-    .await?;
+    let insert = match Placeholders::of(conn) {
+        Placeholders::Bare => QUEUE_OR_FAIL,
+        Placeholders::Numbered => QUEUE,
+    };
+    insert_rows(conn, insert, "ON CONFLICT (owner, cdr, revision) DO NOTHING", exported).await?;
     Ok(())
 }
+
+const QUEUE: &str = "INSERT INTO export_queue (owner, cdr, revision, payload)";
+
+/// As [`QUEUE`], for SQLite: what fails takes the transaction with it, so no statement keeps aside every page as it was, to take itself back
+/// alone. Digests touch a page of their index each.
+const QUEUE_OR_FAIL: &str = "INSERT OR FAIL INTO export_queue (owner, cdr, revision, payload)";
 
 async fn write_suspended(conn: &mut AnyConnection, stage: &str, effects: Vec<StoreEffect>) -> Result<()> {
     let mut rows = Vec::new();

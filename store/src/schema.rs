@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::info;
 
 use crate::long_tables::LongFile;
+use crate::tariffs::KnownLists;
 use crate::{Result, StoreError};
 
 /// Every schema change ever shipped, in order. One that was shipped is never edited.
@@ -45,6 +46,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (211, "locks_behind", include_str!("../migrations/0211_locks_behind.sql")),
     (220, "dropped_calls", include_str!("../migrations/0220_dropped_calls.sql")),
     (229, "postings_by_time", include_str!("../migrations/0229_postings_by_time.sql")),
+    (233, "posting_packs", include_str!("../migrations/0233_posting_packs.sql")),
     (237, "history_of_objects", include_str!("../migrations/0237_history_of_objects.sql")),
     (238, "idempotency_keys", include_str!("../migrations/0238_idempotency_keys.sql")),
     (243, "user_tenants", include_str!("../migrations/0243_user_tenants.sql")),
@@ -87,6 +89,7 @@ pub struct Store {
     file: Option<Arc<LongFile>>,
     /// The file, or the server without its password.
     place: Arc<Path>,
+    pub(crate) fee_lists: Arc<KnownLists>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +175,8 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     let place: Arc<Path> = file.into();
     let file = Some(Arc::new(LongFile::new(place.clone())));
     let much_read = Arc::new(Semaphore::new(MUCH_READ_AT_ONCE));
-    Ok(Store { writers, readers, dialect: Dialect::Sqlite, much_read, file, place })
+    let fee_lists = Arc::default();
+    Ok(Store { writers, readers, dialect: Dialect::Sqlite, much_read, file, place, fee_lists })
 }
 
 async fn open_postgres(url: &str) -> Result<Store> {
@@ -202,6 +206,7 @@ async fn open_postgres(url: &str) -> Result<Store> {
         much_read: Arc::new(Semaphore::new(MUCH_READ_AT_ONCE)),
         file: None,
         place: Path::new(&place).into(),
+        fee_lists: Arc::default(),
     })
 }
 

@@ -3,11 +3,12 @@
 //! Currency, zone and prepaid flag are kept with each version, so a later change of the profile cannot reprice the past.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use chrono::{DateTime, NaiveDateTime, NaiveTime, Utc};
 use model::{
-    BillingInterval, BillingProfile, Fee, FeeId, OffPeakSpecial, OffPeakWeekday, PeakOptions, ProfileId,
-    ProfileVersionId, Rate, Rounding, TariffVersion, TenantId,
+    BillingInterval, BillingProfile, Fee, FeeId, Fees, OffPeakSpecial, OffPeakWeekday, PeakOptions,
+    ProfileId, ProfileVersionId, Rate, Rounding, TariffVersion, TenantId,
 };
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -15,31 +16,77 @@ use sqlx::any::AnyRow;
 use crate::Result;
 use crate::directory::joined;
 use crate::fee_list::{PackedFees, pack, unpack};
-use crate::sql::{Bind, Columns, cells, count, insert_rows, json, query, query_of, signed, unreadable};
+use crate::sql::{
+    Bind, Cell, Columns, cells, count, fetch_in, insert_rows, json, query, query_of, signed, unreadable,
+};
 
 /// A packed list that is longer is unpacked beside the others: four hundred thousand fees take a tenth of a second.
 const LONG_LIST_BYTES: usize = 256 << 10;
 
-/// All versions, by profile and time.
-pub(crate) async fn load_versions(conn: &mut AnyConnection) -> Result<Vec<TariffVersion>> {
+/// Lists that somebody in this process still has: a version never changes, so it is unpacked once.
+#[derive(Debug, Default)]
+pub(crate) struct KnownLists(Mutex<HashMap<ProfileVersionId, KnownList>>);
+
+#[derive(Debug)]
+struct KnownList {
+    digest: String,
+    fees: Weak<Vec<Fee>>,
+}
+
+impl KnownLists {
+    /// The fees of a version, by their digest.
+    fn get(&self, version: ProfileVersionId, digest: &str) -> Option<Fees> {
+        let lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.get(&version).filter(|known| known.digest == digest)?.fees.upgrade().map(Fees::from)
+    }
+
+    fn keep<'f>(&self, unpacked: impl Iterator<Item = (ProfileVersionId, &'f str, &'f Fees)>) {
+        let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.retain(|_, known| known.fees.strong_count() > 0);
+        for (version, digest, fees) in unpacked {
+            let fees = Arc::downgrade(fees.shared());
+            lists.insert(version, KnownList { digest: digest.to_owned(), fees });
+        }
+    }
+}
+
+/// All versions, by profile and time; their fees are those of `known`, where it has them.
+pub(crate) async fn load_versions(
+    conn: &mut AnyConnection,
+    known: &KnownLists,
+) -> Result<Vec<TariffVersion>> {
     let mut versions = load_versions_without_fees(conn).await?;
     let mut place_of = HashMap::new();
     for (place, version) in versions.iter().enumerate() {
         place_of.insert(version.id.0, place);
     }
-    let rows = query("SELECT version, first_fee, packed FROM fee_lists").fetch_all(&mut *conn).await?;
-    let mut unpacking = Vec::new();
+    let rows = query("SELECT version, digest FROM fee_lists").fetch_all(&mut *conn).await?;
+    let mut missing = Vec::new();
     for row in &rows {
-        let Some(&place) = place_of.get(&row.int("version")?) else { continue };
-        let (packed, first) = (row.bytes("packed")?, FeeId(row.int("first_fee")?));
-        if packed.len() < LONG_LIST_BYTES {
-            versions[place].fees = unpack(&packed, first)?;
-        } else {
-            unpacking.push((place, tokio::task::spawn_blocking(move || unpack(&packed, first))));
+        let (version, digest) = (row.int("version")?, row.text("digest")?);
+        let Some(&place) = place_of.get(&version) else { continue };
+        match known.get(ProfileVersionId(version), &digest) {
+            Some(fees) => versions[place].fees = fees,
+            None => missing.push(Cell::from(version)),
         }
     }
-    for (place, fees) in unpacking {
-        versions[place].fees = joined(fees).await?;
+    let (mut unpacking, mut unpacked) = (Vec::new(), Vec::new());
+    for row in fetch_in(conn, SELECT_LISTS, &[], missing).await? {
+        let Some(&place) = place_of.get(&row.int("version")?) else { continue };
+        let (packed, first, digest) =
+            (row.bytes("packed")?, FeeId(row.int("first_fee")?), row.text("digest")?);
+        if packed.len() < LONG_LIST_BYTES {
+            unpacked.push((place, digest, Fees::from(unpack(&packed, first)?)));
+        } else {
+            unpacking.push((place, digest, tokio::task::spawn_blocking(move || unpack(&packed, first))));
+        }
+    }
+    for (place, digest, fees) in unpacking {
+        unpacked.push((place, digest, joined(fees).await?.into()));
+    }
+    known.keep(unpacked.iter().map(|(place, digest, fees)| (versions[*place].id, digest.as_str(), fees)));
+    for (place, _, fees) in unpacked {
+        versions[place].fees = fees;
     }
     let rows =
         query_of(format!("{SELECT_FEE_ROWS} ORDER BY f.version, f.place")).fetch_all(&mut *conn).await?;
@@ -50,6 +97,8 @@ pub(crate) async fn load_versions(conn: &mut AnyConnection) -> Result<Vec<Tariff
     }
     Ok(versions)
 }
+
+const SELECT_LISTS: &str = "SELECT version, digest, first_fee, packed FROM fee_lists WHERE version";
 
 /// Fees of versions from before there were lists.
 const SELECT_FEE_ROWS: &str = "SELECT f.id, f.version, f.source, f.destination, f.direction, f.match_mode, z.zone, z.detail, \
@@ -140,7 +189,7 @@ fn version_of(row: &AnyRow) -> Result<TariffVersion> {
         interval_free_seconds: row.narrow("interval_free_seconds")?,
         interval_free_cash: row.word("interval_free_cash")?,
         interval_price: row.json("interval_price")?,
-        fees: Vec::new(),
+        fees: Fees::default(),
         weekdays: Vec::new(),
         specials: Vec::new(),
     })
@@ -322,7 +371,7 @@ pub(crate) fn without_fees(version: &TariffVersion) -> TariffVersion {
         interval_free_seconds: *interval_free_seconds,
         interval_free_cash: *interval_free_cash,
         interval_price: interval_price.clone(),
-        fees: Vec::new(),
+        fees: Fees::default(),
         weekdays: weekdays.clone(),
         specials: specials.clone(),
     }
@@ -504,6 +553,32 @@ mod tests {
             calling: model::TenantCalling::default(),
         };
         World { tenants: vec![tenant], tariffs, ..World::default() }
+    }
+
+    #[tokio::test]
+    async fn list_that_did_not_change_is_shared_by_all_who_have_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store =
+            Store::open(&format!("sqlite://{}", dir.path().join("lists.db").display())).await.unwrap();
+        let now = "2026-03-01T00:00:00Z".parse().unwrap();
+        let first = tariff("2026-01-01T00:00:00Z", &["0.06", "0.07"]);
+        store.import(&world(vec![first]), now, "test").await.unwrap();
+        let before = store.directory().await.unwrap().tariffs;
+        let second = tariff("2026-02-01T00:00:00Z", &["0.06", "0.08"]);
+        store.import(&world(vec![second]), now, "test").await.unwrap();
+        let after = store.directory().await.unwrap().tariffs;
+        assert!(Arc::ptr_eq(before[0].fees.shared(), after[0].fees.shared()));
+        // Who writes to a copy has one of its own.
+        let mut copy = after[0].clone();
+        copy.fees.pop();
+        assert_eq!((copy.fees.len(), before[0].fees.len()), (1, 2));
+        let kept = after.clone();
+        drop((before, after, copy));
+        assert_eq!(store.directory().await.unwrap().tariffs, kept);
+        let told = format!("{kept:?}");
+        // With nobody who has them, they are read anew.
+        drop(kept);
+        assert_eq!(format!("{:?}", store.directory().await.unwrap().tariffs), told);
     }
 
     #[tokio::test]

@@ -10,6 +10,8 @@ use tracing::error;
 #[derive(Clone, Default)]
 pub(crate) struct Tariffs {
     compiled: Arc<Mutex<Option<Arc<RatingSnapshot>>>>,
+    /// The revision that could not be compiled last, and why: it is not tried again by each lane.
+    refused: Arc<Mutex<Option<(i64, TariffError)>>>,
     /// Held by whoever compiles; the others wait for what comes of it.
     compiling: Arc<Mutex<()>>,
 }
@@ -27,7 +29,17 @@ impl Tariffs {
         if let Some(held) = held.clone().filter(of_it) {
             return Ok(held);
         }
-        let fresh = Arc::new(RatingSnapshot::build(directory.clone(), held.as_deref())?);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, why)) = refused.as_ref().filter(|(revision, _)| *revision == directory.revision) {
+            return Err(why.clone());
+        }
+        let fresh = match RatingSnapshot::build(directory.clone(), held.as_deref()) {
+            Ok(fresh) => Arc::new(fresh),
+            Err(why) => {
+                *refused = Some((directory.revision, why.clone()));
+                return Err(why);
+            }
+        };
         let is_newer = held.is_none_or(|held| held.directory().revision < directory.revision);
         if is_newer {
             *self.compiled.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh.clone());
@@ -64,6 +76,26 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::directory::DirectoryFeed;
+
+    #[test]
+    fn tariff_that_cannot_be_used_is_tried_once_for_each_revision() {
+        let retail = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/tariffs/retail");
+        let good = read_tariff(&retail, TariffIds::default()).unwrap();
+        let mut bad = good.clone();
+        bad.id.0 += 1;
+        let twice = bad.fees[0].clone();
+        bad.fees.push(twice);
+        let of = |revision, version: &model::TariffVersion| {
+            Arc::new(Directory { revision, tariffs: vec![version.clone()], ..Directory::default() })
+        };
+        let tariffs = Tariffs::default();
+        let first = tariffs.of(&of(1, &good)).unwrap();
+        let refused = tariffs.of(&of(2, &bad)).map(drop).unwrap_err();
+        // What lies under that revision is not looked at again, and those in force stay.
+        assert_eq!(tariffs.of(&of(2, &good)).map(drop).unwrap_err(), refused);
+        assert!(Arc::ptr_eq(&tariffs.held().unwrap(), &first));
+        assert_eq!(tariffs.of(&of(3, &good)).unwrap().directory().revision, 3);
+    }
 
     #[tokio::test]
     async fn new_fees_are_compiled_before_anybody_sees_them() {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
-use model::{Account, Direction, MatchMode, ProfileId, ProfileVersionId, Rate, TariffVersion};
+use model::{Account, Direction, Fees, MatchMode, ProfileId, ProfileVersionId, Rate, TariffVersion};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
@@ -146,7 +146,7 @@ impl Version {
             is_left_to_rating: tariff.interval_free_seconds > 0 || tariff.interval_price.is_some(),
             lengths: lengths.into_iter().rev().collect(),
             by_destination,
-            calendar: TariffVersion { fees: Vec::new(), ..tariff.clone() },
+            calendar: TariffVersion { fees: Fees::default(), ..tariff.clone() },
         }
     }
 

@@ -21,7 +21,7 @@ const BEFORE_SIX: &str = "2026-10-19T15:59:30Z";
 /// All three profiles have calls cut; `fees` are those of retail, reseller and carrier.
 fn cut(mut rows: Directory, fees: [&str; 3]) -> Directory {
     for (tariff, spec) in rows.tariffs.iter_mut().zip(fees) {
-        tariff.fees = vec![fee(spec)];
+        tariff.fees = vec![fee(spec)].into();
         tariff.weekdays = spans(&["mon 18:00:00 23:59:59"]);
         tariff.peak_split = PeakSplit::ReferenceFragments;
     }

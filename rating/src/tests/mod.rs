@@ -14,6 +14,7 @@ mod packages;
 mod price_lists;
 mod prices;
 mod properties;
+mod repriced;
 mod sample;
 mod stage;
 mod workbench;

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc, Weekday};
 use model::{
-    Direction, Fee, FeeId, OffPeakWeekday, Peak, PeakOptions, PeakSplit, Rate, Rounding, RoundingMode,
-    TariffVersion,
+    Direction, Fee, FeeId, OffPeakWeekday, Peak, PeakOptions, PeakSplit, PortedNumber, Rate, Rounding,
+    RoundingMode, TariffVersion,
 };
 use proptest::prelude::*;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -241,14 +241,22 @@ proptest! {
         prop_assert!((sum - whole.cost).abs() <= step, "{} {}", sum, whole.cost);
     }
 
-    /// Many calls at once, to a list with and without leaves, gaps, dated fees and borders: what each costs alone.
+    /// Many calls at once, in and out, some to ported numbers, to a list with and without leaves, gaps, dated fees and borders: what each
+    /// costs alone.
     #[test]
     fn quotes_of_many_calls_are_those_of_each(
         mut version in tariffs(),
         prefixes in prop::collection::btree_map("[0-9]{1,3}[0-1]{0,4}", prop::bool::weighted(0.1), 0..80),
         // One of them, and there are no leaves.
         long_prefix in prop::option::weighted(0.2, "[0-9]{10,12}"),
-        calls in prop::collection::vec(("[0-9]{0,3}[0-1]{0,12}@?", starts(), 0u64..7_200_000_000), 0..70),
+        // Incoming ones are another list.
+        n_incoming in 0usize..40,
+        // Fees for the carrier `0`, and for the number type `mobile`.
+        (has_carrier_fee, has_type_fee) in any::<(bool, bool)>(),
+        calls in prop::collection::vec(
+            ("[0-9]{0,3}[0-1]{0,12}@?", starts(), 0u64..7_200_000_000, any::<bool>(), prop::option::weighted(0.3, "[01]")),
+            0..70,
+        ),
         is_cut in any::<bool>(),
     ) {
         let fee = version.fees.remove(0);
@@ -258,16 +266,33 @@ proptest! {
             valid_from: is_dated.then(|| "2026-06-01T00:00:00Z".parse().unwrap()),
             ..fee.clone()
         }).collect();
+        let incoming: Vec<Fee> = version.fees.iter().take(n_incoming).cloned().collect();
+        version.fees.extend(incoming.into_iter().zip(1_001..).map(|(fee, id)| {
+            Fee { id: FeeId(id), direction: Direction::In, connection_fee: Decimal::ONE, ..fee }
+        }));
+        for (has_fee, destination, id) in [(has_carrier_fee, "lnp:0", 2_001), (has_type_fee, "lnpnumbertype:mobile", 2_002)] {
+            if has_fee {
+                let (id, connection_fee) = (FeeId(id), Decimal::from(id));
+                version.fees.push(Fee { id, destination: destination.to_owned(), connection_fee, ..fee.clone() });
+            }
+        }
         if is_cut {
             version.peak_split = PeakSplit::ReferenceFragments;
         }
         let tariff = Tariff::compile(&version).unwrap();
-        let asked: Vec<(&Tariff, CallToPrice<'_>)> = calls.iter().map(|(destination, start, duration_us)| {
+        let carriers = ["0", "1"].map(|carrier| PortedNumber {
+            number: "4".to_owned(),
+            carrier: carrier.to_owned(),
+            number_type: if carrier == "1" { "mobile".to_owned() } else { String::new() },
+            from: None,
+            to: None,
+        });
+        let asked: Vec<(&Tariff, CallToPrice<'_>)> = calls.iter().map(|(destination, start, duration_us, is_in, carrier)| {
             let call = CallToPrice {
-                ported: None,
+                ported: carrier.as_ref().map(|carrier| &carriers[usize::from(carrier == "1")]),
                 source: "",
                 destination,
-                direction: Direction::Out,
+                direction: if *is_in { Direction::In } else { Direction::Out },
                 start: *start,
                 duration_us: *duration_us,
             };
@@ -386,7 +411,7 @@ proptest! {
         let expected = linear_reference(&fees, &source, &destination);
         let mut version = version(chrono_tz::UTC, Vec::new());
         version.fee_match = model::FeeMatch::Reference;
-        version.fees = fees;
+        version.fees = fees.into();
         let tariff = Tariff::compile(&version).unwrap();
         let call = CallToPrice {
             ported: None,

@@ -109,7 +109,7 @@ impl TariffDir {
         let (Some(profile), Some(fees), true) = (profile, fees, issues.is_empty()) else {
             return Err(WorkbenchError::Input { issues });
         };
-        Ok(TariffDir { version: profile.into_version(ids, fees, off_peak), accounts, ported })
+        Ok(TariffDir { version: profile.into_version(ids, fees.into(), off_peak), accounts, ported })
     }
 }
 

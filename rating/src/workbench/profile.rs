@@ -2,7 +2,7 @@
 
 use chrono_tz::Tz;
 use model::{
-    BillingInterval, BillingProfile, Currency, Fee, FeeMatch, IntervalPrice, IntervalUnit, PeakSplit,
+    BillingInterval, BillingProfile, Currency, FeeMatch, Fees, IntervalPrice, IntervalUnit, PeakSplit,
     PriceModel, PriceStep, Rounding, RoundingMode, TariffVersion,
 };
 use rust_decimal::Decimal;
@@ -33,7 +33,7 @@ pub(crate) struct ProfileFile {
 }
 
 impl ProfileFile {
-    pub(crate) fn into_version(self, ids: TariffIds, fees: Vec<Fee>, off_peak: OffPeak) -> TariffVersion {
+    pub(crate) fn into_version(self, ids: TariffIds, fees: Fees, off_peak: OffPeak) -> TariffVersion {
         TariffVersion {
             id: ids.version,
             profile: BillingProfile {

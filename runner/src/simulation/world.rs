@@ -91,7 +91,8 @@ fn tariff(id: i64, cents_per_minute: i64, interval_seconds: u32) -> TariffVersio
             offpeak: PeakOptions::default(),
             valid_from: None,
             valid_to: None,
-        }],
+        }]
+        .into(),
         weekdays: Vec::new(),
         specials: Vec::new(),
     }

@@ -223,7 +223,7 @@ pub(crate) fn tariff(handle: &str, valid_from: &str, fees: Vec<Fee>) -> NewTarif
             interval_free_seconds: 3600,
             interval_free_cash: decimal("2.50"),
             interval_price: None,
-            fees,
+            fees: fees.into(),
             weekdays: vec![OffPeakWeekday {
                 day: chrono::Weekday::Sat,
                 start: "00:00:00".parse().unwrap(),

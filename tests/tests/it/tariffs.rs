@@ -169,7 +169,7 @@ fn calls_are_priced_by_who_serves_the_number_where_they_come_from_and_what_a_dol
 
     // The call that no fee covers waits, and somebody is told.
     let waiting = made.run_command(&["suspense"]);
-    assert!(waiting.contains("RAT001") && waiting.contains("no fee for 4320"), "{waiting}");
+    assert!(waiting.contains("RAT001 no_rate") && waiting.contains("no fee for 4320"), "{waiting}");
     let outbox = made.home().join("data/outbox");
     eventually("somebody is told by mail", || {
         std::fs::read_dir(&outbox).into_iter().flatten().flatten().any(|mail| {

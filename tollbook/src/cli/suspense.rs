@@ -59,7 +59,7 @@ pub(crate) struct ChosenRecords {
     /// All that are open.
     #[arg(long)]
     pub(crate) all: bool,
-    /// All that are open with this code, such as RAT001.
+    /// All that are open with this code, such as RAT001, or its word, such as no_rate.
     #[arg(long)]
     pub(crate) code: Option<String>,
 }

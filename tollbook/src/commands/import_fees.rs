@@ -75,7 +75,7 @@ pub(crate) async fn import_fees(config: &Config, args: &FeesArgs) -> anyhow::Res
     let base = base_of(&directory, args, valid_from)?;
 
     let listed = read(args, base)?;
-    let mut version = TariffVersion { valid_from, fees: listed, ..base.clone() };
+    let mut version = TariffVersion { valid_from, fees: listed.into(), ..base.clone() };
     if args.keep {
         keep_unlisted(&mut version.fees, &base.fees);
     }

@@ -11,9 +11,7 @@ use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use lake::Lake;
-use model::{
-    AccountId, Body, CdrId, Charge, Direction, Directory, Provider, RatedCdr, Record, Topic, partition_of,
-};
+use model::{AccountId, Body, CdrId, Directory, RatedCdr, Record, Topic, partition_of};
 use rating::RatingSnapshot;
 use rust_decimal::Decimal;
 use store::{InvoiceKind, InvoiceState, ResendOrder, Store};
@@ -146,6 +144,8 @@ struct Found {
     /// Calls, and the sums before and after, by account and level.
     sums: BTreeMap<(AccountId, &'static str), (u64, Decimal, Decimal)>,
     n_same: u64,
+    /// Calls of accounts with a balance, told without free time and cash.
+    n_listed: u64,
     n_partial: u64,
     n_invoiced: u64,
     /// Why calls would have no price any more, and how many.
@@ -158,27 +158,27 @@ impl Found {
             self.n_partial += 1;
             return;
         }
-        let after = match snapshot.charges(&before.cdr) {
-            Ok(after) => after,
+        let differing = match snapshot.repriced(&before) {
+            Ok(differing) => differing,
             Err(why) => {
                 *self.unpriced.entry(why.word()).or_default() += 1;
                 return;
             }
         };
-        let differing = differing(&before.charges, &after);
         if differing.is_empty() {
             self.n_same += 1;
             return;
         }
-        if differing.keys().any(|(account, _, _)| invoiced.holds(*account, before.cdr.start_at)) {
+        if differing.iter().any(|one| invoiced.holds(one.account, before.cdr.start_at)) {
             self.n_invoiced += 1;
             return;
         }
-        for ((account, provider, _), (was, is)) in differing {
-            let sum = self.sums.entry((account, provider.as_str())).or_default();
+        self.n_listed += u64::from(differing.iter().any(|one| one.is_list_price));
+        for one in differing {
+            let sum = self.sums.entry((one.account, one.provider.as_str())).or_default();
             sum.0 += 1;
-            sum.1 += was;
-            sum.2 += is;
+            sum.1 += one.was;
+            sum.2 += one.becomes;
         }
         self.changed.push(before);
     }
@@ -199,6 +199,12 @@ impl Found {
             "no price differs",
         );
         println!("{} calls differ, {} keep their price", self.changed.len(), self.n_same);
+        if self.n_listed > 0 {
+            println!(
+                "{} are of accounts with a balance: told without free time and free cash, which decide when they are priced",
+                self.n_listed
+            );
+        }
         if self.n_partial > 0 {
             println!("{} are partial and wait for their end; they are left out", self.n_partial);
         }
@@ -212,21 +218,6 @@ impl Found {
             println!("{n} would have no price ({word}) and are left out");
         }
     }
-}
-
-/// Who pays something else than before, and what.
-type Differing = BTreeMap<(AccountId, Provider, Direction), (Decimal, Decimal)>;
-
-fn differing(before: &[Charge], after: &[Charge]) -> Differing {
-    let mut all = Differing::new();
-    for charge in before {
-        all.entry((charge.account, charge.provider, charge.direction)).or_default().0 += charge.cost;
-    }
-    for charge in after {
-        all.entry((charge.account, charge.provider, charge.direction)).or_default().1 += charge.cost;
-    }
-    all.retain(|_, (was, is)| was != is);
-    all
 }
 
 /// The rated call itself, on the topic of CDRs: "price this again".

@@ -60,7 +60,10 @@ async fn list(store: &Store, limit: Option<u32>) -> anyhow::Result<()> {
                 record.created_at.format("%F %T").to_string(),
                 directory.name_of(record.suspended.account),
                 record.stage.clone(),
-                record.suspended.code.clone(),
+                match rating::word_of(&record.suspended.code) {
+                    Some(word) => format!("{} {word}", record.suspended.code),
+                    None => record.suspended.code.clone(),
+                },
                 if record.resubmit_seq.is_some() { "requested".to_owned() } else { retry },
                 record.suspended.cdr.map(|cdr| cdr.to_string()).unwrap_or_default(),
                 record.suspended.message.clone(),
@@ -90,10 +93,15 @@ fn of_one_code(which: ChosenRecords, done: &str) -> anyhow::Result<ChosenRecords
     Ok(which)
 }
 
+/// Whether a code is asked for by itself or by its word.
+fn is_called(code: &str, name: &str) -> bool {
+    code == name || rating::word_of(code) == Some(name)
+}
+
 async fn open(store: &Store, code: Option<&str>) -> anyhow::Result<Vec<SuspendedRecord>> {
     let mut records = store.suspense_list(0, u32::MAX).await?;
     records.retain(|record| {
-        record.resubmit_seq.is_none() && code.is_none_or(|code| record.suspended.code == code)
+        record.resubmit_seq.is_none() && code.is_none_or(|code| is_called(&record.suspended.code, code))
     });
     Ok(records)
 }
