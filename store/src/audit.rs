@@ -105,7 +105,6 @@ const TABLES: &[&str] = &[
     "offpeak_weekdays",
     "packages",
     "ported_numbers",
-    "posting_packs",
     "postings",
     "processes",
     "profile_fraud_limits",

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
     AccountId, ContractTerms, Currency, LedgerAccount, LowBalance, Money, Package, ProfileSwitch, TenantId,
-    TenantPackage, from_micros,
+    TenantPackage,
 };
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
@@ -21,7 +21,6 @@ use crate::directory::load_revision;
 use crate::invoices::{BEYOND_CALLS, PAYMENT, TENANT_SELLS};
 use crate::lanes::{lanes_of_file, load_lanes};
 use crate::long_tables::{Collect, Long, Reader, Row, make_room};
-use crate::posting_packs::{Asked, packed_sums};
 use crate::sql::{Bind, Cell, Columns, Query, cells, execute_in, insert_rows, json, micros, query, query_of};
 use crate::{Lane, Result, Store};
 
@@ -633,15 +632,11 @@ impl Store {
         .cells(cells![account.0, until, cash, free_cash, free_time, owed])
         .fetch_all(&mut *tx)
         .await?;
-        let asked = Asked { account: Some(account), from: until.timestamp_micros(), to: i64::MAX };
-        let later = packed_sums(&mut tx, asked).await?;
         tx.commit().await?;
         rows.iter()
             .map(|row| {
-                let (side, currency) = (row.word("side")?, row.word("currency")?);
-                let later = from_micros(later.get(&(side, currency)).copied().unwrap_or_default());
-                let balance = Money::new(row.amount("micros")? - later, currency);
-                Ok(crate::Balance { account: side, balance })
+                let balance = Money::new(row.amount("micros")?, row.word("currency")?);
+                Ok(crate::Balance { account: row.word("side")?, balance })
             })
             .collect()
     }

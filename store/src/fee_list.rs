@@ -15,7 +15,6 @@ use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
 
 use crate::Result;
-use crate::packed_bytes::{Reader, Writer};
 use crate::sql::unreadable;
 
 /// What we write: zstd over numbers of seven bits a byte, texts with their lengths, decimals of sixteen bytes.
@@ -245,7 +244,22 @@ impl<T: Copy + Eq + Hash> Numbered<T> {
     }
 }
 
+struct Writer(Vec<u8>);
+
 impl Writer {
+    fn number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.0.push(number.to_le_bytes()[0] | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number.to_le_bytes()[0]);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.extend(text.as_bytes());
+    }
+
     fn maybe<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.0.push(u8::from(value.is_some()));
         if let Some(value) = value {
@@ -289,9 +303,41 @@ impl Writer {
     }
 }
 
-impl Reader<'_> {
+/// What is left to read; `None` from it means that the bytes are not a list.
+struct Reader<'b>(&'b [u8]);
+
+impl<'b> Reader<'b> {
+    fn bytes(&mut self, count: usize) -> Option<&'b [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0u64;
+        for shift in (0..u64::BITS).step_by(7) {
+            let (&byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    /// A count of things that take a byte each at least.
+    fn count(&mut self) -> Option<usize> {
+        usize::try_from(self.number()?).ok().filter(|count| *count <= self.0.len())
+    }
+
     fn narrow(&mut self) -> Option<u32> {
         u32::try_from(self.number()?).ok()
+    }
+
+    fn text(&mut self) -> Option<&'b str> {
+        let length = usize::try_from(self.number()?).ok()?;
+        std::str::from_utf8(self.bytes(length)?).ok()
     }
 
     fn flag(&mut self) -> Option<bool> {

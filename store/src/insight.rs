@@ -4,7 +4,6 @@ use model::{CdrId, PostingId, Topic};
 
 use crate::export_queue::{ExportFile, file_of};
 use crate::invoices::{Invoice, invoice_of};
-use crate::posting_packs::{Asked, each_packed};
 use crate::sql::{Bind, Columns, cells, query};
 use crate::{Result, Store};
 
@@ -87,11 +86,8 @@ impl Store {
     pub async fn posting_ids(&self) -> Result<Vec<PostingId>> {
         let mut tx = self.read().await?;
         let rows = query("SELECT id FROM postings").fetch_all(&mut *tx).await?;
-        let mut ids =
-            rows.iter().map(|row| row.id("id", PostingId::from_bytes)).collect::<Result<Vec<_>>>()?;
-        each_packed(&mut tx, Asked::ALL, |posting, _| ids.push(posting.id)).await?;
         tx.commit().await?;
-        Ok(ids)
+        rows.iter().map(|row| row.id("id", PostingId::from_bytes)).collect()
     }
 
     /// How far every lane of every stage is: stage, partition, position.

@@ -4,7 +4,7 @@
 //! A final document is never changed: its state moves on, and what was wrong on it is credited. What an invoice says is `invoicing`'s work. It is handed its number inside the transaction that keeps it.
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, Currency, InvoiceId, LedgerAccount, Money, TenantId, from_micros};
+use model::{AccountId, Currency, InvoiceId, LedgerAccount, Money, TenantId};
 use rust_decimal::Decimal;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -12,7 +12,6 @@ use sqlx::any::AnyRow;
 use crate::audit::append;
 use crate::contracts::{OWN_TOKEN, hold_topups};
 use crate::outbox::{NewMail, enqueue};
-use crate::posting_packs::{Asked, packed_sums};
 use crate::sql::{Bind, Columns, cells, count, micros, query, query_of, unreadable};
 use crate::{Result, Store, StoreError};
 
@@ -353,10 +352,8 @@ impl Store {
         .cells(cells![account.0, from, to, LedgerAccount::Receivable(account).to_string()])
         .fetch_one(&mut *tx)
         .await?;
-        let packed = packed_sums(&mut tx, Asked::between(Some(account), from, to)).await?;
         tx.commit().await?;
-        let of_account = packed.iter().filter(|((side, _), _)| *side == LedgerAccount::Receivable(account));
-        Ok(row.amount("micros")? + of_account.map(|(_, micros)| from_micros(*micros)).sum::<Decimal>())
+        row.amount("micros")
     }
 
     /// Says how far an invoice is.

@@ -18,7 +18,7 @@ use crate::edrs::write_edrs;
 use crate::export_queue::join_queue;
 use crate::fraud_desk::{add_stopped, insert_alert};
 use crate::leases::hold;
-use crate::ledger::insert_posted;
+use crate::ledger::insert_postings;
 use crate::long_tables::{FileReader, Long, LongFile};
 use crate::sql::{Bind, Cell, Columns, Placeholders, cells, count, execute_in, insert_rows, query, signed};
 use crate::stage_locks::lock_by_stage;
@@ -519,7 +519,7 @@ async fn write_effects(conn: &mut AnyConnection, stage: &str, lanes: Vec<LaneCom
             }
         }
     }
-    insert_posted(conn, postings).await?;
+    insert_postings(conn, postings).await?;
     write_edrs(conn, edrs).await?;
     write_suspended(conn, stage, suspended).await?;
     insert_rows(

@@ -1,6 +1,4 @@
 //! The ledger: postings, and balances that are their sums.
-//!
-//! A posting is a row, or with many others of one commit in a pack ([`crate::posting_packs`]); what is told of postings is told of both.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,9 +10,6 @@ use rust_decimal::Decimal;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::posting_packs::{
-    Asked, PACKED_FROM, Packable, first_packed, insert_packs, is_packable, packed_sums,
-};
 use crate::sql::{
     Bind, Cell, Columns, Placeholders, cells, fetch_in, insert_returning, insert_rows, micros, query,
 };
@@ -84,17 +79,6 @@ impl Store {
         )
         .fetch_all(&mut *tx)
         .await?;
-        let mut posted: BTreeMap<(String, Currency), i64> = BTreeMap::new();
-        for row in &rows {
-            posted.insert((row.text("ledger_account")?, row.word("currency")?), row.int("micros")?);
-        }
-        for ((side, currency), micros) in packed_sums(&mut tx, Asked::ALL).await? {
-            let sum = posted.entry((side.to_string(), currency)).or_default();
-            *sum = sum.checked_add(micros).ok_or_else(|| StoreError::Amount {
-                object: format!("the balance of {side}"),
-                source: MoneyError::OutOfRange,
-            })?;
-        }
         tx.commit().await?;
         let mut faults = Vec::new();
         let mut compare = |account: &str, currency, kept, posted| -> Result<()> {
@@ -104,8 +88,9 @@ impl Store {
             }
             Ok(())
         };
-        for (key, micros) in posted {
-            compare(&key.0, key.1, kept.remove(&key).unwrap_or(0), micros)?;
+        for row in &rows {
+            let key = (row.text("ledger_account")?, row.word("currency")?);
+            compare(&key.0, key.1, kept.remove(&key).unwrap_or(0), row.int("micros")?)?;
         }
         for ((account, currency), micros) in kept {
             compare(&account, currency, micros, 0)?;
@@ -146,15 +131,8 @@ impl Store {
         .cells(cells![account.0, from, to, max])
         .fetch_all(&mut *tx)
         .await?;
-        let mut found = rows.iter().map(posting_of).collect::<Result<Vec<_>>>()?;
-        let of_packs = first_packed(&mut tx, account, (from, to), max).await?;
         tx.commit().await?;
-        if !of_packs.is_empty() {
-            found.extend(of_packs);
-            found.sort_unstable_by_key(|posting| (posting.at, posting.id));
-            found.truncate(usize::try_from(max).unwrap_or(usize::MAX));
-        }
-        Ok(found)
+        rows.iter().map(posting_of).collect()
     }
 
     /// What calls with `from <= at < to` came to, on the two sides that accounts see: sums over all of them, reversals taken off.
@@ -172,30 +150,21 @@ impl Store {
         .cells(cells![from, to])
         .fetch_all(&mut *tx)
         .await?;
-        let mut moved: Vec<(LedgerAccount, Currency, Decimal)> = Vec::with_capacity(2 * rows.len());
-        for row in &rows {
-            let (currency, amount) = (row.word("currency")?, row.amount("micros")?);
-            moved.extend([(row.word("debit")?, currency, amount), (row.word("credit")?, currency, -amount)]);
-        }
-        for ((side, currency), micros) in packed_sums(&mut tx, Asked::between(None, from, to)).await? {
-            moved.push((side, currency, from_micros(micros)));
-        }
         tx.commit().await?;
         let mut sums: BTreeMap<(&'static str, Currency), Decimal> = BTreeMap::new();
-        for (account, currency, amount) in moved {
+        for row in &rows {
+            let (debit, credit, currency) = (row.text("debit")?, row.text("credit")?, row.word("currency")?);
+            let amount = from_micros(row.int("micros")?);
             // A customer owes on the debit side, a carrier is owed on the credit side; a reversal turns them round.
-            match account {
-                LedgerAccount::Receivable(_) => *sums.entry(("receivable", currency)).or_default() += amount,
-                LedgerAccount::Payable(_) => *sums.entry(("payable", currency)).or_default() -= amount,
-                LedgerAccount::Revenue(_)
-                | LedgerAccount::Sales(_)
-                | LedgerAccount::Cost(_)
-                | LedgerAccount::Bank(_)
-                | LedgerAccount::Cash(_)
-                | LedgerAccount::FreeCash(_)
-                | LedgerAccount::FreeTime(_)
-                | LedgerAccount::Grants(_)
-                | LedgerAccount::Vouchers(_) => {}
+            for (account, side, sign) in [
+                (&debit, "receivable", Decimal::ONE),
+                (&credit, "receivable", Decimal::NEGATIVE_ONE),
+                (&debit, "payable", Decimal::NEGATIVE_ONE),
+                (&credit, "payable", Decimal::ONE),
+            ] {
+                if account.split(':').next() == Some(side) {
+                    *sums.entry((side, currency)).or_default() += amount * sign;
+                }
             }
         }
         Ok(sums.into_iter().map(|((side, currency), amount)| SideSum { side, currency, amount }).collect())
@@ -214,60 +183,17 @@ impl Store {
     }
 }
 
-/// What a commit of a stage posts: as [`insert_postings`], with the postings of calls in packs where they are many.
-pub(crate) async fn insert_posted(conn: &mut AnyConnection, mut postings: Vec<Posting>) -> Result<()> {
-    if postings.iter().filter(|posting| is_packable(posting)).count() < PACKED_FROM {
-        return insert_postings(conn, postings).await;
-    }
-    in_order(&mut postings);
-    let (mut of_calls, others): (Vec<Posting>, Vec<Posting>) = postings.into_iter().partition(is_packable);
-    let mut conflict = None;
-    of_calls.dedup_by(|later, earlier| {
-        let is_twice = (later.at, later.id) == (earlier.at, earlier.id);
-        if is_twice && later != earlier {
-            conflict = Some(later.id);
-        }
-        is_twice
-    });
-    if let Some(id) = conflict {
-        return Err(StoreError::PostingConflict { id });
-    }
-    let packable = of_calls.iter().map(|posting| Ok(Packable { posting, micros: micros_of(posting)? }));
-    let packable: Vec<Packable<'_>> = packable.collect::<Result<_>>()?;
-    insert_packs(conn, &packable).await?;
-    let fresh = add_rows(conn, others).await?;
-    let mut moved: Vec<(&Posting, i64)> =
-        packable.iter().map(|packable| (packable.posting, packable.micros)).collect();
-    for posting in &fresh {
-        moved.push((posting, micros_of(posting)?));
-    }
-    move_balances(conn, &moved).await
-}
-
-/// Times as they are kept, to the microsecond, and the order of their index: each of its pages is looked for once and not once a posting.
-fn in_order(postings: &mut [Posting]) {
-    for posting in &mut *postings {
-        posting.at = DateTime::from_timestamp_micros(posting.at.timestamp_micros()).unwrap_or(posting.at);
-    }
-    postings.sort_unstable_by_key(|posting| (posting.at, posting.id));
-}
-
 /// Adds `postings` and moves both balances of each. One that is there already, alike in all, is a replay and skipped.
 ///
 /// The database holds what a call costs to one row by its time and id, and all else by its id. A call's posting that came again at another
 /// time would be another row: its id says which revision of the call it is of, and a revision never changes. The audit looks for such.
-pub(crate) async fn insert_postings(conn: &mut AnyConnection, postings: Vec<Posting>) -> Result<()> {
-    let fresh = add_rows(conn, postings).await?;
-    let moved = fresh.iter().map(|posting| Ok((posting, micros_of(posting)?)));
-    move_balances(conn, &moved.collect::<Result<Vec<_>>>()?).await
-}
-
-/// Adds rows, and returns those that were not there.
-async fn add_rows(conn: &mut AnyConnection, mut postings: Vec<Posting>) -> Result<Vec<Posting>> {
-    if postings.is_empty() {
-        return Ok(postings);
+pub(crate) async fn insert_postings(conn: &mut AnyConnection, mut postings: Vec<Posting>) -> Result<()> {
+    for posting in &mut postings {
+        // Times are kept to the microsecond.
+        posting.at = DateTime::from_timestamp_micros(posting.at.timestamp_micros()).unwrap_or(posting.at);
     }
-    in_order(&mut postings);
+    // As their index has them: each of its pages is looked for once and not once a posting.
+    postings.sort_unstable_by_key(|posting| (posting.at, posting.id));
     let mut rows = Vec::with_capacity(postings.len());
     for posting in &postings {
         rows.push(cells![
@@ -284,20 +210,18 @@ async fn add_rows(conn: &mut AnyConnection, mut postings: Vec<Posting>) -> Resul
             posting.reverses.as_ref().map(PostingId::as_bytes),
         ]);
     }
-    match Placeholders::of(conn) {
-        Placeholders::Bare => add_to_file(conn, postings, rows).await,
+    let fresh = match Placeholders::of(conn) {
+        Placeholders::Bare => add_to_file(conn, postings, rows).await?,
         Placeholders::Numbered => {
             let came_in =
                 insert_returning(conn, INSERT, "ON CONFLICT DO NOTHING RETURNING at, id", rows).await?;
-            without_replays(conn, postings, &came_in).await
+            without_replays(conn, postings, &came_in).await?
         }
-    }
-}
+    };
 
-/// Moves both balances of each, by so many millionths.
-async fn move_balances(conn: &mut AnyConnection, moved: &[(&Posting, i64)]) -> Result<()> {
     let mut changes: HashMap<(&LedgerAccount, Currency), i64> = HashMap::new();
-    for &(posting, amount) in moved {
+    for posting in &fresh {
+        let amount = micros_of(posting)?;
         for (side, delta) in [(&posting.debit, Some(amount)), (&posting.credit, amount.checked_neg())] {
             let sum = changes.entry((side, posting.amount.currency)).or_default();
             *sum = delta.and_then(|delta| sum.checked_add(delta)).ok_or_else(|| StoreError::Amount {

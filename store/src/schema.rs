@@ -46,7 +46,6 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (211, "locks_behind", include_str!("../migrations/0211_locks_behind.sql")),
     (220, "dropped_calls", include_str!("../migrations/0220_dropped_calls.sql")),
     (229, "postings_by_time", include_str!("../migrations/0229_postings_by_time.sql")),
-    (233, "posting_packs", include_str!("../migrations/0233_posting_packs.sql")),
     (237, "history_of_objects", include_str!("../migrations/0237_history_of_objects.sql")),
     (238, "idempotency_keys", include_str!("../migrations/0238_idempotency_keys.sql")),
     (243, "user_tenants", include_str!("../migrations/0243_user_tenants.sql")),

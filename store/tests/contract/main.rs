@@ -19,7 +19,6 @@ mod long_tables;
 mod numbering;
 mod opening;
 mod people;
-mod posting_packs;
 mod provisioning;
 mod reading;
 mod sample;
@@ -139,9 +138,6 @@ on_both! {
         cut_off_audit_entry_is_found,
         every_table_is_counted,
         console_and_audit_see_the_latest_first;
-    posting_packs:
-        packed_postings_are_told_like_rows,
-        one_refused_posting_undoes_a_whole_packed_batch;
     provisioning:
         schedules_by_network_and_exchange_rates_come_back_and_begun_ones_stay,
         ported_numbers_are_added_once_and_ended_not_deleted,
