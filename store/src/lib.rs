@@ -17,6 +17,7 @@ mod calling;
 mod contracts;
 mod dated_facts;
 mod directory;
+mod download_links;
 mod edr_files;
 mod edrs;
 mod error;
@@ -28,6 +29,7 @@ mod fraud_rules;
 mod import;
 mod imports;
 mod insight;
+mod invoice_credits;
 mod invoice_templates;
 mod invoices;
 mod lanes;
@@ -35,9 +37,11 @@ mod leases;
 mod ledger;
 mod limits;
 mod long_tables;
+mod mail_templates;
 mod mirror;
 mod outbox;
 mod people;
+mod pipeline_questions;
 mod provisioning_events;
 mod schema;
 mod sftp_trail;
@@ -46,6 +50,7 @@ mod sql;
 mod stage_locks;
 mod suspense;
 mod tariffs;
+mod webhook_words;
 mod webhooks;
 mod world;
 
@@ -57,6 +62,7 @@ pub use contracts::{
     HeldBalance, NewTopUp, NewVoucher, TOPUP, TopUpAttempt, TopUpKind, TopUpOutcome, voucher_code,
 };
 pub use dated_facts::PortedReport;
+pub use download_links::DownloadLink;
 pub use edr_files::{SettleEdrs, ToldEdr};
 pub use edrs::{EdrFilter, WaitingEdr};
 pub use error::StoreError;
@@ -73,13 +79,16 @@ pub use invoices::{BEYOND_CALLS, Invoice, InvoiceKind, InvoiceState, InvoiceSums
 pub use lanes::{Lane, LaneCommit, StoreEffect, Watermark};
 pub use leases::{Fence, Lease, Process};
 pub use ledger::{Balance, BalanceFault, SideSum};
+pub use mail_templates::KeptMailTemplate;
 pub use mirror::MirrorMarks;
-pub use outbox::{Mail, MailState, NewMail};
+pub use outbox::{EventMail, Mail, MailFill, MailState, NewMail};
 pub use people::{Session, User};
+pub use pipeline_questions::PipelineAnswer;
 pub use provisioning_events::{PROVISIONING, WaitingChange};
 pub use schema::Store;
 pub use sftp_trail::{Fetched, FetchedRange, TrailEntry, WaitingFile, fetched};
 pub use suspense::{ResendOrder, SuspendedRecord};
+pub use webhook_words::WordKind;
 pub use webhooks::{Delivery, DeliveryState, WEBHOOKS_MAX, Webhook};
 pub use world::{
     NewAccount, NewBillingTerms, NewContract, NewExchangeRate, NewMapping, NewNetwork, NewPackage,

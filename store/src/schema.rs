@@ -45,6 +45,10 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (211, "locks_behind", include_str!("../migrations/0211_locks_behind.sql")),
     (220, "dropped_calls", include_str!("../migrations/0220_dropped_calls.sql")),
     (229, "postings_by_time", include_str!("../migrations/0229_postings_by_time.sql")),
+    (251, "mail_templates", include_str!("../migrations/0251_mail_templates.sql")),
+    (252, "download_links", include_str!("../migrations/0252_download_links.sql")),
+    (253, "webhook_kinds", include_str!("../migrations/0253_webhook_kinds.sql")),
+    (254, "pipeline_questions", include_str!("../migrations/0254_pipeline_questions.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{AccountId, Body, CdrId, Direction, Money, Provider, RatedCdr, Topic, from_micros, partition_of};
+use model::{
+    AccountId, Body, CdrId, Direction, Language, MailEvent, Money, Provider, RatedCdr, Topic, from_micros,
+    partition_of,
+};
 use rating::{Charger, Funds, Verdict};
 use serde::Deserialize;
-use store::NewMail;
+use store::{EventMail, MailFill, NewMail};
 use switch::{Credit, CreditAnswer, CreditQuestion, CreditStep, Input};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -396,20 +399,29 @@ async fn tell_if_low(
         return Ok(());
     }
     let Some(row) = directory.accounts.iter().find(|row| row.id == account) else { return Ok(()) };
-    let (left, name) = (from_micros(now.micros).normalize(), directory.name_of(account));
-    let mail = NewMail {
-        to: low.notify.clone(),
-        subject: format!("Balance of {name} is low: {left} {}", row.currency),
-        text: format!(
-            "The balance of account {name} ({}) has fallen below {} {}: {left} {} are left.\n",
-            row.contact.name,
-            low.below.normalize(),
-            row.currency,
-            row.currency
-        ),
-        attachments: Vec::new(),
-        about: format!("balance:{account}"),
+    let left = Money::new(from_micros(now.micros).normalize(), row.currency);
+    let below = Money::new(low.below.normalize(), row.currency);
+    let variables = [
+        ("account", directory.name_of(account)),
+        ("customer", row.contact.name.clone()),
+        ("left", left.to_string()),
+        ("below", below.to_string()),
+    ];
+    let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let (event, language) = (MailEvent::LowBalance, Language::English);
+    let words = notify::own_words(event, language, &variables).context("word the mail of a low balance")?;
+    let mail = EventMail {
+        mail: NewMail {
+            to: low.notify.clone(),
+            subject: words.subject,
+            text: words.text,
+            attachments: Vec::new(),
+            about: format!("balance:{account}"),
+        },
+        tenant: row.tenant,
+        fill: MailFill { event, language, variables },
     };
-    charging.rooms.store.mail_enqueue(&mail, charging.rooms.clock.utc()).await?;
+    let (store, now) = (&charging.rooms.store, charging.rooms.clock.utc());
+    store.balance_is_low(account, (left, below), &mail, now).await?;
     Ok(())
 }

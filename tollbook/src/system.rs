@@ -44,9 +44,9 @@ use crate::runner::{self, Begin, Kind, Pace, Positions, Progress, Rooms, Share};
 use crate::tariffs::Tariffs;
 use crate::webhook_queue::WebhookQueue;
 use crate::{
-    billing, billing_desk, charging, disk_watch, event_writer, exchange_inbox, export_files, figures,
-    followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed, readiness,
-    resubmit, rule_desk, sftp_desk, suspense_record, topup_feed,
+    billing, billing_desk, charging, disk_watch, downloads, event_writer, exchange_inbox, export_files,
+    figures, followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_feed,
+    readiness, resubmit, rule_desk, sftp_desk, suspense_record, topup_feed,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -574,6 +574,11 @@ impl System {
             let rooms = rooms.clone();
             async move { resubmit::send_waiting(&rooms).await.map(|_| ()) }
         });
+        let (rooms, consumers) = (self.rooms.clone(), self.consumers.clone());
+        self.every(billing::QUESTIONS_INTERVAL, "questions of commands", move || {
+            let (rooms, consumers) = (rooms.clone(), consumers.clone());
+            async move { billing::answer_questions(&rooms, &consumers).await }
+        });
         if self.config.invoicing.automatic {
             let (rooms, lake, consumers) = (self.rooms.clone(), self.lake.clone(), self.consumers.clone());
             self.every(self.config.invoicing.poll, "billing", move || {
@@ -608,10 +613,11 @@ impl System {
             async move { provisioning_feed::send_waiting(&rooms).await.map(|_| ()) }
         });
         let (rooms, mailer) = (self.rooms.clone(), Arc::new(mailer));
+        let links = self.config.mail.links.clone();
         self.every(pipeline.mail_poll, "mail", move || {
-            let (rooms, mailer) = (rooms.clone(), mailer.clone());
+            let (rooms, mailer, links) = (rooms.clone(), mailer.clone(), links.clone());
             async move {
-                mail_queue::send_waiting(&rooms.store, &mailer, rooms.clock.utc()).await?;
+                mail_queue::send_waiting(&rooms.store, &mailer, links.as_ref(), rooms.clock.utc()).await?;
                 Ok(())
             }
         });
@@ -824,6 +830,7 @@ impl System {
                 self.consumers.clone(),
                 billing::PATIENCE,
             ),
+            download: downloads::desk(self.rooms.store.clone(), self.rooms.clock.clone()),
             figures: current,
             clock: self.rooms.clock.shared(),
         };

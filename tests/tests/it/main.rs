@@ -28,6 +28,7 @@ mod imports;
 mod kafka_house;
 mod kills;
 mod late_end;
+mod mail_words;
 mod postgres;
 mod prepaid;
 mod price_lists;

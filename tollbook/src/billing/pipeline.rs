@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bus::Bus;
 use model::Topic;
+use store::{PipelineAnswer, Store, StoreError};
 use tokio::time::{Instant, sleep};
 
+use crate::runner::Rooms;
 use crate::system::Consumer;
 
 /// How long records that were made before may take to come through.
@@ -33,6 +35,52 @@ pub(crate) async fn on_its_way(
         }
     }
     Ok(None)
+}
+
+/// How often a running house looks for questions of commands.
+pub(crate) const QUESTIONS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// So long a command waits for a running house to see its question: some times as long as that takes.
+const SEEN_WITHIN: Duration = Duration::from_millis(1_500);
+
+/// In a running house: answers the commands that want to know what is on its way.
+pub(crate) async fn answer_questions(rooms: &Rooms, consumers: &[Consumer]) -> anyhow::Result<()> {
+    for question in rooms.store.pipeline_see(rooms.clock.utc()).await? {
+        let waiting = on_its_way(&*rooms.bus, consumers, PATIENCE).await?.unwrap_or_default();
+        rooms.store.pipeline_answer(question, &waiting, rooms.clock.utc()).await?;
+    }
+    Ok(())
+}
+
+/// What a running house says to a command.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum HouseSays {
+    /// All that was made until now has come through.
+    AllThere,
+    /// This is still on its way.
+    Waiting(String),
+    /// Nothing: none is running, as far as can be told.
+    Nothing,
+}
+
+/// In a command: asks the running house what is on its way, if there is one.
+pub(crate) async fn ask_house(
+    store: &Store,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<HouseSays, StoreError> {
+    let question = store.pipeline_ask(now).await?;
+    let asked = Instant::now();
+    loop {
+        match store.pipeline_answer_to(question).await? {
+            PipelineAnswer::Answered(waiting) if waiting.is_empty() => return Ok(HouseSays::AllThere),
+            PipelineAnswer::Answered(waiting) => return Ok(HouseSays::Waiting(waiting)),
+            PipelineAnswer::Unseen if asked.elapsed() > SEEN_WITHIN => return Ok(HouseSays::Nothing),
+            PipelineAnswer::Seen if asked.elapsed() > PATIENCE * 3 => {
+                return Ok(HouseSays::Waiting("it has not answered".to_owned()));
+            }
+            PipelineAnswer::Unseen | PipelineAnswer::Seen => sleep(PAUSE).await,
+        }
+    }
 }
 
 /// Where the lanes of each consumer's topic end.
@@ -98,5 +146,38 @@ mod tests {
             waiting = on_its_way(&bus, &consumers, Duration::from_secs(60)) => assert_eq!(waiting.unwrap(), None),
             () = busy => {}
         }
+    }
+
+    #[tokio::test]
+    async fn command_hears_what_a_running_house_waits_for_and_of_none_that_nothing_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EmbeddedConfig { partitions: 1, free_bytes_min: 0, ..EmbeddedConfig::default() };
+        let bus = std::sync::Arc::new(EmbeddedBus::open(&dir.path().join("bus"), config).unwrap());
+        let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
+        let clock = crate::clock::Clock::start();
+        let directory = crate::directory::DirectoryFeed::load(store.clone(), clock.clone()).await.unwrap();
+        let rooms = Rooms { bus: bus.clone(), store: store.clone(), clock: clock.clone(), directory };
+        assert_eq!(ask_house(&store, clock.utc()).await.unwrap(), HouseSays::Nothing);
+        let (read, progress) = watch::channel(Progress::default());
+        let consumers = [Consumer { name: "ledger", topic: Topic::Cdrs, progress }];
+        bus.append(vec![Entry { topic: Topic::Cdrs, partition: 0, payload: b"a call".to_vec() }])
+            .await
+            .unwrap();
+        let answered = async |expected: HouseSays| {
+            let asked = ask_house(&store, clock.utc());
+            let house = async {
+                loop {
+                    answer_questions(&rooms, &consumers).await.unwrap();
+                    sleep(PAUSE).await;
+                }
+            };
+            tokio::select! {
+                said = asked => assert_eq!(said.unwrap(), expected),
+                () = house => {}
+            }
+        };
+        answered(HouseSays::Waiting("1 for ledger".to_owned())).await;
+        read.send_modify(|progress| progress.positions = vec![1]);
+        answered(HouseSays::AllThere).await;
     }
 }

@@ -3,26 +3,26 @@
 use std::path::Path;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use invoicing::{Credited, Invoice, InvoicingError, Period, Profile};
 use lake::Lake;
+use model::{AccountId, Directory};
 use store::{InvoiceKind, Store, StoreError};
 
-use crate::billing::{Outcome, Run, Templates, Window, is_billed, pdf_of, sums_of};
+use crate::billing::{HouseSays, Outcome, Run, Templates, Window, ask_house, is_billed, pdf_of, sums_of};
 use crate::cli::{InvoiceAction, XmlProfile};
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
-use crate::commands::{account_named, invoice_template, print_table};
+use crate::commands::{account_named, invoice_reminders, invoice_template, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
-use crate::invoice_mail;
+use crate::invoice_mail::{self, Occasion};
 use crate::system::{of_lake, open_store};
 
 /// Runs, lists or writes.
 pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::Result<()> {
     match action {
-        InvoiceAction::Run { which, account, dry_run } => {
+        InvoiceAction::Run { which, account, dry_run, no_wait } => {
             let now = Clock::start().utc();
             let window = match (which.period, which.through) {
                 (Some(month), _) => Window::Month(month),
@@ -30,7 +30,7 @@ pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::R
                 (None, None) if which.due => Window::Due,
                 (None, None) => Window::UpTo(now),
             };
-            run(config, window, now, account.as_deref(), dry_run).await
+            run(config, window, account.as_deref(), (dry_run, no_wait || dry_run)).await
         }
         InvoiceAction::List => list(config).await,
         InvoiceAction::Pdf { number, out } => pdf(config, &number, &out).await,
@@ -51,6 +51,9 @@ pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::R
             amend(config, &number, Amendment::Correct, &reason).await
         }
         InvoiceAction::Resend { number, to } => resend(config, &number, to).await,
+        InvoiceAction::Remind { number, overdue, pause, dry_run } => {
+            invoice_reminders::remind(config, number.as_deref(), (overdue, pause), dry_run).await
+        }
         InvoiceAction::Paid { number } => {
             let store = open_store(config).await?;
             let invoice = numbered(&store, &number).await?;
@@ -104,11 +107,21 @@ fn of_store(why: StoreError) -> anyhow::Error {
     if why.is_users() { UserError::new(why.to_string(), "").into() } else { why.into() }
 }
 
-async fn numbered(store: &Store, number: &str) -> anyhow::Result<store::Invoice> {
-    let invoices = store.invoice_list().await?;
-    Ok(invoices.into_iter().find(|invoice| invoice.number == number).ok_or_else(|| {
-        UserError::new(format!("there is no invoice {number:?}"), "`tollbook invoice list` shows them")
-    })?)
+pub(super) async fn numbered(store: &Store, number: &str) -> anyhow::Result<store::Invoice> {
+    store.invoice_numbered(number).await.map_err(|why| {
+        if matches!(why, StoreError::NotFound { .. }) {
+            let said = format!("there is no invoice {number:?}");
+            UserError::new(said, "`tollbook invoice list` shows them").into()
+        } else {
+            why.into()
+        }
+    })
+}
+
+/// The account's handle; its id where it is gone.
+pub(super) fn handle_of(directory: &Directory, account: AccountId) -> String {
+    let found = directory.accounts.iter().find(|known| known.id == account);
+    found.map_or_else(|| account.to_string(), |found| found.handle.clone())
 }
 
 async fn resend(config: &Config, number: &str, to: Option<String>) -> anyhow::Result<()> {
@@ -119,19 +132,21 @@ async fn resend(config: &Config, number: &str, to: Option<String>) -> anyhow::Re
     let einvoice = store.billing_terms().await?.account(kept.account).einvoice;
     let now = Clock::start().utc();
     store.invoice_finish(kept.id, pdf.clone(), None, now).await?;
-    let mut mail = invoice_mail::of(&kept, &invoice, pdf, einvoice)?;
+    let directory = store.directory().await?;
+    let handle = handle_of(&directory, kept.account);
+    let mut mail = invoice_mail::of(&kept, &invoice, &handle, pdf, (einvoice, Occasion::Issued))?;
     if let Some(to) = to {
-        mail.to = vec![to];
+        mail.mail.to = vec![to];
     }
-    if mail.to.iter().all(String::is_empty) {
+    if mail.mail.to.iter().all(String::is_empty) {
         return Err(UserError::new(
             format!("invoice {number}: its customer has no mail address"),
             "name one with --to",
         )
         .into());
     }
-    store.mail_enqueue(&mail, now).await?;
-    println!("{number} is queued for {}", mail.to.join(", "));
+    store.mail_enqueue_event(&mail, now).await?;
+    println!("{number} is queued for {}", mail.mail.to.join(", "));
     Ok(())
 }
 
@@ -163,9 +178,8 @@ pub(super) fn write_out(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 async fn run(
     config: &Config,
     window: Window,
-    now: DateTime<Utc>,
     only: Option<&str>,
-    dry_run: bool,
+    (dry_run, no_wait): (bool, bool),
 ) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
@@ -190,9 +204,10 @@ async fn run(
         None => directory.accounts.iter().filter(|account| is_billed(account)).collect(),
     };
     let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
-    if !dry_run {
-        warn_of_calls_on_their_way();
+    if !no_wait {
+        hold(&store).await?;
     }
+    let now = Clock::start().utc();
     let mut run = Run::prepare(&store, &lake, &directory, now, window, dry_run).await?;
     let bar = ProgressBar::new(accounts.len() as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} accounts, {per_sec}, {eta} left")?);
@@ -218,12 +233,28 @@ async fn run(
     Ok(())
 }
 
-/// Where a running system's consumers are is known in its own process.
+/// Waits until all that a running house has made until now has come through: a call still on its way would be on no invoice before the
+/// next period.
+async fn hold(store: &Store) -> anyhow::Result<()> {
+    match ask_house(store, Clock::start().utc()).await? {
+        HouseSays::AllThere => Ok(()),
+        HouseSays::Waiting(waiting) => Err(UserError::new(
+            format!("records are still on their way to ledger and lake ({waiting})"),
+            "try again in a moment; with --no-wait they come on the next invoice",
+        )
+        .into()),
+        HouseSays::Nothing => {
+            warn_that_nothing_runs();
+            Ok(())
+        }
+    }
+}
+
 #[expect(clippy::print_stderr, reason = "what is printed stays the table alone")]
-fn warn_of_calls_on_their_way() {
+fn warn_that_nothing_runs() {
     eprintln!(
-        "warning: calls that a running system has not rated and stored yet are not waited for, and come on the next invoice; the \
-         console, the API and the schedule wait for them"
+        "warning: nothing is running that could say whether all calls are in ledger and lake; those that wait in the event log come on \
+         the next invoice"
     );
 }
 
@@ -244,7 +275,7 @@ async fn list(config: &Config) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     let names = directory.names();
-    let invoices = store.invoice_list().await?;
+    let invoices = store.invoice_heads().await?;
     let number_of =
         |id| invoices.iter().find(|other| other.id == id).map_or("?", |other| other.number.as_str());
     print_table(

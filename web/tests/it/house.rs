@@ -84,6 +84,7 @@ impl House {
             exchange: exchange(),
             rules: rules(),
             billing: billing(),
+            download: Arc::new(|_| Box::pin(std::future::ready(Ok(None)))),
             figures: current,
             clock,
         };

@@ -1,0 +1,158 @@
+//! Mails about events: tenants' own words, links in the place of attachments, and what webhooks are told of mails, invoices and locks.
+
+use std::collections::BTreeMap;
+
+use model::{Language, LockLevel, MailEvent, TenantId};
+use store::{
+    DeliveryState, EventMail, InvoiceKind, InvoiceSums, MailFill, NewInvoice, NewMail, StoreError, WordKind,
+};
+
+use crate::database::Database;
+use crate::invoices::invoice;
+use crate::sample::{eur, lock, second, world};
+
+const ACTOR: &str = "maria";
+const OURS: TenantId = TenantId(1);
+
+fn event_mail(subject: &str) -> EventMail {
+    let variables = BTreeMap::from([("number".to_owned(), "R-1".to_owned())]);
+    EventMail {
+        mail: NewMail {
+            to: vec!["a@vox.example".to_owned()],
+            subject: subject.to_owned(),
+            text: "Grüße\n".to_owned(),
+            attachments: vec![
+                ("1.pdf".to_owned(), "application/pdf".to_owned(), b"%PDF-1".to_vec()),
+                ("1.xml".to_owned(), "application/xml".to_owned(), b"<xml/>".to_vec()),
+            ],
+            about: "invoice:1".to_owned(),
+        },
+        tenant: OURS,
+        fill: MailFill { event: MailEvent::Invoice, language: Language::German, variables },
+    }
+}
+
+pub(crate) async fn newest_own_words_come_first_and_those_of_the_language_before_all_others(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let set = async |language, text: &str, n| {
+        let which = (OURS, MailEvent::Invoice, language);
+        store.mail_template_set(which, text, Some("<p>"), ACTOR, second(n)).await.unwrap()
+    };
+    let everywhere = set(None, "all", 1).await;
+    let older = set(Some(Language::German), "old", 2).await;
+    let newer = set(Some(Language::German), "new", 3).await;
+    let ids = async |event, language| {
+        let found = store.mail_templates_for(OURS, event, language).await.unwrap();
+        found.into_iter().map(|kept| kept.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(MailEvent::Invoice, Language::German).await, [newer, older, everywhere]);
+    assert_eq!(ids(MailEvent::Invoice, Language::English).await, [everywhere]);
+    assert!(ids(MailEvent::Reminder, Language::German).await.is_empty());
+    store.mail_template_failed(newer, "text:3:1: broken", second(4)).await.unwrap();
+    let in_use = store.mail_templates().await.unwrap();
+    assert_eq!(in_use.iter().map(|kept| kept.id).collect::<Vec<_>>(), [everywhere, newer]);
+    assert_eq!((in_use[1].last_fault.as_str(), in_use[1].failed_at), ("text:3:1: broken", Some(second(4))));
+
+    let german = (OURS, MailEvent::Invoice, Some(Language::German));
+    store.mail_template_reset(german, ACTOR, second(5)).await.unwrap();
+    assert_eq!(ids(MailEvent::Invoice, Language::German).await, [everywhere]);
+    let again = store.mail_template_reset(german, ACTOR, second(6)).await;
+    assert!(matches!(again, Err(StoreError::NotFound { .. })), "{again:?}");
+}
+
+pub(crate) async fn mail_about_an_event_keeps_its_last_words(db: Database) {
+    let store = &db.store;
+    let id = store.mail_enqueue_event(&event_mail("Invoice R-1"), second(0)).await.unwrap();
+    let claimed = store.mail_claim(second(1), 1).await.unwrap().remove(0);
+    assert_eq!((claimed.tenant, claimed.worded_at, &claimed.html), (Some(OURS), None, &None));
+    assert_eq!(claimed.fill, Some(event_mail("").fill));
+    store.mail_worded(id, ("Rechnung", "Text", Some("<p>Text</p>")), second(1)).await.unwrap();
+    store.mail_failed(id, "451", second(60)).await.unwrap();
+    let again = store.mail_claim(second(60), 1).await.unwrap().remove(0);
+    assert_eq!((again.mail.subject.as_str(), again.mail.text.as_str()), ("Rechnung", "Text"));
+    assert_eq!((again.html.as_deref(), again.worded_at), (Some("<p>Text</p>"), Some(second(1))));
+    assert_eq!(again.mail.attachments, event_mail("").mail.attachments);
+}
+
+pub(crate) async fn link_leads_to_its_attachment_until_it_is_revoked(db: Database) {
+    let store = &db.store;
+    let mail = store.mail_enqueue_event(&event_mail("Invoice R-1"), second(0)).await.unwrap();
+    assert!(!store.has_download_links(mail).await.unwrap());
+    let key = store.download_key(OURS, [7; 32], second(0)).await.unwrap();
+    assert_eq!(store.download_key(OURS, [8; 32], second(1)).await.unwrap(), key, "it stays");
+    assert_ne!(store.download_key(TenantId(2), [8; 32], second(1)).await.unwrap(), key);
+    let made = store.download_links_of((mail, OURS), second(900), second(1)).await.unwrap();
+    let names: Vec<_> = made.iter().map(|link| (link.name.as_str(), link.n_bytes)).collect();
+    assert_eq!(names, [("1.pdf", 6), ("1.xml", 6)]);
+    // A second attempt finds those of the first, with their end.
+    assert_eq!(store.download_links_of((mail, OURS), second(1900), second(2)).await.unwrap(), made);
+    assert!(store.has_download_links(mail).await.unwrap());
+    let (found, signed_with) = store.download_link(made[1].id).await.unwrap().unwrap();
+    assert_eq!((&found, signed_with), (&made[1], key));
+    assert_eq!(store.download_link(4711).await.unwrap(), None);
+    assert_eq!(store.download_fetch(made[1].id, second(5)).await.unwrap(), b"<xml/>");
+    store.download_revoke(made[1].id, ACTOR, second(6)).await.unwrap();
+    assert!(store.download_revoke(made[1].id, ACTOR, second(7)).await.is_err());
+    let listed = store.download_links(9).await.unwrap();
+    assert_eq!((listed[0].n_fetched, listed[0].fetched_at), (1, Some(second(5))));
+    assert_eq!((listed[0].revoked_at, listed[1].revoked_at), (Some(second(6)), None));
+    // All of a tenant: what is signed with the old key opens nothing any more.
+    assert_eq!(store.download_revoke_all(OURS, [9; 32], ACTOR, second(8)).await.unwrap(), 1);
+    let (_, signed_with) = store.download_link(made[0].id).await.unwrap().unwrap();
+    assert_eq!(signed_with, [9; 32]);
+    assert_eq!(store.audit_verify().await.unwrap(), None);
+}
+
+pub(crate) async fn webhook_is_told_of_what_it_wants_and_of_each_event_once(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let directory = store.directory().await.unwrap();
+    let acme = directory.accounts.iter().find(|account| account.handle == "acme").unwrap().id;
+    let add = async |name: &str, kinds: &[WordKind]| {
+        store.webhook_add(name, "https://x.example/", ("whsec_a", kinds), ACTOR, second(0)).await.unwrap()
+    };
+    let mails = add("mails", &[WordKind::Mail, WordKind::Balance]).await;
+    let locks = add("locks", &[WordKind::Lock]).await;
+    let alerts = add("alerts", &[WordKind::Alert]).await;
+    let told = async |webhook| {
+        let found = store.webhook_deliveries(Some(webhook), 20).await.unwrap();
+        let types = found.iter().rev().map(|one| {
+            let body: serde_json::Value = serde_json::from_str(&one.body).unwrap();
+            assert_eq!(one.state, DeliveryState::Queued);
+            format!("{} {}", body["type"].as_str().unwrap(), body["data"]["account"].as_str().unwrap_or("-"))
+        });
+        types.collect::<Vec<_>>()
+    };
+    let id = store.mail_enqueue_event(&event_mail("one"), second(1)).await.unwrap();
+    store.mail_given_up(id, true, "550 no such mailbox", second(2)).await.unwrap();
+    store.mail_again(id, second(3)).await.unwrap();
+    store.mail_sent(id, second(4)).await.unwrap();
+    store.mail_sent(id, second(5)).await.unwrap();
+    store.balance_is_low(acme, (eur("1.75"), eur("5")), &event_mail("low"), second(6)).await.unwrap();
+    assert_eq!(told(mails).await, ["mail.bounced -", "mail.sent -", "balance.low acme"]);
+
+    store.set_lock(&lock(acme.0, LockLevel::Outgoing), ACTOR, second(7)).await.unwrap();
+    store.set_lock(&lock(acme.0, LockLevel::None), ACTOR, second(8)).await.unwrap();
+    assert_eq!(told(locks).await, ["account.locked acme", "account.unlocked acme"]);
+    assert!(told(alerts).await.is_empty());
+
+    let books = add("books", &[WordKind::Invoice]).await;
+    let first = NewInvoice { account: acme, ..invoice(acme.0) };
+    let (issued, _) = store.invoice_create(&first, |_| String::new()).await.unwrap();
+    let (there, is_new) = store.invoice_create(&first, |_| String::new()).await.unwrap();
+    assert_eq!((there.id, is_new), (issued.id, false));
+    let sums = InvoiceSums { payable: issued.gross.amount, calls: issued.gross.amount };
+    store.invoice_paid(issued.id, sums, ACTOR, second(9)).await.unwrap();
+    let whole = NewInvoice { kind: InvoiceKind::CreditNote { of: issued.id }, ..first };
+    store.invoice_create(&whole, |_| String::new()).await.unwrap();
+    assert_eq!(
+        told(books).await,
+        ["invoice.final acme", "invoice.paid acme", "invoice.void acme", "invoice.final acme"]
+    );
+
+    store.webhook_tell_of("alerts", &[WordKind::Lock, WordKind::Alert], ACTOR, second(9)).await.unwrap();
+    store.set_lock(&lock(acme.0, LockLevel::All), ACTOR, second(10)).await.unwrap();
+    assert_eq!(told(alerts).await, ["account.locked acme"]);
+    assert!(store.webhook_tell_of("nobody", &[], ACTOR, second(9)).await.is_err());
+}
