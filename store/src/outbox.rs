@@ -308,10 +308,10 @@ impl Store {
     pub async fn mails_about(&self, prefix: &str) -> Result<HashMap<String, DateTime<Utc>>> {
         let mut tx = self.read().await?;
         let rows = query(
-            "SELECT about, max(created_at) AS last_at FROM mails WHERE substr(about, 1, $2) = $1 \
+            "SELECT about, max(created_at) AS last_at FROM mails WHERE substr(about, 1, CAST($2 AS INTEGER)) = $1 \
              AND state NOT IN ('bounced', 'given_up') GROUP BY about",
         )
-        .cells(cells![prefix, count(prefix.len())])
+        .cells(cells![prefix, count(prefix.chars().count())])
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;

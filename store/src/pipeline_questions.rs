@@ -49,9 +49,11 @@ impl Store {
     pub async fn pipeline_see(&self, now: DateTime<Utc>) -> Result<Vec<i64>> {
         // Mostly there is none, which a reader can tell.
         let mut tx = self.read().await?;
-        let waits = query("SELECT id FROM pipeline_questions WHERE seen_at IS NULL LIMIT 1")
-            .fetch_optional(&mut *tx)
-            .await?;
+        let waits =
+            query("SELECT id FROM pipeline_questions WHERE seen_at IS NULL AND asked_at > $1 LIMIT 1")
+                .cells(cells![now - FORGOTTEN_AFTER])
+                .fetch_optional(&mut *tx)
+                .await?;
         tx.commit().await?;
         if waits.is_none() {
             return Ok(Vec::new());

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use model::{Language, LockLevel, MailEvent, TenantId};
 use store::{
-    DeliveryState, EventMail, InvoiceKind, InvoiceSums, MailFill, NewInvoice, NewMail, StoreError, WordKind,
+    DeliveryState, EventMail, InvoiceKind, InvoiceSums, MailFill, NewInvoice, NewMail, PipelineAnswer,
+    StoreError, WordKind,
 };
 
 use crate::database::Database;
@@ -73,6 +74,43 @@ pub(crate) async fn mail_about_an_event_keeps_its_last_words(db: Database) {
     assert_eq!((again.mail.subject.as_str(), again.mail.text.as_str()), ("Rechnung", "Text"));
     assert_eq!((again.html.as_deref(), again.worded_at), (Some("<p>Text</p>"), Some(second(1))));
     assert_eq!(again.mail.attachments, event_mail("").mail.attachments);
+}
+
+pub(crate) async fn last_mail_about_each_thing_is_found_by_the_beginning_of_its_name(db: Database) {
+    let store = &db.store;
+    let queue = async |about: &str, n| {
+        let mail = NewMail { about: about.to_owned(), ..event_mail("").mail };
+        store.mail_enqueue(&mail, second(n)).await.unwrap()
+    };
+    queue("reminder:1", 1).await;
+    queue("reminder:1", 5).await;
+    queue("reminder:22", 3).await;
+    queue("remind", 4).await;
+    queue("invoice:1", 6).await;
+    let given_up = queue("reminder:22", 7).await;
+    store.mail_given_up(given_up, true, "550", second(8)).await.unwrap();
+    let found: BTreeMap<_, _> = store.mails_about("reminder:").await.unwrap().into_iter().collect();
+    let expected = [("reminder:1", second(5)), ("reminder:22", second(3))];
+    assert_eq!(found, expected.map(|(about, at)| (about.to_owned(), at)).into());
+}
+
+pub(crate) async fn question_to_a_running_house_is_seen_once_answered_and_forgotten(db: Database) {
+    let store = &db.store;
+    assert!(store.pipeline_see(second(0)).await.unwrap().is_empty());
+    let question = store.pipeline_ask(second(1)).await.unwrap();
+    assert_eq!(store.pipeline_answer_to(question).await.unwrap(), PipelineAnswer::Unseen);
+    assert_eq!(store.pipeline_see(second(2)).await.unwrap(), [question]);
+    assert!(store.pipeline_see(second(2)).await.unwrap().is_empty());
+    assert_eq!(store.pipeline_answer_to(question).await.unwrap(), PipelineAnswer::Seen);
+    store.pipeline_answer(question, "2 for ledger", second(3)).await.unwrap();
+    let answer = PipelineAnswer::Answered("2 for ledger".to_owned());
+    assert_eq!(store.pipeline_answer_to(question).await.unwrap(), answer);
+    // Whoever asked this one has gone.
+    let old = store.pipeline_ask(second(10)).await.unwrap();
+    assert!(store.pipeline_see(second(10 + 61)).await.unwrap().is_empty());
+    assert_eq!(store.pipeline_answer_to(old).await.unwrap(), PipelineAnswer::Unseen);
+    store.pipeline_ask(second(10 + 61)).await.unwrap();
+    assert!(matches!(store.pipeline_answer_to(old).await, Err(StoreError::NotFound { .. })));
 }
 
 pub(crate) async fn link_leads_to_its_attachment_until_it_is_revoked(db: Database) {
