@@ -348,21 +348,20 @@ impl Store {
         Ok(taken_back)
     }
 
-    /// The invoice of a number.
+    /// The invoices of a number, oldest first: each tenant numbers its own.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotFound`], and what the database says.
-    pub async fn invoice_numbered(&self, number: &str) -> Result<Invoice> {
+    /// What the database says.
+    pub async fn invoices_numbered(&self, number: &str) -> Result<Vec<Invoice>> {
         let mut tx = self.read().await?;
-        let row = query("SELECT id FROM invoices WHERE number = $1 ORDER BY id LIMIT 1")
-            .cells(cells![number])
-            .fetch_optional(&mut *tx)
-            .await?;
-        let missing = || StoreError::NotFound { what: "invoice", name: number.to_owned() };
-        let invoice = load(&mut tx, InvoiceId(row.ok_or_else(missing)?.int("id")?)).await?;
+        let rows =
+            query_of(format!("SELECT {COLUMNS}, i.document {TABLES} WHERE i.number = $1 ORDER BY i.id"))
+                .cells(cells![number])
+                .fetch_all(&mut *tx)
+                .await?;
         tx.commit().await?;
-        Ok(invoice)
+        rows.iter().map(invoice_of).collect()
     }
 
     /// All documents of one account, oldest first.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use model::{AccountId, AccountKind, Currency, InvoiceId, Language, MailEvent, Money, TenantId};
-use store::{EventMail, InvoiceKind, InvoiceState, InvoiceSums, MailFill, NewInvoice, NewMail, StoreError};
+use store::{
+    EventMail, InvoiceKind, InvoiceState, InvoiceSums, MailFill, NewInvoice, NewMail, NewTenant, StoreError,
+    World,
+};
 
 use crate::database::Database;
 use crate::sample::{account, at, decimal, second, world};
@@ -130,6 +133,36 @@ pub(crate) async fn number_of_a_failed_invoice_is_given_back(db: Database) {
     assert!(matches!(nobody, Err(StoreError::Database(_))), "{nobody:?}");
     let (first, _) = store.invoice_create(&invoice(1), |number| number.to_owned()).await.unwrap();
     assert_eq!(first.number, "R-2026-000001");
+}
+
+pub(crate) async fn number_is_found_with_every_tenant_that_gave_it_and_open_ones_are_listed(db: Database) {
+    let store = &db.store;
+    store.import(&world(), second(0), "test").await.unwrap();
+    let other = NewTenant { handle: "other".to_owned(), ..world().tenants.remove(0) };
+    store.import(&World { tenants: vec![other], ..World::default() }, second(1), "test").await.unwrap();
+    let document = |number: &str| number.to_owned();
+    let (ours, _) = store.invoice_create(&invoice(1), document).await.unwrap();
+    let theirs = NewInvoice { tenant: TenantId(2), ..invoice(2) };
+    let (theirs, _) = store.invoice_create(&theirs, document).await.unwrap();
+    assert_eq!(theirs.number, ours.number);
+    assert_eq!(store.invoices_numbered(&ours.number).await.unwrap(), [ours.clone(), theirs.clone()]);
+    assert!(store.invoices_numbered("R-2026-000002").await.unwrap().is_empty());
+    let part = NewInvoice {
+        kind: InvoiceKind::CreditNote { of: ours.id },
+        net: decimal("50"),
+        tax: decimal("10"),
+        gross: decimal("60"),
+        ..invoice(1)
+    };
+    let (note, _) = store.invoice_create(&part, document).await.unwrap();
+    assert_eq!(store.invoice_credited(ours.id).await.unwrap(), decimal("60"));
+    assert_eq!(store.invoice_credited(theirs.id).await.unwrap(), decimal("0"));
+    let heads = store.invoice_heads().await.unwrap();
+    assert_eq!(heads.iter().map(|head| head.id).collect::<Vec<_>>(), [ours.id, theirs.id, note.id]);
+    assert_eq!(store.invoices_open().await.unwrap(), [ours.id, theirs.id]);
+    let sums = InvoiceSums { payable: theirs.gross.amount, calls: theirs.gross.amount };
+    store.invoice_paid(theirs.id, sums, "maria", second(9)).await.unwrap();
+    assert_eq!(store.invoices_open().await.unwrap(), [ours.id]);
 }
 
 pub(crate) async fn pdf_that_left_the_house_is_never_changed(db: Database) {

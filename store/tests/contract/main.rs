@@ -128,6 +128,7 @@ on_both! {
         sellers_number_apart_and_without_a_gap_when_both_bill_at_once,
         two_sellers_with_one_prefix_are_refused_and_no_number_is_lost,
         number_of_a_failed_invoice_is_given_back,
+        number_is_found_with_every_tenant_that_gave_it_and_open_ones_are_listed,
         pdf_that_left_the_house_is_never_changed,
         credit_notes_take_back_what_is_left_and_the_last_one_voids,
         invoice_that_asks_for_nothing_or_less_is_posted_unless_a_balance_paid_it,

@@ -28,7 +28,7 @@ pub(crate) enum InvoiceAction {
     List,
     /// Write an invoice's PDF to a file.
     Pdf {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
         /// The file.
         #[arg(long, value_name = "FILE")]
@@ -36,7 +36,7 @@ pub(crate) enum InvoiceAction {
     },
     /// Write an invoice as XML (EN 16931) to a file.
     Xml {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
         /// Syntax and rules.
         #[arg(long = "as", value_name = "PROFILE")]
@@ -47,7 +47,7 @@ pub(crate) enum InvoiceAction {
     },
     /// Take back an invoice, or a part of one line, with a credit note.
     Credit {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
         /// Why, as printed.
         #[arg(long)]
@@ -61,7 +61,7 @@ pub(crate) enum InvoiceAction {
     },
     /// Bill again what an invoice billed wrongly; credit it first.
     Correct {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
         /// Why, as printed.
         #[arg(long)]
@@ -69,7 +69,7 @@ pub(crate) enum InvoiceAction {
     },
     /// Mail an invoice again.
     Resend {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
         /// To this address instead of the customer's.
         #[arg(long, value_name = "ADDRESS")]
@@ -77,7 +77,7 @@ pub(crate) enum InvoiceAction {
     },
     /// Mail reminders of invoices that are overdue, with their PDF.
     Remind {
-        /// The number of one invoice; left out: all that are overdue.
+        /// The number of one invoice, or `TENANT:NUMBER`; left out: all that are overdue.
         number: Option<String>,
         /// Of all: only those overdue for so many days.
         #[arg(long, value_name = "DAYS", default_value_t = 1, conflicts_with = "number")]
@@ -91,7 +91,7 @@ pub(crate) enum InvoiceAction {
     },
     /// Note that the sum of an invoice came in.
     Paid {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
     },
     /// A tenant's own layout and words.

@@ -6,7 +6,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use invoicing::{Credited, Invoice, InvoicingError, Period, Profile};
 use lake::Lake;
-use model::{AccountId, Directory};
+use model::{AccountId, Directory, TenantId};
 use store::{InvoiceKind, Store, StoreError};
 
 use crate::billing::{HouseSays, Outcome, Run, Templates, Window, ask_house, is_billed, pdf_of, sums_of};
@@ -107,15 +107,35 @@ fn of_store(why: StoreError) -> anyhow::Error {
     if why.is_users() { UserError::new(why.to_string(), "").into() } else { why.into() }
 }
 
+/// The invoice of `number`, which may be `TENANT:NUMBER`: each tenant numbers its own.
 pub(super) async fn numbered(store: &Store, number: &str) -> anyhow::Result<store::Invoice> {
-    store.invoice_numbered(number).await.map_err(|why| {
-        if matches!(why, StoreError::NotFound { .. }) {
-            let said = format!("there is no invoice {number:?}");
-            UserError::new(said, "`tollbook invoice list` shows them").into()
-        } else {
-            why.into()
-        }
+    let mut found = store.invoices_numbered(number).await?;
+    let directory = store.directory().await?;
+    // Of a tenant, then; a number may have a colon of its own.
+    if found.is_empty()
+        && let Some((tenant, number)) = number.split_once(':')
+        && let Some(tenant) = directory.tenants.iter().find(|known| known.handle == tenant)
+    {
+        found = store.invoices_numbered(number).await?;
+        found.retain(|invoice| invoice.tenant == tenant.id);
+    }
+    if found.len() > 1 {
+        let names: Vec<String> = found
+            .iter()
+            .map(|invoice| format!("{}:{}", tenant_handle(&directory, invoice.tenant), invoice.number))
+            .collect();
+        let fault = format!("several tenants have an invoice {number:?}");
+        return Err(UserError::new(fault, format!("give {}", names.join(" or "))).into());
+    }
+    found.pop().ok_or_else(|| {
+        let said = format!("there is no invoice {number:?}");
+        UserError::new(said, "`tollbook invoice list` shows them").into()
     })
+}
+
+fn tenant_handle(directory: &Directory, tenant: TenantId) -> String {
+    let found = directory.tenants.iter().find(|known| known.id == tenant);
+    found.map_or_else(|| tenant.to_string(), |found| found.handle.clone())
 }
 
 /// The account's handle; its id where it is gone.
@@ -316,4 +336,56 @@ async fn pdf(config: &Config, number: &str, out: &Path) -> anyhow::Result<()> {
         .into());
     };
     write_out(out, &pdf)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Currency, InvoiceId};
+    use rust_decimal::Decimal;
+    use store::{NewInvoice, NewTenant, World};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn number_of_two_tenants_names_neither_until_one_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/world.toml");
+        let world = crate::world_file::read(&sample).unwrap();
+        let at = |text: &str| text.parse().unwrap();
+        store.import(&world, at("2026-09-01T00:00:00Z"), "test").await.unwrap();
+        let handle = world.tenants[0].handle.clone();
+        let other = NewTenant { handle: "other".to_owned(), ..world.tenants[0].clone() };
+        let other = World { tenants: vec![other], ..World::default() };
+        store.import(&other, at("2026-09-02T00:00:00Z"), "test").await.unwrap();
+        let issue = async |tenant, account| {
+            let new = NewInvoice {
+                tenant: TenantId(tenant),
+                seller: None,
+                account: AccountId(account),
+                kind: InvoiceKind::Invoice,
+                period_start: at("2026-10-01T00:00:00Z"),
+                period_end: at("2026-11-01T00:00:00Z"),
+                currency: Currency::EUR,
+                net: Decimal::TEN,
+                tax: Decimal::ZERO,
+                gross: Decimal::TEN,
+                prefix: "R:".to_owned(),
+                year: 2026,
+                issued_at: at("2026-11-02T00:00:00Z"),
+                made_after: None,
+            };
+            store.invoice_create(&new, |_| String::new()).await.unwrap().0
+        };
+        let first = issue(1, 1).await;
+        assert_eq!(numbered(&store, "R:2026-000001").await.unwrap().id, first.id);
+        let second = issue(2, 2).await;
+        assert_eq!((first.number.as_str(), second.id), ("R:2026-000001", InvoiceId(2)));
+        let refused = numbered(&store, "R:2026-000001").await.unwrap_err().to_string();
+        assert!(refused.contains("several tenants"), "{refused}");
+        assert_eq!(numbered(&store, "other:R:2026-000001").await.unwrap().id, second.id);
+        assert_eq!(numbered(&store, &format!("{handle}:R:2026-000001")).await.unwrap().id, first.id);
+        assert!(numbered(&store, "nobody:R:2026-000001").await.is_err());
+        assert!(numbered(&store, "R:2026-000009").await.is_err());
+    }
 }

@@ -209,10 +209,10 @@ mod tests {
         assert!(overdue("2026-11-17T12:00:00Z", (2, 14)).await.is_empty());
         // One has paid, of another a part was forgiven.
         let (paid, other) = (&late[0], &late[1]);
-        let paid = store.invoice_numbered(paid).await.unwrap();
+        let paid = numbered(&store, paid).await.unwrap();
         let sums = InvoiceSums { payable: paid.gross.amount, calls: Decimal::ZERO };
         store.invoice_paid(paid.id, sums, "test", at("2026-11-17T12:00:00Z")).await.unwrap();
-        let credited = store.invoice_numbered(other).await.unwrap();
+        let credited = numbered(&store, other).await.unwrap();
         let account = directory.accounts.iter().find(|account| account.id == credited.account).unwrap();
         let part = invoicing::Credited::Part { line_idx: 0, net: Decimal::ONE };
         let note = run.credit(account, &credited, part, "goodwill").await.unwrap();
