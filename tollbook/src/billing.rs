@@ -24,7 +24,7 @@ use tracing::{debug, error, info, warn};
 use crate::billing::ahead::Ahead;
 use crate::billing::calls::Calls;
 pub(crate) use crate::billing::pipeline::{
-    HouseSays, PATIENCE, QUESTIONS_INTERVAL, answer_questions, ask_house, on_its_way,
+    HouseSays, PATIENCE, QUESTIONS_INTERVAL, ask_house, on_its_way, see_questions,
 };
 use crate::billing::seller::Seller;
 use crate::invoice_mail::{self, Occasion};

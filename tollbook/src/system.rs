@@ -149,6 +149,7 @@ impl Sockets {
 }
 
 /// How far the consumer called `name` has come on `topic`.
+#[derive(Clone)]
 pub(crate) struct Consumer {
     pub(crate) name: &'static str,
     pub(crate) topic: Topic,
@@ -574,10 +575,10 @@ impl System {
             let rooms = rooms.clone();
             async move { resubmit::send_waiting(&rooms).await.map(|_| ()) }
         });
-        let (rooms, consumers) = (self.rooms.clone(), self.consumers.clone());
+        let asked = (self.rooms.clone(), self.consumers.clone(), self.stop_rest.clone());
         self.every(billing::QUESTIONS_INTERVAL, "questions of commands", move || {
-            let (rooms, consumers) = (rooms.clone(), consumers.clone());
-            async move { billing::answer_questions(&rooms, &consumers).await }
+            let (rooms, consumers, stop) = asked.clone();
+            async move { Ok(billing::see_questions(&rooms, &consumers, &stop).await?) }
         });
         if self.config.invoicing.automatic {
             let (rooms, lake, consumers) = (self.rooms.clone(), self.lake.clone(), self.consumers.clone());

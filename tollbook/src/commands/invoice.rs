@@ -225,7 +225,7 @@ async fn run(
     };
     let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
     if !no_wait {
-        hold(&store).await?;
+        hold(config, &store).await?;
     }
     let now = Clock::start().utc();
     let mut run = Run::prepare(&store, &lake, &directory, now, window, dry_run).await?;
@@ -255,8 +255,8 @@ async fn run(
 
 /// Waits until all that a running house has made until now has come through: a call still on its way would be on no invoice before the
 /// next period.
-async fn hold(store: &Store) -> anyhow::Result<()> {
-    match ask_house(store, Clock::start().utc()).await? {
+async fn hold(config: &Config, store: &Store) -> anyhow::Result<()> {
+    match ask_house(store, &config.bus_dir(), Clock::start().utc()).await? {
         HouseSays::AllThere => Ok(()),
         HouseSays::Waiting(waiting) => Err(UserError::new(
             format!("records are still on their way to ledger and lake ({waiting})"),
