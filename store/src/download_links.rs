@@ -39,17 +39,20 @@ const COLUMNS: &str = "l.id, l.tenant, l.mail, a.name, a.mime, length(a.content)
      FROM download_links l JOIN mail_attachments a ON a.mail = l.mail AND a.place = l.place";
 
 impl Store {
-    /// What links of a tenant are signed with; `fresh`, which nobody can guess, if it has no key yet.
+    /// A link to each attachment of a mail, in their order, and what they are signed with: `fresh`, which nobody can guess, if the tenant
+    /// has no key yet. Those that are there stay as they are; what is over by `now` works again until `expires_at`, what was revoked
+    /// stays so.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn download_key(
+    pub async fn download_links_of(
         &self,
-        tenant: TenantId,
+        (mail, tenant): (i64, TenantId),
         fresh: [u8; 32],
+        expires_at: DateTime<Utc>,
         now: DateTime<Utc>,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<(Vec<DownloadLink>, Vec<u8>)> {
         let mut tx = self.write().await?;
         query(
             "INSERT INTO download_keys (tenant, signing_key, created_at) VALUES ($1, $2, $3) ON CONFLICT (tenant) DO NOTHING",
@@ -58,25 +61,11 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         let key = key_of(&mut tx, tenant).await?;
-        tx.commit().await?;
-        key.ok_or_else(|| StoreError::NotFound { what: "key of download links", name: tenant.to_string() })
-    }
-
-    /// A link to each attachment of a mail, in their order. Those that are there stay as they are.
-    ///
-    /// # Errors
-    ///
-    /// What the database says.
-    pub async fn download_links_of(
-        &self,
-        (mail, tenant): (i64, TenantId),
-        expires_at: DateTime<Utc>,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<DownloadLink>> {
-        let mut tx = self.write().await?;
         query(
             "INSERT INTO download_links (tenant, mail, place, expires_at, created_at) \
-             SELECT $2, mail, place, $3, $4 FROM mail_attachments WHERE mail = $1 ON CONFLICT (mail, place) DO NOTHING",
+             SELECT $2, mail, place, $3, $4 FROM mail_attachments WHERE mail = $1 ON CONFLICT (mail, place) \
+             DO UPDATE SET expires_at = excluded.expires_at \
+             WHERE download_links.revoked_at IS NULL AND download_links.expires_at <= $4",
         )
         .cells(cells![mail, tenant.0, expires_at, now])
         .execute(&mut *tx)
@@ -86,22 +75,8 @@ impl Store {
             .fetch_all(&mut *tx)
             .await?;
         tx.commit().await?;
-        rows.iter().map(link_of).collect()
-    }
-
-    /// Whether links have taken the place of a mail's attachments.
-    ///
-    /// # Errors
-    ///
-    /// What the database says.
-    pub async fn has_download_links(&self, mail: i64) -> Result<bool> {
-        let mut tx = self.read().await?;
-        let row = query("SELECT id FROM download_links WHERE mail = $1 LIMIT 1")
-            .cells(cells![mail])
-            .fetch_optional(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(row.is_some())
+        let missing = || StoreError::NotFound { what: "key of download links", name: tenant.to_string() };
+        Ok((rows.iter().map(link_of).collect::<Result<_>>()?, key.ok_or_else(missing)?))
     }
 
     /// A link, and what it is signed with.
@@ -121,25 +96,33 @@ impl Store {
         Ok(key.map(|key| (link, key)))
     }
 
-    /// The file of a link, which is counted as fetched.
+    /// The file of a link that was not revoked, which is counted as fetched.
     ///
     /// # Errors
     ///
     /// [`StoreError::NotFound`], and what the database says.
     pub async fn download_fetch(&self, id: i64, now: DateTime<Utc>) -> Result<Vec<u8>> {
-        let mut tx = self.write().await?;
+        // It is large: nobody who writes waits for it.
+        let mut tx = self.read().await?;
         let row = query(
             "SELECT a.content FROM download_links l JOIN mail_attachments a ON a.mail = l.mail AND a.place = l.place \
-             WHERE l.id = $1",
+             WHERE l.id = $1 AND l.revoked_at IS NULL",
         )
         .cells(cells![id])
         .fetch_optional(&mut *tx)
         .await?;
+        tx.commit().await?;
         let content = row.ok_or_else(|| missing(id))?.bytes("content")?;
-        query("UPDATE download_links SET n_fetched = n_fetched + 1, fetched_at = $2 WHERE id = $1")
-            .cells(cells![id, now])
-            .execute(&mut *tx)
-            .await?;
+        let mut tx = self.write().await?;
+        let done = query(
+            "UPDATE download_links SET n_fetched = n_fetched + 1, fetched_at = $2 WHERE id = $1 AND revoked_at IS NULL",
+        )
+        .cells(cells![id, now])
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(missing(id));
+        }
         tx.commit().await?;
         Ok(content)
     }
@@ -209,6 +192,15 @@ impl Store {
         tx.commit().await?;
         rows.iter().map(link_of).collect()
     }
+}
+
+/// The first link of a mail that was revoked.
+pub(crate) async fn revoked_of(conn: &mut AnyConnection, mail: i64) -> Result<Option<i64>> {
+    let row = query("SELECT min(id) AS id FROM download_links WHERE mail = $1 AND revoked_at IS NOT NULL")
+        .cells(cells![mail])
+        .fetch_one(conn)
+        .await?;
+    row.opt_int("id")
 }
 
 fn missing(id: i64) -> StoreError {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use crate::download_links::revoked_of;
 use crate::sql::{Bind, Cell, Columns, cells, count, fetch_in, insert_rows, json, query, unreadable};
 use crate::webhook_words::{tell_of_balance, tell_of_mail};
 use crate::{Result, Store, StoreError};
@@ -277,7 +278,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotFound`], [`StoreError::Invalid`] when it is on its way or sent, and what the database says.
+    /// [`StoreError::NotFound`], [`StoreError::Invalid`] when it is on its way or sent or has a link that was revoked, and what the database says.
     pub async fn mail_again(&self, id: i64, now: DateTime<Utc>) -> Result<()> {
         let mut tx = self.write().await?;
         let row = query("SELECT state, next_try_at FROM mails WHERE id = $1")
@@ -289,6 +290,13 @@ impl Store {
         if !matches!(state, MailState::Bounced | MailState::GivenUp) {
             let rule =
                 format!("it is {}; only one that bounced or was given up is queued again", state.as_str());
+            return Err(StoreError::Invalid { object: format!("mail {id}"), rule });
+        }
+        if let Some(link) = revoked_of(&mut tx, id).await? {
+            let rule = format!(
+                "link {link}, which it has in place of an attachment, was revoked; an invoice is sent with another by \
+                 `tollbook invoice resend`"
+            );
             return Err(StoreError::Invalid { object: format!("mail {id}"), rule });
         }
         query("UPDATE mails SET state = 'queued', attempts = 0, next_try_at = $2 WHERE id = $1")

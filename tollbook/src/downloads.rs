@@ -18,23 +18,26 @@ const THE_HOUSE: TenantId = TenantId(0);
 /// Path of links, in front of the token.
 const PATH: &str = "/d/";
 
-/// `words` with a link to each attachment of `mail`.
+/// `words` with a link to each attachment of `mail`; those of an attempt before this one again, if they are not over.
 ///
 /// # Errors
 ///
-/// What the database says.
+/// What the database says. Inside: which link was revoked, so that the mail must not be sent.
 pub(crate) async fn linked(
     store: &Store,
     config: &LinkConfig,
     mail: &Mail,
     words: Words,
     now: DateTime<Utc>,
-) -> Result<Words, StoreError> {
+) -> Result<Result<Words, i64>, StoreError> {
     let tenant = mail.tenant.unwrap_or(THE_HOUSE);
-    let key = DownloadKey::new(&store.download_key(tenant, rand::random(), now).await?);
     let valid_for = TimeDelta::from_std(config.valid_for).unwrap_or(TimeDelta::MAX);
     let expires_at = now.checked_add_signed(valid_for).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    let links = store.download_links_of((mail.id, tenant), expires_at, now).await?;
+    let (links, key) = store.download_links_of((mail.id, tenant), rand::random(), expires_at, now).await?;
+    if let Some(revoked) = links.iter().find(|link| link.revoked_at.is_some()) {
+        return Ok(Err(revoked.id));
+    }
+    let key = DownloadKey::new(&key);
     // What an attempt before this one made has its own end.
     let until = links.iter().map(|link| link.expires_at).min().unwrap_or(expires_at);
     let base = config.base_url.trim_end_matches('/');
@@ -46,7 +49,7 @@ pub(crate) async fn linked(
         })
         .collect();
     let language = mail.fill.as_ref().map_or(Language::English, |fill| fill.language);
-    Ok(with_links(words, &links, until, language))
+    Ok(Ok(with_links(words, &links, until, language)))
 }
 
 /// What the web asks when somebody comes with a link.
@@ -72,7 +75,11 @@ pub(crate) async fn fetch(
         warn!(link = link.id, mail = link.mail, "a link that was ended is still asked for");
         return Ok(None);
     }
-    let bytes = store.download_fetch(link.id, now).await?;
+    let bytes = match store.download_fetch(link.id, now).await {
+        // Revoked in the meantime.
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        found => found?,
+    };
     info!(link = link.id, mail = link.mail, bytes = bytes.len(), "file fetched by its link");
     Ok(Some(Download { name: link.name, mime: link.mime, bytes }))
 }

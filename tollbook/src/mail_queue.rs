@@ -22,29 +22,35 @@ struct Outbox<'a> {
 }
 
 impl Outbox<'_> {
-    /// The words of a mail that has no last ones yet, which are kept before they are sent.
-    async fn worded(&self, mail: &mut Mail, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let n_bytes: usize = mail.mail.attachments.iter().map(|(_, _, content)| content.len()).sum();
-        let links = self.links.filter(|links| n_bytes > links.above);
-        if mail.fill.is_none() && links.is_none() {
+    /// Gives a mail the words of its tenant's template, which are kept before they are sent.
+    async fn word(&self, mail: &mut Mail, now: DateTime<Utc>) -> Result<(), StoreError> {
+        if mail.fill.is_none() {
             return Ok(());
         }
-        let mut words = match self.by_template(mail, now).await? {
-            Some(words) => words,
-            None => Words {
-                subject: mail.mail.subject.clone(),
-                text: mail.mail.text.clone(),
-                html: mail.html.clone(),
-            },
-        };
-        if let Some(links) = links {
-            words = downloads::linked(self.store, links, mail, words, now).await?;
-        }
+        let words = self.by_template(mail, now).await?.unwrap_or_else(|| words_of(mail));
         self.store.mail_worded(mail.id, (&words.subject, &words.text, words.html.as_deref()), now).await?;
-        mail.mail.subject = words.subject;
-        mail.mail.text = words.text;
-        mail.html = words.html;
+        say(mail, words);
         Ok(())
+    }
+
+    /// Puts links in the place of attachments that are too large, at each attempt: the mail may have been queued, and tried, before there
+    /// were any links, or long ago. False: a link was revoked, and the mail is given up.
+    async fn link(&self, mail: &mut Mail, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let n_bytes: usize = mail.mail.attachments.iter().map(|(_, _, content)| content.len()).sum();
+        let Some(links) = self.links.filter(|links| n_bytes > links.above) else { return Ok(true) };
+        match downloads::linked(self.store, links, mail, words_of(mail), now).await? {
+            Ok(words) => {
+                say(mail, words);
+                mail.mail.attachments.clear();
+                Ok(true)
+            }
+            Err(link) => {
+                let why = format!("link {link}, which it has in place of an attachment, was revoked");
+                self.store.mail_given_up(mail.id, false, &why, now).await?;
+                warn!(mail = mail.id, link, "mail given up: its link was revoked");
+                Ok(false)
+            }
+        }
     }
 
     /// The words of the newest version of the tenant's template that works, if there is one.
@@ -68,14 +74,17 @@ impl Queue for Outbox<'_> {
     type Error = StoreError;
 
     async fn claim(&self, now: DateTime<Utc>) -> Result<Option<Claimed>, StoreError> {
-        let Some(mut claimed) = self.store.mail_claim(now, CLAIM_MAX).await?.pop() else { return Ok(None) };
-        if claimed.worded_at.is_none() {
-            self.worded(&mut claimed, now).await?;
+        loop {
+            let Some(mut claimed) = self.store.mail_claim(now, CLAIM_MAX).await?.pop() else {
+                return Ok(None);
+            };
+            if claimed.worded_at.is_none() {
+                self.word(&mut claimed, now).await?;
+            }
+            if self.link(&mut claimed, now).await? {
+                return Ok(Some(outgoing(claimed)));
+            }
         }
-        if !claimed.mail.attachments.is_empty() && self.store.has_download_links(claimed.id).await? {
-            claimed.mail.attachments.clear();
-        }
-        Ok(Some(outgoing(claimed)))
     }
 
     async fn sent(&self, id: i64, _delivered: &Delivered, now: DateTime<Utc>) -> Result<(), StoreError> {
@@ -98,6 +107,16 @@ impl Queue for Outbox<'_> {
             }
         }
     }
+}
+
+fn words_of(mail: &Mail) -> Words {
+    Words { subject: mail.mail.subject.clone(), text: mail.mail.text.clone(), html: mail.html.clone() }
+}
+
+fn say(mail: &mut Mail, words: Words) {
+    mail.mail.subject = words.subject;
+    mail.mail.text = words.text;
+    mail.html = words.html;
 }
 
 fn outgoing(claimed: Mail) -> Claimed {
@@ -232,18 +251,46 @@ mod tests {
             above: 100,
             valid_for: Duration::from_secs(3_600),
         };
+        let claim = async |links, at| {
+            let outbox = Outbox { store: &post.store, links };
+            outbox.claim(at).await.unwrap().map(|claimed| claimed.mail)
+        };
+        let link_in = |text: &str| {
+            text.lines().find_map(|line| line.strip_prefix("https://b.example/d/")).unwrap().to_owned()
+        };
         let small = post.queue(100).await;
-        assert!(!post.send(small, Some(&links)).await.mail.text.contains("/d/"), "it is sent");
+        let mail = claim(Some(&links), now()).await.unwrap();
+        assert_eq!((mail.id, mail.attachments.len()), (small, 1));
+        assert!(!mail.text.contains("/d/"), "it is sent");
+        post.store.mail_sent(small, now()).await.unwrap();
+        // Tried at first when there were no links, as too large.
         let large = post.queue(101).await;
-        let text = post.send(large, Some(&links)).await.mail.text;
-        assert!(text.starts_with("The program's text.\n\nTo be fetched here"), "{text}");
-        let link = text.lines().find_map(|line| line.strip_prefix("https://b.example/d/")).unwrap();
+        assert_eq!(claim(None, now()).await.unwrap().attachments.len(), 1);
+        post.store.mail_given_up(large, false, "too large", now()).await.unwrap();
+        post.store.mail_again(large, now()).await.unwrap();
+        let mail = claim(Some(&links), now()).await.unwrap();
+        assert!(mail.attachments.is_empty());
+        assert!(mail.text.starts_with("The program's text.\n\nTo be fetched here"), "{}", mail.text);
+        let link = link_in(&mail.text);
         let fetch = async |token: &str, at| downloads::fetch(&post.store, token, at).await.unwrap();
-        let found = fetch(link, now() + TimeDelta::minutes(59)).await.unwrap();
+        let found = fetch(&link, now() + TimeDelta::minutes(59)).await.unwrap();
         assert_eq!((found.name.as_str(), found.bytes.len()), ("i.pdf", 101));
-        assert_eq!(fetch(link, now() + TimeDelta::minutes(60)).await, None);
+        let over = now() + TimeDelta::minutes(60);
+        assert_eq!(fetch(&link, over).await, None);
         assert_eq!(fetch(&link[1..], now()).await, None);
-        post.store.download_revoke_all(OURS, [3; 32], "test", now()).await.unwrap();
-        assert_eq!(fetch(link, now()).await, None);
+        // Sent again after its end: with a link that works.
+        post.store.mail_given_up(large, true, "550", over).await.unwrap();
+        post.store.mail_again(large, over).await.unwrap();
+        let mail = claim(Some(&links), over).await.unwrap();
+        assert_eq!(mail.text.matches("/d/").count(), 1, "{}", mail.text);
+        let link = link_in(&mail.text);
+        assert!(fetch(&link, over).await.is_some());
+        post.store.mail_failed(large, "450 later", over).await.unwrap();
+        post.store.download_revoke_all(OURS, [3; 32], "test", over).await.unwrap();
+        assert_eq!(fetch(&link, over).await, None);
+        assert!(claim(Some(&links), over).await.is_none(), "its link leads nowhere");
+        let mails = post.store.mail_list().await.unwrap();
+        let state = mails.iter().find(|mail| mail.id == large).map(|mail| mail.state);
+        assert_eq!(state, Some(MailState::GivenUp));
     }
 }

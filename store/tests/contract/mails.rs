@@ -116,29 +116,44 @@ pub(crate) async fn question_to_a_running_house_is_seen_once_answered_and_forgot
 pub(crate) async fn link_leads_to_its_attachment_until_it_is_revoked(db: Database) {
     let store = &db.store;
     let mail = store.mail_enqueue_event(&event_mail("Invoice R-1"), second(0)).await.unwrap();
-    assert!(!store.has_download_links(mail).await.unwrap());
-    let key = store.download_key(OURS, [7; 32], second(0)).await.unwrap();
-    assert_eq!(store.download_key(OURS, [8; 32], second(1)).await.unwrap(), key, "it stays");
-    assert_ne!(store.download_key(TenantId(2), [8; 32], second(1)).await.unwrap(), key);
-    let made = store.download_links_of((mail, OURS), second(900), second(1)).await.unwrap();
+    let links = async |mail, tenant, fresh, until, n| {
+        store.download_links_of((mail, tenant), [fresh; 32], second(until), second(n)).await.unwrap()
+    };
+    let (made, key) = links(mail, OURS, 7, 900, 1).await;
     let names: Vec<_> = made.iter().map(|link| (link.name.as_str(), link.n_bytes)).collect();
-    assert_eq!(names, [("1.pdf", 6), ("1.xml", 6)]);
-    // A second attempt finds those of the first, with their end.
-    assert_eq!(store.download_links_of((mail, OURS), second(1900), second(2)).await.unwrap(), made);
-    assert!(store.has_download_links(mail).await.unwrap());
+    assert_eq!((names, key.as_slice()), (vec![("1.pdf", 6), ("1.xml", 6)], &[7; 32][..]));
+    // A second attempt finds those of the first, with their end and key.
+    assert_eq!(links(mail, OURS, 8, 1900, 2).await, (made.clone(), key.clone()));
+    let other = store.mail_enqueue_event(&event_mail("Invoice R-2"), second(0)).await.unwrap();
+    let (others, others_key) = links(other, TenantId(2), 8, 900, 1).await;
+    assert_eq!(others_key, [8; 32]);
     let (found, signed_with) = store.download_link(made[1].id).await.unwrap().unwrap();
     assert_eq!((&found, signed_with), (&made[1], key));
     assert_eq!(store.download_link(4711).await.unwrap(), None);
     assert_eq!(store.download_fetch(made[1].id, second(5)).await.unwrap(), b"<xml/>");
     store.download_revoke(made[1].id, ACTOR, second(6)).await.unwrap();
     assert!(store.download_revoke(made[1].id, ACTOR, second(7)).await.is_err());
-    let listed = store.download_links(9).await.unwrap();
+    assert!(matches!(store.download_fetch(made[1].id, second(7)).await, Err(StoreError::NotFound { .. })));
+    let mut listed = store.download_links(9).await.unwrap();
+    assert_eq!(listed.drain(..2).map(|link| link.mail).collect::<Vec<_>>(), [other, other]);
     assert_eq!((listed[0].n_fetched, listed[0].fetched_at), (1, Some(second(5))));
     assert_eq!((listed[0].revoked_at, listed[1].revoked_at), (Some(second(6)), None));
     // All of a tenant: what is signed with the old key opens nothing any more.
     assert_eq!(store.download_revoke_all(OURS, [9; 32], ACTOR, second(8)).await.unwrap(), 1);
     let (_, signed_with) = store.download_link(made[0].id).await.unwrap().unwrap();
     assert_eq!(signed_with, [9; 32]);
+    // What is over works again when its mail is sent again, what was revoked does not, and such a mail is not sent.
+    let (again, _) = links(other, TenantId(2), 8, 1900, 900).await;
+    assert_eq!(again.iter().map(|link| link.id).collect::<Vec<_>>(), [others[0].id, others[1].id]);
+    assert!(again.iter().all(|link| link.expires_at == second(1900)));
+    let (ended, _) = links(mail, OURS, 8, 1900, 900).await;
+    assert!(ended.iter().all(|link| link.revoked_at.is_some() && link.expires_at == second(900)));
+    for id in [mail, other] {
+        store.mail_given_up(id, true, "550", second(901)).await.unwrap();
+    }
+    store.mail_again(other, second(902)).await.unwrap();
+    let refused = store.mail_again(mail, second(902)).await.unwrap_err().to_string();
+    assert!(refused.contains("was revoked"), "{refused}");
     assert_eq!(store.audit_verify().await.unwrap(), None);
 }
 
