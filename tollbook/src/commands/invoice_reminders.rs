@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::Context;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use invoicing::Invoice;
-use model::{Directory, TenantId};
+use model::Directory;
 use rust_decimal::Decimal;
 use store::{InvoiceKind, InvoiceState, Store, TermsBook};
 
@@ -26,6 +26,12 @@ struct Overdue {
     today: NaiveDate,
 }
 
+/// Invoices that are overdue, and those of which that cannot be told, with why.
+struct Found {
+    due: Vec<Overdue>,
+    unreadable: Vec<(store::Invoice, anyhow::Error)>,
+}
+
 /// Reminds of one invoice, or of all that are overdue for so many days and were not reminded of in so many.
 pub(super) async fn remind(
     config: &Config,
@@ -36,23 +42,29 @@ pub(super) async fn remind(
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     let now = Clock::start().utc();
-    let wanted = match number {
+    let found = match number {
         Some(number) => {
             let kept = numbered(&store, number).await?;
-            vec![one(&store, &directory, kept, now).await?]
+            Found { due: vec![one(&store, &directory, kept, now).await?], unreadable: Vec::new() }
         }
         None => all(&store, &directory, (overdue, pause), now).await?,
     };
     let (templates, terms) = (Templates::load(&store).await?, store.billing_terms().await?);
-    let mut rows = Vec::new();
-    for due in &wanted {
+    let (mut rows, mut failures) = (Vec::new(), Vec::new());
+    for due in &found.due {
         let said = if due.invoice.customer.email.is_empty() {
             "its customer has no mail address".to_owned()
         } else if dry_run {
             "dry run, nothing queued".to_owned()
         } else {
-            queue(&store, (&directory, &templates, &terms), due, now).await?;
-            "queued".to_owned()
+            // The others are reminded all the same.
+            match queue(&store, (&directory, &templates, &terms), due, now).await {
+                Ok(()) => "queued".to_owned(),
+                Err(why) => {
+                    failures.push(due.kept.number.clone());
+                    format!("{why:#}")
+                }
+            }
         };
         rows.push(vec![
             due.kept.number.clone(),
@@ -62,7 +74,13 @@ pub(super) async fn remind(
             said,
         ]);
     }
+    for (kept, why) in found.unreadable {
+        let account = handle_of(&directory, kept.account);
+        rows.push(vec![kept.number.clone(), account, String::new(), String::new(), format!("{why:#}")]);
+        failures.push(kept.number);
+    }
     print_table(&["invoice", "account", "due", "left", ""], rows.into_iter(), "nothing is overdue");
+    anyhow::ensure!(failures.is_empty(), "no reminder of {}", failures.join(", "));
     Ok(())
 }
 
@@ -96,7 +114,7 @@ async fn one(
     if !is_open(kept.state) {
         return Err(refuse(&format!("it is {} already", kept.state.as_str())).into());
     }
-    let due = overdue_of(store, directory, kept, now).await?;
+    let due = overdue_of(store, directory, &kept, now).await?;
     if due.left <= Decimal::ZERO {
         return Err(refuse("nothing is left to be paid on it").into());
     }
@@ -111,18 +129,25 @@ async fn all(
     directory: &Directory,
     (overdue, pause): (u32, u32),
     now: DateTime<Utc>,
-) -> anyhow::Result<Vec<Overdue>> {
+) -> anyhow::Result<Found> {
     let reminded: HashMap<String, DateTime<Utc>> = store.mails_about("reminder:").await?;
     let since = now - TimeDelta::days(pause.into());
-    let mut found = Vec::new();
+    let mut found = Found { due: Vec::new(), unreadable: Vec::new() };
     for id in store.invoices_open().await? {
         if reminded.get(&reminder_of(id)).is_some_and(|last| *last > since) {
             continue;
         }
-        let due = overdue_of(store, directory, store.invoice_get(id).await?, now).await?;
+        let kept = store.invoice_get(id).await?;
+        let due = match overdue_of(store, directory, &kept, now).await {
+            Ok(due) => due,
+            Err(why) => {
+                found.unreadable.push((kept, why));
+                continue;
+            }
+        };
         let days = due.today.signed_duration_since(due.invoice.due_date).num_days();
         if due.left > Decimal::ZERO && days >= i64::from(overdue.max(1)) {
-            found.push(due);
+            found.due.push(due);
         }
     }
     Ok(found)
@@ -131,24 +156,22 @@ async fn all(
 async fn overdue_of(
     store: &Store,
     directory: &Directory,
-    kept: store::Invoice,
+    kept: &store::Invoice,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Overdue> {
     let invoice =
         Invoice::from_json(&kept.document).with_context(|| format!("read invoice {}", kept.number))?;
     let left = invoice.totals.payable() - store.invoice_credited(kept.id).await?;
-    let today = today_of(directory, kept.tenant, now);
-    Ok(Overdue { kept, invoice, left, today })
+    let today = today_of(directory, kept, now);
+    Ok(Overdue { kept: kept.clone(), invoice, left, today })
 }
 
-/// Today, where the seller is.
-fn today_of(directory: &Directory, tenant: TenantId, now: DateTime<Utc>) -> NaiveDate {
-    let zone = directory
-        .tenants
-        .iter()
-        .find(|known| known.id == tenant)
-        .map_or(chrono_tz::UTC, |known| known.timezone);
-    now.with_timezone(&zone).date_naive()
+/// Today, where the seller is: a reseller, or the tenant.
+fn today_of(directory: &Directory, kept: &store::Invoice, now: DateTime<Utc>) -> NaiveDate {
+    let reseller = kept.seller.and_then(|id| directory.accounts.iter().find(|known| known.id == id));
+    let tenant = directory.tenants.iter().find(|known| known.id == kept.tenant);
+    let zone = reseller.map(|known| known.timezone).or_else(|| tenant.map(|known| known.timezone));
+    now.with_timezone(&zone.unwrap_or(chrono_tz::UTC)).date_naive()
 }
 
 const fn is_open(state: InvoiceState) -> bool {
@@ -191,7 +214,8 @@ mod tests {
         run.bill_all(&accounts, &mut |_, outcome| drop(outcome.unwrap())).await.unwrap();
         let overdue = async |now: &str, (days, pause)| {
             let found = all(&store, &directory, (days, pause), at(now)).await.unwrap();
-            found.into_iter().map(|due| due.kept.number).collect::<Vec<_>>()
+            assert!(found.unreadable.is_empty());
+            found.due.into_iter().map(|due| due.kept.number).collect::<Vec<_>>()
         };
         // Those of two weeks are due on 16 November, to its end.
         assert!(overdue("2026-11-16T22:00:00Z", (1, 14)).await.is_empty());
@@ -217,7 +241,7 @@ mod tests {
         let part = invoicing::Credited::Part { line_idx: 0, net: Decimal::ONE };
         let note = run.credit(account, &credited, part, "goodwill").await.unwrap();
         let now = at("2026-11-20T12:00:00Z");
-        let due = all(&store, &directory, (1, 14), now).await.unwrap();
+        let due = all(&store, &directory, (1, 14), now).await.unwrap().due;
         assert_eq!(due.len(), late.len() - 1);
         let reduced = due.iter().find(|due| &due.kept.number == other).unwrap();
         assert_eq!(reduced.left, credited.gross.amount - note.gross.amount);
@@ -241,5 +265,28 @@ mod tests {
         assert!(overdue("2026-11-26T12:00:00Z", (1, 7)).await.is_empty());
         assert_eq!(overdue("2026-11-28T12:00:00Z", (1, 7)).await.len(), due.len());
         assert!(overdue("2026-11-28T12:00:00Z", (1, 14)).await.is_empty());
+
+        // One that cannot be read keeps nobody else from being reminded.
+        let account = directory.accounts.iter().find(|account| account.id == credited.account).unwrap();
+        let odd = store::NewInvoice {
+            tenant: account.tenant,
+            seller: None,
+            account: account.id,
+            kind: InvoiceKind::Invoice,
+            period_start: at("2026-08-01T00:00:00Z"),
+            period_end: at("2026-09-01T00:00:00Z"),
+            currency: account.currency,
+            net: Decimal::TEN,
+            tax: Decimal::ZERO,
+            gross: Decimal::TEN,
+            prefix: "ODD-".to_owned(),
+            year: 2025,
+            issued_at: at("2026-11-20T00:00:00Z"),
+            made_after: None,
+        };
+        let (odd, _) = store.invoice_create(&odd, |_| "{}".to_owned()).await.unwrap();
+        let found = all(&store, &directory, (1, 7), at("2026-11-28T12:00:00Z")).await.unwrap();
+        assert_eq!(found.due.len(), due.len());
+        assert_eq!(found.unreadable.iter().map(|(kept, _)| kept.id).collect::<Vec<_>>(), [odd.id]);
     }
 }
