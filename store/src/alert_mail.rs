@@ -14,6 +14,8 @@ use crate::sql::{Bind, Columns, cells, query};
 
 /// What the mail of an alert says of its account.
 pub(crate) struct Party {
+    /// Handle of its tenant, if that is known.
+    tenant: Option<String>,
     name: String,
     handle: String,
     zone: Tz,
@@ -26,15 +28,18 @@ pub(crate) struct Party {
 
 pub(crate) async fn party_of(conn: &mut AnyConnection, alert: &Alert) -> Result<Party> {
     let row = query(
-        "SELECT accounts.handle AS handle, accounts.timezone AS timezone, contacts.name AS name FROM accounts \
-         JOIN contacts ON contacts.id = accounts.contact WHERE accounts.id = $1",
+        "SELECT accounts.handle AS handle, accounts.timezone AS timezone, contacts.name AS name, \
+         tenants.handle AS tenant FROM accounts JOIN contacts ON contacts.id = accounts.contact \
+         JOIN tenants ON tenants.id = accounts.tenant WHERE accounts.id = $1",
     )
     .cells(cells![alert.account.0])
     .fetch_optional(&mut *conn)
     .await?;
-    let (name, handle, zone) = match row {
-        Some(row) => (row.text("name")?, row.text("handle")?, row.word("timezone")?),
-        None => (String::new(), alert.account.to_string(), Tz::UTC),
+    let (name, handle, zone, tenant) = match row {
+        Some(row) => {
+            (row.text("name")?, row.text("handle")?, row.word("timezone")?, Some(row.text("tenant")?))
+        }
+        None => (String::new(), alert.account.to_string(), Tz::UTC, None),
     };
     // The lock of the alert is written after it. What stands now and is as strong is the lock of somebody else, or of an earlier
     // alert, and stays.
@@ -58,7 +63,7 @@ pub(crate) async fn party_of(conn: &mut AnyConnection, alert: &Alert) -> Result<
         Some(row) => (row.narrow("n_stopped")?, row.amount("saved_micros")?),
         None => (0, Decimal::ZERO),
     };
-    Ok(Party { name: visible(&name), handle: visible(&handle), zone, lock_ends, n_stopped, saved })
+    Ok(Party { tenant, name: visible(&name), handle: visible(&handle), zone, lock_ends, n_stopped, saved })
 }
 
 /// The period without the count of its alerts: `2026-10-05` of `2026-10-05/2`.
@@ -94,7 +99,7 @@ fn in_words(level: LockLevel) -> &'static str {
 }
 
 pub(crate) fn alert_mail(alert: &Alert, party: &Party, address: &str) -> EventMail {
-    let Party { name, handle, zone, lock_ends, n_stopped, saved } = party;
+    let Party { tenant: _, name, handle, zone, lock_ends, n_stopped, saved } = party;
     let who = if name.is_empty() { handle.clone() } else { format!("{name} ({handle})") };
     let lock = in_words(alert.lock);
     let local = |at: DateTime<Utc>| at.with_timezone(zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
@@ -188,6 +193,7 @@ pub(crate) fn alert_word(alert: &Alert, party: &Party) -> serde_json::Value {
             "alert": alert.id.to_string(),
             "update": alert.update,
             "severity": alert.severity.as_str(),
+            "tenant": party.tenant,
             "account": party.handle,
             "name": party.name,
             "rule": alert.rule,

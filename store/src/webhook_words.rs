@@ -119,13 +119,19 @@ async fn is_wanted(conn: &mut AnyConnection, kind: WordKind) -> Result<bool> {
     Ok(false)
 }
 
-/// The account's handle; its id where it is gone.
-async fn handle_of(conn: &mut AnyConnection, account: AccountId) -> Result<String> {
-    let row = query("SELECT handle FROM accounts WHERE id = $1")
-        .cells(cells![account.0])
-        .fetch_optional(conn)
-        .await?;
-    row.map_or_else(|| Ok(account.to_string()), |row| row.text("handle"))
+/// Handles of an account and of its tenant; the account's id and nothing where it is gone.
+async fn handles_of(conn: &mut AnyConnection, account: AccountId) -> Result<(String, Option<String>)> {
+    let row = query(
+        "SELECT accounts.handle AS handle, tenants.handle AS tenant FROM accounts \
+         JOIN tenants ON tenants.id = accounts.tenant WHERE accounts.id = $1",
+    )
+    .cells(cells![account.0])
+    .fetch_optional(conn)
+    .await?;
+    row.map_or_else(
+        || Ok((account.to_string(), None)),
+        |row| Ok((row.text("handle")?, Some(row.text("tenant")?))),
+    )
 }
 
 fn amount(money: Money) -> Value {
@@ -143,12 +149,16 @@ pub(crate) async fn tell_of_mail(
     if !is_wanted(&mut *conn, WordKind::Mail).await? {
         return Ok(());
     }
-    let row = query("SELECT recipients, subject, about, attempts FROM mails WHERE id = $1")
-        .cells(cells![mail])
-        .fetch_one(&mut *conn)
-        .await?;
+    let row = query(
+        "SELECT mails.recipients, mails.subject, mails.about, mails.attempts, tenants.handle AS tenant FROM mails \
+         LEFT JOIN tenants ON tenants.id = mails.tenant WHERE mails.id = $1",
+    )
+    .cells(cells![mail])
+    .fetch_one(&mut *conn)
+    .await?;
     let data = json!({
         "mail": mail,
+        "tenant": row.opt_text("tenant")?,
         "to": row.json::<Vec<String>>("recipients")?,
         "subject": row.text("subject")?,
         "about": row.text("about")?,
@@ -169,10 +179,12 @@ pub(crate) async fn tell_of_invoice(
     if !is_wanted(&mut *conn, WordKind::Invoice).await? {
         return Ok(());
     }
+    let (account, tenant) = handles_of(&mut *conn, invoice.account).await?;
     let data = json!({
         "number": invoice.number,
         "kind": invoice.kind.word(),
-        "account": handle_of(&mut *conn, invoice.account).await?,
+        "tenant": tenant,
+        "account": account,
         "period_start": invoice.period_start.to_rfc3339_opts(SecondsFormat::Micros, true),
         "period_end": invoice.period_end.to_rfc3339_opts(SecondsFormat::Micros, true),
         "net": amount(invoice.net),
@@ -187,19 +199,38 @@ pub(crate) async fn tell_of_invoice(
 
 /// A lock was set or lifted; `entry` is its place in the history of locks.
 pub(crate) async fn tell_of_lock(conn: &mut AnyConnection, lock: &Lock, entry: i64) -> Result<()> {
+    tell_of_level(conn, lock, format!("lock_{entry}")).await
+}
+
+/// The time of `lock` was over at `at`.
+pub(crate) async fn tell_of_lapse(
+    conn: &mut AnyConnection,
+    lock: &Lock,
+    why: &str,
+    at: DateTime<Utc>,
+) -> Result<()> {
+    let id = format!("lock_lapse_{}_{}", lock.account, at.timestamp_micros());
+    let lifted =
+        Lock { level: LockLevel::None, reason: why.to_owned(), since: at, until: None, ..lock.clone() };
+    tell_of_level(conn, &lifted, id).await
+}
+
+async fn tell_of_level(conn: &mut AnyConnection, lock: &Lock, id: String) -> Result<()> {
     if !is_wanted(&mut *conn, WordKind::Lock).await? {
         return Ok(());
     }
     let what = if lock.level == LockLevel::None { "account.unlocked" } else { "account.locked" };
+    let (account, tenant) = handles_of(&mut *conn, lock.account).await?;
     let data = json!({
-        "account": handle_of(&mut *conn, lock.account).await?,
+        "tenant": tenant,
+        "account": account,
         "level": lock.level.as_str(),
         "source": lock.source.as_str(),
         "reason": lock.reason,
         "alert": lock.alert.as_ref().map(ToString::to_string),
         "until": lock.until.map(|until| until.to_rfc3339_opts(SecondsFormat::Micros, true)),
     });
-    tell(conn, &Word::new(WordKind::Lock, what, format!("lock_{entry}"), lock.since, &data)).await
+    tell(conn, &Word::new(WordKind::Lock, what, id, lock.since, &data)).await
 }
 
 /// The balance of an account fell below what its owner wants to hear of, which `mail` says.
@@ -210,10 +241,13 @@ pub(crate) async fn tell_of_balance(
     mail: i64,
     now: DateTime<Utc>,
 ) -> Result<()> {
+    let (handle, tenant) = handles_of(&mut *conn, account).await?;
     let data = json!({
-        "account": handle_of(&mut *conn, account).await?,
+        "tenant": tenant,
+        "account": handle,
         "left": amount(left),
         "below": amount(below),
     });
-    tell(conn, &Word::new(WordKind::Balance, "balance.low", format!("balance_{mail}"), now, &data)).await
+    let id = format!("balance_{mail}");
+    tell(conn, &Word::new(WordKind::Balance, "balance.low", id, now, &data)).await
 }

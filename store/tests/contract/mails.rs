@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Language, LockLevel, MailEvent, TenantId};
+use model::{Language, Lock, LockLevel, MailEvent, TenantId};
 use store::{
     DeliveryState, EventMail, InvoiceKind, InvoiceSums, MailFill, NewInvoice, NewMail, PipelineAnswer,
     StoreError, WordKind,
@@ -173,6 +173,7 @@ pub(crate) async fn webhook_is_told_of_what_it_wants_and_of_each_event_once(db: 
         let types = found.iter().rev().map(|one| {
             let body: serde_json::Value = serde_json::from_str(&one.body).unwrap();
             assert_eq!(one.state, DeliveryState::Queued);
+            assert_eq!(body["data"]["tenant"], "vox", "{body}");
             format!("{} {}", body["type"].as_str().unwrap(), body["data"]["account"].as_str().unwrap_or("-"))
         });
         types.collect::<Vec<_>>()
@@ -187,7 +188,13 @@ pub(crate) async fn webhook_is_told_of_what_it_wants_and_of_each_event_once(db: 
 
     store.set_lock(&lock(acme.0, LockLevel::Outgoing), ACTOR, second(7)).await.unwrap();
     store.set_lock(&lock(acme.0, LockLevel::None), ACTOR, second(8)).await.unwrap();
-    assert_eq!(told(locks).await, ["account.locked acme", "account.unlocked acme"]);
+    let lapsing = Lock { until: Some(second(60)), ..lock(acme.0, LockLevel::Outgoing) };
+    store.set_lock(&Lock { since: second(50), ..lapsing }, ACTOR, second(50)).await.unwrap();
+    for n in [59, 60, 61] {
+        store.tell_lapsed_locks(second(n)).await.unwrap();
+    }
+    let twice = ["account.locked acme", "account.unlocked acme"];
+    assert_eq!(told(locks).await, [twice, twice].concat());
     assert!(told(alerts).await.is_empty());
 
     let books = add("books", &[WordKind::Invoice]).await;
