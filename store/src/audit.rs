@@ -60,6 +60,7 @@ const TABLES: &[&str] = &[
     "audit_heads",
     "audit_log",
     "balances",
+    "balances_told",
     "barrings",
     "billing_profiles",
     "billing_terms",

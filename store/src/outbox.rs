@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{AccountId, Language, MailEvent, Money, TenantId};
+use model::{AccountId, Language, MailEvent, Money, PostingId, TenantId};
 use serde::{Deserialize, Serialize};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -143,23 +143,34 @@ impl Store {
         Ok(id)
     }
 
-    /// Queues the mail that says that a balance has fallen to `left`, below `below`, and tells webhooks; returns the mail's id.
+    /// Queues the mail that says that a balance has fallen to `left`, below `below`, by `posting`, and tells webhooks; returns the mail's
+    /// id. `None`: that has been told; every process that holds calls to balances reads the same postings.
     ///
     /// # Errors
     ///
     /// What the database says.
     pub async fn balance_is_low(
         &self,
-        account: AccountId,
+        (account, posting): (AccountId, PostingId),
         sums: (Money, Money),
         mail: &EventMail,
         now: DateTime<Utc>,
-    ) -> Result<i64> {
+    ) -> Result<Option<i64>> {
         let mut tx = self.write().await?;
+        // Whoever comes second waits here for the first.
+        let told = query(
+            "INSERT INTO balances_told (posting, account, told_at) VALUES ($1, $2, $3) ON CONFLICT (posting) DO NOTHING",
+        )
+        .cells(cells![posting.as_bytes(), account.0, now])
+        .execute(&mut *tx)
+        .await?;
+        if told.rows_affected() == 0 {
+            return Ok(None);
+        }
         let id = enqueue_event(&mut tx, mail, now).await?;
-        tell_of_balance(&mut tx, account, sums, id, now).await?;
+        tell_of_balance(&mut tx, (account, posting), sums, now).await?;
         tx.commit().await?;
-        Ok(id)
+        Ok(Some(id))
     }
 
     /// Gives a mail its last words, which every attempt sends.

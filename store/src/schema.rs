@@ -49,6 +49,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (252, "download_links", include_str!("../migrations/0252_download_links.sql")),
     (253, "webhook_kinds", include_str!("../migrations/0253_webhook_kinds.sql")),
     (254, "pipeline_questions", include_str!("../migrations/0254_pipeline_questions.sql")),
+    (255, "balances_told", include_str!("../migrations/0255_balances_told.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use model::{AccountId, Lock, LockLevel, Money};
+use model::{AccountId, Lock, LockLevel, Money, PostingId};
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
@@ -233,12 +233,11 @@ async fn tell_of_level(conn: &mut AnyConnection, lock: &Lock, id: String) -> Res
     tell(conn, &Word::new(WordKind::Lock, what, id, lock.since, &data)).await
 }
 
-/// The balance of an account fell below what its owner wants to hear of, which `mail` says.
+/// The balance of an account fell below what its owner wants to hear of, by `posting`.
 pub(crate) async fn tell_of_balance(
     conn: &mut AnyConnection,
-    account: AccountId,
+    (account, posting): (AccountId, PostingId),
     (left, below): (Money, Money),
-    mail: i64,
     now: DateTime<Utc>,
 ) -> Result<()> {
     let (handle, tenant) = handles_of(&mut *conn, account).await?;
@@ -248,6 +247,6 @@ pub(crate) async fn tell_of_balance(
         "left": amount(left),
         "below": amount(below),
     });
-    let id = format!("balance_{mail}");
+    let id = format!("balance_{account}_{posting}");
     tell(conn, &Word::new(WordKind::Balance, "balance.low", id, now, &data)).await
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Language, Lock, LockLevel, MailEvent, TenantId};
+use model::{Language, Lock, LockLevel, MailEvent, PostingId, TenantId};
 use store::{
     DeliveryState, EventMail, InvoiceKind, InvoiceSums, MailFill, NewInvoice, NewMail, PipelineAnswer,
     StoreError, WordKind,
@@ -183,7 +183,14 @@ pub(crate) async fn webhook_is_told_of_what_it_wants_and_of_each_event_once(db: 
     store.mail_again(id, second(3)).await.unwrap();
     store.mail_sent(id, second(4)).await.unwrap();
     store.mail_sent(id, second(5)).await.unwrap();
-    store.balance_is_low(acme, (eur("1.75"), eur("5")), &event_mail("low"), second(6)).await.unwrap();
+    // Two processes read the posting.
+    let low = async || {
+        let by = (acme, PostingId::from_bytes([5; 16]));
+        store.balance_is_low(by, (eur("1.75"), eur("5")), &event_mail("low"), second(6)).await.unwrap()
+    };
+    let (one, other) = tokio::join!(low(), low());
+    assert_eq!([one, other].iter().flatten().count(), 1);
+    assert_eq!(store.mail_list().await.unwrap().iter().filter(|mail| mail.mail.subject == "low").count(), 1);
     assert_eq!(told(mails).await, ["mail.bounced -", "mail.sent -", "balance.low acme"]);
 
     store.set_lock(&lock(acme.0, LockLevel::Outgoing), ACTOR, second(7)).await.unwrap();
