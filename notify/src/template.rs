@@ -87,7 +87,7 @@ pub const fn own_template(event: MailEvent, language: Language) -> &'static str 
     }
 }
 
-/// Fills the program's own template.
+/// Fills the program's own template; a subject that gets too long, as by the name of a customer, is cut.
 ///
 /// # Errors
 ///
@@ -97,7 +97,12 @@ pub fn own_words(
     language: Language,
     variables: &Variables,
 ) -> Result<Words, TemplateFault> {
-    MailTemplate { text: own_template(event, language).to_owned(), html: None }.fill(variables)
+    let template = MailTemplate { text: own_template(event, language).to_owned(), html: None };
+    let mut words = template.filled(variables)?;
+    if words.subject.chars().count() > SUBJECT_CHARS_MAX {
+        words.subject = words.subject.chars().take(SUBJECT_CHARS_MAX - 1).chain(['…']).collect();
+    }
+    Ok(words)
 }
 
 /// The examples of an event's variables.
@@ -107,8 +112,8 @@ pub fn sample_variables(event: MailEvent) -> Variables {
 }
 
 impl MailTemplate {
-    /// Whether it can be used for `event`: it reads, names no unknown variable, and says something whether or not the variables that may
-    /// be empty are.
+    /// Whether it can be used for `event`: it reads, names no unknown variable, says something with the examples of all variables, and can be
+    /// filled when all are empty. What only some values bring about shows when a mail is worded; the words before it are used then.
     ///
     /// # Errors
     ///
@@ -136,17 +141,24 @@ impl MailTemplate {
     ///
     /// [`TemplateFault`].
     pub fn fill(&self, variables: &Variables) -> Result<Words, TemplateFault> {
+        let words = self.filled(variables)?;
+        if words.subject.chars().count() > SUBJECT_CHARS_MAX {
+            let rule = format!("the subject is longer than {SUBJECT_CHARS_MAX} characters");
+            return Err(fault(TemplatePart::Text, 1, SUBJECT.len() + 1, rule));
+        }
+        Ok(words)
+    }
+
+    /// As [`Self::fill`], with a subject of any length.
+    fn filled(&self, variables: &Variables) -> Result<Words, TemplateFault> {
         let environment = environment();
         let (subject, text) = split(&self.text)?;
         let subject = write(&environment, TemplatePart::Text, &subject, variables)?;
-        // A value with a line end must not make a second header.
-        let subject = subject.split_whitespace().collect::<Vec<_>>().join(" ");
+        // A value with a line end must not make a second header, and with another control character the mail would not be sent.
+        let is_gap = |c: char| c.is_whitespace() || c.is_control();
+        let subject = subject.split(is_gap).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
         if subject.is_empty() {
             return Err(fault(TemplatePart::Text, 1, SUBJECT.len() + 1, "the subject is empty"));
-        }
-        if subject.chars().count() > SUBJECT_CHARS_MAX {
-            let rule = format!("the subject is longer than {SUBJECT_CHARS_MAX} characters");
-            return Err(fault(TemplatePart::Text, 1, SUBJECT.len() + 1, rule));
         }
         let text = write(&environment, TemplatePart::Text, &text, variables)?;
         let text = text.trim_start_matches(['\r', '\n']).to_owned();
@@ -361,6 +373,21 @@ mod tests {
                 assert!(!words.text.starts_with('\n'), "{words:?}");
             }
         }
+    }
+
+    #[test]
+    fn subject_of_odd_values_is_one_line_that_can_be_mailed() {
+        let mut variables = sample_variables(MailEvent::Invoice);
+        for value in variables.values_mut() {
+            *value = format!("a\u{1}b\r\n\u{85}{}", "ü".repeat(300));
+        }
+        let own = own_words(MailEvent::Invoice, Language::German, &variables).unwrap();
+        assert_eq!(own.subject.chars().count(), SUBJECT_CHARS_MAX);
+        assert!(own.subject.contains(" a b ü") && own.subject.ends_with('…'), "{own:?}");
+        assert!(!own.subject.contains(char::is_control), "{own:?}");
+        // A tenant is told, and its mails go out in the program's words.
+        let fault = template("Subject: {{ number }}\n\nHello\n").fill(&variables).unwrap_err();
+        assert!(fault.rule.contains("longer than 250"), "{fault}");
     }
 
     #[test]
