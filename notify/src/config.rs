@@ -57,6 +57,9 @@ pub struct LinkConfig {
     /// Where receivers reach the console's server (`[web] listen`), such as `"https://billing.nordtel.example"`. A proxy in front of it need
     /// hand on nothing but `/d/`. No default.
     pub base_url: String,
+    /// Whether `base_url` may begin with `http://`: whoever reads along has the files then. Default: `false`.
+    #[serde(default)]
+    pub allow_http: bool,
     /// Attachments of more bytes together are linked instead of sent. Default: 10 000 000.
     #[serde(default = "default_above")]
     pub above: usize,
@@ -79,6 +82,10 @@ impl LinkConfig {
         let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '<' | '>' | '"');
         if !host.is_some_and(|host| !host.is_empty() && host.chars().all(is_plain)) {
             let rule = format!("{:?} is no address; write \"https://billing.example.com\"", self.base_url);
+            return Err(config("links.base_url", rule));
+        }
+        if !self.allow_http && self.base_url.starts_with("http://") {
+            let rule = "it is not encrypted; write https://, or set mail.links.allow_http = true";
             return Err(config("links.base_url", rule));
         }
         if self.above > MAIL_BYTES_MAX {
@@ -341,8 +348,12 @@ mod tests {
         assert!(broken(&|config| config.from = "a@büro.example".to_owned()).contains("xn--"));
         let links = |base_url: &str| {
             let (base_url, above, valid_for) = (base_url.to_owned(), default_above(), default_valid_for());
-            broken(&|config| config.links = Some(LinkConfig { base_url: base_url.clone(), above, valid_for }))
+            broken(&|config| {
+                let base_url = base_url.clone();
+                config.links = Some(LinkConfig { base_url, allow_http: false, above, valid_for });
+            })
         };
+        assert!(links("http://x.example").contains("it is not encrypted"));
         assert!(links("billing.example").starts_with("mail.links.base_url"));
         assert!(links("https://x.example/?a=").contains("is no address"));
         assert!(smtp(&|smtp| smtp.host = "mail server".to_owned()).starts_with("mail.smtp.host"));

@@ -13,7 +13,7 @@ use web::{Download, FetchDownload};
 use crate::clock::Clock;
 
 /// Signs the links of mails that go to no tenant's customers.
-const THE_HOUSE: TenantId = TenantId(0);
+pub(crate) const THE_HOUSE: TenantId = TenantId(0);
 
 /// Path of links, in front of the token.
 const PATH: &str = "/d/";

@@ -248,6 +248,7 @@ mod tests {
         let post = Post::new().await;
         let links = LinkConfig {
             base_url: "https://b.example".to_owned(),
+            allow_http: false,
             above: 100,
             valid_for: Duration::from_secs(3_600),
         };

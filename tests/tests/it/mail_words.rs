@@ -83,7 +83,7 @@ fn house_with_one_customer(server: &SmtpServer) -> Installation {
     let base = format!("http://{}", house.web);
     house.configure(&format!(
         "[mail]\nfrom = \"Meridian <billing@meridian.example>\"\n[mail.smtp]\nhost = \"127.0.0.1\"\nport = {}\n\
-         tls = \"none\"\n[mail.links]\nbase_url = \"{base}/\"\nabove = 5000\n",
+         tls = \"none\"\n[mail.links]\nbase_url = \"{base}/\"\nallow_http = true\nabove = 5000\n",
         server.port
     ));
     let world = "[[accounts]]\nhandle = \"weber\"\nvat_percent = \"20\"\n[accounts.contact]\nname = \"Weber & Söhne\"\n\

@@ -34,11 +34,14 @@ pub(crate) enum MailAction {
     /// End a link, or all of a tenant.
     Revoke {
         /// Its id in the list of links.
-        #[arg(required_unless_present = "all_of")]
+        #[arg(required_unless_present_any = ["all_of", "of_house"])]
         link: Option<i64>,
         /// Handle of the tenant whose links are all ended.
         #[arg(long, value_name = "HANDLE", conflicts_with = "link")]
         all_of: Option<String>,
+        /// End all links of mails that went to no tenant's customers.
+        #[arg(long, conflicts_with_all = ["link", "all_of"])]
+        of_house: bool,
     },
 }
 

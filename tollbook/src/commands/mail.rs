@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
 use crate::commands::{mail_template, print_table, tenant_named};
 use crate::config::Config;
+use crate::downloads::THE_HOUSE;
 use crate::system::{of_store, open_store};
 
 /// Lists, or queues again.
@@ -43,20 +44,21 @@ pub(crate) async fn mail(config: &Config, action: MailAction) -> anyhow::Result<
         }
         MailAction::Template(action) => mail_template::template(&store, action).await,
         MailAction::Links { limit } => links(&store, limit).await,
-        MailAction::Revoke { link, all_of } => {
+        MailAction::Revoke { link, all_of, of_house } => {
             let now = Clock::start().utc();
             if let Some(link) = link {
                 store.download_revoke(link, COMMAND_LINE, now).await.map_err(of_store)?;
                 println!("link {link} leads nowhere any more");
             } else {
-                let directory = store.directory().await?;
-                let tenant = tenant_named(&directory, all_of.as_deref())?;
-                let fresh = rand::random();
-                let n_ended = store.download_revoke_all(tenant.id, fresh, COMMAND_LINE, now).await?;
-                println!(
-                    "{}: {n_ended} links lead nowhere any more; new ones have another key",
-                    tenant.handle
-                );
+                let (id, whose) = if of_house {
+                    (THE_HOUSE, "the house".to_owned())
+                } else {
+                    let directory = store.directory().await?;
+                    let tenant = tenant_named(&directory, all_of.as_deref())?;
+                    (tenant.id, tenant.handle.clone())
+                };
+                let n_ended = store.download_revoke_all(id, rand::random(), COMMAND_LINE, now).await?;
+                println!("{whose}: {n_ended} links lead nowhere any more; new ones have another key");
             }
             Ok(())
         }
