@@ -22,6 +22,7 @@ mod host_port;
 mod id;
 mod ledger;
 mod lock;
+mod mail_event;
 mod moment;
 mod money;
 mod package;
@@ -73,6 +74,7 @@ pub use id::{
 };
 pub use ledger::{LedgerAccount, Posting, PostingReason};
 pub use lock::{Lock, LockLevel, LockSource};
+pub use mail_event::{MailEvent, MailVariable};
 pub use moment::Moment;
 pub use money::{Currency, InvalidCurrency, MICROS_PER_UNIT, Money, MoneyError, from_micros, to_micros};
 pub use package::{

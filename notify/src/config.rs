@@ -11,6 +11,7 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 use serde::Deserialize;
 
+use crate::message::MAIL_BYTES_MAX;
 use crate::{DkimConfig, NotifyError};
 
 /// How mails leave the house.
@@ -39,6 +40,64 @@ pub struct MailConfig {
     /// Folder for mails as `.eml` files when there is no `smtp` section. Made if missing. Default: `"outbox"`.
     #[serde(default = "default_outbox_dir")]
     pub outbox_dir: PathBuf,
+    /// Links in the place of attachments that are too large for a mail. Absent: there are none, and a mail that is too large is given up.
+    #[serde(default)]
+    pub links: Option<LinkConfig>,
+}
+
+/// Links from which receivers fetch what is too large for a mail, without signing in.
+///
+/// ```toml
+/// [mail.links]
+/// base_url = "https://billing.nordtel.example"
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkConfig {
+    /// Where receivers reach the console's server (`[web] listen`), such as `"https://billing.nordtel.example"`. A proxy in front of it need
+    /// hand on nothing but `/d/`. No default.
+    pub base_url: String,
+    /// Whether `base_url` may begin with `http://`: whoever reads along has the files then. Default: `false`.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// Attachments of more bytes together are linked instead of sent. Default: 10 000 000.
+    #[serde(default = "default_above")]
+    pub above: usize,
+    /// How long a link can be used, such as `"60days"`. Default: `"60days"`.
+    #[serde(default = "default_valid_for", with = "humantime_serde")]
+    pub valid_for: Duration,
+}
+
+fn default_above() -> usize {
+    10_000_000
+}
+
+fn default_valid_for() -> Duration {
+    Duration::from_secs(60 * 24 * 60 * 60)
+}
+
+impl LinkConfig {
+    fn check(&self) -> Result<(), NotifyError> {
+        let host = self.base_url.strip_prefix("https://").or_else(|| self.base_url.strip_prefix("http://"));
+        let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '<' | '>' | '"');
+        if !host.is_some_and(|host| !host.is_empty() && host.chars().all(is_plain)) {
+            let rule = format!("{:?} is no address; write \"https://billing.example.com\"", self.base_url);
+            return Err(config("links.base_url", rule));
+        }
+        if !self.allow_http && self.base_url.starts_with("http://") {
+            let rule = "it is not encrypted; write https://, or set mail.links.allow_http = true";
+            return Err(config("links.base_url", rule));
+        }
+        if self.above > MAIL_BYTES_MAX {
+            let rule =
+                format!("no mail is larger than {MAIL_BYTES_MAX} bytes; write {MAIL_BYTES_MAX} or less");
+            return Err(config("links.above", rule));
+        }
+        if self.valid_for < Duration::from_secs(60) {
+            return Err(config("links.valid_for", "nobody reads a mail so soon; write \"60days\""));
+        }
+        Ok(())
+    }
 }
 
 /// One SMTP server.
@@ -127,6 +186,7 @@ impl Default for MailConfig {
             smtp: None,
             dkim: None,
             outbox_dir: default_outbox_dir(),
+            links: None,
         }
     }
 }
@@ -144,6 +204,9 @@ impl MailConfig {
         }
         if self.outbox_dir.as_os_str().is_empty() {
             return Err(config("outbox_dir", "is empty; name a folder, such as \"outbox\""));
+        }
+        if let Some(links) = &self.links {
+            links.check()?;
         }
         let Some(smtp) = &self.smtp else { return Ok(()) };
         let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
@@ -283,6 +346,16 @@ mod tests {
             broken(&|config| config.from = "a@b.example\r\nBcc: c@d.example".to_owned()).contains("line end")
         );
         assert!(broken(&|config| config.from = "a@büro.example".to_owned()).contains("xn--"));
+        let links = |base_url: &str| {
+            let (base_url, above, valid_for) = (base_url.to_owned(), default_above(), default_valid_for());
+            broken(&|config| {
+                let base_url = base_url.clone();
+                config.links = Some(LinkConfig { base_url, allow_http: false, above, valid_for });
+            })
+        };
+        assert!(links("http://x.example").contains("it is not encrypted"));
+        assert!(links("billing.example").starts_with("mail.links.base_url"));
+        assert!(links("https://x.example/?a=").contains("is no address"));
         assert!(smtp(&|smtp| smtp.host = "mail server".to_owned()).starts_with("mail.smtp.host"));
         assert!(smtp(&|smtp| smtp.password = None).contains("both or neither"));
         assert!(smtp(&|smtp| smtp.tls = TlsMode::None).contains("readable through the network"));

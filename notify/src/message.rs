@@ -30,8 +30,10 @@ pub struct OutgoingMail {
     pub to: Vec<String>,
     /// One line.
     pub subject: String,
-    /// Plain text. The mail carries it as HTML too.
+    /// Plain text.
     pub text: String,
+    /// The same as a whole HTML document. `None`: it is made of the text.
+    pub html: Option<String>,
     /// Files.
     pub attachments: Vec<Attachment>,
 }
@@ -76,8 +78,10 @@ pub(crate) fn build(mail: &OutgoingMail, from: &Mailbox, now: DateTime<Utc>) -> 
     if n_recipients == 0 || n_recipients > RECIPIENTS_MAX {
         return Err(NotifyError::Recipients { id, n_recipients, max: RECIPIENTS_MAX });
     }
-    let bytes =
-        mail.text.len() + mail.attachments.iter().map(|attachment| attachment.bytes.len()).sum::<usize>();
+    let html = mail.html.clone().unwrap_or_else(|| html_of(&mail.text));
+    let bytes = mail.text.len()
+        + mail.html.as_ref().map_or(0, String::len)
+        + mail.attachments.iter().map(|attachment| attachment.bytes.len()).sum::<usize>();
     if bytes > MAIL_BYTES_MAX {
         return Err(NotifyError::TooLarge { id, bytes, max: MAIL_BYTES_MAX });
     }
@@ -100,13 +104,13 @@ pub(crate) fn build(mail: &OutgoingMail, from: &Mailbox, now: DateTime<Utc>) -> 
     }
 
     let body = MultiPart::alternative()
-        .boundary(boundary(mail, "body"))
+        .boundary(boundary(mail, &html, "body"))
         .singlepart(SinglePart::plain(mail.text.clone()))
-        .singlepart(SinglePart::html(html_of(&mail.text)));
+        .singlepart(SinglePart::html(html.clone()));
     let built = if mail.attachments.is_empty() {
         builder.multipart(body)
     } else {
-        let mut parts = MultiPart::mixed().boundary(boundary(mail, "parts")).multipart(body);
+        let mut parts = MultiPart::mixed().boundary(boundary(mail, &html, "parts")).multipart(body);
         for Attachment { name, mime, bytes } in &mail.attachments {
             one_line("the attachment name", name)?;
             if name.is_empty() {
@@ -132,10 +136,10 @@ pub(crate) fn build(mail: &OutgoingMail, from: &Mailbox, now: DateTime<Utc>) -> 
 }
 
 /// A boundary that does not occur in the text. Attachments are base64 and cannot hold it.
-fn boundary(mail: &OutgoingMail, of: &str) -> String {
+fn boundary(mail: &OutgoingMail, html: &str, of: &str) -> String {
     let mut boundary = format!("=_tollbook_{}_{of}_0", mail.id);
     let mut n = 0_u64;
-    while mail.text.contains(&boundary) {
+    while mail.text.contains(&boundary) || html.contains(&boundary) {
         n += 1;
         boundary = format!("=_tollbook_{}_{of}_{n}", mail.id);
     }
@@ -179,7 +183,7 @@ fn html_word(word: &str) -> String {
     format!("<a href=\"{address}\">{address}</a>{}", escaped(rest))
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
@@ -193,6 +197,7 @@ mod tests {
             to: vec!["Zoë Nguyễn <zoe@example.com>".to_owned(), "ops@example.com".to_owned()],
             subject: "Invoice 2026-000117".to_owned(),
             text: "Dear customer,\nplease find attached.\n".to_owned(),
+            html: None,
             attachments: vec![Attachment {
                 name: "invoice.pdf".to_owned(),
                 mime: "application/pdf".to_owned(),

@@ -29,6 +29,7 @@ fn mail(id: i64, to: &str) -> OutgoingMail {
         to: vec![to.to_owned()],
         subject: "Rechnung Nº 117 für Công ty Nguyễn & Söhne – Oktober".to_owned(),
         text: "Sehr geehrte Damen und Herren,\n\n.\nim Anhang.\n..\nEnde".to_owned(),
+        html: None,
         attachments: vec![Attachment {
             name: "hóa đơn 117.pdf".to_owned(),
             mime: "application/pdf".to_owned(),

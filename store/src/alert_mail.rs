@@ -2,18 +2,20 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use model::{Alert, AlertSeverity, Finding, LockLevel};
+use model::{Alert, AlertSeverity, Finding, Language, LockLevel, MailEvent};
 use rust_decimal::Decimal;
 use serde_json::json;
 use sqlx::AnyConnection;
 
 use crate::Result;
-use crate::outbox::NewMail;
+use crate::outbox::{EventMail, MailFill, NewMail};
 use crate::sparkline;
 use crate::sql::{Bind, Columns, cells, query};
 
 /// What the mail of an alert says of its account.
 pub(crate) struct Party {
+    /// Handle of its tenant, if that is known.
+    tenant: Option<String>,
     name: String,
     handle: String,
     zone: Tz,
@@ -26,15 +28,18 @@ pub(crate) struct Party {
 
 pub(crate) async fn party_of(conn: &mut AnyConnection, alert: &Alert) -> Result<Party> {
     let row = query(
-        "SELECT accounts.handle AS handle, accounts.timezone AS timezone, contacts.name AS name FROM accounts \
-         JOIN contacts ON contacts.id = accounts.contact WHERE accounts.id = $1",
+        "SELECT accounts.handle AS handle, accounts.timezone AS timezone, contacts.name AS name, \
+         tenants.handle AS tenant FROM accounts JOIN contacts ON contacts.id = accounts.contact \
+         JOIN tenants ON tenants.id = accounts.tenant WHERE accounts.id = $1",
     )
     .cells(cells![alert.account.0])
     .fetch_optional(&mut *conn)
     .await?;
-    let (name, handle, zone) = match row {
-        Some(row) => (row.text("name")?, row.text("handle")?, row.word("timezone")?),
-        None => (String::new(), alert.account.to_string(), Tz::UTC),
+    let (name, handle, zone, tenant) = match row {
+        Some(row) => {
+            (row.text("name")?, row.text("handle")?, row.word("timezone")?, Some(row.text("tenant")?))
+        }
+        None => (String::new(), alert.account.to_string(), Tz::UTC, None),
     };
     // The lock of the alert is written after it. What stands now and is as strong is the lock of somebody else, or of an earlier
     // alert, and stays.
@@ -58,7 +63,7 @@ pub(crate) async fn party_of(conn: &mut AnyConnection, alert: &Alert) -> Result<
         Some(row) => (row.narrow("n_stopped")?, row.amount("saved_micros")?),
         None => (0, Decimal::ZERO),
     };
-    Ok(Party { name: visible(&name), handle: visible(&handle), zone, lock_ends, n_stopped, saved })
+    Ok(Party { tenant, name: visible(&name), handle: visible(&handle), zone, lock_ends, n_stopped, saved })
 }
 
 /// The period without the count of its alerts: `2026-10-05` of `2026-10-05/2`.
@@ -93,8 +98,8 @@ fn in_words(level: LockLevel) -> &'static str {
     }
 }
 
-pub(crate) fn alert_mail(alert: &Alert, party: &Party, address: &str) -> NewMail {
-    let Party { name, handle, zone, lock_ends, n_stopped, saved } = party;
+pub(crate) fn alert_mail(alert: &Alert, party: &Party, address: &str) -> EventMail {
+    let Party { tenant: _, name, handle, zone, lock_ends, n_stopped, saved } = party;
     let who = if name.is_empty() { handle.clone() } else { format!("{name} ({handle})") };
     let lock = in_words(alert.lock);
     let local = |at: DateTime<Utc>| at.with_timezone(zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
@@ -121,13 +126,36 @@ pub(crate) fn alert_mail(alert: &Alert, party: &Party, address: &str) -> NewMail
     lines.push(format!("  tollbook fraud verdict {} fraud|clean|unsure --note \"...\"", short(alert)));
     lines.push(format!("\nAlert {}\n", alert.id));
     let update = if alert.update == 0 { String::new() } else { format!("Update {}: ", alert.update) };
-    NewMail {
+    let mail = NewMail {
         to: vec![address.to_owned()],
         subject: visible(&format!("{update}{subject}")),
         text: lines.join("\n"),
         attachments: picture_of(alert).into_iter().collect(),
         about: format!("alert:{}", alert.id),
-    }
+    };
+    EventMail { fill: fill_of(alert, party, &mail), tenant: alert.tenant, mail }
+}
+
+/// The values of the event's variables; title and details are the program's own words.
+fn fill_of(alert: &Alert, party: &Party, mail: &NewMail) -> MailFill {
+    let local = |at: DateTime<Utc>| at.with_timezone(&party.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
+    let event = if alert.lock == LockLevel::None { MailEvent::FraudWarning } else { MailEvent::FraudLock };
+    let variables = [
+        ("title", mail.subject.clone()),
+        ("details", mail.text.trim_end().to_owned()),
+        ("name", party.name.clone()),
+        ("handle", party.handle.clone()),
+        ("rule", visible(&alert.rule)),
+        ("period", day_of(alert).to_owned()),
+        ("spent", alert.value.round_to_minor().to_string()),
+        ("limit", alert.limit.round_to_minor().to_string()),
+        ("lock", in_words(alert.lock).to_owned()),
+        ("reached", local(alert.at)),
+        ("lock_ends", party.lock_ends.map(local).unwrap_or_default()),
+        ("alert", alert.id.to_string()),
+    ];
+    let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    MailFill { event, language: Language::English, variables }
 }
 
 /// The mail to whom a case was handed; `by` is who did it, and what was noted with it.
@@ -137,7 +165,7 @@ pub(crate) fn hand_over_mail(
     (by, note): (&str, Option<&str>),
     address: &str,
 ) -> NewMail {
-    let mut mail = alert_mail(alert, party, address);
+    let mut mail = alert_mail(alert, party, address).mail;
     let mut lines = vec![format!("{} has handed this case to you.", visible(by))];
     lines.extend(note.map(|note| format!("Note:     {}", visible(note))));
     mail.subject = format!("Your case: {}", mail.subject);
@@ -165,6 +193,7 @@ pub(crate) fn alert_word(alert: &Alert, party: &Party) -> serde_json::Value {
             "alert": alert.id.to_string(),
             "update": alert.update,
             "severity": alert.severity.as_str(),
+            "tenant": party.tenant,
             "account": party.handle,
             "name": party.name,
             "rule": alert.rule,

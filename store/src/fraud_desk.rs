@@ -7,10 +7,11 @@ use sqlx::any::AnyRow;
 
 use crate::alert_mail::{alert_mail, party_of};
 use crate::audit::append;
-use crate::outbox::enqueue;
+use crate::outbox::enqueue_event;
 use crate::provisioning_events::tell_locked;
 use crate::sql::{Bind, Columns, cells, json, micros, query, query_of};
 use crate::stage_locks::{forget_behind, hold_locks};
+use crate::webhook_words::tell_of_lock;
 use crate::webhooks::enqueue_alert;
 use crate::{Result, Store, StoreError};
 
@@ -132,13 +133,15 @@ pub(crate) async fn insert_lock(conn: &mut AnyConnection, lock: &Lock) -> Result
         lock.since,
         lock.until,
     ];
-    query(
+    let entry = query(
         "INSERT INTO lock_history (account, tenant, level, source, reason, alert, since, until_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
     )
     .cells(row.clone())
-    .execute(&mut *conn)
-    .await?;
+    .fetch_one(&mut *conn)
+    .await?
+    .int("id")?;
+    tell_of_lock(conn, lock, entry).await?;
     query(
         "INSERT INTO locks (account, tenant, level, source, reason, alert, since, until_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (account) DO UPDATE SET tenant = excluded.tenant, \
@@ -193,7 +196,7 @@ pub(crate) async fn insert_alert(conn: &mut AnyConnection, alert: &Alert) -> Res
     let party = party_of(conn, alert).await?;
     enqueue_alert(conn, alert, &party).await?;
     for address in &alert.notify {
-        enqueue(conn, &alert_mail(alert, &party, address), alert.at).await?;
+        enqueue_event(conn, &alert_mail(alert, &party, address), alert.at).await?;
     }
     Ok(())
 }

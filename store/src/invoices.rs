@@ -10,9 +10,10 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::audit::append;
-use crate::contracts::{OWN_TOKEN, hold_topups};
-use crate::outbox::{NewMail, enqueue};
+use crate::invoice_credits::{BILLING, credited, leave_to_rating, replacement, take_back};
+use crate::outbox::{EventMail, enqueue_event};
 use crate::sql::{Bind, Columns, cells, count, micros, query, query_of, unreadable};
+use crate::webhook_words::tell_of_invoice;
 use crate::{Result, Store, StoreError};
 
 /// How far an invoice is.
@@ -138,9 +139,9 @@ pub struct NewInvoice {
     pub made_after: Option<usize>,
 }
 
-/// An invoice.
+/// An invoice; with `D = ()` without what it says, which is most of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invoice {
+pub struct Invoice<D = String> {
     /// Its id.
     pub id: InvoiceId,
     /// Its number, such as `R-2026-000001`.
@@ -164,7 +165,7 @@ pub struct Invoice {
     /// What is to be paid.
     pub gross: Money,
     /// All it says, as JSON.
-    pub document: String,
+    pub document: D,
     /// How far it is.
     pub state: InvoiceState,
     /// When it was issued.
@@ -261,6 +262,7 @@ impl Store {
         .int("id")?;
         let invoice = load(&mut tx, InvoiceId(id)).await?;
         leave_to_rating(&mut tx, &invoice, given_back, BILLING, new.issued_at).await?;
+        tell_of_invoice(&mut tx, &invoice, InvoiceState::Final.as_str(), new.issued_at).await?;
         tx.commit().await?;
         Ok((invoice, true))
     }
@@ -292,21 +294,72 @@ impl Store {
         Ok(invoice)
     }
 
-    /// All invoices, oldest first.
+    /// All invoices, oldest first, without what they say.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn invoice_heads(&self) -> Result<Vec<Invoice<()>>> {
+        let mut tx = self.read().await?;
+        let rows = query_of(format!("SELECT {COLUMNS} {TABLES} ORDER BY i.id")).fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        rows.iter().map(|row| invoice_with(row, ())).collect()
+    }
+
+    /// All invoices with all that they say, oldest first.
     ///
     /// # Errors
     ///
     /// What the database says.
     pub async fn invoice_list(&self) -> Result<Vec<Invoice>> {
         let mut tx = self.read().await?;
+        let rows = query_of(format!("SELECT {COLUMNS}, i.document {TABLES} ORDER BY i.id"))
+            .fetch_all(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        rows.iter().map(invoice_of).collect()
+    }
+
+    /// Invoices whose sum has not come in, oldest first: neither credit notes nor what is paid or void.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn invoices_open(&self) -> Result<Vec<InvoiceId>> {
+        let mut tx = self.read().await?;
         let rows = query(
-            "SELECT i.id, i.number, i.tenant, i.account, i.period_start, i.period_end, i.currency, i.net_micros, \
-             i.tax_micros, i.gross_micros, i.document, i.state, i.issued_at, i.kind, i.seller, i.corrects, i.paid_at, \
-             p.invoice AS pdf_of \
-             FROM invoices i LEFT JOIN invoice_pdfs p ON p.invoice = i.id ORDER BY i.id",
+            "SELECT id FROM invoices WHERE kind <> 'credit_note' AND state IN ('final', 'queued', 'sent') ORDER BY id",
         )
         .fetch_all(&mut *tx)
         .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| Ok(InvoiceId(row.int("id")?))).collect()
+    }
+
+    /// What credit notes have taken back of an invoice, with tax.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn invoice_credited(&self, id: InvoiceId) -> Result<Decimal> {
+        let mut tx = self.read().await?;
+        let taken_back = credited(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(taken_back)
+    }
+
+    /// The invoices of a number, oldest first: each tenant numbers its own.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn invoices_numbered(&self, number: &str) -> Result<Vec<Invoice>> {
+        let mut tx = self.read().await?;
+        let rows =
+            query_of(format!("SELECT {COLUMNS}, i.document {TABLES} WHERE i.number = $1 ORDER BY i.id"))
+                .cells(cells![number])
+                .fetch_all(&mut *tx)
+                .await?;
         tx.commit().await?;
         rows.iter().map(invoice_of).collect()
     }
@@ -318,15 +371,11 @@ impl Store {
     /// What the database says.
     pub async fn invoices_of(&self, account: AccountId) -> Result<Vec<Invoice>> {
         let mut tx = self.read().await?;
-        let rows = query(
-            "SELECT i.id, i.number, i.tenant, i.account, i.period_start, i.period_end, i.currency, i.net_micros, \
-             i.tax_micros, i.gross_micros, i.document, i.state, i.issued_at, i.kind, i.seller, i.corrects, i.paid_at, \
-             p.invoice AS pdf_of \
-             FROM invoices i LEFT JOIN invoice_pdfs p ON p.invoice = i.id WHERE i.account = $1 ORDER BY i.id",
-        )
-        .cells(cells![account.0])
-        .fetch_all(&mut *tx)
-        .await?;
+        let rows =
+            query_of(format!("SELECT {COLUMNS}, i.document {TABLES} WHERE i.account = $1 ORDER BY i.id"))
+                .cells(cells![account.0])
+                .fetch_all(&mut *tx)
+                .await?;
         tx.commit().await?;
         rows.iter().map(invoice_of).collect()
     }
@@ -422,6 +471,7 @@ impl Store {
         };
         leave_to_rating(&mut tx, &invoice, moved, actor, at).await?;
         let object = format!("invoice:{}", invoice.number);
+        tell_of_invoice(&mut tx, &invoice, InvoiceState::Paid.as_str(), at).await?;
         append(&mut tx, actor, "invoice_paid", &object, "", &paid.normalize().to_string(), at).await?;
         tx.commit().await?;
         Ok(Money::new(paid, invoice.gross.currency))
@@ -438,7 +488,7 @@ impl Store {
         &self,
         id: InvoiceId,
         pdf: Vec<u8>,
-        mail: Option<&NewMail>,
+        mail: Option<&EventMail>,
         now: DateTime<Utc>,
     ) -> Result<Option<i64>> {
         let mut tx = self.write().await?;
@@ -457,7 +507,7 @@ impl Store {
             let is_mailed =
                 done.rows_affected() > 0 || is_first && load(&mut tx, id).await?.state == InvoiceState::Paid;
             if is_mailed {
-                queued = Some(enqueue(&mut tx, mail, now).await?);
+                queued = Some(enqueue_event(&mut tx, mail, now).await?);
             }
         }
         tx.commit().await?;
@@ -465,149 +515,18 @@ impl Store {
     }
 }
 
-async fn load(conn: &mut AnyConnection, id: InvoiceId) -> Result<Invoice> {
-    let row = query(
-        "SELECT i.id, i.number, i.tenant, i.account, i.period_start, i.period_end, i.currency, i.net_micros, \
-         i.tax_micros, i.gross_micros, i.document, i.state, i.issued_at, i.kind, i.seller, i.corrects, i.paid_at, \
-             p.invoice AS pdf_of \
-         FROM invoices i LEFT JOIN invoice_pdfs p ON p.invoice = i.id WHERE i.id = $1",
-    )
-    .cells(cells![id.0])
-    .fetch_optional(conn)
-    .await?;
+/// What [`invoice_with`] reads.
+const COLUMNS: &str = "i.id, i.number, i.tenant, i.account, i.period_start, i.period_end, i.currency, \
+     i.net_micros, i.tax_micros, i.gross_micros, i.state, i.issued_at, i.kind, i.seller, i.corrects, i.paid_at, \
+     p.invoice AS pdf_of";
+const TABLES: &str = "FROM invoices i LEFT JOIN invoice_pdfs p ON p.invoice = i.id";
+
+pub(crate) async fn load(conn: &mut AnyConnection, id: InvoiceId) -> Result<Invoice> {
+    let row = query_of(format!("SELECT {COLUMNS}, i.document {TABLES} WHERE i.id = $1"))
+        .cells(cells![id.0])
+        .fetch_optional(conn)
+        .await?;
     invoice_of(&row.ok_or_else(|| StoreError::NotFound { what: "invoice", name: id.to_string() })?)
-}
-
-/// A kind of movement, and its amount.
-type Moved = (&'static str, Decimal);
-
-/// Who says that money is given back.
-const BILLING: &str = "billing";
-
-/// Leaves to rating what `document` moves in the ledger, under its number.
-async fn leave_to_rating(
-    conn: &mut AnyConnection,
-    document: &Invoice,
-    moved: Vec<Moved>,
-    actor: &str,
-    at: DateTime<Utc>,
-) -> Result<()> {
-    if moved.is_empty() {
-        return Ok(());
-    }
-    hold_topups(&mut *conn).await?;
-    for (kind, amount) in moved.into_iter().filter(|(_, amount)| !amount.is_zero()) {
-        query(
-            "INSERT INTO topups (account, token, kind, outcome, message, amount_micros, currency, actor, at, \
-             is_waiting) VALUES ($1, $2, $3, 'done', '', $4, $5, $6, $7, 1)",
-        )
-        .cells(cells![
-            document.account.0,
-            format!("{OWN_TOKEN}{kind}:{}", document.number),
-            kind,
-            micros(amount, || format!("invoice {}", document.number))?,
-            document.gross.currency.as_str(),
-            actor,
-            at,
-        ])
-        .execute(&mut *conn)
-        .await?;
-    }
-    Ok(())
-}
-
-/// What an invoice and its credit notes have moved under one of our kinds.
-async fn moved_by(conn: &mut AnyConnection, of: InvoiceId, kind: &'static str) -> Result<Decimal> {
-    query_of(format!(
-        "SELECT CAST(coalesce(sum(t.amount_micros), 0) AS BIGINT) AS micros FROM invoices i JOIN topups t \
-         ON t.account = i.account AND t.outcome = 'done' AND t.token = '{OWN_TOKEN}{kind}:' || i.number \
-         WHERE i.id = $1 OR (i.corrects = $1 AND i.kind = 'credit_note')"
-    ))
-    .cells(cells![of.0])
-    .fetch_one(conn)
-    .await?
-    .amount("micros")
-}
-
-/// What moves when `gross` of a paid invoice is credited, so that the ledger is as if it had been credited before it was paid.
-async fn given_back(
-    conn: &mut AnyConnection,
-    invoice: &Invoice,
-    gross: Decimal,
-    is_whole: bool,
-) -> Result<Vec<Moved>> {
-    let paid = moved_by(&mut *conn, invoice.id, PAYMENT).await?;
-    let beyond = moved_by(&mut *conn, invoice.id, BEYOND_CALLS).await?;
-    Ok(if is_whole {
-        // The payment last: in between, nobody is to be taken for short of money.
-        vec![(BEYOND_CALLS, -beyond), (PAYMENT, -paid)]
-    } else if invoice.seller.is_some() || paid.is_zero() {
-        // Of the money of a reseller's customer we know the debt for calls alone, and a part of an invoice leaves that as it is.
-        Vec::new()
-    } else {
-        // What asked for less than nothing asks for still less.
-        let part = if paid > Decimal::ZERO { gross.min(paid) } else { gross };
-        vec![(BEYOND_CALLS, -part), (PAYMENT, -part)]
-    })
-}
-
-/// Checks a credit note against what is left of its invoice, and makes that void when nothing is. Returns what is given back.
-async fn take_back(conn: &mut AnyConnection, of: InvoiceId, new: &NewInvoice) -> Result<Vec<Moved>> {
-    // Taking the lock of the row: two credits of one invoice come one after the other.
-    query("UPDATE invoices SET state = state WHERE id = $1").cells(cells![of.0]).execute(&mut *conn).await?;
-    let invoice = load(&mut *conn, of).await?;
-    let invalid = |rule: String| StoreError::Invalid { object: format!("invoice {}", invoice.number), rule };
-    if matches!(invoice.kind, InvoiceKind::CreditNote { .. }) {
-        return Err(invalid("it is a credit note itself; bill again what it took back".to_owned()));
-    }
-    let left = invoice.gross.amount - credited(&mut *conn, of).await?;
-    if new.gross.abs() > left.abs() || new.currency != invoice.gross.currency {
-        let left = Money::new(left, invoice.gross.currency).round_to_minor();
-        return Err(invalid(format!("{left} of it are left to be credited; credit that at most")));
-    }
-    let is_whole = new.gross == left;
-    if is_whole {
-        query("UPDATE invoices SET state = 'void' WHERE id = $1")
-            .cells(cells![of.0])
-            .execute(&mut *conn)
-            .await?;
-    }
-    if invoice.state == InvoiceState::Paid {
-        given_back(conn, &invoice, new.gross, is_whole).await
-    } else {
-        Ok(Vec::new())
-    }
-}
-
-/// What credit notes have taken back of an invoice.
-async fn credited(conn: &mut AnyConnection, of: InvoiceId) -> Result<Decimal> {
-    let row = query(
-        "SELECT CAST(coalesce(sum(gross_micros), 0) AS BIGINT) AS micros FROM invoices \
-         WHERE corrects = $1 AND kind = 'credit_note'",
-    )
-    .cells(cells![of.0])
-    .fetch_one(conn)
-    .await?;
-    row.amount("micros")
-}
-
-/// The corrected invoice that stands for `of`, if there is one.
-async fn replacement(conn: &mut AnyConnection, of: InvoiceId) -> Result<Option<Invoice>> {
-    let invoice = load(&mut *conn, of).await?;
-    if invoice.state != InvoiceState::Void {
-        return Err(StoreError::Invalid {
-            object: format!("invoice {}", invoice.number),
-            rule: "it is not taken back yet; credit it first".to_owned(),
-        });
-    }
-    let row = query("SELECT id FROM invoices WHERE corrects = $1 AND kind = 'corrected'")
-        .cells(cells![of.0])
-        .fetch_optional(&mut *conn)
-        .await?;
-    match row {
-        Some(row) => Ok(Some(load(conn, InvoiceId(row.int("id")?)).await?)),
-        None => Ok(None),
-    }
 }
 
 async fn of_period(conn: &mut AnyConnection, new: &NewInvoice) -> Result<Option<Invoice>> {
@@ -624,6 +543,10 @@ async fn of_period(conn: &mut AnyConnection, new: &NewInvoice) -> Result<Option<
 }
 
 pub(crate) fn invoice_of(row: &AnyRow) -> Result<Invoice> {
+    invoice_with(row, row.text("document")?)
+}
+
+fn invoice_with<D>(row: &AnyRow, document: D) -> Result<Invoice<D>> {
     let currency = row.word("currency")?;
     let state = row.text("state")?;
     let state = InvoiceState::ALL
@@ -650,7 +573,7 @@ pub(crate) fn invoice_of(row: &AnyRow) -> Result<Invoice> {
         net: Money::new(row.amount("net_micros")?, currency),
         tax: Money::new(row.amount("tax_micros")?, currency),
         gross: Money::new(row.amount("gross_micros")?, currency),
-        document: row.text("document")?,
+        document,
         state,
         issued_at: row.time("issued_at")?,
         paid_at: row.opt_time("paid_at")?,

@@ -3,13 +3,17 @@
 //! A claim is a lease. A sender that dies leaves its mails to the next one after [`LEASE_MINUTES`]; a mail may then be
 //! sent twice, but none is forgotten.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use model::{AccountId, Language, MailEvent, Money, PostingId, TenantId};
+use serde::{Deserialize, Serialize};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use crate::download_links::revoked_of;
 use crate::sql::{Bind, Cell, Columns, cells, count, fetch_in, insert_rows, json, query, unreadable};
+use crate::webhook_words::{tell_of_balance, tell_of_mail};
 use crate::{Result, Store, StoreError};
 
 /// Longer than any mail server may take.
@@ -30,6 +34,28 @@ pub struct NewMail {
     pub attachments: Vec<(String, String, Vec<u8>)>,
     /// What it is about, such as `invoice:7`.
     pub about: String,
+}
+
+/// What a tenant's own template words a mail from, at its first attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailFill {
+    /// What happened.
+    pub event: MailEvent,
+    /// What the receiver reads.
+    pub language: Language,
+    /// The values of the event's variables.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// A mail about an event, with the program's own words in it: those are sent where the tenant has no others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventMail {
+    /// The mail in the program's words.
+    pub mail: NewMail,
+    /// Whose customer or people it goes to.
+    pub tenant: TenantId,
+    /// What it may be worded from instead.
+    pub fill: MailFill,
 }
 
 /// How far a mail is.
@@ -70,6 +96,14 @@ pub struct Mail {
     pub id: i64,
     /// What is to be sent.
     pub mail: NewMail,
+    /// Its HTML, if a template has written some; else it is made of the text.
+    pub html: Option<String>,
+    /// Whose customer or people it goes to; `None` for what the house tells its own people.
+    pub tenant: Option<TenantId>,
+    /// What it may be worded from; `None` where it is about nothing that a template words.
+    pub fill: Option<MailFill>,
+    /// When it got its last words, which every attempt sends.
+    pub worded_at: Option<DateTime<Utc>>,
     /// How far it is.
     pub state: MailState,
     /// Claims so far.
@@ -97,6 +131,68 @@ impl Store {
         Ok(id)
     }
 
+    /// Queues a mail about an event; returns its id.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn mail_enqueue_event(&self, mail: &EventMail, now: DateTime<Utc>) -> Result<i64> {
+        let mut tx = self.write().await?;
+        let id = enqueue_event(&mut tx, mail, now).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// Queues the mail that says that a balance has fallen to `left`, below `below`, by `posting`, and tells webhooks; returns the mail's
+    /// id. `None`: that has been told; every process that holds calls to balances reads the same postings.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn balance_is_low(
+        &self,
+        (account, posting): (AccountId, PostingId),
+        sums: (Money, Money),
+        mail: &EventMail,
+        now: DateTime<Utc>,
+    ) -> Result<Option<i64>> {
+        let mut tx = self.write().await?;
+        // Whoever comes second waits here for the first.
+        let told = query(
+            "INSERT INTO balances_told (posting, account, told_at) VALUES ($1, $2, $3) ON CONFLICT (posting) DO NOTHING",
+        )
+        .cells(cells![posting.as_bytes(), account.0, now])
+        .execute(&mut *tx)
+        .await?;
+        if told.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let id = enqueue_event(&mut tx, mail, now).await?;
+        tell_of_balance(&mut tx, (account, posting), sums, now).await?;
+        tx.commit().await?;
+        Ok(Some(id))
+    }
+
+    /// Gives a mail its last words, which every attempt sends.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn mail_worded(
+        &self,
+        id: i64,
+        (subject, text, html): (&str, &str, Option<&str>),
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut tx = self.write().await?;
+        query("UPDATE mails SET subject = $2, body = $3, html = $4, worded_at = $5 WHERE id = $1")
+            .cells(cells![id, subject, text, html.map(str::to_owned), now])
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Takes up to `max` mails that are due, oldest first, for the caller alone to send.
     ///
     /// # Errors
@@ -110,7 +206,7 @@ impl Store {
              WHERE sent_at IS NULL AND next_try_at <= $1 AND id IN \
              (SELECT id FROM mails WHERE sent_at IS NULL AND next_try_at <= $1 ORDER BY next_try_at, id LIMIT $3) \
              RETURNING id, recipients, subject, body, about, state, attempts, next_try_at, last_error, created_at, \
-             sent_at",
+             sent_at, tenant, html, fill, worded_at",
         )
         .cells(cells![now, now + TimeDelta::minutes(LEASE_MINUTES), max])
         .fetch_all(&mut *tx)
@@ -129,12 +225,21 @@ impl Store {
     /// [`StoreError::NotFound`], and what the database says.
     pub async fn mail_sent(&self, id: i64, now: DateTime<Utc>) -> Result<()> {
         let mut tx = self.write().await?;
+        let is_news = query("UPDATE mails SET sent_at = $2 WHERE id = $1 AND sent_at IS NULL")
+            .cells(cells![id, now])
+            .execute(&mut *tx)
+            .await?
+            .rows_affected()
+            > 0;
         let done = query("UPDATE mails SET state = 'sent', sent_at = $2, last_error = '' WHERE id = $1")
             .cells(cells![id, now])
             .execute(&mut *tx)
             .await?;
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound { what: "mail", name: id.to_string() });
+        }
+        if is_news {
+            tell_of_mail(&mut tx, id, MailState::Sent.as_str(), "", now).await?;
         }
         query(
             "UPDATE invoices SET state = 'sent' WHERE state = 'queued' AND id IN \
@@ -153,26 +258,8 @@ impl Store {
     ///
     /// [`StoreError::NotFound`], and what the database says.
     pub async fn mail_failed(&self, id: i64, error: &str, next_try_at: DateTime<Utc>) -> Result<()> {
-        self.mail_not_sent(id, MailState::Queued, error, next_try_at).await
-    }
-
-    async fn mail_not_sent(
-        &self,
-        id: i64,
-        state: MailState,
-        error: &str,
-        next_try_at: DateTime<Utc>,
-    ) -> Result<()> {
         let mut tx = self.write().await?;
-        let done = query(
-            "UPDATE mails SET state = $4, last_error = $2, next_try_at = $3 WHERE id = $1 AND sent_at IS NULL",
-        )
-        .cells(cells![id, error, next_try_at, state.as_str()])
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::NotFound { what: "mail to be sent", name: id.to_string() });
-        }
+        not_sent(&mut tx, id, MailState::Queued, error, next_try_at).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -182,17 +269,27 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::NotFound`], and what the database says.
-    pub async fn mail_given_up(&self, id: i64, has_bounced: bool, error: &str) -> Result<()> {
+    pub async fn mail_given_up(
+        &self,
+        id: i64,
+        has_bounced: bool,
+        error: &str,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         let state = if has_bounced { MailState::Bounced } else { MailState::GivenUp };
+        let mut tx = self.write().await?;
         // Later than any claim asks for.
-        self.mail_not_sent(id, state, error, DateTime::<Utc>::MAX_UTC).await
+        not_sent(&mut tx, id, state, error, DateTime::<Utc>::MAX_UTC).await?;
+        tell_of_mail(&mut tx, id, state.as_str(), error, now).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Queues a mail once more that bounced or was given up, as it is.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotFound`], [`StoreError::Invalid`] when it is on its way or sent, and what the database says.
+    /// [`StoreError::NotFound`], [`StoreError::Invalid`] when it is on its way or sent or has a link that was revoked, and what the database says.
     pub async fn mail_again(&self, id: i64, now: DateTime<Utc>) -> Result<()> {
         let mut tx = self.write().await?;
         let row = query("SELECT state, next_try_at FROM mails WHERE id = $1")
@@ -206,12 +303,38 @@ impl Store {
                 format!("it is {}; only one that bounced or was given up is queued again", state.as_str());
             return Err(StoreError::Invalid { object: format!("mail {id}"), rule });
         }
+        if let Some(link) = revoked_of(&mut tx, id).await? {
+            let rule = format!(
+                "link {link}, which it has in place of an attachment, was revoked; an invoice is sent with another by \
+                 `tollbook invoice resend`"
+            );
+            return Err(StoreError::Invalid { object: format!("mail {id}"), rule });
+        }
         query("UPDATE mails SET state = 'queued', attempts = 0, next_try_at = $2 WHERE id = $1")
             .cells(cells![id, now])
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// When the last mail was queued about each thing whose name begins with `prefix`, such as `reminder:`. Those that bounced or were given
+    /// up do not count.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn mails_about(&self, prefix: &str) -> Result<HashMap<String, DateTime<Utc>>> {
+        let mut tx = self.read().await?;
+        let rows = query(
+            "SELECT about, max(created_at) AS last_at FROM mails WHERE substr(about, 1, CAST($2 AS INTEGER)) = $1 \
+             AND state NOT IN ('bounced', 'given_up') GROUP BY about",
+        )
+        .cells(cells![prefix, count(prefix.chars().count())])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| Ok((row.text("about")?, row.time("last_at")?))).collect()
     }
 
     /// The latest mails without their attachments, newest first.
@@ -223,7 +346,7 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = query(
             "SELECT id, recipients, subject, body, about, state, attempts, next_try_at, last_error, created_at, \
-             sent_at FROM mails ORDER BY id DESC LIMIT $1",
+             sent_at, tenant, html, fill, worded_at FROM mails ORDER BY id DESC LIMIT $1",
         )
         .cells(cells![max])
         .fetch_all(&mut *tx)
@@ -241,7 +364,7 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = query(
             "SELECT id, recipients, subject, body, about, state, attempts, next_try_at, last_error, created_at, \
-             sent_at FROM mails ORDER BY id",
+             sent_at, tenant, html, fill, worded_at FROM mails ORDER BY id",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -250,6 +373,25 @@ impl Store {
         tx.commit().await?;
         Ok(mails)
     }
+}
+
+async fn not_sent(
+    conn: &mut AnyConnection,
+    id: i64,
+    state: MailState,
+    error: &str,
+    next_try_at: DateTime<Utc>,
+) -> Result<()> {
+    let done = query(
+        "UPDATE mails SET state = $4, last_error = $2, next_try_at = $3 WHERE id = $1 AND sent_at IS NULL",
+    )
+    .cells(cells![id, error, next_try_at, state.as_str()])
+    .execute(conn)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Err(StoreError::NotFound { what: "mail to be sent", name: id.to_string() });
+    }
+    Ok(())
 }
 
 pub(crate) async fn enqueue(conn: &mut AnyConnection, mail: &NewMail, now: DateTime<Utc>) -> Result<i64> {
@@ -270,6 +412,19 @@ pub(crate) async fn enqueue(conn: &mut AnyConnection, mail: &NewMail, now: DateT
         })
         .collect();
     insert_rows(conn, "INSERT INTO mail_attachments (mail, place, name, mime, content)", "", rows).await?;
+    Ok(id)
+}
+
+pub(crate) async fn enqueue_event(
+    conn: &mut AnyConnection,
+    mail: &EventMail,
+    now: DateTime<Utc>,
+) -> Result<i64> {
+    let id = enqueue(&mut *conn, &mail.mail, now).await?;
+    query("UPDATE mails SET tenant = $2, fill = $3 WHERE id = $1")
+        .cells(cells![id, mail.tenant.0, json(&mail.fill)])
+        .execute(conn)
+        .await?;
     Ok(id)
 }
 
@@ -304,6 +459,7 @@ fn state_of(row: &AnyRow) -> Result<MailState> {
 
 fn mail_of(row: &AnyRow) -> Result<Mail> {
     let state = state_of(row)?;
+    let fill = row.opt_text("fill")?;
     Ok(Mail {
         id: row.int("id")?,
         mail: NewMail {
@@ -313,6 +469,12 @@ fn mail_of(row: &AnyRow) -> Result<Mail> {
             attachments: Vec::new(),
             about: row.text("about")?,
         },
+        html: row.opt_text("html")?,
+        tenant: row.opt_int("tenant")?.map(TenantId),
+        fill: fill
+            .map(|fill| serde_json::from_str(&fill).map_err(|_| unreadable("fill", fill)))
+            .transpose()?,
+        worded_at: row.opt_time("worded_at")?,
         state,
         attempts: row.narrow("attempts")?,
         next_try_at: row.time("next_try_at")?,

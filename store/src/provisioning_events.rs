@@ -15,10 +15,14 @@ use sqlx::AnyConnection;
 
 use crate::fraud_desk::{LOCK_COLUMNS, lock_of};
 use crate::sql::{Bind, Columns, cells, insert_rows, query, query_of, signed, unreadable};
+use crate::webhook_words::tell_of_lapse;
 use crate::{Result, Store};
 
 /// Name of the node in these events, and of the stage in their origins.
 pub const PROVISIONING: &str = "provisioning";
+
+/// Why a lock that lapses is lifted.
+const OVER: &str = "its time is over";
 
 /// A change that waits to be put on the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +122,8 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
             let at = lock.until.unwrap_or(now);
-            tell_lock(&mut tx, &lock, lock.level, LockLevel::None, "its time is over", at).await?;
+            tell_lock(&mut tx, &lock, lock.level, LockLevel::None, OVER, at).await?;
+            tell_of_lapse(&mut tx, &lock, OVER, at).await?;
         }
         tx.commit().await?;
         Ok(rows.len())

@@ -51,6 +51,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (243, "user_tenants", include_str!("../migrations/0243_user_tenants.sql")),
     (244, "lake_duties", include_str!("../migrations/0244_lake_duties.sql")),
     (247, "source_bans", include_str!("../migrations/0247_source_bans.sql")),
+    (251, "mail_templates", include_str!("../migrations/0251_mail_templates.sql")),
+    (252, "download_links", include_str!("../migrations/0252_download_links.sql")),
+    (253, "webhook_kinds", include_str!("../migrations/0253_webhook_kinds.sql")),
+    (254, "pipeline_questions", include_str!("../migrations/0254_pipeline_questions.sql")),
+    (255, "balances_told", include_str!("../migrations/0255_balances_told.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).

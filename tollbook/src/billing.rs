@@ -11,7 +11,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt as _, StreamExt as _};
-use invoicing::{Credited, FeeLine, Invoice, InvoiceLine, LineItem, Order, Period, Template, fees_due};
+use invoicing::{FeeLine, Invoice, InvoiceLine, LineItem, Order, Period, Template, fees_due};
 use lake::Lake;
 use model::{
     Account, AccountId, AccountKind, AccountStatus, BillingCycle, Body, Directory, Money, TariffVersion,
@@ -23,13 +23,16 @@ use tracing::{debug, error, info, warn};
 
 use crate::billing::ahead::Ahead;
 use crate::billing::calls::Calls;
-pub(crate) use crate::billing::pipeline::{PATIENCE, on_its_way};
+pub(crate) use crate::billing::pipeline::{
+    HouseSays, PATIENCE, QUESTIONS_INTERVAL, ask_house, on_its_way, see_questions,
+};
 use crate::billing::seller::Seller;
-use crate::invoice_mail;
+use crate::invoice_mail::{self, Occasion};
 use crate::runner::Rooms;
 use crate::system::Consumer;
 
 mod ahead;
+mod amend;
 mod calls;
 mod pipeline;
 mod seller;
@@ -493,43 +496,6 @@ impl<'a> Run<'a> {
         Ok(self.store.invoice_create(&new, document).await?)
     }
 
-    /// Takes back an invoice or a part of it, with the number its seller gives the credit note.
-    pub(crate) async fn credit(
-        &self,
-        account: &Account,
-        of: &store::Invoice,
-        credited: Credited,
-        reason: &str,
-    ) -> anyhow::Result<store::Invoice> {
-        let seller = Seller::of(account, self.directory, &self.terms)?;
-        let invoice = Invoice::from_json(&of.document)?;
-        let draft = invoicing::credit_note(&invoice, credited, reason, self.today(&seller))?;
-        let kind = InvoiceKind::CreditNote { of: of.id };
-        let (kept, _) = self.number(seller, account, &draft, kind, None).await?;
-        self.finish(account, &kept).await?;
-        Ok(kept)
-    }
-
-    /// Bills again the period of an invoice that was taken back, from what is known now.
-    pub(crate) async fn correct(
-        &self,
-        account: &Account,
-        of: &store::Invoice,
-        reason: &str,
-    ) -> anyhow::Result<store::Invoice> {
-        let seller = Seller::of(account, self.directory, &self.terms)?;
-        let wrong = Invoice::from_json(&of.document)?;
-        let documents = self.store.invoices_of(account.id).await?;
-        let days = self.days_without_others(account, of, wrong.period, &documents).await?;
-        let calls = Calls { days, late: Vec::new() };
-        let draft = self.draft(&seller, account, wrong.period, wrong.period, calls).await?;
-        let draft = invoicing::corrected(&wrong, draft, reason)?;
-        let kind = InvoiceKind::Corrected { of: of.id };
-        let (kept, _) = self.number(seller, account, &draft, kind, Some(documents.len())).await?;
-        self.finish(account, &kept).await?;
-        Ok(kept)
-    }
-
     /// Today, where the seller is.
     fn today(&self, seller: &Seller) -> NaiveDate {
         self.now.with_timezone(&seller.issuer.timezone).date_naive()
@@ -551,7 +517,8 @@ impl<'a> Run<'a> {
         let pdf = pdf_of(self.store, &self.templates, kept, &invoice).await?;
         let mail = if is_mailed {
             let einvoice = self.terms.account(account.id).einvoice;
-            Some(invoice_mail::of(kept, &invoice, pdf.clone(), einvoice)?)
+            let why = (einvoice, Occasion::Issued);
+            Some(invoice_mail::of(kept, &invoice, &account.handle, pdf.clone(), why)?)
         } else {
             None
         };

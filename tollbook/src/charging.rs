@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{AccountId, Body, CdrId, Direction, Money, Provider, RatedCdr, Topic, from_micros, partition_of};
+use model::{
+    AccountId, Body, CdrId, Direction, Language, MailEvent, Money, PostingId, Provider, RatedCdr, Topic,
+    from_micros, partition_of,
+};
 use rating::{Charger, Funds, Verdict};
 use serde::Deserialize;
-use store::NewMail;
+use store::{EventMail, MailFill, NewMail};
 use switch::{Credit, CreditAnswer, CreditQuestion, CreditStep, Input};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -367,49 +370,63 @@ async fn read_postings(charging: &Charging, state: &mut State) -> anyhow::Result
             if let Body::Posting(posting) = &record.body
                 && let Some((account, before)) = state.charger.posted(posting)
             {
-                low.push((account, before));
+                // By the posting that does it, which is the same for every process however it reads them.
+                let (after, _) = state.charger.funds(account);
+                low.push(Fall { account, posting: posting.id, before, after });
             }
         }
         state.positions[place] = batch.next;
     }
-    for (account, before) in low {
-        tell_if_low(charging, state, account, before).await?;
+    for fall in low {
+        tell_if_low(charging, state, &fall).await?;
     }
     Ok(())
 }
 
-/// A mail to those who want to know, when the balance falls below what they said.
-async fn tell_if_low(
-    charging: &Charging,
-    state: &State,
+/// What a posting did to an account.
+struct Fall {
     account: AccountId,
+    posting: PostingId,
     before: Funds,
-) -> anyhow::Result<()> {
+    after: Funds,
+}
+
+/// A mail to those who want to know, when the balance falls below what they said.
+async fn tell_if_low(charging: &Charging, state: &State, fall: &Fall) -> anyhow::Result<()> {
+    let Fall { account, posting, before, after } = *fall;
     let snapshot = state.charger.snapshot();
     let directory = snapshot.directory();
     let Some(low) = directory.contracts.get(&account).and_then(|terms| terms.low_balance.as_ref()) else {
         return Ok(());
     };
     let threshold = model::to_micros(low.below).unwrap_or(0);
-    let (now, _) = state.charger.funds(account);
-    if before.micros < threshold || now.micros >= threshold || low.notify.is_empty() {
+    if before.micros < threshold || after.micros >= threshold || low.notify.is_empty() {
         return Ok(());
     }
     let Some(row) = directory.accounts.iter().find(|row| row.id == account) else { return Ok(()) };
-    let (left, name) = (from_micros(now.micros).normalize(), directory.name_of(account));
-    let mail = NewMail {
-        to: low.notify.clone(),
-        subject: format!("Balance of {name} is low: {left} {}", row.currency),
-        text: format!(
-            "The balance of account {name} ({}) has fallen below {} {}: {left} {} are left.\n",
-            row.contact.name,
-            low.below.normalize(),
-            row.currency,
-            row.currency
-        ),
-        attachments: Vec::new(),
-        about: format!("balance:{account}"),
+    let left = Money::new(from_micros(after.micros).normalize(), row.currency);
+    let below = Money::new(low.below.normalize(), row.currency);
+    let variables = [
+        ("account", directory.name_of(account)),
+        ("customer", row.contact.name.clone()),
+        ("left", left.to_string()),
+        ("below", below.to_string()),
+    ];
+    let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let (event, language) = (MailEvent::LowBalance, Language::English);
+    let words = notify::own_words(event, language, &variables).context("word the mail of a low balance")?;
+    let mail = EventMail {
+        mail: NewMail {
+            to: low.notify.clone(),
+            subject: words.subject,
+            text: words.text,
+            attachments: Vec::new(),
+            about: format!("balance:{account}"),
+        },
+        tenant: row.tenant,
+        fill: MailFill { event, language, variables },
     };
-    charging.rooms.store.mail_enqueue(&mail, charging.rooms.clock.utc()).await?;
+    let (store, now) = (&charging.rooms.store, charging.rooms.clock.utc());
+    store.balance_is_low((account, posting), (left, below), &mail, now).await?;
     Ok(())
 }

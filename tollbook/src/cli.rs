@@ -3,6 +3,7 @@
 mod access;
 mod invoices;
 mod lake;
+mod mails;
 mod suspense;
 
 use std::path::PathBuf;
@@ -10,8 +11,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::access::{BanAction, TokenAction, UserAction, WebhookAction};
-pub(crate) use self::invoices::{InvoiceAction, MailAction, TemplateAction, XmlProfile};
+pub(crate) use self::invoices::{InvoiceAction, TemplateAction, XmlProfile};
 pub(crate) use self::lake::{HoldAction, HoldArgs, LakeAction};
+pub(crate) use self::mails::{MailAction, MailTemplateAction, MailTemplateChoice, MailTemplateFiles};
 pub(crate) use self::suspense::{ChosenRecords, SuspenseAction};
 use crate::commands::import_fees::FeesArgs;
 use crate::commands::import_ported::PortedArgs;
@@ -336,7 +338,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: TokenAction,
     },
-    /// Programs that are told of alerts over HTTP.
+    /// Programs that are told of alerts, locks, invoices, mails and low balances over HTTP.
     Webhook {
         /// Installation.
         #[command(flatten)]

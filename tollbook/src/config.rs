@@ -84,6 +84,7 @@ fn mail_default() -> notify::MailConfig {
         smtp: None,
         dkim: None,
         outbox_dir: PathBuf::from("outbox"),
+        links: None,
     }
 }
 

@@ -11,6 +11,7 @@ mod config;
 mod control_feed;
 mod demo_traffic;
 mod disk_watch;
+mod downloads;
 mod event_writer;
 mod exchange_inbox;
 mod export_files;

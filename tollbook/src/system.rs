@@ -45,8 +45,8 @@ use crate::sql_door::SqlDoor;
 use crate::tariffs::Tariffs;
 use crate::webhook_queue::WebhookQueue;
 use crate::{
-    billing, billing_desk, charging, disk_watch, event_writer, exchange_inbox, export_files, figures,
-    followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_desk,
+    billing, billing_desk, charging, disk_watch, downloads, event_writer, exchange_inbox, export_files,
+    figures, followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_desk,
     provisioning_feed, readiness, resubmit, rule_desk, sftp_desk, suspense_record, topup_feed,
 };
 
@@ -157,6 +157,7 @@ impl Sockets {
 }
 
 /// How far the consumer called `name` has come on `topic`.
+#[derive(Clone)]
 pub(crate) struct Consumer {
     pub(crate) name: &'static str,
     pub(crate) topic: Topic,
@@ -582,6 +583,11 @@ impl System {
             let rooms = rooms.clone();
             async move { resubmit::send_waiting(&rooms).await.map(|_| ()) }
         });
+        let asked = (self.rooms.clone(), self.consumers.clone(), self.stop_rest.clone());
+        self.every(billing::QUESTIONS_INTERVAL, "questions of commands", move || {
+            let (rooms, consumers, stop) = asked.clone();
+            async move { Ok(billing::see_questions(&rooms, &consumers, &stop).await?) }
+        });
         if self.config.invoicing.automatic {
             let (rooms, lake, consumers) = (self.rooms.clone(), self.lake.clone(), self.consumers.clone());
             self.every(self.config.invoicing.poll, "billing", move || {
@@ -616,10 +622,11 @@ impl System {
             async move { provisioning_feed::send_waiting(&rooms).await.map(|_| ()) }
         });
         let (rooms, mailer) = (self.rooms.clone(), Arc::new(mailer));
+        let links = self.config.mail.links.clone();
         self.every(pipeline.mail_poll, "mail", move || {
-            let (rooms, mailer) = (rooms.clone(), mailer.clone());
+            let (rooms, mailer, links) = (rooms.clone(), mailer.clone(), links.clone());
             async move {
-                mail_queue::send_waiting(&rooms.store, &mailer, rooms.clock.utc()).await?;
+                mail_queue::send_waiting(&rooms.store, &mailer, links.as_ref(), rooms.clock.utc()).await?;
                 Ok(())
             }
         });
@@ -843,6 +850,7 @@ impl System {
                 self.consumers.clone(),
                 billing::PATIENCE,
             ),
+            download: downloads::desk(self.rooms.store.clone(), self.rooms.clock.clone()),
             figures: current,
             passwords,
             clock: self.rooms.clock.shared(),

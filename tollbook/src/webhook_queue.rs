@@ -116,7 +116,7 @@ mod tests {
     use model::{AccountId, Alert, AlertId, AlertSeverity, Currency, LockLevel, Money, TenantId};
     use notify::WebhookConfig;
     use rust_decimal::Decimal;
-    use store::{DeliveryState, LaneCommit, StoreEffect};
+    use store::{DeliveryState, LaneCommit, StoreEffect, WordKind};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -174,7 +174,12 @@ mod tests {
         let mut ids = Vec::new();
         for (name, listener) in [("hanging", &hanging), ("good", &good)] {
             let url = format!("http://{}/", listener.local_addr().unwrap());
-            ids.push(store.webhook_add(name, &url, &secret, "test", clock.utc()).await.unwrap());
+            ids.push(
+                store
+                    .webhook_add(name, &url, (&secret, &[WordKind::Alert]), "test", clock.utc())
+                    .await
+                    .unwrap(),
+            );
         }
         tokio::spawn(take_all(good));
         let config = WebhookConfig {

@@ -1,6 +1,6 @@
 //! HTTP: the console, its sign-in, and the API.
 //!
-//! In: requests, and the figures the binary gathers once a second. Out: pages, JSON, invoices as PDF. It decides who may see
+//! In: requests, and the figures the binary gathers once a second. Out: pages, JSON, invoices as PDF, files behind signed links. It decides who may see
 //! what; what there is to see comes from the store and the pipeline.
 
 mod account_names;
@@ -8,6 +8,7 @@ mod api;
 mod assets;
 mod billing_desk;
 mod call_search;
+mod downloads;
 mod exchange;
 mod figures;
 mod frame;
@@ -41,6 +42,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use billing_desk::{BilledAccount, BillingDesk, RunState, StartRun, WantedRun};
+pub use downloads::{Download, FetchDownload};
 pub use exchange::{Exchange, Partner, StreamDesk};
 pub use figures::{AlertRow, BalanceRow, Figures, FileRow, HISTORY_SECONDS, InvoiceRow, LockRow, StageRow};
 pub use pages::exchange::owner_name;
@@ -74,6 +76,8 @@ pub struct Desk {
     pub provisioning: ProvisioningDesk,
     /// Billing runs.
     pub billing: BillingDesk,
+    /// Files behind signed links.
+    pub download: FetchDownload,
     /// The latest figures.
     pub figures: watch::Receiver<Figures>,
     /// Who signs in.
@@ -157,6 +161,7 @@ pub async fn serve(
     let open = Router::new()
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))
         .route("/sign-out", post(sign_in::leave))
+        .route("/d/{token}", get(downloads::fetch))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
         .route("/assets/console.css", get(assets::stylesheet))

@@ -67,6 +67,13 @@ impl EmbeddedBus {
         Ok(Self { shared, room, writer: Some(writer), _lock: lock })
     }
 
+    /// Whether a process has the log in `dir` open, as far as can be told; it is not opened for that.
+    pub fn is_open_somewhere(dir: &Path) -> bool {
+        // Made by whoever opens a log; where it is missing or cannot be read nobody has.
+        let Ok(file) = File::open(dir.join("lock")) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
     /// Closes the log; the same as dropping it, for those who like to see it.
     pub fn close(self) {}
 

@@ -2,7 +2,7 @@
 
 use crate::cases::OPEN;
 use model::{AccountId, Alert, FraudException, FraudRule, Lock, LockLevel, Stopped, StoppedBy};
-use store::{DeliveryState, StoreEffect, StoreError};
+use store::{DeliveryState, StoreEffect, StoreError, WordKind};
 
 use crate::database::Database;
 use crate::sample::{alert, eur, lock, second, step};
@@ -15,10 +15,17 @@ fn told(alerts: &[Alert]) -> Vec<StoreEffect> {
 
 pub(crate) async fn alert_is_queued_for_every_webhook_once_for_each_word(db: Database) {
     let store = &db.store;
-    let desk =
-        store.webhook_add("desk", "https://desk.example/x", "whsec_a", ACTOR, second(0)).await.unwrap();
-    let lab = store.webhook_add("lab", "https://lab.example/x", "whsec_b", ACTOR, second(0)).await.unwrap();
-    let taken = store.webhook_add("desk", "https://other.example", "whsec_c", ACTOR, second(0)).await;
+    let desk = store
+        .webhook_add("desk", "https://desk.example/x", ("whsec_a", &[WordKind::Alert]), ACTOR, second(0))
+        .await
+        .unwrap();
+    let lab = store
+        .webhook_add("lab", "https://lab.example/x", ("whsec_b", &[WordKind::Alert]), ACTOR, second(0))
+        .await
+        .unwrap();
+    let taken = store
+        .webhook_add("desk", "https://other.example", ("whsec_c", &[WordKind::Alert]), ACTOR, second(0))
+        .await;
     assert!(matches!(taken, Err(StoreError::Taken { .. })), "{taken:?}");
     let first = alert(7, &[]);
     let update = Alert { update: 1, at: second(20), ..first.clone() };

@@ -13,9 +13,11 @@ mod database;
 mod edrs;
 mod fraud;
 mod imports;
+mod invoices;
 mod lanes_and_ledger;
 mod leases;
 mod long_tables;
+mod mails;
 mod numbering;
 mod opening;
 mod people;
@@ -98,6 +100,13 @@ on_both! {
         mail_of_an_alert_says_who_what_until_when_and_how_to_unlock,
         last_lock_counts_and_none_lifts_it,
         weaker_lock_of_another_rule_waits_behind_the_stronger;
+    mails:
+        newest_own_words_come_first_and_those_of_the_language_before_all_others,
+        mail_about_an_event_keeps_its_last_words,
+        last_mail_about_each_thing_is_found_by_the_beginning_of_its_name,
+        question_to_a_running_house_is_seen_once_answered_and_forgotten,
+        link_leads_to_its_attachment_until_it_is_revoked,
+        webhook_is_told_of_what_it_wants_and_of_each_event_once;
     numbering:
         file_numbers_have_no_gap_when_many_plan_at_once,
         number_of_a_file_without_calls_is_given_back,
@@ -112,12 +121,14 @@ on_both! {
         call_that_a_partner_never_had_is_queued_from_the_operators_own_rows,
         files_of_one_series_are_not_disturbed_by_the_calls_of_others,
         calls_queued_while_files_are_planned_are_each_in_one,
-        writers_of_a_queue_and_planners_wait_for_each_other,
+        writers_of_a_queue_and_planners_wait_for_each_other;
+    invoices:
         second_billing_run_finds_the_first_ones_invoice,
         invoice_numbers_have_no_gap_when_many_bill_at_once,
         sellers_number_apart_and_without_a_gap_when_both_bill_at_once,
         two_sellers_with_one_prefix_are_refused_and_no_number_is_lost,
         number_of_a_failed_invoice_is_given_back,
+        number_is_found_with_every_tenant_that_gave_it_and_open_ones_are_listed,
         pdf_that_left_the_house_is_never_changed,
         credit_notes_take_back_what_is_left_and_the_last_one_voids,
         invoice_that_asks_for_nothing_or_less_is_posted_unless_a_balance_paid_it,

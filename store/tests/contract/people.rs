@@ -222,7 +222,7 @@ pub(crate) async fn mail_given_up_stays_in_the_list_and_is_claimed_no_more(db: D
     let id = db.store.mail_enqueue(&mail("bounces"), second(0)).await.unwrap();
     let early = db.store.mail_again(id, second(1)).await.unwrap_err();
     assert!(early.to_string().contains("it is queued"), "{early}");
-    db.store.mail_given_up(id, true, "550 no such mailbox").await.unwrap();
+    db.store.mail_given_up(id, true, "550 no such mailbox", second(6)).await.unwrap();
     assert_eq!(db.store.mail_claim(second(1_000_000_000), 10).await.unwrap(), []);
     assert_eq!(db.store.mails_waiting().await.unwrap(), 0);
     let kept = db.store.mail_latest(9).await.unwrap().remove(0);
@@ -230,7 +230,7 @@ pub(crate) async fn mail_given_up_stays_in_the_list_and_is_claimed_no_more(db: D
     // Its mailbox is there again.
     db.store.mail_again(id, second(2)).await.unwrap();
     assert_eq!(db.store.mail_claim(second(2), 10).await.unwrap().len(), 1);
-    db.store.mail_given_up(id, false, "NTF005 too large").await.unwrap();
+    db.store.mail_given_up(id, false, "NTF005 too large", second(6)).await.unwrap();
     assert_eq!(db.store.mail_list().await.unwrap()[0].state, MailState::GivenUp);
     // As an earlier version left it.
     let id = db.store.mail_enqueue(&mail("given up long ago"), second(0)).await.unwrap();

@@ -11,7 +11,7 @@ use store::{
 };
 
 use crate::database::Database;
-use crate::numbering::invoice;
+use crate::invoices::invoice;
 use crate::sample::{decimal, eur, second, world};
 
 fn asked(account: AccountId, token: &str, kind: TopUpKind) -> NewTopUp {

@@ -29,7 +29,7 @@ fn billing_run_killed_at_any_point_doubles_and_misses_no_number_and_no_mail() {
     house.start().stop();
     let run = || {
         let mut command = Command::new(tollbook_path());
-        command.args(["invoice", "run", "--period", "2026-10", "--config"]).arg(house.config());
+        command.args(["invoice", "run", "--no-wait", "--period", "2026-10", "--config"]).arg(house.config());
         command
     };
     let numbers = || {

@@ -44,6 +44,21 @@ impl Seller {
         })
     }
 
+    /// Whoever issued `of`, with the letterhead and the terms of today, and the prefix of its number then.
+    pub(super) fn that_issued(
+        of: &store::Invoice,
+        account: &Account,
+        directory: &Directory,
+        book: &TermsBook,
+    ) -> anyhow::Result<Self> {
+        let issuer = Account { tenant: of.tenant, reseller: of.seller, ..account.clone() };
+        let seller = Self::of(&issuer, directory, book)?;
+        Ok(match prefix_in(&of.number) {
+            Some(prefix) => Self { prefix: prefix.to_owned(), ..seller },
+            None => seller,
+        })
+    }
+
     /// Why it cannot issue an invoice yet.
     pub(super) fn hold(&self) -> Option<String> {
         let (_, handle) = self.reseller.as_ref()?;
@@ -63,6 +78,13 @@ impl Seller {
             )
         })
     }
+}
+
+/// What stands in front of year and sequence: `ALPINE-` of `ALPINE-2026-000001`.
+fn prefix_in(number: &str) -> Option<&str> {
+    let (rest, _) = number.rsplit_once('-')?;
+    let year = rest.rfind('-')? + 1;
+    number.get(..year)
 }
 
 /// In front of a reseller's invoice numbers: its handle in capitals. No other seller of the tenant has the same, because handles

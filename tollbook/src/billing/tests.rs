@@ -1,3 +1,4 @@
+use invoicing::Credited;
 use model::BillingTerms;
 
 use super::calls::masked;
@@ -218,6 +219,32 @@ async fn wrong_invoice_is_credited_and_billed_again_and_no_run_bills_it_twice() 
         house.store.invoice_list().await.unwrap().iter().map(|kept| kept.state.as_str()).collect();
     assert_eq!(states, ["void", "queued", "queued"]);
     assert_eq!(house.store.mail_list().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn credit_note_has_the_number_of_who_issued_the_invoice_whoever_sells_now() {
+    let mut house = House::new(|_| {}).await;
+    let run = house.run("2026-10", "2026-11-02T00:00:00Z").await;
+    only_of(&run, house.account("hotel-seeblick")).await;
+    drop(run);
+    let wrong = house.only_invoice().await;
+    assert_eq!(wrong.number, "ALPINE-2026-000001");
+    // From now on the tenant sells to it, and the reseller goes by another name.
+    for account in &mut house.directory.accounts {
+        match account.handle.as_str() {
+            "hotel-seeblick" => account.reseller = None,
+            "alpine" => account.handle = "alpenruf".to_owned(),
+            _ => {}
+        }
+    }
+    let account = house.account("hotel-seeblick");
+    let run = house.run("2026-10", "2026-12-02T00:00:00Z").await;
+    let note = run.credit(account, &wrong, Credited::Whole, "Wrong address").await.unwrap();
+    let again = run.correct(account, &wrong, "Wrong address").await.unwrap();
+    assert_eq!([note.number, again.number], ["ALPINE-2026-000002", "ALPINE-2026-000003"]);
+    assert_eq!((note.seller, again.seller), (wrong.seller, wrong.seller));
+    let issuer = Invoice::from_json(&again.document).unwrap().issuer;
+    assert_eq!(issuer.name, "Alpine Connect GmbH");
 }
 
 #[test]

@@ -88,7 +88,7 @@ pub(crate) enum TokenAction {
 /// Of `tollbook webhook`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum WebhookAction {
-    /// Tell a program of every alert; the secret that signs is shown this once.
+    /// Tell a program of events, such as every alert; the secret that signs is shown this once.
     Add {
         /// What people call it.
         name: String,
@@ -97,6 +97,17 @@ pub(crate) enum WebhookAction {
         /// File with the secret, `whsec_` and base64, where the receiver made one.
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
+        /// What it is told of: alert, lock, invoice, mail, balance, with commas.
+        #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "alert")]
+        events: Vec<store::WordKind>,
+    },
+    /// Tell one of other events.
+    Events {
+        /// Its name.
+        name: String,
+        /// alert, lock, invoice, mail, balance, with commas.
+        #[arg(value_delimiter = ',', required = true)]
+        events: Vec<store::WordKind>,
     },
     /// List them.
     List,

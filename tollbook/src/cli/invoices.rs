@@ -1,4 +1,4 @@
-//! What `tollbook invoice` and `tollbook mail` take.
+//! What `tollbook invoice` takes.
 
 use std::path::PathBuf;
 
@@ -20,12 +20,15 @@ pub(crate) enum InvoiceAction {
         /// Show what would be invoiced, number nothing.
         #[arg(long)]
         dry_run: bool,
+        /// Do not wait for calls on their way to ledger and lake: they come on the next invoice.
+        #[arg(long)]
+        no_wait: bool,
     },
     /// List invoices.
     List,
     /// Write an invoice's PDF to a file.
     Pdf {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
         /// The file.
         #[arg(long, value_name = "FILE")]
@@ -33,7 +36,7 @@ pub(crate) enum InvoiceAction {
     },
     /// Write an invoice as XML (EN 16931) to a file.
     Xml {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
         /// Syntax and rules.
         #[arg(long = "as", value_name = "PROFILE")]
@@ -44,7 +47,7 @@ pub(crate) enum InvoiceAction {
     },
     /// Take back an invoice, or a part of one line, with a credit note.
     Credit {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
         /// Why, as printed.
         #[arg(long)]
@@ -58,7 +61,7 @@ pub(crate) enum InvoiceAction {
     },
     /// Bill again what an invoice billed wrongly; credit it first.
     Correct {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
         /// Why, as printed.
         #[arg(long)]
@@ -66,15 +69,29 @@ pub(crate) enum InvoiceAction {
     },
     /// Mail an invoice again.
     Resend {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
         /// To this address instead of the customer's.
         #[arg(long, value_name = "ADDRESS")]
         to: Option<String>,
     },
+    /// Mail reminders of invoices that are overdue, with their PDF.
+    Remind {
+        /// The number of one invoice, or `TENANT:NUMBER`; left out: all that are overdue.
+        number: Option<String>,
+        /// Of all: only those overdue for so many days.
+        #[arg(long, value_name = "DAYS", default_value_t = 1, conflicts_with = "number")]
+        overdue: u32,
+        /// Of all: none that was reminded of in so many days.
+        #[arg(long, value_name = "DAYS", default_value_t = 14, conflicts_with = "number")]
+        pause: u32,
+        /// Show who would be reminded.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Note that the sum of an invoice came in.
     Paid {
-        /// Its number.
+        /// Its number; `TENANT:NUMBER` where several tenants have one of that number.
         number: String,
     },
     /// A tenant's own layout and words.
@@ -133,24 +150,5 @@ pub(crate) enum TemplateAction {
         /// Handle of the tenant; may be left out where there is only one.
         #[arg(long, value_name = "HANDLE")]
         tenant: Option<String>,
-    },
-}
-
-/// Of `tollbook mail`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum MailAction {
-    /// List the latest mails, newest first.
-    List {
-        /// Only those that bounced or were given up.
-        #[arg(long)]
-        failed: bool,
-        /// Look at so many.
-        #[arg(long, value_name = "N", default_value_t = 200)]
-        limit: u32,
-    },
-    /// Queue a mail again that bounced or was given up.
-    Again {
-        /// Its id.
-        id: i64,
     },
 }

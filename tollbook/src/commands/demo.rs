@@ -469,7 +469,7 @@ impl Summary<'_> {
         }
         let invoices = self.dir().join("invoices");
         std::fs::create_dir_all(&invoices).context("make the folder for invoices")?;
-        for invoice in store.invoice_list().await? {
+        for invoice in store.invoice_heads().await? {
             if let Some(pdf) = store.invoice_pdf(invoice.id).await? {
                 let file = invoices.join(format!("{}.pdf", invoice.number));
                 std::fs::write(&file, pdf).with_context(|| format!("write {}", file.display()))?;

@@ -3,26 +3,26 @@
 use std::path::Path;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use invoicing::{Credited, Invoice, InvoicingError, Period, Profile};
 use lake::Lake;
+use model::{AccountId, Directory, TenantId};
 use store::{InvoiceKind, Store, StoreError};
 
-use crate::billing::{Outcome, Run, Templates, Window, is_billed, pdf_of, sums_of};
+use crate::billing::{HouseSays, Outcome, Run, Templates, Window, ask_house, is_billed, pdf_of, sums_of};
 use crate::cli::{InvoiceAction, XmlProfile};
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
-use crate::commands::{account_named, invoice_template, print_table};
+use crate::commands::{account_named, invoice_reminders, invoice_template, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
-use crate::invoice_mail;
+use crate::invoice_mail::{self, Occasion};
 use crate::system::{of_lake, open_store};
 
 /// Runs, lists or writes.
 pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::Result<()> {
     match action {
-        InvoiceAction::Run { which, account, dry_run } => {
+        InvoiceAction::Run { which, account, dry_run, no_wait } => {
             let now = Clock::start().utc();
             let window = match (which.period, which.through) {
                 (Some(month), _) => Window::Month(month),
@@ -30,7 +30,7 @@ pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::R
                 (None, None) if which.due => Window::Due,
                 (None, None) => Window::UpTo(now),
             };
-            run(config, window, now, account.as_deref(), dry_run).await
+            run(config, window, account.as_deref(), (dry_run, no_wait || dry_run)).await
         }
         InvoiceAction::List => list(config).await,
         InvoiceAction::Pdf { number, out } => pdf(config, &number, &out).await,
@@ -51,6 +51,9 @@ pub(crate) async fn invoice(config: &Config, action: InvoiceAction) -> anyhow::R
             amend(config, &number, Amendment::Correct, &reason).await
         }
         InvoiceAction::Resend { number, to } => resend(config, &number, to).await,
+        InvoiceAction::Remind { number, overdue, pause, dry_run } => {
+            invoice_reminders::remind(config, number.as_deref(), (overdue, pause), dry_run).await
+        }
         InvoiceAction::Paid { number } => {
             let store = open_store(config).await?;
             let invoice = numbered(&store, &number).await?;
@@ -104,11 +107,41 @@ fn of_store(why: StoreError) -> anyhow::Error {
     if why.is_users() { UserError::new(why.to_string(), "").into() } else { why.into() }
 }
 
-async fn numbered(store: &Store, number: &str) -> anyhow::Result<store::Invoice> {
-    let invoices = store.invoice_list().await?;
-    Ok(invoices.into_iter().find(|invoice| invoice.number == number).ok_or_else(|| {
-        UserError::new(format!("there is no invoice {number:?}"), "`tollbook invoice list` shows them")
-    })?)
+/// The invoice of `number`, which may be `TENANT:NUMBER`: each tenant numbers its own.
+pub(super) async fn numbered(store: &Store, number: &str) -> anyhow::Result<store::Invoice> {
+    let mut found = store.invoices_numbered(number).await?;
+    let directory = store.directory().await?;
+    // Of a tenant, then; a number may have a colon of its own.
+    if found.is_empty()
+        && let Some((tenant, number)) = number.split_once(':')
+        && let Some(tenant) = directory.tenants.iter().find(|known| known.handle == tenant)
+    {
+        found = store.invoices_numbered(number).await?;
+        found.retain(|invoice| invoice.tenant == tenant.id);
+    }
+    if found.len() > 1 {
+        let names: Vec<String> = found
+            .iter()
+            .map(|invoice| format!("{}:{}", tenant_handle(&directory, invoice.tenant), invoice.number))
+            .collect();
+        let fault = format!("several tenants have an invoice {number:?}");
+        return Err(UserError::new(fault, format!("give {}", names.join(" or "))).into());
+    }
+    found.pop().ok_or_else(|| {
+        let said = format!("there is no invoice {number:?}");
+        UserError::new(said, "`tollbook invoice list` shows them").into()
+    })
+}
+
+fn tenant_handle(directory: &Directory, tenant: TenantId) -> String {
+    let found = directory.tenants.iter().find(|known| known.id == tenant);
+    found.map_or_else(|| tenant.to_string(), |found| found.handle.clone())
+}
+
+/// The account's handle; its id where it is gone.
+pub(super) fn handle_of(directory: &Directory, account: AccountId) -> String {
+    let found = directory.accounts.iter().find(|known| known.id == account);
+    found.map_or_else(|| account.to_string(), |found| found.handle.clone())
 }
 
 async fn resend(config: &Config, number: &str, to: Option<String>) -> anyhow::Result<()> {
@@ -119,19 +152,21 @@ async fn resend(config: &Config, number: &str, to: Option<String>) -> anyhow::Re
     let einvoice = store.billing_terms().await?.account(kept.account).einvoice;
     let now = Clock::start().utc();
     store.invoice_finish(kept.id, pdf.clone(), None, now).await?;
-    let mut mail = invoice_mail::of(&kept, &invoice, pdf, einvoice)?;
+    let directory = store.directory().await?;
+    let handle = handle_of(&directory, kept.account);
+    let mut mail = invoice_mail::of(&kept, &invoice, &handle, pdf, (einvoice, Occasion::Issued))?;
     if let Some(to) = to {
-        mail.to = vec![to];
+        mail.mail.to = vec![to];
     }
-    if mail.to.iter().all(String::is_empty) {
+    if mail.mail.to.iter().all(String::is_empty) {
         return Err(UserError::new(
             format!("invoice {number}: its customer has no mail address"),
             "name one with --to",
         )
         .into());
     }
-    store.mail_enqueue(&mail, now).await?;
-    println!("{number} is queued for {}", mail.to.join(", "));
+    store.mail_enqueue_event(&mail, now).await?;
+    println!("{number} is queued for {}", mail.mail.to.join(", "));
     Ok(())
 }
 
@@ -163,9 +198,8 @@ pub(super) fn write_out(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 async fn run(
     config: &Config,
     window: Window,
-    now: DateTime<Utc>,
     only: Option<&str>,
-    dry_run: bool,
+    (dry_run, no_wait): (bool, bool),
 ) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
@@ -190,9 +224,10 @@ async fn run(
         None => directory.accounts.iter().filter(|account| is_billed(account)).collect(),
     };
     let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
-    if !dry_run {
-        warn_of_calls_on_their_way();
+    if !no_wait {
+        hold(config, &store).await?;
     }
+    let now = Clock::start().utc();
     let mut run = Run::prepare(&store, &lake, &directory, now, window, dry_run).await?;
     let bar = ProgressBar::new(accounts.len() as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} accounts, {per_sec}, {eta} left")?);
@@ -218,12 +253,28 @@ async fn run(
     Ok(())
 }
 
-/// Where a running system's consumers are is known in its own process.
+/// Waits until all that a running house has made until now has come through: a call still on its way would be on no invoice before the
+/// next period.
+async fn hold(config: &Config, store: &Store) -> anyhow::Result<()> {
+    match ask_house(store, &config.bus_dir(), Clock::start().utc()).await? {
+        HouseSays::AllThere => Ok(()),
+        HouseSays::Waiting(waiting) => Err(UserError::new(
+            format!("records are still on their way to ledger and lake ({waiting})"),
+            "try again in a moment; with --no-wait they come on the next invoice",
+        )
+        .into()),
+        HouseSays::Nothing => {
+            warn_that_nothing_runs();
+            Ok(())
+        }
+    }
+}
+
 #[expect(clippy::print_stderr, reason = "what is printed stays the table alone")]
-fn warn_of_calls_on_their_way() {
+fn warn_that_nothing_runs() {
     eprintln!(
-        "warning: calls that a running system has not rated and stored yet are not waited for, and come on the next invoice; the \
-         console, the API and the schedule wait for them"
+        "warning: nothing is running that could say whether all calls are in ledger and lake; those that wait in the event log come on \
+         the next invoice"
     );
 }
 
@@ -244,7 +295,7 @@ async fn list(config: &Config) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let directory = store.directory().await?;
     let names = directory.names();
-    let invoices = store.invoice_list().await?;
+    let invoices = store.invoice_heads().await?;
     let number_of =
         |id| invoices.iter().find(|other| other.id == id).map_or("?", |other| other.number.as_str());
     print_table(
@@ -285,4 +336,56 @@ async fn pdf(config: &Config, number: &str, out: &Path) -> anyhow::Result<()> {
         .into());
     };
     write_out(out, &pdf)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Currency, InvoiceId};
+    use rust_decimal::Decimal;
+    use store::{NewInvoice, NewTenant, World};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn number_of_two_tenants_names_neither_until_one_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/world.toml");
+        let world = crate::world_file::read(&sample).unwrap();
+        let at = |text: &str| text.parse().unwrap();
+        store.import(&world, at("2026-09-01T00:00:00Z"), "test").await.unwrap();
+        let handle = world.tenants[0].handle.clone();
+        let other = NewTenant { handle: "other".to_owned(), ..world.tenants[0].clone() };
+        let other = World { tenants: vec![other], ..World::default() };
+        store.import(&other, at("2026-09-02T00:00:00Z"), "test").await.unwrap();
+        let issue = async |tenant, account| {
+            let new = NewInvoice {
+                tenant: TenantId(tenant),
+                seller: None,
+                account: AccountId(account),
+                kind: InvoiceKind::Invoice,
+                period_start: at("2026-10-01T00:00:00Z"),
+                period_end: at("2026-11-01T00:00:00Z"),
+                currency: Currency::EUR,
+                net: Decimal::TEN,
+                tax: Decimal::ZERO,
+                gross: Decimal::TEN,
+                prefix: "R:".to_owned(),
+                year: 2026,
+                issued_at: at("2026-11-02T00:00:00Z"),
+                made_after: None,
+            };
+            store.invoice_create(&new, |_| String::new()).await.unwrap().0
+        };
+        let first = issue(1, 1).await;
+        assert_eq!(numbered(&store, "R:2026-000001").await.unwrap().id, first.id);
+        let second = issue(2, 2).await;
+        assert_eq!((first.number.as_str(), second.id), ("R:2026-000001", InvoiceId(2)));
+        let refused = numbered(&store, "R:2026-000001").await.unwrap_err().to_string();
+        assert!(refused.contains("several tenants"), "{refused}");
+        assert_eq!(numbered(&store, "other:R:2026-000001").await.unwrap().id, second.id);
+        assert_eq!(numbered(&store, &format!("{handle}:R:2026-000001")).await.unwrap().id, first.id);
+        assert!(numbered(&store, "nobody:R:2026-000001").await.is_err());
+        assert!(numbered(&store, "R:2026-000009").await.is_err());
+    }
 }

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use invoicing::{Template, render_pdf, sample_documents, sample_invoice};
-use model::{Directory, Tenant};
 use store::TemplateFiles;
 
 use crate::cli::TemplateAction;
 use crate::clock::Clock;
 use crate::commands::invoice::write_out;
+use crate::commands::tenant_named;
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::system::open_store;
@@ -99,17 +99,4 @@ async fn set(config: &Config, tenant: Option<&str>, files: &TemplateFiles) -> an
         n_files => println!("{}: invoices are printed with these {n_files} files from now on", tenant.handle),
     }
     Ok(())
-}
-
-fn tenant_named<'a>(directory: &'a Directory, handle: Option<&str>) -> Result<&'a Tenant, UserError> {
-    match (handle, directory.tenants.as_slice()) {
-        (None, [only]) => Ok(only),
-        (None, tenants) => {
-            let known: Vec<_> = tenants.iter().map(|tenant| tenant.handle.as_str()).collect();
-            Err(UserError::new("--tenant is missing", format!("there are {}", known.join(", "))))
-        }
-        (Some(handle), tenants) => tenants.iter().find(|tenant| tenant.handle == handle).ok_or_else(|| {
-            UserError::new(format!("there is no tenant {handle:?}"), "see the imported world")
-        }),
-    }
 }

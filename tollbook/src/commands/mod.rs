@@ -25,9 +25,11 @@ pub(crate) mod import_fees;
 pub(crate) mod import_ported;
 pub(crate) mod init;
 pub(crate) mod invoice;
+mod invoice_reminders;
 mod invoice_template;
 pub(crate) mod lake;
 pub(crate) mod mail;
+mod mail_template;
 pub(crate) mod rate;
 pub(crate) mod replay;
 pub(crate) mod rerate;
@@ -45,7 +47,7 @@ pub(crate) mod user;
 pub(crate) mod webhook;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use model::{Account, Directory};
+use model::{Account, Directory, Tenant};
 
 use crate::failure::UserError;
 
@@ -65,6 +67,20 @@ fn print_table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>, if_emp
         println!("{if_empty}");
     } else {
         println!("{table}");
+    }
+}
+
+/// The tenant of that handle, or the only one.
+fn tenant_named<'a>(directory: &'a Directory, handle: Option<&str>) -> Result<&'a Tenant, UserError> {
+    match (handle, directory.tenants.as_slice()) {
+        (None, [only]) => Ok(only),
+        (None, tenants) => {
+            let known: Vec<_> = tenants.iter().map(|tenant| tenant.handle.as_str()).collect();
+            Err(UserError::new("--tenant is missing", format!("there are {}", known.join(", "))))
+        }
+        (Some(handle), tenants) => tenants.iter().find(|tenant| tenant.handle == handle).ok_or_else(|| {
+            UserError::new(format!("there is no tenant {handle:?}"), "see the imported world")
+        }),
     }
 }
 
@@ -131,7 +147,7 @@ mod tests {
     /// Two tenants, and accounts by id, tenant, kind and handle.
     pub(crate) fn directory_of(tenants: [&str; 2], accounts: &[(i64, i64, AccountKind, &str)]) -> Directory {
         let contact = model::Contact::default();
-        let tenant = |(id, handle): (i64, &str)| model::Tenant {
+        let tenant = |(id, handle): (i64, &str)| Tenant {
             id: model::TenantId(id),
             handle: handle.to_owned(),
             contact: contact.clone(),

@@ -124,7 +124,7 @@ struct Invoiced(Vec<(AccountId, DateTime<Utc>, DateTime<Utc>)>);
 
 impl Invoiced {
     async fn load(store: &Store) -> anyhow::Result<Self> {
-        let invoices = store.invoice_list().await?;
+        let invoices = store.invoice_heads().await?;
         // One that was taken back by a credit note bills nothing any more.
         let in_force = invoices.iter().filter(|one| {
             one.state != InvoiceState::Void && !matches!(one.kind, InvoiceKind::CreditNote { .. })

@@ -1,10 +1,10 @@
-//! `tollbook webhook`: programs that are told of alerts, and what became of it.
+//! `tollbook webhook`: programs that are told of events, and what became of it.
 
 use std::path::Path;
 
 use notify::{WebhookMessage, WebhookSecret, WebhookSender};
 use serde_json::json;
-use store::{Store, StoreError, Webhook};
+use store::{Store, StoreError, Webhook, WordKind};
 
 use crate::cli::WebhookAction;
 use crate::clock::Clock;
@@ -25,13 +25,14 @@ pub(crate) async fn webhook(config: &Config, action: WebhookAction) -> anyhow::R
     let store = open_store(config).await?;
     let now = Clock::start().utc();
     match action {
-        WebhookAction::Add { name, url, secret_file } => {
+        WebhookAction::Add { name, url, secret_file, events } => {
             sender.check(&url).map_err(|why| UserError::new(why.to_string(), ""))?;
             let secret = match &secret_file {
                 Some(file) => secret_of(file)?,
                 None => WebhookSecret::text_of(&rand::random()),
             };
-            store.webhook_add(&name, &url, &secret, COMMAND_LINE, now).await.map_err(of_store)?;
+            let added = store.webhook_add(&name, &url, (&secret, &events), COMMAND_LINE, now).await;
+            added.map_err(of_store)?;
             if secret_file.is_none() {
                 println!("{secret}");
                 note(
@@ -39,19 +40,25 @@ pub(crate) async fn webhook(config: &Config, action: WebhookAction) -> anyhow::R
                 );
             }
             note(&format!(
-                "{name} is told of every alert from now on; try it with `tollbook webhook test {name}`"
+                "{name} is told of every {} from now on; try it with `tollbook webhook test {name}`",
+                in_words(&events)
             ));
+        }
+        WebhookAction::Events { name, events } => {
+            store.webhook_tell_of(&name, &events, COMMAND_LINE, now).await.map_err(of_store)?;
+            println!("{name} is told of every {} from now on", in_words(&events));
         }
         WebhookAction::List => {
             let webhooks = store.webhooks().await?;
             print_table(
-                &["name", "address", "since (UTC)", "state"],
+                &["name", "address", "told of", "since (UTC)", "state"],
                 webhooks.into_iter().map(|webhook| {
                     let state = if webhook.is_off { "gone (410), not told" } else { "told" };
                     let place = webhook.place();
                     vec![
                         webhook.name,
                         place,
+                        in_words(&webhook.kinds),
                         webhook.created_at.format("%F %T").to_string(),
                         state.to_owned(),
                     ]
@@ -99,6 +106,10 @@ pub(crate) async fn webhook(config: &Config, action: WebhookAction) -> anyhow::R
         }
     }
     Ok(())
+}
+
+fn in_words(kinds: &[WordKind]) -> String {
+    kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 async fn deliveries(store: &Store, name: Option<&str>) -> anyhow::Result<()> {

@@ -94,7 +94,7 @@ pub(crate) async fn invoices(
     require(&user, Right::Books, "see invoices")?;
     let directory = (shared.desk.directory)();
     let after = place.after;
-    let mut found = shared.desk.store.invoice_list().await?;
+    let mut found = shared.desk.store.invoice_heads().await?;
     found.retain(|invoice| invoice.id.0 > after);
     found.sort_unstable_by_key(|invoice| invoice.id.0);
     let items = found.into_iter().map(|invoice| InvoiceItem {

@@ -187,7 +187,7 @@ pub(crate) async fn one(
     let store = &shared.desk.store;
     let locks =
         if user.role.may(Right::FraudDesk) { store.lock_history(account.id).await? } else { Vec::new() };
-    let invoices = if sees_books { store.invoice_list().await? } else { Vec::new() };
+    let invoices = if sees_books { store.invoice_heads().await? } else { Vec::new() };
     let balances = if sees_books { store.balances().await? } else { Vec::new() };
     html(&AccountPage {
         frame: Frame::of(&user, "/accounts"),

@@ -53,7 +53,7 @@ struct Row {
     has_pdf: bool,
 }
 
-fn row_of(directory: &Directory, invoice: &Invoice) -> Row {
+fn row_of<D>(directory: &Directory, invoice: &Invoice<D>) -> Row {
     // The last instant of the period names its last day better than the first one after it.
     let last = invoice.period_end - chrono::TimeDelta::microseconds(1);
     let zone = directory
@@ -91,7 +91,7 @@ pub(crate) async fn list(
     let found: Vec<Row> = shared
         .desk
         .store
-        .invoice_list()
+        .invoice_heads()
         .await?
         .iter()
         .rev()
@@ -132,7 +132,7 @@ pub(crate) async fn one(
     let invoice = shared
         .desk
         .store
-        .invoice_list()
+        .invoice_heads()
         .await?
         .into_iter()
         .find(|invoice| invoice.id.0 == id)

@@ -48,7 +48,8 @@ async fn invoice(shared: &Shared, user: &SignedIn, number: &str) -> Result<Optio
     if !user.role.may(Right::Books) {
         return Ok(None);
     }
-    let found = shared.desk.store.invoice_list().await?.into_iter().find(|invoice| invoice.number == number);
+    let heads = shared.desk.store.invoice_heads().await?;
+    let found = heads.into_iter().find(|invoice| invoice.number == number);
     Ok(found.map(|invoice| invoice.id.0))
 }
 
