@@ -6,10 +6,11 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use model::{
-    AccountKind, Directory, E164, Fee, FeeId, FeeMatch, FraudLimit, TariffVersion, TenantCalling, TenantId,
+    Account, AccountId, AccountKind, Directory, E164, Fee, FeeId, FeeMatch, FraudLimit, NumberOwner,
+    Subscriber, SubscriberId, TariffVersion, TenantCalling, TenantId,
 };
 use rust_decimal::Decimal;
-use store::{NewAccount, NewSubscriber, NewTariff, World};
+use store::{NewAccount, NewMapping, NewSubscriber, NewTariff, World};
 use switch::CallingOf;
 
 use crate::failure::UserError;
@@ -238,8 +239,8 @@ fn numbers(subscribers: &[NewSubscriber]) -> Result<(), Wrong> {
 
 /// What can be told beside what is provisioned already.
 pub(super) fn against(world: &World, directory: &Directory, now: DateTime<Utc>) -> Result<(), Wrong> {
-    let known = Known { world, directory };
-    world.accounts.iter().try_for_each(|new| known.account(new))?;
+    let known = Known::of(world, directory);
+    world.accounts.iter().try_for_each(|new| known.account(new, now))?;
     for new in &world.subscribers {
         let object = || format!("subscriber {}@{}", new.username, new.domain);
         known.owner(&new.tenant, &new.account, AccountKind::Customer, object)?;
@@ -249,9 +250,7 @@ pub(super) fn against(world: &World, directory: &Directory, now: DateTime<Utc>) 
         known.owner(&new.tenant, &new.account, AccountKind::Carrier, || format!("trunk {:?}", new.name))?;
     }
     for new in &world.routes {
-        let is_there = world.trunks.iter().any(|trunk| trunk.name == new.trunk)
-            || directory.trunks.iter().any(|trunk| trunk.name == new.trunk);
-        if !is_there {
+        if !known.trunks.contains(new.trunk.as_str()) {
             let object = format!("route {:?} to {:?}", new.prefix, new.trunk);
             return wrong(
                 object,
@@ -283,13 +282,67 @@ fn tenant_id(directory: &Directory, handle: &str) -> Option<TenantId> {
     }
 }
 
+/// What rules look up. Long files do so often: it is gathered once, and of what is provisioned only what the world names.
 struct Known<'a> {
     world: &'a World,
     directory: &'a Directory,
+    /// Kinds of the world's accounts, the first of each handle.
+    kinds_of_world: HashMap<&'a str, AccountKind>,
+    /// Kinds of those provisioned.
+    kinds: HashMap<(TenantId, &'a str), AccountKind>,
+    /// Who has which number now.
+    owners: HashMap<E164, SubscriberId>,
+    /// Those owners.
+    subscribers: HashMap<SubscriberId, &'a Subscriber>,
+    /// Their accounts.
+    accounts: HashMap<AccountId, &'a Account>,
+    /// The world's subscribers, by username and domain.
+    named: HashSet<(&'a str, &'a str)>,
+    /// Names of trunks.
+    trunks: HashSet<&'a str>,
 }
 
-impl Known<'_> {
-    fn account(&self, new: &NewAccount) -> Result<(), Wrong> {
+impl<'a> Known<'a> {
+    fn of(world: &'a World, directory: &'a Directory) -> Self {
+        let mut kinds_of_world = HashMap::new();
+        for new in &world.accounts {
+            kinds_of_world.entry(new.handle.as_str()).or_insert(new.kind);
+        }
+        let mut handles: HashSet<&str> = kinds_of_world.keys().copied().collect();
+        handles.extend(world.accounts.iter().filter_map(|new| new.reseller.as_deref()));
+        handles.extend(world.subscribers.iter().map(|new| new.account.as_str()));
+        handles.extend(world.trunks.iter().map(|new| new.account.as_str()));
+        let of_handles = directory.accounts.iter().filter(|there| handles.contains(there.handle.as_str()));
+        let kinds = of_handles.map(|there| ((there.tenant, there.handle.as_str()), there.kind)).collect();
+        let numbers: HashSet<E164> = world.subscribers.iter().flat_map(|new| &new.numbers).copied().collect();
+        let is_asked = |there: &&NumberOwner| there.to.is_none() && numbers.contains(&there.number);
+        let owners: HashMap<E164, SubscriberId> = if numbers.is_empty() {
+            HashMap::new()
+        } else {
+            let asked = directory.numbers.iter().filter(is_asked);
+            asked.map(|there| (there.number, there.subscriber)).collect()
+        };
+        let ids: HashSet<SubscriberId> = owners.values().copied().collect();
+        let owning = directory.subscribers.iter().filter(|there| ids.contains(&there.id));
+        let subscribers: HashMap<_, _> = owning.map(|there| (there.id, there)).collect();
+        let ids: HashSet<AccountId> = subscribers.values().map(|there| there.account).collect();
+        let paying = directory.accounts.iter().filter(|there| ids.contains(&there.id));
+        let names = |one: &'a NewSubscriber| (one.username.as_str(), one.domain.as_str());
+        let of_world = world.trunks.iter().map(|trunk| trunk.name.as_str());
+        Self {
+            world,
+            directory,
+            kinds_of_world,
+            kinds,
+            owners,
+            accounts: paying.map(|there| (there.id, there)).collect(),
+            subscribers,
+            named: world.subscribers.iter().map(names).collect(),
+            trunks: of_world.chain(directory.trunks.iter().map(|trunk| trunk.name.as_str())).collect(),
+        }
+    }
+
+    fn account(&self, new: &NewAccount, now: DateTime<Utc>) -> Result<(), Wrong> {
         let object = || format!("account {:?}", new.handle);
         if let Some(there) = self.kind_provisioned(&new.tenant, &new.handle)
             && there != new.kind
@@ -300,7 +353,14 @@ impl Known<'_> {
         if let Some(reseller) = &new.reseller {
             self.owner(&new.tenant, reseller, AccountKind::Reseller, object)?;
         }
-        let Some(profile) = &new.profile else { return Ok(()) };
+        let to_come = |entry: &&NewMapping| entry.to.is_none_or(|to| to > now);
+        let named = new.profiles.iter().filter(to_come).map(|entry| &entry.profile);
+        new.profile.iter().chain(named).try_for_each(|profile| self.profile(new, profile))
+    }
+
+    /// A profile that is to price an account's calls: it is there, and in a currency that can be reckoned in the account's.
+    fn profile(&self, new: &NewAccount, profile: &String) -> Result<(), Wrong> {
+        let object = || format!("account {:?}", new.handle);
         let tenant = tenant_id(self.directory, &new.tenant);
         let of_directory = self
             .directory
@@ -351,8 +411,7 @@ impl Known<'_> {
 
     fn kind_provisioned(&self, tenant: &str, handle: &str) -> Option<AccountKind> {
         let tenant = tenant_id(self.directory, tenant)?;
-        let accounts = &self.directory.accounts;
-        accounts.iter().find(|there| there.tenant == tenant && there.handle == handle).map(|there| there.kind)
+        self.kinds.get(&(tenant, handle)).copied()
     }
 
     /// Rules that the switch could not use. They name sets and levels of their tenant, which may be in the file or provisioned.
@@ -407,7 +466,7 @@ impl Known<'_> {
         kind: AccountKind,
         object: impl Fn() -> String,
     ) -> Result<(), Wrong> {
-        let in_world = self.world.accounts.iter().find(|new| new.handle == handle).map(|new| new.kind);
+        let in_world = self.kinds_of_world.get(handle).copied();
         match in_world.or_else(|| self.kind_provisioned(tenant, handle)) {
             Some(found) if found == kind => Ok(()),
             Some(found) => wrong(
@@ -421,21 +480,16 @@ impl Known<'_> {
 
     /// A number moves to another account only in a file that also takes it from the one that has it.
     fn numbers_are_free(&self, new: &NewSubscriber) -> Result<(), Wrong> {
+        let tenant = tenant_id(self.directory, &new.tenant);
         for number in &new.numbers {
-            let owner = self
-                .directory
-                .numbers
-                .iter()
-                .find(|there| there.number == *number && there.to.is_none())
-                .and_then(|there| self.directory.subscribers.iter().find(|one| one.id == there.subscriber));
+            let owner = self.owners.get(number).and_then(|id| self.subscribers.get(id));
             let Some(owner) = owner else { continue };
-            let account = self.directory.accounts.iter().find(|there| there.id == owner.account);
-            let is_given_up = self
-                .world
-                .subscribers
-                .iter()
-                .any(|one| (&one.username, &one.domain) == (&owner.username, &owner.domain));
-            if !is_given_up && account.is_none_or(|account| account.handle != new.account) {
+            let account = self.accounts.get(&owner.account);
+            let is_given_up = self.named.contains(&(owner.username.as_str(), owner.domain.as_str()));
+            // Accounts of two tenants may have the same handle.
+            let is_its = account
+                .is_some_and(|account| account.handle == new.account && Some(account.tenant) == tenant);
+            if !is_given_up && !is_its {
                 return wrong(
                     format!("subscriber {}@{}", new.username, new.domain),
                     format!("number {number} belongs to {}@{}", owner.username, owner.domain),
