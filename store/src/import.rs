@@ -4,9 +4,11 @@
 //! deleted: an account is terminated, a trunk disabled, a number's ownership closed.
 
 mod accounts;
+pub(crate) mod beside_desk;
 mod calling;
 mod contracts;
 mod dated;
+mod delete;
 pub(crate) mod edit;
 mod subscribers;
 mod trunks;
@@ -143,8 +145,19 @@ impl Import {
         let report = ImportReport::default();
         let profiles = HashMap::new();
         let held = load_holdings(&mut tx).await?;
-        let mut import =
-            Import { tx, there, held, revision, now, report, profiles, account_places, subscriber_places };
+        let mut import = Import {
+            tx,
+            there,
+            held,
+            revision,
+            now,
+            report,
+            profiles,
+            account_places,
+            subscriber_places,
+            is_of_desk: false,
+            taken_over: Vec::new(),
+        };
         import.load_profiles().await?;
         Ok(import)
     }
@@ -219,6 +232,10 @@ struct Import {
     account_places: HashMap<(TenantId, String), usize>,
     /// Place in `there.subscribers` by username and domain.
     subscriber_places: HashMap<(String, String), usize>,
+    /// A change at the desk: it prices no call of the past anew.
+    is_of_desk: bool,
+    /// Objects on which a file has the word from now on, as in the trail, with their state before and after.
+    taken_over: Vec<(String, String, String)>,
 }
 
 impl Import {
@@ -242,8 +259,11 @@ impl Import {
         ];
         report.is_changed = counts.iter().any(|count| count.added + count.changed > 0);
         report.revision = if report.is_changed { self.revision } else { self.there.revision };
-        if !report.is_changed {
-            self.tx.rollback().await?;
+        for (object, before, after) in std::mem::take(&mut self.taken_over) {
+            append(&mut self.tx, actor, "import", &object, &before, &after, self.now).await?;
+        }
+        if !self.report.is_changed {
+            self.tx.commit().await?;
             return Ok(self.report);
         }
         query("UPDATE revisions SET revision = $1 WHERE one = 1")

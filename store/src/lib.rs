@@ -76,9 +76,8 @@ pub use export_queue::{
 };
 pub use fraud_desk::LockChange;
 pub use idempotency::{KeptAnswer, KeyState};
-pub use import::edit::{
-    ChangedAtDesk, DeskRules, Edit, EditFault, Edited, EditedObject, FaultKind, WorldFault,
-};
+pub use import::beside_desk::ChangedAtDesk;
+pub use import::edit::{DeskRules, Edit, EditFault, Edited, EditedObject, FaultKind, WorldFault};
 pub use import::{ImportCount, ImportReport};
 pub use imports::{IMPORT, Import, ImportCounts, ImportStep, ImportedRecord, SuspendedLine, WaitingImport};
 pub use insight::QueueCheck;

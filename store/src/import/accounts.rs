@@ -70,6 +70,7 @@ impl Import {
             profiles: place.map(|place| self.there.accounts[place].profiles.clone()).unwrap_or_default(),
         };
         let before = self.report.accounts;
+        let is_new = place.is_none();
         let place = match place {
             None => {
                 wanted.id = self.insert_account(&wanted).await?;
@@ -81,6 +82,9 @@ impl Import {
             Some(place) => {
                 wanted.id = self.there.accounts[place].id;
                 let is_changed = self.there.accounts[place] != wanted;
+                if self.there.accounts[place].currency != wanted.currency {
+                    self.has_no_money(&wanted).await?;
+                }
                 if is_changed {
                     self.update_account(&wanted).await?;
                     self.there.accounts[place] = wanted;
@@ -94,11 +98,29 @@ impl Import {
             }
         };
         if let Some(mapping) = self.mapping_of(new, place)? {
+            if !is_new {
+                self.prices_no_past(&mapping, place)?;
+            }
             self.map_profile(place, mapping).await?;
         }
-        if self.schedule(new, place).await? && self.report.accounts.unchanged > before.unchanged {
+        if self.schedule(new, place, is_new).await? && self.report.accounts.unchanged > before.unchanged {
             self.report.accounts.unchanged -= 1;
             self.report.accounts.changed += 1;
+        }
+        Ok(())
+    }
+
+    /// Refuses another currency where sums are kept in the old one.
+    async fn has_no_money(&mut self, wanted: &Account) -> Result<()> {
+        for (table, words) in [("contracts", "a balance"), ("postings", "postings"), ("invoices", "invoices")]
+        {
+            let text = format!("SELECT 1 AS one FROM {table} WHERE account = $1 LIMIT 1");
+            let found =
+                crate::sql::query_of(text).cells(cells![wanted.id.0]).fetch_optional(&mut *self.tx).await?;
+            if found.is_some() {
+                let rule = format!("it has {words} in its currency, which cannot become {}", wanted.currency);
+                return Err(StoreError::Invalid { object: format!("account {:?}", wanted.handle), rule });
+            }
         }
         Ok(())
     }

@@ -71,6 +71,10 @@ impl Import {
                 self.there.exchange_rates[place] = wanted.clone();
                 self.report.exchange_rates.changed += 1;
             }
+            None if self.is_of_desk && new.valid_from < self.now && self.has_rate_at(&wanted) => {
+                let rule = "begins in the past, and calls since then are priced; give a later `valid_from`";
+                return Err(invalid(object(), rule.to_owned()));
+            }
             None => {
                 self.there.exchange_rates.push(wanted.clone());
                 self.report.exchange_rates.added += 1;
@@ -79,8 +83,40 @@ impl Import {
         write_exchange_rate(&mut self.tx, &wanted, self.revision).await
     }
 
+    /// Whether another rate is in force when `new` begins.
+    fn has_rate_at(&self, new: &ExchangeRate) -> bool {
+        self.there.exchange_rates.iter().any(|there| {
+            (there.tenant, there.from, there.to) == (new.tenant, new.from, new.to)
+                && there.valid_from <= new.valid_from
+        })
+    }
+
+    /// Refuses at the desk what would price calls of the past anew: a beginning in the past at which something was in force, or for a
+    /// network, since which something was.
+    pub(super) fn prices_no_past(&self, mapping: &ProfileMapping, place: usize) -> Result<()> {
+        if !self.is_of_desk || mapping.from >= self.now {
+            return Ok(());
+        }
+        let account = &self.there.accounts[place];
+        let until = mapping.to.map_or(self.now, |to| to.min(self.now));
+        let prices_before = |there: &ProfileMapping| {
+            let begins_by = if mapping.network.is_some() { until } else { mapping.from };
+            there.network.is_none_or(|network| Some(network) == mapping.network)
+                && there.from <= begins_by
+                && there.to.is_none_or(|to| to > mapping.from)
+        };
+        if !account.profiles.iter().any(prices_before) {
+            return Ok(());
+        }
+        let rule = format!(
+            "its schedule has priced calls since {}; give a beginning (from, valid_from) that is still to come, or leave it out for now",
+            mapping.from.to_rfc3339()
+        );
+        Err(invalid(format!("account {:?}", account.handle), rule))
+    }
+
     /// The entries of an account's schedule. One that has begun stays, but for an end that is still to come. Whether anything changed.
-    pub(super) async fn schedule(&mut self, new: &NewAccount, place: usize) -> Result<bool> {
+    pub(super) async fn schedule(&mut self, new: &NewAccount, place: usize, is_new: bool) -> Result<bool> {
         let object = || format!("account {:?}", new.handle);
         let tenant = self.there.accounts[place].tenant;
         let mut is_changed = false;
@@ -117,7 +153,8 @@ impl Import {
                         return Err(invalid(object(), rule));
                     }
                 }
-                Some(_) | None => {}
+                Some(_) | None if is_new => {}
+                Some(_) | None => self.prices_no_past(&mapping, place)?,
             }
             self.map_profile(place, mapping).await?;
             is_changed = true;

@@ -5,6 +5,7 @@
 //! with what was asked: a change that the import would leave out (an entry of a schedule that has priced calls cannot be taken away) is
 //! refused instead. The trail of changes keeps both states of each object.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
@@ -14,14 +15,17 @@ use serde_json::Value;
 
 use super::Import;
 use crate::audit::append;
-use crate::objects::{Extras, FieldFault, ObjectKind, Objects, load_extras, merge};
+use crate::objects::{FieldFault, ObjectKind, Objects, load_extras, merge};
 use crate::provisioning_events::tell_changes;
-use crate::sql::{Bind, Columns, cells, query};
+use crate::sql::{Bind, cells, query};
 use crate::world::World;
 use crate::{Result, Store, StoreError};
 
 /// Faults told at once: of a long file more would not be read.
 const FAULTS_MAX: usize = 100;
+
+/// Objects looked at in search of faults, all rounds together: each fault costs a round over all, and the database takes no other write.
+const LOOKED_AT_MAX: usize = 100_000;
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,6 +143,7 @@ impl Store {
         actor: &str,
     ) -> Result<Result<Edited, Vec<EditFault>>> {
         let mut import = Import::begin(self, now).await?;
+        import.is_of_desk = true;
         let extras = load_extras(&mut import.tx).await?;
         let there = Objects::of(&import.there, &extras);
         let (mut steps, world, faults) = planned(kind, edits, &there, rules);
@@ -153,7 +158,7 @@ impl Store {
         }
         match import.bring(&world).await {
             Ok(()) => {}
-            Err(why) if why.is_users() => return Ok(Err(vec![fault_of(kind, &steps, &why)])),
+            Err(why) if is_about_objects(&why) => return Ok(Err(vec![fault_of(kind, &steps, &why)])),
             Err(why) => return Err(why),
         }
         let mut faults = Vec::new();
@@ -183,97 +188,8 @@ impl Store {
     }
 }
 
-/// An object of a file that somebody has changed at the desk, in another way than the file says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangedAtDesk {
-    /// Such as `account:vox:huber`, as in the trail of changes.
-    pub object: String,
-    /// Who changed it last.
-    pub actor: String,
-    /// When.
-    pub at: DateTime<Utc>,
-    /// As it is, without secrets.
-    pub before: String,
-    /// As the file has it.
-    pub after: String,
-}
-
-impl Store {
-    /// The objects of `world` that were last changed at the desk and would become something else by an import of it at `now`.
-    ///
-    /// # Errors
-    ///
-    /// What the database says.
-    pub async fn changed_at_desk(&self, world: &World, now: DateTime<Utc>) -> Result<Vec<ChangedAtDesk>> {
-        let directory = self.directory().await?;
-        let extras = self.provisioning_extras().await?;
-        let mut others = Vec::new();
-        {
-            let there = Objects::of(&directory, &extras);
-            for kind in ObjectKind::ALL {
-                let finder = Finder::of(kind, &there);
-                for mut wanted in kind.of_world(world) {
-                    name_the_tenant(kind, &mut wanted, &there);
-                    let key = kind.key_of(&wanted);
-                    let Some(place) = finder.places.get(&key) else { continue };
-                    let found = there.at(kind, *place);
-                    if !is_what_a_file_says(kind, &wanted, &found, &there, now) {
-                        others.push((trail_name(kind, &key), kind.traced(&found), kind.traced(&wanted)));
-                    }
-                }
-            }
-        }
-        let mut changed = Vec::new();
-        for (object, before, after) in others {
-            let last = self.audit_of(&object, 1).await?.pop();
-            let is_of_desk = |entry: &crate::AuditEntry| {
-                matches!(entry.action.as_str(), "create" | "change" | "change_secret")
-            };
-            if let Some(entry) = last.filter(is_of_desk) {
-                changed.push(ChangedAtDesk { object, actor: entry.actor, at: entry.at, before, after });
-            }
-        }
-        Ok(changed)
-    }
-}
-
-/// Whether an import of `wanted` would leave `found` as it is.
-fn is_what_a_file_says(
-    kind: ObjectKind,
-    wanted: &Value,
-    found: &Value,
-    there: &Objects<'_>,
-    now: DateTime<Utc>,
-) -> bool {
-    if kind != ObjectKind::Account {
-        return not_done(wanted, found).is_none();
-    }
-    let mut wanted = wanted.clone();
-    let tenant = there.find(ObjectKind::Tenant, wanted["tenant"].as_str().unwrap_or_default());
-    if let Ok(Some(place)) = tenant {
-        let tenant = there.at(ObjectKind::Tenant, place);
-        for field in ["currency", "timezone"] {
-            if wanted[field].is_null() {
-                wanted[field] = tenant[field].clone();
-            }
-        }
-    }
-    let began = |entry: &&Value| {
-        let from = entry["from"].as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
-        entry["network"].is_null() && from.is_none_or(|from| from <= now)
-    };
-    let entries = found["profiles"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let in_force = entries.iter().rfind(began).map(|entry| &entry["profile"]);
-    let has_profile = wanted["profile"].is_null() || in_force == Some(&wanted["profile"]);
-    // A file adds to a schedule; what it does not name stays.
-    let named = wanted["profiles"].as_array().cloned().unwrap_or_default();
-    let has_entries = named.iter().all(|entry| entries.iter().any(|there| is_same(entry, there)));
-    wanted["profiles"] = found["profiles"].clone();
-    has_profile && has_entries && not_done(&wanted, found).is_none()
-}
-
 /// What an object is called in the trail of changes.
-fn trail_name(kind: ObjectKind, key: &str) -> String {
+pub(super) fn trail_name(kind: ObjectKind, key: &str) -> String {
     format!("{}:{key}", kind.as_str())
 }
 
@@ -309,14 +225,16 @@ fn planned(
 }
 
 /// Places by key: a long file looks up many.
-struct Finder {
-    places: HashMap<String, usize>,
+pub(super) struct Finder {
+    pub(super) places: HashMap<String, usize>,
+    /// By the key without its tenant; made when somebody asks so.
+    short: OnceCell<HashMap<String, Vec<usize>>>,
 }
 
 impl Finder {
-    fn of(kind: ObjectKind, there: &Objects<'_>) -> Self {
+    pub(super) fn of(kind: ObjectKind, there: &Objects<'_>) -> Self {
         let keys = there.keys(kind).into_iter().enumerate();
-        Self { places: keys.map(|(place, key)| (key, place)).collect() }
+        Self { places: keys.map(|(place, key)| (key, place)).collect(), short: OnceCell::new() }
     }
 
     fn find(
@@ -328,10 +246,28 @@ impl Finder {
         if let Some(place) = self.places.get(name) {
             return Ok(Some(*place));
         }
-        there.find(kind, name).map_err(|several| {
-            let rule = format!("{name:?} may be {}", several.join(" or "));
-            (FaultKind::Conflict, FieldFault::new("", rule))
-        })
+        if kind.key_fields().first() != Some(&"tenant") {
+            return Ok(None);
+        }
+        let short = self.short.get_or_init(|| {
+            let mut short: HashMap<String, Vec<usize>> = HashMap::new();
+            for (key, place) in &self.places {
+                let name = key.split_once(':').map_or(key.as_str(), |(_, rest)| rest);
+                short.entry(name.to_owned()).or_default().push(*place);
+            }
+            short
+        });
+        match short.get(name).map(Vec::as_slice) {
+            None | Some([]) => Ok(None),
+            Some([place]) => Ok(Some(*place)),
+            Some(several) => {
+                let mut keys: Vec<String> =
+                    several.iter().map(|place| kind.key_of(&there.at(kind, *place))).collect();
+                keys.sort_unstable();
+                let rule = format!("{name:?} may be {}", keys.join(" or "));
+                Err((FaultKind::Conflict, FieldFault::new("", rule)))
+            }
+        }
     }
 }
 
@@ -363,7 +299,8 @@ fn step_of(
             let mut object = object.clone();
             name_the_tenant(kind, &mut object, there);
             let key = kind.key_of(&object);
-            match finder.find(kind, there, &key)? {
+            // An object says its whole key.
+            match finder.places.get(&key).copied() {
                 None => {
                     // What is null is as if it were not said.
                     let mut whole = Value::Object(serde_json::Map::new());
@@ -404,6 +341,10 @@ fn step_of(
             let rule = "says which object it is and stays; make another object instead";
             return Err(invalid(FieldFault::new(*path, rule)));
         }
+    } else if finder.places.contains_key(&key) {
+        // A time may be written in several ways.
+        let rule = format!("{key} is there already; change it instead, or write its key like this");
+        return Err((FaultKind::Conflict, FieldFault::new("", rule)));
     }
     Ok(Step { key, before, wanted: Some(whole) })
 }
@@ -414,7 +355,7 @@ fn names(asked: &str, etag: &str) -> bool {
 }
 
 /// Where there is one tenant alone it need not be named.
-fn name_the_tenant(kind: ObjectKind, object: &mut Value, there: &Objects<'_>) {
+pub(super) fn name_the_tenant(kind: ObjectKind, object: &mut Value, there: &Objects<'_>) {
     let is_named = |value: &Value| value.as_str().is_some_and(|handle| !handle.is_empty());
     let tenants = there.keys(ObjectKind::Tenant);
     let has_tenant = !matches!(kind, ObjectKind::Tenant | ObjectKind::Route);
@@ -434,6 +375,7 @@ fn checked(
     rules: &DeskRules,
     now: DateTime<Utc>,
 ) -> Vec<EditFault> {
+    let faults_max = (LOOKED_AT_MAX / steps.len().max(1)).clamp(1, FAULTS_MAX);
     let mut faults = Vec::new();
     let labels: HashMap<String, usize> = steps
         .iter()
@@ -443,9 +385,11 @@ fn checked(
     while let Err(WorldFault { object, field, rule }) = (rules.check)(&world, there, now) {
         let place = labels.get(&object).copied();
         faults.push(EditFault { place: place.unwrap_or_default(), kind: FaultKind::Invalid, field, rule });
+        if faults.len() == faults_max {
+            break;
+        }
         let left_out = place.and_then(|place| steps[place].wanted.as_ref());
-        let is_left = left_out.is_some_and(|object| leave_out(kind, &mut world, object));
-        if !is_left || faults.len() == FAULTS_MAX {
+        if !left_out.is_some_and(|object| leave_out(kind, &mut world, object)) {
             break;
         }
     }
@@ -487,6 +431,14 @@ fn leave_out(kind: ObjectKind, world: &mut World, object: &Value) -> bool {
     let is_left = kept.len() < before.len();
     *world = rest;
     is_left
+}
+
+/// Whether an error is about what was asked, not about the database.
+fn is_about_objects(why: &StoreError) -> bool {
+    matches!(
+        why,
+        StoreError::UnknownReference { .. } | StoreError::Invalid { .. } | StoreError::VersionExists { .. }
+    )
 }
 
 /// The edit and the field that an error of the import is about.
@@ -548,7 +500,8 @@ impl Import {
                     };
                     let told =
                         |state: &Option<Value>| state.as_ref().map_or_else(String::new, |it| kind.traced(it));
-                    trail.push((action, trail_name(kind, &step.key), told(&step.before), told(&after)));
+                    let told_after = told_with_secrets(kind, step.before.as_ref(), after.as_ref());
+                    trail.push((action, trail_name(kind, &step.key), told(&step.before), told_after));
                 }
                 let shown = |state: &Option<Value>| state.as_ref().map(|it| kind.shown(it));
                 let (before, after) = (shown(&step.before), shown(&after));
@@ -576,216 +529,29 @@ impl Import {
         self.tx.commit().await?;
         Ok(Ok(edited))
     }
-
-    /// Deletes an object on which nothing hangs; else says what does.
-    async fn delete(&mut self, kind: ObjectKind, key: &str, extras: &Extras) -> Result<Option<String>> {
-        let place = Objects::of(&self.there, extras).find(kind, key).ok().flatten();
-        let Some(place) = place else { return Ok(None) };
-        let d = &self.there;
-        let of_now = self.now;
-        let (checks, statements, id): (&[Hanging], &[&'static str], i64) = match kind {
-            ObjectKind::Tenant => (OF_TENANT, DELETE_TENANT, d.tenants[place].id.0),
-            ObjectKind::Account => (OF_ACCOUNT, DELETE_ACCOUNT, d.accounts[place].id.0),
-            ObjectKind::Subscriber => (OF_SUBSCRIBER, DELETE_SUBSCRIBER, d.subscribers[place].id.0),
-            ObjectKind::Trunk => {
-                if d.trunks[place].enabled {
-                    return Ok(Some("it takes calls; set enabled to false first".to_owned()));
-                }
-                (OF_TRUNK, DELETE_TRUNK, d.trunks[place].id.0)
-            }
-            ObjectKind::Route => (&[], DELETE_ROUTE, d.routes[place].id.0),
-            ObjectKind::Network => {
-                let id = d.networks[place].id;
-                let is_named = d.packages.iter().any(|it| {
-                    let underrun = it.package.underrun_profiles.as_ref().map_or(&[][..], |it| &it.then);
-                    let sets = [&it.package.initial_profiles[..], underrun, &it.package.topup_profiles];
-                    sets.concat().iter().any(|choice| choice.network == Some(id))
-                });
-                if is_named {
-                    return Ok(Some("a package names it".to_owned()));
-                }
-                (OF_NETWORK, DELETE_NETWORK, id.0)
-            }
-            ObjectKind::ExchangeRate => return self.delete_rate(place, of_now).await,
-            ObjectKind::Package => return self.delete_package(place).await,
-            ObjectKind::Contract => {
-                return Ok(Some("the account's balance hangs on it; terminate the account".to_owned()));
-            }
-            ObjectKind::BillingTerms => return self.delete_terms(key).await,
-            ObjectKind::ProfileLimits => (&[], DELETE_PROFILE_LIMITS, d.profile_limits[place].profile.0),
-        };
-        for Hanging { table, condition, words } in checks {
-            let text = format!("SELECT 1 AS one FROM {table} WHERE {condition} LIMIT 1");
-            let found = crate::sql::query_of(text).cells(cells![id]).fetch_optional(&mut *self.tx).await?;
-            if found.is_some() {
-                return Ok(Some(format!("it has {words}")));
-            }
-        }
-        let contact = match kind {
-            ObjectKind::Tenant => Some(("SELECT contact FROM tenants WHERE id = $1", "tenant")),
-            ObjectKind::Account => Some(("SELECT contact FROM accounts WHERE id = $1", "account")),
-            ObjectKind::Subscriber
-            | ObjectKind::Trunk
-            | ObjectKind::Route
-            | ObjectKind::Network
-            | ObjectKind::ExchangeRate
-            | ObjectKind::Package
-            | ObjectKind::Contract
-            | ObjectKind::BillingTerms
-            | ObjectKind::ProfileLimits => None,
-        };
-        let owned = match contact {
-            Some((select, owner)) => {
-                let row = query(select).cells(cells![id]).fetch_one(&mut *self.tx).await?;
-                query("DELETE FROM billing_terms WHERE owner = $1")
-                    .cells(cells![format!("{owner}:{id}")])
-                    .execute(&mut *self.tx)
-                    .await?;
-                Some(row.int("contact")?)
-            }
-            None => None,
-        };
-        for statement in statements {
-            query(statement).cells(cells![id]).execute(&mut *self.tx).await?;
-        }
-        // The party's name and address go with it.
-        if let Some(contact) = owned {
-            query("DELETE FROM contacts WHERE id = $1").cells(cells![contact]).execute(&mut *self.tx).await?;
-        }
-        Ok(None)
-    }
-
-    async fn delete_rate(&mut self, place: usize, now: DateTime<Utc>) -> Result<Option<String>> {
-        let rate = &self.there.exchange_rates[place];
-        if rate.valid_from <= now {
-            return Ok(Some("calls are priced by it; add one with a later valid_from".to_owned()));
-        }
-        query(
-            "DELETE FROM exchange_rates WHERE tenant = $1 AND from_currency = $2 AND to_currency = $3 \
-             AND valid_from = $4",
-        )
-        .cells(cells![rate.tenant.0, rate.from.as_str(), rate.to.as_str(), rate.valid_from])
-        .execute(&mut *self.tx)
-        .await?;
-        Ok(None)
-    }
-
-    async fn delete_package(&mut self, place: usize) -> Result<Option<String>> {
-        let package = &self.there.packages[place];
-        let handle = &package.package.handle;
-        let is_its = |account: &&model::Account| account.tenant == package.tenant;
-        let terms = |account: &model::Account| self.there.contracts.get(&account.id);
-        let mut of_tenant = self.there.accounts.iter().filter(is_its);
-        if let Some(account) =
-            of_tenant.find(|account| terms(account).is_some_and(|terms| terms.package == *handle))
-        {
-            return Ok(Some(format!("the contract of {} names it", account.handle)));
-        }
-        query("DELETE FROM packages WHERE tenant = $1 AND handle = $2")
-            .cells(cells![package.tenant.0, handle.as_str()])
-            .execute(&mut *self.tx)
-            .await?;
-        Ok(None)
-    }
-
-    async fn delete_terms(&mut self, key: &str) -> Result<Option<String>> {
-        let (tenant, account) = key.split_once(':').unwrap_or(("", key));
-        let tenant = self.tenant_id(tenant, || key.to_owned())?;
-        let owner = match account {
-            "" => format!("tenant:{tenant}"),
-            account => format!("account:{}", self.account_id(tenant, account, || key.to_owned())?),
-        };
-        query("DELETE FROM billing_terms WHERE owner = $1")
-            .cells(cells![owner])
-            .execute(&mut *self.tx)
-            .await?;
-        Ok(None)
-    }
 }
 
-/// Rows that keep an object from being deleted; its id is the only argument.
-struct Hanging {
-    table: &'static str,
-    condition: &'static str,
-    words: &'static str,
+/// An object after its change for the trail, which says whether a secret is another one.
+fn told_with_secrets(kind: ObjectKind, before: Option<&Value>, after: Option<&Value>) -> String {
+    let Some(after) = after else { return String::new() };
+    let text = kind.traced(after);
+    let is_other = |path: &&str| {
+        before.is_some_and(|old| crate::objects::at(old, path) != crate::objects::at(after, path))
+    };
+    if !kind.secrets().iter().any(is_other) {
+        return text;
+    }
+    match serde_json::from_str::<serde_json::Map<String, Value>>(&text) {
+        Ok(mut members) => {
+            members.insert("secret".to_owned(), Value::String("(changed)".to_owned()));
+            Value::Object(members).to_string()
+        }
+        Err(_) => text,
+    }
 }
-
-const fn hanging(table: &'static str, condition: &'static str, words: &'static str) -> Hanging {
-    Hanging { table, condition, words }
-}
-
-const OF_TENANT: &[Hanging] = &[
-    hanging("accounts", "tenant = $1", "accounts"),
-    hanging("billing_profiles", "tenant = $1", "billing profiles"),
-    hanging("networks", "tenant = $1", "networks"),
-    hanging("packages", "tenant = $1", "packages"),
-    hanging("exchange_rates", "tenant = $1", "exchange rates"),
-    hanging("vouchers", "tenant = $1", "vouchers"),
-    hanging("invoices", "tenant = $1", "invoices"),
-    hanging("postings", "tenant = $1", "postings"),
-    hanging("barrings", "tenant = $1", "barrings"),
-];
-
-const DELETE_TENANT: &[&str] = &[
-    "DELETE FROM calling_rules WHERE kind = 'tenant' AND object = $1",
-    "DELETE FROM zones WHERE tenant = $1",
-    "DELETE FROM tenants WHERE id = $1",
-];
-
-const OF_ACCOUNT: &[Hanging] = &[
-    hanging(
-        "accounts",
-        "id = $1 AND status <> 'terminated'",
-        "calls to come; set its status to terminated first",
-    ),
-    hanging("subscribers", "account = $1", "subscribers"),
-    hanging("trunks", "account = $1", "trunks"),
-    hanging("accounts", "reseller = $1", "customers"),
-    hanging("contracts", "account = $1", "a balance"),
-    hanging("postings", "account = $1", "postings"),
-    hanging("topups", "account = $1", "top-ups"),
-    hanging("vouchers", "account = $1 OR used_by = $1", "vouchers"),
-    hanging("invoices", "account = $1 OR seller = $1", "invoices"),
-    hanging("lock_history", "account = $1", "a history of locks"),
-    hanging("alerts", "account = $1", "alerts"),
-    hanging("fraud_exceptions", "account = $1", "exceptions of the watch"),
-    hanging("kill_orders", "account = $1", "a history of calls ended"),
-    hanging("barrings", "account = $1", "barrings"),
-];
-
-const DELETE_ACCOUNT: &[&str] = &[
-    "DELETE FROM calling_rules WHERE kind = 'account' AND object = $1",
-    "DELETE FROM fraud_limits WHERE account = $1",
-    "DELETE FROM profile_mappings WHERE account = $1",
-    "DELETE FROM network_mappings WHERE account = $1",
-    "DELETE FROM accounts WHERE id = $1",
-];
-
-const OF_SUBSCRIBER: &[Hanging] =
-    &[hanging("numbers", "subscriber = $1", "or had numbers, and who owned a number when is kept")];
-
-const DELETE_SUBSCRIBER: &[&str] = &[
-    "DELETE FROM calling_rules WHERE kind = 'subscriber' AND object = $1",
-    "DELETE FROM subscriber_profiles WHERE subscriber = $1",
-    "DELETE FROM subscribers WHERE id = $1",
-];
-
-const OF_TRUNK: &[Hanging] = &[hanging("routes", "trunk = $1", "routes")];
-
-const DELETE_TRUNK: &[&str] =
-    &["DELETE FROM calling_rules WHERE kind = 'trunk' AND object = $1", "DELETE FROM trunks WHERE id = $1"];
-
-const DELETE_ROUTE: &[&str] =
-    &["DELETE FROM calling_rules WHERE kind = 'route' AND object = $1", "DELETE FROM routes WHERE id = $1"];
-
-const OF_NETWORK: &[Hanging] = &[hanging("network_mappings", "network = $1", "schedules of accounts")];
-
-const DELETE_NETWORK: &[&str] = &["DELETE FROM networks WHERE id = $1"];
-
-const DELETE_PROFILE_LIMITS: &[&str] = &["DELETE FROM profile_fraud_limits WHERE profile = $1"];
 
 /// The field of an object that is not as it was asked to be.
-fn not_done(wanted: &Value, found: &Value) -> Option<String> {
+pub(super) fn not_done(wanted: &Value, found: &Value) -> Option<String> {
     let members = wanted.as_object()?;
     let is_done = |name: &str, asked: &Value| {
         let there = found.get(name).unwrap_or(&Value::Null);
@@ -810,10 +576,10 @@ fn covers(there: &Value, asked: &Value, and_another: bool) -> bool {
 }
 
 /// Whether two values say the same: amounts by their worth, nothing as an absent field.
-fn is_same(a: &Value, b: &Value) -> bool {
+pub(super) fn is_same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::String(a), Value::String(b)) => {
-            a == b || matches!((a.parse::<Decimal>(), b.parse::<Decimal>()), (Ok(a), Ok(b)) if a == b)
+            a == b || matches!((amount(a), amount(b)), (Some(a), Some(b)) if a == b)
         }
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b))
@@ -826,6 +592,13 @@ fn is_same(a: &Value, b: &Value) -> bool {
         }
         _ => a == b,
     }
+}
+
+/// The worth of a text as amounts are written: `00` is a prefix.
+fn amount(text: &str) -> Option<Decimal> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let has_zeros = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
+    if has_zeros || !digits.starts_with(|c: char| c.is_ascii_digit()) { None } else { text.parse().ok() }
 }
 
 fn not_done_rule(kind: ObjectKind, field: &str) -> String {
@@ -849,6 +622,8 @@ mod tests {
     fn what_was_left_out_of_a_change_is_named() {
         let found = json!({"a": "20.0", "b": null, "numbers": ["1", "2"], "profiles": [{"profile": "x"}]});
         assert_eq!(not_done(&json!({"a": "20", "c": null}), &found), None);
+        assert_eq!(not_done(&json!({"p": "00"}), &json!({"p": "0"})), Some("p".to_owned()));
+        assert_eq!(not_done(&json!({"p": "0.0"}), &json!({"p": "0"})), None);
         assert_eq!(not_done(&json!({"a": "21"}), &found), Some("a".to_owned()));
         assert_eq!(not_done(&json!({"numbers": ["1"]}), &found), Some("numbers".to_owned()));
         assert_eq!(not_done(&json!({"profiles": []}), &found), Some("profiles".to_owned()));

@@ -10,6 +10,7 @@
 mod barrings;
 mod cases;
 mod database;
+mod edits;
 mod edrs;
 mod fraud;
 mod imports;
@@ -55,6 +56,15 @@ on_both! {
         alert_is_taken_on_noted_and_judged,
         case_is_handed_to_a_person_who_is_written_to,
         limits_of_a_profile_come_back_and_change;
+    edits:
+        object_is_made_changed_and_deleted_by_edits,
+        schedule_that_priced_calls_is_kept,
+        account_whose_calls_wait_is_not_deleted,
+        currency_of_an_account_with_a_balance_stays,
+        file_does_not_undo_what_was_done_at_the_desk,
+        secret_that_changed_is_told_beside_other_fields,
+        many_new_rows_are_taken_at_once,
+        write_with_a_key_is_kept_settled_or_given_free;
     edrs:
         profiles_and_numbers_are_told_once_as_they_change,
         lock_is_told_when_it_changes_and_when_its_time_is_over,

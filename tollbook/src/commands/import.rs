@@ -44,24 +44,7 @@ pub(crate) async fn import(
     }
     let store = open_store(config).await?;
     world_file::fit(&mut world, &store.directory().await?, now, file)?;
-    let of_desk = store.changed_at_desk(&world, now).await?;
-    if let Some(ChangedAtDesk { object, actor, at, .. }) = of_desk.first().filter(|_| !overwrite) {
-        let others = match of_desk.len() {
-            1 => String::new(),
-            n => format!(", as were {} other objects", n - 1),
-        };
-        let (kind, key) = object.split_once(':').unwrap_or(("object", object));
-        return Err(UserError::new(
-            format!(
-                "{}: {kind} {key:?} is not as it was changed at the desk by {actor} on {} UTC{others}; nothing was imported",
-                file.display(),
-                at.format("%F %T")
-            ),
-            "write the change into the file, or import it with --overwrite",
-        )
-        .into());
-    }
-    let report = store.import(&world, now, COMMAND_LINE).await.map_err(|why| {
+    let imported = store.import_beside_desk(&world, now, COMMAND_LINE, overwrite).await.map_err(|why| {
         // The rest is about the database, which names itself.
         let is_about_the_file = matches!(
             why,
@@ -75,12 +58,35 @@ pub(crate) async fn import(
             of_store(why)
         }
     })?;
-    for ChangedAtDesk { object, before, after, .. } in of_desk {
-        store.audit_append(COMMAND_LINE, "import", &object, &before, &after, now).await?;
-    }
+    let report = imported.map_err(|of_desk| undoes(&of_desk, file))?;
     println!("{report}");
     if report.tariff_versions.added > 0 {
         catch_up(&store, now).await?;
     }
     Ok(())
+}
+
+/// Why a file is not imported that would undo changes of the desk.
+fn undoes(of_desk: &[ChangedAtDesk], file: &Path) -> UserError {
+    let Some(ChangedAtDesk { object, actor, at, before, .. }) = of_desk.first() else {
+        return UserError::new(format!("{}: nothing was imported", file.display()), "");
+    };
+    let others = match of_desk.len() {
+        1 => String::new(),
+        n => format!(", as were {} other objects", n - 1),
+    };
+    let (kind, key) = object.split_once(':').unwrap_or(("object", object));
+    let (what, remedy) = if before.is_empty() {
+        ("was deleted", "take it out of the file, or import it with --overwrite")
+    } else {
+        ("is not as it was changed", "write the change into the file, or import it with --overwrite")
+    };
+    UserError::new(
+        format!(
+            "{}: {kind} {key:?} {what} at the desk by {actor} on {} UTC{others}; nothing was imported",
+            file.display(),
+            at.format("%F %T")
+        ),
+        remedy,
+    )
 }
