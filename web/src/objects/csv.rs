@@ -24,6 +24,9 @@ use crate::role::Right;
 /// Rows of one file.
 const ROWS_MAX: usize = 100_000;
 
+/// Letters of a line: a file of commas alone would be kept as many empty cells.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
 /// Faults told at once.
 const FAULTS_MAX: usize = 100;
 
@@ -127,11 +130,19 @@ fn rows_of(resource: &'static Resource, file: &[u8]) -> (Vec<(u64, Value)>, Vec<
     let mut fault = |line: u64, FieldFault { field, rule }: FieldFault| {
         let place = usize::try_from(line).unwrap_or_default();
         faults.push(EditFault { place, kind: FaultKind::Invalid, field, rule });
-        faults.len() < FAULTS_MAX
     };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file.as_slice());
+    if let Some(line) = file.split(|byte| *byte == b'\n').position(|line| line.len() > LINE_BYTES_MAX) {
+        let rule = format!("a line has {LINE_BYTES_MAX} bytes at most");
+        fault(line as u64 + 1, FieldFault::new("", rule));
+        return (Vec::new(), faults);
+    }
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(file.as_slice());
     let mut columns: Vec<&'static Field> = Vec::new();
     match reader.headers() {
+        Ok(names) if names.len() > resource.fields.len() => {
+            let rule = format!("there are {} columns at most", resource.fields.len());
+            fault(1, FieldFault::new("", rule));
+        }
         Ok(names) => {
             for name in names {
                 if let Some(field) = resource.field(name) {
@@ -143,7 +154,7 @@ fn rows_of(resource: &'static Resource, file: &[u8]) -> (Vec<(u64, Value)>, Vec<
                 fault(1, FieldFault::new(name, rule));
             }
         }
-        Err(why) => drop(fault(1, FieldFault::new("", format!("this is no CSV: {why}")))),
+        Err(why) => fault(1, FieldFault::new("", format!("this is no CSV: {why}"))),
     }
     let mut rows: Vec<(u64, Value)> = Vec::new();
     if faults.is_empty() {
@@ -191,7 +202,9 @@ fn read_rows(
         let line = line_of(record.position());
         let mut object = json!({});
         for (field, cell) in columns.iter().zip(&record) {
-            match read(field, unguarded(cell)) {
+            // A secret is taken letter by letter.
+            let cell = if field.kind == FieldKind::Secret { cell } else { unguarded(cell.trim()) };
+            match read(field, cell) {
                 Ok(value) => put(&mut object, field.path, value),
                 Err(wrong) => fault(line, wrong),
             }
@@ -227,6 +240,16 @@ mod tests {
         assert_eq!(rows("username\n").1, ["1 "]);
         assert_eq!(rows("username,domain\na\n").1, ["2 "]);
         assert_eq!(rows("").1.len(), 1);
+        assert_eq!(rows(&format!("{}\na\n", "x,".repeat(100_000))).1, ["1 "]);
+        assert_eq!(rows(&format!("username\n{}\n", ",".repeat(LINE_BYTES_MAX + 1))).1, ["2 "]);
+    }
+
+    #[test]
+    fn blanks_of_a_password_are_part_of_it() {
+        let resource = Resource::named("subscribers").unwrap();
+        let (rows, faults) = rows_of(resource, b"username,password\n a , two words \n");
+        assert_eq!(faults, []);
+        assert_eq!(rows[0].1, json!({"username": "a", "password": " two words "}));
     }
 
     #[test]

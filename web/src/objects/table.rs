@@ -243,7 +243,8 @@ pub(crate) fn written(object: &Value, field: &Field) -> String {
 ///
 /// What a field cannot hold.
 pub(crate) fn read(field: &Field, text: &str) -> Result<Value, FieldFault> {
-    let text = text.trim();
+    // Blanks of a password are part of it.
+    let text = if field.kind == FieldKind::Secret { text } else { text.trim() };
     if text.is_empty() {
         return Ok(Value::Null);
     }
