@@ -1,5 +1,6 @@
 //! What holds for an object, and where that comes from: its own word, its account's, its tenant's, or what is usual.
 
+use chrono::{DateTime, Utc};
 use model::{Account, Directory, Subscriber};
 use store::{Extras, ObjectKind, Objects};
 
@@ -14,11 +15,16 @@ pub(crate) struct Effective {
 }
 
 /// What holds for an account or a subscriber; of other kinds all stands in the form.
-pub(crate) fn effective(directory: &Directory, kind: ObjectKind, key: &str) -> Vec<Effective> {
+pub(crate) fn effective(
+    directory: &Directory,
+    kind: ObjectKind,
+    key: &str,
+    now: DateTime<Utc>,
+) -> Vec<Effective> {
     let extras = Extras::default();
     let Ok(Some(place)) = Objects::of(directory, &extras).find(kind, key) else { return Vec::new() };
     match kind {
-        ObjectKind::Account => of_account(directory, &directory.accounts[place]),
+        ObjectKind::Account => of_account(directory, &directory.accounts[place], now),
         ObjectKind::Subscriber => of_subscriber(directory, &directory.subscribers[place]),
         ObjectKind::Tenant
         | ObjectKind::Trunk
@@ -39,10 +45,10 @@ fn first(what: &'static str, said: &[(Option<String>, String)], usual: &str) -> 
     Effective { what, value, origin }
 }
 
-fn of_account(directory: &Directory, account: &Account) -> Vec<Effective> {
+fn of_account(directory: &Directory, account: &Account, now: DateTime<Utc>) -> Vec<Effective> {
     let own = || "the account".to_owned();
     let rules = directory.calling.accounts.get(&account.id).cloned().unwrap_or_default();
-    let profile = account.profiles.iter().rfind(|mapping| mapping.network.is_none()).map(|it| it.profile);
+    let profile = account.profile_at(now);
     let handle = profile.and_then(|id| directory.tariffs.iter().find(|it| it.profile.id == id));
     let handle = handle.map(|version| version.profile.handle.clone());
     let of_profile = directory.profile_limits.iter().find(|limits| Some(limits.profile) == profile);
@@ -54,7 +60,7 @@ fn of_account(directory: &Directory, account: &Account) -> Vec<Effective> {
     let locked = lock.map(|lock| (lock.level.to_string(), format!("{}: {}", lock.source, lock.reason)));
     let (level, by) = locked.unwrap_or_else(|| ("none".to_owned(), "usual".to_owned()));
     vec![
-        first("Tariff, the last of the schedule", &[(handle, own())], "none: its calls wait unrated"),
+        first("Tariff", &[(handle, own())], "none: its calls wait unrated"),
         first("Calls at once", &[(account.calls_max.map(|it| it.to_string()), own())], "without limit"),
         first(
             "New calls a second",

@@ -292,7 +292,11 @@ async fn form_page(
         path: field.path,
         label: field.label,
         about: field.about,
-        text: given.get(field.path).cloned().unwrap_or_else(|| shown(&object, field)),
+        // A password goes in and never comes out.
+        text: match given.get(field.path).filter(|_| field.kind != FieldKind::Secret) {
+            Some(text) => text.clone(),
+            None => shown(&object, field),
+        },
         form: match field.kind {
             FieldKind::Word(_) | FieldKind::Flag => "select",
             FieldKind::Object | FieldKind::List => "area",
@@ -322,7 +326,11 @@ async fn form_page(
         may_change: user.role.may(resource.change),
         fault: String::new(),
         said: String::new(),
-        effective: if is_there { effective(&directory, resource.kind, &key) } else { Vec::new() },
+        effective: if is_there {
+            effective(&directory, resource.kind, &key, (shared.desk.clock)().wall)
+        } else {
+            Vec::new()
+        },
         history: history.iter().map(change_of).collect(),
         key,
     })
@@ -338,7 +346,8 @@ fn shown(object: &Value, field: &Field) -> String {
     }
 }
 
-/// Without members that say nothing: a form is read by people.
+/// Without members that say nothing: a form is read by people. Items of a list keep theirs: there an empty text may be asked for, such as
+/// what a rewrite rule puts in place of what it strips.
 fn bare(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -352,7 +361,19 @@ fn bare(value: &Value) -> Value {
             };
             Value::Object(bare.filter(|(_, value)| is_said(value)).collect())
         }
-        Value::Array(all) => all.iter().map(bare).collect(),
+        Value::Array(all) => all.iter().map(said).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+/// Without members that are null.
+fn said(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let are_said = members.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(are_said.map(|(name, value)| (name.clone(), said(value))).collect())
+        }
+        Value::Array(all) => all.iter().map(said).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
