@@ -15,10 +15,14 @@ use store::{KeptAnswer, KeyState};
 
 use crate::Shared;
 use crate::guard::SignedIn;
-use crate::refusal::{Problem, Refusal};
+use crate::objects::table::Resource;
+use crate::refusal::{Problem, Refusal, require};
 
 /// Letters of a key.
 const KEY_LETTERS_MAX: usize = 200;
+
+/// Bodies of requests that are no files; as long as any that is taken.
+const OBJECT_BYTES_MAX: usize = 2 << 20;
 
 /// Bodies that are compared and kept: as long as the longest file that is taken.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -55,12 +59,22 @@ async fn keyed(
     })?;
     let key = key.to_owned();
     let (head, body) = request.into_parts();
-    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
-        let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes");
+    // Whoever may not send a file in is told so before it is read.
+    let file = head.uri.path().strip_prefix("/api/v1/").and_then(|path| path.strip_suffix(".csv"));
+    let resource = file.and_then(Resource::named);
+    if let Some(resource) = resource {
+        require(&user, resource.change, "change this")?;
+    }
+    let bytes_max = if resource.is_some() { BODY_BYTES_MAX } else { OBJECT_BYTES_MAX };
+    let body = to_bytes(body, bytes_max).await.map_err(|_| {
+        let detail = format!("the body is longer than {bytes_max} bytes");
         Problem::with(StatusCode::PAYLOAD_TOO_LARGE, detail, Vec::new())
     })?;
     let mut fingerprint = Sha256::new();
-    for part in [head.method.as_str().as_bytes(), head.uri.to_string().as_bytes(), &body] {
+    let said = |name: HeaderName| head.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+    let uri = head.uri.to_string();
+    let (condition, kind) = (said(header::IF_MATCH), said(header::CONTENT_TYPE));
+    for part in [head.method.as_str().as_bytes(), uri.as_bytes(), condition, kind, &body] {
         // The length keeps ("ab", "c") apart from ("a", "bc").
         fingerprint.update((part.len() as u64).to_be_bytes());
         fingerprint.update(part);
@@ -92,7 +106,8 @@ async fn keyed(
     doing.await.map_err(|why| Problem::from(Refusal::failed(why)))?
 }
 
-/// Keeps what came of a request, and passes it on. A failure of ours gives the key free.
+/// Keeps what came of a request, and passes it on. A failure of ours gives the key free, and so does one who may not ask or asks what there
+/// is not: nothing was looked at.
 async fn settle(
     shared: &Shared,
     actor: &str,
@@ -112,7 +127,11 @@ async fn settle(
         headers: kept.collect(),
         body: if is_told_once { Vec::new() } else { body.to_vec() },
     };
-    let answer = (!head.status.is_server_error()).then_some(&answer);
+    let is_unheard = matches!(
+        head.status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED
+    );
+    let answer = (!head.status.is_server_error() && !is_unheard).then_some(&answer);
     shared.desk.store.idempotency_settle(actor, key, answer).await?;
     Ok(Response::from_parts(head, Body::from(body)))
 }

@@ -26,6 +26,9 @@ pub(crate) enum Refusal {
     /// It is not as it was when the request was made.
     #[error("{0}")]
     Conflict(String),
+    /// The database cannot be used at present; the reason is for the log alone.
+    #[error("the database cannot be used at present; try again, the log says why")]
+    Unavailable,
     /// Ours; the reason is for the log alone.
     #[error("this did not work; the log says why")]
     Failed,
@@ -45,6 +48,7 @@ impl Refusal {
             Refusal::NotFound(_) => StatusCode::NOT_FOUND,
             Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::Conflict(_) => StatusCode::CONFLICT,
+            Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -52,7 +56,24 @@ impl Refusal {
 
 impl From<store::StoreError> for Refusal {
     fn from(why: store::StoreError) -> Self {
-        if why.is_users() { Refusal::Invalid(why.to_string()) } else { Refusal::failed(why) }
+        use store::StoreError;
+        let is_about_the_request = matches!(
+            why,
+            StoreError::UnknownReference { .. }
+                | StoreError::Invalid { .. }
+                | StoreError::VersionExists { .. }
+                | StoreError::NotFound { .. }
+                | StoreError::Taken { .. }
+        );
+        if is_about_the_request {
+            Refusal::Invalid(why.to_string())
+        } else if why.is_users() {
+            // Locked, full or out of reach: whoever runs the house mends it, not whoever asked.
+            tracing::error!(error = %why, "the database cannot be used");
+            Refusal::Unavailable
+        } else {
+            Refusal::failed(why)
+        }
     }
 }
 
@@ -116,9 +137,11 @@ pub(crate) struct FieldProblem {
 }
 
 impl FieldProblem {
-    /// Of a field by its path with dots; an empty one is the whole.
+    /// Of a field by its path with dots, places of a list in brackets; an empty one is the whole.
     pub(crate) fn new(path: &str, line: Option<u64>, detail: String) -> Self {
-        let pointer = (!path.is_empty()).then(|| format!("/{}", path.replace('.', "/")));
+        let escaped = |path: &str| path.replace('~', "~0").replace('/', "~1");
+        let pointed = |path: &str| escaped(path).replace(['.', '['], "/").replace(']', "");
+        let pointer = (!path.is_empty()).then(|| format!("/{}", pointed(path)));
         Self { pointer, line, detail }
     }
 }
@@ -170,4 +193,22 @@ impl IntoResponse for Problem {
 /// Lets `user` on only with `right`; `what` goes on from "your role does not".
 pub(crate) fn require(user: &SignedIn, right: Right, what: &'static str) -> Result<(), Refusal> {
     if user.role.may(right) { Ok(()) } else { Err(Refusal::Forbidden(what)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_those_of_the_standard() {
+        for (path, pointer) in [
+            ("", None),
+            ("contact.email", Some("/contact/email")),
+            ("numbers[0]", Some("/numbers/0")),
+            ("profiles[2].from", Some("/profiles/2/from")),
+            ("a/b~c", Some("/a~1b~0c")),
+        ] {
+            assert_eq!(FieldProblem::new(path, None, String::new()).pointer.as_deref(), pointer);
+        }
+    }
 }

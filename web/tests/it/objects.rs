@@ -96,9 +96,33 @@ async fn change_of_a_state_that_is_no_more_is_refused() {
     assert_eq!(status(&first), "200", "{first}");
     let second = house.send("PATCH /api/v1/accounts/acme", &with, &json!({"calls_max": 6})).await;
     assert_eq!(status(&second), "412", "{second}");
-    let gone = house.ask("DELETE /api/v1/accounts/acme", &with, "").await;
-    assert!(matches!(status(&gone), "409" | "412"), "{gone}");
     assert_eq!(house.store.directory().await.unwrap().accounts[0].calls_max, Some(5));
+
+    let network = json!({"name": "office", "blocks": ["192.0.2.0/24"]});
+    let made = house.send("POST /api/v1/networks", &auth, &network).await;
+    let old = format!("{auth}If-Match: {}\r\n", header(&made, "etag"));
+    let patch = json!({"blocks": ["192.0.2.0/25"]});
+    let changed = house.send("PATCH /api/v1/networks/office", &auth, &patch).await;
+    let gone = house.ask("DELETE /api/v1/networks/office", &old, "").await;
+    assert_eq!(status(&gone), "412", "{gone}");
+    let new = format!("{auth}If-Match: {}\r\n", header(&changed, "etag"));
+    assert_eq!(status(&house.ask("DELETE /api/v1/networks/office", &new, "").await), "204");
+}
+
+#[tokio::test]
+async fn rate_is_not_made_twice_nor_slipped_below_calls_that_have_their_price() {
+    let (house, auth) = house("finance").await;
+    let rate = |from: &str, rate: &str| json!({"from": "EUR", "to": "USD", "rate": rate, "valid_from": from});
+    let post = async |object: Value| house.send("POST /api/v1/exchange-rates", &auth, &object).await;
+    assert_eq!(status(&post(rate("2999-01-01T00:00:00Z", "1.1")).await), "201");
+    let again = post(rate("2999-01-01T01:00:00+01:00", "1.2")).await;
+    assert_eq!(status(&again), "409", "{again}");
+    // Nothing was in force before the first.
+    assert_eq!(status(&post(rate("1969-01-01T00:00:00Z", "1.1")).await), "201");
+    let between = post(rate("1969-06-01T00:00:00Z", "2")).await;
+    assert_eq!(status(&between), "422", "{between}");
+    let rates = house.store.directory().await.unwrap().exchange_rates.clone();
+    assert!(rates.len() == 2 && rates.iter().all(|it| it.rate.to_string() == "1.1"), "{rates:?}");
 }
 
 #[tokio::test]
@@ -168,6 +192,12 @@ async fn write_with_a_key_is_done_once() {
     assert_eq!(status(&house.send(&format!("POST {TRUNK}"), &finance, &trunk()).await), "403");
     let bad = format!("{auth}Idempotency-Key: a b\r\n");
     assert_eq!(status(&house.send(&format!("POST {TRUNK}"), &bad, &trunk()).await), "422");
+    // One that was refused to its role was not looked at.
+    let rate = json!({"from": "EUR", "to": "USD", "rate": "1.1", "valid_from": "2999-01-01T00:00:00Z"});
+    assert_eq!(status(&house.send("POST /api/v1/exchange-rates", &finance, &rate).await), "201");
+    // Another condition makes it another request.
+    let conditional = format!("{keyed}If-Match: \"x\"\r\n");
+    assert_eq!(status(&house.send(&format!("POST {TRUNK}"), &conditional, &trunk()).await), "422");
     // Without a key the second one finds the first.
     assert_eq!(status(&house.send(&format!("POST {TRUNK}"), &auth, &trunk()).await), "409");
 }
@@ -212,7 +242,7 @@ async fn file_of_objects_is_taken_whole_or_not_at_all() {
     let refused = house.ask("POST /api/v1/subscribers.csv", &csv, file).await;
     assert_eq!(status(&refused), "422", "{refused}");
     let errors = parsed(&refused)["errors"].clone();
-    assert_eq!((&errors[0]["line"], &errors[0]["pointer"]), (&json!(4), &json!("/numbers[0]")), "{errors}");
+    assert_eq!((&errors[0]["line"], &errors[0]["pointer"]), (&json!(4), &json!("/numbers/0")), "{errors}");
     assert!(house.store.directory().await.unwrap().subscribers.is_empty());
 
     let file = file.replace("nobody", "acme").replace("43x", "");
@@ -318,10 +348,9 @@ async fn every_kind_of_object_is_shut_to_roles_that_may_not_write_it() {
 }
 
 #[tokio::test]
-async fn schedule_that_priced_calls_is_not_taken_away_in_silence() {
+async fn account_with_a_balance_is_not_deleted() {
     let (house, auth) = house("operator").await;
     let account = json!({"contact": {"email": "new@acme.example"}, "profiles": []});
-    // It has none: nothing to be refused.
     let answer = house.send("PATCH /api/v1/accounts/acme", &auth, &account).await;
     assert_eq!(status(&answer), "200", "{answer}");
     assert_eq!(parsed(&answer)["contact"]["name"], "Acme <Ltd>");
@@ -362,6 +391,18 @@ async fn form_changes_what_was_written_and_nothing_else() {
     // The same form again is about a state that is no more.
     let stale = house.ask("POST /provisioning/trunks/alpine", &auth, &changed).await;
     assert!(status(&stale) == "200" && stale.contains("changed since it was read"), "{stale}");
+
+    // Of a form that is refused all comes back but the password.
+    let wrong = "account=nobody&username=u&domain=d.example&password=very-secret&act=save";
+    let wrong = house.ask("POST /provisioning/new/subscribers", &auth, wrong).await;
+    assert!(status(&wrong) == "200" && wrong.contains("d.example"), "{wrong}");
+    assert!(!wrong.contains("very-secret"), "{wrong}");
+    // A rule that strips puts nothing in place of what it found.
+    let sets = json!({"calling": {"rewrite": {"plain": {"in_callee": [{"match": "^00", "replace": ""}]}}}});
+    let set = house.send("PATCH /api/v1/tenants/t", &cookie, &sets).await;
+    assert_eq!(status(&set), "200", "{set}");
+    let page = house.ask("GET /provisioning/tenants/t", &cookie, "").await;
+    assert!(page.contains("&quot;replace&quot;") || page.contains("&#34;replace&#34;"), "{page}");
 
     let wrong = house.ask("POST /provisioning/trunks/alpine", &auth, "calls_max=many&act=save").await;
     assert!(wrong.contains("aria-invalid") && wrong.contains("is a whole number"), "{wrong}");
