@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::{
-    AccountId, Cdr, Charge, Currency, Effect, Effects, LedgerAccount, Lock, LockSource, Money, Package,
-    Party, Posting, PostingId, PostingReason, ProfileChoice, ProfileSwitch, StateChange, TenantId,
-    from_micros, partition_of,
+    AccountId, Cdr, Charge, Currency, Direction, Effect, Effects, LedgerAccount, Lock, LockSource, Money,
+    Package, Party, Posting, PostingId, PostingReason, ProfileChoice, ProfileSwitch, ProfileVersionId,
+    Provider, StateChange, TenantId, from_micros, partition_of,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -163,7 +163,9 @@ impl Contracts {
         let n_before = outcome.happenings.len();
         let cuts = cuts_of(tariff, common);
         let mut again = None;
-        let is_lent = !tariff.compat && replaced.is_some_and(|before| kept.contract.lend(call.start, before));
+        // What was used before a price by usage is not known of an interval that is gone: there all of it counts in the first that is kept.
+        let is_by_usage = tariff.interval_price.is_some();
+        let is_lent = !tariff.compat && kept.contract.lend((call.start, end), replaced, is_by_usage);
         let touched = kept.contract.touched(call.start, end);
         let gives_time = touched.iter().any(|interval| interval.granted.seconds > 0);
         let (parts, mut taken) = if tariff.compat {
@@ -219,8 +221,9 @@ impl Contracts {
         let view = self.view(snapshot, account).ok()?;
         let mut kept = self.kept.get(&account)?.clone();
         let found = snapshot.tariff_with(account, self.switches(account), cdr.start_at, &cdr.source.ip);
-        let (tariff, payer) = found.ok().flatten()?;
-        let rules = view.rules(tariff);
+        let tariff = found.ok().flatten().map(|(tariff, _)| tariff);
+        // It gives back what was taken also where it has no tariff any more.
+        let rules = tariff.map_or_else(|| view.rules_at(cdr.start_at), |tariff| view.rules(tariff));
         let mut outcome = Outcome::default();
         kept.contract.give_back(cdr.start_at, before, &rules, &mut outcome);
         // Where the order is known, it decides what becomes of what it carried.
@@ -229,7 +232,12 @@ impl Contracts {
         kept.contract.drop_shifts(cdr.start_at, &gone, &mut outcome);
         // The calls' own postings are reversed by the stage.
         outcome.movements.retain(|movement| !is_of_call(movement.what));
-        let nothing = Some(Charge { currency: payer.currency, ..snapshot.no_charge(tariff, cdr) });
+        let currency = view.terms.account.currency;
+        let nothing = match tariff {
+            Some(tariff) => Charge { currency, ..snapshot.no_charge(tariff, cdr) },
+            None => bare_charge(currency, account),
+        };
+        let nothing = Some(nothing);
         let taken = Taken { shifts, ..Taken::default() };
         let (again, touched, out_of_order) = (None, Vec::new(), Decimal::ZERO);
         let end = cdr.end_at();
@@ -658,6 +666,33 @@ fn spend_by_fragment(
         all_dues.append(&mut dues);
     }
     Ok((parts, taken, all_dues))
+}
+
+/// Of a payer without a tariff: nothing, by no version.
+fn bare_charge(currency: Currency, account: AccountId) -> Charge {
+    Charge {
+        provider: Provider::Customer,
+        direction: Direction::Out,
+        account,
+        version: ProfileVersionId(0),
+        profile: String::new(),
+        fee: None,
+        matched: String::new(),
+        zone: String::new(),
+        zone_detail: String::new(),
+        currency,
+        cost: Decimal::ZERO,
+        free_seconds: 0,
+        free_cash: Decimal::ZERO,
+        billed_seconds: 0,
+        onpeak_seconds: 0,
+        offpeak_seconds: 0,
+        flat: Decimal::ZERO,
+        rounding: String::new(),
+        pieces: Vec::new(),
+        conversion: None,
+        fragments: Vec::new(),
+    }
 }
 
 /// How the cost of a fragment falls on the intervals that the call touches.

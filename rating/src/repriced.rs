@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{AccountId, Charge, Direction, Provider, RatedCdr};
+use model::{AccountId, Cdr, Charge, Direction, IntervalPrice, ProfileVersionId, Provider, RatedCdr};
 use rust_decimal::Decimal;
 
 use crate::error::RatingError;
@@ -58,19 +58,38 @@ impl RatingSnapshot {
         for charge in &after {
             entry(charge, true, charge.cost, false);
         }
-        // By what is used in an interval: that is not in the price of one call.
-        let by_usage = |one: &Repriced| {
-            let of = |charges: &[Charge]| {
+        // By what is used in an interval, or where free time may pay, by other terms: that is not in the price of one call.
+        let by_balance = |one: &Repriced| {
+            let version_of = |charges: &[Charge]| {
                 let is_its = |charge: &&Charge| {
                     (charge.account, charge.provider, charge.direction)
                         == (one.account, one.provider, one.direction)
                 };
-                let version = charges.iter().find(is_its).map(|charge| charge.version)?;
-                self.version(version)?.interval_price.clone()
+                charges.iter().find(is_its).map(|charge| charge.version)
             };
-            one.is_list_price && of(&before.charges) != of(&after)
+            let (was, becomes) = (version_of(&before.charges), version_of(&after));
+            one.is_list_price
+                && was != becomes
+                && (self.interval_price(was) != self.interval_price(becomes)
+                    || self.shares_time_otherwise(&before.cdr, one.direction, was.zip(becomes)))
         };
-        Ok(all.into_values().filter(|one| one.was != one.becomes || by_usage(one)).collect())
+        Ok(all.into_values().filter(|one| one.was != one.becomes || by_balance(one)).collect())
+    }
+
+    fn interval_price(&self, version: Option<ProfileVersionId>) -> Option<&IntervalPrice> {
+        self.version(version?)?.interval_price.as_ref()
+    }
+
+    /// Whether two versions price a call by other terms, and free time may pay for it by one of them.
+    fn shares_time_otherwise(
+        &self,
+        cdr: &Cdr,
+        direction: Direction,
+        versions: Option<(ProfileVersionId, ProfileVersionId)>,
+    ) -> bool {
+        let terms = |version| self.terms_by(version, cdr, direction);
+        let both = versions.and_then(|(was, becomes)| terms(was).zip(terms(becomes)));
+        both.is_some_and(|(was, becomes)| was != becomes && (was.use_free_time() || becomes.use_free_time()))
     }
 
     /// Whether free time, free cash or own money may have paid for it.

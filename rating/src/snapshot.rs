@@ -17,7 +17,7 @@ use crate::dated::{DatedFacts, is_from};
 use crate::error::{RatingError, TariffError};
 use crate::fragments::{cuts_of, next_common_cuts};
 use crate::parties::{PayingParty, destination_key, keys_with_domains, paying_parties, source_key};
-use crate::price::{CallToPrice, price, price_attempt, price_cut, unpriced};
+use crate::price::{CallToPrice, find, price, price_attempt, price_cut, unpriced};
 use crate::quick_hash::QuickMap;
 use crate::tariff::Tariff;
 
@@ -188,10 +188,7 @@ impl RatingSnapshot {
 
     /// What the payer of a record owes that costs nothing for itself, in the zone of the number called.
     pub(crate) fn no_charge(&self, tariff: &Tariff, cdr: &Cdr) -> Charge {
-        let (source, destination) = match tariff.matches_domains() {
-            true => keys_with_domains(cdr),
-            false => (source_key(cdr), destination_key(cdr)),
-        };
+        let (source, destination) = keys_of(tariff, cdr);
         let call = CallToPrice {
             source: &source,
             destination: &destination,
@@ -202,6 +199,27 @@ impl RatingSnapshot {
         };
         let priced = price(tariff, &call).unwrap_or_else(|_| unpriced(tariff));
         priced.into_charge(Provider::Customer, Direction::Out, cdr.payer)
+    }
+
+    /// The terms of the fee by which a version prices a call.
+    pub(crate) fn terms_by(
+        &self,
+        version: ProfileVersionId,
+        cdr: &Cdr,
+        direction: Direction,
+    ) -> Option<&crate::tariff::Terms> {
+        let tariff = self.version(version)?;
+        let (source, destination) = keys_of(tariff, cdr);
+        let call = CallToPrice {
+            source: &source,
+            destination: &destination,
+            direction,
+            start: cdr.start_at,
+            duration_us: cdr.duration_us,
+            ported: self.ported(&destination_key(cdr), cdr.start_at),
+        };
+        let (_, found) = find(tariff, &call).ok().flatten()?;
+        Some(found.terms())
     }
 
     /// What one party owes, and whether its profile has calls cut, at `cuts` if so; `None` for one that has no profile and need not have one.
@@ -272,6 +290,14 @@ impl RatingSnapshot {
         };
         let converted = self.dated.convert(charge, payer.tenant, payer.currency, cdr.start_at);
         Ok(Some((converted.ok_or(no_rate)?, is_cut)))
+    }
+}
+
+/// Source and destination of a call as a tariff matches them.
+fn keys_of(tariff: &Tariff, cdr: &Cdr) -> (String, String) {
+    match tariff.matches_domains() {
+        true => keys_with_domains(cdr),
+        false => (source_key(cdr), destination_key(cdr)),
     }
 }
 

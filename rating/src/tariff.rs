@@ -64,7 +64,7 @@ pub struct Tariff {
 }
 
 /// Prices, bounds and validity of a fee. Amounts are integers: so many parts of a currency unit, `unit` parts making one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) onpeak_init: SecondRate,
     pub(crate) onpeak_follow: SecondRate,
@@ -82,14 +82,14 @@ pub(crate) struct Terms {
 }
 
 /// [`model::PeakOptions`] in parts of the unit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PeakTerms {
     pub(crate) use_free_time: bool,
     pub(crate) extra: Option<(u64, i128)>,
 }
 
 /// A rate, and what one second of it costs in parts of the unit: a whole number, because the unit was chosen so.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SecondRate {
     pub(crate) rate: Rate,
     pub(crate) per_second: i128,
@@ -103,6 +103,11 @@ impl Terms {
             (false, Peak::On) => &self.onpeak_follow,
             (false, Peak::Off) => &self.offpeak_follow,
         }
+    }
+
+    /// Whether some call may use free time.
+    pub(crate) fn use_free_time(&self) -> bool {
+        self.onpeak.use_free_time || self.offpeak.use_free_time
     }
 
     pub(crate) fn options(&self, peak: Peak) -> &PeakTerms {

@@ -84,7 +84,7 @@ pub struct Contract {
     pub intervals: Vec<Interval>,
     /// Of the intervals that are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    usage: Vec<Usage>,
+    pub(super) usage: Vec<Usage>,
     /// Of those whose calls may have to be set in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) orders: Vec<Order>,

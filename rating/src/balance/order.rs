@@ -118,16 +118,24 @@ impl Contract {
         }
     }
 
-    /// A call that began before all intervals that are kept is priced again: what its record before had of the grants of those that are gone is
-    /// there for it once more, as an interval that has ended. Returns whether there is any; then [`Self::take_back`] follows when the call is paid.
-    pub(crate) fn lend(&mut self, start: DateTime<Utc>, before: &Taken) -> bool {
+    /// A call that began before all intervals that are kept is priced: what its record before had of the grants of those that are gone is
+    /// there for it once more, as an interval that has ended. Where it had nothing, that interval gives nothing, so that the part of the call in it takes
+    /// nothing of the next; `with_something` leaves that out. Returns whether there is one; then [`Self::take_back`] follows when the call is paid.
+    pub(crate) fn lend(
+        &mut self,
+        (start, end): (DateTime<Utc>, DateTime<Utc>),
+        before: Option<&Taken>,
+        with_something: bool,
+    ) -> bool {
         let first = self.intervals[0].stretch.start;
-        let gone = before.of_grants.iter().filter(|(of, _)| self.interval(*of).is_none());
+        let of_grants = before.map_or(&[][..], |before| &before.of_grants);
+        let gone = of_grants.iter().filter(|(of, _)| self.interval(*of).is_none());
         let left = gone.fold(Grant::default(), |sum, (_, grant)| Grant {
             seconds: sum.seconds.saturating_add(grant.seconds),
             micros: sum.micros.saturating_add(grant.micros),
         });
-        if first <= start || left == Grant::default() {
+        let is_wanted = left != Grant::default() || first <= end && !with_something;
+        if first <= start || !is_wanted {
             return false;
         }
         let stretch = Stretch { start, end: Some(first) };
@@ -139,6 +147,7 @@ impl Contract {
     pub(crate) fn take_back(&mut self) {
         let start = self.intervals.remove(0).stretch.start;
         self.orders.retain(|order| order.interval != start);
+        self.usage.retain(|usage| usage.interval != start);
     }
 
     /// Two intervals begin at one instant: calls that touch both cannot be told apart.
@@ -276,28 +285,6 @@ impl Contract {
         carry(taken, shift);
         self.rearm(rules);
         self.check_underrun(at, before, rules, outcome);
-    }
-
-    /// Own money has come back, `most_micros` of it: what the calls of an interval owe is paid from that, as it would have been if it had been there.
-    /// Returns how much.
-    pub(crate) fn pay_owed(
-        &mut self,
-        (at, start): (DateTime<Utc>, DateTime<Utc>),
-        most_micros: i64,
-        taken: &mut Taken,
-        outcome: &mut Outcome,
-    ) -> i64 {
-        let (Some(order), Some(interval)) = (self.order(start), self.interval(start)) else { return 0 };
-        let used = interval.granted.micros.saturating_sub(interval.left.micros);
-        let owed = interval.debit_micros.saturating_sub(used).saturating_sub(order.own_micros);
-        let own_micros = owed.min(most_micros).min(self.own_at_hand(start, start)).max(0);
-        if own_micros > 0 {
-            self.own_micros = self.own_micros.saturating_sub(own_micros);
-            self.reach_back(at, (start, start), own_micros.saturating_neg(), outcome);
-            self.count_own(start, own_micros);
-            carry(taken, Shift { interval: start, own_micros, free_micros: 0, owed_micros: -own_micros });
-        }
-        own_micros
     }
 
     /// A record carries no longer what it did for others of intervals whose order is not known any more.

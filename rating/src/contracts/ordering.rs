@@ -3,7 +3,7 @@
 //! In: a record as it was priced, and what is known of the calls of its intervals. Out: its charge with what it carries, and postings. How free
 //! time is given out in order is in [`crate::in_order`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use model::{
@@ -82,9 +82,6 @@ impl Contracts {
         }
         for start in paid {
             kept.contract.shift((at, start), 0, rules, taken, outcome);
-        }
-        if !rules.prepaid && !rules.compat {
-            pay_owed(kept, at, before, taken, outcome);
         }
         // As what the call itself sets off.
         outcome.happenings[n_before..].iter_mut().for_each(|happening| *happening.at_mut() = *end);
@@ -170,36 +167,6 @@ fn below_nothing(kept: &Kept, before: &Taken, taken: &Taken) -> Vec<(DateTime<Ut
 fn price_in(taken: &Taken, start: DateTime<Utc>) -> i64 {
     let debits = taken.debits.iter().filter(|(of, _)| *of == start);
     debits.fold(0, |sum, (_, micros)| sum.saturating_add(*micros))
-}
-
-/// Own money that a record gives back pays what calls of the intervals owe, the oldest first.
-fn pay_owed(
-    kept: &mut Kept,
-    at: DateTime<Utc>,
-    before: Option<&Taken>,
-    taken: &mut Taken,
-    outcome: &mut Outcome,
-) {
-    let own_of = before.map_or(&[][..], |before| &before.own_of);
-    let mut came_back: BTreeMap<DateTime<Utc>, i64> = BTreeMap::new();
-    for (start, micros) in own_of {
-        *came_back.entry(*start).or_default() += micros;
-    }
-    let carried = before.map_or(&[][..], |before| &before.shifts);
-    for (shifts, sign) in [(carried, 1), (&taken.shifts[..], -1)] {
-        for shift in shifts {
-            *came_back.entry(shift.interval).or_default() += shift.own_micros * sign;
-        }
-    }
-    came_back.retain(|_, micros| *micros > 0);
-    let mut left: i64 = came_back.values().copied().fold(0, i64::saturating_add);
-    let starts: Vec<DateTime<Utc>> =
-        kept.contract.intervals.iter().map(|interval| interval.stretch.start).collect();
-    for start in starts {
-        if left > 0 {
-            left -= kept.contract.pay_owed((at, start), left, taken, outcome);
-        }
-    }
 }
 
 /// What no call of an interval has in order is what is left of it.

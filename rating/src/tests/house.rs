@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    Body, Cdr, Directory, Effect, Held, IntervalPrice, Package, Posting, PostingId, PostingReason,
+    Body, CarryOver, Cdr, Directory, Effect, Held, IntervalPrice, Package, Posting, PostingId, PostingReason,
     PriceModel, PriceStep, RatedCdr, Stage as _, TenantId, TenantPackage,
 };
 use rust_decimal::Decimal;
@@ -157,6 +157,10 @@ pub(super) fn tiers() -> Directory {
         package_price: Decimal::ZERO,
     });
     rows
+}
+
+pub(super) fn month_that_discards() -> Package {
+    Package { carry_over: CarryOver::Discard, ..Package::default() }
 }
 
 /// Alice has this package.

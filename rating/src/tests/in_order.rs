@@ -2,16 +2,15 @@
 
 use chrono::TimeDelta;
 use expect_test::{Expect, expect};
-use model::{BalanceLength, BalanceUnit, Body, CarryOver, Cdr, Directory, Package};
+use model::{BalanceLength, BalanceUnit, Body, Cdr, Directory, Package};
 use rust_decimal::Decimal;
 
 use super::contracts::{at, top_up};
-use super::house::{House, Standing, free_time, record, tiers, to, unanswered, with_package};
+use super::house::{
+    House, Standing, free_time, month_that_discards, record, tiers, to, unanswered, with_package,
+};
 use super::stage::ALICE;
-
-fn month_that_discards() -> Package {
-    Package { carry_over: CarryOver::Discard, ..Package::default() }
-}
+use crate::{contract_key, contract_of};
 
 #[track_caller]
 fn check(rows: Directory, bodies: Vec<Body>, expected: Expect) {
@@ -232,6 +231,12 @@ fn own_money_that_expired_under_an_earlier_release_pays_for_a_late_call_too() {
     house.apply(top_up("5", "2026-10-05T09:00:00Z"));
     house.apply(Body::Tick(at("2026-11-02T00:00:00Z")));
     // As it was kept then: how much had come back, and not when own money ended.
+    keep_as_before(&mut house);
+    house.apply(record(to(33, 1, "10:00:00", 1)));
+    assert_eq!((house.standing().held.own, house.standing().calls), (Decimal::ZERO, "0.1".parse().unwrap()));
+}
+
+fn keep_as_before(house: &mut House) {
     for entry in house.entries.values_mut() {
         let text = String::from_utf8(entry.clone()).unwrap();
         let (before, rest) = text.split_once(r#""own_ended_at":"#).unwrap();
@@ -239,8 +244,91 @@ fn own_money_that_expired_under_an_earlier_release_pays_for_a_late_call_too() {
         *entry = format!(r#"{before}"revived_micros":0,{after}"#).into_bytes();
     }
     house.reload();
-    house.apply(record(to(33, 1, "10:00:00", 1)));
-    assert_eq!((house.standing().held.own, house.standing().calls), (Decimal::ZERO, "0.1".parse().unwrap()));
+}
+
+#[test]
+fn own_money_that_expired_under_an_earlier_release_stays_so_when_a_late_call_is_corrected() {
+    let mut house = House::new(with_package(free_time(true, 60, "0"), month_that_discards()));
+    house.apply(top_up("0.10", "2026-10-05T09:00:00Z"));
+    house.apply(Body::Tick(at("2026-11-02T00:00:00Z")));
+    keep_as_before(&mut house);
+    let late = Cdr { partial: true, ..to(33, 1, "10:00:00", 1) };
+    house.apply(record(late.clone()));
+    house.apply(record(unanswered(1, late)));
+    assert_eq!((house.standing().held.own, house.standing().calls), (Decimal::ZERO, Decimal::ZERO));
+}
+
+#[test]
+fn own_money_that_expired_stays_so_when_the_record_of_a_call_is_corrected_into_the_next_month() {
+    let mut house = House::new(with_package(free_time(true, 0, "0"), month_that_discards()));
+    house.apply(top_up("5", "2026-10-05T09:00:00Z"));
+    let first = Cdr { partial: true, ..to(44, 1, "10:00:00", 1) };
+    house.apply(record(first.clone()));
+    house.apply(top_up("3", "2026-11-05T09:00:00Z"));
+    let start_at = at("2026-11-05T10:00:00Z");
+    house.apply(record(Cdr { revision: 1, partial: false, start_at, ..first }));
+    assert_eq!((house.standing().held.own, house.standing().calls), ("2".parse().unwrap(), Decimal::ONE));
+}
+
+#[test]
+fn postpaid_calls_that_are_priced_again_in_a_month_that_is_over_leave_what_expired_expired() {
+    let mut house = House::new(with_package(free_time(false, 0, "0"), month_that_discards()));
+    house.apply(top_up("10", "2026-10-05T09:00:00Z"));
+    house.apply(record(to(44, 1, "10:00:00", 3)));
+    house.apply(record(to(44, 2, "11:00:00", 4)));
+    let check_twice = |house: &mut House| {
+        let before = house.standing();
+        assert_eq!((before.calls, before.held.owed), ("7".parse().unwrap(), Decimal::ZERO));
+        for n in [1, 2, 1, 2] {
+            let id = to(44, n, "10:00:00", 1).id;
+            house.apply(Body::Rated(Box::new(house.last[&id].clone())));
+            assert_eq!(house.standing(), before, "call {n}");
+        }
+    };
+    check_twice(&mut house);
+    house.apply(Body::Tick(at("2026-11-02T00:00:00Z")));
+    assert_eq!(house.standing().held.own, Decimal::ZERO);
+    check_twice(&mut house);
+}
+
+#[test]
+fn postpaid_call_that_own_money_paid_is_priced_again_alike_beside_calls_that_are_owed() {
+    let mut house = House::new(free_time(false, 0, "5"));
+    house.apply(record(to(44, 1, "10:00:00", 8)));
+    house.apply(top_up("10", "2026-10-05T10:30:00Z"));
+    house.apply(record(to(44, 2, "11:00:00", 2)));
+    let before = house.standing();
+    assert_eq!((before.held.own, before.held.owed), ("8".parse().unwrap(), "3".parse().unwrap()));
+    for _ in 0..2 {
+        let again = house.last[&to(44, 2, "10:00:00", 1).id].clone();
+        house.apply(Body::Rated(Box::new(again)));
+        assert_eq!(house.standing(), before);
+    }
+}
+
+#[test]
+fn call_that_was_not_answered_after_all_gives_back_what_it_took_where_its_payer_has_no_tariff() {
+    for (prepaid, free_seconds) in [(true, 60), (false, 60), (true, 0), (false, 0)] {
+        let rows = free_time(prepaid, free_seconds, "0.50");
+        let mut house = House::new(rows.clone());
+        house.apply(top_up("2", "2026-10-05T09:00:00Z"));
+        let first = Cdr { partial: true, ..to(49, 1, "10:00:00", 1) };
+        house.apply(record(first.clone()));
+        house.apply(record(to(44, 2, "10:05:00", 1)));
+        let mut without = rows;
+        without.accounts.iter_mut().find(|account| account.id == ALICE).unwrap().profiles.clear();
+        house.set_directory(without);
+        house.apply(record(unanswered(1, first)));
+        let Standing { held, calls } = house.standing();
+        let contract = contract_of(&house.entries[&contract_key(ALICE)]).unwrap();
+        let running = contract.running().left;
+        assert_eq!(held.own, model::from_micros(contract.own_micros));
+        assert_eq!(held.free_cash, model::from_micros(running.micros));
+        assert_eq!(held.free_seconds, Decimal::from(running.seconds));
+        let of_calls = if free_seconds == 0 { Decimal::ONE } else { Decimal::ZERO };
+        assert_eq!(calls, of_calls, "{prepaid} {free_seconds}");
+        assert_eq!(held.balance(), Decimal::new(25, 1) - of_calls);
+    }
 }
 
 #[test]
@@ -256,6 +344,28 @@ fn call_over_an_interval_that_is_gone_and_one_that_is_kept_is_priced_again_alike
         house.apply(Body::Tick(at("2026-10-09T10:00:00Z")));
         let before = house.standing();
         assert_eq!((before.held.own, before.calls), ("1.5".parse().unwrap(), Decimal::ONE));
+        for _ in 0..2 {
+            let again = house.last[&across.id].clone();
+            house.apply(Body::Rated(Box::new(again)));
+            assert_eq!(house.standing(), before);
+        }
+    }
+}
+
+#[test]
+fn call_that_had_nothing_of_an_interval_that_is_gone_takes_no_more_of_the_next_one() {
+    for prepaid in [true, false] {
+        let interval = BalanceLength { unit: BalanceUnit::Day, count: 1 };
+        let days = Package { interval, ..Package::default() };
+        let mut house = House::new(with_package(free_time(prepaid, 120, "0"), days));
+        house.apply(top_up("2", "2026-10-05T09:00:00Z"));
+        house.apply(record(to(49, 1, "10:00:00", 2)));
+        // Two minutes, the first before midnight in Vienna.
+        let across = Cdr { start_at: at("2026-10-05T21:59:00Z"), ..to(44, 2, "10:00:00", 2) };
+        house.apply(record(across.clone()));
+        house.apply(Body::Tick(at("2026-10-09T10:00:00Z")));
+        let before = house.standing();
+        assert_eq!((before.held.own, before.calls), (Decimal::ONE, Decimal::ONE));
         for _ in 0..2 {
             let again = house.last[&across.id].clone();
             house.apply(Body::Rated(Box::new(again)));

@@ -90,6 +90,32 @@ fn number_that_was_ported_after_all_is_told_where_free_cash_paid() {
 }
 
 #[test]
+fn call_that_free_time_paid_is_told_where_it_may_not_any_more_at_the_same_price() {
+    let mut rows = with_contract(false, "0");
+    rows.tariffs[0].interval_free_seconds = 600;
+    let mut mistaken = rows.tariffs[0].fees[0].clone();
+    mistaken.onpeak.use_free_time = true;
+    mistaken.offpeak.use_free_time = true;
+    let fees = rows.tariffs[0].fees.clone();
+    rows.tariffs[0].fees[0] = mistaken;
+    let mut stage = stage(rows.clone());
+    let rated = rated_of(apply(&mut stage, Body::Cdr(Box::new(call(1, "2026-10-05T10:00:00Z", 60)))));
+    assert_eq!((rated.charges[1].cost.to_string().as_str(), rated.charges[1].free_seconds), ("0", 60));
+    // The same fees once more: nothing to be told.
+    let mut later = rows.tariffs[0].clone();
+    later.id.0 += 10;
+    later.valid_from = at("2026-10-02T00:00:00Z");
+    let mut alike = rows.clone();
+    alike.tariffs.push(later.clone());
+    let snapshot = RatingSnapshot::build(Arc::new(alike), None).unwrap();
+    assert_eq!(told(&snapshot, &rated), []);
+    later.fees = fees;
+    rows.tariffs.push(later);
+    let snapshot = RatingSnapshot::build(Arc::new(rows), None).unwrap();
+    assert_eq!(told(&snapshot, &rated), [(ALICE, "0.06".to_owned(), "0.06".to_owned(), true)]);
+}
+
+#[test]
 fn account_without_a_balance_is_told_by_what_it_paid() {
     let mut stage = stage(directory());
     let rated = rated_of(apply(&mut stage, Body::Cdr(Box::new(call(1, "2026-10-05T10:00:00Z", 60)))));

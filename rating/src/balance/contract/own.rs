@@ -62,7 +62,8 @@ impl Contract {
 
     /// Own money that a postpaid call which began at `at` in `interval` may use: what there was when it ended, or there is if it has not.
     pub(in crate::balance) fn own_at_hand(&self, at: DateTime<Utc>, interval: DateTime<Utc>) -> i64 {
-        let ended = self.ends_of_own(at, interval).first().map(|place| self.orders[*place].expired_micros);
+        let ended =
+            self.ends_of_own(at, interval).first().map(|(_, place)| self.orders[*place].expired_micros);
         ended.unwrap_or(self.own_micros).max(0)
     }
 
@@ -76,8 +77,10 @@ impl Contract {
         outcome: &mut Outcome,
     ) {
         let (mut left, mut expired) = (amount_micros, 0i64);
-        for place in self.ends_of_own(began, interval) {
+        for (ended_at, place) in self.ends_of_own(began, interval) {
             let order = &mut self.orders[place];
+            // Of an earlier release that is known by what expired alone, which may be nothing from now on.
+            order.own_ended_at.get_or_insert(ended_at);
             let before = order.expired_micros.max(0);
             order.expired_micros = order.expired_micros.saturating_add(left);
             let more = order.expired_micros.max(0).saturating_sub(before);
@@ -89,15 +92,15 @@ impl Contract {
         }
     }
 
-    /// Where own money ended after `at`, in `interval` or later: places in the list of orders, by time.
-    fn ends_of_own(&self, at: DateTime<Utc>, interval: DateTime<Utc>) -> Vec<usize> {
+    /// Where own money ended after `at`, in `interval` or later: when, and the places in the list of orders, by time.
+    fn ends_of_own(&self, at: DateTime<Utc>, interval: DateTime<Utc>) -> Vec<(DateTime<Utc>, usize)> {
         let ended = self.orders.iter().enumerate().filter_map(|(place, order)| {
             let ended_at = self.own_ended_at(order).filter(|ended_at| *ended_at > at)?;
             (order.interval >= interval).then_some((ended_at, place))
         });
         let mut ended: Vec<(DateTime<Utc>, usize)> = ended.collect();
         ended.sort_unstable();
-        ended.into_iter().map(|(_, place)| place).collect()
+        ended
     }
 
     /// Earlier releases kept what expired and not when: at the end of the interval.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use model::ProfileVersionId;
 use serde::{Deserialize, Serialize};
 
-use super::{Contract, Grant, Usage, signed};
+use super::{Contract, Grant, Interval, Usage, signed};
 use crate::balance::movement::{Moved, Outcome, move_if};
 use crate::balance::order::Shift;
 use crate::balance::rules::Rules;
@@ -169,7 +169,7 @@ impl Contract {
         }
         for (start, micros) in &taken.own_of {
             if taken.of_expired.is_empty() {
-                self.reach_back(at, (at, *start), *micros, outcome);
+                self.reach_back(at, (self.began_in(*start, at), *start), *micros, outcome);
             }
             self.count_own(*start, -micros);
         }
@@ -177,9 +177,18 @@ impl Contract {
             if let Some(order) = self.order_mut(*start) {
                 order.expired_micros = order.expired_micros.saturating_add(*micros);
                 self.own(at, Moved::DiscardOwn, -micros, outcome);
+            } else {
+                self.reach_back(at, (self.began_in(*start, at), *start), *micros, outcome);
             }
         }
         self.rearm(rules);
+    }
+
+    /// When the part of a call in the interval that begins at `start` began, by a record that begins at `at`: one that is corrected may begin after
+    /// the interval of the record before it.
+    fn began_in(&self, start: DateTime<Utc>, at: DateTime<Utc>) -> DateTime<Utc> {
+        let holds = |interval: &Interval| interval.stretch.end.is_none_or(|end| at < end);
+        if self.interval(start).is_some_and(holds) { at } else { start }
     }
 
     /// What was used in the interval that begins at `interval` and counts for `version`.
