@@ -5,12 +5,20 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
-use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Result as DataFusionResult, ScalarValue};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Column, Result as DataFusionResult, ScalarValue};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, create_udf};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, Operator, ScalarUDF, TableProviderFilterPushDown, TableType, Volatility,
+    create_udf,
+};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 use datafusion::prelude::{cast, col, lit};
 use model::TenantId;
 
@@ -105,6 +113,124 @@ impl Access {
     }
 }
 
+impl Access {
+    /// The table of what [`Access::restrict`] left. Where rows are left out, a statement's own filter sees none of them: it runs behind
+    /// a barrier that nothing is pushed through, since what it made of the others would be told by its errors.
+    pub(crate) fn table(&self, seen: DataFrame) -> Arc<dyn TableProvider> {
+        let view = seen.into_view();
+        if self.tenant.is_some() { Arc::new(Barrier { view }) } else { view }
+    }
+}
+
+/// A view that is planned by itself.
+#[derive(Debug)]
+struct Barrier {
+    view: Arc<dyn TableProvider>,
+}
+
+#[async_trait]
+impl TableProvider for Barrier {
+    fn schema(&self) -> SchemaRef {
+        self.view.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        // A comparison of times cannot fail, and with it only the days asked for are read.
+        let of = |filter: &&Expr| {
+            if compares_time(filter) {
+                TableProviderFilterPushDown::Inexact
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            }
+        };
+        Ok(filters.iter().map(of).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let filters: Vec<Expr> = filters.iter().filter(|filter| compares_time(filter)).cloned().collect();
+        Ok(Arc::new(BarrierExec { input: self.view.scan(state, projection, &filters, limit).await? }))
+    }
+}
+
+fn compares_time(filter: &Expr) -> bool {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return false };
+    let is_time = |column: &Column| matches!(column.name.as_str(), "day" | "start_at");
+    matches!(op, Operator::Eq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)
+        && matches!((left.as_ref(), right.as_ref()),
+            (Expr::Column(column), Expr::Literal(..)) | (Expr::Literal(..), Expr::Column(column)) if is_time(column))
+}
+
+/// Gives on what it is given, and takes no filter: the planner pushes them down once more after the tables have been planned.
+#[derive(Debug)]
+struct BarrierExec {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl DisplayAs for BarrierExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BarrierExec")
+    }
+}
+
+impl ExecutionPlan for BarrierExec {
+    fn name(&self) -> &str {
+        "BarrierExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
+    ) -> DataFusionResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let [input] = <[_; 1]>::try_from(children)
+            .map_err(|_| DataFusionError::Internal("a barrier has one input".to_owned()))?;
+        Ok(Arc::new(BarrierExec { input }))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DataFusionResult<SendableRecordBatchStream> {
+        self.input.execute(partition, context)
+    }
+}
+
 /// Who may see a column of `calls`.
 pub(crate) fn guard_of_call_column(name: &str) -> Guard {
     match name {
@@ -177,22 +303,40 @@ fn masked(number: &str) -> String {
 
 /// The text with every run of digits that may be a number masked.
 fn masked_text(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut run = String::new();
-    for letter in text.chars().chain(['\0']) {
-        if letter.is_ascii_digit() {
-            run.push(letter);
-            continue;
+    by_run(text, |run| {
+        let digits: String = run.chars().filter(char::is_ascii_digit).collect();
+        if digits.len() < NUMBER_DIGITS_MIN || is_address(run) { run.to_owned() } else { masked(&digits) }
+    })
+}
+
+/// Whether it is an IPv4 address, which no number is written like.
+pub(crate) fn is_address(run: &str) -> bool {
+    run.parse::<std::net::Ipv4Addr>().is_ok()
+}
+
+/// A text with each of its runs of digits in other words. People write `660-555-123`: between two digits of a run there may be one
+/// space, hyphen, point or slash.
+pub(crate) fn by_run(text: &str, of: impl Fn(&str) -> String) -> String {
+    let mut made = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
+        made.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let bytes = rest.as_bytes();
+        let mut end = 0;
+        loop {
+            let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+            if is_digit(end) {
+                end += 1;
+            } else if matches!(bytes.get(end), Some(b' ' | b'-' | b'.' | b'/')) && is_digit(end + 1) {
+                end += 2;
+            } else {
+                break;
+            }
         }
-        if run.len() >= NUMBER_DIGITS_MIN {
-            shown.push_str(&masked(&run));
-        } else {
-            shown.push_str(&run);
-        }
-        run.clear();
-        if letter != '\0' {
-            shown.push(letter);
-        }
+        made.push_str(&of(&rest[..end]));
+        rest = &rest[end..];
     }
-    shown
+    made.push_str(rest);
+    made
 }

@@ -238,7 +238,7 @@ pub enum LakeError {
     #[error("calls stay as rows, since invoices and audits count on them; let them be anonymised")]
     CallsStay,
     /// Too many numbers would be meant.
-    #[error("{digits} digits are in many numbers; a person's number has at least 7")]
+    #[error("{digits} digits are in many numbers; a person's number has at least 8")]
     NumberTooShort {
         /// How many.
         digits: usize,

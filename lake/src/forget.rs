@@ -29,7 +29,7 @@ use crate::{Lake, LakeError, blocking};
 const FILES_MAX: usize = 32;
 
 /// A number of fewer digits is part of many, and cannot be erased.
-pub const NUMBER_DIGITS_MIN: usize = 7;
+pub const NUMBER_DIGITS_MIN: usize = 8;
 
 /// Rows that have a time of their own to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -15,12 +15,13 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::functions_aggregate::expr_fn::max;
-use datafusion::logical_expr::JoinType;
+use datafusion::logical_expr::{JoinType, LogicalPlan};
 use datafusion::object_store::local::LocalFileSystem;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext, col, lit};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, PostgreSqlDialect};
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use futures::StreamExt;
 
@@ -42,6 +43,8 @@ const BATCH_ROWS: usize = 32_768;
 pub(crate) const QUERY_ATTEMPTS: u32 = 5;
 /// Levels of an expression.
 const DEPTH_MAX: usize = 250;
+/// Points in a name: catalogue, schema, table, column.
+const POINTS_MAX: usize = 3;
 /// Names looking like the one asked for that an error lists.
 const SUGGESTIONS_MAX: usize = 3;
 
@@ -128,7 +131,9 @@ impl Engine {
     ) -> Result<QueryResult, LakeError> {
         let context = self.session(snapshot, sql, access, true).await.map_err(internal)?;
         let frame = context.sql_with_options(sql, read_only()).await;
-        self.collect(frame.map_err(|error| self.explain(&error, access))?, access).await
+        let frame = frame.map_err(|error| self.explain(&error, access))?;
+        check_measured(frame.logical_plan(), access)?;
+        self.collect(frame, access).await
     }
 
     /// What went wrong, in words for whoever asked.
@@ -148,6 +153,11 @@ impl Engine {
             return Err(LakeError::ResultTooLarge { limit_mib: self.result_mib });
         }
         Ok(())
+    }
+
+    /// KiB of an answer at most.
+    pub(crate) fn result_kib(&self) -> usize {
+        self.result_mib * 1024
     }
 
     /// How long a query of a person may run.
@@ -209,15 +219,15 @@ impl Engine {
             if *access == Access::WHOLE {
                 context.register_table(CALLS_HISTORY, Arc::new(history()))?;
             } else {
-                context.register_table(CALLS_HISTORY, access.restrict(all, columns())?.into_view())?;
+                context.register_table(CALLS_HISTORY, access.table(access.restrict(all, columns())?))?;
             }
-            context.register_table(CALLS, access.restrict(newest, columns())?.into_view())?;
+            context.register_table(CALLS, access.table(access.restrict(newest, columns())?))?;
         }
         for table in MIRRORED.into_iter().filter(|table| is_wanted(table.name)) {
             let mirror = Mirror::new(table, &snapshot, self.store.clone());
             let columns = table.columns.iter().map(|column| (column.doc.name, column.guard));
             let seen = access.restrict(context.read_table(Arc::new(mirror))?, columns)?;
-            context.register_table(table.name, seen.into_view())?;
+            context.register_table(table.name, access.table(seen))?;
         }
         for view in VIEWS.iter().filter(|view| is_wanted(view.table.name)) {
             let frame = view.plan(&context).await?;
@@ -230,26 +240,89 @@ impl Engine {
     }
 }
 
-/// Refuses a statement whose expressions are very deep: each operator of a chain, each join and each set operation is a level of a
-/// tree, and a level costs stack. What ran out of stack would end the process and not the statement.
+/// Refuses a statement that is very deep: each operator of a chain, each table, select and set operation is a level of a tree, and a
+/// level costs stack. What ran out of stack would end the process and not the statement.
 pub(crate) fn check_depth(sql: &str) -> Result<(), LakeError> {
-    let dialect = PostgreSqlDialect {};
-    // What cannot be read is refused with better words by the parser.
-    let Ok(tokens) = Tokenizer::new(&dialect, sql).tokenize() else { return Ok(()) };
-    // Operators in the chain that is being read, for each bracket that is open; joins and unions of them all.
-    let (mut chains, mut relations) = (vec![0_usize], 0_usize);
-    for token in &tokens {
-        match level_of(token) {
-            Level::Opens => chains.push(0),
-            Level::Closes if chains.len() > 1 => {
-                chains.pop();
-            }
-            Level::Closes | Level::Same => {}
-            Level::Relation => relations += 1,
-            Level::Deeper => chains.iter_mut().last().into_iter().for_each(|chain| *chain += 1),
-            Level::Anew => chains.iter_mut().last().into_iter().for_each(|chain| *chain = 0),
+    // Both are tried by whoever parses it, and they do not see the same tokens. What neither can read is refused by the parser.
+    let dialects: [&dyn Dialect; 2] = [&PostgreSqlDialect {}, &GenericDialect {}];
+    for dialect in dialects {
+        if let Ok(tokens) = Tokenizer::new(dialect, sql).tokenize() {
+            check_tokens(&tokens)?;
         }
-        if relations + chains.iter().sum::<usize>() > DEPTH_MAX {
+    }
+    Ok(())
+}
+
+/// A bracket, or a CASE, that is open.
+#[derive(Default)]
+struct Open {
+    is_case: bool,
+    /// Commas stand between tables here, each of which is joined to those before.
+    is_from: bool,
+    /// Operators in the chain that is being read.
+    chain: usize,
+}
+
+fn check_tokens(tokens: &[Token]) -> Result<(), LakeError> {
+    let mut opened = vec![Open::default()];
+    // Of the whole statement, and never forgotten: tables, selects, unions.
+    let mut relations = 0_usize;
+    // Of all brackets that are open.
+    let mut chained = 0_usize;
+    let mut before = &Token::EOF;
+    let mut points = 0_usize;
+    for token in tokens {
+        let mut level = level_of(token);
+        // a.b.c is one name; a point behind anything else reaches into a value.
+        match token {
+            Token::Whitespace(_) => continue,
+            Token::Period => {
+                points += 1;
+                if !matches!(before, Token::Word(_)) || points > POINTS_MAX {
+                    level = Level::Deeper;
+                }
+            }
+            Token::Word(_) if *before == Token::Period => {}
+            _ => points = 0,
+        }
+        before = token;
+        let Some(innermost) = opened.last_mut() else { break };
+        match level {
+            Level::Same => {}
+            Level::Deeper => (innermost.chain, chained) = (innermost.chain + 1, chained + 1),
+            Level::Opens { is_case } => {
+                // a[1][1] goes deeper by each bracket, although each is closed again.
+                let is_subscript = u8::from(*token == Token::LBracket);
+                innermost.chain += usize::from(is_subscript);
+                chained += usize::from(is_subscript);
+                opened.push(Open { is_case, ..Open::default() });
+            }
+            Level::Closes { is_case } => {
+                // What is left open within a bracket ends with it; an END that no CASE began ends nothing.
+                if is_case && !innermost.is_case {
+                    continue;
+                }
+                while opened.len() > 1 {
+                    let Some(closed) = opened.pop() else { break };
+                    chained -= closed.chain;
+                    if closed.is_case == is_case {
+                        break;
+                    }
+                }
+            }
+            Level::Branch if !innermost.is_case => {}
+            Level::Comma if innermost.is_from => {
+                relations += 1;
+                chained -= std::mem::take(&mut innermost.chain);
+            }
+            Level::Branch | Level::Comma => chained -= std::mem::take(&mut innermost.chain),
+            Level::Clause => innermost.is_from = false,
+            Level::Relation { is_from } => {
+                relations += 1;
+                innermost.is_from = is_from;
+            }
+        }
+        if relations + chained > DEPTH_MAX {
             return Err(LakeError::Sql {
                 message: format!(
                     "expressions go more than {DEPTH_MAX} operators deep; use IN (...) or a join with VALUES"
@@ -260,43 +333,70 @@ pub(crate) fn check_depth(sql: &str) -> Result<(), LakeError> {
     Ok(())
 }
 
-/// What a token does to the depth of an expression.
+/// What a token does to the depth of a statement.
 enum Level {
-    Opens,
-    Closes,
+    Opens {
+        is_case: bool,
+    },
+    Closes {
+        is_case: bool,
+    },
     Same,
     /// An operator: what follows is one level up or down from what was before.
     Deeper,
-    /// Another expression begins.
-    Anew,
-    /// A table more, on top of the others.
-    Relation,
+    /// Another item of a list begins.
+    Comma,
+    /// Another expression of a CASE begins.
+    Branch,
+    /// The tables have been named.
+    Clause,
+    /// A table, a select or a window more, on top of the others.
+    Relation {
+        is_from: bool,
+    },
 }
 
+/// Any keyword may join two expressions, and there are more of them with each version of the parser: those that do not are named.
 fn level_of(token: &Token) -> Level {
-    const RELATIONS: [&str; 4] = ["union", "except", "intersect", "join"];
-    const DEEPER: [&str; 8] = ["and", "or", "not", "like", "ilike", "between", "is", "in"];
-    const ANEW: [&str; 14] = [
-        "select", "from", "where", "group", "order", "having", "on", "when", "then", "else", "end", "limit",
-        "as", "with",
+    const HARMLESS: [&str; 18] = [
+        "as",
+        "asc",
+        "by",
+        "date",
+        "desc",
+        "day",
+        "first",
+        "inner",
+        "last",
+        "left",
+        "name",
+        "null",
+        "nulls",
+        "outer",
+        "timestamp",
+        "type",
+        "true",
+        "false",
     ];
     match token {
         Token::Word(word) if word.quote_style.is_none() => {
-            let word = word.value.to_lowercase();
-            let is_in = |words: &[&str]| words.contains(&word.as_str());
-            if is_in(&RELATIONS) {
-                Level::Relation
-            } else if is_in(&DEEPER) {
-                Level::Deeper
-            } else if is_in(&ANEW) {
-                Level::Anew
-            } else {
-                Level::Same
+            let word_is_name = word.keyword == Keyword::NoKeyword;
+            match word.value.to_lowercase().as_str() {
+                "case" => Level::Opens { is_case: true },
+                "end" => Level::Closes { is_case: true },
+                "when" | "then" | "else" => Level::Branch,
+                "from" | "join" => Level::Relation { is_from: true },
+                "select" | "union" | "except" | "intersect" | "minus" | "over" | "values" | "table" => {
+                    Level::Relation { is_from: false }
+                }
+                "where" | "group" | "having" | "order" | "limit" => Level::Clause,
+                harmless if word_is_name || HARMLESS.contains(&harmless) => Level::Same,
+                _ => Level::Deeper,
             }
         }
-        Token::LParen | Token::LBracket => Level::Opens,
-        Token::RParen | Token::RBracket => Level::Closes,
-        Token::Comma | Token::SemiColon => Level::Anew,
+        Token::LParen | Token::LBracket => Level::Opens { is_case: false },
+        Token::RParen | Token::RBracket => Level::Closes { is_case: false },
+        Token::Comma | Token::SemiColon => Level::Comma,
         Token::Word(_)
         | Token::Whitespace(_)
         | Token::Period
@@ -304,9 +404,20 @@ fn level_of(token: &Token) -> Level {
         | Token::SingleQuotedString(_)
         | Token::Placeholder(_)
         | Token::EOF => Level::Same,
+        Token::VerticalBarRightAngleBracket => Level::Relation { is_from: false },
         // Whatever else there is may join two expressions.
         _ => Level::Deeper,
     }
+}
+
+/// What a statement was measured at counts rows that are not shown: `EXPLAIN ANALYZE` is for those who see everything.
+pub(crate) fn check_measured(plan: &LogicalPlan, access: &Access) -> Result<(), LakeError> {
+    if matches!(plan, LogicalPlan::Analyze(_)) && *access != Access::WHOLE {
+        return Err(LakeError::Sql {
+            message: "EXPLAIN ANALYZE is for users who may see everything; EXPLAIN works".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// What no statement may do here is not planned.

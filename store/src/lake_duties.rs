@@ -47,7 +47,7 @@ pub struct LakeErasure {
     pub asked_by: String,
     /// When.
     pub asked_at: DateTime<Utc>,
-    /// When it was done; `None`: it waits.
+    /// When it was done; `None`: it waits, with rows held for a hold to be lifted.
     pub done_at: Option<DateTime<Utc>>,
     /// Rows that lost numbers.
     pub rows_changed: u64,
@@ -197,6 +197,35 @@ impl Store {
         .ok_or_else(|| StoreError::NotFound { what: "waiting erasure", name: id.to_string() })?;
         let what = format!("{rows_changed} rows changed, {rows_held} held");
         append(&mut tx, "lake", "lake erased", &format!("erasure:{id}"), "", &what, now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Notes what came of it so far: rows are held, so the request stays open and keeps its number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`], and what the database says.
+    pub async fn lake_erasure_held(
+        &self,
+        id: i64,
+        rows_changed: u64,
+        rows_held: u64,
+        proofs: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let count = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+        let mut tx = self.write().await?;
+        query(
+            "UPDATE lake_erasures SET rows_changed = $2, rows_held = $3, proofs = $4 \
+             WHERE id = $1 AND done_at IS NULL RETURNING id",
+        )
+        .cells(cells![id, count(rows_changed), count(rows_held), proofs.join(" ")])
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or_else(|| StoreError::NotFound { what: "waiting erasure", name: id.to_string() })?;
+        let what = format!("{rows_changed} rows changed, {rows_held} held; it waits for the holds");
+        append(&mut tx, "lake", "lake erasure held", &format!("erasure:{id}"), "", &what, now).await?;
         tx.commit().await?;
         Ok(())
     }

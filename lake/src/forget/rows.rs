@@ -5,18 +5,21 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use model::E164;
 use std::sync::Arc;
 
 use super::{Hold, Rule, Task, Then};
 use crate::LakeError;
-use crate::access::guard_of_call_column;
+use crate::access::{by_run, guard_of_call_column, is_address};
 use crate::column::columns;
 use crate::table::Guard;
 use crate::tables::EVENTS;
 
 /// First digits of a number that stay: the country, and what says whether it is a mobile.
 const DIGITS_KEPT: usize = 4;
+/// Letters of a number with prefix and separators at most.
+const WINDOW_MAX: usize = 40;
+/// Digits of a country's code at most.
+const COUNTRY_DIGITS_MAX: usize = 3;
 /// Fewer digits than this in a row are no number of a person.
 const DIGITS_MIN: usize = 7;
 
@@ -125,6 +128,25 @@ impl Row<'_> {
         Some(times.value(self.idx))
     }
 
+    /// Whether the number is written somewhere, in full: with or without zeros before it, and nothing else.
+    fn names(&self, number: &str) -> bool {
+        let in_text = |text: &str| {
+            let found = std::cell::Cell::new(false);
+            by_run(text, |run| {
+                found.set(found.get() || windows(run).any(|(_, digits)| is_in_full(&digits, number)));
+                String::new()
+            });
+            found.get()
+        };
+        self.columns
+            .numbers
+            .iter()
+            .filter_map(|column| self.text(column))
+            .any(|text| is_in_full(&digits(text), number))
+            || self.columns.texts.iter().filter_map(|column| self.text(column)).any(in_text)
+    }
+
+    /// Whether the number may be meant somewhere: a hold rather keeps a row too many.
     fn has(&self, number: &str) -> bool {
         let columns = self.columns.numbers.iter().chain(&self.columns.texts);
         columns.filter_map(|column| self.text(column)).any(|text| digits(text).contains(number))
@@ -143,6 +165,12 @@ impl Row<'_> {
             && hold.number.is_none_or(|number| self.has(&number.to_string()))
     }
 
+    /// The numbers that are to leave this row.
+    fn erased(&self, task: &Task) -> Vec<String> {
+        let asked = task.erasures.iter().filter(|erasure| self.is_of(erasure.tenant));
+        asked.map(|erasure| erasure.number.to_string()).filter(|number| self.names(number)).collect()
+    }
+
     fn fate(&self, rules: &[&Rule], task: &Task) -> Fate {
         let is_over = |rule: &&&Rule| {
             self.is_of(rule.tenant) && self.time_us().is_some_and(|at| at < rule.until.timestamp_micros())
@@ -152,11 +180,7 @@ impl Row<'_> {
             Fate::Deleted
         } else if over.contains(&Then::Anonymise) {
             Fate::Anonymous
-        } else if task
-            .erasures
-            .iter()
-            .any(|erasure| self.is_of(erasure.tenant) && self.has(&erasure.number.to_string()))
-        {
+        } else if !self.erased(task).is_empty() {
             Fate::Without
         } else {
             Fate::Stays
@@ -173,6 +197,7 @@ pub(super) fn decide(
 ) -> Result<Made, LakeError> {
     let mut made = Made { batch: batch.clone(), changed: 0, deleted: 0, held: 0 };
     let mut fates: Vec<Fate> = Vec::with_capacity(batch.num_rows());
+    let mut erased: Vec<Vec<String>> = Vec::with_capacity(batch.num_rows());
     for idx in 0..batch.num_rows() {
         let row = Row { batch, columns, idx };
         let mut fate = row.fate(rules, task);
@@ -181,11 +206,11 @@ pub(super) fn decide(
             fate = Fate::Stays;
         }
         made.deleted += u64::from(fate == Fate::Deleted);
+        erased.push(if fate == Fate::Without { row.erased(task) } else { Vec::new() });
         fates.push(fate);
     }
     let broken =
         |error: datafusion::arrow::error::ArrowError| LakeError::Internal { problem: error.to_string() };
-    let numbers: Vec<E164> = task.erasures.iter().map(|erasure| erasure.number).collect();
     let mut arrays: Vec<ArrayRef> = batch.columns().to_vec();
     let mut is_changed = vec![false; batch.num_rows()];
     for (name, is_number) in
@@ -198,12 +223,23 @@ pub(super) fn decide(
             let new = text.map(|text| match (fates[idx], is_number) {
                 (Fate::Stays | Fate::Deleted, _) => text.to_owned(),
                 (Fate::Anonymous, true) => anonymous(text),
-                (Fate::Anonymous, false) => by_run(text, anonymous),
-                (Fate::Without, true) if is_one_of(&digits(text), &numbers) => anonymous(text),
-                (Fate::Without, true) => text.to_owned(),
-                (Fate::Without, false) => {
-                    by_run(text, |run| if is_one_of(run, &numbers) { anonymous(run) } else { run.to_owned() })
+                (Fate::Anonymous, false) => {
+                    by_run(text, |run| if is_address(run) { run.to_owned() } else { anonymous(run) })
                 }
+                (Fate::Without, true) => {
+                    // What is E.164 by its kind has nothing before it.
+                    let is_e164 = matches!(*name, "source_number" | "destination_number");
+                    let (digits, erased) = (digits(text), &erased[idx]);
+                    let is_gone = erased.iter().any(|number| {
+                        if is_e164 {
+                            digits == *number
+                        } else {
+                            is_form(&digits, number) || digits.ends_with(number)
+                        }
+                    });
+                    if is_gone { anonymous(text) } else { text.to_owned() }
+                }
+                (Fate::Without, false) => by_run(text, |run| without(run, &erased[idx])),
             });
             is_changed[idx] |= new.as_deref() != text;
             fresh.push(new);
@@ -223,13 +259,48 @@ fn digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_digit).collect()
 }
 
-/// Whether `digits` are one of the numbers, perhaps with a prefix, or in national form: zeros and the number without its country.
-fn is_one_of(digits: &str, numbers: &[E164]) -> bool {
-    let national = digits.trim_start_matches('0');
-    numbers.iter().any(|number| {
-        let number = number.to_string();
-        digits.contains(&number) || (national.len() >= DIGITS_MIN && number.ends_with(national))
+/// Whether `digits` are the number in full, as dialled from somewhere: alone or behind a zero or two.
+fn is_in_full(digits: &str, number: &str) -> bool {
+    digits.strip_suffix(number).is_some_and(|before| matches!(before, "" | "0" | "00"))
+}
+
+/// The same, or in national form: a zero, and the number without its country. That is somebody else's in another country, so it counts
+/// in rows alone that name the number in full.
+fn is_form(digits: &str, number: &str) -> bool {
+    is_in_full(digits, number)
+        || digits.strip_prefix('0').is_some_and(|national| {
+            national.len() >= DIGITS_MIN
+                && number.ends_with(national)
+                && (1..=COUNTRY_DIGITS_MAX).contains(&(number.len() - national.len()))
+        })
+}
+
+/// All that may be a number in a run of digits with separators: one group of digits or several in a row, with their place.
+fn windows(run: &str) -> impl Iterator<Item = (std::ops::Range<usize>, String)> + '_ {
+    let is_digit = |at: usize| run.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    let starts: Vec<usize> =
+        (0..run.len()).filter(|at| is_digit(*at) && (*at == 0 || !is_digit(*at - 1))).collect();
+    let ends: Vec<usize> = (1..=run.len()).filter(|at| is_digit(*at - 1) && !is_digit(*at)).collect();
+    starts.into_iter().flat_map(move |start| {
+        let behind: Vec<usize> =
+            ends.iter().copied().filter(|end| *end > start && *end - start <= WINDOW_MAX).collect();
+        behind.into_iter().map(move |end| (start..end, digits(&run[start..end])))
     })
+}
+
+/// A run of digits without the numbers in it.
+fn without(run: &str, numbers: &[String]) -> String {
+    let mut made = String::with_capacity(run.len());
+    let mut at = 0;
+    for (place, digits) in windows(run) {
+        if place.start >= at && numbers.iter().any(|number| is_form(&digits, number)) {
+            made.push_str(&run[at..place.start]);
+            made.push_str(&anonymous(&run[place.clone()]));
+            at = place.end;
+        }
+    }
+    made.push_str(&run[at..]);
+    made
 }
 
 /// The first digits of a number, and that there were more. A name goes whole; a short number is nobody's.
@@ -238,7 +309,7 @@ fn anonymous(text: &str) -> String {
         return text.to_owned();
     }
     let n_digits = text.chars().filter(char::is_ascii_digit).count();
-    let is_number = text.chars().all(|letter| letter.is_ascii_digit() || "+-() .#*".contains(letter));
+    let is_number = text.chars().all(|letter| letter.is_ascii_digit() || "+-() ./#*".contains(letter));
     if !is_number {
         return "…".to_owned();
     }
@@ -246,24 +317,4 @@ fn anonymous(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().filter(char::is_ascii_digit).take(DIGITS_KEPT).chain(['…']).collect()
-}
-
-/// A text with each of its runs of digits that are long enough for a number in other words.
-fn by_run(text: &str, of: impl Fn(&str) -> String) -> String {
-    let mut made = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
-        made.push_str(&rest[..start]);
-        rest = &rest[start..];
-        let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
-        let run = &rest[..end];
-        if run.len() >= DIGITS_MIN {
-            made.push_str(&of(run))
-        } else {
-            made.push_str(run)
-        }
-        rest = &rest[end..];
-    }
-    made.push_str(rest);
-    made
 }

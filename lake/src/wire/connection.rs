@@ -14,7 +14,7 @@ use pgwire::api::auth::{
     ServerParameterProvider, StartupHandler, finish_authentication, protocol_negotiation,
     save_startup_parameters_to_metadata,
 };
-use pgwire::api::portal::{Format, Portal};
+use pgwire::api::portal::{Format, Portal, PortalExecutionState};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use pgwire::api::results::{FieldFormat, FieldInfo, QueryResponse, Response, Tag};
 use pgwire::api::stmt::{QueryParser, StoredStatement};
@@ -25,22 +25,28 @@ use pgwire::api::{
 };
 use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::extendedquery::{
-    Bind, BindComplete, Close, CloseComplete, Parse, ParseComplete, TARGET_TYPE_BYTE_STATEMENT,
+    Bind, BindComplete, Close, CloseComplete, Execute, Parse, ParseComplete, TARGET_TYPE_BYTE_STATEMENT,
 };
 use pgwire::messages::startup::{Authentication, ParameterStatus};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
+use tokio::sync::Semaphore;
 
 use super::parameters::value_of;
 use super::question::{Asker, Described, Question, questions};
 use super::settings::{Changed, Settings, VERSION};
 use super::{Admitted, Door, Refused, encode};
+use crate::access::Access;
 use crate::query::Engine;
 use crate::{LakeError, QueryResult};
 
 /// Prepared statements with a name that one connection may keep.
 const STATEMENTS_MAX: usize = 1_000;
+/// Bytes of their SQL in all.
+const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Portals with a name: each may hold an answer.
 const PORTALS_MAX: usize = 4;
+/// Letters of the name of a prepared statement or of a portal.
+const NAME_LETTERS_MAX: usize = 256;
 
 /// One connection.
 pub(super) struct Connection {
@@ -53,6 +59,8 @@ pub(super) struct Connection {
     pub(super) is_private: bool,
     /// Whether there are more connections than there may be.
     pub(super) is_one_too_many: bool,
+    /// KiB of answers that all connections together may still hold.
+    pub(super) held: Arc<Semaphore>,
     pub(super) state: Mutex<State>,
 }
 
@@ -60,14 +68,22 @@ pub(super) struct Connection {
 pub(super) struct State {
     admitted: Option<Admitted>,
     settings: Settings,
-    /// Names of prepared statements, and of portals.
-    statements: HashSet<String>,
+    /// Names of prepared statements with the bytes of their SQL.
+    statements: HashMap<String, usize>,
     portals: HashSet<String>,
+    /// The rights with which each portal began to give rows.
+    begun_as: HashMap<String, Access>,
 }
 
 impl State {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { admitted: None, settings, statements: HashSet::new(), portals: HashSet::new() }
+        Self {
+            admitted: None,
+            settings,
+            statements: HashMap::new(),
+            portals: HashSet::new(),
+            begun_as: HashMap::new(),
+        }
     }
 }
 
@@ -161,11 +177,18 @@ impl Connection {
         let Statement::Deallocate { name, .. } = &question.statement else { return };
         let all = name.value.eq_ignore_ascii_case("all") && name.quote_style.is_none();
         let forgotten: Vec<String> = self.state(|state| {
-            let is_gone = |kept: &String| all || *kept == name.value;
-            state.statements.extract_if(is_gone).collect()
+            let is_gone = |kept: &String, _: &mut usize| all || *kept == name.value;
+            state.statements.extract_if(is_gone).map(|(name, _)| name).collect()
         });
         for name in forgotten {
             store.rm_statement(&name);
+        }
+    }
+
+    /// Ends all portals, as a transaction does at its end.
+    fn close_portals(&self, store: &impl PortalStore) {
+        for name in self.state(|state| std::mem::take(&mut state.portals)) {
+            store.rm_portal(&name);
         }
     }
 
@@ -188,10 +211,20 @@ impl Connection {
     }
 
     fn answer(&self, result: QueryResult, question: &Question, format: &Format) -> PgWireResult<Response> {
+        let bytes: usize = result.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let Ok(held) = self.held.clone().try_acquire_many_owned(kib) else {
+            return Err(error(
+                "53200",
+                "too many answers are held at once; fetch or close others, or try again",
+            ));
+        };
         let fields =
             encode::fields(result.schema.fields().iter(), &checked(question, result.columns.len()), format);
         let formats: Vec<FieldFormat> = fields.iter().map(FieldInfo::format).collect();
         let rows = stream::iter(result.batches).flat_map(move |batch: RecordBatch| {
+            // Given back when the last row is sent or the portal is closed.
+            let _ = &held;
             match encode::rows(&batch, &formats) {
                 Ok(rows) => stream::iter(rows.map(|row| row.map_err(|why| error("22003", why.to_string()))))
                     .left_stream(),
@@ -200,6 +233,14 @@ impl Connection {
         });
         Ok(Response::Query(QueryResponse::new(Arc::new(fields), rows)))
     }
+}
+
+/// Refuses a name that is too long to be kept.
+fn check_name(name: Option<&str>) -> PgWireResult<()> {
+    if name.is_some_and(|name| name.len() > NAME_LETTERS_MAX) {
+        return Err(error("42622", format!("a name has at most {NAME_LETTERS_MAX} letters")));
+    }
+    Ok(())
 }
 
 /// The names of a statement's columns, if there are as many as columns.
@@ -339,6 +380,9 @@ impl SimpleQueryHandler for Handlers {
             if let Some(applied) = self.0.apply(question) {
                 let (response, told) = applied?;
                 self.0.forget(client.portal_store(), question);
+                if matches!(response, Response::TransactionEnd(_)) {
+                    self.0.close_portals(client.portal_store());
+                }
                 tell(client, told).await?;
                 asker.settings = self.0.state(|state| state.settings.clone());
                 answers.push(response);
@@ -440,22 +484,56 @@ impl ExtendedQueryHandler for Handlers {
     {
         let parser = self.query_parser();
         let name = message.name.clone();
+        check_name(name.as_deref())?;
         let is_full = name.as_ref().is_some_and(|name| {
-            self.0.state(|state| state.statements.len() >= STATEMENTS_MAX && !state.statements.contains(name))
+            self.0.state(|state| {
+                let others = state.statements.iter().filter(|(other, _)| *other != name);
+                let (count, bytes) = others
+                    .fold((0, message.query.len()), |(count, sum), (_, bytes)| (count + 1, sum + bytes));
+                count >= STATEMENTS_MAX || bytes > STATEMENT_BYTES_MAX
+            })
         });
         if is_full {
             return Err(error(
                 "53000",
-                format!("there are {STATEMENTS_MAX} prepared statements; close some"),
+                format!(
+                    "there are {STATEMENTS_MAX} prepared statements or {STATEMENT_BYTES_MAX} bytes of them; close some"
+                ),
             ));
         }
+        let bytes = message.query.len();
         match StoredStatement::parse(client, &message, parser).await? {
             Some(statement) => client.portal_store().put_statement(Arc::new(statement)),
             None => client.portal_store().put_empty_statement(name.as_deref().unwrap_or(DEFAULT_NAME)),
         }
-        self.0.state(|state| state.statements.extend(name));
+        self.0.state(|state| state.statements.extend(name.map(|name| (name, bytes))));
         client.send(PgWireBackendMessage::ParseComplete(ParseComplete::new())).await?;
         Ok(())
+    }
+
+    async fn on_execute<C>(&self, client: &mut C, message: Execute) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        // A portal that goes on gives rows by the rights of its beginning: it ends with them.
+        let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
+        let access = self.0.asker().await?.access;
+        if let Some(Entry::Value(portal)) = client.portal_store().get_portal(name) {
+            let is_new = matches!(*portal.state().lock().await, PortalExecutionState::Initial);
+            let begun_as = self.0.state(|state| {
+                if is_new {
+                    state.begun_as.insert(name.to_owned(), access);
+                }
+                state.begun_as.get(name).copied()
+            });
+            if begun_as.is_some_and(|begun_as| begun_as != access) {
+                return Err(error("34000", "your rights have changed; ask again"));
+            }
+        }
+        self._on_execute(client, message).await
     }
 
     async fn on_bind<C>(&self, client: &mut C, message: Bind) -> PgWireResult<()>
@@ -469,9 +547,10 @@ impl ExtendedQueryHandler for Handlers {
         let Some(Entry::Value(statement)) = client.portal_store().get_statement(name) else {
             return Err(PgWireError::StatementNotFound(name.to_owned()));
         };
-        if let Some(portal) = message.portal_name.clone() {
+        check_name(message.portal_name.as_deref())?;
+        if let Some(portal) = &message.portal_name {
             let is_full =
-                self.0.state(|state| !state.portals.insert(portal) || state.portals.len() > PORTALS_MAX);
+                self.0.state(|state| !state.portals.contains(portal) && state.portals.len() >= PORTALS_MAX);
             if is_full {
                 return Err(error(
                     "53000",
@@ -481,6 +560,7 @@ impl ExtendedQueryHandler for Handlers {
         }
         let portal = Portal::try_new(&message, statement)?;
         client.portal_store().put_portal(Arc::new(portal));
+        self.0.state(|state| state.portals.extend(message.portal_name));
         client.send(PgWireBackendMessage::BindComplete(BindComplete::new())).await?;
         Ok(())
     }
@@ -498,7 +578,7 @@ impl ExtendedQueryHandler for Handlers {
             self.0.state(|state| state.statements.remove(name));
         } else {
             client.portal_store().rm_portal(name);
-            self.0.state(|state| state.portals.remove(name));
+            self.0.state(|state| (state.portals.remove(name), state.begun_as.remove(name)));
         }
         client.send(PgWireBackendMessage::CloseComplete(CloseComplete::new())).await?;
         Ok(())
@@ -516,6 +596,9 @@ impl ExtendedQueryHandler for Handlers {
         if let Some(applied) = connection.apply(&prepared.question) {
             let (response, told) = applied?;
             connection.forget(client.portal_store(), &prepared.question);
+            if matches!(response, Response::TransactionEnd(_)) {
+                connection.close_portals(client.portal_store());
+            }
             tell(client, told).await?;
             return Ok(response);
         }

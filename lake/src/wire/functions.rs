@@ -8,6 +8,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result as DataFusionResult, ScalarValue};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
@@ -66,7 +67,6 @@ pub(super) fn functions(access: &Access, settings: &Settings) -> Vec<ScalarUDF> 
         ("has_any_column_privilege", yes()),
         ("has_database_privilege", yes()),
         ("pg_has_role", yes()),
-        ("array_to_string", nothing()),
     ];
     let access = *access;
     let settings_of = |settings: &Settings| {
@@ -75,6 +75,7 @@ pub(super) fn functions(access: &Access, settings: &Settings) -> Vec<ScalarUDF> 
     };
     let mut all: Vec<ScalarUDF> =
         always.into_iter().map(|(name, value)| ScalarUDF::from(Always::new(name, value))).collect();
+    all.push(ScalarUDF::from(ArrayToString(any_arguments())));
     all.extend([
         by_row("format_type", |given| {
             let modifier = number(given, 1).and_then(|value| i32::try_from(value).ok()).unwrap_or(-1);
@@ -155,6 +156,38 @@ impl ScalarUDFImpl for Always {
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
         Ok(ColumnarValue::Scalar(self.value.clone()))
+    }
+}
+
+/// Joins a list into a text. The lists of the catalogues are all NULL here; others cannot be joined.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ArrayToString(Signature);
+
+impl ScalarUDFImpl for ArrayToString {
+    fn name(&self) -> &str {
+        "array_to_string"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, _: &[DataType]) -> DataFusionResult<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, given: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
+        let is_nothing = match given.args.first() {
+            Some(ColumnarValue::Scalar(value)) => {
+                value.is_null() || matches!(value.try_as_str(), Some(Some("{}")))
+            }
+            Some(ColumnarValue::Array(array)) => array.null_count() == array.len() || array.is_empty(),
+            None => false,
+        };
+        if is_nothing {
+            return Ok(ColumnarValue::Scalar(ScalarValue::Utf8(None)));
+        }
+        Err(DataFusionError::Execution("array_to_string joins no lists here; select the list".to_owned()))
     }
 }
 

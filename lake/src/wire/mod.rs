@@ -8,6 +8,7 @@ mod connection;
 mod encode;
 mod functions;
 mod layout;
+mod measured;
 mod parameters;
 mod question;
 mod rewrite;

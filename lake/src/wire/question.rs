@@ -22,7 +22,7 @@ use super::rewrite::{labels, rewritten};
 use super::settings::Settings;
 use crate::access::Access;
 use crate::history::Snapshot;
-use crate::query::{Engine, QUERY_ATTEMPTS, check_depth, internal, read_only};
+use crate::query::{Engine, QUERY_ATTEMPTS, check_depth, check_measured, internal, read_only};
 use crate::{LakeError, QueryResult};
 
 /// Statements in one message; more are refused.
@@ -191,6 +191,7 @@ impl Question {
         }
         .await;
         let plan = planned.map_err(|error| engine.explain(&error, &asker.access))?;
+        check_measured(&plan, &asker.access)?;
         Ok(DataFrame::new(state, plan))
     }
 }

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName, ObjectNamePart,
     Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Subscript, TableFactor,
-    Value, VisitMut, VisitorMut,
+    Value, VisitMut, VisitorMut, With,
 };
 
 use super::catalogue;
@@ -21,7 +21,8 @@ const TWICE: &str = "__";
 
 /// The statement as our planner understands it. `user` is who asks, for `current_user`.
 pub(super) fn rewritten(mut statement: Statement, user: &str) -> Statement {
-    let _: ControlFlow<()> = VisitMut::visit(&mut statement, &mut Rewriter { user: user.to_owned() });
+    let _: ControlFlow<()> =
+        VisitMut::visit(&mut statement, &mut Rewriter { user: user.to_owned(), withs: Vec::new() });
     if let Statement::Query(query) = &mut statement {
         for select in selects(&mut query.body) {
             tell_apart(select);
@@ -93,15 +94,24 @@ fn name_of(expr: &Expr) -> String {
 
 struct Rewriter {
     user: String,
+    /// Names that each query around gives to queries of its own: they hide catalogues.
+    withs: Vec<Vec<String>>,
 }
 
 impl VisitorMut for Rewriter {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let names =
+            |with: &With| with.cte_tables.iter().map(|cte| cte.alias.name.value.to_lowercase()).collect();
+        self.withs.push(query.with.as_ref().map(names).unwrap_or_default());
+        if query.with.is_some() {
+            return ControlFlow::Continue(());
+        }
+        let is_alone = matches!(*query.body, SetExpr::Select(_));
         for select in selects(&mut query.body) {
-            let select_only = query.with.is_none();
-            if select_only && is_surely_empty(select) && emptied(select) {
+            // Beside others its order and limit are theirs too.
+            if self.is_surely_empty(select) && emptied(select) && is_alone {
                 query.order_by = None;
                 query.limit_clause = None;
             }
@@ -109,9 +119,15 @@ impl VisitorMut for Rewriter {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.withs.pop();
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
         if let [ObjectNamePart::Identifier(name)] = relation.0.as_slice()
             && catalogue::is_system_table(&name.value.to_lowercase())
+            && self.of_catalogue(relation).is_some()
         {
             *relation = ObjectName::from(vec![Ident::new("pg_catalog"), name.clone()]);
         }
@@ -148,17 +164,23 @@ impl Rewriter {
                 None
             }
             // A subquery that can only give nothing.
-            Expr::Subquery(query) if is_empty_query(query) => Some(null()),
+            Expr::Subquery(query) if self.is_empty_query(query) => Some(null()),
             Expr::Subquery(query) => {
-                of_one_row(query);
+                self.of_one_row(query);
                 None
             }
             Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
                 let list = texts(&known_list(right)?);
+                if list.is_empty() {
+                    return Some(Expr::value(Value::Boolean(false)));
+                }
                 Some(Expr::InList { expr: left.clone(), list, negated: false })
             }
             Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
                 let list = texts(&known_list(right)?);
+                if list.is_empty() {
+                    return Some(Expr::value(Value::Boolean(true)));
+                }
                 Some(Expr::InList { expr: left.clone(), list, negated: true })
             }
             Expr::CompoundFieldAccess { root, access_chain } => {
@@ -197,12 +219,15 @@ impl Rewriter {
                 // ARRAY(SELECT ...) over what has no rows.
                 if let FunctionArguments::Subquery(query) = &function.args
                     && name == "array"
-                    && is_empty_query(query)
+                    && self.is_empty_query(query)
                 {
                     return Some(text("{}"));
                 }
                 if matches!(name.as_str(), "array_length" | "array_upper" | "array_lower") {
                     let list = known_list(arguments(function).first()?)?;
+                    if list.is_empty() {
+                        return Some(null());
+                    }
                     return Some(number(&(if name == "array_lower" { 1 } else { list.len() }).to_string()));
                 }
                 if matches!(function.args, FunctionArguments::None) {
@@ -255,11 +280,53 @@ fn known_list(list: &Expr) -> Option<Vec<String>> {
         // '{a,b}'::text[], as drivers send a list of names.
         Expr::Value(_) => {
             let written = literal(list)?;
-            let inside = written.strip_prefix('{')?.strip_suffix('}')?;
-            Some(inside.split(',').map(|item| item.trim_matches('"').to_owned()).collect())
+            written_list(&written)
         }
         _ => None,
     }
+}
+
+/// The members of `{a,"b,c"}`; `None` where it is anything but a flat list of texts.
+fn written_list(written: &str) -> Option<Vec<String>> {
+    let inside = written.trim().strip_prefix('{')?.strip_suffix('}')?;
+    if inside.trim().is_empty() {
+        return Some(Vec::new());
+    }
+    let mut items = Vec::new();
+    let (mut item, mut was_quoted, mut is_quoted) = (String::new(), false, false);
+    let end = |item: &mut String, was_quoted: &mut bool| {
+        let whole = std::mem::take(item);
+        if std::mem::take(was_quoted) {
+            return Some(whole);
+        }
+        let plain = whole.trim();
+        // A NULL is no text, and nothing is written without quotes as nothing.
+        (!plain.is_empty() && !plain.eq_ignore_ascii_case("null")).then(|| plain.to_owned())
+    };
+    let mut letters = inside.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => item.push(letters.next()?),
+            '"' if is_quoted => is_quoted = false,
+            // Quotes are around a member, not within.
+            '"' if was_quoted || !item.trim().is_empty() => return None,
+            '"' => {
+                item.clear();
+                (is_quoted, was_quoted) = (true, true);
+            }
+            _ if is_quoted => item.push(letter),
+            ',' => items.push(end(&mut item, &mut was_quoted)?),
+            '{' | '}' => return None,
+            _ if was_quoted && letter.is_whitespace() => {}
+            _ if was_quoted => return None,
+            _ => item.push(letter),
+        }
+    }
+    if is_quoted {
+        return None;
+    }
+    items.push(end(&mut item, &mut was_quoted)?);
+    Some(items)
 }
 
 fn literal(expr: &Expr) -> Option<String> {
@@ -399,70 +466,101 @@ fn selects(body: &mut SetExpr) -> Vec<&mut Select> {
     }
 }
 
-/// Whether a select reads, not by an outer join, a catalogue that has no rows here.
-fn is_surely_empty(select: &Select) -> bool {
-    // Nobody is granted single columns here.
-    if select.selection.as_ref().is_some_and(|condition| condition.to_string().contains("attacl IS NOT NULL"))
-    {
-        return true;
-    }
-    select.from.iter().any(|from| {
-        let keeps_all = |operator: &JoinOperator| {
-            matches!(
-                operator,
-                JoinOperator::Right(_)
-                    | JoinOperator::RightOuter(_)
-                    | JoinOperator::FullOuter(_)
-                    | JoinOperator::RightAnti(_)
-            )
-        };
-        let is_inner = |operator: &JoinOperator| {
-            matches!(operator, JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_))
-        };
-        if from.joins.iter().any(|join| keeps_all(&join.join_operator)) {
-            return false;
+impl Rewriter {
+    /// The catalogue that a name means: one of PostgreSQL's by its schema or by its `pg_`, and no query around has that name for its own.
+    fn of_catalogue(&self, name: &ObjectName) -> Option<String> {
+        let parts: Option<Vec<String>> =
+            name.0.iter().map(|part| part.as_ident().map(|ident| ident.value.to_lowercase())).collect();
+        let parts = parts?;
+        match parts.as_slice() {
+            [name] if name.starts_with("pg_") => {
+                (!self.withs.iter().flatten().any(|own| own == name)).then(|| name.clone())
+            }
+            [.., schema, name] if matches!(schema.as_str(), "pg_catalog" | "information_schema") => {
+                Some(name.clone())
+            }
+            _ => None,
         }
-        reads_nothing(&from.relation)
-            || from.joins.iter().any(|join| is_inner(&join.join_operator) && reads_nothing(&join.relation))
-    })
-}
-
-/// A subquery that looks one thing up in the catalogues gives one row, which our planner wants to be told.
-fn of_one_row(query: &mut Query) {
-    let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let is_system = |relation: &TableFactor| match relation {
-        TableFactor::Table { name, .. } => catalogue::is_system_table(&last_of(name).to_lowercase()),
-        _ => false,
-    };
-    let reads_catalogues = !select.from.is_empty()
-        && select.from.iter().all(|from| from.joins.is_empty() && is_system(&from.relation));
-    if aggregates(select) || !reads_catalogues {
-        return;
     }
-    if let [SelectItem::UnnamedExpr(expr)] = select.projection.as_mut_slice() {
-        *expr = call("first_value", expr.clone());
-        query.order_by = None;
-        query.limit_clause = None;
-    }
-}
 
-fn is_empty_query(query: &Query) -> bool {
-    matches!(query.body.as_ref(), SetExpr::Select(select) if is_surely_empty(select) && !aggregates(select))
-}
-
-fn reads_nothing(relation: &TableFactor) -> bool {
-    // Nothing here has options, nor their list members.
-    if !matches!(relation, TableFactor::Derived { .. }) && relation.to_string().contains("reloptions") {
-        return true;
-    }
-    match relation {
-        TableFactor::Table { name, .. } => catalogue::is_always_empty(&last_of(name).to_lowercase()),
-        TableFactor::Function { name, .. } => catalogue::is_always_empty(&last_of(name).to_lowercase()),
-        TableFactor::Derived { subquery, .. } => is_empty_query(subquery),
-        TableFactor::NestedJoin { table_with_joins, .. } => {
-            table_with_joins.joins.is_empty() && reads_nothing(&table_with_joins.relation)
+    /// Whether a select reads, not by an outer join, a catalogue that has no rows here.
+    fn is_surely_empty(&self, select: &Select) -> bool {
+        // Nobody is granted single columns here.
+        if select
+            .selection
+            .as_ref()
+            .is_some_and(|condition| condition.to_string().contains("attacl IS NOT NULL"))
+        {
+            return true;
         }
-        _ => false,
+        select.from.iter().any(|from| {
+            let keeps_all = |operator: &JoinOperator| {
+                matches!(
+                    operator,
+                    JoinOperator::Right(_)
+                        | JoinOperator::RightOuter(_)
+                        | JoinOperator::FullOuter(_)
+                        | JoinOperator::RightAnti(_)
+                )
+            };
+            let is_inner = |operator: &JoinOperator| {
+                matches!(
+                    operator,
+                    JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_)
+                )
+            };
+            if from.joins.iter().any(|join| keeps_all(&join.join_operator)) {
+                return false;
+            }
+            self.reads_nothing(&from.relation)
+                || from
+                    .joins
+                    .iter()
+                    .any(|join| is_inner(&join.join_operator) && self.reads_nothing(&join.relation))
+        })
+    }
+
+    /// A subquery that looks one thing up in the catalogues gives one row, which our planner wants to be told.
+    fn of_one_row(&self, query: &mut Query) {
+        let SetExpr::Select(select) = query.body.as_mut() else { return };
+        let is_system = |relation: &TableFactor| match relation {
+            TableFactor::Table { name, .. } => {
+                self.of_catalogue(name).is_some_and(|name| catalogue::is_system_table(&name))
+            }
+            _ => false,
+        };
+        let reads_catalogues = !select.from.is_empty()
+            && select.from.iter().all(|from| from.joins.is_empty() && is_system(&from.relation));
+        if aggregates(select) || !reads_catalogues {
+            return;
+        }
+        if let [SelectItem::UnnamedExpr(expr)] = select.projection.as_mut_slice() {
+            *expr = call("first_value", expr.clone());
+            query.order_by = None;
+            query.limit_clause = None;
+        }
+    }
+
+    fn is_empty_query(&self, query: &Query) -> bool {
+        query.with.is_none()
+            && matches!(query.body.as_ref(), SetExpr::Select(select) if self.is_surely_empty(select) && !aggregates(select))
+    }
+
+    fn reads_nothing(&self, relation: &TableFactor) -> bool {
+        // Nothing here has options, nor their list members.
+        if !matches!(relation, TableFactor::Derived { .. }) && relation.to_string().contains("reloptions") {
+            return true;
+        }
+        match relation {
+            TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => {
+                self.of_catalogue(name).is_some_and(|name| catalogue::is_always_empty(&name))
+            }
+            TableFactor::Derived { subquery, .. } => self.is_empty_query(subquery),
+            TableFactor::NestedJoin { table_with_joins, .. } => {
+                table_with_joins.joins.is_empty() && self.reads_nothing(&table_with_joins.relation)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -490,9 +588,14 @@ fn emptied(select: &mut Select) -> bool {
     let mut projection = Vec::new();
     for item in &select.projection {
         match item {
-            SelectItem::UnnamedExpr(expr) => projection.push(named_null(&name_of(expr))),
-            SelectItem::ExprWithAlias { alias, .. } => {
-                projection.push(SelectItem::ExprWithAlias { expr: null(), alias: alias.clone() });
+            SelectItem::UnnamedExpr(expr) => {
+                let Some(value) = of_no_rows(expr, one_row) else { return false };
+                let alias = Ident::with_quote('"', name_of(expr));
+                projection.push(SelectItem::ExprWithAlias { expr: value, alias });
+            }
+            SelectItem::ExprWithAlias { expr, alias } => {
+                let Some(value) = of_no_rows(expr, one_row) else { return false };
+                projection.push(SelectItem::ExprWithAlias { expr: value, alias: alias.clone() });
             }
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
                 let Some(table) = tables.get(&last_of(name)) else { return false };
@@ -500,6 +603,9 @@ fn emptied(select: &mut Select) -> bool {
             }
             SelectItem::Wildcard(_) => {
                 for table in tables.values() {
+                    if catalogue::column_names(table).is_empty() {
+                        return false;
+                    }
                     projection.extend(catalogue::column_names(table).iter().map(|name| named_null(name)));
                 }
             }
@@ -517,6 +623,28 @@ fn emptied(select: &mut Select) -> bool {
     select.selection = (!one_row).then(|| Expr::value(Value::Boolean(false)));
     tell_apart(select);
     true
+}
+
+/// What an expression is over no rows, where there is one row of it all the same: a count is 0, a sum is NULL. `None`: it is more than
+/// that.
+fn of_no_rows(expr: &Expr, one_row: bool) -> Option<Expr> {
+    if !one_row {
+        return Some(null());
+    }
+    match expr {
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => of_no_rows(inner, one_row),
+        Expr::Function(function) => match last_of(&function.name).to_lowercase().as_str() {
+            "count" => Some(number("0")),
+            "sum" | "min" | "max" | "avg" | "string_agg" | "array_agg" | "bool_or" => Some(null()),
+            _ => without_count(expr),
+        },
+        Expr::Value(_) => Some(expr.clone()),
+        _ => without_count(expr),
+    }
+}
+
+fn without_count(expr: &Expr) -> Option<Expr> {
+    (!expr.to_string().to_lowercase().contains("count(")).then(null)
 }
 
 fn named_null(name: &str) -> SelectItem {

@@ -11,12 +11,14 @@ use pgwire::api::{
     ClientInfo, ConnectionManager, DefaultClient, NoopHandler, PgWireConnectionState,
     RandomPidSecretKeyGenerator,
 };
+use pgwire::error::{ErrorInfo, PgWireError};
 use pgwire::messages::PgWireFrontendMessage;
 use pgwire::tokio::server::{PgWireMessageServerCodec, process_error, process_message};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -26,12 +28,15 @@ use tokio_util::codec::Framed;
 
 use super::Door;
 use super::connection::{Connection, Handlers, Prepared, State};
+use super::measured::Measured;
 use super::settings::Settings;
 use crate::query::Engine;
 use crate::{Lake, LakeConfig, LakeError};
 
-/// Who has not signed in by then is hung up on.
-const SIGN_IN_MAX: Duration = Duration::from_secs(60);
+/// Who has not signed in by then is hung up on: from the first byte, TLS included.
+const SIGN_IN_MAX: Duration = Duration::from_secs(15);
+/// Answers of the largest size that all connections together may hold.
+const ANSWERS_HELD: usize = 4;
 /// Connections beyond the limit that are told so, at once; more are hung up on.
 const TOLD_SO_MAX: usize = 16;
 /// A pause after a failure to accept, such as no file descriptor being left.
@@ -84,6 +89,8 @@ struct Shared {
     tls: Option<Tls>,
     places: Arc<Semaphore>,
     told_so: Arc<Semaphore>,
+    /// KiB of answers.
+    held: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for WireServer {
@@ -108,6 +115,9 @@ impl WireServer {
             tls,
             places: Arc::new(Semaphore::new(config.connections_max)),
             told_so: Arc::new(Semaphore::new(TOLD_SO_MAX)),
+            held: Arc::new(Semaphore::new(
+                lake.engine.result_kib().saturating_mul(ANSWERS_HELD).min(Semaphore::MAX_PERMITS),
+            )),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -146,15 +156,15 @@ impl Shared {
         let is_one_too_many = place.is_err();
         let Ok(_place) = place.or_else(|_| self.told_so.clone().try_acquire_owned()) else { return Ok(()) };
         stream.set_nodelay(true)?;
-        let wants_tls =
-            tokio::time::timeout(SIGN_IN_MAX, wants_tls(&mut stream, self.tls.is_some())).await??;
+        let until = Instant::now() + SIGN_IN_MAX;
+        let wants_tls = tokio::time::timeout_at(until, wants_tls(&mut stream, self.tls.is_some())).await??;
         match self.tls.as_ref().filter(|_| wants_tls) {
             Some(tls) => {
                 let acceptor = TlsAcceptor::from(tls.current());
-                let stream = tokio::time::timeout(SIGN_IN_MAX, acceptor.accept(stream)).await??;
-                self.talk(stream, peer, true, is_one_too_many).await
+                let stream = tokio::time::timeout_at(until, acceptor.accept(stream)).await??;
+                self.talk(stream, peer, true, is_one_too_many, until).await
             }
-            None => self.talk(stream, peer, false, is_one_too_many).await,
+            None => self.talk(stream, peer, false, is_one_too_many, until).await,
         }
     }
 
@@ -164,6 +174,7 @@ impl Shared {
         peer: SocketAddr,
         is_secure: bool,
         is_one_too_many: bool,
+        until: Instant,
     ) -> std::io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static,
@@ -175,25 +186,43 @@ impl Shared {
             keys: self.keys.clone(),
             is_private: is_secure || is_loopback(peer.ip()),
             is_one_too_many,
+            held: self.held.clone(),
             state: Mutex::new(State::new(Settings::new(self.engine.timeout()))),
         });
         let handlers = Arc::new(Handlers(connection));
         let cancel = Arc::new(DefaultCancelHandler::new(self.manager.clone()));
         let client = DefaultClient::new(peer, is_secure);
-        let mut socket = Framed::new(stream, PgWireMessageServerCodec::<Prepared>::new(client));
+        let mut socket =
+            Framed::new(Measured::new(stream), PgWireMessageServerCodec::<Prepared>::new(client));
         socket.set_state(PgWireConnectionState::AwaitingStartup);
-        let sign_in_ends = tokio::time::sleep(SIGN_IN_MAX);
+        let sign_in_ends = tokio::time::sleep_until(until);
         tokio::pin!(sign_in_ends);
         loop {
             let is_signing_in = matches!(
                 socket.state(),
                 PgWireConnectionState::AwaitingStartup | PgWireConnectionState::AuthenticationInProgress
             );
+            if !is_signing_in {
+                socket.get_mut().let_in();
+            }
             let message = tokio::select! {
                 message = socket.next() => message,
                 () = &mut sign_in_ends, if is_signing_in => None,
             };
-            let Some(message) = message.transpose().map_err(std::io::Error::other)? else { return Ok(()) };
+            let message = match message {
+                Some(Ok(message)) => message,
+                Some(Err(_)) if socket.get_ref().was_too_long() => {
+                    let info = ErrorInfo::new(
+                        "FATAL".to_owned(),
+                        "08P01".to_owned(),
+                        "a message is longer than it may be".to_owned(),
+                    );
+                    process_error(&mut socket, PgWireError::UserError(Box::new(info)), false).await?;
+                    return Ok(());
+                }
+                Some(Err(why)) => return Err(std::io::Error::other(why)),
+                None => return Ok(()),
+            };
             if matches!(message, PgWireFrontendMessage::Terminate(_)) {
                 return Ok(());
             }

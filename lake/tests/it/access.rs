@@ -175,3 +175,39 @@ async fn tenant_sees_its_own_rows_alone() {
         assert!(!seen_by(&lake, &tenant, sql).await.contains("theirs"), "{sql}");
     }
 }
+
+#[tokio::test]
+async fn errors_and_measurements_tell_nothing_of_rows_of_others() {
+    let world = World::new();
+    let lake = world.open();
+    let mut calls = Vec::new();
+    for idx in 0..20 {
+        let mut made = call(&format!("call-{idx}"), "2026-10-05T09:00:00Z");
+        if idx % 2 == 0 {
+            made.cdr.tenant = TenantId(2);
+            made.cdr.source.cli = Some("43777888999".parse().unwrap());
+        }
+        calls.push(made);
+    }
+    lake.commit(rows(1, calls), world.now).await.unwrap();
+    let tenant = Access { tenant: Some(TenantId(1)), ..Access::WHOLE };
+    for table in ["calls", "calls_history"] {
+        for sql in [
+            format!(
+                "SELECT count(*) FROM {table} WHERE CAST(CASE WHEN tenant <> 1 THEN source_number || 'x' ELSE '1' END AS BIGINT) = 1"
+            ),
+            format!(
+                "SELECT count(*) FROM {table} WHERE CAST(CASE WHEN tenant <> 1 THEN source_number || 'x' ELSE '1' END AS BIGINT) = 1 AND day = '2026-10-05'"
+            ),
+            format!("SELECT count(*) FROM (SELECT * FROM {table}) WHERE 1 / (tenant - 2) < 5"),
+        ] {
+            let seen = seen_by(&lake, &tenant, &sql).await;
+            assert!(seen.contains("10\n") && !seen.contains("777888999"), "{sql}: {seen}");
+        }
+    }
+    let days = "SELECT count(*) FROM calls WHERE start_at < TIMESTAMP '2026-10-05 00:00:00'";
+    assert!(seen_by(&lake, &tenant, days).await.contains(" 0\n"));
+    let measured = seen_by(&lake, &tenant, "EXPLAIN ANALYZE SELECT * FROM calls").await;
+    assert!(measured.contains("EXPLAIN ANALYZE is for users"), "{measured}");
+    assert!(seen_by(&lake, &tenant, "EXPLAIN SELECT * FROM calls").await.contains("BarrierExec"));
+}

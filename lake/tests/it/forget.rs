@@ -296,3 +296,22 @@ async fn crash_between_any_two_steps_loses_and_doubles_nothing() {
         assert_eq!((traces(&lake).await.len(), lake.proofs().unwrap().len()), (0, 1), "after step {steps}");
     }
 }
+
+#[tokio::test]
+async fn number_is_found_as_people_write_it_and_within_others_it_is_not() {
+    let world = World::new();
+    let lake = world.open();
+    let mut written = call("written", "2026-10-05T08:00:00Z");
+    written.cdr.detail.diversion = "<tel:+43-660-555-123>, 43 660/555.123 4930777888".into();
+    let mut longer = call("longer", "2026-10-05T09:00:00Z");
+    let theirs = format!("9{NUMBER}");
+    longer.cdr.source.cli = Some(theirs.parse().unwrap());
+    (longer.cdr.source.user, longer.cdr.source.user_out) = (theirs.as_str().into(), theirs.as_str().into());
+    lake.commit(rows(1, vec![written, longer]), world.now).await.unwrap();
+    lake.forget(erase(), at("2027-01-01T00:00:00Z")).await.unwrap();
+    assert_eq!(
+        lines(&lake, "SELECT source_number, diversion FROM calls WHERE call_id = 'written'").await,
+        ["4366… | <tel:+4366…>, 4366… 4930777888"]
+    );
+    assert_eq!(lines(&lake, "SELECT source_number FROM calls WHERE call_id = 'longer'").await, [theirs]);
+}

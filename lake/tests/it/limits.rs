@@ -87,3 +87,56 @@ async fn result_is_written_as_parquet_and_arrow() {
     write_parquet(&none, &mut std::fs::File::create(&path).unwrap()).unwrap();
     assert!(std::fs::metadata(&path).unwrap().len() > 0);
 }
+
+#[test]
+fn statement_that_is_very_deep_is_an_error_and_no_abort() {
+    // As the program has it.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_stack_size(16 * 1024 * 1024)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (_world, lake) = limited(|_| {}).await;
+        let many = |what: &str| what.repeat(40_000);
+        let asked = [
+            format!("SELECT 1 FROM calls{}", many(", calls")),
+            format!("SELECT 1 FROM calls{}", many(" CROSS JOIN calls")),
+            format!("SELECT start_at{} FROM calls", many(" AT TIME ZONE 'UTC'")),
+            format!("SELECT 1{}", many(" OPERATOR(pg_catalog.+) 1")),
+            format!("SELECT 1{}", many(" NOTNULL")),
+            format!("SELECT 'a'{}", many(" SIMILAR TO 'a'")),
+            format!("SELECT true{}", many(" XOR true")),
+            format!("SELECT 1{}", many(" OVERLAPS 1")),
+            format!("SELECT 'a'{}", many(" COLLATE \"C\"")),
+            format!("SELECT 1{}", many(" + CASE WHEN true THEN 1 END")),
+            format!("SELECT 1{}", many(" IS DISTINCT FROM 1")),
+            format!("SELECT 1{}", many("[1]")),
+            format!("SELECT (a){}", many(".a")),
+            format!("SELECT a{}", many(".a")),
+            format!("SELECT 1{}", many("::int")),
+            format!("SELECT 1{}", many(" UNION SELECT 1")),
+            format!("SELECT 1{}", many(", (SELECT 1)")),
+            format!("SELECT 1{}", many(", sum(code) OVER (ORDER BY code)")),
+            format!("WITH a AS (SELECT 1){} SELECT 1", many(", a AS (SELECT * FROM a)")),
+            format!("FROM calls {}", many("|> SELECT 1, 2 ")),
+        ];
+        for sql in asked {
+            let why = tokio::spawn({
+                let (lake, sql) = (lake.clone(), sql.clone());
+                async move { lake.query_as(&sql, &Access::WHOLE).await.unwrap_err() }
+            });
+            let why = why.await.unwrap().to_string();
+            assert!(why.contains("operators deep"), "{}: {why}", &sql[..60]);
+        }
+        // Long lists are not deep.
+        for sql in [
+            format!("SELECT 1 WHERE 1 IN (1{})", many(", 2")),
+            format!("SELECT count(*) FROM (VALUES (1){})", many(", (2)").split_at(12_000).0),
+        ] {
+            lake.query_as(&sql, &Access::WHOLE).await.unwrap();
+        }
+        still_answers(&lake).await;
+    });
+}

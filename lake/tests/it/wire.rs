@@ -503,3 +503,57 @@ fn certificate_that_cannot_be_used_is_named() {
     assert_eq!(why.code(), "LAK027", "{why}");
     assert!(why.is_users_input() && why.to_string().starts_with("/nowhere/sql.crt: "), "{why}");
 }
+
+#[test]
+fn message_that_is_too_long_is_refused_by_its_length() {
+    use std::io::{Read, Write};
+    let Some(house) = House::new() else { return };
+    let heard = |said: &[&[u8]]| {
+        let mut socket = std::net::TcpStream::connect(house.address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        for part in said {
+            socket.write_all(part).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let mut heard = Vec::new();
+        let _ = socket.read_to_end(&mut heard);
+        String::from_utf8_lossy(&heard).into_owned()
+    };
+    let hello = b"\0\0\0\x24\0\x03\0\0user\0ada\0database\0tollbook\0\0".as_slice();
+    assert_eq!(usize::from(hello[3]), hello.len());
+    let password = [b"p\0\0\0\x1a".as_slice(), PASSWORD.as_bytes(), b"\0"].concat();
+    assert_eq!(usize::from(password[4]), password.len() - 1);
+    for said in [
+        vec![b"\x3f\xff\xff\xff\0\x03\0\0".as_slice()],
+        vec![hello, b"Q\x3f\xff\xff\xff".as_slice()],
+        vec![hello, b"p\0\0\xff\xff".as_slice()],
+        vec![hello, password.as_slice(), b"P\0\x30\0\0".as_slice()],
+    ] {
+        let answer = heard(&said);
+        assert!(answer.contains("08P01"), "{answer:?}");
+    }
+    // What is long and no longer than it may be is read.
+    let long = format!("SELECT length('{}')", "x".repeat(100_000));
+    assert_eq!(house.answer_to("ada", &long), "100000");
+}
+
+#[test]
+fn answers_about_catalogues_are_right_for_other_tables_too() {
+    let Some(house) = House::new() else { return };
+    for (asked, expected) in [
+        ("WITH pg_index AS (SELECT 1 AS a) SELECT a FROM pg_index", "1"),
+        ("WITH columns AS (SELECT 2 AS a) SELECT (SELECT max(a) FROM columns)", "2"),
+        ("WITH pg_index AS (SELECT 3 AS a) SELECT * FROM (SELECT a FROM pg_index) x", "3"),
+        ("SELECT count(*) FROM pg_index", "0"),
+        ("SELECT count(*) AS n, max(indexrelid) FROM pg_catalog.pg_index", "0|"),
+        ("SELECT 'x' UNION SELECT 'y' UNION SELECT indexrelid::text FROM pg_index ORDER BY 1 LIMIT 1", "x"),
+        ("SELECT 'a,b' = ANY('{\"a,b\",c}'), 'b' = ANY('{a,\"b\\\"\"}'), 'c' = ANY('{a, c}')", "t|f|t"),
+        ("SELECT 'a' = ANY('{}'), 'a' <> ALL('{}')", "f|t"),
+        ("SELECT array_to_string(NULL::text, ',')", ""),
+    ] {
+        assert_eq!(house.answer_to("ada", asked), expected, "{asked}");
+    }
+    assert!(
+        house.shown_to("ada", "SELECT array_to_string(word_list('a b'), ',')").contains("joins no lists")
+    );
+}

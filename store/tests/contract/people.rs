@@ -107,6 +107,10 @@ pub(crate) async fn forgotten_number_leaves_the_request_too(db: Database) {
     let id = store.lake_erasure_ask(number, Some(TenantId(7)), "letter", "eve", second(1)).await.unwrap();
     let asked = store.lake_erasures().await.unwrap().remove(0);
     assert_eq!((asked.id, asked.number, asked.done_at), (id, Some(number), None));
+    // While rows are held it waits, with its number.
+    store.lake_erasure_held(id, 3, 2, &["proofs/g0.json".to_owned()], second(2)).await.unwrap();
+    let held = store.lake_erasures().await.unwrap().remove(0);
+    assert_eq!((held.number, held.rows_held, held.done_at), (Some(number), 2, None));
     store.lake_erasure_done(id, 4, 1, &["proofs/g1.json".to_owned()], second(2)).await.unwrap();
     let done = store.lake_erasures().await.unwrap().remove(0);
     assert_eq!((done.number, done.rows_changed, done.rows_held), (None, 4, 1));
@@ -124,7 +128,7 @@ pub(crate) async fn forgotten_number_leaves_the_request_too(db: Database) {
     assert!(store.lake_hold_lift(hold, "over", "eve", second(6)).await.is_err());
     // The trail has all of it, and not the number.
     let trail = store.audit_list(10).await.unwrap();
-    assert_eq!(trail.len(), 4);
+    assert_eq!(trail.len(), 5);
     assert!(trail.iter().all(|entry| !format!("{entry:?}").contains("660555")), "{trail:?}");
 }
 

@@ -107,6 +107,9 @@ async fn erase(
     for proof in &done.proofs {
         println!("proof {}", config.lake.dir.join(proof).display());
     }
+    if done.done_at.is_none() {
+        println!("the request waits: it is tried again when a hold is lifted");
+    }
     println!("files from before are deleted {:?} after that", config.lake.retired_keep);
     Ok(())
 }
@@ -115,7 +118,8 @@ async fn wait_for(store: &Store, id: i64, clock: &Clock) -> anyhow::Result<()> {
     let began = clock.now().mono;
     loop {
         let all = store.lake_erasures().await?;
-        if all.iter().any(|asked| asked.id == id && asked.done_at.is_some()) {
+        // Held rows are waited for by the request, not by the command.
+        if all.iter().any(|asked| asked.id == id && (asked.done_at.is_some() || asked.rows_held > 0)) {
             return Ok(());
         }
         if clock.now().mono.saturating_sub(began) > PATIENCE {
@@ -164,7 +168,8 @@ async fn list_holds(store: &Store) -> anyhow::Result<()> {
 
 async fn list_erasures(store: &Store) -> anyhow::Result<()> {
     let rows = store.lake_erasures().await?.into_iter().map(|asked| {
-        let done = asked.done_at.map_or_else(|| "waits".to_owned(), |at| at.to_string());
+        let waits = if asked.rows_held > 0 { "waits for holds" } else { "waits" };
+        let done = asked.done_at.map_or_else(|| waits.to_owned(), |at| at.to_string());
         vec![
             asked.id.to_string(),
             asked.said,
