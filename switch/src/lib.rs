@@ -45,7 +45,7 @@ pub use crate::message::{
     Method, NameAddr, Params, Scheme, StartLine, Unframed, Unreadable, Uri, Via,
 };
 pub use crate::names::{NameAnswer, NameQuestion, NamedServer};
-pub use crate::rules::{CallingOf, Rewritten, check_calling, is_network, rewrite};
+pub use crate::rules::{CallingOf, Rewritten, canonical_network, check_calling, is_network, rewrite};
 pub use crate::screen::Screen;
 pub use crate::timer::Timer;
 

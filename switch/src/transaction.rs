@@ -52,7 +52,7 @@ pub(crate) enum Expired<T> {
     /// Our 2xx was never acknowledged.
     NoAck(ServerId),
     /// Our provisional answer was never acknowledged; the INVITE waits for its final one.
-    NoPrack(ServerId),
+    NeverPracked(ServerId),
 }
 
 /// One answer.
@@ -560,7 +560,7 @@ impl<T: Clone> Transactions<T> {
         if timer == Timer::PrackTimeout {
             self.timers.disarm(&mut tx.resend);
             tx.end = None;
-            return Some(Expired::NoPrack(id));
+            return Some(Expired::NeverPracked(id));
         }
         let unacked = timer == Timer::AckTimeout && tx.state == ServerState::Accepted && tx.resend.is_some();
         self.timers.disarm(&mut tx.resend);

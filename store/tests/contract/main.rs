@@ -7,6 +7,7 @@
     reason = "the cases are functions of their own, called by the tests of both databases"
 )]
 
+mod bans;
 mod barrings;
 mod cases;
 mod database;
@@ -49,6 +50,8 @@ macro_rules! on_both {
 }
 
 on_both! {
+    bans:
+        source_that_is_shut_out_is_in_the_directory_until_it_is_let_in_or_long_over;
     barrings:
         later_word_on_a_range_counts_and_one_long_over_goes;
     cases:

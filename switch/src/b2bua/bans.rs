@@ -77,7 +77,8 @@ impl Switch {
             return false;
         }
         let source = from.address.ip();
-        let is_banned = self.bans.is_banned(source) || self.lookup.is_shut_out(source, self.now.wall);
+        let is_banned = self.bans.is_banned(source)
+            || (self.lookup.is_shut_out(source, self.now.wall) && !self.is_never_banned(from));
         let is_scanner = !is_banned
             && self.bans.scanners.as_ref().is_some_and(|scanners| {
                 let agent = message.value(HeaderName::UserAgent).map(text).unwrap_or_default();
@@ -144,9 +145,12 @@ impl Switch {
         }
     }
 
-    fn is_exempt(&self, from: Hop) -> bool {
+    fn is_never_banned(&self, from: Hop) -> bool {
         self.bans.exempt.iter().any(|network| network.contains(from.address.ip()))
-            || self.lookup.is_trunk(from)
+    }
+
+    fn is_exempt(&self, from: Hop) -> bool {
+        self.is_never_banned(from) || self.lookup.is_trunk(from)
     }
 
     fn followed(&mut self, from: Hop) -> &mut Followed {

@@ -192,7 +192,8 @@ impl Switch {
         if call.credits.is_empty() {
             return;
         }
-        let at = self.now.wall;
+        let CallState::Answered { at } = call.state else { return };
+        let at = at.wall;
         for place in 0..call.credits.len() {
             if call.credits[place].allowance == Allowance::Free {
                 continue;

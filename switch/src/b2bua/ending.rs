@@ -27,6 +27,10 @@ impl Switch {
             Side::Caller => Initiator::Caller,
             Side::Callee => Initiator::Callee,
         };
+        // The callee may have answered before, unheard.
+        if let CallState::SettingUp = call.state {
+            self.accept_held(name, &mut call);
+        }
         match call.state {
             CallState::Answered { .. } => {
                 call.media = told::media_quality(message);
@@ -36,7 +40,9 @@ impl Switch {
                 self.ask_price(name, &mut call);
             }
             // A caller may end an early dialog with BYE (RFC 3261, 15).
-            CallState::SettingUp => self.give_up(&mut call, by, Cause::Cancelled, 487, reason),
+            CallState::SettingUp => {
+                self.give_up(name, &mut call, by, Cause::Cancelled, 487, reason);
+            }
             // It hung up before it acknowledged; our BYE is needless now.
             CallState::Over => {
                 if side == Side::Caller {
@@ -60,8 +66,7 @@ impl Switch {
         let fate = match call.state {
             CallState::SettingUp => {
                 let reason = message.value_text(HeaderName::Reason);
-                self.give_up(&mut call, Initiator::Caller, Cause::Cancelled, 487, reason);
-                Fate::Ended
+                self.give_up(name, &mut call, Initiator::Caller, Cause::Cancelled, 487, reason)
             }
             // For the INVITE of the call the 2xx was faster (RFC 3261, 9.2); a re-INVITE is cancelled where it went.
             CallState::Answered { .. } => {
@@ -76,19 +81,29 @@ impl Switch {
         self.calls.give_back(name, call, fate);
     }
 
-    /// Ends a call that nobody has answered: the caller gets `code`, the route is cancelled.
+    /// Ends a call that nobody has answered: the caller gets `code`, the route is cancelled. Where the callee has answered and the caller has
+    /// not heard of it for want of a PRACK, the call is answered as of then, and hung up: the far end bills it, and the caller may have talked.
     pub(super) fn give_up(
         &mut self,
+        name: CallRef,
         call: &mut Call,
         by: Initiator,
         cause: Cause,
         code: u16,
         reason: String,
-    ) {
+    ) -> Fate {
+        if self.accept_held(name, call) {
+            // Neither is true of a call that was answered.
+            let cause = if cause == Cause::Cancelled { Cause::Normal } else { cause };
+            let cause = if cause == Cause::NoAnswer { Cause::Timeout } else { cause };
+            self.hang_up_both(name, call, by, cause);
+            return fate_of(call);
+        }
         self.give_up_forks(call, 0);
         let tag = call.caller_leg.local_tag.clone();
         self.transactions.respond(self.now.mono, call.invite_server, Reply::plain(code, Some(&tag)));
         self.finish(call, by, cause, code, reason);
+        Fate::Ended
     }
 
     /// Sends a BYE to one leg, now or after the ACK it owes.
@@ -220,8 +235,7 @@ impl Switch {
             }
             (Timer::RingTimeout, CallState::SettingUp) => {
                 call.long_timer = None;
-                self.give_up(&mut call, Initiator::Switch, Cause::NoAnswer, 480, String::new());
-                Fate::Ended
+                self.give_up(name, &mut call, Initiator::Switch, Cause::NoAnswer, 480, String::new())
             }
             (Timer::ChargeTick, CallState::Answered { .. }) => {
                 call.short_timer = None;
@@ -263,7 +277,7 @@ impl Switch {
                     self.hang_up_both(name, &mut call, Initiator::Operator, Cause::Killed);
                 }
                 CallState::SettingUp => {
-                    self.give_up(&mut call, Initiator::Operator, Cause::Killed, 403, String::new());
+                    self.give_up(name, &mut call, Initiator::Operator, Cause::Killed, 403, String::new());
                 }
                 CallState::Over => {}
             }

@@ -89,6 +89,12 @@ impl Switch {
         let Some((name, mut call, side)) =
             self.take_call_of(message).or_else(|| self.take_early_call_of(message))
         else {
+            // A callee that rings and has made no early dialog we know of has to wait.
+            if method != Method::INVITE && self.is_of_setting_up(message) {
+                let server = self.transactions.open(message, from);
+                let reply = Reply { lines: b"Retry-After: 2\r\n", ..Reply::plain(500, None) };
+                return self.transactions.respond(self.now.mono, server, reply);
+            }
             return self.answer_stray(from, message);
         };
         if let CallState::SettingUp = call.state

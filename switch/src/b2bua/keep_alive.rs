@@ -22,7 +22,8 @@ const KEPT_MAX: usize = 200_000;
 #[derive(Debug, Default)]
 pub(super) struct KeepAlives {
     kept: HashMap<u64, (SubscriberId, Hop)>,
-    by_hop: HashMap<Hop, u64>,
+    /// Several lines of one phone share a way in; each keeps it open for as long as it is registered.
+    by_line: HashMap<(SubscriberId, Hop), u64>,
     n_kept: u64,
 }
 
@@ -49,7 +50,7 @@ impl Switch {
     pub(super) fn keep_way_in(&mut self, subscriber: SubscriberId, from: Hop, message: &Message<'_>) {
         let every = self.config.nat_keepalive_seconds;
         let keeps = &mut self.keep_alives;
-        if every == 0 || keeps.by_hop.contains_key(&from) || keeps.kept.len() >= KEPT_MAX {
+        if every == 0 || keeps.by_line.contains_key(&(subscriber, from)) || keeps.kept.len() >= KEPT_MAX {
             return;
         }
         if !is_behind_nat(from, message) {
@@ -58,7 +59,7 @@ impl Switch {
         keeps.n_kept += 1;
         let id = keeps.n_kept;
         keeps.kept.insert(id, (subscriber, from));
-        keeps.by_hop.insert(from, id);
+        keeps.by_line.insert((subscriber, from), id);
         self.timers.arm(self.now.mono + Duration::from_secs(every.into()), Due::KeepAlive(id));
     }
 
@@ -69,7 +70,7 @@ impl Switch {
             self.registrar.contacts(subscriber, self.now.mono).into_iter().find(|reach| reach.hop == hop);
         let Some(reach) = reach else {
             self.keep_alives.kept.remove(&id);
-            self.keep_alives.by_hop.remove(&hop);
+            self.keep_alives.by_line.remove(&(subscriber, hop));
             return;
         };
         let bytes = match self.config.nat_keepalive {

@@ -3,7 +3,7 @@
 //! In: [`Directory`] snapshots and lock changes. Out: who somebody is, who owns a number, which routes a number has.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,9 +77,34 @@ impl Network {
             None => (text, None),
         };
         let address: IpAddr = address.trim().parse().ok()?;
+        // IPv4 in IPv6 form is IPv4, as it is of a sender.
+        let (address, bits) = match (address.to_canonical(), bits) {
+            (v4 @ IpAddr::V4(_), Some(bits)) if address.is_ipv6() => (v4, Some(u8::checked_sub(bits, 96)?)),
+            (canonical, bits) => (canonical, bits),
+        };
         let most = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.unwrap_or(most);
         (bits <= most).then_some(Network { address, bits })
+    }
+
+    /// As it is written: without the bits of a host, and without a mask where it is one address. `None`: everybody.
+    pub(crate) fn canonical(self) -> Option<String> {
+        let bits = u32::from(self.bits);
+        let (address, most): (IpAddr, u32) = match self.address {
+            IpAddr::V4(v4) => {
+                let mask = u32::MAX.checked_shl(32_u32.checked_sub(bits)?).unwrap_or(0);
+                (Ipv4Addr::from_bits(v4.to_bits() & mask).into(), 32)
+            }
+            IpAddr::V6(v6) => {
+                let mask = u128::MAX.checked_shl(128_u32.checked_sub(bits)?).unwrap_or(0);
+                (Ipv6Addr::from_bits(v6.to_bits() & mask).into(), 128)
+            }
+        };
+        match bits {
+            0 => None,
+            bits if bits == most => Some(address.to_string()),
+            bits => Some(format!("{address}/{bits}")),
+        }
     }
 
     pub(crate) fn contains(&self, other: IpAddr) -> bool {
@@ -333,12 +358,15 @@ impl Lookup {
         let trunks = |places: &[usize]| -> Vec<&Trunk> {
             places.iter().map(|idx| &self.tables.directory.trunks[*idx]).collect()
         };
+        // Whoever is spoken to by TLS speaks it: an address alone can be forged.
+        let fits = |trunk: &&Trunk| trunk.transport != Transport::Tls || source.transport == Transport::Tls;
         let with_found = |places: Option<&Vec<usize>>, found: Option<&Vec<TrunkId>>| -> Vec<&Trunk> {
             let mut all = trunks(places.map(Vec::as_slice).unwrap_or_default());
             let found = found.into_iter().flatten().filter_map(|id| self.trunk(*id));
             all.extend(found);
             all.sort_by_key(|trunk| trunk.id);
             all.dedup_by_key(|trunk| trunk.id);
+            all.retain(fits);
             all
         };
         let there = with_found(
@@ -355,19 +383,28 @@ impl Lookup {
                 return there;
             }
         }
-        let containing = |network: &Network| network.contains(source.address.ip());
-        let Some((longest, _)) = self.tables.trunk_networks.iter().find(|(network, _)| containing(network))
-        else {
+        let containing = |(network, idx): &&(Network, usize)| {
+            network.contains(source.address.ip()) && fits(&&self.tables.directory.trunks[*idx])
+        };
+        let Some((longest, _)) = self.tables.trunk_networks.iter().find(containing) else {
             return Vec::new();
         };
-        let alike = self
-            .tables
-            .trunk_networks
-            .iter()
-            .filter(|(network, _)| network.bits == longest.bits && containing(network));
+        let alike = self.tables.trunk_networks.iter().filter(containing);
+        let alike = alike.filter(|(network, _)| network.bits == longest.bits);
         let mut places: Vec<usize> = alike.map(|(_, idx)| *idx).collect();
         places.dedup();
         trunks(&places)
+    }
+
+    /// Whether a place is provisioned for a trunk of another account: what somebody's DNS says does not make him its sender.
+    fn is_of_another(&self, id: TrunkId, hop: Hop) -> bool {
+        let Some(account) = self.trunk(id).map(|trunk| trunk.account) else { return false };
+        let ip = hop.address.ip();
+        let at = self.tables.trunk_addresses.get(&hop.address).into_iter().flatten();
+        let connecting = self.tables.trunk_hosts.get(&ip).filter(|_| hop.is_reliable()).into_iter().flatten();
+        let networks = self.tables.trunk_networks.iter().filter(|(network, _)| network.contains(ip));
+        let mut places = at.chain(connecting).chain(networks.map(|(_, idx)| idx));
+        places.any(|idx| self.tables.directory.trunks[*idx].account != account)
     }
 
     /// Takes the servers that the DNS gives for the names of trunks.
@@ -375,6 +412,10 @@ impl Lookup {
         self.found_addresses.clear();
         self.found_hosts.clear();
         for (trunk, hop) in found {
+            if self.is_of_another(*trunk, *hop) {
+                tracing::warn!(%trunk, %hop, "the DNS gives a trunk's name an address of another account's trunk; calls from there are not its own");
+                continue;
+            }
             self.found_addresses.entry(hop.address).or_default().push(*trunk);
             if hop.is_reliable() {
                 self.found_hosts.entry(hop.address.ip()).or_default().push(*trunk);
@@ -490,5 +531,25 @@ mod tests {
         assert!(Network::parse("2001:db8::/32").unwrap().contains("2001:db8:1::1".parse().unwrap()));
         assert!(Network::parse("192.0.2.7").unwrap().contains("192.0.2.7".parse().unwrap()));
         assert_eq!(Network::parse("192.0.2.0/33"), None);
+    }
+
+    #[test]
+    fn network_is_written_without_the_bits_of_a_host() {
+        let canonical = |text: &str| Network::parse(text).and_then(Network::canonical);
+        for (text, expected) in [
+            ("192.0.2.7/24", Some("192.0.2.0/24")),
+            ("192.0.2.7/32", Some("192.0.2.7")),
+            ("192.0.2.7", Some("192.0.2.7")),
+            ("::ffff:192.0.2.7", Some("192.0.2.7")),
+            ("::ffff:192.0.2.7/120", Some("192.0.2.0/24")),
+            ("2001:DB8:0::1/48", Some("2001:db8::/48")),
+            ("2001:db8::1/128", Some("2001:db8::1")),
+            ("10.0.0.0/0", None),
+            ("::/0", None),
+            ("::ffff:192.0.2.7/64", None),
+            ("somebody", None),
+        ] {
+            assert_eq!(canonical(text).as_deref(), expected, "{text}");
+        }
     }
 }

@@ -326,8 +326,12 @@ impl Switch {
             Input::Message { from, bytes } => self.receive(now, from, &bytes),
             Input::Unreachable(hop) => {
                 self.now = now;
-                self.note_silent(hop);
-                for purpose in self.transactions.unreachable(now.mono, hop) {
+                let failed = self.transactions.unreachable(now.mono, hop);
+                // A connection that was closed while nobody waited says nothing of the server.
+                if !failed.is_empty() {
+                    self.note_silent(hop);
+                }
+                for purpose in failed {
                     self.no_response(purpose);
                 }
             }
@@ -445,7 +449,7 @@ impl Switch {
             match expired {
                 Some(Expired::NoResponse(purpose)) => self.no_response(purpose),
                 Some(Expired::NoAck(server)) => self.ack_missing(server),
-                Some(Expired::NoPrack(server)) => self.prack_missing(server),
+                Some(Expired::NeverPracked(server)) => self.prack_missing(server),
                 None => {}
             }
         }
@@ -568,7 +572,8 @@ impl Switch {
             return false;
         }
         let tag = self.stateless_tag(message);
-        let unknown = message.list(HeaderName::Require).filter(|option| !is_supported(option));
+        let unknown =
+            message.list(HeaderName::Require).filter(|option| !is_supported(option, method, is_inside));
         let unknown: Vec<u8> = unknown.collect::<Vec<_>>().join(&b", "[..]);
         if !unknown.is_empty() {
             let lines = [b"Unsupported: ", &unknown[..], b"\r\n"].concat();
@@ -672,7 +677,8 @@ impl Switch {
     }
 }
 
-/// Extensions a request may require of us.
-fn is_supported(option: &[u8]) -> bool {
-    [&b"timer"[..], b"100rel"].iter().any(|known| option.eq_ignore_ascii_case(known))
+/// Extensions a request may require of us. Provisional answers to a change of the session are not acknowledged: they have nothing to say.
+fn is_supported(option: &[u8], method: Method<'_>, is_inside: bool) -> bool {
+    let is_change = is_inside && method == Method::INVITE;
+    option.eq_ignore_ascii_case(b"timer") || (option.eq_ignore_ascii_case(b"100rel") && !is_change)
 }

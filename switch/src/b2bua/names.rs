@@ -11,7 +11,7 @@ use model::{HostPort, Transport, Trunk, TrunkId};
 use rand::RngExt as _;
 
 use super::{Due, Switch};
-use crate::hop::Hop;
+use crate::hop::{Addresses, Hop};
 use crate::names::{NameAnswer, NameQuestion, NamedServer, hops_in_order};
 use crate::timer::TimerKey;
 
@@ -43,9 +43,29 @@ struct Known {
 }
 
 impl Names {
+    /// Whether a name that we know leads there.
+    fn is_server(&self, hop: Hop) -> bool {
+        let leads = |server: &NamedServer| {
+            server.transport == hop.transport && server.addresses.contains(&hop.address)
+        };
+        self.known.values().any(|known| known.servers.iter().any(leads))
+    }
+
     fn is_silent(&self, hop: Hop, now: Duration) -> bool {
         self.silent_until.get(&hop).is_some_and(|until| now < *until)
     }
+}
+
+/// Whether a trunk can be there: nobody's name leads to ourselves or to many at once, and to this machine only where we are known by it, too.
+fn may_be_a_server(own: Addresses, hop: Hop) -> bool {
+    let (address, ours) = (hop.address, own.of(hop));
+    let ip = address.ip().to_canonical();
+    let is_odd = ip.is_unspecified() || ip.is_multicast() || (ip.is_loopback() && !ours.ip().is_loopback());
+    if is_odd || address == ours {
+        tracing::warn!(%hop, "the DNS gives an address for a trunk's name that no trunk can have; it is left out");
+        return false;
+    }
+    true
 }
 
 impl Switch {
@@ -106,7 +126,13 @@ impl Switch {
         let known = self.names.known.iter_mut().find(|(_, known)| known.question == answer.question);
         // Nobody uses that name any more.
         let Some((id, known)) = known else { return };
-        if let Some(servers) = answer.servers {
+        if let Some(mut servers) = answer.servers {
+            let own = self.addresses;
+            for server in &mut servers {
+                let transport = server.transport;
+                server.addresses.retain(|address| may_be_a_server(own, Hop { transport, address: *address }));
+            }
+            servers.retain(|server| !server.addresses.is_empty());
             known.servers = servers;
         }
         let again =
@@ -167,10 +193,14 @@ impl Switch {
     /// A server did not answer: others of the same name are tried before it.
     pub(super) fn note_silent(&mut self, hop: Hop) {
         let now = self.now.mono;
+        // Phones and trunks with one address have no other server to be tried before.
+        if !self.names.is_server(hop) {
+            return;
+        }
         if self.names.silent_until.len() >= SILENT_MAX {
             self.names.silent_until.retain(|_, until| now < *until);
         }
-        if !self.names.known.is_empty() && self.names.silent_until.len() < SILENT_MAX {
+        if self.names.silent_until.len() < SILENT_MAX {
             self.names.silent_until.insert(hop, now + SILENT_FOR);
         }
     }

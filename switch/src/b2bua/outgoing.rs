@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use model::{Answer, EventBody, ForwardKind, Initiator, Progress, RouteAction, RouteAttempt, RouteResult};
+use model::{
+    Answer, EventBody, ForwardKind, Initiator, Moment, Progress, RouteAction, RouteAttempt, RouteResult,
+};
 
 use super::call::{AckDue, Call, CallRef, CallState, Fate, Fork, RouteRefusal, Side, Target, micros};
 use super::classify::{cause_of, forward_kind, goes_on, rank};
@@ -200,8 +202,8 @@ impl Switch {
         match call.state {
             CallState::SettingUp if code < 200 => self.route_progress(call, client, code, message),
             CallState::SettingUp if code < 300 => {
-                if !self.holds_back(call, client, message) {
-                    self.route_accepted(name, call, client, code, message);
+                if !self.holds_back(call, client, code, message) {
+                    self.route_accepted(name, call, client, self.now, code, message);
                 }
             }
             CallState::SettingUp => {
@@ -262,48 +264,55 @@ impl Switch {
         self.pass_progress(call, client, code, message);
     }
 
-    fn route_accepted(
+    /// The dialog that an answer to our INVITE makes, while its transaction is there.
+    pub(super) fn dialog_of(&self, client: ClientId, message: &Message<'_>) -> Option<Dialog> {
+        let (request, peer) = self.transactions.request_of(client)?;
+        Message::scan(request).ok().and_then(|invite| Dialog::of_answer(&invite, message, peer))
+    }
+
+    /// The callee has answered; `at` is when.
+    pub(super) fn route_accepted(
         &mut self,
         name: CallRef,
         call: &mut Call,
         client: ClientId,
+        at: Moment,
         code: u16,
         message: &Message<'_>,
     ) {
-        let Some((request, peer)) = self.transactions.request_of(client) else { return };
-        let Some(mut dialog) =
-            Message::scan(request).ok().and_then(|invite| Dialog::of_answer(&invite, message, peer))
-        else {
-            return;
-        };
         let Some(idx) = call.forks.iter().position(|fork| fork.client == client) else { return };
+        // One that was held back has its dialog.
+        let dialog = call.forks[idx].dialog.take().or_else(|| self.dialog_of(client, message));
+        let Some(mut dialog) = dialog else { return };
         call.forks.swap(0, idx);
         // Of the INVITE; requests of its early dialog may have come since.
         let cseq = message.cseq().map_or_else(|| dialog.last_cseq(), |cseq| cseq.number);
         let (phrase, reason) = (message_phrase(message), message.value_text(HeaderName::Reason));
+        let now = std::mem::replace(&mut self.now, at);
         self.fork_result(call, 0, code, &phrase, reason, RouteAction::Stop);
+        self.now = now;
         self.give_up_forks(call, 1);
         let fork = &mut call.forks[0];
         if fork.trunk.is_some() {
             dialog.follow_contact();
         }
-        let is_same = |early: &&EarlyDialog| early.dialog.remote_tag == dialog.remote_tag;
-        if let Some(early) = fork.earlies.iter().find(is_same) {
+        let is_same = |early: &EarlyDialog| early.dialog.remote_tag == dialog.remote_tag;
+        let early = std::mem::take(&mut fork.earlies).into_iter().find(is_same);
+        if let Some(early) = &early {
             dialog.go_on_from(&early.dialog);
         }
-        fork.earlies = Vec::new();
         fork.dialog = Some(dialog);
         let attempt = fork.attempt;
-        // The description may have come with a provisional answer, and only there.
-        let early = call.provisional.as_mut().and_then(|provisional| provisional.told_alone.take());
-        let (with_body, body) = match &early {
+        // The description may have come with a provisional answer of the same phone, and only there.
+        let (with_body, body) = match early.as_ref().and_then(|early| early.told_alone.as_ref()) {
             Some((lines, body)) if message.body().is_empty() => (lines.as_slice(), body.as_slice()),
             Some(_) | None => (&[][..], message.body()),
         };
-        if !body.is_empty() || call.codec.is_empty() {
-            call.codec = sdp::first_audio_codec(body);
-        }
-        call.state = CallState::Answered { at: self.now };
+        call.codec = match &early {
+            Some(early) if body.is_empty() => early.codec.clone(),
+            Some(_) | None => sdp::first_audio_codec(body),
+        };
+        call.state = CallState::Answered { at };
         call.groups.clear();
         self.disarm_forward(call);
         self.leave_loop(call);
@@ -315,10 +324,11 @@ impl Switch {
         let answer = Answer {
             attempt,
             code,
-            setup_us: micros(self.now.mono.saturating_sub(call.began.mono)),
+            setup_us: micros(at.mono.saturating_sub(call.began.mono)),
             codec: call.codec.clone().into(),
             user_agent: user_agent.into(),
         };
+        self.now = at;
         let n_legs = call.legs.len();
         for (idx, leg) in call.legs.iter().enumerate() {
             // A record that was sent on was answered by none of its own routes.
@@ -326,6 +336,7 @@ impl Switch {
             let answer = Answer { attempt, ..answer.clone() };
             self.emit_leg(call, leg, EventBody::Answer(answer));
         }
+        self.now = now;
 
         let mut lines = self.answer_lines(call, message, true);
         lines.extend(self.begin_sessions(name, call, message));
@@ -338,6 +349,7 @@ impl Switch {
         let tick = Duration::from_secs(self.config.charge_tick_seconds.into());
         self.arm_short(name, call, tick, Timer::ChargeTick);
         let longest = Duration::from_secs(call.seconds_max.into());
+        let longest = longest.saturating_sub(now.mono.saturating_sub(at.mono));
         self.arm_long(name, call, longest, Timer::CallSecondsMax);
         self.credit_begins(name, call);
     }
@@ -586,6 +598,7 @@ impl Switch {
         let mut fate = Fate::Lives;
         while let CallState::SettingUp = call.state
             && fate == Fate::Lives
+            && !call.has_held_answer()
         {
             let dead = call.forks.iter().map(|fork| fork.client);
             let mut dead = dead.filter(|client| self.transactions.request_of(*client).is_none());
@@ -636,10 +649,9 @@ impl Switch {
     }
 
     /// Acknowledges a 2xx that nobody wants, and ends its dialog.
-    fn hang_up_fork(&mut self, client: ClientId, message: &Message<'_>) {
-        let Some((request, peer)) = self.transactions.request_of(client) else { return };
-        let dialog = Message::scan(request).ok().and_then(|invite| Dialog::of_answer(&invite, message, peer));
-        let Some(mut dialog) = dialog else { return };
+    pub(super) fn hang_up_fork(&mut self, client: ClientId, message: &Message<'_>) {
+        let Some(mut dialog) = self.dialog_of(client, message) else { return };
+        let peer = dialog.peer;
         let branch = self.transactions.branch();
         let cseq = message.cseq().map_or_else(|| dialog.last_cseq(), |cseq| cseq.number);
         dialog.skip(PRACKS_MAX);

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use model::{Cause, Initiator};
+use model::{Cause, Initiator, Moment};
 
 use super::call::{Call, CallRef, CallState, Fate, Relayed, Side};
 use super::outgoing::message_phrase;
@@ -33,6 +33,10 @@ pub(super) struct EarlyDialog {
     pub(super) dialog: Dialog,
     /// The last one that was acknowledged.
     rseq: u32,
+    /// Header lines and body of the callee's description, where we acknowledged it and the caller need not have heard it.
+    pub(super) told_alone: Option<(Vec<u8>, Vec<u8>)>,
+    /// Of that description, wherever it went.
+    pub(super) codec: String,
 }
 
 /// Provisional answers of one call towards its caller, and what comes after them.
@@ -43,10 +47,18 @@ pub(super) struct Provisional {
     cseq: u32,
     pending: Option<Pending>,
     waiting: VecDeque<Waiting>,
-    /// Header lines and body of the callee's description, where the caller need not have heard it.
-    pub(super) told_alone: Option<(Vec<u8>, Vec<u8>)>,
-    /// A 2xx that waits for a PRACK.
-    held: Option<(ClientId, Vec<u8>)>,
+    /// A 2xx that waits for a PRACK. Its fork has its dialog, and is the only one left.
+    held: Option<Held>,
+}
+
+/// The callee has answered, and the caller is to hear of it after its PRACK.
+#[derive(Debug)]
+struct Held {
+    client: ClientId,
+    code: u16,
+    bytes: Vec<u8>,
+    /// When it came: from then on the call costs something.
+    at: Moment,
 }
 
 /// Sent to the caller, and not acknowledged.
@@ -125,7 +137,7 @@ impl Switch {
         let Some(tag) = message.to().and_then(|to| to.tag()) else { return false };
         let Some(fork) = call.forks.iter_mut().find(|fork| fork.client == client) else { return false };
         if let Some(early) = fork.earlies.iter_mut().find(|early| &*early.dialog.remote_tag == tag) {
-            if rseq != early.rseq.wrapping_add(1) {
+            if rseq != early.rseq.wrapping_add(1) || early.dialog.last_cseq() >= PRACKS_MAX {
                 return true;
             }
             early.rseq = rseq;
@@ -141,7 +153,8 @@ impl Switch {
             if fork.trunk.is_some() {
                 dialog.follow_contact();
             }
-            fork.earlies.push(EarlyDialog { dialog, rseq });
+            let (told_alone, codec) = (None, String::new());
+            fork.earlies.push(EarlyDialog { dialog, rseq, told_alone, codec });
         }
         false
     }
@@ -163,8 +176,10 @@ impl Switch {
         });
         let lines = self.answer_lines(call, message, true);
         let phrase = message_phrase(message);
-        if whose.is_some() && !message.body().is_empty() {
-            call.codec = sdp::first_audio_codec(message.body());
+        if let Some(early) = whose.as_ref().and_then(|whose| early_of(call, whose))
+            && !message.body().is_empty()
+        {
+            early.codec = sdp::first_audio_codec(message.body());
         }
         if takes != Takes::No && whose.is_some() && is_alone {
             let body = message.body().to_vec();
@@ -173,8 +188,9 @@ impl Switch {
         if let Some(whose) = whose {
             if !message.body().is_empty() {
                 let described = Writer::lines_only().copy(message, HeaderName::describes_body).into_lines();
-                let told = (described, message.body().to_vec());
-                call.provisional.get_or_insert_default().told_alone = Some(told);
+                if let Some(early) = early_of(call, &whose) {
+                    early.told_alone = Some((described, message.body().to_vec()));
+                }
             }
             self.acknowledge_progress(call, &whose);
         }
@@ -197,8 +213,10 @@ impl Switch {
         let fork = call.forks.iter_mut().find(|fork| fork.client == whose.client)?;
         let early = fork.earlies.iter_mut().find(|early| early.dialog.remote_tag == whose.tag)?;
         let branch = self.transactions.branch();
-        let to = early.dialog.peer;
-        let writer = early.dialog.request(b"PRACK", None, branch, self.addresses);
+        let answered = fork.dialog.as_mut().filter(|dialog| dialog.remote_tag == whose.tag);
+        let dialog = answered.unwrap_or(&mut early.dialog);
+        let to = dialog.peer;
+        let writer = dialog.request(b"PRACK", None, branch, self.addresses);
         Some((branch, to, writer.header("RAck", format!("{} {} INVITE", whose.rseq, whose.cseq))))
     }
 
@@ -245,19 +263,10 @@ impl Switch {
         if let Some(next) = next.filter(|_| is_setting_up) {
             self.send_reliably(&mut call, next);
         }
-        let mut fate = Fate::Lives;
-        let held = call.provisional.as_mut().filter(|it| !it.must_wait()).and_then(|it| it.held.take());
-        if let Some((client, bytes)) = held
-            && is_setting_up
-            && let Ok(answer) = Message::scan(&bytes)
-        {
-            let code = match answer.start() {
-                crate::message::StartLine::Response { code, .. } => code,
-                crate::message::StartLine::Request { .. } => 200,
-            };
-            fate = self.route_answer(name, &mut call, client, code, &answer);
+        if is_setting_up && call.provisional.as_ref().is_some_and(|provisional| !provisional.must_wait()) {
+            self.accept_held(name, &mut call);
         }
-        self.calls.give_back(name, call, fate);
+        self.calls.give_back(name, call, Fate::Lives);
     }
 
     /// Sends a PRACK on to the callee whose answer it is for, or answers it.
@@ -281,7 +290,9 @@ impl Switch {
         };
         let bytes = writer.copy(message, HeaderName::crosses_the_switch).finish(message.body());
         self.transactions.send(self.now.mono, client, to, bytes, Purpose::Relay(name));
-        let is_offer = !message.body().is_empty();
+        // Where the callee made the offer, it is the answer.
+        let caller_offered = Message::scan(&call.invite).is_ok_and(|invite| !invite.body().is_empty());
+        let is_offer = caller_offered && !message.body().is_empty();
         call.relayed.push(Relayed {
             from: Side::Caller,
             server,
@@ -293,23 +304,63 @@ impl Switch {
     }
 
     /// Whether a 2xx has to wait until the caller has acknowledged the description that went before it (RFC 3262, 3).
-    pub(super) fn holds_back(&self, call: &mut Call, client: ClientId, message: &Message<'_>) -> bool {
-        let Some(provisional) = call.provisional.as_mut().filter(|provisional| provisional.must_wait())
-        else {
+    pub(super) fn holds_back(
+        &mut self,
+        call: &mut Call,
+        client: ClientId,
+        code: u16,
+        message: &Message<'_>,
+    ) -> bool {
+        if call.provisional.as_ref().is_none_or(|provisional| !provisional.must_wait()) {
             return false;
-        };
-        provisional.held.get_or_insert_with(|| (client, message.bytes().to_vec()));
+        }
+        if call.has_held_answer() {
+            let tag = message.to().and_then(|to| to.tag());
+            let dialog = call.forks.first().and_then(|fork| fork.dialog.as_ref());
+            if dialog.is_none_or(|dialog| !dialog.is_remote(message.call_id(), tag)) {
+                self.hang_up_fork(client, message);
+            }
+            return true;
+        }
+        // The callee has the call, whatever becomes of it: the others stop ringing, and its transaction may end before the PRACK comes.
+        let dialog = self.dialog_of(client, message);
+        let idx = call.forks.iter().position(|fork| fork.client == client);
+        let (Some(mut dialog), Some(idx)) = (dialog, idx) else { return true };
+        call.forks.swap(0, idx);
+        self.give_up_forks(call, 1);
+        self.disarm_forward(call);
+        self.timers.disarm(&mut call.short_timer);
+        call.groups.clear();
+        let fork = &mut call.forks[0];
+        if fork.trunk.is_some() {
+            dialog.follow_contact();
+        }
+        if let Some(early) = fork.earlies.iter().find(|early| early.dialog.remote_tag == dialog.remote_tag) {
+            dialog.go_on_from(&early.dialog);
+        }
+        fork.dialog = Some(dialog);
+        let held = Held { client, code, bytes: message.bytes().to_vec(), at: self.now };
+        call.provisional.get_or_insert_default().held = Some(held);
         true
     }
 
-    /// The caller never acknowledged a provisional answer: the INVITE is refused (RFC 3262, 3).
+    /// Lets a 2xx that was held back have its effect, as of the moment it came. `false`: there was none.
+    pub(super) fn accept_held(&mut self, name: CallRef, call: &mut Call) -> bool {
+        let Some(held) = call.provisional.as_mut().and_then(|provisional| provisional.held.take()) else {
+            return false;
+        };
+        let Ok(answer) = Message::scan(&held.bytes) else { return false };
+        self.route_accepted(name, call, held.client, held.at, held.code, &answer);
+        matches!(call.state, CallState::Answered { .. })
+    }
+
+    /// The caller never acknowledged a provisional answer: the INVITE is refused (RFC 3262, 3), unless the callee has answered meanwhile.
     pub(super) fn prack_missing(&mut self, server: ServerId) {
         let Some(name) = self.call_of_invite.get(&server).copied() else { return };
         let Some(mut call) = self.calls.take(name) else { return };
         let mut fate = Fate::Lives;
         if let CallState::SettingUp = call.state {
-            self.give_up(&mut call, Initiator::Switch, Cause::Timeout, 504, String::new());
-            fate = Fate::Ended;
+            fate = self.give_up(name, &mut call, Initiator::Switch, Cause::Timeout, 504, String::new());
         }
         self.calls.give_back(name, call, fate);
     }
@@ -329,6 +380,28 @@ impl Switch {
         }
         self.calls.give_back(name, call, Fate::Lives);
         None
+    }
+
+    /// Whether a callee asks for something in a call that is being set up, and may have a dialog that we do not follow: one that no answer
+    /// with a number made, or one of several.
+    pub(super) fn is_of_setting_up(&mut self, message: &Message<'_>) -> bool {
+        let tag = message.to().and_then(|to| to.tag());
+        let Some((name, Side::Callee)) = tag.and_then(Self::call_of_tag) else { return false };
+        let Some(call) = self.calls.take(name) else { return false };
+        let far_tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
+        let is_its = |fork: &super::call::Fork| {
+            let request = self.transactions.request_of(fork.client);
+            let invite = request.and_then(|(bytes, _)| Message::scan(bytes).ok());
+            let is_same = invite.is_some_and(|invite| {
+                invite.call_id() == message.call_id() && invite.from().and_then(|from| from.tag()) == tag
+            });
+            is_same
+                && (fork.earlies.is_empty()
+                    || fork.earlies.iter().any(|early| &*early.dialog.remote_tag == far_tag))
+        };
+        let is_it = matches!(call.state, CallState::SettingUp) && call.forks.iter().any(is_its);
+        self.calls.give_back(name, call, Fate::Lives);
+        is_it
     }
 
     /// An UPDATE or INFO before the answer: passed on where the other leg has an early dialog, too.
@@ -376,6 +449,12 @@ impl Switch {
     }
 }
 
+/// The early dialog that a provisional answer belongs to.
+fn early_of<'a>(call: &'a mut Call, whose: &Whose) -> Option<&'a mut EarlyDialog> {
+    let fork = call.forks.iter_mut().find(|fork| fork.client == whose.client)?;
+    fork.earlies.iter_mut().find(|early| early.dialog.remote_tag == whose.tag)
+}
+
 /// Why a request of an early dialog cannot cross: the code and further lines of its refusal.
 fn why_not_early(
     call: &mut Call,
@@ -385,6 +464,8 @@ fn why_not_early(
 ) -> Option<(u16, &'static [u8])> {
     if call.dialog_or_early(side).is_none_or(|dialog| number <= dialog.remote_cseq)
         || call.relayed.len() >= RELAYED_MAX
+        || (side == Side::Caller
+            && call.dialog_or_early(Side::Callee).is_some_and(|dialog| dialog.last_cseq() >= PRACKS_MAX))
     {
         return Some((500, b""));
     }
@@ -404,6 +485,13 @@ fn why_not_early(
             .is_ok_and(|invite| invite.list(HeaderName::Allow).any(|known| known == method.as_bytes()));
     // What would need the user's consent, as far as we can tell (RFC 3311, 5.2).
     (!is_understood).then_some((504, b""))
+}
+
+impl Call {
+    /// Whether the callee has answered, and the caller does not know it yet.
+    pub(super) fn has_held_answer(&self) -> bool {
+        self.provisional.as_ref().is_some_and(|provisional| provisional.held.is_some())
+    }
 }
 
 impl Provisional {

@@ -86,7 +86,7 @@ pub async fn run(
 ) -> Result<(), SwitchError> {
     config.check().map_err(SwitchError::Config)?;
     let local = local_address(&socket)?;
-    let address = config.advertise.unwrap_or_else(|| reachable(local));
+    let address = config.advertise.unwrap_or_else(|| first_address(local));
     let also_at = other_family(&config, local);
     let name_servers: Arc<[String]> = config.dns_servers.clone().into();
     let failed = |source| SwitchError::Socket { address: local, source };
@@ -179,7 +179,9 @@ pub async fn run(
                     if !names.is_empty() && !tls::is_for(certificate, &names) {
                         warn!(%hop, ?names, "a peer at a trunk's address has a certificate for another name");
                         switch.note_wrong_certificate(clock(), *hop);
-                        streams.refuse(*hop);
+                        if streams.refuse(*hop) {
+                            unreachable.push(*hop);
+                        }
                     }
                 }
                 let is_lost = streams.note(&event);
@@ -276,7 +278,7 @@ pub(crate) async fn send(socket: &UdpSocket, is_ipv6: bool, to: SocketAddr, byte
     // A socket for both families takes IPv4 peers in IPv6 form alone (RFC 3493, 3.7).
     let to = match to {
         SocketAddr::V4(v4) if is_ipv6 => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
-        to => to,
+        SocketAddr::V4(_) | SocketAddr::V6(_) => to,
     };
     if let Err(error) = socket.send_to(bytes, to).await {
         tracing::debug!(%to, %error, "datagram not sent");
@@ -308,6 +310,16 @@ pub(crate) fn local_address(socket: &UdpSocket) -> Result<SocketAddr, SwitchErro
     socket.local_addr().map_err(|source| SwitchError::Socket { address: unspecified, source })
 }
 
+/// What peers are told to answer to where nothing is configured: where we listen for both families and only IPv4 leads out, of that.
+fn first_address(local: SocketAddr) -> SocketAddr {
+    let own = reachable(local);
+    if local.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) && own.ip().is_loopback() {
+        let of_ipv4 = reachable(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), local.port()));
+        return if of_ipv4.ip().is_loopback() { own } else { of_ipv4 };
+    }
+    own
+}
+
 /// What peers of the other family are told to answer to: as configured, else found, where we listen for both on one socket.
 fn other_family(config: &SwitchConfig, local: SocketAddr) -> Option<SocketAddr> {
     let is_for_both = local.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED);
@@ -317,8 +329,9 @@ fn other_family(config: &SwitchConfig, local: SocketAddr) -> Option<SocketAddr> 
     let any = |is_ipv4| -> IpAddr {
         if is_ipv4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
     };
-    let is_ipv4 = config.advertise.is_none_or(|address| !address.is_ipv4());
-    Some(reachable(SocketAddr::new(any(is_ipv4), local.port())))
+    let is_ipv4 = !config.advertise.unwrap_or_else(|| first_address(local)).is_ipv4();
+    // Without a way out nobody of that family can answer.
+    Some(reachable(SocketAddr::new(any(is_ipv4), local.port()))).filter(|found| !found.ip().is_loopback())
 }
 
 /// The address that peers can answer to: of the interface that leads out, when we listen on all of them.

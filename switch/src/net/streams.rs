@@ -104,8 +104,10 @@ impl Streams {
     }
 
     /// Looks at nothing that comes over a connection, and ends it.
-    pub(super) fn refuse(&mut self, hop: Hop) {
+    pub(super) fn refuse(&mut self, hop: Hop) -> bool {
         self.refused.insert(hop);
+        // With nobody to write to it, its task ends the connection.
+        self.open.remove(&hop).is_some()
     }
 
     /// Whether that was said of it.
@@ -288,7 +290,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     };
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (pong, mut pongs) = mpsc::channel::<()>(1);
-    let writing = tokio::spawn(async move {
+    let mut writing = tokio::spawn(async move {
         loop {
             let bytes = tokio::select! {
                 bytes = waiting.recv() => match bytes {
@@ -306,7 +308,11 @@ async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let mut framer = Framer::default();
     let mut buffer = vec![0; 16_384];
     'reading: loop {
-        let read = tokio::time::timeout(IDLE_MAX, reader.read(&mut buffer)).await;
+        let read = tokio::select! {
+            read = tokio::time::timeout(IDLE_MAX, reader.read(&mut buffer)) => read,
+            // Nobody has anything to say to it any more, or nothing can be said: nobody listens to it, either.
+            _ = &mut writing => break,
+        };
         let length = match read {
             Ok(Ok(length)) if length > 0 => length,
             // The other end closed it, it broke, or nothing came for long.

@@ -391,7 +391,7 @@ impl Phones {
                     self.outgoing_refused(id, 408, "Request Timeout")
                 }
                 // The phones send no provisional answer that has to be acknowledged.
-                Some(Expired::NoResponse(Purpose::Nothing) | Expired::NoPrack(_)) | None => {}
+                Some(Expired::NoResponse(Purpose::Nothing) | Expired::NeverPracked(_)) | None => {}
                 Some(Expired::NoAck(server)) => self.ack_missing(server),
             }
         }

@@ -16,6 +16,11 @@ pub fn is_network(text: &str) -> bool {
     Network::parse(text).is_some()
 }
 
+/// An address or network in the one form in which it is kept: `192.0.2.7/24` is `192.0.2.0/24`. `None` for what is none, and for all there are.
+pub fn canonical_network(text: &str) -> Option<String> {
+    Network::parse(text).and_then(Network::canonical)
+}
+
 /// Rules of one object, beside those of its tenant, to which they refer by name.
 #[derive(Debug, Clone, Copy)]
 pub enum CallingOf<'a> {

@@ -10,7 +10,7 @@ mod pattern;
 mod rewrite;
 
 pub(crate) use bucket::{Bucket, Rate};
-pub use check::{CallingOf, check_calling, is_network};
+pub use check::{CallingOf, canonical_network, check_calling, is_network};
 pub(crate) use pattern::{Permission, ShellList};
 pub(crate) use rewrite::{Crossing, NumberPlan, Places, RewriteTables};
 pub use rewrite::{Rewritten, rewrite};

@@ -111,3 +111,25 @@ fn silent_phone_is_given_up_while_the_other_rings_on() {
     assert_eq!(world.story().matches("answer 200").count(), 1, "{}", world.story());
     world.assert_idle();
 }
+
+#[test]
+fn answer_without_a_description_brings_that_of_the_phone_that_answered() {
+    let mut world = world();
+    world.dial(ALICE, "43222", 5);
+    let (desk, hall) = invites(&world);
+    let of_hall = SDP.replace("4000", "5000").replace(" 8\r", " 0\r");
+    let told = |place: &str| {
+        format!(
+            "Require: 100rel\r\nRSeq: 1\r\nContact: <sip:carol@{place}>\r\nContent-Type: application/sdp\r\n"
+        )
+    };
+    world.answer_from(DESK, &desk, "183 Session Progress", &told(DESK), SDP);
+    world.answer_from(HALL, &hall, "183 Session Progress", &told(HALL), &of_hall);
+    for place in [DESK, HALL] {
+        let prack = world.last_to(place, "PRACK").expect("by us");
+        world.answer_from(place, &prack, "200 OK", "", "");
+    }
+    world.answer_from(DESK, &desk, "200 OK", &format!("Contact: <sip:carol@{DESK}>\r\n"), "");
+    assert_eq!(world.answers.len(), 1);
+    assert!(world.answers[0].ends_with(SDP), "{}", world.answers[0]);
+}

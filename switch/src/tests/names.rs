@@ -244,3 +244,88 @@ fn server_of_a_family_that_we_do_not_serve_is_left_out() {
     assert!(world.invited(SECOND), "at once, not after four seconds");
     assert_eq!(HOST.parse::<HostPort>().unwrap().name(), Some(HOST));
 }
+
+/// The code that an INVITE from there is answered with.
+fn code_from(world: &mut World, n: u32, from: crate::Hop) -> String {
+    let place = from.address;
+    let invite = format!(
+        "INVITE sip:43111@example.net SIP/2.0\r\nVia: SIP/2.0/{} {place};branch=z9hG4bKc{n};rport\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:4930999@x>;tag=f\r\nTo: <sip:43111@x>\r\nCall-ID: code{n}\r\n\
+         CSeq: 1 INVITE\r\nContact: <sip:x@{place}>\r\nContent-Length: 0\r\n\r\n",
+        from.transport.to_string().to_uppercase()
+    );
+    world.raw.clear();
+    world.input(Input::Message { from, bytes: invite.into_bytes() });
+    let answers = world.raw.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+    answers.last().map(|text| text[8..11].to_owned()).unwrap_or_default()
+}
+
+#[test]
+fn dns_of_one_carrier_says_nothing_of_another_carriers_addresses() {
+    let mut rows = rows(by_name());
+    rows.trunks[1].address = address("203.0.113.90:5060");
+    rows.trunks[1].sources = vec!["203.0.113.96/28".into()];
+    // The second one has a number of its own by which trunks at one address are told apart.
+    let mut world = World::with(SwitchConfig::default(), rows);
+    world.settle();
+    for (n, place) in [(1, "203.0.113.90:5060"), (2, "203.0.113.97:5060")] {
+        world.dns_says(Some(vec![server(10, place)]), 300);
+        let from = crate::Hop::udp(address(place));
+        let trunk = |world: &World| {
+            let hops = world.events.iter().rev();
+            hops.filter_map(|event| match &event.body {
+                EventBody::Attempt(attempt) => Some(format!("{:?}", attempt.caller)),
+                _ => None,
+            })
+            .next()
+            .unwrap_or_default()
+        };
+        assert_eq!(code_from(&mut world, n, from), "480");
+        assert!(trunk(&world).contains("TrunkId(2)"), "{}", trunk(&world));
+    }
+}
+
+#[test]
+fn address_that_no_trunk_can_have_is_left_out() {
+    let mut world = world(by_name());
+    world.settle();
+    let odd = ["0.0.0.0:5060", "127.0.0.1:5060", "224.0.0.1:5060", SWITCH].map(|place| server(10, place));
+    world.dns_says(Some([&odd[..], &[server(20, SECOND)]].concat()), 300);
+    world.dial(ALICE, "49301234", 5);
+    assert!(world.invited(SECOND), "at once");
+    assert_eq!(code_from(&mut world, 1, crate::Hop::udp(address("127.0.0.1:5060"))), "407");
+}
+
+#[test]
+fn trunk_by_tls_is_known_by_tls_alone() {
+    let mut rows = rows(TrunkCalling::default());
+    rows.trunks[0].transport = Transport::Tls;
+    rows.trunks[0].sources = vec!["203.0.113.64/27".into()];
+    let mut world = World::with(SwitchConfig::default(), rows);
+    for (n, place) in [(0, FALLBACK), (10, FIRST)] {
+        let hop = |transport| crate::Hop { transport, address: address(place) };
+        assert_eq!(code_from(&mut world, n, hop(Transport::Udp)), "407");
+        assert_eq!(code_from(&mut world, n + 1, hop(Transport::Tcp)), "407");
+        assert_eq!(code_from(&mut world, n + 2, hop(Transport::Tls)), "480");
+    }
+}
+
+#[test]
+fn connection_that_is_closed_in_peace_makes_no_server_silent() {
+    let tcp = |servers: &[(u16, &str)]| -> Vec<NamedServer> {
+        let of =
+            |(priority, at): &(u16, &str)| NamedServer { transport: Transport::Tcp, ..server(*priority, at) };
+        servers.iter().map(of).collect()
+    };
+    let mut world = world(by_name());
+    world.settle();
+    world.dns_says(Some(tcp(&[(10, FIRST), (20, SECOND)])), 300);
+    let hop = crate::Hop { transport: Transport::Tcp, address: address(FIRST) };
+    world.input(Input::Unreachable(hop));
+    world.dial(ALICE, "49301234", 5);
+    assert!(world.invited(FIRST), "nobody waited for anything there");
+    world.input(Input::Unreachable(hop));
+    assert!(world.invited(SECOND), "now a call did");
+    world.dial(ALICE, "49301235", 5);
+    assert!(!world.invited(FIRST));
+}

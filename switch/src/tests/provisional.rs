@@ -298,3 +298,123 @@ fn update_that_cannot_cross_is_refused_with_its_reason() {
     world.inject(CARRIER, update_of_carrier(&invite, 11).replace("tag=far", "tag=other"));
     assert!(world.last_to(CARRIER, "SIP/2.0 481").is_some());
 }
+
+/// A caller who insists on acknowledging and never does; the carrier has answered. Out: the carrier's INVITE.
+fn answered_unheard(world: &mut World) -> String {
+    let invite = invited(world, "Require: 100rel\r\n", SDP);
+    let lines = format!("Contact: <sip:far@{CARRIER}>\r\n{WITH_SDP}");
+    world.answer_from(CARRIER, &invite, "183 Session Progress", &lines, SDP);
+    world.run_seconds(2);
+    world.answer_from(CARRIER, &invite, "200 OK", &lines, SDP);
+    assert!(world.last_to(CALLER, "SIP/2.0 200").is_none());
+    invite
+}
+
+/// The call ends with an answer and a length of so many seconds, and both sides are hung up.
+fn is_billed(world: &mut World, seconds: &str) {
+    let story = world.story();
+    assert!(story.contains("answered 200 OK") && !story.contains("answered 487"), "{story}");
+    assert!(story.contains("answer 200 PCMA/8000"), "{story}");
+    assert!(story.contains(&format!("after {seconds} s")), "{story}");
+    assert_eq!(world.ends(), 1);
+    let answered =
+        world.events.iter().find(|event| matches!(event.body, EventBody::Answer(_))).expect("an answer");
+    let began = world.events.iter().find(|event| event.call.is_some()).expect("a beginning");
+    assert_eq!((answered.at - began.at).num_seconds(), 2, "when the callee answered");
+    assert!(world.last_to(CARRIER, "ACK").is_some());
+    let bye = world.last_to(CARRIER, "BYE").expect("the callee is hung up");
+    world.answer_from(CARRIER, &bye, "200 OK", "", "");
+    let answer = world.last_to(CALLER, "SIP/2.0 200").expect("the caller is told");
+    let to = header_of(&answer, "To").to_owned();
+    world.inject(CALLER, from_caller("ACK", 1, &to, "", ""));
+    if let Some(bye) = world.last_to(CALLER, "BYE") {
+        world.answer_from(CALLER, &bye, "200 OK", "", "");
+    }
+    world.assert_idle();
+}
+
+#[test]
+fn caller_who_talks_without_ever_acknowledging_pays_from_the_answer_on() {
+    let mut world = world();
+    answered_unheard(&mut world);
+    world.run_seconds(31);
+    is_billed(&mut world, "30.000");
+}
+
+#[test]
+fn caller_who_acknowledges_late_pays_from_the_answer_on() {
+    let mut world = world();
+    answered_unheard(&mut world);
+    world.run_seconds(20);
+    let progress = world.last_to(CALLER, "SIP/2.0 183").unwrap();
+    let (to, rseq) = (header_of(&progress, "To").to_owned(), header_of(&progress, "RSeq").to_owned());
+    world.inject(CALLER, from_caller("PRACK", 2, &to, &format!("RAck: {rseq} 1 INVITE\r\n"), ""));
+    talk_and_hang_up(&mut world, &to, 3);
+    is_billed(&mut world, "23.000");
+}
+
+#[test]
+fn caller_who_gives_up_after_an_answer_it_did_not_acknowledge_pays_for_it() {
+    let mut cancelled = world();
+    answered_unheard(&mut cancelled);
+    cancelled.run_seconds(10);
+    let cancel = from_caller("CANCEL", 1, TO, "", "").replace("z9hG4bKCANCEL1", "z9hG4bKINVITE1");
+    cancelled.inject(CALLER, cancel);
+    is_billed(&mut cancelled, "10.000");
+
+    let mut hung_up = world();
+    answered_unheard(&mut hung_up);
+    hung_up.run_seconds(10);
+    let progress = hung_up.last_to(CALLER, "SIP/2.0 183").unwrap();
+    hung_up.inject(CALLER, from_caller("BYE", 2, header_of(&progress, "To"), "", ""));
+    is_billed(&mut hung_up, "10.000");
+}
+
+#[test]
+fn callee_who_hangs_up_before_the_caller_acknowledges_ends_the_call() {
+    let mut world = world();
+    let invite = answered_unheard(&mut world);
+    world.run_seconds(5);
+    let bye = format!(
+        "BYE sip:192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP {CARRIER};branch=z9hG4bKfarbye;rport\r\nMax-Forwards: 70\r\n\
+         From: {};tag=far\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n",
+        header_of(&invite, "To"),
+        header_of(&invite, "From"),
+        header_of(&invite, "Call-ID")
+    );
+    world.inject(CARRIER, bye);
+    let answer = world.last_to(CARRIER, "SIP/2.0 200").expect("its BYE is taken");
+    assert_eq!(header_of(&answer, "CSeq"), "1 BYE");
+    assert!(world.story().contains("by callee after 5.000 s"), "{}", world.story());
+    let to = header_of(&world.last_to(CALLER, "SIP/2.0 200").unwrap(), "To").to_owned();
+    world.inject(CALLER, from_caller("ACK", 1, &to, "", ""));
+    let bye = world.last_to(CALLER, "BYE").expect("after its ACK");
+    world.answer_from(CALLER, &bye, "200 OK", "", "");
+    world.assert_idle();
+}
+
+#[test]
+fn change_of_a_session_whose_answers_would_have_to_be_acknowledged_is_refused() {
+    let mut world = world();
+    let invite = invited(&mut world, "", SDP);
+    let lines = format!("Contact: <sip:far@{CARRIER}>\r\n{WITH_SDP}");
+    world.answer_from(CARRIER, &invite, "200 OK", &lines, SDP);
+    let to = header_of(&world.last_to(CALLER, "SIP/2.0 200").unwrap(), "To").to_owned();
+    world.inject(CALLER, from_caller("ACK", 1, &to, "", ""));
+    let required = format!("Require: 100rel\r\n{WITH_SDP}");
+    world.inject(CALLER, from_caller("INVITE", 2, &to, &required, SDP));
+    let refusal = world.last_to(CALLER, "SIP/2.0 420").expect("none of ours");
+    assert_eq!(header_of(&refusal, "Unsupported"), "100rel");
+}
+
+#[test]
+fn update_of_a_callee_whose_dialog_nothing_has_made_has_to_wait() {
+    let mut world = world();
+    let invite = invited(&mut world, "", SDP);
+    world.answer_from(CARRIER, &invite, "180 Ringing", "", "");
+    world.inject(CARRIER, update_of_carrier(&invite, 10));
+    let refusal = world.last_to(CARRIER, "SIP/2.0 500").expect("not 481, which would end the call");
+    assert_eq!(header_of(&refusal, "Retry-After"), "2");
+    world.inject(CARRIER, update_of_carrier(&invite, 11).replace("Call-ID: ", "Call-ID: x"));
+    assert!(world.last_to(CARRIER, "SIP/2.0 481").is_some(), "somebody else's");
+}

@@ -112,6 +112,23 @@ fn exempt_network_is_never_shut_out() {
 }
 
 #[test]
+fn source_that_is_never_banned_is_served_whatever_was_shut_out_by_hand() {
+    let config = SwitchConfig { never_banned: vec!["198.51.100.66".into()], ..SwitchConfig::default() };
+    let ban = model::SourceBan {
+        network: "198.51.100.0/24".into(),
+        reason: "the whole house".into(),
+        author: "ops".into(),
+        since: chrono::DateTime::UNIX_EPOCH,
+        until: None,
+    };
+    let mut world = World::with(config, model::Directory { source_bans: vec![ban], ..directory() });
+    world.inject("198.51.100.67:5060", options(1, "phone"));
+    assert!(world.raw.is_empty());
+    world.inject(ATTACKER, options(2, "phone"));
+    assert_eq!(world.raw.len(), 1);
+}
+
+#[test]
 fn source_shut_out_by_hand_is_dropped_until_its_time_but_no_trunk_and_no_call_that_is_up() {
     let ban = |network: &str, until: Option<i64>| model::SourceBan {
         network: network.into(),

@@ -134,6 +134,8 @@ pub(super) struct World {
     pub(super) names_asked: Vec<NameQuestion>,
     /// Every BYE of the switch, whole.
     pub(super) byes: Vec<String>,
+    /// Every 200 of the switch that describes a session, whole.
+    pub(super) answers: Vec<String>,
     /// Messages of the switch that say what a call has cost.
     pub(super) advices: Vec<(SocketAddr, String)>,
     pub(super) reports: Vec<PhoneReport>,
@@ -190,6 +192,7 @@ impl World {
             questions: Vec::new(),
             names_asked: Vec::new(),
             byes: Vec::new(),
+            answers: Vec::new(),
             advices: Vec::new(),
             reports: Vec::new(),
             n_plans: 0,
@@ -335,6 +338,9 @@ impl World {
             let first = text.lines().next().unwrap_or_default().to_owned();
             if from == address(SWITCH) && first.starts_with("BYE") {
                 self.byes.push(text.clone());
+            }
+            if from == address(SWITCH) && first.starts_with("SIP/2.0 200") && text.contains("m=audio") {
+                self.answers.push(text.clone());
             }
             if from == address(SWITCH) && text.contains("\r\nAOC: ") {
                 self.advices.push((to, text.clone()));

@@ -55,7 +55,7 @@ pub(crate) enum BanAction {
     },
     /// Look at it again.
     Remove {
-        /// As it was shut out.
+        /// The same network, however it is written.
         network: String,
     },
     /// Who is shut out.

@@ -1,5 +1,6 @@
 //! `tollbook ban`: addresses and networks that people shut out of the switch.
 
+use chrono::{DateTime, Utc};
 use model::{SourceBan, Span};
 
 use crate::cli::BanAction;
@@ -16,20 +17,18 @@ pub(crate) async fn ban(config: &Config, action: BanAction) -> anyhow::Result<()
     let now = Clock::start().utc();
     match action {
         BanAction::Add { network, span, reason } => {
-            if !switch::is_network(&network) {
-                return Err(UserError::new(
-                    format!("{network:?} is no address or network"),
-                    "write it like 192.0.2.7, 192.0.2.0/24 or 2001:db8::/48",
-                )
-                .into());
-            }
-            let until = span.and_then(|span: Span| now.checked_add_signed(span.delta()));
+            let network = canonical(&network)?;
+            let until = match span {
+                None => None,
+                Some(span) => Some(end_of(now, span)?),
+            };
             let author = COMMAND_LINE.to_owned();
             let ban = SourceBan { network: network.clone(), reason, author, since: now, until };
             store.ban_source(&ban).await.map_err(of_store)?;
             println!("requests from {network} are dropped; a running switch knows within a second");
         }
         BanAction::Remove { network } => {
+            let network = canonical(&network)?;
             store.unban_source(&network, COMMAND_LINE, now).await.map_err(of_store)?;
             println!("requests from {network} are looked at again; a running switch knows within a second");
         }
@@ -51,4 +50,34 @@ pub(crate) async fn ban(config: &Config, action: BanAction) -> anyhow::Result<()
         }
     }
     Ok(())
+}
+
+/// The one form in which a network is kept, so that it is found again however it is written.
+fn canonical(network: &str) -> Result<String, UserError> {
+    switch::canonical_network(network).ok_or_else(|| {
+        let what = if switch::is_network(network) { "everybody" } else { "no address or network" };
+        let how = "write it like 192.0.2.7, 192.0.2.0/24 or 2001:db8::/48";
+        UserError::new(format!("{network:?} is {what}"), how)
+    })
+}
+
+fn end_of(now: DateTime<Utc>, span: Span) -> Result<DateTime<Utc>, UserError> {
+    now.checked_add_signed(span.delta()).ok_or_else(|| {
+        UserError::new(
+            "that is longer than any calendar".to_owned(),
+            "leave out --for to shut out until lifted by hand",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_is_kept_in_one_form_and_everybody_is_none() {
+        assert_eq!(canonical("192.0.2.7/24").unwrap(), "192.0.2.0/24");
+        assert!(canonical("0.0.0.0/0").unwrap_err().to_string().contains("everybody"));
+        assert!(canonical("somebody").unwrap_err().to_string().contains("no address"));
+    }
 }

@@ -9,6 +9,7 @@ mod real_server;
 mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{HostPort, Transport};
@@ -26,6 +27,9 @@ const ROUNDS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 /// A name that cannot be found, or nobody to ask, is asked for again after so many seconds.
 const AGAIN_SECONDS: u32 = 30;
+/// A look-up that takes longer is given up, and so is one host of several.
+const PATIENCE_ALL: Duration = Duration::from_secs(10);
+const PATIENCE_HOST: Duration = Duration::from_secs(5);
 /// Services and hosts looked up for one name at most.
 const SERVICES_MAX: usize = 8;
 const HOSTS_MAX: usize = 32;
@@ -36,9 +40,10 @@ struct Unanswered;
 
 /// Finds the servers of a name.
 pub(super) async fn find(question: NameQuestion, servers: &[String]) -> NameAnswer {
-    let resolver = Resolver { servers: name_servers(servers) };
+    let resolver = Resolver { servers: name_servers(servers).into() };
     let mut seconds = u32::MAX;
-    match resolver.servers_of(&question, &mut seconds).await {
+    let found = tokio::time::timeout(PATIENCE_ALL, resolver.servers_of(&question, &mut seconds)).await;
+    match found.unwrap_or(Err(Unanswered)) {
         Ok(found) => {
             if found.is_empty() {
                 warn!(host = question.host, "the DNS knows no SIP server of that name");
@@ -72,8 +77,9 @@ fn name_servers(configured: &[String]) -> Vec<SocketAddr> {
     if found.is_empty() { vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 53))] } else { found }
 }
 
+#[derive(Clone)]
 struct Resolver {
-    servers: Vec<SocketAddr>,
+    servers: Arc<[SocketAddr]>,
 }
 
 impl Resolver {
@@ -145,17 +151,43 @@ impl Resolver {
         if records.is_empty() {
             return Ok(None);
         }
-        let mut found = Vec::new();
-        for data in records.into_iter().take(HOSTS_MAX) {
+        let mut asking = tokio::task::JoinSet::new();
+        for (place, data) in records.into_iter().take(HOSTS_MAX).enumerate() {
             let Data::Srv { priority, weight, port, target } = data else { continue };
             if target.is_empty() || port == 0 {
                 continue;
             }
-            match self.addresses_of(&target, port, seconds).await {
-                Ok(addresses) => found.extend(server(rank, (priority, weight), transport, addresses)),
-                // The others may do.
-                Err(Unanswered) => debug!(target, "no address of a server"),
+            let resolver = self.clone();
+            asking.spawn(async move {
+                let mut seconds = u32::MAX;
+                let asked = resolver.addresses_of(&target, port, &mut seconds);
+                let addresses = tokio::time::timeout(PATIENCE_HOST, asked).await.unwrap_or(Err(Unanswered));
+                if addresses.is_err() {
+                    debug!(target, "no address of a server");
+                }
+                let addresses = addresses.map(|addresses| (addresses, seconds));
+                (place, addresses.map(|(all, life)| (server(rank, (priority, weight), transport, all), life)))
+            });
+        }
+        let mut hosts = asking.join_all().await;
+        hosts.sort_by_key(|(place, _)| *place);
+        let mut found = Vec::new();
+        let mut is_whole = true;
+        for (_, host) in hosts {
+            match host {
+                Ok((servers, life)) => {
+                    found.extend(servers);
+                    *seconds = (*seconds).min(life);
+                }
+                // The others may do, until it can be asked for again.
+                Err(Unanswered) => is_whole = false,
             }
+        }
+        if !is_whole {
+            if found.is_empty() {
+                return Err(Unanswered);
+            }
+            *seconds = (*seconds).min(AGAIN_SECONDS);
         }
         Ok(Some(found))
     }
@@ -173,14 +205,19 @@ impl Resolver {
             self.ask(host, RecordType::Aaaa, &mut v6_seconds),
             self.ask(host, RecordType::A, &mut v4_seconds)
         );
-        if v6.is_err() && v4.is_err() {
-            return Err(Unanswered);
-        }
+        let is_whole = v6.is_ok() && v4.is_ok();
         *seconds = (*seconds).min(v6_seconds).min(v4_seconds);
         for data in v6.into_iter().flatten().chain(v4.into_iter().flatten()) {
             if let Data::Address(address) = data {
                 addresses.push(SocketAddr::new(address, port));
             }
+        }
+        if !is_whole {
+            // That there is nothing of one family says nothing of the other.
+            if addresses.is_empty() {
+                return Err(Unanswered);
+            }
+            *seconds = (*seconds).min(AGAIN_SECONDS);
         }
         Ok(addresses)
     }
@@ -191,7 +228,7 @@ impl Resolver {
             if round > 0 {
                 tokio::time::sleep(PAUSE).await;
             }
-            for server in &self.servers {
+            for server in self.servers.iter() {
                 let said = match tokio::time::timeout(PATIENCE, ask_udp(*server, name, wanted)).await {
                     Ok(Ok(Answer::Truncated)) => {
                         tokio::time::timeout(PATIENCE, ask_tcp(*server, name, wanted)).await

@@ -143,3 +143,41 @@ async fn server_that_refuses_and_one_that_is_not_there_leave_what_was_known() {
     let found = ask(&nobody, "carrier.example", None, &[]).await;
     assert_eq!(found.servers, None);
 }
+
+/// Says of `_sip._udp.carrier.example` that it is at two hosts, of `half.example` that it has no IPv6 address, and nothing of any IPv4 address.
+async fn half_a_name_server() -> NameServer {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let mut buffer = [0; 4_096];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let mut answer = buffer[..length].to_vec();
+            // The question ends with its type and class, before additional records.
+            let end = 12 + answer[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+            let wanted = u16::from_be_bytes([answer[end - 4], answer[end - 3]]);
+            answer.truncate(end);
+            answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]);
+            if wanted == 1 {
+                continue;
+            }
+            if wanted == 33 {
+                answer[7] = 1;
+                let target = b"\x04half\x07example\0";
+                answer.extend_from_slice(&[0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 99, 0, 6 + target.len() as u8]);
+                answer.extend_from_slice(&[0, 10, 0, 1, 0x13, 0xc4]);
+                answer.extend_from_slice(target);
+            }
+            let _ = socket.send_to(&answer, from).await;
+        }
+    });
+    NameServer { process: Command::new("true").spawn().unwrap(), address }
+}
+
+#[tokio::test]
+async fn half_an_answer_is_none_and_what_was_known_stays() {
+    let dns = half_a_name_server().await;
+    let (host, service) =
+        tokio::join!(ask(&dns, "half.example", Some(5060), &[]), ask(&dns, "carrier.example", None, &[]));
+    assert_eq!((host.servers, host.seconds), (None, 30), "no IPv6 address, and nobody knows of IPv4");
+    assert_eq!((service.servers, service.seconds), (None, 30), "a service whose host cannot be found");
+}
