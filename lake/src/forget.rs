@@ -257,7 +257,7 @@ impl Writer {
             Place::Event(file) => Place::Event(TableFile { number, rows, ..file.clone() }),
         };
         let hidden = written.begin(new.spot())?;
-        let copied = parquet_file::copy_file(path, &hidden, rows, shape, |batch| Ok(decide(&batch)?.batch))?;
+        let copied = parquet_file::copy_file(path, &hidden, rows, shape, |batch| Ok(decide(batch)?.batch))?;
         assert_eq!(copied.rows, rows, "writing a file again lost or invented rows");
         proof.after(&hidden, &new.spot(), copied.rows)?;
         let new = match new {

@@ -75,6 +75,9 @@ pub(super) struct State {
     begun_as: HashMap<String, Access>,
 }
 
+/// The answer to a statement about the session, and the setting that the client is told of, with its value.
+type Applied = (Response, Option<(String, String)>);
+
 impl State {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
@@ -143,7 +146,7 @@ impl Connection {
     }
 
     /// Carries out a statement about the session itself; `None`: it is about something else.
-    fn apply(&self, question: &Question) -> Option<PgWireResult<(Response, Option<(String, String)>)>> {
+    fn apply(&self, question: &Question) -> Option<PgWireResult<Applied>> {
         let changed = self.state(|state| state.settings.apply(&question.statement))?;
         Some(match changed {
             Err(why) => Err(error("22023", why)),

@@ -177,8 +177,8 @@ fn call_from_any_server_of_a_name_is_the_trunks_call() {
     let answer = |world: &mut World, n, place| {
         world.raw.clear();
         world.inject(place, invite(n, place));
-        let answers = world.raw.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
-        answers.last().map(|text| text[8..11].to_owned()).unwrap_or_default()
+        let last = world.raw.last().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+        last.map(|text| text[8..11].to_owned()).unwrap_or_default()
     };
     // Alice has not registered.
     assert_eq!(answer(&mut world, 1, SECOND), "480", "{}", world.story());
@@ -256,8 +256,8 @@ fn code_from(world: &mut World, n: u32, from: crate::Hop) -> String {
     );
     world.raw.clear();
     world.input(Input::Message { from, bytes: invite.into_bytes() });
-    let answers = world.raw.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
-    answers.last().map(|text| text[8..11].to_owned()).unwrap_or_default()
+    let last = world.raw.last().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+    last.map(|text| text[8..11].to_owned()).unwrap_or_default()
 }
 
 #[test]

@@ -163,7 +163,8 @@ async fn half_a_name_server() -> NameServer {
             if wanted == 33 {
                 answer[7] = 1;
                 let target = b"\x04half\x07example\0";
-                answer.extend_from_slice(&[0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 99, 0, 6 + target.len() as u8]);
+                let length = u8::try_from(6 + target.len()).unwrap();
+                answer.extend_from_slice(&[0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 99, 0, length]);
                 answer.extend_from_slice(&[0, 10, 0, 1, 0x13, 0xc4]);
                 answer.extend_from_slice(target);
             }
