@@ -79,6 +79,8 @@ struct Hold {
     billed: u64,
     /// How long it was granted, or has lasted.
     length_us: u64,
+    /// What it costs if nobody answers; 0 once somebody has.
+    attempt_micros: i64,
     /// Where several calls share free time: what it would use if there were enough for all, and what is counted on.
     wants: u64,
     counts_on: u64,
@@ -209,10 +211,12 @@ impl Charger {
             used,
             billed: 0,
             length_us: 0,
+            attempt_micros: 0,
             wants: 0,
             counts_on: 0,
             shares_time: false,
         };
+        let hold = Hold { attempt_micros: self.attempt_micros(&hold), ..hold };
         let none = Account { funds: Funds::default(), held: Funds::default() };
         let entry = self.accounts.entry(account).or_insert(none);
         let may_have_time = may_have_time || entry.funds.seconds > 0;
@@ -247,6 +251,7 @@ impl Charger {
         }
         hold.start = at;
         hold.granted_seconds = 0;
+        hold.attempt_micros = 0;
         (hold.length_us, hold.wants, hold.counts_on) = (0, 0, 0);
         let freed = std::mem::take(&mut hold.reserved);
         let account = hold.account;
@@ -270,7 +275,8 @@ impl Charger {
         let before = hold.outstanding();
         // What it was granted cannot be less than what it cost.
         let cost = match answered_us {
-            0 => Some(Funds::default()),
+            // Nobody answered: that may have its price too.
+            0 => Some(Funds { micros: hold.attempt_micros, seconds: 0 }),
             _ => self.cost(hold, answered_us, self.free_seconds(account) + hold.reserved.seconds),
         };
         let billed = if answered_us == 0 { 0 } else { self.billed(hold, answered_us) };
@@ -288,6 +294,11 @@ impl Charger {
             hold.reserved = cost.unwrap_or(hold.reserved);
             hold.ended_at = Some(now);
             hold.length_us = answered_us;
+            if answered_us == 0 {
+                (hold.wants, hold.counts_on) = (0, 0);
+            } else {
+                hold.attempt_micros = 0;
+            }
             let after = hold.outstanding();
             let is_shared = hold.shares_time && answered_us > 0;
             self.release(account, before);
@@ -372,11 +383,12 @@ impl Charger {
     }
 
     /// Forgets calls priced by usage that ended before `before`: what was kept back for them is the most they might have cost, and those
-    /// that cost nothing are never posted. So are those for which nothing but shared free time is kept back.
-    pub fn forget_priced_by_usage(&mut self, before: DateTime<Utc>) {
+    /// that cost nothing are never posted. So are those for which nothing but shared free time is kept back, and attempts: those that the
+    /// switch refused itself cost nothing.
+    pub fn forget_unsure(&mut self, before: DateTime<Utc>) {
         self.let_go(|hold| {
             let is_free = hold.shares_time && hold.outstanding().micros == 0;
-            let is_due = hold.tariff.interval_price.is_some() || is_free;
+            let is_due = hold.tariff.interval_price.is_some() || is_free || hold.attempt_micros > 0;
             is_due && hold.ended_at.is_some_and(|ended| ended < before)
         });
     }
@@ -415,7 +427,7 @@ impl Charger {
         let at_hand = at_hand.saturating_add(hold.posted.micros);
         let seconds = self.free_seconds(account) + own.seconds + hold.posted.seconds;
         let fits = |total: u32| -> Option<Option<Funds>> {
-            let cost = self.cost(hold, u64::from(total) * MICROS, seconds)?;
+            let cost = self.cost_at_most(hold, u64::from(total) * MICROS, seconds)?;
             Some((cost.micros <= at_hand).then_some(cost))
         };
         let wanted = hold.granted_seconds.saturating_add(self.quantum_seconds);

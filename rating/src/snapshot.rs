@@ -265,8 +265,7 @@ impl RatingSnapshot {
         };
         let is_cut = cdr.is_answered() && cuts_of(tariff, cuts).is_some();
         // A balance is kept in one currency; a price in another is owed like any other.
-        if cdr.is_answered()
-            && tariff.profile().currency == payer.currency
+        if tariff.profile().currency == payer.currency
             && let Some(priced) = priced_elsewhere(party, tariff, &call, cuts)
         {
             return Ok(Some((priced?, is_cut)));
@@ -312,7 +311,7 @@ struct Facts<'c> {
     as_priced: Option<&'c [Charge]>,
 }
 
-/// Prices the part of one party, cut at these microseconds from the start if its profile has calls cut, or leaves it to the caller.
+/// Prices the part of one party, also of an attempt that nobody answered, cut at these microseconds from the start if its profile has calls cut, or leaves it to the caller.
 pub(crate) type PricedElsewhere<'f> =
     &'f mut dyn FnMut(PayingParty, &Tariff, &CallToPrice<'_>, &[u64]) -> Option<Result<Charge, RatingError>>;
 

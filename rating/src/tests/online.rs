@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 use super::contracts::{at, top_up};
-use super::house::{House, free_time, record, to};
+use super::house::{House, free_time, record, to, unanswered};
 use super::stage::ALICE;
 use crate::{Charger, Funds, RatingSnapshot, Verdict, contract_key, contract_of};
 
@@ -19,7 +19,7 @@ const QUANTUM_CENTS: i64 = 100;
 
 #[derive(Debug, Clone)]
 enum Planned {
-    /// To whom, seconds after the step before, how long it would last, how long its record and then its postings take, whether it is priced
+    /// To whom, seconds after the step before, how long it would last, 0 if nobody answers, how long its record and then its postings take, whether it is priced
     /// again and how much later, and whether a record is made while it is up.
     Call {
         prefix: u64,
@@ -38,7 +38,7 @@ fn planned() -> impl Strategy<Value = Vec<Planned>> {
     let call = (
         prop::sample::select(vec![33u64, 44, 44, 49]),
         0i64..60,
-        1i64..400,
+        prop_oneof![1 => Just(0i64), 4 => 1i64..400],
         0i64..200,
         0i64..30,
         prop::option::of(0i64..500),
@@ -146,10 +146,17 @@ impl Street {
     }
 
     fn begin(&mut self, now: i64, n: usize) {
-        let Planned::Call { prefix, wanted, .. } = self.plans[n] else { return };
+        let Planned::Call { prefix, wanted, record, .. } = self.plans[n] else { return };
         let cdr = to(prefix, u32::try_from(n).unwrap(), "10:00:00", 0);
         let parties = ("43660555123".to_owned(), cdr.destination.user_in.to_string());
         let Verdict::Seconds(_) = self.charger.begin(cdr.id, ALICE, parties, self.at(now)) else { return };
+        if wanted == 0 {
+            self.charger.end(cdr.id, 0, self.at(now));
+            let attempt = Cdr { start_at: self.at(now), ..unanswered(0, cdr) };
+            self.calls.insert(n, (attempt, now, 0));
+            self.events.insert((now + record, Event::Record, n));
+            return;
+        }
         let Verdict::Seconds(granted) = self.charger.answered(cdr.id, self.at(now)) else { return };
         let cdr = Cdr { start_at: self.at(now), ..cdr };
         self.calls.insert(n, (cdr, now, granted));
@@ -228,6 +235,7 @@ proptest! {
     ) {
         let mut rows = free_time(prepaid, minutes * 30, &Decimal::new(cash, 2).to_string());
         rows.contracts.get_mut(&ALICE).unwrap().credit_limit = Some(Decimal::new(limit, 2));
+        rows.tariffs[0].fees.iter_mut().for_each(|fee| fee.failed_attempt_fee = "0.2".parse().unwrap());
         let mut plans = plans;
         plans.insert(0, Planned::TopUp { cents: money + 1, gap: 0 });
         let mut street = Street::new(rows, plans);
