@@ -319,6 +319,13 @@ impl Charger {
         }
     }
 
+    /// It is over and was never sent on its way: nothing is owed for it.
+    pub fn withdraw(&mut self, call: CdrId) {
+        if let Some(hold) = self.drop_hold(call) {
+            self.release(hold.account, hold.outstanding());
+        }
+    }
+
     /// A posting was made. Returns the account whose funds it changed, and how they were before.
     pub fn posted(&mut self, posting: &Posting) -> Option<(AccountId, Funds)> {
         let change = change_by(posting)?;
@@ -383,12 +390,11 @@ impl Charger {
     }
 
     /// Forgets calls priced by usage that ended before `before`: what was kept back for them is the most they might have cost, and those
-    /// that cost nothing are never posted. So are those for which nothing but shared free time is kept back, and attempts: those that the
-    /// switch refused itself cost nothing.
-    pub fn forget_unsure(&mut self, before: DateTime<Utc>) {
+    /// that cost nothing are never posted. So are those for which nothing but shared free time is kept back.
+    pub fn forget_priced_by_usage(&mut self, before: DateTime<Utc>) {
         self.let_go(|hold| {
             let is_free = hold.shares_time && hold.outstanding().micros == 0;
-            let is_due = hold.tariff.interval_price.is_some() || is_free || hold.attempt_micros > 0;
+            let is_due = hold.tariff.interval_price.is_some() || is_free;
             is_due && hold.ended_at.is_some_and(|ended| ended < before)
         });
     }

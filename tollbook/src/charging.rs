@@ -50,8 +50,8 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// How long the price of a call that is over stays reserved for postings that do not come: it was suspended.
 const UNPOSTED_KEPT: TimeDelta = TimeDelta::hours(6);
 
-/// And of one that is priced by what was used, or that nobody answered: the most it might have cost is not held for longer than rating takes.
-const UNSURE_KEPT: TimeDelta = TimeDelta::minutes(1);
+/// And of one that is priced by what was used: the most it might have cost is not held for longer than rating takes.
+const UNPOSTED_USAGE_KEPT: TimeDelta = TimeDelta::minutes(1);
 
 /// How long the switch has to report that it began, before it is looked what was under way.
 const SETTLE_TIME: Duration = Duration::from_millis(300);
@@ -140,7 +140,7 @@ pub(crate) async fn run(
             _ = look.tick() => {
                 refresh(&charging, &mut state);
                 let now = charging.rooms.clock.utc();
-                state.charger.forget_unsure(now - UNSURE_KEPT);
+                state.charger.forget_priced_by_usage(now - UNPOSTED_USAGE_KEPT);
                 for call in state.charger.forget(now - UNPOSTED_KEPT) {
                     warn!(%call, "a call that was held to a balance was not posted as it was reckoned");
                 }
@@ -283,7 +283,11 @@ async fn answer(charging: &Charging, state: &mut State, question: CreditQuestion
             });
             return None;
         }
-        CreditStep::End { answered_us } => {
+        CreditStep::End { was_sent: false, .. } => {
+            state.charger.withdraw(call);
+            return None;
+        }
+        CreditStep::End { answered_us, .. } => {
             state.charger.end(call, answered_us, charging.rooms.clock.utc());
             return None;
         }

@@ -143,6 +143,45 @@ fn attempt_is_priced_again_by_the_fee_in_force_then() {
 }
 
 #[test]
+fn attempt_costs_what_was_in_force_at_its_invite() {
+    // From 10:00:10 on it is ten times as dear; the phone rings over that.
+    let mut rows = attempts(true, 0, "0");
+    let mut dear = rows.tariffs[0].clone();
+    dear.id = model::ProfileVersionId(9);
+    dear.valid_from = "2026-10-05T10:00:10Z".parse().unwrap();
+    dear.fees[0].failed_attempt_fee = "0.50".parse().unwrap();
+    rows.tariffs.push(dear);
+    let ringing = |n, invite: &str, end: &str| {
+        let attempt = unanswered(0, to(49, n, end, 0));
+        record(Cdr { init_at: format!("2026-10-05T{invite}Z").parse().unwrap(), ..attempt })
+    };
+    let bodies = vec![
+        top_up("1", "2026-10-05T09:00:00Z"),
+        ringing(1, "10:00:00", "10:00:30"),
+        ringing(2, "10:00:20", "10:00:40"),
+    ];
+    check(
+        rows,
+        bodies,
+        expect![[r#"
+            own 0.45, free 0 and 0 s, owed 0; calls 0.55
+        "#]],
+    );
+}
+
+#[test]
+fn call_that_was_given_up_before_its_invite_costs_nothing() {
+    let given_up = Cdr { attempts: Vec::new(), ..unanswered(0, to(49, 1, "10:00:00", 0)) };
+    check(
+        attempts(true, 0, "0"),
+        vec![record(given_up)],
+        expect![[r#"
+            own 0, free 0 and 0 s, owed 0; calls 0
+        "#]],
+    );
+}
+
+#[test]
 fn attempt_of_a_month_that_is_over_uses_what_had_expired_of_it() {
     let package = Package { carry_over: CarryOver::Discard, ..Package::default() };
     let bodies = vec![

@@ -199,9 +199,9 @@ fn price_by_usage_is_kept_back_until_the_posting_says_what_it_was() {
     both.begin_used(id(3), ALICE, parties(), late, 0);
     assert_eq!(both.funds(ALICE).1.micros, 15_000 + 15_000);
     both.end(id(3), 0, late);
-    both.forget_unsure(start());
+    both.forget_priced_by_usage(start());
     assert_eq!(both.n_holds(), 1);
-    both.forget_unsure(start() + TimeDelta::seconds(1));
+    both.forget_priced_by_usage(start() + TimeDelta::seconds(1));
     assert_eq!((both.n_holds(), both.funds(ALICE).1), (0, Funds::default()));
 }
 
@@ -309,7 +309,7 @@ fn free_time_is_counted_once_among_calls() {
     charger.end(id(2), 1_000_000, start());
     // Nothing but free time is kept back: where no posting says what became of it, it is not for long.
     assert_eq!((charger.n_holds(), charger.funds(ALICE).1.micros), (2, 0));
-    charger.forget_unsure(start() + TimeDelta::seconds(1));
+    charger.forget_priced_by_usage(start() + TimeDelta::seconds(1));
     assert_eq!((charger.n_holds(), charger.funds(ALICE).1), (0, Funds::default()));
 }
 
@@ -332,7 +332,7 @@ fn what_is_kept_back_for_shared_free_time_stays_until_it_is_posted() {
     assert_eq!(charger.funds(ALICE).1.micros, 900_000 + 90_000);
     charger.end(id(2), 9_000_000, start());
     let kept = charger.funds(ALICE).1;
-    charger.forget_unsure(start() + TimeDelta::minutes(10));
+    charger.forget_priced_by_usage(start() + TimeDelta::minutes(10));
     assert_eq!((charger.funds(ALICE).1, charger.n_holds()), (kept, 2));
     // Its record took the free time: what it cost is known.
     charger.posted(&free(2, 9));
@@ -441,13 +441,18 @@ fn attempt_is_kept_back_before_the_invite_and_until_it_is_posted() {
 }
 
 #[test]
-fn attempt_that_is_never_posted_is_let_go() {
+fn attempt_is_kept_back_however_long_its_posting_takes_and_given_back_if_it_was_never_sent() {
     let mut charger = charger(with_attempts(), 60, 100_000);
     begin(&mut charger, 1);
     charger.end(id(1), 0, start());
-    charger.forget_unsure(start());
+    charger.forget_priced_by_usage(start() + TimeDelta::minutes(5));
     assert_eq!(charger.funds(ALICE).1.micros, 50_000);
-    charger.forget_unsure(start() + TimeDelta::seconds(1));
+    // Another has what is left, and its caller gives up before the INVITE goes out.
+    assert_eq!(begin(&mut charger, 2), Verdict::Seconds(5));
+    charger.withdraw(id(2));
+    assert_eq!((charger.funds(ALICE).1.micros, charger.n_holds()), (50_000, 1));
+    charger.withdraw(id(2));
+    assert_eq!(charger.forget(start() + TimeDelta::seconds(1)), [id(1)]);
     assert_eq!((charger.funds(ALICE).1, charger.n_holds()), (Funds::default(), 0));
 }
 
@@ -461,8 +466,7 @@ fn attempt_beside_a_call_that_shares_its_free_time_is_kept_back_too() {
     assert_eq!(begin(&mut charger, 1), Verdict::Seconds(60));
     assert_eq!(begin(&mut charger, 2), Verdict::Seconds(60));
     charger.end(id(2), 0, start());
-    let (_, held) = charger.funds(ALICE);
-    assert!(held.micros >= 50_000, "{held:?}");
+    assert_eq!((charger.funds(ALICE).1.micros, charger.n_holds()), (110_000, 2));
     charger.posted(&settled(2, 50_000));
     assert_eq!(charger.n_holds(), 1);
 }

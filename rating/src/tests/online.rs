@@ -152,7 +152,7 @@ impl Street {
         let Verdict::Seconds(_) = self.charger.begin(cdr.id, ALICE, parties, self.at(now)) else { return };
         if wanted == 0 {
             self.charger.end(cdr.id, 0, self.at(now));
-            let attempt = Cdr { start_at: self.at(now), ..unanswered(0, cdr) };
+            let attempt = Cdr { init_at: self.at(now), start_at: self.at(now), ..unanswered(0, cdr) };
             self.calls.insert(n, (attempt, now, 0));
             self.events.insert((now + record, Event::Record, n));
             return;
@@ -264,6 +264,34 @@ proptest! {
         let (funds, held) = street.charger.funds(ALICE);
         prop_assert_eq!(model::from_micros(funds.micros), street.house.standing().held.balance());
         prop_assert_eq!((held.micros, held.seconds), (0, 0));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Attempts alone never take an account below its limit, however long their records and postings take.
+    #[test]
+    fn no_attempt_takes_an_account_past_its_limit(
+        plans in planned(), prepaid: bool, limit in 0i64..200, money in 0i64..400, minutes in 0u64..16,
+    ) {
+        let mut rows = free_time(prepaid, minutes * 30, "0");
+        rows.contracts.get_mut(&ALICE).unwrap().credit_limit = Some(Decimal::new(limit, 2));
+        rows.tariffs[0].fees.iter_mut().for_each(|fee| fee.failed_attempt_fee = "0.2".parse().unwrap());
+        let mut plans = plans;
+        plans.insert(0, Planned::TopUp { cents: money + 1, gap: 0 });
+        for plan in &mut plans {
+            if let Planned::Call { wanted, record, .. } = plan {
+                // Rating may be minutes behind.
+                (*wanted, *record) = (0, *record * 3);
+            }
+        }
+        let mut street = Street::new(rows, plans);
+        while street.step() {
+            street.charger.forget_priced_by_usage(at("2027-01-01T00:00:00Z"));
+            let cents = street.cents();
+            prop_assert!(cents >= Decimal::from(-limit), "{cents} cents with a limit of {limit}");
+        }
     }
 }
 
