@@ -74,6 +74,13 @@ impl Order {
     }
 }
 
+impl Order {
+    /// When own money ended in it the last time.
+    pub(crate) fn last_end(&self) -> Option<DateTime<Utc>> {
+        self.ended_again.last().map(|end| end.at).or(self.own_ended_at)
+    }
+}
+
 /// A posting of 0, and the record that brought it about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stated {

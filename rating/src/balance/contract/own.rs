@@ -27,8 +27,9 @@ impl Contract {
             return;
         }
         let Some(expiry) = self.expiry(rules).filter(|expiry| *expiry <= to) else { return };
-        let has_ended = self.order(running.start).is_some_and(|order| order.own_ended_at.is_some());
-        if self.own_micros > 0 || !has_ended {
+        let last = self.order(running.start).and_then(Order::last_end);
+        // Each end is noted, also where nothing was left: what comes in later is not there for calls from before it.
+        if self.own_micros > 0 || last.is_none_or(|last| last < expiry) {
             let before = self.cash_micros();
             self.end_own(expiry, rules, outcome);
             self.check_underrun(expiry, before, rules, outcome);
@@ -56,12 +57,13 @@ impl Contract {
             return;
         }
         let Some(order) = self.order_of(running.stretch.start) else { return };
-        if order.own_ended_at.is_none() {
+        let Some(last) = order.last_end() else {
             (order.own_ended_at, order.expired_micros) = (Some(at), own);
             return;
-        }
+        };
         match order.ended_again.last_mut() {
-            _ if own <= 0 => {}
+            // The end that is known.
+            _ if own <= 0 && last == at => {}
             Some(last) if last.at == at => {
                 last.expired_micros = last.expired_micros.max(0).saturating_add(own)
             }

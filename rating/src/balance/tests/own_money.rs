@@ -341,6 +341,36 @@ fn second_end_of_own_money_is_not_there_for_calls_before_the_first() {
 }
 
 #[test]
+fn money_of_a_later_interval_is_not_there_for_calls_between_two_ends() {
+    let open = Rules { start: Some(StartMode::TopUp), carry_over: CarryOver::Timely, ..rules() };
+    // 5.00 expire on 2 February, the interval ends with the top-up of the 20th, when there is nothing. A call from between had nothing.
+    let script = [
+        "2026-01-01 00:00",
+        "2026-01-02 00:00 topup 5",
+        "2026-02-10 00:00 to",
+        "2026-02-20 00:00 topup 10",
+        "2026-02-21 00:00 late 3 2026-02-15",
+        "2026-02-22 00:00 late 4 2026-01-20",
+        "2026-02-23 00:00 undo",
+    ];
+    check(
+        &open,
+        ("0", 0),
+        &script,
+        expect![[r#"
+        01-02 00:00 TopUp 5
+        02-02 00:00 DiscardOwn -5
+        02-20 00:00 TopUp 10
+        01-20 12:00 DiscardOwn 4
+        01-20 12:00 CallOwn -4
+        01-20 12:00 CallOwn 4
+        01-20 12:00 DiscardOwn -4
+        02-20 00:00 to open: own 10, free 0 and 0 s
+    "#]],
+    );
+}
+
+#[test]
 fn account_without_own_money_keeps_nothing_of_its_ends() {
     let discards = Rules { carry_over: CarryOver::Discard, prepaid: true, ..rules() };
     let grant_at = |_| Grant { micros: 5_000_000, seconds: 0 };
