@@ -501,8 +501,12 @@ impl System {
     ) -> (Consumer, watch::Sender<Progress>) {
         let role = role_of(name);
         let (begin, share) = (Begin::Oldest, self.share(role, name));
-        // Nobody waits for its commits: what it makes of events is in the log before.
-        let pace = if name == "mediator" { Pace::SWIFT } else { Pace::STEADY };
+        let pace = match name {
+            // Nobody waits for its commits: what it makes of events is in the log before.
+            "mediator" => Pace::SWIFT,
+            "ledger" => Pace::LEDGER,
+            _ => Pace::STEADY,
+        };
         let (make, refresh) = (Box::new(make), Box::new(refresh));
         let kind = Kind { name, topic, begin, make, refresh, share, pace };
         self.run_stage(role, kind)
