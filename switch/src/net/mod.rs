@@ -40,7 +40,7 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// Events waiting for room in the channel; above, new calls are refused until it is down to a quarter.
 const EVENTS_WAITING_MAX: usize = 1_024;
 /// Datagrams taken at once before outputs are sent.
-const DATAGRAMS_AT_ONCE: usize = 64;
+const DATAGRAMS_AT_ONCE: u32 = 64;
 
 /// Opens a UDP socket with a large receive buffer, ready for [`run`] or [`run_phones`].
 ///
@@ -199,7 +199,9 @@ pub async fn run(
             }
             received = socket.recv_from(&mut buffer) => {
                 let mut received = received;
-                for _ in 0..DATAGRAMS_AT_ONCE {
+                let mut n_received = 0;
+                loop {
+                    n_received += 1;
                     match received {
                         Ok((length, from)) => {
                             let from = Hop::udp(from);
@@ -210,6 +212,10 @@ pub async fn run(
                         }
                         Err(error) if is_harmless(&error) => {}
                         Err(error) => return Err(failed(error)),
+                    }
+                    // One that is taken out is looked at.
+                    if n_received == DATAGRAMS_AT_ONCE {
+                        break;
                     }
                     match socket.try_recv_from(&mut buffer) {
                         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
@@ -496,6 +502,39 @@ mod tests {
         assert_eq!(seqs, (1..=events.len() as u64).collect::<Vec<_>>());
         let n_ends = events.iter().filter(|event| matches!(event.body, EventBody::End(_))).count();
         assert_eq!(n_ends as u64, N_CALLS);
+    }
+
+    #[tokio::test]
+    async fn every_datagram_of_a_backlog_is_looked_at() {
+        const N_REQUESTS: u32 = 3 * DATAGRAMS_AT_ONCE;
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (switch_socket, phone) = (bind(any).unwrap(), bind(any).unwrap());
+        let (server, own) = (switch_socket.local_addr().unwrap(), phone.local_addr().unwrap());
+        for n in 0..N_REQUESTS {
+            let request = format!(
+                "OPTIONS sip:{server} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{n}\r\nFrom: <sip:a@b>;tag=1\r\n\
+                 To: <sip:{server}>\r\nCall-ID: {n}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+            );
+            phone.send_to(request.as_bytes(), server).await.unwrap();
+        }
+        let (events, _waiting) = mpsc::channel(1_000);
+        let (_inputs, inputs) = mpsc::channel(4);
+        let (credit, _nobody_asks) = mpsc::channel(1);
+        let stats = Arc::new(SwitchStats::default());
+        let config = SwitchConfig::default();
+        let never = std::future::pending();
+        let switch =
+            tokio::spawn(run(config, clock(), 1, switch_socket, inputs, events, credit, stats, never));
+        let mut answered = HashSet::new();
+        let mut buffer = vec![0; 65_536];
+        while answered.len() < N_REQUESTS as usize {
+            let patience = Duration::from_secs(20);
+            let answer = tokio::time::timeout(patience, phone.recv_from(&mut buffer)).await;
+            let (length, _) = answer.unwrap_or_else(|_| panic!("{} answers", answered.len())).unwrap();
+            let answer = crate::Message::scan(&buffer[..length]).unwrap();
+            answered.insert(answer.call_id().unwrap().to_vec());
+        }
+        switch.abort();
     }
 
     #[test]
