@@ -28,6 +28,8 @@ const FORGIVEN_PER_MINUTE: u32 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Bans {
     sources: HashMap<IpAddr, Followed>,
+    /// Of those, how many are shut out now.
+    n_banned: usize,
     exempt: Vec<Network>,
     scanners: Option<ShellList>,
 }
@@ -54,6 +56,7 @@ impl Bans {
     pub(super) fn new(exempt: &[String], scanners: &[String]) -> Self {
         Self {
             sources: HashMap::new(),
+            n_banned: 0,
             exempt: exempt.iter().filter_map(|text| Network::parse(text)).collect(),
             scanners: ShellList::compile(scanners, true).ok().filter(|_| !scanners.is_empty()),
         }
@@ -61,7 +64,7 @@ impl Bans {
 
     /// Sources shut out now.
     pub(super) fn len(&self) -> usize {
-        self.sources.values().filter(|source| source.banned_until.is_some()).count()
+        self.n_banned
     }
 
     fn is_banned(&self, source: IpAddr) -> bool {
@@ -179,6 +182,7 @@ impl Switch {
         let length = first.saturating_mul(1 << followed.n_bans.min(16)).min(BAN_MAX);
         followed.n_bans += 1;
         followed.banned_until = Some(now + length);
+        self.bans.n_banned += 1;
         let source = key(from.address.ip());
         let timer = self.timers.arm(now + length, Due::Ban(source));
         self.followed(from).timer = Some(timer);
@@ -189,7 +193,7 @@ impl Switch {
     /// A ban ran out.
     pub(super) fn end_ban(&mut self, source: IpAddr) {
         let Some(followed) = self.bans.sources.get_mut(&source) else { return };
-        followed.banned_until = None;
+        self.bans.n_banned -= usize::from(followed.banned_until.take().is_some());
         followed.timer = None;
         self.ban_event(SecurityKind::BanRemoved, SocketAddr::new(source, 0), "the time is over".to_owned());
     }
