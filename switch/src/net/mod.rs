@@ -5,6 +5,8 @@
 //! tasks of their own that read and write (`streams`).
 
 mod dns;
+mod event_groups;
+mod pace;
 mod phones;
 mod stats;
 mod streams;
@@ -26,6 +28,8 @@ use tracing::{info, warn};
 
 use crate::{CreditQuestion, EventLog, Hop, Input, Output, Switch, SwitchConfig, SwitchError};
 
+pub use event_groups::EventGroups;
+use pace::Pace;
 pub use phones::run_phones;
 pub use stats::SwitchStats;
 use streams::{StreamEvent, Streams};
@@ -40,7 +44,7 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// Events waiting for room in the channel; above, new calls are refused until it is down to a quarter.
 const EVENTS_WAITING_MAX: usize = 1_024;
 /// Datagrams taken at once before outputs are sent.
-const DATAGRAMS_AT_ONCE: u32 = 64;
+const DATAGRAMS_AT_ONCE: u32 = 128;
 
 /// Opens a UDP socket with a large receive buffer, ready for [`run`] or [`run_phones`].
 ///
@@ -110,14 +114,16 @@ pub async fn run(
     let mut buffer = vec![0; 65_536];
     let mut inputs_open = true;
     let mut unreachable: Vec<Hop> = Vec::new();
+    let mut pace = Pace::default();
     info!(%local, %address, "switch listens on udp");
     tokio::pin!(stop);
     loop {
+        let sent_at = clock();
         while let Some(output) = switch.poll_output() {
             if let Some(tracer) = &mut tracer {
                 match &output {
-                    Output::Transmit { to, bytes } => tracer.message(clock(), true, *to, bytes),
-                    Output::Event(event) => tracer.event(clock(), event),
+                    Output::Transmit { to, bytes } => tracer.message(sent_at, true, *to, bytes),
+                    Output::Event(event) => tracer.event(sent_at, event),
                     Output::Credit(_) | Output::Resolve(_) => {}
                 }
             }
@@ -150,8 +156,13 @@ pub async fn run(
             switch.handle(clock(), Input::EventLog(state));
         }
         stats.store(&switch.counters());
-        let due = switch.poll_timeout().map(|(at, _)| at.saturating_sub(clock().mono));
-        let trace_due = tracer.as_ref().and_then(|tracer| tracer.due(clock()));
+        let now = clock();
+        let until_look = pace.next_look().map(|at| at.saturating_sub(now.mono));
+        let until_look = until_look.filter(|wait| !wait.is_zero());
+        // Of the timers of many calls one is due nearly always: they wait for the look, too.
+        let no_sooner = |due: Duration| due.max(until_look.unwrap_or_default());
+        let due = switch.poll_timeout().map(|(at, _)| no_sooner(at.saturating_sub(now.mono)));
+        let trace_due = tracer.as_ref().and_then(|tracer| tracer.due(now)).map(no_sooner);
         tokio::select! {
             biased;
             () = &mut stop => break,
@@ -172,8 +183,9 @@ pub async fn run(
                     tracer.hand_over_if_due(clock());
                 }
             }
+            () = sleep(until_look), if until_look.is_some() => {}
             Some(answer) = names.recv() => switch.handle(clock(), Input::Resolved(answer)),
-            Some(event) = told.recv() => {
+            Some(event) = told.recv(), if until_look.is_none() => {
                 if let StreamEvent::Opened { hop, certificate: Some(certificate), .. } = &event {
                     let names = switch.certificate_names(*hop);
                     if !names.is_empty() && !tls::is_for(certificate, &names) {
@@ -197,18 +209,18 @@ pub async fn run(
                     StreamEvent::Closed { .. } | StreamEvent::Opened { .. } => {}
                 }
             }
-            received = socket.recv_from(&mut buffer) => {
+            received = socket.recv_from(&mut buffer), if until_look.is_none() => {
                 let mut received = received;
                 let mut n_received = 0;
                 loop {
                     n_received += 1;
                     match received {
                         Ok((length, from)) => {
-                            let from = Hop::udp(from);
+                            let (from, now) = (Hop::udp(from), clock());
                             if let Some(tracer) = &mut tracer {
-                                tracer.message(clock(), false, from, &buffer[..length]);
+                                tracer.message(now, false, from, &buffer[..length]);
                             }
-                            switch.receive(clock(), from, &buffer[..length]);
+                            switch.receive(now, from, &buffer[..length]);
                         }
                         Err(error) if is_harmless(&error) => {}
                         Err(error) => return Err(failed(error)),
@@ -222,6 +234,7 @@ pub async fn run(
                         next => received = next,
                     }
                 }
+                pace.note(clock().mono, n_received, n_received == DATAGRAMS_AT_ONCE);
             }
         }
     }
@@ -286,7 +299,11 @@ pub(crate) async fn send(socket: &UdpSocket, is_ipv6: bool, to: SocketAddr, byte
         SocketAddr::V4(v4) if is_ipv6 => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
         SocketAddr::V4(_) | SocketAddr::V6(_) => to,
     };
-    if let Err(error) = socket.send_to(bytes, to).await {
+    let sent = match socket.try_send_to(bytes, to) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => socket.send_to(bytes, to).await,
+        sent => sent,
+    };
+    if let Err(error) = sent {
         tracing::debug!(%to, %error, "datagram not sent");
     }
 }
