@@ -512,6 +512,13 @@ mod tests {
         at_home.await.unwrap().unwrap();
         far.abort();
         assert_eq!(shown.load().calls_answered, N_CALLS);
+        // The phones are done once their BYE is sent; it may still lie in the socket.
+        let is_over = async {
+            while shown.load().calls_active > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), is_over).await.unwrap();
         stop.send(()).unwrap();
         switch.await.unwrap().unwrap();
         let events = collected.await.unwrap();
