@@ -98,7 +98,9 @@ pub(crate) fn address(address: SocketAddr) -> Ascii {
             out.push_number(v4.port().into());
         }
         // It has room for the longest.
-        SocketAddr::V6(v6) => drop(write!(out, "{v6}")),
+        SocketAddr::V6(v6) => {
+            let _ = write!(out, "{v6}");
+        }
     }
     out
 }
@@ -108,7 +110,9 @@ pub(crate) fn ip(address: IpAddr) -> Ascii {
     let mut out = Ascii::EMPTY;
     match address {
         IpAddr::V4(v4) => out.push_v4(v4),
-        IpAddr::V6(v6) => drop(write!(out, "{v6}")),
+        IpAddr::V6(v6) => {
+            let _ = write!(out, "{v6}");
+        }
     }
     out
 }
