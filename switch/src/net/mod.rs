@@ -5,6 +5,7 @@
 //! tasks of their own that read and write (`streams`).
 
 mod dns;
+mod door;
 mod event_groups;
 mod pace;
 mod phones;
@@ -28,6 +29,7 @@ use tracing::{info, warn};
 
 use crate::{CreditQuestion, EventLog, Hop, Input, Output, Switch, SwitchConfig, SwitchError};
 
+use door::Door;
 pub use event_groups::EventGroups;
 use pace::Pace;
 pub use phones::run_phones;
@@ -115,6 +117,7 @@ pub async fn run(
     let mut inputs_open = true;
     let mut unreachable: Vec<Hop> = Vec::new();
     let mut pace = Pace::default();
+    let mut door = Door::Watched(socket);
     info!(%local, %address, "switch listens on udp");
     tokio::pin!(stop);
     loop {
@@ -129,7 +132,7 @@ pub async fn run(
             }
             match output {
                 Output::Transmit { to, bytes } if to.transport == Transport::Udp => {
-                    send(&socket, is_ipv6, to.address, &bytes).await;
+                    door.send(is_ipv6, to.address, &bytes).await;
                 }
                 Output::Transmit { to, bytes } => {
                     if !streams.send(to, bytes, || switch.tls_name_of(to.address)) {
@@ -209,12 +212,12 @@ pub async fn run(
                     StreamEvent::Closed { .. } | StreamEvent::Opened { .. } => {}
                 }
             }
-            received = socket.recv_from(&mut buffer), if until_look.is_none() => {
-                let mut received = received;
+            ready = door.ready(), if until_look.is_none() => {
+                ready.map_err(failed)?;
                 let mut n_received = 0;
-                loop {
-                    n_received += 1;
-                    match received {
+                // One that is taken out is looked at.
+                while n_received < DATAGRAMS_AT_ONCE {
+                    match door.receive(&mut buffer) {
                         Ok((length, from)) => {
                             let (from, now) = (Hop::udp(from), clock());
                             if let Some(tracer) = &mut tracer {
@@ -222,19 +225,14 @@ pub async fn run(
                             }
                             switch.receive(now, from, &buffer[..length]);
                         }
+                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                         Err(error) if is_harmless(&error) => {}
                         Err(error) => return Err(failed(error)),
                     }
-                    // One that is taken out is looked at.
-                    if n_received == DATAGRAMS_AT_ONCE {
-                        break;
-                    }
-                    match socket.try_recv_from(&mut buffer) {
-                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
-                        next => received = next,
-                    }
+                    n_received += 1;
                 }
                 pace.note(clock().mono, n_received, n_received == DATAGRAMS_AT_ONCE);
+                door = door.polled(pace.is_loaded()).map_err(failed)?;
             }
         }
     }
@@ -294,17 +292,21 @@ impl Shell {
 
 /// Sends a datagram. What does not go out counts as lost on the way: retransmission is the protocol's business.
 pub(crate) async fn send(socket: &UdpSocket, is_ipv6: bool, to: SocketAddr, bytes: &[u8]) {
-    // A socket for both families takes IPv4 peers in IPv6 form alone (RFC 3493, 3.7).
-    let to = match to {
-        SocketAddr::V4(v4) if is_ipv6 => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
-        SocketAddr::V4(_) | SocketAddr::V6(_) => to,
-    };
+    let to = in_family(is_ipv6, to);
     let sent = match socket.try_send_to(bytes, to) {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => socket.send_to(bytes, to).await,
         sent => sent,
     };
     if let Err(error) = sent {
         tracing::debug!(%to, %error, "datagram not sent");
+    }
+}
+
+/// A socket for both families takes IPv4 peers in IPv6 form alone (RFC 3493, 3.7).
+fn in_family(is_ipv6: bool, to: SocketAddr) -> SocketAddr {
+    match to {
+        SocketAddr::V4(v4) if is_ipv6 => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => to,
     }
 }
 

@@ -38,6 +38,11 @@ impl Pace {
         self.has_more = has_more;
     }
 
+    /// Whether much comes.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.is_loaded
+    }
+
     /// When the socket is to be looked at next; `None`: whenever something is there.
     pub(super) fn next_look(&self) -> Option<Duration> {
         (self.is_loaded && !self.has_more).then_some(self.looked_at + LOOK_EVERY)
