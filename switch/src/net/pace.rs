@@ -43,6 +43,11 @@ impl Pace {
         self.is_loaded
     }
 
+    /// Whether the last look left something behind.
+    pub(super) fn has_more(&self) -> bool {
+        self.has_more
+    }
+
     /// When the socket is to be looked at next; `None`: whenever something is there.
     pub(super) fn next_look(&self) -> Option<Duration> {
         (self.is_loaded && !self.has_more).then_some(self.looked_at + LOOK_EVERY)
@@ -53,31 +58,41 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// One message every so many microseconds, for 100 ms: how many looks waited.
-    fn waits(every_us: u64) -> (Pace, usize) {
+    /// One message every so many microseconds, for 100 ms; looked at as [`super::super::run`] does. Out: how many looks there were, and
+    /// how many of them were waited for.
+    fn looks(every_us: u64) -> (Pace, usize, usize) {
         let mut pace = Pace::default();
-        let looks = (0..100_000 / every_us).filter(|n| {
-            pace.note(Duration::from_micros(n * every_us), 1, false);
-            pace.next_look().is_some()
-        });
-        let n_waits = looks.count();
-        (pace, n_waits)
+        let (mut n_looks, mut n_waits, mut n_seen, mut at) = (0, 0, 0, 0);
+        while at < 100_000 {
+            let n_come = at / every_us + 1;
+            pace.note(Duration::from_micros(at), u32::try_from(n_come - n_seen).unwrap(), false);
+            n_looks += 1;
+            n_seen = n_come;
+            let next = pace.next_look().map(|at| u64::try_from(at.as_micros()).unwrap());
+            n_waits += usize::from(next.is_some());
+            at = next.unwrap_or_default().max(n_come * every_us);
+        }
+        (pace, n_looks, n_waits)
     }
 
     #[test]
     fn messages_of_few_calls_are_seen_at_once() {
-        assert_eq!(waits(2_000).1, 0);
+        let (_, n_looks, n_waits) = looks(2_000);
+        assert_eq!((n_looks, n_waits), (50, 0));
     }
 
     #[test]
     fn messages_of_many_calls_are_taken_together_and_again_at_once_when_it_is_quiet() {
-        let (mut pace, n_waits) = waits(100);
-        assert!(n_waits > 800, "{n_waits}");
-        let last = Duration::from_micros(99_900);
-        assert_eq!(pace.next_look(), Some(last + LOOK_EVERY));
-        pace.note(last, 64, true);
+        // Seen one by one for a window, and then every 2 ms.
+        let (mut pace, n_looks, n_waits) = looks(100);
+        assert!(n_looks - n_waits <= 161, "{n_looks} {n_waits}");
+        assert!((40..=43).contains(&n_waits), "{n_looks} {n_waits}");
+        let now = pace.looked_at + LOOK_EVERY;
+        pace.note(now, 64, true);
         assert_eq!(pace.next_look(), None, "what is there is not left there");
-        pace.note(last + Duration::from_secs(1), 1, false);
+        pace.note(now, 4, false);
+        assert_eq!(pace.next_look(), Some(now + LOOK_EVERY));
+        pace.note(now + Duration::from_secs(1), 1, false);
         assert_eq!(pace.next_look(), None);
     }
 }
