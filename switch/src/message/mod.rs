@@ -218,7 +218,8 @@ impl<'a> Message<'a> {
         };
         self.slots[self.n_headers] = Slot {
             name,
-            line_start: short(line_start),
+            // The first header may begin with blanks; copied with them it would go on with the line before.
+            line_start: short(line_start + offset_of(raw_name, line)),
             name_len: short(raw_name.len()),
             value_start: short(value_start),
             value_end: short(value_start + value.len()),
