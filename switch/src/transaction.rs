@@ -261,6 +261,8 @@ impl<T: Clone> Transactions<T> {
                 self.timers.disarm(&mut tx.end);
                 let timer = if code < 300 {
                     tx.state = ClientState::Accepted;
+                    // It is not sent again; what further 2xx need of it for their dialogs is in its head.
+                    keep_head(&mut tx.request);
                     self.timers.arm(now + T1_64, Due::Client(key, Timer::AcceptedClient))
                 } else {
                     tx.state = ClientState::Completed;
@@ -608,6 +610,14 @@ impl ClientId {
         let (word, address) = (via_word(peer.transport), ascii::address(addresses.of(peer)));
         let branch = ascii::hex(self.0);
         ["SIP/2.0/", word, " ", address.as_str(), ";branch=z9hG4bK", branch.as_str(), ";rport"].concat()
+    }
+}
+
+/// Frees the body of a request of ours.
+fn keep_head(request: &mut Vec<u8>) {
+    if let Some(end) = memchr::memmem::find(request, b"\r\n\r\n") {
+        request.truncate(end + 4);
+        request.shrink_to_fit();
     }
 }
 
