@@ -386,7 +386,7 @@ impl Switch {
 
     /// What to do next; `None` when all is done.
     pub fn poll_output(&mut self) -> Option<Output> {
-        // Events first: what is said to a peer has been written before.
+        // Events first: they are on their way to the log before a peer is told; the log makes them durable some milliseconds later.
         if let Some(event) = self.events.pop_front() {
             return Some(Output::Event(Box::new(event)));
         }
