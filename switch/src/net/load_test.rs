@@ -69,6 +69,9 @@ async fn rig() -> Rig {
         let _inputs = inputs;
         run(config, clock(), 1, socket, inputs_out, events_in, credit, stats, until).await
     });
+    // Who answers listens for connections, too.
+    customer.send_to(options("first").as_bytes(), server).await.unwrap();
+    assert!(next(&customer).await.starts_with("SIP/2.0 200"));
     Rig { server, customer, silent, stop, switch }
 }
 
