@@ -76,7 +76,10 @@ pub(crate) async fn run(
 async fn stand_by(config: &Config, stop: &CancellationToken) -> Option<Lake> {
     let mut is_told = false;
     loop {
-        match Lake::open(config.lake.clone()) {
+        // In a bucket it takes seconds to see whether somebody else writes.
+        let wanted = config.lake.clone();
+        let opened = tokio::task::spawn_blocking(move || Lake::open(wanted)).await;
+        match opened.unwrap_or_else(|why| Err(LakeError::Internal { problem: why.to_string() })) {
             Ok(lake) => return Some(lake),
             Err(LakeError::InUse { .. }) => {
                 if !std::mem::replace(&mut is_told, true) {

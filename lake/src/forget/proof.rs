@@ -1,9 +1,9 @@
 //! What proves that numbers were taken out: one JSON document for each commit, `proofs/g0000000042.json`, named by the generation of
 //! the manifest that it goes with.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use super::Task;
 use crate::LakeError;
 use crate::error::IoContext;
-use crate::layout::{self, Spot};
+use crate::layout::Spot;
+use crate::tree::Tree;
 
 const FOLDER: &str = "proofs";
 /// Read at a time for a digest.
@@ -59,8 +60,7 @@ pub struct FileProof {
 }
 
 impl FileProof {
-    pub(super) fn before(dir: &Path, path: &Path, spot: &Spot, rows: u64) -> Result<Self, LakeError> {
-        debug_assert!(path.starts_with(dir), "files of the lake are below it");
+    pub(super) fn before(path: &Path, spot: &Spot, rows: u64) -> Result<Self, LakeError> {
         Ok(Self {
             before: spot.final_path(),
             sha256_before: digest(path)?,
@@ -105,20 +105,13 @@ impl Proof {
     }
 
     /// Writes it, durably; where, relative to the lake's directory.
-    pub(super) fn write(&self, dir: &Path, generation: u64) -> Result<String, LakeError> {
-        let folder = dir.join(FOLDER);
-        fs::create_dir_all(&folder).at("create", &folder)?;
-        layout::sync_dir(dir)?;
-        let place = format!("{FOLDER}/g{generation:010}.json");
-        let path = dir.join(&place);
+    pub(super) fn write(&self, tree: &Tree, generation: u64) -> Result<String, LakeError> {
+        let name = format!("g{generation:010}.json");
         let bytes = serde_json::to_vec_pretty(self).map_err(|error| LakeError::Internal {
             problem: format!("a proof cannot be written: {error}"),
         })?;
-        let mut file = File::create(&path).at("create", &path)?;
-        file.write_all(&bytes).at("write", &path)?;
-        file.sync_all().at("sync", &path)?;
-        layout::sync_dir(&folder)?;
-        Ok(place)
+        tree.write_document(FOLDER, &name, bytes)?;
+        Ok(format!("{FOLDER}/{name}"))
     }
 }
 
@@ -135,42 +128,35 @@ fn digest(path: &Path) -> Result<String, LakeError> {
     }
 }
 
-/// The proofs there are, with the generations they go with.
-fn found(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LakeError> {
-    let folder = dir.join(FOLDER);
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&folder).at("list", &folder)? {
-        let path = entry.at("list", &folder)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let generation = name
-            .strip_prefix('g')
-            .and_then(|name| name.strip_suffix(".json"))
-            .and_then(|name| name.parse().ok());
-        found.extend(generation.map(|generation| (generation, path)));
-    }
+/// The proofs among the names in their folder, with the generations they go with.
+fn found(names: Vec<String>) -> Vec<(u64, String)> {
+    let mut found: Vec<(u64, String)> = names
+        .into_iter()
+        .filter_map(|name| {
+            let generation = name.strip_prefix('g')?.strip_suffix(".json")?.parse().ok()?;
+            Some((generation, name))
+        })
+        .collect();
     found.sort();
-    Ok(found)
+    found
 }
 
 /// Throws away proofs of commits that never were.
-pub(crate) fn sweep(dir: &Path, generation: u64) -> Result<(), LakeError> {
-    for (of, path) in found(dir)? {
-        if of > generation {
-            tracing::warn!(path = %path.display(), "the proof of a commit that was not made is deleted");
-            layout::remove_if_there(&path)?;
-        }
+pub(crate) fn sweep(tree: &Tree, generation: u64) -> Result<(), LakeError> {
+    for (_, name) in found(tree.documents(FOLDER)?).into_iter().filter(|(of, _)| *of > generation) {
+        tracing::warn!(name, "the proof of a commit that was not made is deleted");
+        tree.remove_document(FOLDER, &name)?;
     }
     Ok(())
 }
 
-pub(super) fn all(dir: &Path) -> Result<Vec<Proof>, LakeError> {
-    let read = |(_, path): (u64, PathBuf)| {
-        let bytes = fs::read(&path).at("read", &path)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| LakeError::ManifestUnreadable { path, problem: error.to_string() })
+pub(super) fn all(tree: &Tree) -> Result<Vec<Proof>, LakeError> {
+    let read = |(_, name): (u64, String)| {
+        let bytes = tree.read_document(FOLDER, &name)?;
+        serde_json::from_slice(&bytes).map_err(|error| LakeError::ManifestUnreadable {
+            path: tree.place().join(FOLDER).join(name),
+            problem: error.to_string(),
+        })
     };
-    found(dir)?.into_iter().map(read).collect()
+    found(tree.documents(FOLDER)?).into_iter().map(read).collect()
 }
