@@ -72,6 +72,10 @@ impl Passwords {
             None => UNKNOWN_USER_HASH.to_owned(),
         };
         let permit = self.throttle.hashing.acquire().await.map_err(|why| failed(&why))?;
+        // Of guesses that came in at once, those that waited here may have become too many meanwhile: they are not hashed.
+        if let Some(left) = self.throttle.wait_of(name, (self.clock)().mono) {
+            return Err(PasswordRefused::Wait(left));
+        }
         let matches = tokio::task::spawn_blocking(move || {
             PasswordHash::new(&hash)
                 .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
@@ -151,6 +155,31 @@ mod tests {
         assert_eq!(throttle.wait_of("bob", Duration::from_secs(5)), None);
         throttle.forget("ada");
         assert_eq!(throttle.wait_of("ada", Duration::from_secs(5)), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn guesses_that_come_in_at_once_are_refused_before_they_are_hashed() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("t.db").display());
+        let store = Store::open(&url).await.unwrap();
+        let now = || Moment { wall: chrono::DateTime::UNIX_EPOCH, mono: Duration::from_secs(1) };
+        let passwords = Passwords::new(store, Arc::new(now));
+        let guesses = (0..40).map(|n| {
+            let passwords = passwords.clone();
+            tokio::spawn(async move { passwords.check("ada", format!("guess {n}")).await })
+        });
+        let (mut wrong, mut waiting) = (0, 0);
+        for guess in guesses.collect::<Vec<_>>() {
+            match guess.await.unwrap() {
+                Err(PasswordRefused::Wrong) => wrong += 1,
+                Err(PasswordRefused::Wait(_)) => waiting += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        // The five of a patient guesser, and those that were being hashed beside the last one.
+        let allowed = FAILURES_MAX as usize..FAILURES_MAX as usize + HASHES_AT_ONCE;
+        assert!(allowed.contains(&wrong), "{wrong} were hashed");
+        assert_eq!(wrong + waiting, 40);
     }
 
     #[test]
