@@ -100,6 +100,7 @@ pub(crate) fn of_query(place: &Path, message: &str) -> Option<LakeError> {
         .iter()
         .any(|start| message.contains(start));
     let problem = match code(message) {
+        Some("NoSuchKey") => "a file that was committed is not there".to_owned(),
         Some(code) => format!("the object store says {code}"),
         None if message.contains("not found") => "a file that was committed is not there".to_owned(),
         None => "the object store does not answer; try again later".to_owned(),
