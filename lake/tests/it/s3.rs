@@ -123,7 +123,7 @@ fn what_holds_in_a_directory_holds_in_a_bucket() {
         "kept_calls::",
         "past_calls::",
     ]);
-    tests.args(["saved::", "sql::", "access::", "limits::", "wire::", "--test-threads=2"]);
+    tests.args(["saved::", "sql::", "access::", "limits::", "--test-threads=2"]);
     // What a process that dies leaves behind is other than in a directory: tested below.
     tests.args(["--skip", "unfinished_file_of_a_table_is_cleared_away"]);
     gateway.bucket().hand_to(&mut tests);
