@@ -27,7 +27,7 @@ use crate::manifest::{Manifest, RetiredTable, TableFile};
 use crate::parquet_file::{self, Shape};
 use crate::table::{Row, Table};
 use crate::tables::MIRRORED;
-use crate::writer::{Unpublished, Writer};
+use crate::writer::{State, Unpublished, Writer};
 use crate::{Lake, LakeError, Positions, Watermark, blocking};
 
 /// What one lane of the bus adds to a table in one commit.
@@ -132,7 +132,7 @@ impl Writer {
         }
         let mut written = Unpublished::new(self, &state);
         if !rows.is_empty() {
-            self.add_file(table, rows, &mut next, &mut written)?;
+            self.add_file(table, rows, &mut state, &mut next, &mut written)?;
         }
         self.publish(&mut state, next, now, &mut written)
     }
@@ -157,7 +157,7 @@ impl Writer {
         next.retired_tables.extend(retired);
         let mut written = Unpublished::new(self, &state);
         if !rows.is_empty() {
-            self.add_file(table, rows, &mut next, &mut written)?;
+            self.add_file(table, rows, &mut state, &mut next, &mut written)?;
         }
         self.publish(&mut state, next, now, &mut written)?;
         self.move_out(&spots(table, &old));
@@ -168,11 +168,13 @@ impl Writer {
         &self,
         table: &'static Table,
         rows: Vec<Row>,
+        state: &mut State,
         next: &mut Manifest,
         written: &mut Unpublished<'_>,
     ) -> Result<(), LakeError> {
-        let number = next.next_file;
-        next.next_file += 1;
+        let number = state.manifest.next_file;
+        state.manifest.next_file += 1;
+        next.next_file = state.manifest.next_file;
         let n_rows = rows.len() as u64;
         let path = written.begin(Spot::of_table(table.name, number))?;
         let bytes = parquet_file::write_rows(&path, &table.batch(rows)?, &Shape::of_table(table))?;

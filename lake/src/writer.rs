@@ -200,8 +200,11 @@ impl Writer {
         }
         let mut written = Unpublished::new(self, &state);
         for day in rows_by_day(lanes.iter().flat_map(|lane| &lane.rows))? {
-            let number = next.next_file;
-            next.next_file += 1;
+            // Taken from the state: a commit that fails before its end gives its numbers to nobody, since a file of it may still be
+            // on its way to a bucket.
+            let number = state.manifest.next_file;
+            state.manifest.next_file += 1;
+            next.next_file = state.manifest.next_file;
             let mut file = LakeFile {
                 day: day.day,
                 number,
