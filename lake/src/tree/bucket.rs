@@ -420,8 +420,13 @@ impl Bucket {
         let (store, key, path) = (self.store.clone(), Key::from(to.as_str()), from.clone());
         let sent = self.wait(async move {
             let mut file = tokio::fs::File::open(&path).await?;
-            let mut object = BufWriter::new(store, key);
-            tokio::io::copy(&mut file, &mut object).await?;
+            let mut object = BufWriter::new(store.clone(), key.clone());
+            let copied = tokio::io::copy(&mut file, &mut object).await;
+            if let Err(why) = copied {
+                // Parts that nobody puts together cost as long as the bucket is there. That they cannot be taken back says nothing new.
+                let _ = object.abort().await;
+                return Err(why);
+            }
             object.shutdown().await
         })?;
         let removed = fs::remove_file(&from).at("delete", &from);
