@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::buffered::BufWriter;
 use object_store::client::SpawnedReqwestConnector;
 use object_store::path::Path as Key;
@@ -51,6 +51,9 @@ const RETRY_MAX: Duration = Duration::from_secs(20);
 const ENTER_ATTEMPTS: u32 = 5;
 
 /// A manifest, and which one it is.
+/// Where Amazon's tools look for the address of a store, the first before the others.
+const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+
 type Seen = (Arc<Manifest>, Version);
 
 /// The bucket, or the part of it below a prefix.
@@ -130,7 +133,11 @@ impl Bucket {
             None => std::env::var("AWS_REGION").unwrap_or_else(|_| "us-east-1".to_owned()),
         };
         builder = builder.with_region(&region);
-        if let Some(endpoint) = &config.s3.endpoint {
+        // Amazon's tools take it from there too; the bucket's name has still to get into it.
+        let from_env =
+            || ENDPOINTS.iter().find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()));
+        let endpoint = config.s3.endpoint.clone().or_else(from_env);
+        if let Some(endpoint) = &endpoint {
             if endpoint.starts_with("http://") && !config.s3.allow_http {
                 return Err(LakeError::Url {
                     url: endpoint.clone(),
@@ -139,10 +146,12 @@ impl Bucket {
                 });
             }
             let endpoint = endpoint.trim_end_matches('/');
-            builder = builder.with_endpoint(match endpoint.split_once("://") {
+            let url = match endpoint.split_once("://") {
                 Some((scheme, host)) if !config.s3.path_style => format!("{scheme}://{bucket}.{host}"),
                 _ => endpoint.to_owned(),
-            });
+            };
+            // One for S3 alone goes before the other, and may have come from the environment.
+            builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, &url).with_endpoint(url);
         }
         if let Some(file) = &config.s3.credentials {
             let keys = credentials(file)?;
@@ -160,7 +169,7 @@ impl Bucket {
         };
         Ok(Self {
             place: PathBuf::from(url.trim_end_matches('/')),
-            names: Where { bucket: bucket.to_owned(), region, endpoint: config.s3.endpoint.clone() },
+            names: Where { bucket: bucket.to_owned(), region, endpoint },
             store,
             io: runtime,
             dir: config.dir.clone(),
