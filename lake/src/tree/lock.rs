@@ -90,19 +90,25 @@ impl Lock {
         Ok(())
     }
 
-    /// Some servers take a put with If-Match and do not look at it: two writers would undo each other's commits.
+    /// Some servers take a put with If-Match or If-None-Match and do not look at it: two writers would undo each other's commits.
     fn refuse_without_conditions(&self, sign: &Sign) -> Result<(), LakeError> {
-        let (store, bytes) = (self.bucket.store().clone(), sign.to_bytes());
-        let mode = update(Some("\"0123456789abcdef0123456789abcdef\"".to_owned()));
-        let put = self.bucket.wait(async move {
-            store.put_opts(&Key::from(SIGN), PutPayload::from(bytes), mode.into()).await
-        })?;
-        match put {
-            Err(Error::Precondition { .. }) => Ok(()),
-            Ok(_) => Err(LakeError::NoConditions { dir: self.bucket.place().to_owned() }),
-            Err(error) => match self.bucket.trouble("write", SIGN, &error) {
-                LakeError::Store { .. } if error.to_string().contains("NotImplemented") => {
-                    Err(LakeError::NoConditions { dir: self.bucket.place().to_owned() })
+        let no_conditions = || LakeError::NoConditions { dir: self.bucket.place().to_owned() };
+        // The second as two that begin the same lake put its first manifest.
+        for mode in [update(Some("\"0123456789abcdef0123456789abcdef\"".to_owned())), PutMode::Create] {
+            let (store, bytes) = (self.bucket.store().clone(), sign.to_bytes());
+            let put = self.bucket.wait(async move {
+                store.put_opts(&Key::from(SIGN), PutPayload::from(bytes), mode.into()).await
+            })?;
+            match put {
+                Err(Error::Precondition { .. } | Error::AlreadyExists { .. }) => {}
+                Ok(_) => return Err(no_conditions()),
+                Err(error) => {
+                    return Err(match self.bucket.trouble("write", SIGN, &error) {
+                        LakeError::Store { .. } if error.to_string().contains("NotImplemented") => {
+                            no_conditions()
+                        }
+                        trouble => trouble,
+                    });
                 }
                 trouble => Err(trouble),
             },

@@ -194,6 +194,15 @@ impl Copy {
         if "\n\r\\".contains(copy.delimiter) || copy.delimiter == copy.quote && is_csv {
             return refuse("COPY: that delimiter cannot be told from a row's end or a quote");
         }
+        let letter = copy.delimiter;
+        if !is_csv && (letter.is_ascii_alphanumeric() || letter == '.') {
+            return refuse(format!(
+                "COPY: as text {letter:?} cannot delimit columns, since it is part of values and of their escapes"
+            ));
+        }
+        if copy.null.contains([letter, '\n', '\r']) {
+            return refuse("COPY: what stands for NULL contains the delimiter or a row's end");
+        }
         Ok(copy)
     }
 

@@ -315,6 +315,9 @@ fn copy_gives_rows_as_text_and_as_csv_within_the_same_rights() {
         ("COPY (DELETE FROM calls) TO STDOUT", "ERROR"),
         ("COPY (SELECT nothing FROM calls) TO STDOUT", "42703"),
         ("COPY (SELECT 1) TO STDOUT (DELIMITER E'\\n')", "cannot be told"),
+        ("COPY (SELECT 1) TO STDOUT (DELIMITER 'N')", "cannot delimit"),
+        ("COPY (SELECT 1) TO STDOUT (DELIMITER '1')", "cannot delimit"),
+        ("COPY (SELECT 1) TO STDOUT (DELIMITER '|', NULL 'a|b')", "stands for NULL"),
     ] {
         let seen = house.shown_to("ada", refused);
         assert!(seen.contains("ERROR") && seen.contains(code), "{refused}\n{seen}");
