@@ -60,8 +60,7 @@ impl Passwords {
     ///
     /// Why they open nothing.
     pub async fn check(&self, name: &str, password: String) -> Result<User, PasswordRefused> {
-        let now = (self.clock)().mono;
-        if let Some(left) = self.throttle.wait_of(name, now) {
+        if let Some(left) = self.throttle.wait_of(name, (self.clock)().mono) {
             return Err(PasswordRefused::Wait(left));
         }
         let failed = |why: &dyn std::fmt::Display| PasswordRefused::Failed(why.to_string());
@@ -84,7 +83,8 @@ impl Passwords {
         .unwrap_or(false);
         drop(permit);
         let Some(user) = user.filter(|_| matches) else {
-            self.throttle.failed(name, now);
+            // The wait begins now: before its hash a guess may have stood in line for as long.
+            self.throttle.failed(name, (self.clock)().mono);
             return Err(PasswordRefused::Wrong);
         };
         self.throttle.forget(name);
@@ -180,6 +180,27 @@ mod tests {
         let allowed = FAILURES_MAX as usize..FAILURES_MAX as usize + HASHES_AT_ONCE;
         assert!(allowed.contains(&wrong), "{wrong} were hashed");
         assert_eq!(wrong + waiting, 40);
+    }
+
+    #[tokio::test]
+    async fn wait_begins_when_the_guess_was_found_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("t.db").display());
+        let store = Store::open(&url).await.unwrap();
+        // Between two looks at the clock 10 s pass, as in a long line of guesses.
+        let looks = std::sync::atomic::AtomicU64::new(0);
+        let now = move || {
+            let mono = Duration::from_secs(10 * looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+            Moment { wall: chrono::DateTime::UNIX_EPOCH, mono }
+        };
+        let passwords = Passwords::new(store, Arc::new(now));
+        for n in 0..FAILURES_MAX {
+            let refused = passwords.check("ada", format!("guess {n}")).await.unwrap_err();
+            assert!(matches!(refused, PasswordRefused::Wrong), "{refused:?}");
+        }
+        let refused = passwords.check("ada", "guess".to_owned()).await.unwrap_err();
+        let expected = WAIT - Duration::from_secs(10);
+        assert!(matches!(refused, PasswordRefused::Wait(left) if left == expected), "{refused:?}");
     }
 
     #[test]
