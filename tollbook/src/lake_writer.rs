@@ -6,6 +6,7 @@ use std::time::Duration;
 use lake::{Lake, LakeError};
 use model::Topic;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -69,7 +70,21 @@ pub(crate) async fn run(
     let events =
         lake_tables::follow(&EVENTS_SOURCE, rooms.clone(), lake.clone(), interval, stop.clone(), of_events);
     let calls = lake_feed::run(rooms, lake, interval, stop, of_calls);
-    tokio::join!(calls, postings, events, mirroring, compacting, duties);
+    // Each is a task of its own: one that waits for a bucket out of reach holds up none of the others.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(calls);
+    tasks.spawn(postings);
+    tasks.spawn(events);
+    tasks.spawn(mirroring);
+    tasks.spawn(compacting);
+    tasks.spawn(duties);
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(why) = ended
+            && let Ok(panic) = why.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
 }
 
 /// The lake, as soon as no other process writes it; `None` when we are to stop.
