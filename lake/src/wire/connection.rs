@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{DiscardObject, Statement};
 use futures::{Sink, SinkExt, StreamExt, stream};
 use pgwire::api::auth::{
     ServerParameterProvider, StartupHandler, finish_authentication, protocol_negotiation,
@@ -66,6 +66,8 @@ pub(super) struct State {
     /// The rights with which each portal began to give rows.
     pub(super) begun_as: HashMap<String, Access>,
     pub(super) cursors: Cursors,
+    /// Between BEGIN and its end.
+    pub(super) in_transaction: bool,
 }
 
 /// The answer to a statement about the session, and the setting that the client is told of, with its value.
@@ -80,6 +82,7 @@ impl State {
             portals: HashSet::new(),
             begun_as: HashMap::new(),
             cursors: Cursors::default(),
+            in_transaction: false,
         }
     }
 }
@@ -198,8 +201,17 @@ impl Connection {
         let Some(applied) = self.apply(question) else { return Ok(None) };
         let (response, told) = applied?;
         self.forget(client.portal_store(), question);
-        if matches!(response, Response::TransactionEnd(_)) {
+        match &response {
+            Response::TransactionStart(_) => self.state(|state| state.in_transaction = true),
+            Response::TransactionEnd(_) => {
+                self.state(|state| state.in_transaction = false);
+                self.close_portals(client.portal_store());
+            }
+            _ => {}
+        }
+        if matches!(&question.statement, Statement::Discard { object_type: DiscardObject::ALL }) {
             self.close_portals(client.portal_store());
+            self.state(|state| state.cursors.close_all());
         }
         if let Some((name, value)) = told {
             client.feed(PgWireBackendMessage::ParameterStatus(ParameterStatus::new(name, value))).await?;
@@ -209,14 +221,14 @@ impl Connection {
 
     /// The answer of a statement, in the form that it asks for.
     pub(super) async fn respond(
-        &self,
+        self: &Arc<Self>,
         question: &Question,
         asker: &Asker,
         values: &[ScalarValue],
         format: &Format,
     ) -> PgWireResult<(Response, usize)> {
-        if let Some(response) = self.of_cursor(question, asker, format)? {
-            return Ok((response, 0));
+        if let Some(responded) = self.of_cursor(question, asker, format)? {
+            return Ok(responded);
         }
         let result = question.ask(&self.engine, asker, values).await.map_err(of_lake)?;
         let bytes = bytes_of(&result);
@@ -253,7 +265,7 @@ impl Connection {
     }
 
     fn answer(&self, result: QueryResult, question: &Question, format: &Format) -> PgWireResult<Response> {
-        let held = self.reserve(&result)?;
+        let held = Arc::new(self.reserve(&result)?);
         let Form::Copy(copy) = &question.form else {
             return Ok(Response::Query(given(result, &question.labels, format, Some(held))));
         };
@@ -287,7 +299,7 @@ pub(super) fn given(
     result: QueryResult,
     labels: &[Option<String>],
     format: &Format,
-    held: Option<OwnedSemaphorePermit>,
+    held: Option<Arc<OwnedSemaphorePermit>>,
 ) -> QueryResponse {
     let labels = checked(labels, result.columns.len());
     let fields = encode::fields(result.schema.fields().iter(), &labels, format);
@@ -304,7 +316,7 @@ pub(super) fn given(
     QueryResponse::new(Arc::new(fields), rows)
 }
 
-fn bytes_of(result: &QueryResult) -> usize {
+pub(super) fn bytes_of(result: &QueryResult) -> usize {
     result.batches.iter().map(RecordBatch::get_array_memory_size).sum()
 }
 

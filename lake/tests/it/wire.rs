@@ -348,16 +348,33 @@ fn cursors_give_their_answer_piece_by_piece_and_end_with_their_transaction() {
         ("FETCH BACKWARD 1 FROM c".to_owned(), "forward alone"),
         (format!("DECLARE c SCROLL CURSOR FOR {series}"), "forward alone"),
         (format!("DECLARE c BINARY CURSOR FOR {series}"), "BINARY"),
-        (format!("DECLARE c CURSOR FOR {series}; DECLARE c CURSOR FOR {series}"), "42P03"),
-        ((1..=5).map(|n| format!("DECLARE c{n} CURSOR FOR {series};")).collect::<String>(), "53000"),
+        (format!("DECLARE c CURSOR FOR {series}"), "25P01"),
+        (format!("BEGIN; DECLARE c CURSOR FOR {series}; DECLARE c CURSOR FOR {series}"), "42P03"),
+        (
+            (1..=5).map(|n| format!("DECLARE c{n} CURSOR WITH HOLD FOR {series};")).collect::<String>(),
+            "53000",
+        ),
+        (format!("DECLARE c CURSOR WITH HOLD FOR {series}; DISCARD ALL; FETCH 1 FROM c"), "34000"),
         ("CLOSE c".to_owned(), "34000"),
     ] {
         let seen = house.shown_to("ada", &refused);
         assert!(seen.contains("ERROR") && seen.contains(code), "{refused}\n{seen}");
     }
     let masked =
-        house.answer_to("ann", "DECLARE c CURSOR FOR SELECT destination_number FROM calls; FETCH ALL FROM c");
+        house.answer_to("ann", "BEGIN; DECLARE c CURSOR FOR SELECT destination_number FROM calls; FETCH ALL FROM c");
     assert!(!masked.contains("4930555001"), "{masked}");
+}
+
+#[test]
+fn what_is_fetched_counts_as_any_answer_until_it_is_sent() {
+    let Some(house) = House::with("127.0.0.1:0", None, 20, |config| config.query_result_mib = 1) else {
+        return;
+    };
+    let asked = "DECLARE c CURSOR WITH HOLD FOR SELECT repeat('x', 1000) FROM generate_series(1, 500) AS t (n); \
+                 FETCH ALL FROM c; CLOSE c;";
+    assert!(!house.shown_to("ada", asked).contains("ERROR"));
+    let seen = house.shown_to("ada", &asked.repeat(33));
+    assert!(seen.contains("54000"), "{}", seen.chars().take(500).collect::<String>());
 }
 
 #[test]
