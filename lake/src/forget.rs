@@ -14,8 +14,8 @@ use chrono::{DateTime, Utc};
 use model::{AccountId, E164, TenantId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use proof::sweep;
 pub use proof::{FileProof, Proof};
+pub(crate) use proof::{PROOFS, sweep, unnamed};
 use rows::{Columns, Decided};
 
 use crate::layout::Spot;
@@ -289,8 +289,12 @@ impl Writer {
         assert_eq!(next.n_rows(), before, "calls were lost or invented");
         // On disk before the commit that it proves; one without its commit is thrown away when the lake is opened.
         let proof = Proof::of(task, &files.iter().map(|file| file.proof.clone()).collect::<Vec<_>>(), now);
-        let generation = state.manifest.generation + 1;
-        let place = proof.write(&self.tree, generation)?;
+        self.refuse_if_taken_over(&mut state, written)?;
+        let (generation, opening) = (state.manifest.generation + 1, state.manifest.opening);
+        let place = proof.write(&self.tree, generation, opening)?;
+        if opening != 0 {
+            next.proofs.entry(opening).or_default().push(generation);
+        }
         self.publish(&mut state, next, now, written)?;
         self.move_out(&files.iter().map(|file| file.old.spot()).collect::<Vec<_>>());
         for file in &files {

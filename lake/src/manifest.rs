@@ -30,6 +30,13 @@ pub(crate) struct Manifest {
     /// it, so that a writer that was taken for dead touches none of the next one's.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) writer: u64,
+    /// Drawn by that opening: two of them that make their manifests from the same one do not make the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) opening: u64,
+    /// Generations with a proof of what they forgot, by the opening that wrote it. A proof that is not named here proves nothing. None
+    /// where `opening` is 0: there a proof's generation says whether it was committed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) proofs: BTreeMap<u64, Vec<u64>>,
     /// How far each lane is.
     pub(crate) positions: Positions,
     /// The files, in no order that matters.
@@ -190,6 +197,8 @@ impl Manifest {
             written_at: None,
             next_file: 1,
             writer: 0,
+            opening: 0,
+            proofs: BTreeMap::new(),
             positions: Positions::default(),
             files: Vec::new(),
             retired: Vec::new(),

@@ -73,7 +73,7 @@ impl Writer {
             }
         }
         let (held, manifest, version) = tree.enter()?;
-        crate::forget::sweep(&tree, manifest.generation)?;
+        crate::forget::sweep(&tree, &manifest)?;
         tracing::info!(
             place = %tree.place().display(), rows = manifest.n_rows(), files = manifest.files.len(), "lake opened"
         );
@@ -115,6 +115,21 @@ impl Writer {
         Ok((number, Unpublished::new(self, &state)))
     }
 
+    /// Refuses what was written before somebody else took the lake over: he has swept it away.
+    pub(crate) fn refuse_if_taken_over(
+        &self,
+        state: &mut State,
+        written: &Unpublished<'_>,
+    ) -> Result<(), LakeError> {
+        let is_lost = state.held.is_lost();
+        if is_lost || written.writer != state.manifest.writer {
+            // Whoever has it now is asked before anything else is written.
+            state.doubtful |= is_lost;
+            return Err(LakeError::TakenOver { dir: self.tree.place().to_owned() });
+        }
+        Ok(())
+    }
+
     /// Replaces the manifest, durably, and gives the files that it names now their final names.
     pub(crate) fn publish(
         &self,
@@ -123,13 +138,10 @@ impl Writer {
         now: DateTime<Utc>,
         written: &mut Unpublished<'_>,
     ) -> Result<(), LakeError> {
-        // Written before somebody else took the lake over, and swept away by him.
-        if written.writer != state.manifest.writer {
-            return Err(LakeError::TakenOver { dir: self.tree.place().to_owned() });
-        }
+        self.refuse_if_taken_over(state, written)?;
         next.format = crate::manifest::FORMAT;
         next.generation = state.manifest.generation + 1;
-        next.writer = state.manifest.writer;
+        (next.writer, next.opening) = (state.manifest.writer, state.manifest.opening);
         next.written_at = Some(now);
         match self.tree.replace_manifest(&next, &state.version) {
             Ok(version) => {
@@ -140,8 +152,11 @@ impl Writer {
             Err(error) => {
                 state.doubtful = true;
                 // It may still come to be: what it names stays, and no other file gets these numbers.
-                state.manifest.next_file = next.next_file;
-                written.keep(state.manifest.generation);
+                state.manifest.next_file = next.next_file.max(state.manifest.next_file);
+                // Of one who was taken over it is known: what he had committed has its final name, the rest is deleted here and now.
+                if !matches!(error, LakeError::TakenOver { .. }) {
+                    written.keep(state.manifest.generation);
+                }
                 Err(error)
             }
         }

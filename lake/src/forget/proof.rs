@@ -1,5 +1,6 @@
 //! What proves that numbers were taken out: one JSON document for each commit, `proofs/g0000000042.json`, named by the generation of
-//! the manifest that it goes with.
+//! the manifest that it goes with. In a bucket the name bears the opening of its writer as well, `g0000000042-5f3c....json`, and the
+//! manifest names it: one that was taken for dead neither replaces a proof nor leaves one of what never was.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,9 +14,11 @@ use super::Task;
 use crate::LakeError;
 use crate::error::IoContext;
 use crate::layout::Spot;
+use crate::manifest::Manifest;
 use crate::tree::Tree;
 
-const FOLDER: &str = "proofs";
+/// The folder of the proofs.
+pub(crate) const PROOFS: &str = "proofs";
 /// Read at a time for a digest.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
@@ -105,13 +108,16 @@ impl Proof {
     }
 
     /// Writes it, durably; where, relative to the lake's directory.
-    pub(super) fn write(&self, tree: &Tree, generation: u64) -> Result<String, LakeError> {
-        let name = format!("g{generation:010}.json");
+    pub(super) fn write(&self, tree: &Tree, generation: u64, opening: u64) -> Result<String, LakeError> {
+        let name = match opening {
+            0 => format!("g{generation:010}.json"),
+            opening => format!("g{generation:010}-{opening:016x}.json"),
+        };
         let bytes = serde_json::to_vec_pretty(self).map_err(|error| LakeError::Internal {
             problem: format!("a proof cannot be written: {error}"),
         })?;
-        tree.write_document(FOLDER, &name, bytes)?;
-        Ok(format!("{FOLDER}/{name}"))
+        tree.write_document(PROOFS, &name, bytes)?;
+        Ok(format!("{PROOFS}/{name}"))
     }
 }
 
@@ -128,35 +134,85 @@ fn digest(path: &Path) -> Result<String, LakeError> {
     }
 }
 
-/// The proofs among the names in their folder, with the generations they go with.
-fn found(names: Vec<String>) -> Vec<(u64, String)> {
-    let mut found: Vec<(u64, String)> = names
-        .into_iter()
-        .filter_map(|name| {
-            let generation = name.strip_prefix('g')?.strip_suffix(".json")?.parse().ok()?;
-            Some((generation, name))
-        })
-        .collect();
-    found.sort();
-    found
+/// The generation that the name of a proof goes with, and the opening that wrote it: 0 where it bears none.
+fn parsed(name: &str) -> Option<(u64, u64)> {
+    let stem = name.strip_prefix('g')?.strip_suffix(".json")?;
+    Some(match stem.split_once('-') {
+        None => (stem.parse().ok()?, 0),
+        Some((generation, opening)) => (generation.parse().ok()?, u64::from_str_radix(opening, 16).ok()?),
+    })
 }
 
-/// Throws away proofs of commits that never were.
-pub(crate) fn sweep(tree: &Tree, generation: u64) -> Result<(), LakeError> {
-    for (_, name) in found(tree.documents(FOLDER)?).into_iter().filter(|(of, _)| *of > generation) {
-        tracing::warn!(name, "the proof of a commit that was not made is deleted");
-        tree.remove_document(FOLDER, &name)?;
+/// Whether the commit that a proof goes with was made.
+fn is_named(manifest: &Manifest, (generation, opening): (u64, u64)) -> bool {
+    match opening {
+        0 => generation <= manifest.generation,
+        opening => manifest.proofs.get(&opening).is_some_and(|made| made.contains(&generation)),
+    }
+}
+
+/// The proofs among `names` of commits that were never made.
+pub(crate) fn unnamed<'a>(names: &'a [String], manifest: &'a Manifest) -> impl Iterator<Item = &'a String> {
+    names.iter().filter(|name| parsed(name).is_some_and(|of| !is_named(manifest, of)))
+}
+
+/// Throws away proofs of commits that never were, of this opening alone: those of others may be of one who writes now.
+pub(crate) fn sweep(tree: &Tree, manifest: &Manifest) -> Result<(), LakeError> {
+    let names = tree.documents(PROOFS)?;
+    for name in unnamed(&names, manifest) {
+        if parsed(name).is_some_and(|(_, opening)| opening == manifest.opening) {
+            tracing::warn!(name, "the proof of a commit that was not made is deleted");
+            tree.remove_document(PROOFS, name)?;
+        }
     }
     Ok(())
 }
 
 pub(super) fn all(tree: &Tree) -> Result<Vec<Proof>, LakeError> {
-    let read = |(_, name): (u64, String)| {
-        let bytes = tree.read_document(FOLDER, &name)?;
+    let mut found: Vec<(u64, u64, String)> = tree
+        .documents(PROOFS)?
+        .into_iter()
+        .filter_map(|name| parsed(&name).map(|(generation, opening)| (generation, opening, name)))
+        .collect();
+    if found.iter().any(|(_, opening, _)| *opening != 0) {
+        let manifest = tree.current()?;
+        found.retain(|(generation, opening, _)| is_named(&manifest, (*generation, *opening)));
+    }
+    found.sort();
+    let read = |(_, _, name): (u64, u64, String)| {
+        let bytes = tree.read_document(PROOFS, &name)?;
         serde_json::from_slice(&bytes).map_err(|error| LakeError::ManifestUnreadable {
-            path: tree.place().join(FOLDER).join(name),
+            path: tree.place().join(PROOFS).join(name),
             problem: error.to_string(),
         })
     };
-    found(tree.documents(FOLDER)?).into_iter().map(read).collect()
+    found.into_iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proofs_of_commits_that_were_not_made_are_told_from_others() {
+        let manifest = Manifest {
+            generation: 42,
+            opening: 0xb,
+            proofs: [(0xa, vec![40]), (0xb, vec![42])].into(),
+            ..Manifest::empty()
+        };
+        let names = [
+            "g0000000039.json",
+            "g0000000043.json",
+            "g0000000040-000000000000000a.json",
+            // A writer that was taken for dead, at the generation of the next one's commit.
+            "g0000000042-000000000000000a.json",
+            "g0000000042-000000000000000b.json",
+            "g0000000043-000000000000000b.json",
+            "notes.txt",
+        ]
+        .map(str::to_owned);
+        let never_were: Vec<&String> = unnamed(&names, &manifest).collect();
+        assert_eq!(never_were, [&names[1], &names[3], &names[5]]);
+    }
 }

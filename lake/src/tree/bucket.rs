@@ -27,11 +27,12 @@ use object_store::{
 use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
-use super::lock::Lock;
+use super::lock::{Lock, random};
 use super::trouble::{self, Where};
 use super::{Fetched, Version};
 use crate::config::credentials;
 use crate::error::IoContext;
+use crate::forget::{PROOFS, unnamed};
 use crate::layout::{self, Spot};
 use crate::manifest::Manifest;
 use crate::{LakeConfig, LakeError};
@@ -50,10 +51,10 @@ const RETRY_MAX: Duration = Duration::from_secs(20);
 /// How often an opening begins again because the manifest was replaced meanwhile.
 const ENTER_ATTEMPTS: u32 = 5;
 
-/// A manifest, and which one it is.
 /// Where Amazon's tools look for the address of a store, the first before the others.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
 
+/// A manifest, and which one it is.
 type Seen = (Arc<Manifest>, Version);
 
 /// The bucket, or the part of it below a prefix.
@@ -322,19 +323,16 @@ impl Bucket {
             };
             let files = if self.settle_files(&manifest, &files)? { self.row_files()? } else { files };
             self.check(&manifest, &files)?;
-            let next = Manifest {
-                writer: manifest.writer + 1,
-                // Above whatever is there: no file that somebody left gets the name of one of ours.
-                next_file: files
-                    .keys()
-                    .filter_map(|path| Spot::number_of(path))
-                    .map(|number| number.saturating_add(1))
-                    .fold(manifest.next_file, u64::max),
-                ..manifest
-            };
+            // Listed before we are the writer: none of them is of one who comes after us.
+            let proofs = self.documents(PROOFS)?;
+            let next = opened(manifest, &files);
             match self.replace_manifest(&next, &seen) {
                 Ok(version) => {
                     self.sweep(&next, &files)?;
+                    for name in unnamed(&proofs, &next) {
+                        tracing::warn!(name, "the proof of a commit that was not made is deleted");
+                        self.remove(&format!("{PROOFS}/{name}"))?;
+                    }
                     return Ok((next, version));
                 }
                 Err(LakeError::TakenOver { .. }) => {}
@@ -370,11 +368,19 @@ impl Bucket {
     }
 
     fn settle_files(&self, manifest: &Manifest, files: &HashMap<String, u64>) -> Result<bool, LakeError> {
-        let hidden: Vec<Spot> = manifest
-            .live()
-            .map(|file| file.spot)
-            .filter(|spot| files.contains_key(&spot.hidden_path_of(manifest.writer)))
-            .collect();
+        let mut hidden = Vec::new();
+        for file in manifest.live() {
+            let path = file.spot.hidden_path_of(manifest.writer);
+            if !files.contains_key(&path) {
+                continue;
+            }
+            // What was committed is there already: whatever is hidden beside it takes its place no more.
+            if files.get(&file.spot.final_path()) == Some(&file.bytes) {
+                self.remove(&path)?;
+            } else {
+                hidden.push(file.spot);
+            }
+        }
         let retired: Vec<Spot> =
             manifest.retired_spots().filter(|spot| files.contains_key(&spot.final_path())).collect();
         self.name_finally(&hidden, manifest.writer)?;
@@ -573,6 +579,21 @@ impl Bucket {
     }
 }
 
+/// The manifest of the one who opens the lake after `manifest`, with what is in the tree.
+fn opened(manifest: Manifest, files: &HashMap<String, u64>) -> Manifest {
+    Manifest {
+        writer: manifest.writer + 1,
+        opening: random().max(1),
+        // Above whatever is there: no file that somebody left gets the name of one of ours.
+        next_file: files
+            .keys()
+            .filter_map(|path| Spot::number_of(path))
+            .map(|number| number.saturating_add(1))
+            .fold(manifest.next_file, u64::max),
+        ..manifest
+    }
+}
+
 /// Below `lake.dir`: files being written or read.
 const SCRATCH: &str = "scratch";
 
@@ -592,4 +613,26 @@ async fn copy_here(store: &dyn ObjectStore, spot: &Spot, writer: u64, path: &Pat
         file.write_all(&chunk).map_err(Copying::Disk)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_open_from_one_manifest_one_becomes_the_writer() {
+        let store = Arc::new(object_store::memory::InMemory::new());
+        let dir = tempfile::tempdir().unwrap();
+        let bucket = || {
+            let bucket = Bucket::new("s3://calls", &LakeConfig::new(dir.path())).unwrap();
+            Bucket { store: store.clone(), ..bucket }
+        };
+        let (one, other) = (bucket(), bucket());
+        let seen = one.replace_manifest(&Manifest::empty(), &Version::default()).unwrap();
+        let open =
+            |bucket: &Bucket| bucket.replace_manifest(&opened(Manifest::empty(), &HashMap::new()), &seen);
+        open(&one).unwrap();
+        let refused = open(&other).unwrap_err();
+        assert!(matches!(refused, LakeError::TakenOver { .. }), "{refused:?}");
+    }
 }

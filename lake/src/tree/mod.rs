@@ -42,6 +42,16 @@ pub(crate) enum Held {
     Bucket(lock::Lock),
 }
 
+impl Held {
+    /// Whether somebody else has taken us for dead: what we write is of no use any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        match self {
+            Held::Disk { .. } => false,
+            Held::Bucket(lock) => lock.is_lost(),
+        }
+    }
+}
+
 /// A file to be read, on this machine's disk; a copy is deleted when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Fetched {
@@ -124,7 +134,7 @@ impl Tree {
                 let manifest = Manifest::clone(&*self.current()?);
                 layout::sync_dir(dir)?;
                 layout::settle(dir, &manifest)?;
-                crate::forget::sweep(self, manifest.generation)?;
+                crate::forget::sweep(self, &manifest)?;
                 Ok((manifest, Version::default()))
             }
             Tree::Bucket(bucket) => {
@@ -139,7 +149,7 @@ impl Tree {
                     return bucket.enter();
                 }
                 bucket.settle(&manifest)?;
-                crate::forget::sweep(self, manifest.generation)?;
+                crate::forget::sweep(self, &manifest)?;
                 Ok((Manifest::clone(&*manifest), version))
             }
         }
