@@ -188,31 +188,3 @@ pub(super) fn all(tree: &Tree) -> Result<Vec<Proof>, LakeError> {
     };
     found.into_iter().map(read).collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn proofs_of_commits_that_were_not_made_are_told_from_others() {
-        let manifest = Manifest {
-            generation: 42,
-            opening: 0xb,
-            proofs: [(0xa, vec![40]), (0xb, vec![42])].into(),
-            ..Manifest::empty()
-        };
-        let names = [
-            "g0000000039.json",
-            "g0000000043.json",
-            "g0000000040-000000000000000a.json",
-            // A writer that was taken for dead, at the generation of the next one's commit.
-            "g0000000042-000000000000000a.json",
-            "g0000000042-000000000000000b.json",
-            "g0000000043-000000000000000b.json",
-            "notes.txt",
-        ]
-        .map(str::to_owned);
-        let never_were: Vec<&String> = unnamed(&names, &manifest).collect();
-        assert_eq!(never_were, [&names[1], &names[3], &names[5]]);
-    }
-}

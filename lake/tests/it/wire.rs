@@ -360,8 +360,10 @@ fn cursors_give_their_answer_piece_by_piece_and_end_with_their_transaction() {
         let seen = house.shown_to("ada", &refused);
         assert!(seen.contains("ERROR") && seen.contains(code), "{refused}\n{seen}");
     }
-    let masked =
-        house.answer_to("ann", "BEGIN; DECLARE c CURSOR FOR SELECT destination_number FROM calls; FETCH ALL FROM c");
+    let masked = house.answer_to(
+        "ann",
+        "BEGIN; DECLARE c CURSOR FOR SELECT destination_number FROM calls; FETCH ALL FROM c",
+    );
     assert!(!masked.contains("4930555001"), "{masked}");
 }
 
