@@ -4,15 +4,15 @@
 //! written again only a few times until its file has `target_rows`. A day that is over is merged to the end.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
 use std::sync::TryLockError;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::layout::Spot;
 use crate::manifest::{LakeFile, Manifest, Retired};
-use crate::writer::Writer;
-use crate::{LakeConfig, LakeError, layout, parquet_file};
+use crate::tree::Fetched;
+use crate::writer::{Unpublished, Writer};
+use crate::{LakeConfig, LakeError, parquet_file};
 
 /// A day counts as over so long after its midnight: the calls that ended late are in by then.
 const DAY_OVER_AFTER: TimeDelta = TimeDelta::hours(2);
@@ -40,6 +40,7 @@ impl Writer {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(Compacted::default()),
         };
+        self.tidy()?;
         let mut done = Compacted { files_deleted: self.purge(now)?, ..Compacted::default() };
         let manifest = self.state()?.manifest.clone();
         for group in groups(&manifest, &self.config, now) {
@@ -56,21 +57,13 @@ impl Writer {
     fn merge(&self, group: &[LakeFile], now: DateTime<Utc>) -> Result<(), LakeError> {
         let Some(first) = group.first() else { return Ok(()) };
         let day = first.day;
-        let number = {
-            let mut state = self.state()?;
-            let number = state.manifest.next_file;
-            state.manifest.next_file += 1;
-            number
-        };
-        let inputs = group
-            .iter()
-            .map(|file| self.present(&file.spot(), file.rows))
-            .collect::<Result<Vec<PathBuf>, _>>()?;
-        let hidden = self.dir().join(Spot::of_day(day, number).hidden_path());
+        let (number, mut written) = self.begin()?;
+        let inputs = self.fetch(group.iter().map(|file| (file.spot(), file.rows)), &written)?;
+        let hidden = written.begin(Spot::of_day(day, number))?;
         let expected: u64 = group.iter().map(|file| file.rows).sum();
         let merged = parquet_file::merge_files(&inputs, &hidden, expected)?;
+        drop(inputs);
         if merged.rows != expected {
-            layout::remove_if_there(&hidden)?;
             let (files, found) = (group.len(), merged.rows);
             return Err(LakeError::MergeMiscounted { day: day.to_string(), files, expected, found });
         }
@@ -90,6 +83,7 @@ impl Writer {
                 .cloned()
                 .collect(),
         };
+        written.seal()?;
         let retired: Vec<Retired> =
             group.iter().map(|file| Retired { day, number: file.number, since: now }).collect();
 
@@ -97,23 +91,21 @@ impl Writer {
         let mut next = state.manifest.clone();
         let before = next.n_rows();
         next.files.retain(|file| !group.contains(file));
-        next.files.push(file.clone());
+        next.files.push(file);
         next.retired.extend(retired);
         assert_eq!(next.n_rows(), before, "merging files lost or invented rows");
-        self.publish(&mut state, next, now)?;
-        // Committed: what fails from here on is made up for by the next open.
-        let moved = layout::name_finally(self.dir(), &file.spot())
-            .and_then(|()| group.iter().try_for_each(|file| layout::move_out(self.dir(), &file.spot())));
-        if let Err(error) = moved {
-            tracing::warn!(%error, code = error.code(), "merged lake files are not in their places yet");
-        }
+        self.publish(&mut state, next, now, &mut written)?;
+        self.move_out(&group.iter().map(LakeFile::spot).collect::<Vec<_>>());
         Ok(())
     }
 
-    pub(crate) fn present(&self, spot: &Spot, rows: u64) -> Result<PathBuf, LakeError> {
-        spot.present_path(self.dir())
-            .map(|path| self.dir().join(path))
-            .ok_or_else(|| LakeError::FileMissing { path: self.dir().join(spot.final_path()), rows })
+    /// Committed files to be read again.
+    pub(crate) fn fetch(
+        &self,
+        spots: impl Iterator<Item = (Spot, u64)>,
+        written: &Unpublished<'_>,
+    ) -> Result<Vec<Fetched>, LakeError> {
+        self.tree.fetch(&spots.collect::<Vec<_>>(), written.writer())
     }
 
     /// Deletes files that were merged longer ago than `retired_keep`.
@@ -129,10 +121,9 @@ impl Writer {
         if expired.is_empty() {
             return Ok(0);
         }
-        for spot in &expired {
-            layout::purge(self.dir(), spot)?;
-        }
-        self.publish(&mut state, next, now)?;
+        self.tree.purge(&expired)?;
+        let mut written = Unpublished::new(self, &state);
+        self.publish(&mut state, next, now, &mut written)?;
         Ok(expired.len() as u64)
     }
 }

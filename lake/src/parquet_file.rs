@@ -28,6 +28,7 @@ use crate::error::IoContext;
 use crate::layout;
 use crate::rows::FILE_SCHEMA;
 use crate::table::Table;
+use crate::tree::Fetched;
 
 /// Rows of one row group: small enough to skip most of a file for one hour or one account, large enough to compress.
 const ROW_GROUP_ROWS: usize = 131_072;
@@ -168,14 +169,14 @@ pub(crate) struct Merged {
 
 /// Merges sorted files into one, keeping their order, with a few thousand rows of each in memory.
 pub(crate) fn merge_files(
-    inputs: &[PathBuf],
+    inputs: &[Fetched],
     output: &Path,
     rows_expected: u64,
 ) -> Result<Merged, LakeError> {
     let mut file = HiddenFile::create(output.to_owned(), rows_expected, &CALLS)?;
     let mut cursors = Vec::with_capacity(inputs.len());
-    for path in inputs {
-        cursors.extend(Cursor::open(path)?);
+    for input in inputs {
+        cursors.extend(Cursor::open(input.path())?);
     }
     let mut rows = 0;
     let mut heap: BinaryHeap<Reverse<(Key, usize)>> =
@@ -201,14 +202,14 @@ pub(crate) fn merge_files(
 
 /// Puts files one behind the other into one, a few thousand rows at a time.
 pub(crate) fn append_files(
-    inputs: &[PathBuf],
+    inputs: &[Fetched],
     output: &Path,
     rows_expected: u64,
     shape: &Shape,
 ) -> Result<Merged, LakeError> {
     let mut file = HiddenFile::create(output.to_owned(), rows_expected, shape)?;
     let mut rows = 0;
-    for path in inputs {
+    for path in inputs.iter().map(Fetched::path) {
         for batch in reader(path)? {
             let batch = batch.map_err(|error| parquet_error("read", path, error))?;
             let batch =

@@ -377,7 +377,11 @@ impl Config {
                 *path = base.join(&*path);
             }
         }
-        for path in [&mut config.lake.pg_certificate, &mut config.lake.pg_key].into_iter().flatten() {
+        for path in
+            [&mut config.lake.pg_certificate, &mut config.lake.pg_key, &mut config.lake.s3.credentials]
+                .into_iter()
+                .flatten()
+        {
             *path = base.join(&*path);
         }
         let kafka = &mut config.bus.kafka;

@@ -254,7 +254,7 @@ async fn belong_together(bus: &dyn Bus, store: &Store, lake: &Lake, config: &Con
         .map_err(|why| UserError::new(format!("{}: {why}", config.bus_place()), ""))?;
     if lake.count_rows()? > 0 && store.lane_positions().await?.is_empty() {
         return Err(UserError::new(
-            format!("the database is new, and the lake in {} holds calls already", lake.dir().display()),
+            format!("the database is new, and the lake in {} holds calls already", lake.place().display()),
             "restore the database from a backup, or begin with an empty data directory",
         )
         .into());

@@ -60,8 +60,7 @@ impl Passwords {
     ///
     /// Why they open nothing.
     pub async fn check(&self, name: &str, password: String) -> Result<User, PasswordRefused> {
-        let now = (self.clock)().mono;
-        if let Some(left) = self.throttle.wait_of(name, now) {
+        if let Some(left) = self.throttle.wait_of(name, (self.clock)().mono) {
             return Err(PasswordRefused::Wait(left));
         }
         let failed = |why: &dyn std::fmt::Display| PasswordRefused::Failed(why.to_string());
@@ -72,6 +71,10 @@ impl Passwords {
             None => UNKNOWN_USER_HASH.to_owned(),
         };
         let permit = self.throttle.hashing.acquire().await.map_err(|why| failed(&why))?;
+        // Of guesses that came in at once, those that waited here may have become too many meanwhile: they are not hashed.
+        if let Some(left) = self.throttle.wait_of(name, (self.clock)().mono) {
+            return Err(PasswordRefused::Wait(left));
+        }
         let matches = tokio::task::spawn_blocking(move || {
             PasswordHash::new(&hash)
                 .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
@@ -80,7 +83,8 @@ impl Passwords {
         .unwrap_or(false);
         drop(permit);
         let Some(user) = user.filter(|_| matches) else {
-            self.throttle.failed(name, now);
+            // The wait begins now: before its hash a guess may have stood in line for as long.
+            self.throttle.failed(name, (self.clock)().mono);
             return Err(PasswordRefused::Wrong);
         };
         self.throttle.forget(name);
@@ -151,6 +155,52 @@ mod tests {
         assert_eq!(throttle.wait_of("bob", Duration::from_secs(5)), None);
         throttle.forget("ada");
         assert_eq!(throttle.wait_of("ada", Duration::from_secs(5)), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn guesses_that_come_in_at_once_are_refused_before_they_are_hashed() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("t.db").display());
+        let store = Store::open(&url).await.unwrap();
+        let now = || Moment { wall: chrono::DateTime::UNIX_EPOCH, mono: Duration::from_secs(1) };
+        let passwords = Passwords::new(store, Arc::new(now));
+        let guesses = (0..40).map(|n| {
+            let passwords = passwords.clone();
+            tokio::spawn(async move { passwords.check("ada", format!("guess {n}")).await })
+        });
+        let (mut wrong, mut waiting) = (0, 0);
+        for guess in guesses.collect::<Vec<_>>() {
+            match guess.await.unwrap() {
+                Err(PasswordRefused::Wrong) => wrong += 1,
+                Err(PasswordRefused::Wait(_)) => waiting += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        // The five of a patient guesser, and those that were being hashed beside the last one.
+        let allowed = FAILURES_MAX as usize..FAILURES_MAX as usize + HASHES_AT_ONCE;
+        assert!(allowed.contains(&wrong), "{wrong} were hashed");
+        assert_eq!(wrong + waiting, 40);
+    }
+
+    #[tokio::test]
+    async fn wait_begins_when_the_guess_was_found_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("t.db").display());
+        let store = Store::open(&url).await.unwrap();
+        // Between two looks at the clock 10 s pass, as in a long line of guesses.
+        let looks = std::sync::atomic::AtomicU64::new(0);
+        let now = move || {
+            let mono = Duration::from_secs(10 * looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+            Moment { wall: chrono::DateTime::UNIX_EPOCH, mono }
+        };
+        let passwords = Passwords::new(store, Arc::new(now));
+        for n in 0..FAILURES_MAX {
+            let refused = passwords.check("ada", format!("guess {n}")).await.unwrap_err();
+            assert!(matches!(refused, PasswordRefused::Wrong), "{refused:?}");
+        }
+        let refused = passwords.check("ada", "guess".to_owned()).await.unwrap_err();
+        let expected = WAIT - Duration::from_secs(10);
+        assert!(matches!(refused, PasswordRefused::Wait(left) if left == expected), "{refused:?}");
     }
 
     #[test]

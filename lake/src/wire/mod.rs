@@ -10,8 +10,12 @@
 
 mod catalogue;
 mod connection;
+mod cursors;
 mod encode;
+mod extended;
+mod form;
 mod functions;
+mod labels;
 mod layout;
 mod measured;
 mod parameters;

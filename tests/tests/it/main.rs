@@ -28,9 +28,12 @@ mod desk;
 mod edrs;
 mod floor_plan;
 mod fraud_desk;
+#[path = "../../../lake/tests/it/gateway.rs"]
+mod gateway;
 mod imports;
 mod kafka_house;
 mod kills;
+mod lake_in_a_bucket;
 mod late_end;
 mod mail_words;
 mod named_trunks;

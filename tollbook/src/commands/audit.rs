@@ -193,7 +193,7 @@ async fn open_log(config: &Config, report: &mut Report) -> Option<Arc<dyn Bus>> 
 
 /// The lake with what is in its files, read from the files themselves.
 async fn open_lake(config: &Config, report: &mut Report) -> Option<(Lake, Vec<Version>)> {
-    let opened = match Lake::open_read_only(&config.lake.dir) {
+    let opened = match Lake::open_to_ask(&config.lake) {
         Ok(lake) => lake_rows(&lake).await.map(|rows| (lake, rows)),
         Err(why) => Err(why.into()),
     };
