@@ -88,7 +88,7 @@ impl Spot {
         [self.final_path(), self.hidden_path()].into_iter().find(|path| dir.join(path).is_file())
     }
 
-    fn retired(&self, dir: &Path) -> PathBuf {
+    pub(crate) fn retired(&self, dir: &Path) -> PathBuf {
         let folder = self.folder.rsplit(['/', '=']).next().unwrap_or(&self.folder);
         retired_dir(dir).join(format!("{folder}-{}", self.final_name()))
     }

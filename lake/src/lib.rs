@@ -6,6 +6,7 @@
 //! doubles a call. When to commit, where to resume and what to suspend is the stage runner's work.
 
 mod access;
+mod backup;
 mod catalogue;
 mod column;
 mod compaction;
@@ -35,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use access::Access;
+pub use backup::FrozenLake;
 pub use catalogue::{TableDoc, tables as table_docs};
 pub use column::{ColumnDoc, columns};
 pub use compaction::Compacted;
@@ -86,6 +88,7 @@ impl Lake {
         let dir = config.dir.clone();
         let limits = config.clone();
         let writer = Writer::open(config)?;
+        backup::clear_left(&dir)?;
         Ok(Lake { engine: Arc::new(Engine::new(&limits)?), dir, writer: Some(Arc::new(writer)) })
     }
 

@@ -11,6 +11,8 @@ mod alert_cases;
 mod alert_mail;
 mod api_tokens;
 mod audit;
+mod backup;
+mod backup_orders;
 mod barrings;
 mod billing_terms;
 mod calling;
@@ -61,6 +63,8 @@ mod world;
 pub use alert_cases::{AlertCase, AlertNote, CaseFilter, HandOver, RuleRecord};
 pub use api_tokens::ApiToken;
 pub use audit::{AuditEntry, AuditFault};
+pub use backup::{Held, Snapshot, restore_postgres};
+pub use backup_orders::{BackupOrder, BackupProgress};
 pub use billing_terms::TermsBook;
 pub use contracts::{
     HeldBalance, NewTopUp, NewVoucher, TOPUP, TopUpAttempt, TopUpKind, TopUpOutcome, voucher_code,

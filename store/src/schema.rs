@@ -56,6 +56,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (253, "webhook_kinds", include_str!("../migrations/0253_webhook_kinds.sql")),
     (254, "pipeline_questions", include_str!("../migrations/0254_pipeline_questions.sql")),
     (255, "balances_told", include_str!("../migrations/0255_balances_told.sql")),
+    (264, "backup_orders", include_str!("../migrations/0264_backup_orders.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).
@@ -129,6 +130,11 @@ impl Store {
         }
         self.writers.close().await;
         self.readers.close().await;
+    }
+
+    /// The file, or the server without its password.
+    pub fn place(&self) -> &Path {
+        &self.place
     }
 
     /// Whether it is a server.
@@ -384,7 +390,7 @@ fn migrate_error(place: &str, error: MigrateError) -> StoreError {
 }
 
 /// `postgres://user:secret@host/db` as it may be shown.
-fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     // Parameters may hold a password too.
     let url = url.split('?').next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::alarms;
+use crate::backup::{self, order::BackupDesk};
 use crate::clock::Clock;
 use crate::config::{Config, SftpSection};
 use crate::control_feed::{self, ControlFeed};
@@ -549,9 +550,16 @@ impl System {
         let (rooms, consumers) = (self.rooms.clone(), self.consumers.clone());
         let retention = self.config.bus.retention();
         let keeper = Arc::new(tokio::sync::Mutex::new(Keeper::for_mediator()));
+        let copied = Arc::new(tokio::sync::Mutex::new(()));
+        if !self.config.bus.is_kafka() {
+            self.start_backups(copied.clone());
+        }
         self.every(RETENTION_INTERVAL, "retention", move || {
             let (rooms, consumers, keeper) = (rooms.clone(), consumers.clone(), keeper.clone());
+            let copied = copied.clone();
             async move {
+                // While the log is copied nothing is dropped from it.
+                let Ok(_nobody) = copied.try_lock() else { return Ok(()) };
                 let now = rooms.clock.utc();
                 keeper.lock().await.expire(&*rooms.bus, &consumers, retention, now).await?;
                 Ok(())
@@ -643,6 +651,22 @@ impl System {
                 rooms.store.webhook_forget(rooms.clock.utc()).await?;
                 Ok(())
             }
+        });
+    }
+
+    /// Backups that commands order: this process alone has the log open. `copied` is held while one is made.
+    fn start_backups(&mut self, copied: Arc<tokio::sync::Mutex<()>>) {
+        let desk = BackupDesk {
+            rooms: self.rooms.clone(),
+            config: self.config.clone(),
+            lake: self.lake.clone(),
+            retention: copied,
+            stop: self.stop_rest.clone(),
+            since: self.rooms.clock.utc(),
+        };
+        self.every(backup::order::ORDERS_INTERVAL, "backup", move || {
+            let desk = desk.clone();
+            async move { desk.look().await }
         });
     }
 

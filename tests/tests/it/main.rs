@@ -32,6 +32,7 @@ mod imports;
 mod kafka_house;
 mod kills;
 mod late_end;
+mod machines;
 mod mail_words;
 mod named_trunks;
 mod postgres;

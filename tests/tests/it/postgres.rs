@@ -15,6 +15,12 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Up and ready; `None`, with a word, where it is not installed.
     pub(crate) fn start() -> Option<Self> {
+        // Not below a private directory: the server's own user must get there.
+        Self::start_below(&std::env::temp_dir())
+    }
+
+    /// The same with its files below `parent`, where every user may make some.
+    pub(crate) fn start_below(parent: &Path) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let versions = std::fs::read_dir(Path::new("/usr/lib/postgresql")).ok();
         let bin = versions
@@ -29,8 +35,7 @@ impl Postgres {
             return None;
         };
         let name = format!("tollbook-house-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        // Not below a private directory: the server's own user must get there.
-        let dir = std::env::temp_dir().join(name);
+        let dir = parent.join(name);
         let script = format!(
             "set -e; umask 077; mkdir {dir}; cd {dir}; \
              {bin}/initdb -D data -U postgres -A trust -E UTF8 --locale=C > initdb.log 2>&1; \
@@ -75,6 +80,18 @@ impl Postgres {
     /// For `store.url`.
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@localhost/postgres?host={}", self.dir.display())
+    }
+
+    /// The address of another, empty database of the same server, which is made.
+    pub(crate) fn another(&self, name: &str) -> String {
+        let made = Command::new(self.bin.join("createdb"))
+            .args(["-U", "postgres", "-h"])
+            .arg(&self.dir)
+            .arg(name)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        format!("postgres://postgres@localhost/{name}?host={}", self.dir.display())
     }
 
     /// Restarts it as after a crash: nobody is asked to finish.
