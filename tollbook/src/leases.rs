@@ -4,12 +4,17 @@
 //! too much it gives back after its stages have let go, what nobody has it claims. Lanes that stay where they are are not disturbed.
 //! A process whose beat stands still is dead to the others by *their* clocks; whether it really was does not matter: the claim has
 //! raised the epoch, and the database refuses what the old owner commits ([`store::Store::commit_fenced`]).
+//!
+//! Who reaches the database and not the event log says that he lives and does nothing. So a process to which the log has not answered for long
+//! takes its leave until it does: others may reach it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bus::Bus;
+use model::Topic;
 use store::{Lease, Process, Store};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -22,6 +27,10 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// How long a stage may take to let go of a lane before it is given back all the same.
 const LET_GO_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A process to which the log has not answered for so many takeover times leaves its lanes to others. More than one: brokers take some
+/// seconds to settle who leads when one of them is gone, for everybody.
+const CUT_OFF_AFTER: u32 = 2;
 
 /// Rows of processes that have been dead for so many takeover times are cleared away.
 const FORGET_AFTER: u32 = 6;
@@ -51,6 +60,9 @@ pub(crate) struct LeaseKeeper {
     /// Beat and monotonic time of its last change, by process.
     seen: HashMap<String, (u64, Duration)>,
     confirmed_at: Duration,
+    /// Milliseconds of the monotonic clock at which the log last answered.
+    log_answered_ms: Arc<AtomicU64>,
+    is_cut_off: bool,
     is_current: Arc<AtomicBool>,
     on_duty: Arc<AtomicBool>,
 }
@@ -61,6 +73,8 @@ impl LeaseKeeper {
         Self {
             store,
             confirmed_at: clock.now().mono,
+            log_answered_ms: Arc::new(AtomicU64::new(millis(clock.now().mono))),
+            is_cut_off: false,
             clock,
             me,
             roles,
@@ -93,11 +107,13 @@ impl LeaseKeeper {
         self.is_current.clone()
     }
 
-    /// Until `stop`; then everything is given back, at once free for others.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// Until `stop`; then everything is given back, at once free for others. `log` is asked now and then whether it can be reached.
+    pub(crate) async fn run(mut self, log: Arc<dyn Bus>, stop: CancellationToken) {
+        let answered_ms = self.log_answered_ms.clone();
+        let asking = tokio::spawn(ask_log(log, self.clock.clone(), answered_ms));
         loop {
             let before = self.clock.now().mono;
-            match tokio::time::timeout(self.takeover, self.look()).await {
+            match tokio::time::timeout(self.takeover, self.look_if_connected()).await {
                 Ok(Ok(())) => self.confirmed_at = before,
                 Ok(Err(why)) => {
                     error!(error = format!("{why:#}"), "leases could not be renewed; trying again")
@@ -117,6 +133,7 @@ impl LeaseKeeper {
                 () = stop.cancelled() => break,
             }
         }
+        asking.abort();
         if let Err(why) = self.store.process_forget(&self.me).await {
             warn!(error = %why, "leases could not be given back; others take them over in a while");
         }
@@ -132,6 +149,26 @@ impl LeaseKeeper {
             self.is_current.store(false, Ordering::Release);
             self.on_duty.store(false, Ordering::Release);
         }
+    }
+
+    async fn look_if_connected(&mut self) -> anyhow::Result<()> {
+        let silent_ms =
+            millis(self.clock.now().mono).saturating_sub(self.log_answered_ms.load(Ordering::Acquire));
+        if silent_ms <= millis(self.takeover * CUT_OFF_AFTER) {
+            if std::mem::take(&mut self.is_cut_off) {
+                info!("the event log answers again");
+            }
+            return self.look().await;
+        }
+        if !self.is_cut_off {
+            error!(silent_ms, "the event log does not answer; lanes are left to others until it does");
+            self.held.clear();
+            self.publish();
+            self.let_go().await;
+            self.store.process_forget(&self.me).await?;
+            self.is_cut_off = true;
+        }
+        Ok(())
     }
 
     async fn look(&mut self) -> anyhow::Result<()> {
@@ -241,6 +278,20 @@ impl LeaseKeeper {
             warn!("a stage is slow to let go of its lanes; they are handed over all the same");
         }
     }
+}
+
+/// Notes when the log answers. One question at a time: one that goes unanswered takes as long as the log's patience.
+async fn ask_log(log: Arc<dyn Bus>, clock: Clock, answered_ms: Arc<AtomicU64>) {
+    loop {
+        if log.range(Topic::Control, 0).await.is_ok() {
+            answered_ms.store(millis(clock.now().mono), Ordering::Release);
+        }
+        tokio::time::sleep(BEAT).await;
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What one process has to change about the leases of one stage.

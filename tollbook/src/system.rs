@@ -385,7 +385,7 @@ impl System {
         let mut has_leases = Arc::new(AtomicBool::new(true));
         if let Some(keeper) = self.leases.take() {
             has_leases = keeper.is_current();
-            self.leasing = Some(tokio::spawn(keeper.run(self.stop_leases.clone())));
+            self.leasing = Some(tokio::spawn(keeper.run(self.rooms.bus.clone(), self.stop_leases.clone())));
         }
         let Some(listener) = health else { return };
         let (sender, obstacles) = watch::channel(vec!["starting".to_owned()]);

@@ -2,6 +2,7 @@
 //! clean audit, and with one record for every call that the caller saw answered.
 
 mod backup;
+mod faults;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
