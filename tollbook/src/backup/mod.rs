@@ -120,9 +120,10 @@ fn trees(config: &Config) -> [(&'static str, &Path); 4] {
 
 /// What the file system said is for the user to mend.
 fn refused(action: &str, path: &Path, why: &std::io::Error) -> UserError {
-    let remedy = match why.kind() {
-        std::io::ErrorKind::StorageFull => "make room, and try again with an empty directory",
-        _ => "look at the directory and at what this user may do there",
+    let remedy = if why.kind() == std::io::ErrorKind::StorageFull {
+        "make room, and try again with an empty directory"
+    } else {
+        "look at the directory and at what this user may do there"
     };
     UserError::new(format!("{}: cannot {action} it: {why}", path.display()), remedy)
 }
