@@ -179,7 +179,9 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     let named = |error| sqlite_error(file, error);
     probe_sqlite(file).await.map_err(named)?;
     let writers = sqlite_pool(file, 1, WRITER).await.map_err(named)?;
+    let turn = migration_turn(file).await?;
     migrate(&writers, Dialect::Sqlite, &file.display().to_string()).await.map_err(named)?;
+    drop(turn);
     let readers = sqlite_pool(file, SQLITE_READERS_MAX, &[]).await.map_err(named)?;
     info!(file = %file.display(), "database opened");
     let place: Arc<Path> = file.into();
@@ -265,12 +267,40 @@ async fn sqlite_pool(file: &Path, connections_max: u32, more: &'static [&'static
     Ok(pool)
 }
 
-/// What SQLite itself notices late or not at all.
-fn check_sqlite_file(file: &Path) -> Result<()> {
-    let directory = match file.parent() {
+/// Where a file's directory is.
+fn directory_of(file: &Path) -> PathBuf {
+    match file.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),
+    }
+}
+
+/// One process at a time changes the schema, until what this returns is dropped: a server has locks of its own for that, the driver's for a file
+/// do nothing. Locked is the directory: the system would drop SQLite's own locks if somebody else in its process opened and closed
+/// the file (sqlite.org/howtocorrupt.html, 2.2).
+async fn migration_turn(file: &Path) -> Result<Option<std::fs::File>> {
+    let directory = directory_of(file);
+    let of_directory = directory.clone();
+    let locked = tokio::task::spawn_blocking(move || {
+        let opened = std::fs::File::open(&of_directory)?;
+        match opened.lock() {
+            Ok(()) => Ok(Some(opened)),
+            // Of a file system without such locks one process at a time is used anyway.
+            Err(why) if why.kind() == std::io::ErrorKind::Unsupported => Ok(None),
+            Err(why) => Err(why),
+        }
+    });
+    let unwritable = |reason: String| StoreError::Unwritable {
+        file: file.to_owned(),
+        directory: directory.clone(),
+        reason,
     };
+    locked.await.map_err(|why| unwritable(why.to_string()))?.map_err(|why| unwritable(why.to_string()))
+}
+
+/// What SQLite itself notices late or not at all.
+fn check_sqlite_file(file: &Path) -> Result<()> {
+    let directory = directory_of(file);
     let unwritable = |reason: String| StoreError::Unwritable {
         file: file.to_owned(),
         directory: directory.clone(),
