@@ -58,13 +58,13 @@ impl Postgres {
             .spawn()
             .unwrap();
         let server = Self { dir, bin, _keeper: keeper };
-        for _ in 0..300 {
+        for _ in 0..1_200 {
             if server.is_ready() {
                 return Some(server);
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("PostgreSQL did not start within 30 s; see {}", server.dir.display());
+        panic!("PostgreSQL did not start within 120 s; see {}", server.dir.display());
     }
 
     fn is_ready(&self) -> bool {

@@ -2,8 +2,10 @@
 //! clean audit, and with one record for every call that the caller saw answered.
 
 mod backup;
+mod clock;
 mod disk;
 mod faults;
+mod secrets;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
