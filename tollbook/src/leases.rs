@@ -5,8 +5,9 @@
 //! A process whose beat stands still is dead to the others by *their* clocks; whether it really was does not matter: the claim has
 //! raised the epoch, and the database refuses what the old owner commits ([`store::Store::commit_fenced`]).
 //!
-//! Who reaches the database and not the event log says that he lives and does nothing. So a process to which the log has not answered for long
-//! takes its leave until it does: others may reach it.
+//! Who reaches the database and not the event log says that he lives and does nothing. So a process to which no lane of the log has answered
+//! for long leaves its lanes to others until one does: they may reach it. The desk it keeps if nobody else has the log either: mail,
+//! webhooks and alarms need the database alone, and are wanted most when the log is away.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use bus::Bus;
 use model::Topic;
 use store::{Lease, Process, Store};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -37,6 +39,9 @@ const FORGET_AFTER: u32 = 6;
 
 /// The task that one process does for all.
 pub(crate) const DESK: &str = "desk";
+
+/// What a process with the desk says it can do as long as no log answers it: the desk, if nobody else can.
+const DESK_WITHOUT_LOG: &str = "desk-without-log";
 
 /// What a process may hold leases of.
 #[derive(Debug, Clone)]
@@ -110,10 +115,18 @@ impl LeaseKeeper {
     /// Until `stop`; then everything is given back, at once free for others. `log` is asked now and then whether it can be reached.
     pub(crate) async fn run(mut self, log: Arc<dyn Bus>, stop: CancellationToken) {
         let answered_ms = self.log_answered_ms.clone();
-        let asking = tokio::spawn(ask_log(log, self.clock.clone(), answered_ms));
+        let clock = self.clock.clone();
+        let asking = tokio::spawn(ask_log(log.partitions(), BEAT, move |lane| {
+            let (log, clock, answered_ms) = (log.clone(), clock.clone(), answered_ms.clone());
+            async move {
+                if log.range(Topic::Control, lane).await.is_ok() {
+                    answered_ms.store(millis(clock.now().mono), Ordering::Release);
+                }
+            }
+        }));
         loop {
             let before = self.clock.now().mono;
-            match tokio::time::timeout(self.takeover, self.look_if_connected()).await {
+            match tokio::time::timeout(self.takeover, self.look_again()).await {
                 Ok(Ok(())) => self.confirmed_at = before,
                 Ok(Err(why)) => {
                     error!(error = format!("{why:#}"), "leases could not be renewed; trying again")
@@ -148,31 +161,37 @@ impl LeaseKeeper {
             warn!("this process stood still; its leases are looked at before it goes on");
             self.is_current.store(false, Ordering::Release);
             self.on_duty.store(false, Ordering::Release);
+            // Nor was the log asked meanwhile: its silence counts from now on.
+            self.log_answered_ms.store(millis(self.clock.now().mono), Ordering::Release);
         }
     }
 
-    async fn look_if_connected(&mut self) -> anyhow::Result<()> {
+    async fn look_again(&mut self) -> anyhow::Result<()> {
         let silent_ms =
             millis(self.clock.now().mono).saturating_sub(self.log_answered_ms.load(Ordering::Acquire));
-        if silent_ms <= millis(self.takeover * CUT_OFF_AFTER) {
-            if std::mem::take(&mut self.is_cut_off) {
-                info!("the event log answers again");
+        let is_cut_off = silent_ms > millis(self.takeover * CUT_OFF_AFTER);
+        match (std::mem::replace(&mut self.is_cut_off, is_cut_off), is_cut_off) {
+            (false, true) => {
+                error!(silent_ms, "the event log does not answer; lanes are left to others until it does");
             }
-            return self.look().await;
+            (true, false) => info!("the event log answers again"),
+            (false, false) | (true, true) => {}
         }
-        if !self.is_cut_off {
-            error!(silent_ms, "the event log does not answer; lanes are left to others until it does");
-            self.held.clear();
-            self.publish();
-            self.let_go().await;
-            self.store.process_forget(&self.me).await?;
-            self.is_cut_off = true;
+        self.look().await
+    }
+
+    /// What this process can do at present.
+    fn roles_now(&self) -> &str {
+        let has_desk = self.roles.split(',').any(|role| role == DESK);
+        match (self.is_cut_off, has_desk) {
+            (false, _) => &self.roles,
+            (true, true) => DESK_WITHOUT_LOG,
+            (true, false) => "",
         }
-        Ok(())
     }
 
     async fn look(&mut self) -> anyhow::Result<()> {
-        self.store.process_beat(&self.me, &self.roles).await?;
+        self.store.process_beat(&self.me, self.roles_now()).await?;
         let (processes, leases) = self.store.processes_and_leases().await?;
         let alive = self.alive(&processes);
         self.forget_dead(&processes).await?;
@@ -184,14 +203,15 @@ impl LeaseKeeper {
         }
         self.held = mine;
         let mut changes = Vec::new();
+        let all_alive: Vec<&str> = alive.iter().map(|process| process.id.as_str()).collect();
         for claimable in &self.claimable {
-            let capable: Vec<&str> = alive
-                .iter()
-                .filter(|process| process.roles.split(',').any(|role| role == claimable.role))
-                .map(|process| process.id.as_str())
-                .collect();
+            let mut capable = those_with(&alive, claimable.role);
+            if capable.is_empty() && claimable.role == DESK {
+                capable = those_with(&alive, DESK_WITHOUT_LOG);
+            }
             let of_it: Vec<&Lease> = leases.iter().filter(|lease| lease.name == claimable.name).collect();
-            changes.push(balance(claimable.name, claimable.n_partitions, &self.me, &capable, &of_it));
+            let n_partitions = claimable.n_partitions;
+            changes.push(balance(claimable.name, n_partitions, &self.me, (&capable, &all_alive), &of_it));
         }
         let given_back: Vec<Lease> = changes.iter().flat_map(|change| change.give_back.clone()).collect();
         for lease in &given_back {
@@ -280,14 +300,38 @@ impl LeaseKeeper {
     }
 }
 
-/// Notes when the log answers. One question at a time: one that goes unanswered takes as long as the log's patience.
-async fn ask_log(log: Arc<dyn Bus>, clock: Clock, answered_ms: Arc<AtomicU64>) {
+/// Asks lane after lane of the log, one each beat, and does not wait for one that is silent: its leader may be away, and the others there. No
+/// lane is asked twice at a time.
+async fn ask_log<Asking>(n_lanes: u32, beat: Duration, ask: impl Fn(u32) -> Asking)
+where
+    Asking: Future<Output = ()> + Send + 'static,
+{
+    let mut asking = JoinSet::new();
+    let mut asked = BTreeSet::new();
+    let mut next = 0;
     loop {
-        if log.range(Topic::Control, 0).await.is_ok() {
-            answered_ms.store(millis(clock.now().mono), Ordering::Release);
+        if let Some(lane) = (0..n_lanes).map(|n| (next + n) % n_lanes).find(|lane| !asked.contains(lane)) {
+            next = (lane + 1) % n_lanes;
+            asked.insert(lane);
+            let question = ask(lane);
+            asking.spawn(async move {
+                question.await;
+                lane
+            });
         }
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(beat).await;
+        while let Some(done) = asking.try_join_next() {
+            if let Ok(lane) = done {
+                asked.remove(&lane);
+            }
+        }
     }
+}
+
+/// Those of `alive` that have a role, by name.
+fn those_with<'a>(alive: &'a [Process], role: &str) -> Vec<&'a str> {
+    let has_it = |process: &&Process| process.roles.split(',').any(|one| one == role);
+    alive.iter().filter(has_it).map(|process| process.id.as_str()).collect()
 }
 
 fn millis(time: Duration) -> u64 {
@@ -301,12 +345,21 @@ struct Change {
     claim: Vec<Lease>,
 }
 
-/// The lanes are shared evenly among those who are alive and `capable` of the stage, in the order of their names.
-fn balance(name: &str, n_partitions: u32, me: &str, capable: &[&str], leases: &[&Lease]) -> Change {
-    let Some(rank) = capable.iter().position(|id| *id == me) else { return Change::default() };
+/// The lanes are shared evenly among those who are alive and `capable` of the stage, in the order of their names; who is alive and
+/// not capable gives back what it has, and until then it is not claimed.
+fn balance(
+    name: &str,
+    n_partitions: u32,
+    me: &str,
+    (capable, alive): (&[&str], &[&str]),
+    leases: &[&Lease],
+) -> Change {
+    let mine: Vec<&Lease> = leases.iter().filter(|lease| lease.owner == me).copied().collect();
+    let Some(rank) = capable.iter().position(|id| *id == me) else {
+        return Change { give_back: mine.into_iter().cloned().collect(), ..Change::default() };
+    };
     let (n_partitions, n_capable) = (n_partitions as usize, capable.len());
     let quota = n_partitions / n_capable + usize::from(rank < n_partitions % n_capable);
-    let mine: Vec<&Lease> = leases.iter().filter(|lease| lease.owner == me).copied().collect();
     if mine.len() > quota {
         return Change {
             give_back: mine[quota..].iter().map(|lease| (*lease).clone()).collect(),
@@ -315,7 +368,7 @@ fn balance(name: &str, n_partitions: u32, me: &str, capable: &[&str], leases: &[
     }
     let mut free: Vec<Lease> = (0..u32::try_from(n_partitions).unwrap_or(u32::MAX))
         .filter_map(|partition| match leases.iter().find(|lease| lease.partition == partition) {
-            Some(lease) if capable.contains(&lease.owner.as_str()) => None,
+            Some(lease) if alive.contains(&lease.owner.as_str()) => None,
             Some(lease) => Some((*lease).clone()),
             None => Some(Lease { name: name.to_owned(), partition, owner: String::new(), epoch: 0 }),
         })
@@ -349,7 +402,7 @@ mod tests {
             for _ in 0..3 {
                 for me in capable {
                     let seen: Vec<&Lease> = self.leases.iter().collect();
-                    let change = balance("rating", n_partitions, me, capable, &seen);
+                    let change = balance("rating", n_partitions, me, (capable, capable), &seen);
                     for given in change.give_back {
                         let lease = self.leases.iter_mut().find(|lease| **lease == given).unwrap();
                         lease.owner = String::new();
@@ -401,5 +454,66 @@ mod tests {
         assert_eq!([table.share_of("a"), table.share_of("b"), table.share_of("c")], [1, 0, 0]);
         table.settle(1, &["b", "c"]);
         assert_eq!(table.share_of("b"), 1);
+    }
+
+    /// What it holds, by name.
+    fn held(keeper: &LeaseKeeper) -> Vec<&str> {
+        keeper.held.iter().map(|lease| lease.name.as_str()).collect()
+    }
+
+    fn keeper(store: &Store, name: &str) -> LeaseKeeper {
+        let takeover = Duration::from_secs(10);
+        let mut keeper =
+            LeaseKeeper::new(store.clone(), Clock::start(), name.to_owned(), "desk,rating".to_owned(), takeover);
+        keeper.desk();
+        // Nobody works this stage: the end of its share has ended.
+        drop(keeper.share("rating", "rating", 2));
+        keeper
+    }
+
+    #[tokio::test]
+    async fn without_the_log_lanes_are_left_and_the_desk_is_kept_until_somebody_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("t.db").display());
+        let store = Store::open(&url).await.unwrap();
+        let (mut here, mut there) = (keeper(&store, "here"), keeper(&store, "there"));
+        here.look().await.unwrap();
+        assert_eq!(held(&here), ["desk", "rating", "rating"]);
+        // The log is away for everybody.
+        here.is_cut_off = true;
+        there.is_cut_off = true;
+        for _ in 0..3 {
+            here.look().await.unwrap();
+            there.look().await.unwrap();
+        }
+        assert_eq!((held(&here), held(&there)), (vec!["desk"], vec![]), "mail and alarms go on");
+        // One has it again, and does what needs it.
+        there.is_cut_off = false;
+        for _ in 0..3 {
+            there.look().await.unwrap();
+            here.look().await.unwrap();
+        }
+        assert_eq!((held(&here), held(&there)), (vec![], vec!["desk", "rating", "rating"]));
+    }
+
+    #[tokio::test]
+    async fn lanes_that_are_silent_do_not_keep_others_from_being_asked() {
+        let (asked, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let asking = tokio::spawn(ask_log(3, Duration::from_millis(1), move |lane| {
+            let asked = asked.clone();
+            async move {
+                asked.send(lane).unwrap();
+                if lane != 2 {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }));
+        let mut lanes = Vec::new();
+        while lanes.len() < 6 {
+            lanes.push(seen.recv().await.unwrap());
+        }
+        asking.abort();
+        // Those that are silent are not asked once more.
+        assert_eq!(lanes, [0, 1, 2, 2, 2, 2]);
     }
 }
