@@ -2,7 +2,6 @@
 //! clean audit, and with one record for every call that the caller saw answered.
 
 mod backup;
-mod clock;
 mod disk;
 mod faults;
 mod secrets;
