@@ -94,6 +94,32 @@ impl Postgres {
         format!("postgres://postgres@localhost/{name}?host={}", self.dir.display())
     }
 
+    /// Has it begin new files of its log until it can do no more. What it could still write into the last one it could not commit without.
+    pub(crate) fn use_up_its_log(&self) {
+        let mut n_files = 0;
+        loop {
+            let done = Command::new(self.bin.join("psql"))
+                .args(["-U", "postgres", "-h"])
+                .arg(&self.dir)
+                .args([
+                    "-q",
+                    "-c",
+                    "SELECT pg_logical_emit_message(true, '', 'x')",
+                    "-c",
+                    "SELECT pg_switch_wal()",
+                ])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .unwrap();
+            if !done.success() {
+                return;
+            }
+            n_files += 1;
+            assert!(n_files < 100, "its disk is not full");
+        }
+    }
+
     /// Restarts it as after a crash: nobody is asked to finish.
     pub(crate) fn crash_and_restart(&self) {
         let restart = format!(
