@@ -20,7 +20,9 @@ const TRIES: u32 = 100;
 #[derive(Debug)]
 pub struct FrozenLake {
     dir: PathBuf,
-    /// Relative to it.
+    /// The lake itself.
+    of: PathBuf,
+    /// Relative to `dir`.
     files: Vec<PathBuf>,
     /// One at a time: the second names lie in one place.
     _lock: File,
@@ -46,28 +48,11 @@ impl Lake {
                 return Err(LakeError::Io { action: "lock", path: lock_file, source });
             }
         }
-        let dir = dir.join("lake");
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            // Also what a process that died has left.
-            remove_tree(&dir)?;
-            fs::create_dir_all(&dir).at("create", &dir)?;
-            let mut manifest = crate::current(&self.dir)?;
-            match link_all(&self.dir, &manifest, &dir)? {
-                None => {
-                    manifest.retired.clear();
-                    manifest.retired_tables.clear();
-                    manifest.write(&dir)?;
-                    let mut files: BTreeSet<PathBuf> =
-                        manifest.live().map(|file| file.spot.final_path().into()).collect();
-                    files.insert(layout::manifest(Path::new("")));
-                    return Ok(FrozenLake { dir, files: files.into_iter().collect(), _lock: lock });
-                }
-                Some(missing) if tries == TRIES => return Err(missing),
-                Some(_) => {}
-            }
-        }
+        let frozen =
+            FrozenLake { dir: dir.join("lake"), of: self.dir.clone(), files: Vec::new(), _lock: lock };
+        // Also what a process that died has left.
+        remove_tree(&frozen.dir)?;
+        frozen.catch_up()
     }
 }
 
@@ -82,6 +67,36 @@ pub(crate) fn clear_left(dir: &Path) -> Result<(), LakeError> {
 }
 
 impl FrozenLake {
+    /// Keeps the lake as it is by now instead. Takes as long as what has changed since does, so that a moment in which all else is held is
+    /// short.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::FileMissing`] when committed rows are gone, and [`LakeError::Io`].
+    pub fn catch_up(mut self) -> Result<FrozenLake, LakeError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            fs::create_dir_all(&self.dir).at("create", &self.dir)?;
+            let mut manifest = crate::current(&self.of)?;
+            match link_all(&self.of, &manifest, &self.dir)? {
+                None => {
+                    let mut files: BTreeSet<PathBuf> =
+                        manifest.live().map(|file| file.spot.final_path().into()).collect();
+                    files.extend(link_proofs(&self.of, manifest.generation, &self.dir)?);
+                    manifest.retired.clear();
+                    manifest.retired_tables.clear();
+                    manifest.write(&self.dir)?;
+                    files.insert(layout::manifest(Path::new("")));
+                    self.files = files.into_iter().collect();
+                    return Ok(self);
+                }
+                Some(missing) if tries == TRIES => return Err(missing),
+                Some(_) => {}
+            }
+        }
+    }
+
     /// Where it lies.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -106,6 +121,10 @@ fn link_all(dir: &Path, manifest: &Manifest, to: &Path) -> Result<Option<LakeErr
     for file in manifest.live() {
         let target = to.join(file.spot.final_path());
         let folder = target.parent().unwrap_or(to);
+        // Files never change: one that has its second name is the same.
+        if target.exists() {
+            continue;
+        }
         fs::create_dir_all(folder).at("create", folder)?;
         if !link(dir, &file.spot, to)? {
             let path = dir.join(file.spot.final_path());
@@ -113,6 +132,26 @@ fn link_all(dir: &Path, manifest: &Manifest, to: &Path) -> Result<Option<LakeErr
         }
     }
     Ok(None)
+}
+
+/// Gives the proofs of what was forgotten up to a generation a second name below `to`; what they are called there.
+fn link_proofs(dir: &Path, generation: u64, to: &Path) -> Result<Vec<PathBuf>, LakeError> {
+    let mut kept = Vec::new();
+    for (of, path) in crate::forget::proof_files(dir)? {
+        let Ok(name) = path.strip_prefix(dir) else { continue };
+        // A later one goes with a commit that is not in the manifest.
+        if of > generation {
+            continue;
+        }
+        let target = to.join(name);
+        let folder = target.parent().unwrap_or(to);
+        fs::create_dir_all(folder).at("create", folder)?;
+        if !target.exists() && fs::hard_link(&path, &target).is_err() {
+            fs::copy(&path, &target).at("copy", &path)?;
+        }
+        kept.push(name.to_owned());
+    }
+    Ok(kept)
 }
 
 /// Whether the file was there, by whatever name.

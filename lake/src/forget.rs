@@ -14,8 +14,8 @@ use chrono::{DateTime, Utc};
 use model::{AccountId, E164, TenantId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use proof::sweep;
 pub use proof::{FileProof, Proof};
+pub(crate) use proof::{found as proof_files, sweep};
 use rows::{Columns, Decided};
 
 use crate::layout::{self, Spot};

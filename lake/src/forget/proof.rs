@@ -136,7 +136,7 @@ fn digest(path: &Path) -> Result<String, LakeError> {
 }
 
 /// The proofs there are, with the generations they go with.
-fn found(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LakeError> {
+pub(crate) fn found(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LakeError> {
     let folder = dir.join(FOLDER);
     if !folder.is_dir() {
         return Ok(Vec::new());

@@ -3,7 +3,7 @@
 //! A position says how far a stage has come on the event log, and is committed after what the stage wrote there. So a copy in which
 //! the database is older than the log is what a crash leaves behind, and is worked off as after one: what was written is written
 //! again, and whoever has it already drops it by its origin. A database that is newer than the log would have read what is not there.
-//! The moment ([`take`]) therefore has this order: the writers of the database are held, its snapshot is begun, then the files are
+//! The moment ([`take`]) therefore has this order, after all that takes long was looked at once (what is new since is little): the writers of the database are held, its snapshot is begun, then the files are
 //! listed, the lake is kept, and last the ends of the log are read. They are held until then because numbers of rows (top-ups,
 //! imports, changes) are origins on the log: one that is given after the snapshot must not be on the copy of the log, or
 //! it would be taken for a repetition when the copy gives it once more.
@@ -62,6 +62,9 @@ pub(crate) struct Backup {
     log: Option<LogSpans>,
     /// Files that the configuration names and that lie elsewhere: not here.
     pub(crate) left_out: Vec<PathBuf>,
+    /// Files that went away or were changed while they were copied: not here, or not as they were at the moment.
+    #[serde(default)]
+    pub(crate) unlike: Vec<PathBuf>,
     /// All files but the list, relative to the directory.
     pub(crate) files: Vec<Kept>,
 }

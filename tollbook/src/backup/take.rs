@@ -1,6 +1,7 @@
 //! Makes a backup: the moment first, then the copying.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::Context;
 use bus::Bus;
@@ -58,6 +59,7 @@ pub(crate) async fn take(
     }
     let moment = hold(from).await?;
     let mut kept = Vec::new();
+    let mut unlike = Vec::new();
 
     say("the database".to_owned());
     let url = from.config.store_url();
@@ -79,15 +81,17 @@ pub(crate) async fn take(
         say(format!("the lake: {} files", lake.files().len()));
         let listed = lake.files().to_vec();
         let root = lake.dir().to_owned();
-        kept.extend(copy_all(LAKE, root, listed, dir, true).await?);
+        kept.extend(copy_all(LAKE, root, listed, dir, true).await?.0);
         // Not before: the names that are copied end with it.
         drop(lake);
     }
     for (part, root, listed) in moment.files {
         if !listed.is_empty() {
             say(format!("{part}: {} files", listed.len()));
-            // A partner may have fetched and deleted one meanwhile; it is in the archive.
-            kept.extend(copy_all(part, root, listed, dir, false).await?);
+            // A partner may delete one meanwhile, or write on in it.
+            let (copied, changed) = copy_all(part, root, listed, dir, false).await?;
+            kept.extend(copied);
+            unlike.extend(changed);
         }
     }
     say("configuration and keys".to_owned());
@@ -100,6 +104,7 @@ pub(crate) async fn take(
         database,
         log: moment.log,
         left_out,
+        unlike,
         files: kept,
     };
     write_list(dir, &backup)?;
@@ -108,33 +113,69 @@ pub(crate) async fn take(
 
 /// The order is explained in [`super`].
 async fn hold(from: Sources<'_>) -> anyhow::Result<Moment> {
+    // What takes long is done before; within the moment only what is new since is.
+    let lake = from.lake.cloned();
+    let lake = beside(move || lake.as_ref().map(Lake::freeze).transpose().map_err(of_lake)).await?;
+    let roots = trees(from.config).map(|(part, root)| (part, root.to_owned()));
+    let again = roots.clone();
+    // Read once, the folders are at hand.
+    beside(move || list_all(again)).await?;
+
     let mut held = from.store.hold().await.map_err(of_store)?;
-    let snapshot = held.snapshot().await.map_err(of_store)?;
-    let mut listed = Vec::new();
-    for (part, root) in trees(from.config) {
-        listed.push((part, root.to_owned(), files::list(root)?));
-    }
-    let lake = from.lake.map(Lake::freeze).transpose().map_err(of_lake)?;
-    let log = match from.bus {
-        Some(bus) => Some(log_copy::spans(bus).await?),
-        None => None,
+    let moment = async {
+        let snapshot = held.snapshot().await.map_err(of_store)?;
+        let files = beside(move || list_all(roots)).await?;
+        let lake = beside(move || lake.map(FrozenLake::catch_up).transpose().map_err(of_lake)).await?;
+        let log = match from.bus {
+            Some(bus) => Some(log_copy::spans(bus).await?),
+            None => None,
+        };
+        anyhow::Ok(Moment { snapshot, lake, files, log })
     };
+    // Who cannot say that he lives for longer is replaced.
+    let held_max = from.config.pipeline.takeover / 2;
+    let moment = tokio::time::timeout(held_max, moment).await;
     held.release().await.map_err(of_store)?;
-    Ok(Moment { snapshot, lake, files: listed, log })
+    moment.unwrap_or_else(|_| {
+        let what = format!("the moment took longer than {held_max:?}, half of pipeline.takeover; all went on without a backup");
+        let remedy = "try again, with an empty directory, when less is going on; have lake.dir on a file system with hard links";
+        Err(UserError::new(what, remedy).into())
+    })
 }
 
-/// Copies the files of one folder; a missing one is an error if `all` must be there.
+/// The files of each folder.
+fn list_all(
+    roots: [(&'static str, PathBuf); 4],
+) -> anyhow::Result<Vec<(&'static str, PathBuf, Vec<PathBuf>)>> {
+    let list = |(part, root): (&'static str, PathBuf)| {
+        let files = files::list(&root)?;
+        Ok((part, root, files))
+    };
+    roots.into_iter().map(list).collect()
+}
+
+/// Does what blocks on a thread of its own.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await.context("look at the files")?
+}
+
+/// Copies the files of one folder; a missing one is an error if `all` must be there. The second value names those that are gone or were
+/// changed while they were copied.
 async fn copy_all(
     part: &'static str,
     root: PathBuf,
     listed: Vec<PathBuf>,
     dir: &Path,
     all: bool,
-) -> Result<Vec<Kept>, UserError> {
+) -> Result<(Vec<Kept>, Vec<PathBuf>), UserError> {
     aside(dir, move |dir| {
         let mut kept = Vec::with_capacity(listed.len());
+        let mut unlike = Vec::new();
         for file in listed {
             let (from, path) = (root.join(&file), Path::new(part).join(&file));
+            let before = stamp(&from);
             match files::copy(&from, &dir.join(&path), path)? {
                 Some(copied) => kept.push(copied),
                 None if all => {
@@ -142,10 +183,19 @@ async fn copy_all(
                 }
                 None => {}
             }
+            if !all && (before.is_none() || before != stamp(&from)) {
+                unlike.push(from);
+            }
         }
-        Ok(kept)
+        Ok((kept, unlike))
     })
     .await
+}
+
+/// By which a file that was written to is told; `None` for one that is gone.
+fn stamp(file: &Path) -> Option<(u64, SystemTime)> {
+    let about = std::fs::metadata(file).ok()?;
+    Some((about.len(), about.modified().ok()?))
 }
 
 /// The configuration, what it names, and the SFTP server's key. Returns the configuration's name, and what is not copied.
@@ -161,7 +211,7 @@ async fn copy_config(
     let missing = |file: &PathBuf| !base.join(file).is_file();
     left_out.extend(inside.extract_if(.., |file| missing(file)).map(|file| base.join(file)));
     inside.insert(0, name.clone());
-    kept.extend(copy_all(CONFIG, base, inside, dir, true).await?);
+    kept.extend(copy_all(CONFIG, base, inside, dir, true).await?.0);
     let host_key = from.config.sftp.server.host_key.clone();
     if let (Some(folder), Some(file)) = (host_key.parent(), host_key.file_name()) {
         let folder = folder.to_owned();
