@@ -196,9 +196,10 @@ impl Store {
             "UPDATE revisions SET revision = revision + $1",
             "UPDATE import_heads SET last_seq = last_seq + $1",
             "UPDATE provisioning_heads SET last_seq = last_seq + $1",
-            // The highest is the next one's measure; records that wait are sent in under their new number.
-            "UPDATE suspense SET resubmit_seq = resubmit_seq + $1 \
-             WHERE resubmit_seq = (SELECT max(resubmit_seq) FROM suspense)",
+            // Records that wait keep their number: under it they may have been sent in since.
+            "UPDATE resubmit_heads SET last_seq = $1 + CASE \
+             WHEN last_seq > (SELECT coalesce(max(resubmit_seq), 0) FROM suspense) THEN last_seq \
+             ELSE (SELECT coalesce(max(resubmit_seq), 0) FROM suspense) END",
         ] {
             query(text).cells(cells![STEP]).execute(&mut *tx).await?;
         }

@@ -3,6 +3,7 @@
 //! SQLite: write-ahead log, every commit synced, one connection that writes and a few that read, so that writers queue
 //! here instead of failing there. PostgreSQL: one pool.
 
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +58,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (254, "pipeline_questions", include_str!("../migrations/0254_pipeline_questions.sql")),
     (255, "balances_told", include_str!("../migrations/0255_balances_told.sql")),
     (264, "backup_orders", include_str!("../migrations/0264_backup_orders.sql")),
+    (265, "restore_hold", include_str!("../migrations/0265_restore_hold.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).
@@ -77,6 +79,10 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 const MUCH_READ_AT_ONCE: usize = 2;
 /// How long a caller queues for a connection: longer than the longest import.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often it is looked whether another process is done with the schema: as long as the longest migration takes, and more.
+const MIGRATION_TURN_TRIES: u32 = 6_000;
+/// Between two looks.
+const MIGRATION_TURN_PAUSE: Duration = Duration::from_millis(100);
 /// How long a server may take to answer the first time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// First bytes of every SQLite file.
@@ -283,12 +289,25 @@ async fn migration_turn(file: &Path) -> Result<Option<std::fs::File>> {
     let of_directory = directory.clone();
     let locked = tokio::task::spawn_blocking(move || {
         let opened = std::fs::File::open(&of_directory)?;
-        match opened.lock() {
-            Ok(()) => Ok(Some(opened)),
-            // Of a file system without such locks one process at a time is used anyway.
-            Err(why) if why.kind() == std::io::ErrorKind::Unsupported => Ok(None),
-            Err(why) => Err(why),
+        for n_tries in 0..MIGRATION_TURN_TRIES {
+            match opened.try_lock() {
+                Ok(()) => return Ok(Some(opened)),
+                Err(TryLockError::WouldBlock) => {}
+                // A file system without such locks: none at all, or none of what is only read (NFS).
+                Err(TryLockError::Error(why)) => {
+                    info!(directory = %of_directory.display(), error = %why, "the schema is looked at without a lock");
+                    return Ok(None);
+                }
+            }
+            if n_tries == 0 {
+                info!(directory = %of_directory.display(), "waiting for another process that looks at the schema");
+            }
+            std::thread::sleep(MIGRATION_TURN_PAUSE);
         }
+        Err(std::io::Error::other(format!(
+            "another process has held its lock for {} s; look for one that opens the same database and hangs",
+            (MIGRATION_TURN_PAUSE * MIGRATION_TURN_TRIES).as_secs()
+        )))
     });
     let unwritable = |reason: String| StoreError::Unwritable {
         file: file.to_owned(),

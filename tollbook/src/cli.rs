@@ -256,6 +256,18 @@ pub(crate) enum Command {
     },
     /// Make an installation of a backup, in another directory, and audit it.
     Restore(RestoreArgs),
+    /// Say what a restored installation keeps to itself, and let it send and number things again.
+    Release {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Only say what waits.
+        #[arg(long, conflicts_with = "give_up_waiting")]
+        dry_run: bool,
+        /// Do not send the mails and webhooks that wait: list them as given up.
+        #[arg(long)]
+        give_up_waiting: bool,
+    },
     /// Make the CDRs of a day once more from the raw events, and compare them byte by byte with those that were made.
     Replay {
         /// Installation; it must not be running, and nothing of it is changed.

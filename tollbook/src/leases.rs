@@ -463,8 +463,13 @@ mod tests {
 
     fn keeper(store: &Store, name: &str) -> LeaseKeeper {
         let takeover = Duration::from_secs(10);
-        let mut keeper =
-            LeaseKeeper::new(store.clone(), Clock::start(), name.to_owned(), "desk,rating".to_owned(), takeover);
+        let mut keeper = LeaseKeeper::new(
+            store.clone(),
+            Clock::start(),
+            name.to_owned(),
+            "desk,rating".to_owned(),
+            takeover,
+        );
         keeper.desk();
         // Nobody works this stage: the end of its share has ended.
         drop(keeper.share("rating", "rating", 2));

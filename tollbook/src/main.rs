@@ -183,6 +183,9 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
             start_log("warn")?;
             commands::backup::restored(args).await
         }
+        Command::Release { installation, dry_run, give_up_waiting } => {
+            commands::backup::release(&quiet(&installation)?, dry_run, give_up_waiting).await
+        }
         Command::Lake { installation, action } => commands::lake::lake(&quiet(&installation)?, action).await,
         Command::User { installation, action } => commands::user::user(&quiet(&installation)?, action).await,
         Command::Trace { installation, call, full, pcap } => {

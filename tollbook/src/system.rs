@@ -570,7 +570,12 @@ impl System {
         self.every(EXPORT_INTERVAL, "export files", move || {
             let desk = export_files::Desk { directory: rooms.directory.current(), ..desk.clone() };
             let (schedule, now) = (schedule.clone(), rooms.clock.utc());
-            async move { schedule.lock().await.tick(&desk, now).await }
+            async move {
+                if desk.store.is_restore_held().await? {
+                    return Ok(());
+                }
+                schedule.lock().await.tick(&desk, now).await
+            }
         });
         let (rooms, keep) = (self.rooms.clone(), self.config.exports.keep_calls);
         self.every(DROP_COPIES_INTERVAL, "copies of calls in old export files", move || {
@@ -600,7 +605,12 @@ impl System {
             let (rooms, lake, consumers) = (self.rooms.clone(), self.lake.clone(), self.consumers.clone());
             self.every(self.config.invoicing.poll, "billing", move || {
                 let (rooms, lake, consumers) = (rooms.clone(), lake.clone(), consumers.clone());
-                async move { billing::due(&rooms, &lake, &consumers).await }
+                async move {
+                    if rooms.store.is_restore_held().await? {
+                        return Ok(());
+                    }
+                    billing::due(&rooms, &lake, &consumers).await
+                }
             });
         }
         let (rooms, lake, alarms) = (self.rooms.clone(), self.lake.clone(), self.config.alarms.clone());

@@ -53,7 +53,9 @@ macro_rules! on_both {
 on_both! {
     backup:
         copy_has_what_was_there_at_its_moment_and_nobody_commits_meanwhile,
-        numbers_go_on_behind_all_that_were_given_out_since_the_copy;
+        numbers_go_on_behind_all_that_were_given_out_since_the_copy,
+        origins_of_a_copy_go_on_behind_those_that_its_original_gave_out,
+        restored_house_sends_and_numbers_nothing_until_it_is_released;
     bans:
         source_that_is_shut_out_is_in_the_directory_until_it_is_let_in_or_long_over;
     barrings:

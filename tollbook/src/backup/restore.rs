@@ -50,6 +50,16 @@ pub(crate) fn check(dir: &Path, mut say: impl FnMut(String)) -> anyhow::Result<B
         return Err(UserError::new(what, "use the version of tollbook that made it, or a later one").into());
     }
     let backup: Backup = serde_json::from_slice(&text).map_err(unreadable)?;
+    // It names a file of the new installation too.
+    let is_plain = matches!(
+        backup.config.components().collect::<Vec<_>>()[..],
+        [std::path::Component::Normal(name)] if name == backup.config.as_os_str()
+    );
+    let kept_as = Path::new(CONFIG).join(&backup.config);
+    if !is_plain || !backup.files.iter().any(|file| file.path == kept_as) {
+        let what = format!("{}: {} is no configuration of it", list.display(), backup.config.display());
+        return Err(UserError::new(what, "the list was changed: take another copy of the backup").into());
+    }
     say(format!("comparing {} files", backup.files.len()));
     let mut wrong = Vec::new();
     for file in &backup.files {
@@ -128,19 +138,21 @@ pub(crate) async fn restore(
         }
     }
 
-    let text = from.join(configs).join(&name);
-    let text = std::fs::read_to_string(&text).map_err(|why| refused("read", &text, &why))?;
+    let original = from.join(configs).join(&name);
+    let text = std::fs::read_to_string(&original).map_err(|why| refused("read", &original, &why))?;
     let moved = config_text::moved(&text, &store_url).context("change the configuration")?;
     // Nobody takes this for an installation before all of it is there.
     let fresh = to.dir.join(format!("{}.new", name.display()));
-    std::fs::write(&fresh, moved).map_err(|why| refused("write", &fresh, &why))?;
+    write_config(&fresh, &moved, &original, backup.database == Database::Postgres)?;
     let config = Config::load(&fresh)?;
+    let store = open_store(&config).await?;
     if config.bus.is_kafka() {
         // The brokers may have gone on since.
-        let store = open_store(&config).await?;
         store.step_over_numbers().await.map_err(of_store)?;
-        store.close().await;
     }
+    // And the old house may have sent and numbered more than the copy knows of.
+    store.restore_hold(backup.at).await.map_err(of_store)?;
+    store.close().await;
     if let Some(log) = &backup.log {
         if log.partitions != config.bus.embedded.partitions {
             anyhow::bail!(
@@ -159,6 +171,22 @@ pub(crate) async fn restore(
     std::fs::rename(&fresh, &file).map_err(|why| refused("write", &file, &why))?;
     files::sync(&to.dir)?;
     Ok(file)
+}
+
+/// Writes the configuration for those who could read the original; one with a new database's address, which may have a password in it,
+/// for its user alone.
+fn write_config(file: &Path, text: &str, original: &Path, is_secret: bool) -> Result<(), UserError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let unwritable = |why: std::io::Error| refused("write", file, &why);
+    let mut made =
+        std::fs::File::options().write(true).create_new(true).mode(0o600).open(file).map_err(unwritable)?;
+    made.write_all(text.as_bytes()).map_err(unwritable)?;
+    if is_secret {
+        return Ok(());
+    }
+    let about = std::fs::metadata(original).map_err(|why| refused("look at", original, &why))?;
+    made.set_permissions(about.permissions()).map_err(|why| refused("give rights to", file, &why))
 }
 
 /// Copies a file of the backup, which must still be what it was.

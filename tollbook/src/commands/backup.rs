@@ -10,9 +10,10 @@ use crate::backup::{Backup, Sources, Target, check, order, restore, take};
 use crate::cli::RestoreArgs;
 use crate::clock::Clock;
 use crate::commands::audit;
+use crate::commands::import::COMMAND_LINE;
 use crate::config::Config;
 use crate::failure::UserError;
-use crate::system::{of_lake, open_bus, open_store};
+use crate::system::{of_lake, of_store, open_bus, open_store};
 
 /// Makes a backup in `dir`; of a running house too.
 pub(crate) async fn backup(config: &Config, config_file: &Path, dir: &Path) -> anyhow::Result<()> {
@@ -45,6 +46,9 @@ pub(crate) async fn backup(config: &Config, config_file: &Path, dir: &Path) -> a
     println!("{} files, {} bytes; passwords and keys are among them", made.files.len(), made.bytes());
     for file in &made.left_out {
         println!("not in it: {} lies elsewhere or is not there", file.display());
+    }
+    for file in &made.unlike {
+        println!("gone, or changed while it was copied: {}", file.display());
     }
     if config.bus.is_kafka() {
         println!(
@@ -87,8 +91,45 @@ pub(crate) async fn restored(args: RestoreArgs) -> anyhow::Result<()> {
     let config = Config::load(&file)?;
     println!("restored; is it whole?");
     audit::audit(&config, &crate::cli::AuditPeriod::default()).await?;
+    let store = open_store(&config).await?;
+    print_held(&store).await?;
+    println!(
+        "none of it goes out, and no invoices and CDR files are made, before `tollbook release --config {}`",
+        file.display()
+    );
     println!("look at the addresses in {} before `tollbook run --config {}`", file.display(), file.display());
     Ok(())
+}
+
+/// Lets a restored installation send and number things again.
+pub(crate) async fn release(config: &Config, dry_run: bool, give_up_waiting: bool) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    if !print_held(&store).await? {
+        println!("nothing is held back");
+        return Ok(());
+    }
+    if !dry_run {
+        store.restore_release(give_up_waiting, COMMAND_LINE, Clock::start().utc()).await.map_err(of_store)?;
+        println!("released");
+    }
+    Ok(())
+}
+
+/// What is held back; whether anything is.
+async fn print_held(store: &store::Store) -> anyhow::Result<bool> {
+    let Some(held) = store.restore_held().await.map_err(of_store)? else { return Ok(false) };
+    println!(
+        "restored to {}; what was sent and numbered since is not known:",
+        held.copied_at.format("%Y-%m-%d %H:%M:%S UTC")
+    );
+    println!("  {} mails and {} words for webhooks wait", held.n_mails, held.n_deliveries);
+    for number in &held.invoices {
+        println!("  last invoice {number}");
+    }
+    for (series, last) in &held.files {
+        println!("  last CDR file of {series}: {last}");
+    }
+    Ok(true)
 }
 
 fn say(said: String) {

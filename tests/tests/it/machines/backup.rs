@@ -1,5 +1,6 @@
 //! A machine is lost for good: what the backup has, made in the midst of calls, becomes an installation again, and it goes on.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -56,6 +57,10 @@ fn lose_all_and_go_on(made: &Installation, store: &[&str]) {
     let mut to = vec!["--to", home.to_str().unwrap()];
     to.extend(store);
     let restored = restore(&backup, &to);
+    let mode = std::fs::metadata(made.config()).unwrap().permissions().mode();
+    if !store.is_empty() {
+        assert_eq!(mode & 0o077, 0, "others may read the database's address");
+    }
     assert!(restored.status.success() && said(&restored).contains("all of it holds"), "{}", said(&restored));
     let again = restore(&backup, &to);
     assert_eq!(again.status.code(), Some(2), "{}", said(&again));
@@ -80,6 +85,16 @@ fn lose_all_and_go_on(made: &Installation, store: &[&str]) {
     let mut seen = answered(made, &["huber"]);
     seen.retain(|_, call| call.hung_up_us.is_some());
     assert!(seen.len() > 5, "only {} calls after the loss", seen.len());
+    // Nothing is sent and numbered before somebody has looked.
+    let asked = made.run_command(&["release", "--dry-run"]);
+    assert!(asked.contains("restored to "), "{asked}");
+    let files = || find(&made.home().join("data/exports"), ".csv").len();
+    let n_files = files();
+    let mut refused = Command::new(tollbook_path());
+    let refused = refused.args(["export", "run", "--config"]).arg(made.config()).output().unwrap();
+    assert!(said(&refused).contains("tollbook release") && files() == n_files, "{}", said(&refused));
+    assert!(made.run_command(&["release"]).contains("released"));
+    assert!(made.run_command(&["release"]).contains("nothing is held back"));
     settle(made, &seen, vec![house]);
 }
 
@@ -108,6 +123,18 @@ fn lost_machine_is_replaced_by_its_backup() {
     let refused = restore(&backup, &["--to", elsewhere.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     assert!(said(&refused).contains("log/calls.zst") && !elsewhere.exists(), "{}", said(&refused));
+    std::fs::write(&log, {
+        bytes[middle] ^= 1;
+        &bytes
+    })
+    .unwrap();
+    // A list that was changed leads nowhere else.
+    let list = backup.join("backup.json");
+    let text = std::fs::read_to_string(&list).unwrap();
+    std::fs::write(&list, text.replace("\"config\": \"", "\"config\": \"../")).unwrap();
+    let refused = restore(&backup, &["--to", elsewhere.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(said(&refused).contains("no configuration of it") && !elsewhere.exists(), "{}", said(&refused));
     // One that did not come to its end is none.
     std::fs::remove_file(backup.join("backup.json")).unwrap();
     let refused = restore(&backup, &["--check"]);
