@@ -118,16 +118,13 @@ fn lost_machine_is_replaced_by_its_backup() {
     let mut bytes = std::fs::read(&log).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    std::fs::write(&log, bytes).unwrap();
+    std::fs::write(&log, &bytes).unwrap();
     let elsewhere = made.path().join("elsewhere");
     let refused = restore(&backup, &["--to", elsewhere.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     assert!(said(&refused).contains("log/calls.zst") && !elsewhere.exists(), "{}", said(&refused));
-    std::fs::write(&log, {
-        bytes[middle] ^= 1;
-        &bytes
-    })
-    .unwrap();
+    bytes[middle] ^= 1;
+    std::fs::write(&log, &bytes).unwrap();
     // A list that was changed leads nowhere else.
     let list = backup.join("backup.json");
     let text = std::fs::read_to_string(&list).unwrap();
