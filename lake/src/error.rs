@@ -23,6 +23,16 @@ pub enum LakeError {
         /// The lake.
         dir: PathBuf,
     },
+    /// In a bucket, where files have no second names.
+    #[error(
+        "{} is in a bucket: its rows are kept by the store, and a copy of the rest would not fit them; have the store keep versions, or take \
+         the backup with the lake in a directory",
+        place.display()
+    )]
+    NotOnDisk {
+        /// The address of the bucket.
+        place: PathBuf,
+    },
     /// Opened to read.
     #[error("{} was opened read-only; rows are written by the process that runs the lake role", dir.display())]
     OpenedReadOnly {
@@ -360,6 +370,7 @@ impl LakeError {
             LakeError::TakenOver { .. } => "LAK034",
             LakeError::NoConditions { .. } => "LAK035",
             LakeError::LakeElsewhere { .. } => "LAK036",
+            LakeError::NotOnDisk { .. } => "LAK037",
         }
     }
 

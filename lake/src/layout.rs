@@ -116,7 +116,7 @@ impl Spot {
         [self.final_path(), self.hidden_path()].into_iter().find(|path| dir.join(path).is_file())
     }
 
-    fn retired(&self, dir: &Path) -> PathBuf {
+    pub(crate) fn retired(&self, dir: &Path) -> PathBuf {
         dir.join(self.retired_path())
     }
 }

@@ -6,6 +6,7 @@
 //! doubles a call. When to commit, where to resume and what to suspend is the stage runner's work.
 
 mod access;
+mod backup;
 mod catalogue;
 mod column;
 mod compaction;
@@ -36,6 +37,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use access::Access;
+pub use backup::FrozenLake;
 pub use catalogue::{TableDoc, tables as table_docs};
 pub use column::{ColumnDoc, columns};
 pub use compaction::Compacted;
@@ -87,6 +89,9 @@ impl Lake {
         let tree = Tree::of(&config)?;
         let limits = config.clone();
         let writer = Writer::open(config, tree.clone())?;
+        if let Tree::Disk(dir) = &tree {
+            backup::clear_left(dir)?;
+        }
         Ok(Lake {
             engine: Arc::new(Engine::new(&limits, tree.clone())?),
             tree,

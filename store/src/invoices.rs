@@ -12,6 +12,7 @@ use sqlx::any::AnyRow;
 use crate::audit::append;
 use crate::invoice_credits::{BILLING, credited, leave_to_rating, replacement, take_back};
 use crate::outbox::{EventMail, enqueue_event};
+use crate::restore_hold::refuse_while_held;
 use crate::sql::{Bind, Columns, cells, count, micros, query, query_of, unreadable};
 use crate::webhook_words::tell_of_invoice;
 use crate::{Result, Store, StoreError};
@@ -196,6 +197,7 @@ impl Store {
         let object = || format!("invoice of account {}", new.account);
         let sums = cells![micros(new.net, object)?, micros(new.tax, object)?, micros(new.gross, object)?];
         let mut tx = self.write().await?;
+        refuse_while_held(&mut tx, &object()).await?;
         let seller = new.seller.map_or(TENANT_SELLS, |reseller| reseller.0);
         // First of all: a second run for the same seller waits here until we are done, and then finds our invoice.
         let sequence = query(

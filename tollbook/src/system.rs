@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::alarms;
+use crate::backup::{self, order::BackupDesk};
 use crate::clock::Clock;
 use crate::config::{Config, SftpSection};
 use crate::control_feed::{self, ControlFeed};
@@ -384,7 +385,7 @@ impl System {
         let mut has_leases = Arc::new(AtomicBool::new(true));
         if let Some(keeper) = self.leases.take() {
             has_leases = keeper.is_current();
-            self.leasing = Some(tokio::spawn(keeper.run(self.stop_leases.clone())));
+            self.leasing = Some(tokio::spawn(keeper.run(self.rooms.bus.clone(), self.stop_leases.clone())));
         }
         let Some(listener) = health else { return };
         let (sender, obstacles) = watch::channel(vec!["starting".to_owned()]);
@@ -553,9 +554,16 @@ impl System {
         let (rooms, consumers) = (self.rooms.clone(), self.consumers.clone());
         let retention = self.config.bus.retention();
         let keeper = Arc::new(tokio::sync::Mutex::new(Keeper::for_mediator()));
+        let copied = Arc::new(tokio::sync::Mutex::new(()));
+        if !self.config.bus.is_kafka() {
+            self.start_backups(copied.clone());
+        }
         self.every(RETENTION_INTERVAL, "retention", move || {
             let (rooms, consumers, keeper) = (rooms.clone(), consumers.clone(), keeper.clone());
+            let copied = copied.clone();
             async move {
+                // While the log is copied nothing is dropped from it.
+                let Ok(_nobody) = copied.try_lock() else { return Ok(()) };
                 let now = rooms.clock.utc();
                 keeper.lock().await.expire(&*rooms.bus, &consumers, retention, now).await?;
                 Ok(())
@@ -566,7 +574,12 @@ impl System {
         self.every(EXPORT_INTERVAL, "export files", move || {
             let desk = export_files::Desk { directory: rooms.directory.current(), ..desk.clone() };
             let (schedule, now) = (schedule.clone(), rooms.clock.utc());
-            async move { schedule.lock().await.tick(&desk, now).await }
+            async move {
+                if desk.store.is_restore_held().await? {
+                    return Ok(());
+                }
+                schedule.lock().await.tick(&desk, now).await
+            }
         });
         let (rooms, keep) = (self.rooms.clone(), self.config.exports.keep_calls);
         self.every(DROP_COPIES_INTERVAL, "copies of calls in old export files", move || {
@@ -596,7 +609,12 @@ impl System {
             let (rooms, lake, consumers) = (self.rooms.clone(), self.lake.clone(), self.consumers.clone());
             self.every(self.config.invoicing.poll, "billing", move || {
                 let (rooms, lake, consumers) = (rooms.clone(), lake.clone(), consumers.clone());
-                async move { billing::due(&rooms, &lake, &consumers).await }
+                async move {
+                    if rooms.store.is_restore_held().await? {
+                        return Ok(());
+                    }
+                    billing::due(&rooms, &lake, &consumers).await
+                }
             });
         }
         let (rooms, lake, alarms) = (self.rooms.clone(), self.lake.clone(), self.config.alarms.clone());
@@ -647,6 +665,22 @@ impl System {
                 rooms.store.webhook_forget(rooms.clock.utc()).await?;
                 Ok(())
             }
+        });
+    }
+
+    /// Backups that commands order: this process alone has the log open. `copied` is held while one is made.
+    fn start_backups(&mut self, copied: Arc<tokio::sync::Mutex<()>>) {
+        let desk = BackupDesk {
+            rooms: self.rooms.clone(),
+            config: self.config.clone(),
+            lake: self.lake.clone(),
+            retention: copied,
+            stop: self.stop_rest.clone(),
+            since: self.rooms.clock.utc(),
+        };
+        self.every(backup::order::ORDERS_INTERVAL, "backup", move || {
+            let desk = desk.clone();
+            async move { desk.look().await }
         });
     }
 

@@ -35,6 +35,7 @@ mod kafka_house;
 mod kills;
 mod lake_in_a_bucket;
 mod late_end;
+mod machines;
 mod mail_words;
 mod named_trunks;
 mod postgres;

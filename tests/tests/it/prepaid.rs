@@ -33,16 +33,21 @@ const PROFILE: &str = "handle = \"prepaid\"\nname = \"Prepaid\"\ncurrency = \"EU
 /// An installation with a prepaid account, granting two seconds at a time; an attempt costs it so much.
 fn installation(attempt: &str) -> Installation {
     let made = Installation::new();
+    add_prepaid_account(&made);
+    let config = std::fs::read_to_string(made.config()).unwrap();
+    let more = "[switch.credit]\nno_credit_code = 403\n[charging]\nquantum_seconds = 2\n";
+    std::fs::write(made.config(), format!("{config}{more}")).unwrap();
+    made
+}
+
+/// The account `budget`, which has nothing yet.
+pub(crate) fn add_prepaid_account(made: &Installation) {
     let tariff = made.home().join("tariffs/prepaid");
     std::fs::create_dir_all(&tariff).unwrap();
     write_file(&tariff, "profile.toml", PROFILE);
     write_file(&tariff, "fees.csv", &format!("{FEES}{attempt}\n"));
     let world = write_file(&made.home(), "prepaid.toml", WORLD);
     made.run_command(&["import", world.to_str().unwrap()]);
-    let config = std::fs::read_to_string(made.config()).unwrap();
-    let more = "[switch.credit]\nno_credit_code = 403\n[charging]\nquantum_seconds = 2\n";
-    std::fs::write(made.config(), format!("{config}{more}")).unwrap();
-    made
 }
 
 /// Up, and aware of all balances.
