@@ -387,6 +387,7 @@ impl LakeError {
             self,
             LakeError::Config { .. }
                 | LakeError::InUse { .. }
+                | LakeError::NotOnDisk { .. }
                 | LakeError::NoLake { .. }
                 // What is damaged or of a later version is for the operator to put back; the message says how.
                 | LakeError::ManifestMissing { .. }
