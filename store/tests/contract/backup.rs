@@ -10,7 +10,7 @@ use crate::imports::{step as import_step, waiting};
 use crate::invoices::invoice;
 use crate::lanes_and_ledger::aside;
 use crate::mails::event_mail;
-use crate::sample::{decimal, second, step as lane_step, world};
+use crate::sample::{eur, second, step as lane_step, world};
 use crate::topups::{acme, asked};
 
 /// Where a copy of `db` is opened again; the second value keeps it.
@@ -85,7 +85,7 @@ pub(crate) async fn origins_of_a_copy_go_on_behind_those_that_its_original_gave_
     let imported = waiting(&db).await;
     assert!(imported.len() == 1 && imported[0].0 > 1 << 32, "{imported:?}");
 
-    store.top_up(&asked(acme, "later", TopUpKind::Cash(decimal("5"))), second(5)).await.unwrap();
+    store.top_up(&asked(acme, "later", TopUpKind::Cash(eur("5"))), second(5)).await.unwrap();
     let paid = store.topups_waiting(9).await.unwrap();
     assert!(paid.len() == 1 && paid[0].id > 1 << 32, "{paid:?}");
 }
