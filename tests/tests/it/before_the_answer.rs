@@ -1,7 +1,7 @@
 //! What happens before the answer, by foreign phones: sipp acknowledges provisional answers (RFC 3262) as caller, as callee, or as both.
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::rig::{Installation, Running, eventually, free_address, have, printed, scenario, write_file};
 use crate::sipp_call::{calls, gateway_with};

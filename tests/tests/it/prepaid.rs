@@ -33,15 +33,15 @@ const PROFILE: &str = "handle = \"prepaid\"\nname = \"Prepaid\"\ncurrency = \"EU
 /// An installation with a prepaid account, granting two seconds at a time; an attempt costs it so much.
 fn installation(attempt: &str) -> Installation {
     let made = Installation::new();
-    add_prepaid_account(&made);
+    add_prepaid_account(&made, attempt);
     let config = std::fs::read_to_string(made.config()).unwrap();
     let more = "[switch.credit]\nno_credit_code = 403\n[charging]\nquantum_seconds = 2\n";
     std::fs::write(made.config(), format!("{config}{more}")).unwrap();
     made
 }
 
-/// The account `budget`, which has nothing yet.
-pub(crate) fn add_prepaid_account(made: &Installation) {
+/// The account `budget`, which has nothing yet; an attempt costs it so much.
+pub(crate) fn add_prepaid_account(made: &Installation, attempt: &str) {
     let tariff = made.home().join("tariffs/prepaid");
     std::fs::create_dir_all(&tariff).unwrap();
     write_file(&tariff, "profile.toml", PROFILE);

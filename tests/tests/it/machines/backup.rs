@@ -27,7 +27,7 @@ fn has(made: &Installation, balance: &str) -> bool {
 
 /// Calls, a backup in the midst of them, the loss of all that is not in it, and calls again. `store` is where the database comes to.
 fn lose_all_and_go_on(made: &Installation, store: &[&str]) {
-    add_prepaid_account(made);
+    add_prepaid_account(made, "");
     let house = made.start();
     let at_carriers = gateways(made);
     let callers = phones(made, "huber");
