@@ -245,6 +245,9 @@ pub(crate) enum Command {
         /// Which time.
         #[command(flatten)]
         period: AuditPeriod,
+        /// Only the trail of who changed what: that no entry was altered, removed or cut off.
+        #[arg(long, conflicts_with_all = ["day", "from", "to"])]
+        log: bool,
     },
     /// Make the CDRs of a day once more from the raw events, and compare them byte by byte with those that were made.
     Replay {

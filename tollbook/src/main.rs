@@ -172,7 +172,10 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Voucher { installation, args } => {
             commands::top_up::voucher(&quiet(&installation)?, &args).await
         }
-        Command::Audit { installation, period } => {
+        Command::Audit { installation, log: true, .. } => {
+            commands::audit::audit_log(&quiet(&installation)?).await
+        }
+        Command::Audit { installation, period, log: false } => {
             commands::audit::audit(&quiet(&installation)?, &period).await
         }
         Command::Lake { installation, action } => commands::lake::lake(&quiet(&installation)?, action).await,
