@@ -56,6 +56,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (253, "webhook_kinds", include_str!("../migrations/0253_webhook_kinds.sql")),
     (254, "pipeline_questions", include_str!("../migrations/0254_pipeline_questions.sql")),
     (255, "balances_told", include_str!("../migrations/0255_balances_told.sql")),
+    (270, "second_factors", include_str!("../migrations/0270_second_factors.sql")),
+    (271, "topup_reasons", include_str!("../migrations/0271_topup_reasons.sql")),
+    (272, "user_accounts", include_str!("../migrations/0272_user_accounts.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).

@@ -2,7 +2,9 @@
 
 use model::{AccountId, TenantId};
 use sqlx::Row;
-use store::{AuditFault, ExportPlan, HoldScope, KeptFormat, MailState, NewMail, StoreEffect, StoreError};
+use store::{
+    AuditFault, ExportPlan, HoldScope, KeptFormat, MailState, NewMail, StoreEffect, StoreError, WaitsFor,
+};
 
 use crate::database::Database;
 use crate::sample::{cdr, export, posting, second, step};
@@ -150,6 +152,49 @@ pub(crate) async fn token_opens_until_it_ends_or_is_taken_back(db: Database) {
     let actions: Vec<String> =
         store.audit_list(10).await.unwrap().into_iter().map(|entry| entry.action).collect();
     assert_eq!(actions, ["token revoke", "token add"]);
+}
+
+pub(crate) async fn code_of_a_second_factor_is_used_up_and_a_reset_ends_all_sessions(db: Database) {
+    let store = &db.store;
+    let eve = store.user_create("eve", "$argon2id$...", "operator", second(0)).await.unwrap();
+    let since = || async { store.user_by_name("eve").await.unwrap().unwrap().second_factor_since };
+    store.second_factor_begin(eve, "OLD").await.unwrap();
+    store.second_factor_begin(eve, "SECRET").await.unwrap();
+    assert!(!store.second_factor_use(eve, 7).await.unwrap(), "not set up yet");
+    assert_eq!(since().await, None);
+    store.session_create("before", eve, second(1), second(100)).await.unwrap();
+    let hashes = ["a".to_owned(), "b".to_owned()];
+    assert!(store.second_factor_confirm(eve, 7, &hashes, "eve", second(2)).await.unwrap());
+    assert!(!store.second_factor_confirm(eve, 9, &hashes, "eve", second(2)).await.unwrap(), "once");
+    assert_eq!(since().await, Some(second(2)));
+    assert_eq!(store.session_get("before", second(3)).await.unwrap(), None);
+    assert!(matches!(store.second_factor_begin(eve, "OTHER").await, Err(StoreError::Taken { .. })));
+    for (step, is_taken) in [(7, false), (6, false), (8, true), (8, false), (10, true), (9, false)] {
+        assert_eq!(store.second_factor_use(eve, step).await.unwrap(), is_taken, "{step}");
+    }
+    assert!(store.recovery_code_use(eve, "a", "eve", second(4)).await.unwrap());
+    assert!(!store.recovery_code_use(eve, "a", "eve", second(4)).await.unwrap());
+    let factor = store.second_factor(eve).await.unwrap().unwrap();
+    assert_eq!((factor.secret.as_str(), factor.n_recovery_codes), ("SECRET", 1));
+
+    let ends = (second(5), second(100));
+    store.session_create_waiting("waiting", eve, WaitsFor::Code, ends).await.unwrap();
+    assert_eq!(store.session_get("waiting", second(6)).await.unwrap(), None, "it opens nothing");
+    let waiting =
+        |what| async move { store.session_waiting("waiting", what, second(6)).await.unwrap().is_some() };
+    assert!(waiting(WaitsFor::Code).await && !waiting(WaitsFor::Enrolment).await);
+    store.session_create("open", eve, second(5), second(100)).await.unwrap();
+    store.second_factor_remove("eve", "command line", second(7)).await.unwrap();
+    assert_eq!(store.session_get("open", second(8)).await.unwrap(), None);
+    assert!(!waiting(WaitsFor::Code).await);
+    assert_eq!((store.second_factor(eve).await.unwrap(), since().await), (None, None));
+    for nobody in ["eve", "nobody"] {
+        let again = store.second_factor_remove(nobody, "command line", second(9)).await;
+        assert!(matches!(again, Err(StoreError::NotFound { .. })), "{nobody}");
+    }
+    let actions: Vec<String> =
+        store.audit_list(10).await.unwrap().into_iter().map(|entry| entry.action).collect();
+    assert_eq!(actions, ["second factor removed", "recovery code used", "second factor set up"]);
 }
 
 async fn trail(db: &Database) {
