@@ -881,6 +881,9 @@ pub(crate) struct TopUpArgs {
     /// Your name for this top-up: asked again under the same one, nothing is done [default: drawn].
     #[arg(long)]
     pub(crate) token: Option<String>,
+    /// Why; kept with the top-up and in the audit log.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
 }
 
 /// Of `tollbook voucher`.

@@ -2,6 +2,7 @@
 //! the rooms; what a room does is in the room.
 
 mod alarms;
+mod balance_sheet;
 mod billing;
 mod billing_desk;
 mod charging;

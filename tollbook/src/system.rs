@@ -45,9 +45,10 @@ use crate::sql_door::SqlDoor;
 use crate::tariffs::Tariffs;
 use crate::webhook_queue::WebhookQueue;
 use crate::{
-    billing, billing_desk, charging, disk_watch, downloads, event_writer, exchange_inbox, export_files,
-    figures, followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_desk,
-    provisioning_feed, readiness, resubmit, rule_desk, sftp_desk, suspense_record, topup_feed,
+    balance_sheet, billing, billing_desk, charging, disk_watch, downloads, event_writer, exchange_inbox,
+    export_files, figures, followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue,
+    provisioning_desk, provisioning_feed, readiness, resubmit, rule_desk, sftp_desk, suspense_record,
+    topup_feed,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -850,6 +851,7 @@ impl System {
                 self.consumers.clone(),
                 billing::PATIENCE,
             ),
+            balances: balance_sheet::desk(&self.rooms, self.config.bus.partitions()),
             download: downloads::desk(self.rooms.store.clone(), self.rooms.clock.clone()),
             figures: current,
             passwords,

@@ -6,6 +6,7 @@
 mod account_names;
 mod api;
 mod assets;
+mod balance_desk;
 mod billing_desk;
 mod call_search;
 mod downloads;
@@ -41,6 +42,7 @@ use store::{Store, SuspendedRecord};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use balance_desk::{BalanceDesk, BalanceSheet, FetchSheet, IntervalEnd, RenderStatement};
 pub use billing_desk::{BilledAccount, BillingDesk, RunState, StartRun, WantedRun};
 pub use downloads::{Download, FetchDownload};
 pub use exchange::{Exchange, Partner, StreamDesk};
@@ -76,6 +78,8 @@ pub struct Desk {
     pub provisioning: ProvisioningDesk,
     /// Billing runs.
     pub billing: BillingDesk,
+    /// What accounts have.
+    pub balances: BalanceDesk,
     /// Files behind signed links.
     pub download: FetchDownload,
     /// The latest figures.
@@ -123,6 +127,8 @@ pub async fn serve(
         .route("/calls/{cdr}", get(pages::call::page))
         .route("/accounts", get(pages::accounts::list))
         .route("/accounts/{handle}", get(pages::accounts::one))
+        .route("/accounts/{handle}/money", get(pages::money::page).post(pages::money::top_up))
+        .route("/accounts/{handle}/statement", get(pages::money::statement))
         .route("/provisioning", get(pages::provisioning::first))
         .route("/provisioning/try", get(pages::provisioning::try_out))
         .route(

@@ -46,7 +46,7 @@ pub fn new_api_token() -> (String, String) {
     (token, hash)
 }
 
-fn random_text(n_letters: usize) -> String {
+pub(crate) fn random_text(n_letters: usize) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
     let mut rng = rand::rng();
     (0..n_letters).map(|_| LETTERS[rng.random_range(0..LETTERS.len())] as char).collect()

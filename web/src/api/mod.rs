@@ -3,7 +3,7 @@
 //! In: a session of the console, or `Authorization: Bearer` with a token. Out: what the role may see; refusals as problem
 //! details (RFC 9457). Lists come in pages: `items`, and `next` for the query parameter `after` while there is more.
 
-mod balances;
+pub(crate) mod balances;
 mod billing;
 mod desk;
 mod exchange;
@@ -91,6 +91,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(fraud::backtest_rule))
         .routes(routes!(desk::balances))
         .routes(routes!(balances::balance))
+        .routes(routes!(balances::interval))
         .routes(routes!(balances::statement))
         .routes(routes!(balances::topups, balances::top_up))
         .routes(routes!(balances::vouchers))

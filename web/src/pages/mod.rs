@@ -11,6 +11,7 @@ pub(crate) mod fraud_desk;
 pub(crate) mod fraud_rules;
 pub(crate) mod health;
 pub(crate) mod live;
+pub(crate) mod money;
 pub(crate) mod provisioning;
 pub(crate) mod search;
 pub(crate) mod sql;

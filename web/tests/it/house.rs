@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use lake::{Lake, LakeConfig, LaneRows};
-use model::{Moment, RatedCdr};
+use model::{Held, Moment, RatedCdr};
 use store::{LaneCommit, Store, StoreEffect, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use web::{
-    AlertRow, BacktestOutcome, BalanceRow, BilledAccount, BillingDesk, ChangedRecord, CheckedRule, Desk,
+    AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk, ChangedRecord, CheckedRule, Desk,
     Exchange, Figures, Partner, ProvisioningDesk, RuleDesk, RuleInForce, RunState, StreamDesk, TestedCall,
     TriedRoute,
 };
@@ -88,6 +88,7 @@ impl House {
             rules: rules(),
             provisioning: provisioning(store.clone(), known),
             billing: billing(),
+            balances: balances(store.clone()),
             download: Arc::new(|_| Box::pin(std::future::ready(Ok(None)))),
             figures: current,
             passwords: web::Passwords::new(store.clone(), clock.clone()),
@@ -125,6 +126,30 @@ impl House {
             .unwrap_or_else(|| panic!("{answer}"));
         assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
         format!("Cookie: {}\r\n", line["set-cookie: ".len()..].split(';').next().unwrap())
+    }
+
+    /// The answer to a form of a page.
+    pub(crate) async fn post_form(&self, path: &str, cookie: &str, form: &str) -> String {
+        let headers = format!("Content-Type: application/x-www-form-urlencoded\r\n{cookie}");
+        self.ask(&format!("POST {path}"), &headers, form).await
+    }
+}
+
+/// What the ledger says, without intervals; a statement of one line.
+fn balances(store: Store) -> BalanceDesk {
+    BalanceDesk {
+        sheet: Arc::new(move |account, until| {
+            let store = store.clone();
+            Box::pin(async move {
+                let sums = store.balances_before(account, until).await.map_err(|why| why.to_string())?;
+                let sums = sums.into_iter().map(|side| (side.account, side.balance.amount));
+                let left = Held::of_sums(account, sums);
+                Ok(BalanceSheet { kind: "prepaid", left, ..BalanceSheet::default() })
+            })
+        }),
+        statement_pdf: Arc::new(|_, statement| {
+            Box::pin(async move { Ok(format!("%PDF {} rows", statement.rows.len()).into_bytes()) })
+        }),
     }
 }
 

@@ -15,6 +15,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/calls",
         "/accounts",
         "/accounts/acme",
+        "/accounts/acme/money",
+        "/accounts/acme/statement?from=1970-01-01&to=1970-01-02",
         "/provisioning/trunks",
         "/provisioning/new/trunks",
         "/provisioning/accounts/acme",
@@ -46,6 +48,9 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/api/v1/fraud/rules",
         "/api/v1/fraud/rules/x",
         "/api/v1/balances",
+        "/api/v1/accounts/acme/balance",
+        "/api/v1/accounts/acme/interval",
+        "/api/v1/accounts/acme/topups",
         "/api/v1/invoices",
         "/api/v1/billing-run",
         "/api/v1/suspense",
@@ -79,6 +84,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /calls                        200      200      200      200      200      200      403
         /accounts                     200      200      403      403      403      200      403
         /accounts/acme                200      200      403      403      403      200      403
+        /accounts/acme/money          200      200      403      403      403      200      403
+        /accounts/acme/statement?from=1970-01-01&to=1970-01-02      200      200      403      403      403      200      403
         /provisioning/trunks          200      200      403      403      403      200      403
         /provisioning/new/trunks      200      403      403      403      403      403      403
         /provisioning/accounts/acme      200      200      403      403      403      200      403
@@ -110,6 +117,9 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /api/v1/fraud/rules           200      403      200      403      403      200      403
         /api/v1/fraud/rules/x         200      403      200      403      403      200      403
         /api/v1/balances              200      200      403      403      403      200      403
+        /api/v1/accounts/acme/balance      200      200      403      403      403      200      403
+        /api/v1/accounts/acme/interval      200      200      403      403      403      200      403
+        /api/v1/accounts/acme/topups      200      200      403      403      403      200      403
         /api/v1/invoices              200      200      403      403      403      200      403
         /api/v1/billing-run           200      200      403      403      403      200      403
         /api/v1/suspense              200      200      403      403      403      200      403
