@@ -313,11 +313,14 @@ impl SftpUserConfig {
 pub(crate) struct WebConfig {
     /// Address of the console, e.g. `"127.0.0.1:8080"`. Default: `"127.0.0.1:8080"`.
     pub(crate) listen: SocketAddr,
+    /// Roles that open nothing without a second factor beside the password, e.g. `["operator", "finance"]`; users without one set
+    /// it up at their next sign-in. Tokens of programs are not asked for one. Default: none; any user may set one up.
+    pub(crate) second_factor: Vec<web::Role>,
 }
 
 impl Default for WebConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), second_factor: Vec::new() }
     }
 }
 

@@ -816,7 +816,11 @@ impl System {
         book: Arc<RuleBook>,
         sql_listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
-        let passwords = web::Passwords::new(self.rooms.store.clone(), self.rooms.clock.shared());
+        let passwords = web::Passwords::new(
+            self.rooms.store.clone(),
+            self.rooms.clock.shared(),
+            self.config.web.second_factor.clone(),
+        );
         if let Some(listener) = sql_listener {
             self.start_sql(listener, passwords.clone())?;
         }

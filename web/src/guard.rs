@@ -70,7 +70,12 @@ pub(crate) async fn require_session(
     let user = match bearer_of(request.headers()) {
         Some(token) if wants_data => store.api_token_user(&token_hash(token), now).await,
         Some(_) | None => match token_of(request.headers()).map(token_hash) {
-            Some(token) => store.session_get(&token, now).await.map(|session| session.map(|it| it.user)),
+            // Signed in before the role needed a second factor: by the password alone, which is not enough any more.
+            Some(token) => store.session_get(&token, now).await.map(|session| {
+                session.map(|it| it.user).filter(|user| {
+                    user.second_factor_since.is_some() || !shared.desk.passwords.needs_two_factors(&user.role)
+                })
+            }),
             None => Ok(None),
         },
     };

@@ -26,6 +26,8 @@ mod record_change;
 mod refusal;
 mod role;
 mod rule_desk;
+mod second_factor;
+mod second_step;
 mod sign_in;
 
 use std::future::IntoFuture;
@@ -159,6 +161,7 @@ pub async fn serve(
         .route("/files/trail", get(pages::exchange::trail))
         .route("/sql", get(pages::sql::page))
         .route("/sql.csv", get(pages::sql::csv))
+        .route("/me", get(pages::own_sign_in::page).post(pages::own_sign_in::act))
         .route("/health", get(pages::health::page))
         .route("/health/suspense", post(pages::health::act))
         .route("/metrics", get(metrics::page))
@@ -166,6 +169,8 @@ pub async fn serve(
         .layer(from_fn_with_state(shared.clone(), guard::require_session));
     let open = Router::new()
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))
+        .route("/sign-in/code", get(second_step::code_page).post(second_step::take_code))
+        .route("/sign-in/set-up", get(second_step::set_up_page).post(second_step::set_up))
         .route("/sign-out", post(sign_in::leave))
         .route("/d/{token}", get(downloads::fetch))
         .route("/healthz", get(|| async { "ok\n" }))

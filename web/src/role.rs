@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 /// What a person is at the console.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Runs the platform: sees and does everything.
     Operator,

@@ -35,6 +35,11 @@ pub(crate) enum UserAction {
         /// Address.
         address: Option<String>,
     },
+    /// Take the second factor of a user away, who has lost it: the password is enough for the next sign-in. Ends the user's sessions.
+    ResetSecondFactor {
+        /// Name.
+        name: String,
+    },
     /// List users.
     List,
 }

@@ -8,6 +8,7 @@ use store::Store;
 
 use crate::cli::UserAction;
 use crate::clock::Clock;
+use crate::commands::import::COMMAND_LINE;
 use crate::commands::print_table;
 use crate::config::Config;
 use crate::failure::UserError;
@@ -45,6 +46,18 @@ pub(crate) async fn user(config: &Config, action: UserAction) -> anyhow::Result<
             }
             Ok(())
         }
+        UserAction::ResetSecondFactor { name } => {
+            let store = open_store(config).await?;
+            let now = Clock::start().utc();
+            store.second_factor_remove(&name, COMMAND_LINE, now).await.map_err(of_store)?;
+            let user = store.user_by_name(&name).await?;
+            let is_needed = user
+                .is_some_and(|user| config.web.second_factor.iter().any(|role| role.as_str() == user.role));
+            let then =
+                if is_needed { "sets up another one at the next sign-in" } else { "signs in by password" };
+            println!("{name} has no second factor any more, and {then}");
+            Ok(())
+        }
         UserAction::List => {
             let store = open_store(config).await?;
             let (users, tenants) = (store.users().await?, store.directory().await?.tenants);
@@ -53,9 +66,12 @@ pub(crate) async fn user(config: &Config, action: UserAction) -> anyhow::Result<
             let rows = users.into_iter().map(|user| {
                 let works = if web::may_work_on_cases(&user.role) { "yes" } else { "" };
                 let tenant = user.tenant.and_then(handle).unwrap_or_default();
-                vec![user.name, user.role, tenant, user.mail.unwrap_or_default(), works.to_owned()]
+                let factor = user.second_factor_since.map(|at| at.format("since %F").to_string());
+                let mail = user.mail.unwrap_or_default();
+                vec![user.name, user.role, tenant, mail, factor.unwrap_or_default(), works.to_owned()]
             });
-            print_table(&["name", "role", "tenant", "mail", "works on cases"], rows, "nobody may sign in");
+            let columns = ["name", "role", "tenant", "mail", "second factor", "works on cases"];
+            print_table(&columns, rows, "nobody may sign in");
             Ok(())
         }
     }

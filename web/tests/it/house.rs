@@ -1,6 +1,7 @@
 //! The console on a free port, over a real database and a real lake; plain HTTP.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -12,18 +13,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use web::{
     AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk, ChangedRecord, CheckedRule, Desk,
-    Exchange, Figures, Partner, ProvisioningDesk, RuleDesk, RuleInForce, RunState, StreamDesk, TestedCall,
+    Exchange, Figures, Partner, ProvisioningDesk, Role, RuleDesk, RuleInForce, RunState, StreamDesk, TestedCall,
     TriedRoute,
 };
 
 /// Everybody's.
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 pub(crate) struct House {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) serving: tokio::task::JoinHandle<Result<(), web::WebError>>,
     pub(crate) store: Store,
+    /// Seconds since 1970, which is when the house begins.
+    pub(crate) seconds: Arc<AtomicU64>,
     _figures: watch::Sender<Figures>,
     _dir: tempfile::TempDir,
 }
@@ -35,6 +38,15 @@ impl House {
 
     /// The same with something else provisioned too.
     pub(crate) async fn with_more(roles: &[&str], more: &str) -> Self {
+        Self::of(roles, more, &[]).await
+    }
+
+    /// Users of these roles need a second factor.
+    pub(crate) async fn with_two_factors(roles: &[&str], needing: &[Role]) -> Self {
+        Self::of(roles, "", needing).await
+    }
+
+    async fn of(roles: &[&str], more: &str, needing: &[Role]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
         let hash = web::hash_password(PASSWORD).unwrap();
@@ -61,8 +73,12 @@ impl House {
             ..Figures::default()
         };
         let (sender, current) = watch::channel(figures);
-        let clock: Arc<dyn Fn() -> Moment + Send + Sync> =
-            Arc::new(|| Moment { wall: DateTime::UNIX_EPOCH, mono: Duration::ZERO });
+        let seconds = Arc::new(AtomicU64::default());
+        let shown = seconds.clone();
+        let clock: Arc<dyn Fn() -> Moment + Send + Sync> = Arc::new(move || {
+            let mono = Duration::from_secs(shown.load(Ordering::Relaxed));
+            Moment { wall: DateTime::UNIX_EPOCH + mono, mono }
+        });
         let (stop, stopped) = oneshot::channel::<()>();
         let lake = Arc::new(
             Lake::open(LakeConfig { dir: dir.path().join("lake"), ..LakeConfig::default() }).unwrap(),
@@ -91,11 +107,11 @@ impl House {
             balances: balances(store.clone()),
             download: Arc::new(|_| Box::pin(std::future::ready(Ok(None)))),
             figures: current,
-            passwords: web::Passwords::new(store.clone(), clock.clone()),
+            passwords: web::Passwords::new(store.clone(), clock.clone(), needing),
             clock,
         };
         let serving = tokio::spawn(web::serve(desk, listener, async move { drop(stopped.await) }));
-        Self { address, store, stop: Some(stop), serving, _figures: sender, _dir: dir }
+        Self { address, store, seconds, stop: Some(stop), serving, _figures: sender, _dir: dir }
     }
 
     /// The answer to one request, headers and all.
@@ -119,13 +135,7 @@ impl House {
     }
 
     pub(crate) async fn cookie_of(&self, name: &str) -> String {
-        let answer = self.sign_in(name, "").await;
-        let line = answer
-            .lines()
-            .find(|line| line.starts_with("set-cookie: "))
-            .unwrap_or_else(|| panic!("{answer}"));
-        assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
-        format!("Cookie: {}\r\n", line["set-cookie: ".len()..].split(';').next().unwrap())
+        cookie_in(&self.sign_in(name, "").await)
     }
 
     /// The answer to a form of a page.
@@ -133,6 +143,14 @@ impl House {
         let headers = format!("Content-Type: application/x-www-form-urlencoded\r\n{cookie}");
         self.ask(&format!("POST {path}"), &headers, form).await
     }
+}
+
+/// The session that an answer begins, as a header.
+pub(crate) fn cookie_in(answer: &str) -> String {
+    let line =
+        answer.lines().find(|line| line.starts_with("set-cookie: ")).unwrap_or_else(|| panic!("{answer}"));
+    assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
+    format!("Cookie: {}\r\n", line["set-cookie: ".len()..].split(';').next().unwrap())
 }
 
 /// What the ledger says, without intervals; a statement of one line.

@@ -9,4 +9,5 @@ mod house;
 mod money;
 mod objects;
 mod roles;
+mod second_factor;
 mod sign_in;

@@ -33,6 +33,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/files/trail",
         "/sql",
         "/sql.csv?q=select+1",
+        "/me",
         "/health",
         "/metrics",
         "/api/v1/figures",
@@ -102,6 +103,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /files/trail                  200      200      403      200      403      200      403
         /sql                          200      200      200      200      200      200      403
         /sql.csv?q=select+1           200      200      200      200      200      200      403
+        /me                           200      200      200      200      200      200      403
         /health                       200      200      200      200      200      200      403
         /metrics                      200      200      200      200      200      200      403
         /api/v1/figures               200      200      200      200      200      200      403
