@@ -859,6 +859,10 @@ impl System {
             download: downloads::desk(self.rooms.store.clone(), self.rooms.clock.clone()),
             figures: current,
             passwords,
+            limits: web::RequestLimits {
+                requests_per_minute: self.config.web.requests_per_minute,
+                sign_ins_per_minute: self.config.web.sign_ins_per_minute,
+            },
             clock: self.rooms.clock.shared(),
         };
         let serving = web::serve(desk, web_listener, self.stop_rest.clone().cancelled_owned());

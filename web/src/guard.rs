@@ -1,9 +1,10 @@
 //! What stands before every page: the session, the headers that keep a browser honest, the origin of a form.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::Shared;
+use crate::limits::counted;
 use crate::refusal::{Problem, Refusal};
 use crate::role::Role;
 
@@ -87,6 +89,10 @@ pub(crate) async fn require_session(
         // A role that this program does not know, from a later version, sees nothing.
         Ok(Some(user)) => match user.role.parse() {
             Ok(role) => {
+                let mono = (shared.desk.clock)().mono;
+                if wants_data && let Err(left) = shared.limits.requests.pass(user.name.clone(), mono) {
+                    return too_many(left, wants_data);
+                }
                 request.extensions_mut().insert(SignedIn { name: user.name, role });
                 return next.run(request).await;
             }
@@ -97,6 +103,31 @@ pub(crate) async fn require_session(
         Err(why) => Refusal::failed(why),
     };
     if wants_data { Problem::from(refusal).into_response() } else { refusal.into_response() }
+}
+
+/// Holds attempts to sign in to the pace that an address may keep.
+pub(crate) async fn pace_sign_ins(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| counted(peer.0.ip()));
+    if *request.method() == Method::POST
+        && let Some(address) = peer
+        && let Err(left) = shared.limits.sign_ins.pass(address, (shared.desk.clock)().mono)
+    {
+        return too_many(left, false);
+    }
+    next.run(request).await
+}
+
+/// Too many requests: when to come again (RFC 9110, 10.2.3).
+fn too_many(left: Duration, wants_data: bool) -> Response {
+    let refusal = Refusal::TooMany(left.as_secs() + 1);
+    let mut response =
+        if wants_data { Problem::from(refusal).into_response() } else { refusal.into_response() };
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(left.as_secs() + 1));
+    response
 }
 
 /// Paths that programs ask, not browsers.

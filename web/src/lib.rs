@@ -15,6 +15,7 @@ mod figures;
 mod frame;
 mod guard;
 mod idempotency;
+mod limits;
 mod masked;
 mod metrics;
 mod objects;
@@ -49,6 +50,7 @@ pub use billing_desk::{BilledAccount, BillingDesk, RunState, StartRun, WantedRun
 pub use downloads::{Download, FetchDownload};
 pub use exchange::{Exchange, Partner, StreamDesk};
 pub use figures::{AlertRow, BalanceRow, Figures, FileRow, HISTORY_SECONDS, InvoiceRow, LockRow, StageRow};
+pub use limits::RequestLimits;
 pub use pages::exchange::owner_name;
 pub use passwords::{PasswordRefused, Passwords};
 pub use probe::{Obstacles, serve_probe};
@@ -88,6 +90,8 @@ pub struct Desk {
     pub figures: watch::Receiver<Figures>,
     /// Who signs in.
     pub passwords: Passwords,
+    /// How often may be asked.
+    pub limits: RequestLimits,
     /// For the age of sessions.
     pub clock: Arc<dyn Fn() -> Moment + Send + Sync>,
 }
@@ -108,6 +112,8 @@ pub(crate) struct Shared {
     desk: Desk,
     /// Back-tests that may run at once.
     backtests: tokio::sync::Semaphore,
+    /// Who has asked how often.
+    limits: limits::Limits,
 }
 
 /// Serves until `stop`.
@@ -120,7 +126,8 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), WebError> {
-    let shared = Arc::new(Shared { desk, backtests: tokio::sync::Semaphore::new(1) });
+    let limits = limits::Limits::new(desk.limits);
+    let shared = Arc::new(Shared { desk, backtests: tokio::sync::Semaphore::new(1), limits });
     let behind_sign_in = Router::new()
         .route("/", get(pages::live::page))
         .route("/figures", get(pages::live::stream))
@@ -167,10 +174,12 @@ pub async fn serve(
         .route("/metrics", get(metrics::page))
         .merge(api::routes().layer(from_fn_with_state(shared.clone(), idempotency::once)))
         .layer(from_fn_with_state(shared.clone(), guard::require_session));
-    let open = Router::new()
+    let doors = Router::new()
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))
         .route("/sign-in/code", get(second_step::code_page).post(second_step::take_code))
         .route("/sign-in/set-up", get(second_step::set_up_page).post(second_step::set_up))
+        .layer(from_fn_with_state(shared.clone(), guard::pace_sign_ins));
+    let open = doors
         .route("/sign-out", post(sign_in::leave))
         .route("/d/{token}", get(downloads::fetch))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -178,6 +187,7 @@ pub async fn serve(
         .route("/assets/console.css", get(assets::stylesheet))
         .route("/assets/console.js", get(assets::script));
     let app = open.merge(behind_sign_in).layer(from_fn(guard::harden)).with_state(shared);
+    let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
     let stop = stop.shared();
     tokio::select! {
         served = axum::serve(listener, app).with_graceful_shutdown(stop.clone()).into_future() => Ok(served?),

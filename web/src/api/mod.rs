@@ -44,7 +44,8 @@ const LIMIT_MAX: usize = 1_000;
         description = "Calls, prices, accounts, tariffs, locks, invoices and CDR files of a Tollbook installation. \
                        Times are RFC 3339 in UTC, amounts decimals as text, telephone numbers E.164 digits. \
                        What the role may not see is absent; telephone numbers are masked for roles without the right to them. \
-                       A write with the header Idempotency-Key is done once within a day, however often it is sent.",
+                       A write with the header Idempotency-Key is done once within a day, however often it is sent. \
+                       Who asks too often is told 429, and in Retry-After how many seconds to wait.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Security),

@@ -13,12 +13,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use web::{
     AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk, ChangedRecord, CheckedRule, Desk,
-    Exchange, Figures, Partner, ProvisioningDesk, Role, RuleDesk, RuleInForce, RunState, StreamDesk, TestedCall,
+    Exchange, Figures, Partner, ProvisioningDesk, RequestLimits, Role, RuleDesk, RuleInForce, RunState, StreamDesk, TestedCall,
     TriedRoute,
 };
 
 /// Everybody's.
 pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// The clock of the house stands still, so nobody would ever be let on again.
+const UNLIMITED: RequestLimits = RequestLimits { requests_per_minute: 0, sign_ins_per_minute: 0 };
 
 pub(crate) struct House {
     pub(crate) address: std::net::SocketAddr,
@@ -38,15 +41,20 @@ impl House {
 
     /// The same with something else provisioned too.
     pub(crate) async fn with_more(roles: &[&str], more: &str) -> Self {
-        Self::of(roles, more, &[]).await
+        Self::of(roles, more, &[], UNLIMITED).await
+    }
+
+    /// Whoever asks more often is held up.
+    pub(crate) async fn with_limits(roles: &[&str], limits: RequestLimits) -> Self {
+        Self::of(roles, "", &[], limits).await
     }
 
     /// Users of these roles need a second factor.
     pub(crate) async fn with_two_factors(roles: &[&str], needing: &[Role]) -> Self {
-        Self::of(roles, "", needing).await
+        Self::of(roles, "", needing, UNLIMITED).await
     }
 
-    async fn of(roles: &[&str], more: &str, needing: &[Role]) -> Self {
+    async fn of(roles: &[&str], more: &str, needing: &[Role], limits: RequestLimits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
         let hash = web::hash_password(PASSWORD).unwrap();
@@ -108,6 +116,7 @@ impl House {
             download: Arc::new(|_| Box::pin(std::future::ready(Ok(None)))),
             figures: current,
             passwords: web::Passwords::new(store.clone(), clock.clone(), needing),
+            limits,
             clock,
         };
         let serving = tokio::spawn(web::serve(desk, listener, async move { drop(stopped.await) }));

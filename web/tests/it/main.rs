@@ -6,6 +6,7 @@ mod api;
 mod exchange;
 mod fraud_desk;
 mod house;
+mod limits;
 mod money;
 mod objects;
 mod roles;
