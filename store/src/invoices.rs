@@ -364,6 +364,24 @@ impl Store {
         rows.iter().map(invoice_of).collect()
     }
 
+    /// Invoices whose number begins like this, newest first, without what they say.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn invoices_beginning(&self, number: &str, max: u32) -> Result<Vec<Invoice<()>>> {
+        let mut tx = self.read().await?;
+        let n_letters = i64::try_from(number.chars().count()).unwrap_or(i64::MAX);
+        let rows = query_of(format!(
+            "SELECT {COLUMNS} {TABLES} WHERE substr(i.number, 1, CAST($2 AS INTEGER)) = $1 ORDER BY i.id DESC LIMIT $3"
+        ))
+        .cells(cells![number, n_letters, max])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| invoice_with(row, ())).collect()
+    }
+
     /// All documents of one account, oldest first.
     ///
     /// # Errors

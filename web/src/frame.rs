@@ -16,7 +16,7 @@ pub(crate) struct Place {
 }
 
 /// Where each page belongs, and the right that opens it; `None` is for everybody.
-const PLACES: [(&str, &str, Option<Right>); 10] = [
+const PLACES: [(&str, &str, Option<Right>); 11] = [
     ("/", "Live", None),
     ("/calls", "Calls", Some(Right::Calls)),
     ("/accounts", "Accounts", Some(Right::Provisioning)),
@@ -26,6 +26,7 @@ const PLACES: [(&str, &str, Option<Right>); 10] = [
     ("/invoices", "Billing", Some(Right::Books)),
     ("/files", "Exchange", Some(Right::Files)),
     ("/sql", "SQL", Some(Right::Sql)),
+    ("/access", "Access", Some(Right::Users)),
     ("/health", "Health", None),
 ];
 

@@ -27,6 +27,7 @@ mod record_change;
 mod refusal;
 mod role;
 mod rule_desk;
+mod search;
 mod second_factor;
 mod second_step;
 mod sign_in;
@@ -168,6 +169,7 @@ pub async fn serve(
         .route("/files/trail", get(pages::exchange::trail))
         .route("/sql", get(pages::sql::page))
         .route("/sql.csv", get(pages::sql::csv))
+        .route("/access", get(pages::access::page).post(pages::access::act))
         .route("/me", get(pages::own_sign_in::page).post(pages::own_sign_in::act))
         .route("/health", get(pages::health::page))
         .route("/health/suspense", post(pages::health::act))

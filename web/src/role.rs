@@ -55,6 +55,10 @@ pub(crate) enum Right {
     Suspense,
     /// Sending suspended records in again, or giving them up.
     ChangeSuspense,
+    /// Who may sign in, and which programs may.
+    Users,
+    /// Letting people and programs in, and shutting them out.
+    ChangeUsers,
 }
 
 impl Role {
@@ -94,6 +98,8 @@ impl Role {
                 Sql,
                 Suspense,
                 ChangeSuspense,
+                Users,
+                ChangeUsers,
             ],
             Role::Finance => &[
                 Calls,
@@ -122,6 +128,7 @@ impl Role {
                 Files,
                 Sql,
                 Suspense,
+                Users,
             ],
         }
     }
@@ -212,6 +219,7 @@ mod tests {
                     | Right::ChangeRules
                     | Right::ChangeBalances
                     | Right::ChangeSuspense
+                    | Right::ChangeUsers
             );
             assert_eq!(Role::Auditor.may(*right), !is_change, "{right:?}");
         }

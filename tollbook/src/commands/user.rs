@@ -122,7 +122,13 @@ async fn add(
         None => None,
     };
     store
-        .user_create(name, &web::hash_password(password)?, role.as_str(), Clock::start().utc())
+        .user_let_in(
+            name,
+            &web::hash_password(password)?,
+            (role.as_str(), None),
+            COMMAND_LINE,
+            Clock::start().utc(),
+        )
         .await
         .map_err(of_store)?;
     if mail.is_some() {

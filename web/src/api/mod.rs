@@ -3,12 +3,14 @@
 //! In: a session of the console, or `Authorization: Bearer` with a token. Out: what the role may see; refusals as problem
 //! details (RFC 9457). Lists come in pages: `items`, and `next` for the query parameter `after` while there is more.
 
+pub(crate) mod access;
 pub(crate) mod balances;
 mod billing;
 mod desk;
 mod exchange;
 mod fraud;
 mod provisioning;
+mod search;
 mod suspense;
 mod traffic;
 
@@ -73,6 +75,7 @@ impl Modify for Security {
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(desk::figures))
+        .routes(routes!(search::search))
         .routes(routes!(traffic::calls))
         .routes(routes!(traffic::call))
         .routes(routes!(provisioning::tariffs))
@@ -99,6 +102,11 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(desk::invoices))
         .routes(routes!(billing::run, billing::start_run))
         .routes(routes!(billing::pay))
+        .routes(routes!(access::users, access::add_user))
+        .routes(routes!(access::reset_second_factor))
+        .routes(routes!(access::tokens, access::add_token))
+        .routes(routes!(access::revoke_token))
+        .routes(routes!(access::webhooks))
         .routes(routes!(suspense::list, suspense::bulk))
         .routes(routes!(suspense::one, suspense::settle, suspense::fix))
         .routes(routes!(desk::changes))

@@ -1,5 +1,6 @@
 //! The pages of the console: one file a page.
 
+pub(crate) mod access;
 pub(crate) mod accounts;
 pub(crate) mod billing;
 pub(crate) mod billing_run;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot do ends it")]
 
+mod access;
 mod api;
 mod exchange;
 mod fraud_desk;
@@ -10,5 +11,6 @@ mod limits;
 mod money;
 mod objects;
 mod roles;
+mod search;
 mod second_factor;
 mod sign_in;

@@ -33,10 +33,16 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/files/trail",
         "/sql",
         "/sql.csv?q=select+1",
+        "/search?q=acme",
+        "/access",
         "/me",
         "/health",
         "/metrics",
         "/api/v1/figures",
+        "/api/v1/search?q=ac",
+        "/api/v1/users",
+        "/api/v1/tokens",
+        "/api/v1/webhooks",
         "/api/v1/calls",
         "/api/v1/accounts",
         "/api/v1/subscribers",
@@ -103,10 +109,16 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /files/trail                  200      200      403      200      403      200      403
         /sql                          200      200      200      200      200      200      403
         /sql.csv?q=select+1           200      200      200      200      200      200      403
+        /search?q=acme                303      303      200      200      200      303      403
+        /access                       200      403      403      403      403      200      403
         /me                           200      200      200      200      200      200      403
         /health                       200      200      200      200      200      200      403
         /metrics                      200      200      200      200      200      200      403
         /api/v1/figures               200      200      200      200      200      200      403
+        /api/v1/search?q=ac           200      200      200      200      200      200      403
+        /api/v1/users                 200      403      403      403      403      200      403
+        /api/v1/tokens                200      403      403      403      403      200      403
+        /api/v1/webhooks              200      403      403      403      403      200      403
         /api/v1/calls                 200      200      200      200      200      200      403
         /api/v1/accounts              200      200      403      403      403      200      403
         /api/v1/subscribers           200      200      403      403      403      200      403
