@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
+use model::AccountId;
 use sha2::{Digest, Sha256};
 
 use crate::Shared;
@@ -33,6 +34,8 @@ pub(crate) struct SignedIn {
     pub(crate) name: String,
     /// What it may see and do.
     pub(crate) role: Role,
+    /// The account that somebody outside the house sees.
+    pub(crate) account: Option<AccountId>,
 }
 
 impl<S: Sync> FromRequestParts<S> for SignedIn {
@@ -87,13 +90,19 @@ pub(crate) async fn require_session(
             "open the console: users of one tenant ask in SQL over the PostgreSQL protocol",
         ),
         // A role that this program does not know, from a later version, sees nothing.
-        Ok(Some(user)) => match user.role.parse() {
+        Ok(Some(user)) => match user.role.parse::<Role>() {
+            Ok(role) if role.is_outside() && !is_for_outside(request.uri().path()) => {
+                if request.uri().path() == "/" {
+                    return Redirect::to("/own").into_response();
+                }
+                Refusal::Forbidden("see this: it sees its own account alone, at /own")
+            }
             Ok(role) => {
                 let mono = (shared.desk.clock)().mono;
                 if wants_data && let Err(left) = shared.limits.requests.pass(user.name.clone(), mono) {
                     return too_many(left, wants_data);
                 }
-                request.extensions_mut().insert(SignedIn { name: user.name, role });
+                request.extensions_mut().insert(SignedIn { name: user.name, role, account: user.account });
                 return next.run(request).await;
             }
             Err(_) => Refusal::Forbidden("exist in this version; ask the operator for another"),
@@ -128,6 +137,11 @@ fn too_many(left: Duration, wants_data: bool) -> Response {
         if wants_data { Problem::from(refusal).into_response() } else { refusal.into_response() };
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(left.as_secs() + 1));
     response
+}
+
+/// The only paths that are there for those outside the house; each of them looks whose account it shows.
+fn is_for_outside(path: &str) -> bool {
+    path == "/own" || path.starts_with("/own/") || path == "/me"
 }
 
 /// Paths that programs ask, not browsers.

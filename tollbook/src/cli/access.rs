@@ -11,9 +11,12 @@ pub(crate) enum UserAction {
     Add {
         /// Name.
         name: String,
-        /// operator, finance, fraud, carrier_relations, analyst or auditor.
+        /// operator, finance, fraud, carrier_relations, analyst, auditor, reseller or customer.
         #[arg(long, default_value = "operator")]
         role: String,
+        /// Handle of the account that a reseller or customer sees, and nothing else.
+        #[arg(long, value_name = "HANDLE", conflicts_with = "tenant")]
+        account: Option<String>,
         /// Where the person is written to, for instance of cases handed over.
         #[arg(long, value_name = "ADDRESS")]
         mail: Option<String>,

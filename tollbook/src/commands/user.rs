@@ -9,7 +9,7 @@ use store::Store;
 use crate::cli::UserAction;
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
-use crate::commands::print_table;
+use crate::commands::{account_named, print_table};
 use crate::config::Config;
 use crate::failure::UserError;
 use crate::lake_duties;
@@ -21,8 +21,9 @@ const PASSWORD_LETTERS_MIN: usize = 12;
 /// Adds a user, says where one is written to, or lists them.
 pub(crate) async fn user(config: &Config, action: UserAction) -> anyhow::Result<()> {
     match action {
-        UserAction::Add { name, role, mail, tenant } => {
-            add(config, &name, &role, mail.as_deref(), tenant.as_deref()).await
+        UserAction::Add { name, role, account, mail, tenant } => {
+            let held = HeldTo { account: account.as_deref(), tenant: tenant.as_deref() };
+            add(config, &name, &role, mail.as_deref(), held).await
         }
         UserAction::Tenant { name, tenant } => {
             let store = open_store(config).await?;
@@ -60,7 +61,8 @@ pub(crate) async fn user(config: &Config, action: UserAction) -> anyhow::Result<
         }
         UserAction::List => {
             let store = open_store(config).await?;
-            let (users, tenants) = (store.users().await?, store.directory().await?.tenants);
+            let (users, directory) = (store.users().await?, store.directory().await?);
+            let tenants = &directory.tenants;
             let handle =
                 |id| tenants.iter().find(|tenant| tenant.id == id).map(|tenant| tenant.handle.clone());
             let rows = users.into_iter().map(|user| {
@@ -68,9 +70,18 @@ pub(crate) async fn user(config: &Config, action: UserAction) -> anyhow::Result<
                 let tenant = user.tenant.and_then(handle).unwrap_or_default();
                 let factor = user.second_factor_since.map(|at| at.format("since %F").to_string());
                 let mail = user.mail.unwrap_or_default();
-                vec![user.name, user.role, tenant, mail, factor.unwrap_or_default(), works.to_owned()]
+                let account = user.account.map(|account| directory.name_of(account)).unwrap_or_default();
+                vec![
+                    user.name,
+                    user.role,
+                    account,
+                    tenant,
+                    mail,
+                    factor.unwrap_or_default(),
+                    works.to_owned(),
+                ]
             });
-            let columns = ["name", "role", "tenant", "mail", "second factor", "works on cases"];
+            let columns = ["name", "role", "account", "tenant", "mail", "second factor", "works on cases"];
             print_table(&columns, rows, "nobody may sign in");
             Ok(())
         }
@@ -92,14 +103,34 @@ async fn tenant_named(store: &Store, handle: &str) -> anyhow::Result<TenantId> {
     Ok(lake_duties::tenant_named(&store.directory().await?.tenants, handle)?)
 }
 
+/// What a new user is held to, by handle.
+struct HeldTo<'a> {
+    account: Option<&'a str>,
+    tenant: Option<&'a str>,
+}
+
 async fn add(
     config: &Config,
     name: &str,
     role: &str,
     mail: Option<&str>,
-    tenant: Option<&str>,
+    held: HeldTo<'_>,
 ) -> anyhow::Result<()> {
     let role = role_named(role)?;
+    match held.account {
+        None if role.is_outside() => {
+            return Err(UserError::new(
+                format!("a {role} sees one account alone, and none is named"),
+                "name it with --account HANDLE",
+            )
+            .into());
+        }
+        Some(_) if !role.is_outside() => {
+            let why = format!("--account is for the roles reseller and customer; a {role} sees them all");
+            return Err(UserError::new(why, "leave it out").into());
+        }
+        None | Some(_) => {}
+    }
     let mail = mail.map(checked_address).transpose()?;
     let mut password = String::new();
     if std::io::stdin().is_terminal() {
@@ -117,15 +148,19 @@ async fn add(
         .into());
     }
     let store = open_store(config).await?;
-    let tenant = match tenant {
+    let tenant = match held.tenant {
         Some(handle) => Some(tenant_named(&store, handle).await?),
+        None => None,
+    };
+    let account = match held.account {
+        Some(handle) => Some(account_named(&store.directory().await?, handle)?.id),
         None => None,
     };
     store
         .user_let_in(
             name,
             &web::hash_password(password)?,
-            (role.as_str(), None),
+            (role.as_str(), account),
             COMMAND_LINE,
             Clock::start().utc(),
         )

@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use crate::Shared;
+use crate::account_names::account_named;
 use crate::api::{Body, Page, Path, instant};
 use crate::guard::SignedIn;
 use crate::refusal::{Problem, Refusal, require};
@@ -31,6 +32,9 @@ const NO_USERS: [&str; 2] = ["token:", "command line"];
 pub(crate) struct UserItem {
     name: String,
     role: String,
+    /// Handle of the account that a reseller or customer sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
     /// Handle of the only tenant whose rows the user sees, in SQL alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<String>,
@@ -61,6 +65,7 @@ pub(crate) async fn users(
     let items = users.into_iter().map(|user| UserItem {
         name: user.name,
         role: user.role,
+        account: user.account.map(|account| directory.name_of(account)),
         tenant: user.tenant.and_then(handle_of),
         mail: user.mail,
         second_factor_since: user.second_factor_since.map(instant),
@@ -76,8 +81,10 @@ pub(crate) struct WantedUser {
     /// Unique for ever.
     #[schema(min_length = 1, max_length = 100)]
     pub(crate) name: String,
-    /// operator, finance, fraud, carrier_relations, analyst or auditor.
+    /// operator, finance, fraud, carrier_relations, analyst, auditor, reseller or customer.
     pub(crate) role: String,
+    /// Handle of the account that a reseller or customer sees; of nobody else.
+    pub(crate) account: Option<String>,
     /// Where the person is written to.
     pub(crate) mail: Option<String>,
 }
@@ -114,6 +121,17 @@ pub(crate) async fn user_added(
     require(user, Right::ChangeUsers, "let people in")?;
     let name = named("name", &wanted.name)?;
     let role = role_of(&wanted.role)?;
+    let account = wanted.account.as_deref().map(str::trim).filter(|account| !account.is_empty());
+    let account = match (account, role.is_outside()) {
+        (Some(account), true) => Some(account_named(&(shared.desk.directory)(), account)?),
+        (None, false) => None,
+        (None, true) => {
+            return Err(Refusal::Invalid(format!("account: say which one the {role} sees")));
+        }
+        (Some(_), false) => {
+            return Err(Refusal::Invalid("account: for the roles reseller and customer alone".to_owned()));
+        }
+    };
     let mail = wanted.mail.as_deref().map(str::trim).filter(|mail| !mail.is_empty());
     if mail
         .is_some_and(|mail| !mail.contains('@') || mail.chars().any(|c| c.is_whitespace() || c.is_control()))
@@ -126,7 +144,7 @@ pub(crate) async fn user_added(
     let hash = hash.map_err(Refusal::failed)?.map_err(Refusal::failed)?;
     let now = (shared.desk.clock)().wall;
     let store = &shared.desk.store;
-    store.user_let_in(name, &hash, (role.as_str(), None), &user.name, now).await?;
+    store.user_let_in(name, &hash, (role.as_str(), account), &user.name, now).await?;
     if mail.is_some() {
         store.user_set_mail(name, mail).await?;
     }
@@ -233,6 +251,9 @@ pub(crate) async fn token_added(
     require(user, Right::ChangeUsers, "let programs in")?;
     let name = named("name", &wanted.name)?;
     let role = role_of(&wanted.role)?;
+    if role.is_outside() {
+        return Err(Refusal::Invalid(format!("role: programs of a {role} have no tokens; it signs in")));
+    }
     if !(1..=TOKEN_DAYS_MAX).contains(&wanted.days) {
         return Err(Refusal::Invalid(format!("days: 1 to {TOKEN_DAYS_MAX}")));
     }

@@ -17,6 +17,10 @@ use crate::pages::when;
 use crate::refusal::{Refusal, require};
 use crate::role::{Right, Role};
 
+/// Roles of programs: those outside the house sign in themselves.
+const STAFF: [Role; 6] =
+    [Role::Operator, Role::Finance, Role::Fraud, Role::CarrierRelations, Role::Analyst, Role::Auditor];
+
 #[derive(Template)]
 #[template(path = "access.html")]
 struct Page {
@@ -24,7 +28,8 @@ struct Page {
     users: Vec<UserRow>,
     tokens: Vec<TokenRow>,
     webhooks: Vec<WebhookRow>,
-    roles: [Role; 6],
+    roles: [Role; 8],
+    staff: [Role; 6],
     may_change: bool,
     /// What is told this once: whose, and the secret.
     secret: Option<(String, String)>,
@@ -63,6 +68,7 @@ pub(crate) struct Act {
     name: String,
     role: String,
     mail: String,
+    account: String,
     days: String,
 }
 
@@ -95,7 +101,12 @@ pub(crate) async fn act(
     let outcome = match form.act.as_str() {
         "user" => {
             let mail = Some(form.mail.clone());
-            let wanted = WantedUser { name: name.clone(), role: form.role.clone(), mail };
+            let wanted = WantedUser {
+                name: name.clone(),
+                role: form.role.clone(),
+                mail,
+                account: Some(form.account.clone()),
+            };
             let made = user_added(&shared, &user, &wanted).await;
             made.map(|password| Some((format!("Password of {name}"), password)))
         }
@@ -129,10 +140,14 @@ pub(crate) async fn act(
 async fn page_of(shared: &Shared, user: &SignedIn) -> Result<Page, Refusal> {
     require(user, Right::Users, "see who may sign in")?;
     let store = &shared.desk.store;
+    let directory = (shared.desk.directory)();
     let now = (shared.desk.clock)().wall;
     let users = store.users().await?.into_iter().map(|user| UserRow {
         name: user.name,
-        role: user.role,
+        role: match user.account {
+            Some(account) => format!("{} of {}", user.role, directory.name_of(account)),
+            None => user.role,
+        },
         mail: user.mail.unwrap_or_default(),
         factor: user.second_factor_since.map(when).unwrap_or_default(),
         since: when(user.created_at),
@@ -158,6 +173,7 @@ async fn page_of(shared: &Shared, user: &SignedIn) -> Result<Page, Refusal> {
         tokens: tokens.collect(),
         webhooks: webhooks.collect(),
         roles: Role::ALL,
+        staff: STAFF,
         may_change: user.role.may(Right::ChangeUsers),
         secret: None,
         fault: String::new(),

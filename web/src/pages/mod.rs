@@ -13,6 +13,7 @@ pub(crate) mod fraud_rules;
 pub(crate) mod health;
 pub(crate) mod live;
 pub(crate) mod money;
+pub(crate) mod own;
 pub(crate) mod own_sign_in;
 pub(crate) mod provisioning;
 pub(crate) mod search;

@@ -12,9 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use web::{
-    AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk, ChangedRecord, CheckedRule, Desk,
-    Exchange, Figures, Partner, ProvisioningDesk, RequestLimits, Role, RuleDesk, RuleInForce, RunState, StreamDesk, TestedCall,
-    TriedRoute,
+    AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk,
+    ChangedRecord, CheckedRule, Desk, Exchange, Figures, Partner, ProvisioningDesk, RequestLimits, Role,
+    RuleDesk, RuleInForce, RunState, StreamDesk, TestedCall, TriedRoute,
 };
 
 /// Everybody's.
@@ -28,6 +28,7 @@ pub(crate) struct House {
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) serving: tokio::task::JoinHandle<Result<(), web::WebError>>,
     pub(crate) store: Store,
+    pub(crate) lake: Arc<Lake>,
     /// Seconds since 1970, which is when the house begins.
     pub(crate) seconds: Arc<AtomicU64>,
     _figures: watch::Sender<Figures>,
@@ -58,9 +59,6 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
         let hash = web::hash_password(PASSWORD).unwrap();
-        for role in roles {
-            store.user_create(role, &hash, role, DateTime::UNIX_EPOCH).await.unwrap();
-        }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let figures = Figures {
@@ -93,12 +91,24 @@ impl House {
         );
         store.import(&world(), DateTime::UNIX_EPOCH, "test").await.unwrap();
         store.import(&toml::from_str(more).unwrap(), DateTime::UNIX_EPOCH, "test").await.unwrap();
+        let known = store.directory().await.unwrap();
+        for role in roles {
+            // Whoever is outside the house is of the first account.
+            let is_outside = role.parse::<Role>().is_ok_and(Role::is_outside);
+            let account = known.accounts.iter().find(|account| is_outside && account.handle == "acme");
+            let held = (*role, account.map(|account| account.id));
+            if is_outside {
+                store.user_let_in(role, &hash, held, "test", DateTime::UNIX_EPOCH).await.unwrap();
+            } else {
+                store.user_create(role, &hash, role, DateTime::UNIX_EPOCH).await.unwrap();
+            }
+        }
         keep(&store, &lake).await;
         let directory = Arc::new(std::sync::RwLock::new(Arc::new(store.directory().await.unwrap())));
         let known = directory.clone();
         let desk = Desk {
             store: store.clone(),
-            lake,
+            lake: lake.clone(),
             directory: Arc::new(move || directory.read().unwrap().clone()),
             resubmit_refusal: |_| None,
             record_said: |record| serde_json::from_slice(&record.raw).map_err(|why| why.to_string()),
@@ -120,7 +130,7 @@ impl House {
             clock,
         };
         let serving = tokio::spawn(web::serve(desk, listener, async move { drop(stopped.await) }));
-        Self { address, store, seconds, stop: Some(stop), serving, _figures: sender, _dir: dir }
+        Self { address, store, lake, seconds, stop: Some(stop), serving, _figures: sender, _dir: dir }
     }
 
     /// The answer to one request, headers and all.

@@ -10,6 +10,7 @@ mod house;
 mod limits;
 mod money;
 mod objects;
+mod own;
 mod roles;
 mod search;
 mod second_factor;
