@@ -92,7 +92,7 @@ pub use mail_templates::KeptMailTemplate;
 pub use mirror::MirrorMarks;
 pub use objects::{Extras, FieldFault, ObjectKind, Objects, at, merge};
 pub use outbox::{EventMail, Mail, MailFill, MailState, NewMail};
-pub use people::{Session, User, WaitsFor};
+pub use people::{NewUser, Session, User, WaitsFor};
 pub use pipeline_questions::PipelineAnswer;
 pub use provisioning_events::{PROVISIONING, WaitingChange};
 pub use schema::Store;

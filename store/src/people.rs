@@ -6,6 +6,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::audit::append;
+use crate::second_factors::end_sessions;
 use crate::sql::{Bind, Columns, cells, query};
 use crate::{Result, Store, StoreError};
 
@@ -48,6 +49,23 @@ impl std::fmt::Debug for User {
             .field("role", &self.role)
             .finish_non_exhaustive()
     }
+}
+
+/// A person to be let in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NewUser<'a> {
+    /// Login name.
+    pub name: &'a str,
+    /// Argon2, in the PHC string form.
+    pub password_hash: &'a str,
+    /// What the person may do.
+    pub role: &'a str,
+    /// See [`User::account`].
+    pub account: Option<AccountId>,
+    /// See [`User::tenant`].
+    pub tenant: Option<TenantId>,
+    /// Where the person is written to.
+    pub mail: Option<&'a str>,
 }
 
 /// What a session waits for before it opens anything.
@@ -98,28 +116,34 @@ impl Store {
         Ok(id)
     }
 
-    /// The same, of somebody who sees one account alone if one is named, with an entry in the trail of changes that says who let the
-    /// person in.
+    /// The same, with all that the person is held to, and an entry in the trail of changes that says who let the person in.
     ///
     /// # Errors
     ///
     /// [`StoreError::Taken`] when the name is in use; what the database says.
-    pub async fn user_let_in(
-        &self,
-        name: &str,
-        password_hash: &str,
-        (role, account): (&str, Option<AccountId>),
-        actor: &str,
-        now: DateTime<Utc>,
-    ) -> Result<i64> {
+    pub async fn user_let_in(&self, new: NewUser<'_>, actor: &str, now: DateTime<Utc>) -> Result<i64> {
         let mut tx = self.write().await?;
-        let id = insert_user(&mut tx, name, password_hash, role, now).await?;
-        query("UPDATE users SET account = $2 WHERE id = $1")
-            .cells(cells![id, account.map(|account| account.0)])
+        let id = insert_user(&mut tx, new.name, new.password_hash, new.role, now).await?;
+        query("UPDATE users SET account = $2, tenant = $3, mail = $4 WHERE id = $1")
+            .cells(cells![
+                id,
+                new.account.map(|account| account.0),
+                new.tenant.map(|tenant| tenant.0),
+                new.mail.map(str::to_owned)
+            ])
             .execute(&mut *tx)
             .await?;
-        let what = account.map_or_else(|| role.to_owned(), |account| format!("{role} of account {account}"));
-        append(&mut tx, actor, "user add", &format!("user:{name}"), "", &what, now).await?;
+        let mut what = new.role.to_owned();
+        if let Some(account) = new.account {
+            what += &format!(" of account {account}");
+        }
+        if let Some(tenant) = new.tenant {
+            what += &format!(" of tenant {}", tenant.0);
+        }
+        if let Some(mail) = new.mail {
+            what += &format!(", written to at {mail}");
+        }
+        append(&mut tx, actor, "user add", &format!("user:{}", new.name), "", &what, now).await?;
         tx.commit().await?;
         Ok(id)
     }
@@ -129,17 +153,44 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::NotFound`], and what the database says.
-    pub async fn user_set_password(&self, name: &str, password_hash: &str) -> Result<()> {
+    pub async fn user_set_password(
+        &self,
+        name: &str,
+        password_hash: &str,
+        actor: &str,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         let mut tx = self.write().await?;
-        let row = query("UPDATE users SET password_hash = $2 WHERE name = $1 RETURNING id")
-            .cells(cells![name, password_hash])
-            .fetch_optional(&mut *tx)
-            .await?;
-        let id =
-            row.ok_or_else(|| StoreError::NotFound { what: "user", name: name.to_owned() })?.int("id")?;
-        query("DELETE FROM sessions WHERE user_id = $1").cells(cells![id]).execute(&mut *tx).await?;
+        put_password(&mut tx, name, password_hash).await?;
+        append(&mut tx, actor, "user password", &format!("user:{name}"), "", "another", now).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Shuts a person out until another password is given: no password opens anything, all sessions have ended, and so have the tokens
+    /// that the person made, whose names these are.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`], and what the database says.
+    pub async fn user_shut_out(&self, name: &str, actor: &str, now: DateTime<Utc>) -> Result<Vec<String>> {
+        let mut tx = self.write().await?;
+        put_password(&mut tx, name, "").await?;
+        let rows = query(
+            "UPDATE api_tokens SET revoked_at = $2 WHERE revoked_at IS NULL AND 'token:' || name IN \
+             (SELECT object FROM audit_log WHERE actor = $1 AND action = 'token add') RETURNING name",
+        )
+        .cells(cells![name, now])
+        .fetch_all(&mut *tx)
+        .await?;
+        let tokens: Vec<String> = rows.iter().map(|row| row.text("name")).collect::<Result<_>>()?;
+        for token in &tokens {
+            append(&mut tx, actor, "token revoke", &format!("token:{token}"), "in force", "revoked", now)
+                .await?;
+        }
+        append(&mut tx, actor, "user shut out", &format!("user:{name}"), "", "no password", now).await?;
+        tx.commit().await?;
+        Ok(tokens)
     }
 
     /// The person of this login name.
@@ -218,6 +269,39 @@ impl Store {
         expires_at: DateTime<Utc>,
     ) -> Result<()> {
         self.session_begin(token_hash, user, "", (now, expires_at)).await
+    }
+
+    /// Begins a session of a person who is still as known: with the same password and second factor, which were proved before. Whether
+    /// so; otherwise there is none.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn session_create_known(
+        &self,
+        token_hash: &str,
+        known: &User,
+        (now, expires_at): (DateTime<Utc>, DateTime<Utc>),
+    ) -> Result<bool> {
+        let mut tx = self.write().await?;
+        query("DELETE FROM sessions WHERE expires_at <= $1").cells(cells![now]).execute(&mut *tx).await?;
+        let row = query(concat!("SELECT ", user_columns!(), ", u.created_at FROM users u WHERE u.id = $1"))
+            .cells(cells![known.id])
+            .fetch_optional(&mut *tx)
+            .await?;
+        let is_as_known = row.map(|row| user_of(&row, "created_at")).transpose()?.is_some_and(|user| {
+            user.password_hash == known.password_hash && user.second_factor_since == known.second_factor_since
+        });
+        if is_as_known {
+            query(
+                "INSERT INTO sessions (token_hash, user_id, created_at, expires_at, waits_for) VALUES ($1, $2, $3, $4, '')",
+            )
+            .cells(cells![token_hash, known.id, now, expires_at])
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(is_as_known)
     }
 
     /// Begins a session that opens nothing yet: the password was right, and more is asked.
@@ -316,6 +400,16 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
+}
+
+async fn put_password(conn: &mut AnyConnection, name: &str, password_hash: &str) -> Result<()> {
+    let id = query("UPDATE users SET password_hash = $2 WHERE name = $1 RETURNING id")
+        .cells(cells![name, password_hash])
+        .fetch_optional(&mut *conn)
+        .await?
+        .ok_or_else(|| StoreError::NotFound { what: "user", name: name.to_owned() })?
+        .int("id")?;
+    end_sessions(conn, id).await
 }
 
 async fn insert_user(

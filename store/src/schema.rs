@@ -59,6 +59,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (270, "second_factors", include_str!("../migrations/0270_second_factors.sql")),
     (271, "topup_reasons", include_str!("../migrations/0271_topup_reasons.sql")),
     (272, "user_accounts", include_str!("../migrations/0272_user_accounts.sql")),
+    (273, "second_factor_drafts", include_str!("../migrations/0273_second_factor_drafts.sql")),
+    (274, "invoices_by_number", include_str!("../migrations/0274_invoices_by_number.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).

@@ -14,7 +14,7 @@ use crate::{Result, Store, StoreError};
 pub struct SecondFactor {
     /// What the codes are made of, in base 32.
     pub secret: String,
-    /// Since when it is asked for; `None`: it is being set up.
+    /// Since when it is asked for.
     pub since: Option<DateTime<Utc>>,
     /// Recovery codes that nobody has used.
     pub n_recovery_codes: u32,
@@ -27,7 +27,7 @@ impl std::fmt::Debug for SecondFactor {
 }
 
 impl Store {
-    /// The second factor of a user, in use or being set up.
+    /// The second factor of a user.
     ///
     /// # Errors
     ///
@@ -50,28 +50,58 @@ impl Store {
         }))
     }
 
-    /// Begins to set one up; what was begun before counts no more.
+    /// Begins to set one up in the session of that token, until `expires_at`; what that session began before counts no more.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Taken`] when the user has one in use; what the database says.
-    pub async fn second_factor_begin(&self, user: i64, secret: &str) -> Result<()> {
+    /// What the database says.
+    pub async fn second_factor_begin(
+        &self,
+        user: i64,
+        session: &str,
+        secret: &str,
+        (now, expires_at): (DateTime<Utc>, DateTime<Utc>),
+    ) -> Result<()> {
         let mut tx = self.write().await?;
+        query("DELETE FROM second_factor_drafts WHERE expires_at <= $1 OR session = $2")
+            .cells(cells![now, session])
+            .execute(&mut *tx)
+            .await?;
         query(
-            "INSERT INTO second_factors (user_id, secret, last_step) VALUES ($1, $2, -1) \
-             ON CONFLICT (user_id) DO UPDATE SET secret = excluded.secret WHERE second_factors.confirmed_at IS NULL \
-             RETURNING user_id",
+            "INSERT INTO second_factor_drafts (session, user_id, secret, expires_at) VALUES ($1, $2, $3, $4)",
         )
-        .cells(cells![user, secret])
-        .fetch_optional(&mut *tx)
-        .await?
-        .ok_or_else(|| StoreError::Taken { what: "second factor of user", name: user.to_string() })?;
+        .cells(cells![session, user, secret, expires_at])
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(())
     }
 
-    /// From now on it is asked for: its first code, that of `step`, was given. All sessions of the user end. Whether it was still being
-    /// set up; otherwise nothing is changed.
+    /// The secret that a user is setting up in the session of that token.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn second_factor_draft(
+        &self,
+        user: i64,
+        session: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<String>> {
+        let mut tx = self.read().await?;
+        let row = query(
+            "SELECT secret FROM second_factor_drafts WHERE session = $1 AND user_id = $2 AND expires_at > $3",
+        )
+        .cells(cells![session, user, now])
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        row.map(|row| row.text("secret")).transpose()
+    }
+
+    /// From now on the one of that session is asked for: its first code, that of `step`, was given. All sessions of the user end, and what
+    /// others of them were setting up. Whether it was being set up there with this secret and the user has none; otherwise nothing is
+    /// changed.
     ///
     /// # Errors
     ///
@@ -79,6 +109,7 @@ impl Store {
     pub async fn second_factor_confirm(
         &self,
         user: i64,
+        (session, secret): (&str, &str),
         step: i64,
         recovery_hashes: &[String],
         actor: &str,
@@ -86,10 +117,11 @@ impl Store {
     ) -> Result<bool> {
         let mut tx = self.write().await?;
         let is_set_up = query(
-            "UPDATE second_factors SET confirmed_at = $2, last_step = $3 WHERE user_id = $1 AND confirmed_at IS NULL \
-             RETURNING user_id",
+            "INSERT INTO second_factors (user_id, secret, confirmed_at, last_step) SELECT user_id, secret, $4, $5 \
+             FROM second_factor_drafts WHERE session = $1 AND user_id = $2 AND secret = $3 AND expires_at > $4 \
+             ON CONFLICT (user_id) DO NOTHING RETURNING user_id",
         )
-        .cells(cells![user, now, step])
+        .cells(cells![session, user, secret, now, step])
         .fetch_optional(&mut *tx)
         .await?
         .is_some();
@@ -208,7 +240,9 @@ async fn put_recovery_codes(conn: &mut AnyConnection, user: i64, hashes: &[Strin
     Ok(())
 }
 
-async fn end_sessions(conn: &mut AnyConnection, user: i64) -> Result<()> {
-    query("DELETE FROM sessions WHERE user_id = $1").cells(cells![user]).execute(conn).await?;
+/// Ends all sessions of a user, and what was being set up in them.
+pub(crate) async fn end_sessions(conn: &mut AnyConnection, user: i64) -> Result<()> {
+    query("DELETE FROM sessions WHERE user_id = $1").cells(cells![user]).execute(&mut *conn).await?;
+    query("DELETE FROM second_factor_drafts WHERE user_id = $1").cells(cells![user]).execute(conn).await?;
     Ok(())
 }

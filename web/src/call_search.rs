@@ -210,6 +210,7 @@ pub(crate) async fn search_own(
     lake: &Lake,
     query: &OwnQuery,
     account: &Account,
+    role: Role,
     rows_max: usize,
 ) -> Result<CallPage, Refusal> {
     let asked = CallQuery {
@@ -222,7 +223,12 @@ pub(crate) async fn search_own(
     // Numbers of calls that one has made oneself are no secret; no account is named here, so no directory is asked.
     let mut conditions = asked.conditions(&Directory::default(), Role::Operator)?;
     let id = account.id;
-    conditions.push(format!("(customer_account = {id} OR reseller_account = {id})"));
+    // Calls of a reseller's customers are for a reseller's login, not for a customer's that is of the reseller's account.
+    conditions.push(if role.may(Right::OwnCustomers) {
+        format!("(customer_account = {id} OR reseller_account = {id})")
+    } else {
+        format!("customer_account = {id}")
+    });
     let own = |customer: &str, reseller: &str| {
         format!("CASE WHEN customer_account = {id} THEN {customer} ELSE {reseller} END")
     };

@@ -99,7 +99,7 @@ pub(crate) async fn require_session(
             }
             Ok(role) => {
                 let mono = (shared.desk.clock)().mono;
-                if wants_data && let Err(left) = shared.limits.requests.pass(user.name.clone(), mono) {
+                if let Err(left) = shared.limits.requests.pass(user.name.clone(), mono) {
                     return too_many(left, wants_data);
                 }
                 request.extensions_mut().insert(SignedIn { name: user.name, role, account: user.account });
@@ -121,10 +121,18 @@ pub(crate) async fn pace_sign_ins(
     next: Next,
 ) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| counted(peer.0.ip()));
-    if *request.method() == Method::POST
-        && let Some(address) = peer
-        && let Err(left) = shared.limits.sign_ins.pass(address, (shared.desk.clock)().mono)
-    {
+    if *request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let now = (shared.desk.clock)().mono;
+    // A code is of somebody who has given a password before: others behind the same address do not use up its attempts.
+    let is_code = matches!(request.uri().path(), "/sign-in/code" | "/sign-in/set-up");
+    let passed = match (token_of(request.headers()).filter(|_| is_code), peer) {
+        (Some(token), _) => shared.limits.codes.pass(token_hash(token), now),
+        (None, Some(address)) => shared.limits.sign_ins.pass(address, now),
+        (None, None) => Ok(()),
+    };
+    if let Err(left) = passed {
         return too_many(left, false);
     }
     next.run(request).await

@@ -14,7 +14,7 @@ const KEYS_MAX: usize = 100_000;
 /// How often may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// Requests of a user or token to the API in a minute, evenly; a fifth of a minute's may come at once. 0: as many as they want.
+    /// Requests of a user or token, of pages and of the API, in a minute, evenly; a fifth of a minute's may come at once. 0: as many as they want.
     pub requests_per_minute: u32,
     /// Attempts to sign in from an address (of IPv6, from a network of 64 bits) in a minute; as many may come at once. 0: as many as
     /// they want.
@@ -31,6 +31,8 @@ impl Default for RequestLimits {
 pub(crate) struct Limits {
     pub(crate) requests: Gate<String>,
     pub(crate) sign_ins: Gate<IpAddr>,
+    /// By the hash of the token of a session that waits for a code.
+    pub(crate) codes: Gate<String>,
 }
 
 impl Limits {
@@ -38,6 +40,7 @@ impl Limits {
         Self {
             requests: Gate::new(limits.requests_per_minute, limits.requests_per_minute / 5),
             sign_ins: Gate::new(limits.sign_ins_per_minute, limits.sign_ins_per_minute),
+            codes: Gate::new(limits.sign_ins_per_minute, limits.sign_ins_per_minute),
         }
     }
 }

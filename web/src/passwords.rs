@@ -131,19 +131,25 @@ impl Passwords {
         Ok(proof)
     }
 
-    /// Whether `given` is the first code of the secret that the user is setting up; its step.
+    /// Whether `given` is the first code of `secret`, which the user is setting up; its step. Throttled as all codes are.
     ///
     /// # Errors
     ///
     /// Why it is not.
-    pub(crate) async fn check_first_code(&self, user: &User, given: &str) -> Result<i64, PasswordRefused> {
+    pub(crate) fn check_first_code(
+        &self,
+        user: &User,
+        secret: &str,
+        given: &str,
+    ) -> Result<i64, PasswordRefused> {
         let now = (self.clock)();
-        let factor = self.store.second_factor(user.id).await;
-        let factor = factor.map_err(|why| PasswordRefused::Failed(why.to_string()))?;
-        factor
-            .filter(|factor| factor.since.is_none())
-            .and_then(|factor| step_of(&factor.secret, given, now.wall.timestamp()))
-            .ok_or(PasswordRefused::Wrong)
+        if let Some(left) = self.throttle.wait_of(&user.name, now.mono) {
+            return Err(PasswordRefused::Wait(left));
+        }
+        self.throttle.failed(&user.name, now.mono);
+        let step = step_of(secret, given, now.wall.timestamp()).ok_or(PasswordRefused::Wrong)?;
+        self.throttle.forget(&user.name);
+        Ok(step)
     }
 
     /// Whose `name` and `password` they are. What the password alone opens is for the caller to ask: see
@@ -161,8 +167,9 @@ impl Passwords {
         let user = self.store.user_by_name(name).await.map_err(|why| failed(&why))?;
         // An unknown name costs the same time as a wrong password, so that names cannot be told apart.
         let hash = match &user {
-            Some(user) => user.password_hash.clone(),
-            None => UNKNOWN_USER_HASH.to_owned(),
+            Some(user) if !user.password_hash.is_empty() => user.password_hash.clone(),
+            // So does somebody who was shut out.
+            Some(_) | None => UNKNOWN_USER_HASH.to_owned(),
         };
         let permit = self.throttle.hashing.acquire().await.map_err(|why| failed(&why))?;
         // Those before in the queue may have used up the attempts.
@@ -176,7 +183,7 @@ impl Passwords {
         .await
         .unwrap_or(false);
         drop(permit);
-        let Some(user) = user.filter(|_| matches) else {
+        let Some(user) = user.filter(|user| matches && !user.password_hash.is_empty()) else {
             self.throttle.failed(name, now);
             return Err(PasswordRefused::Wrong);
         };

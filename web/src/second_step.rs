@@ -9,7 +9,7 @@ use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use store::{User, WaitsFor};
 
@@ -82,7 +82,9 @@ pub(crate) async fn take_code(
         }
     };
     shared.desk.store.session_delete(&waited).await?;
-    let cookie = begin_session(&shared, user.id, (shared.desk.clock)().wall).await?;
+    let Some(cookie) = begin_session(&shared, &user, (shared.desk.clock)().wall).await? else {
+        return Ok(Redirect::to("/sign-in").into_response());
+    };
     // Whoever has used up a recovery code is shown how many are left.
     let to = match proof {
         Proof::Code => "/",
@@ -112,7 +114,7 @@ pub(crate) async fn set_up_page(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     match waiting(&shared, &headers, WaitsFor::Enrolment).await? {
-        Some((user, _)) => set_up_form(&shared, &user, StatusCode::OK, "").await,
+        Some((user, session)) => set_up_form(&shared, &user, &session, StatusCode::OK, "").await,
         None => Ok(Redirect::to("/sign-in").into_response()),
     }
 }
@@ -123,14 +125,14 @@ pub(crate) async fn set_up(
     headers: HeaderMap,
     Form(given): Form<Given>,
 ) -> Result<Response, Refusal> {
-    let Some((user, _)) = waiting(&shared, &headers, WaitsFor::Enrolment).await? else {
+    let Some((user, session)) = waiting(&shared, &headers, WaitsFor::Enrolment).await? else {
         return Ok(Redirect::to("/sign-in").into_response());
     };
-    match confirm(&shared, &user, &given.code).await {
+    match confirm(&shared, &user, &session, &given.code).await {
         Ok((cookie, codes)) => Ok(([cookie], Html(CodesPage { codes }.render()?)).into_response()),
         Err(why) => {
             let (status, message) = said(why)?;
-            set_up_form(&shared, &user, status, &message).await
+            set_up_form(&shared, &user, &session, status, &message).await
         }
     }
 }
@@ -138,23 +140,27 @@ pub(crate) async fn set_up(
 async fn set_up_form(
     shared: &Shared,
     user: &User,
+    session: &str,
     status: StatusCode,
     message: &str,
 ) -> Result<Response, Refusal> {
-    let secret = secret_to_set_up(shared, user).await?;
+    let now = (shared.desk.clock)().wall;
+    // Of this browser's wait alone: what somebody else was shown, who knows the password, is never confirmed here.
+    let kept = shared.desk.store.second_factor_draft(user.id, session, now).await?;
+    let secret = match kept {
+        Some(secret) => secret,
+        None => begin_set_up(shared, user, session).await?,
+    };
     let picture = picture_of(&user.name, &secret).unwrap_or_default();
     let page = SetUpPage { role: &user.role, secret: &secret, picture: &picture, message };
     Ok((status, Html(page.render()?)).into_response())
 }
 
-/// The secret that the user is setting up; a fresh one unless there is one already, which may be in the generator by now.
-async fn secret_to_set_up(shared: &Shared, user: &User) -> Result<String, Refusal> {
-    let kept = shared.desk.store.second_factor(user.id).await?;
-    if let Some(kept) = kept.filter(|kept| kept.since.is_none()) {
-        return Ok(kept.secret);
-    }
+/// A fresh secret for the user to set up in the session of that hash, for a while.
+pub(crate) async fn begin_set_up(shared: &Shared, user: &User, session: &str) -> Result<String, Refusal> {
+    let now = (shared.desk.clock)().wall;
     let secret = new_secret();
-    shared.desk.store.second_factor_begin(user.id, &secret).await?;
+    shared.desk.store.second_factor_begin(user.id, session, &secret, (now, now + PATIENCE)).await?;
     Ok(secret)
 }
 
@@ -163,19 +169,30 @@ async fn secret_to_set_up(shared: &Shared, user: &User) -> Result<String, Refusa
 pub(crate) async fn confirm(
     shared: &Shared,
     user: &User,
+    session: &str,
     code: &str,
 ) -> Result<((axum::http::HeaderName, String), Vec<String>), PasswordRefused> {
     let failed = |why: store::StoreError| PasswordRefused::Failed(why.to_string());
     let store = &shared.desk.store;
     let now = (shared.desk.clock)().wall;
-    let step = shared.desk.passwords.check_first_code(user, code).await?;
+    let secret = store.second_factor_draft(user.id, session, now).await.map_err(failed)?;
+    let secret = secret.ok_or(PasswordRefused::Wrong)?;
+    let step = shared.desk.passwords.check_first_code(user, &secret, code)?;
     let (codes, hashes) = new_recovery_codes();
-    let is_set_up = store.second_factor_confirm(user.id, step, &hashes, &user.name, now).await;
+    let of = (session, secret.as_str());
+    let is_set_up = store.second_factor_confirm(user.id, of, step, &hashes, &user.name, now).await;
     if !is_set_up.map_err(failed)? {
         return Err(PasswordRefused::Wrong);
     }
-    let cookie = begin_session(shared, user.id, now).await.map_err(failed)?;
+    // With the same password, and with the factor of this moment.
+    let known = User { second_factor_since: Some(micros_of(now)), ..user.clone() };
+    let cookie = begin_session(shared, &known, now).await.map_err(failed)?.ok_or(PasswordRefused::Wrong)?;
     Ok((cookie, codes))
+}
+
+/// As the database keeps a time.
+fn micros_of(at: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
 }
 
 /// Why a code opens nothing, in words.

@@ -12,7 +12,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::RngExt;
 use serde::Deserialize;
-use store::WaitsFor;
+use store::{User, WaitsFor};
 
 use crate::guard::{COOKIE, SESSION_AGE_MAX, failed, token_hash, token_of};
 use crate::passwords::PasswordRefused;
@@ -47,6 +47,9 @@ pub fn new_api_token() -> (String, String) {
     let hash = token_hash(&token);
     (token, hash)
 }
+
+/// Said where the password or the second factor changed while somebody signed in.
+pub(crate) const CHANGED: &str = "Your sign-in has changed meanwhile; sign in again.";
 
 pub(crate) fn random_text(n_letters: usize) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
@@ -102,21 +105,24 @@ pub(crate) async fn submit(State(shared): State<Arc<Shared>>, Form(given): Form<
     if shared.desk.passwords.needs_two_factors(&user.role) {
         return second_step::ask_for(&shared, &user, WaitsFor::Enrolment).await;
     }
-    match begin_session(&shared, user.id, now.wall).await {
-        Ok(cookie) => ([cookie], Redirect::to("/")).into_response(),
+    match begin_session(&shared, &user, now.wall).await {
+        Ok(Some(cookie)) => ([cookie], Redirect::to("/")).into_response(),
+        Ok(None) => form(StatusCode::UNAUTHORIZED, CHANGED),
         Err(why) => failed(&why),
     }
 }
 
-/// A session under a token that nobody has seen before, and the cookie with it.
+/// A session under a token that nobody has seen before, and the cookie with it; `None` where the user's password or second factor is
+/// not any more what was proved.
 pub(crate) async fn begin_session(
     shared: &Shared,
-    user: i64,
+    user: &User,
     now: DateTime<Utc>,
-) -> store::Result<(HeaderName, String)> {
+) -> store::Result<Option<(HeaderName, String)>> {
     let token = random_text(TOKEN_LETTERS);
-    shared.desk.store.session_create(&token_hash(&token), user, now, now + SESSION_AGE_MAX).await?;
-    Ok(cookie_with(&token, SESSION_AGE_MAX))
+    let times = (now, now + SESSION_AGE_MAX);
+    let is_begun = shared.desk.store.session_create_known(&token_hash(&token), user, times).await?;
+    Ok(is_begun.then(|| cookie_with(&token, SESSION_AGE_MAX)))
 }
 
 /// The cookie of a session.

@@ -38,6 +38,17 @@ pub(crate) enum UserAction {
         /// Address.
         address: Option<String>,
     },
+    /// Give a user another password, read from standard input. Ends the user's sessions.
+    Password {
+        /// Name.
+        name: String,
+    },
+    /// Shut a user out: sessions, connections in SQL, and the tokens that the user made, end. The name stays, for the trail of changes;
+    /// `tollbook user password` lets it in again.
+    Remove {
+        /// Name.
+        name: String,
+    },
     /// Take the second factor of a user away, who has lost it: the password is enough for the next sign-in. Ends the user's sessions.
     ResetSecondFactor {
         /// Name.

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Context;
 use model::TenantId;
-use store::Store;
+use store::{NewUser, Store, StoreError};
 
 use crate::cli::UserAction;
 use crate::clock::Clock;
@@ -44,6 +44,29 @@ pub(crate) async fn user(config: &Config, action: UserAction) -> anyhow::Result<
             match address {
                 Some(address) => println!("{name} is written to at {address}"),
                 None => println!("{name} is not written to"),
+            }
+            Ok(())
+        }
+        UserAction::Password { name } => {
+            let store = open_store(config).await?;
+            if store.user_by_name(&name).await?.is_none() {
+                return Err(of_store(StoreError::NotFound { what: "user", name }));
+            }
+            let hash = web::hash_password(&password_for(&name)?)?;
+            store
+                .user_set_password(&name, &hash, COMMAND_LINE, Clock::start().utc())
+                .await
+                .map_err(of_store)?;
+            println!("{name} has another password; all sessions of {name} have ended");
+            Ok(())
+        }
+        UserAction::Remove { name } => {
+            let store = open_store(config).await?;
+            let tokens =
+                store.user_shut_out(&name, COMMAND_LINE, Clock::start().utc()).await.map_err(of_store)?;
+            println!("{name} is shut out; all sessions of {name} have ended");
+            for token in tokens {
+                println!("token {token:?}, which {name} made, opens nothing any more");
             }
             Ok(())
         }
@@ -132,6 +155,25 @@ async fn add(
         None | Some(_) => {}
     }
     let mail = mail.map(checked_address).transpose()?;
+    let password = password_for(name)?;
+    let store = open_store(config).await?;
+    let tenant = match held.tenant {
+        Some(handle) => Some(tenant_named(&store, handle).await?),
+        None => None,
+    };
+    let account = match held.account {
+        Some(handle) => Some(account_named(&store.directory().await?, handle)?.id),
+        None => None,
+    };
+    let hash = web::hash_password(&password)?;
+    let new = NewUser { name, password_hash: &hash, role: role.as_str(), account, tenant, mail };
+    store.user_let_in(new, COMMAND_LINE, Clock::start().utc()).await.map_err(of_store)?;
+    println!("{name} may sign in as {role}");
+    Ok(())
+}
+
+/// A password for `name`, from standard input.
+fn password_for(name: &str) -> anyhow::Result<String> {
     let mut password = String::new();
     if std::io::stdin().is_terminal() {
         // It is seen while it is typed; a pipe keeps it off the screen.
@@ -147,33 +189,7 @@ async fn add(
         )
         .into());
     }
-    let store = open_store(config).await?;
-    let tenant = match held.tenant {
-        Some(handle) => Some(tenant_named(&store, handle).await?),
-        None => None,
-    };
-    let account = match held.account {
-        Some(handle) => Some(account_named(&store.directory().await?, handle)?.id),
-        None => None,
-    };
-    store
-        .user_let_in(
-            name,
-            &web::hash_password(password)?,
-            (role.as_str(), account),
-            COMMAND_LINE,
-            Clock::start().utc(),
-        )
-        .await
-        .map_err(of_store)?;
-    if mail.is_some() {
-        store.user_set_mail(name, mail).await.map_err(of_store)?;
-    }
-    if tenant.is_some() {
-        store.user_set_tenant(name, tenant).await.map_err(of_store)?;
-    }
-    println!("{name} may sign in as {role}");
-    Ok(())
+    Ok(password.to_owned())
 }
 
 /// The role of this name.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
+use store::NewUser;
 
 use crate::Shared;
 use crate::account_names::account_named;
 use crate::api::{Body, Page, Path, instant};
 use crate::guard::SignedIn;
+use crate::passwords::PasswordRefused;
 use crate::refusal::{Problem, Refusal, require};
 use crate::role::{Right, Role};
 use crate::sign_in::{hash_password, new_api_token, new_password};
@@ -98,16 +100,19 @@ pub(crate) struct MadeUser {
 }
 
 /// Lets somebody in, with a password that is made up and told this once.
-#[utoipa::path(post, path = "/api/v1/users", tag = "access", request_body = WantedUser, responses(
+#[utoipa::path(post, path = "/api/v1/users", tag = "access", request_body = WantedUser, params(
+    ("second-factor-code" = Option<String>, Header, description = "a fresh code, of whoever has a second factor"),
+), responses(
     (status = 201, description = "the user", body = MadeUser),
     (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn add_user(
     State(shared): State<Arc<Shared>>,
     user: SignedIn,
+    headers: HeaderMap,
     Body(wanted): Body<WantedUser>,
 ) -> Result<(StatusCode, Json<MadeUser>), Problem> {
-    let password = user_added(&shared, &user, &wanted).await?;
+    let password = user_added(&shared, &user, &wanted, code_of(&headers)).await?;
     let made = MadeUser { name: wanted.name.trim().to_owned(), role: wanted.role, password };
     Ok((StatusCode::CREATED, Json(made)))
 }
@@ -117,6 +122,7 @@ pub(crate) async fn user_added(
     shared: &Shared,
     user: &SignedIn,
     wanted: &WantedUser,
+    code: &str,
 ) -> Result<String, Refusal> {
     require(user, Right::ChangeUsers, "let people in")?;
     let name = named("name", &wanted.name)?;
@@ -138,21 +144,21 @@ pub(crate) async fn user_added(
     {
         return Err(Refusal::Invalid("mail: write an address like ann@example.com".to_owned()));
     }
+    proved(shared, user, code).await?;
     let password = new_password();
     let for_hash = password.clone();
     let hash = tokio::task::spawn_blocking(move || hash_password(&for_hash)).await;
     let hash = hash.map_err(Refusal::failed)?.map_err(Refusal::failed)?;
     let now = (shared.desk.clock)().wall;
-    let store = &shared.desk.store;
-    store.user_let_in(name, &hash, (role.as_str(), account), &user.name, now).await?;
-    if mail.is_some() {
-        store.user_set_mail(name, mail).await?;
-    }
+    let new =
+        NewUser { name, password_hash: &hash, role: role.as_str(), account, mail, ..NewUser::default() };
+    shared.desk.store.user_let_in(new, &user.name, now).await?;
     Ok(password)
 }
 
 /// Takes the second factor of a user away, who has lost it, and ends that user's sessions.
 #[utoipa::path(delete, path = "/api/v1/users/{name}/second-factor", tag = "access", params(
+    ("second-factor-code" = Option<String>, Header, description = "a fresh code, of whoever has a second factor"),
     ("name" = String, Path, description = "the user's name"),
 ), responses(
     (status = 204, description = "it is gone"),
@@ -161,17 +167,89 @@ pub(crate) async fn user_added(
 pub(crate) async fn reset_second_factor(
     State(shared): State<Arc<Shared>>,
     user: SignedIn,
+    headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    factor_reset(&shared, &user, &name).await?;
+    factor_reset(&shared, &user, &name, code_of(&headers)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The same.
-pub(crate) async fn factor_reset(shared: &Shared, user: &SignedIn, name: &str) -> Result<(), Refusal> {
+pub(crate) async fn factor_reset(
+    shared: &Shared,
+    user: &SignedIn,
+    name: &str,
+    code: &str,
+) -> Result<(), Refusal> {
     require(user, Right::ChangeUsers, "take second factors away")?;
+    if name == user.name {
+        let why = "your own second factor is for you to take away, at /me, with a code of it";
+        return Err(Refusal::Invalid(why.to_owned()));
+    }
+    proved(shared, user, code).await?;
     let now = (shared.desk.clock)().wall;
     absent_is_404(shared.desk.store.second_factor_remove(name, &user.name, now).await)
+}
+
+/// Shuts a user out: sessions, connections in SQL and the tokens that the user made end at once; another password
+/// (`tollbook user password`) lets the user in again.
+#[utoipa::path(delete, path = "/api/v1/users/{name}", tag = "access", params(
+    ("name" = String, Path, description = "the user's name"),
+    ("second-factor-code" = Option<String>, Header, description = "a fresh code, of whoever has a second factor"),
+), responses(
+    (status = 204, description = "nothing opens for that name any more"),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn shut_user_out(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    user_shut_out(&shared, &user, &name, code_of(&headers)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The same; the names of the tokens that have ended with it.
+pub(crate) async fn user_shut_out(
+    shared: &Shared,
+    user: &SignedIn,
+    name: &str,
+    code: &str,
+) -> Result<Vec<String>, Refusal> {
+    require(user, Right::ChangeUsers, "shut people out")?;
+    if name == user.name {
+        return Err(Refusal::Invalid("you cannot shut yourself out; ask somebody else".to_owned()));
+    }
+    proved(shared, user, code).await?;
+    let now = (shared.desk.clock)().wall;
+    absent_is_404(shared.desk.store.user_shut_out(name, &user.name, now).await)
+}
+
+/// Whoever lets others in is a person who signed in, not a program whose token may have been stolen, and gives a fresh code where there
+/// is a second factor: an open session alone makes no lasting access.
+async fn proved(shared: &Shared, user: &SignedIn, code: &str) -> Result<(), Refusal> {
+    if user.name.starts_with("token:") {
+        return Err(Refusal::Forbidden("come with a token here: a person signs in and does it"));
+    }
+    let known = shared.desk.store.user_by_name(&user.name).await?.ok_or(Refusal::Unsigned)?;
+    if known.second_factor_since.is_none() {
+        return Ok(());
+    }
+    match shared.desk.passwords.check_code(&known, code.trim()).await {
+        Ok(_) => Ok(()),
+        Err(PasswordRefused::Wait(left)) => Err(Refusal::TooMany(left.as_secs() + 1)),
+        Err(PasswordRefused::Failed(why)) => Err(Refusal::failed(why)),
+        Err(PasswordRefused::Wrong | PasswordRefused::NotEnrolled) => Err(Refusal::Invalid(
+            "code: give a fresh code of your second factor, in the API as the header Second-Factor-Code"
+                .to_owned(),
+        )),
+    }
+}
+
+/// The code that came with a request.
+fn code_of(headers: &HeaderMap) -> &str {
+    headers.get("second-factor-code").and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// A program's token, without the token.
@@ -229,16 +307,19 @@ pub(crate) struct MadeToken {
 }
 
 /// Makes a token for a program; it is told this once.
-#[utoipa::path(post, path = "/api/v1/tokens", tag = "access", request_body = WantedToken, responses(
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "access", request_body = WantedToken, params(
+    ("second-factor-code" = Option<String>, Header, description = "a fresh code, of whoever has a second factor"),
+), responses(
     (status = 201, description = "the token", body = MadeToken),
     (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn add_token(
     State(shared): State<Arc<Shared>>,
     user: SignedIn,
+    headers: HeaderMap,
     Body(wanted): Body<WantedToken>,
 ) -> Result<(StatusCode, Json<MadeToken>), Problem> {
-    let token = token_added(&shared, &user, &wanted).await?;
+    let token = token_added(&shared, &user, &wanted, code_of(&headers)).await?;
     Ok((StatusCode::CREATED, Json(MadeToken { name: wanted.name.trim().to_owned(), token })))
 }
 
@@ -247,6 +328,7 @@ pub(crate) async fn token_added(
     shared: &Shared,
     user: &SignedIn,
     wanted: &WantedToken,
+    code: &str,
 ) -> Result<String, Refusal> {
     require(user, Right::ChangeUsers, "let programs in")?;
     let name = named("name", &wanted.name)?;
@@ -257,6 +339,7 @@ pub(crate) async fn token_added(
     if !(1..=TOKEN_DAYS_MAX).contains(&wanted.days) {
         return Err(Refusal::Invalid(format!("days: 1 to {TOKEN_DAYS_MAX}")));
     }
+    proved(shared, user, code).await?;
     let (token, hash) = new_api_token();
     let now = (shared.desk.clock)().wall;
     let ends = now + TimeDelta::days(i64::from(wanted.days));
@@ -342,10 +425,10 @@ fn role_of(text: &str) -> Result<Role, Refusal> {
 }
 
 /// What is not there is not found, instead of wrong.
-fn absent_is_404(outcome: store::Result<()>) -> Result<(), Refusal> {
+fn absent_is_404<T>(outcome: store::Result<T>) -> Result<T, Refusal> {
     match outcome {
         Err(why @ store::StoreError::NotFound { .. }) => Err(Refusal::NotFound(why.to_string())),
         Err(why) => Err(why.into()),
-        Ok(()) => Ok(()),
+        Ok(done) => Ok(done),
     }
 }

@@ -33,6 +33,9 @@ const TOKEN_CHARS_MAX: usize = 200;
 /// Movements of one statement.
 const MOVEMENTS_MAX: usize = 100_000;
 
+/// Statements printed at once: each is a core's work.
+static PRINTING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
+
 /// And of one that is printed: some 400 pages.
 const PRINTED_MAX: usize = 20_000;
 
@@ -354,6 +357,7 @@ pub(crate) async fn pdf_of(
         );
         return Err(Refusal::Invalid(why));
     }
+    let _permit = PRINTING.acquire().await.map_err(Refusal::failed)?;
     (shared.desk.balances.statement_pdf)(account.id, statement).await.map_err(Refusal::failed)
 }
 
@@ -501,7 +505,13 @@ pub(crate) async fn top_up_of(
         return Err(Refusal::Invalid(format!("reason: at most {REASON_CHARS_MAX} characters")));
     }
     let money = |what: &'static str, text: &str| -> Result<Money, Refusal> {
-        let amount = text.parse::<Decimal>().ok().filter(|amount| model::to_micros(*amount).is_ok());
+        // `1_000` is a number to the parser, and to a person who mistyped `1.000` it is not the one that was meant.
+        let is_plain = !text.contains('_');
+        let amount =
+            text.parse::<Decimal>().ok().filter(|amount| is_plain && model::to_micros(*amount).is_ok());
+        if amount.is_some_and(|amount| amount.is_zero()) {
+            return Err(Refusal::Invalid(format!("{what}: 0 changes nothing")));
+        }
         let amount = amount.ok_or_else(|| {
             Refusal::Invalid(format!("{what}: {text:?} is no amount of at most six decimals, such as 12.50"))
         })?;
@@ -587,7 +597,8 @@ pub(crate) async fn vouchers(
         Some(Ok(currency)) if account.is_none() || currency == own => currency,
         Some(_) => return Err(invalid("currency: three letters such as EUR, of an account its own")),
     };
-    let amount = wanted.amount.parse::<Decimal>().ok();
+    let amount = Some(&wanted.amount).filter(|text| !text.contains('_'));
+    let amount = amount.and_then(|text| text.parse::<Decimal>().ok());
     let amount = amount.filter(|amount| *amount > Decimal::ZERO && model::to_micros(*amount).is_ok());
     let Some(amount) = amount else {
         return Err(invalid("amount: text such as \"10.00\", above 0, at most six decimals"));

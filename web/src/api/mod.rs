@@ -103,6 +103,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(billing::run, billing::start_run))
         .routes(routes!(billing::pay))
         .routes(routes!(access::users, access::add_user))
+        .routes(routes!(access::shut_user_out))
         .routes(routes!(access::reset_second_factor))
         .routes(routes!(access::tokens, access::add_token))
         .routes(routes!(access::revoke_token))

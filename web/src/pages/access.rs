@@ -9,7 +9,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::Shared;
-use crate::api::access::{WantedToken, WantedUser, factor_reset, token_added, token_revoked, user_added};
+use crate::api::access::{
+    WantedToken, WantedUser, factor_reset, token_added, token_revoked, user_added, user_shut_out,
+};
 use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
 use crate::pages::search::escaped;
@@ -31,6 +33,8 @@ struct Page {
     roles: [Role; 8],
     staff: [Role; 6],
     may_change: bool,
+    /// Whoever acts has a second factor, and gives a fresh code of it.
+    asks_code: bool,
     /// What is told this once: whose, and the secret.
     secret: Option<(String, String)>,
     fault: String,
@@ -39,6 +43,7 @@ struct Page {
 
 struct UserRow {
     name: String,
+    is_shut_out: bool,
     role: String,
     mail: String,
     factor: String,
@@ -70,13 +75,14 @@ pub(crate) struct Act {
     mail: String,
     account: String,
     days: String,
+    code: String,
 }
 
 /// What the last form did.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Done {
-    done: String,
+    pub(crate) done: String,
 }
 
 /// The page.
@@ -107,17 +113,18 @@ pub(crate) async fn act(
                 mail,
                 account: Some(form.account.clone()),
             };
-            let made = user_added(&shared, &user, &wanted).await;
+            let made = user_added(&shared, &user, &wanted, &form.code).await;
             made.map(|password| Some((format!("Password of {name}"), password)))
         }
         "token" => {
             let days = form.days.trim().parse().unwrap_or_default();
             let wanted = WantedToken { name: name.clone(), role: form.role.clone(), days };
-            let made = token_added(&shared, &user, &wanted).await;
+            let made = token_added(&shared, &user, &wanted, &form.code).await;
             made.map(|token| Some((format!("Token {name}, for `Authorization: Bearer`"), token)))
         }
         "revoke" => token_revoked(&shared, &user, &name).await.map(|()| None),
-        "reset" => factor_reset(&shared, &user, &name).await.map(|()| None),
+        "reset" => factor_reset(&shared, &user, &name, &form.code).await.map(|()| None),
+        "shut_out" => user_shut_out(&shared, &user, &name, &form.code).await.map(|_| None),
         other => Err(Refusal::Invalid(format!("{other:?} is nothing that this page does"))),
     };
     match outcome {
@@ -125,6 +132,7 @@ pub(crate) async fn act(
         Ok(None) => {
             let done = match form.act.as_str() {
                 "revoke" => format!("Token {name} opens nothing any more."),
+                "shut_out" => format!("{name} is shut out, with the tokens that {name} made."),
                 _ => format!("{name} has no second factor any more; its sessions have ended."),
             };
             Ok(Redirect::to(&format!("/access?done={}", escaped(&done))).into_response())
@@ -142,7 +150,10 @@ async fn page_of(shared: &Shared, user: &SignedIn) -> Result<Page, Refusal> {
     let store = &shared.desk.store;
     let directory = (shared.desk.directory)();
     let now = (shared.desk.clock)().wall;
-    let users = store.users().await?.into_iter().map(|user| UserRow {
+    let known = store.users().await?;
+    let asks_code = known.iter().any(|it| it.name == user.name && it.second_factor_since.is_some());
+    let users = known.into_iter().map(|user| UserRow {
+        is_shut_out: user.password_hash.is_empty(),
         name: user.name,
         role: match user.account {
             Some(account) => format!("{} of {}", user.role, directory.name_of(account)),
@@ -175,6 +186,7 @@ async fn page_of(shared: &Shared, user: &SignedIn) -> Result<Page, Refusal> {
         roles: Role::ALL,
         staff: STAFF,
         may_change: user.role.may(Right::ChangeUsers),
+        asks_code,
         secret: None,
         fault: String::new(),
         form: Act::default(),

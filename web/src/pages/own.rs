@@ -25,6 +25,12 @@ use crate::pages::when;
 use crate::refusal::{Refusal, require};
 use crate::role::Right;
 
+/// Invoices that are listed, the latest.
+const INVOICES_SHOWN: u32 = 60;
+
+/// Days of calls that are looked at unless others are asked for.
+const CALL_DAYS: i64 = 92;
+
 /// Whose account is looked at.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
@@ -84,8 +90,8 @@ pub(crate) async fn overview(
     let account = own_account(&directory, &user, &chosen.account)?;
     let now = (shared.desk.clock)().wall;
     let today = now.with_timezone(&account.timezone).date_naive();
-    let invoices = shared.desk.store.invoices_of(account.id).await?;
-    let rows = invoices.into_iter().rev().map(|invoice| InvoiceRow {
+    let invoices = shared.desk.store.invoices_latest_of(account.id, INVOICES_SHOWN).await?;
+    let rows = invoices.into_iter().map(|invoice| InvoiceRow {
         id: invoice.id.0,
         number: invoice.number,
         issued: when(invoice.issued_at),
@@ -116,11 +122,16 @@ pub(crate) async fn overview(
 pub(crate) async fn calls(
     State(shared): State<Arc<Shared>>,
     user: SignedIn,
-    Query(query): Query<OwnQuery>,
+    Query(mut query): Query<OwnQuery>,
 ) -> Result<Response, Refusal> {
     let directory = (shared.desk.directory)();
+    // Whoever is outside the house does not have all its calls read by leaving a field empty.
+    if query.from.trim().is_empty() && query.after.is_empty() {
+        let today = (shared.desk.clock)().wall.date_naive();
+        query.from = (today - chrono::TimeDelta::days(CALL_DAYS)).to_string();
+    }
     let account = own_account(&directory, &user, &query.account)?;
-    let found = search_own(&shared.desk.lake, &query, account, PAGE_ROWS).await;
+    let found = search_own(&shared.desk.lake, &query, account, user.role, PAGE_ROWS).await;
     let (page, problem) = match found {
         Ok(page) => (page, None),
         // A field mistyped is put right in the form, beside what else was typed.

@@ -47,7 +47,7 @@ async fn password_and_token_are_told_once_and_open() {
 
 #[tokio::test]
 async fn what_is_no_user_or_token_is_named() {
-    let house = House::with_roles(&["operator"]).await;
+    let house = House::with_roles(&["operator", "finance"]).await;
     let cookie = house.cookie_of("operator").await;
     let headers = format!("{JSON}{cookie}");
     for (path, object, said) in [
@@ -62,9 +62,9 @@ async fn what_is_no_user_or_token_is_named() {
         let answer = house.ask(&format!("POST /api/v1/{path}"), &headers, object).await;
         assert!(status(&answer) == "422" && answer.contains(said), "{object}: {answer}");
     }
-    let none = house.ask("DELETE /api/v1/users/operator/second-factor", &headers, "").await;
+    let none = house.ask("DELETE /api/v1/users/finance/second-factor", &headers, "").await;
     assert_eq!(status(&none), "404", "{none}");
-    assert_eq!(house.store.users().await.unwrap().len(), 1);
+    assert_eq!(house.store.users().await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -106,4 +106,42 @@ async fn page_makes_a_user_and_shows_the_password_once() {
     assert!(made.contains("id=\"secret\""), "{made}");
     let gone = house.post_form("/access", &cookie, "act=revoke&name=robot").await;
     assert_eq!(status(&gone), "303", "{gone}");
+}
+
+#[tokio::test]
+async fn whoever_is_shut_out_stays_out_until_there_is_another_password() {
+    let house = House::with_roles(&["operator", "finance"]).await;
+    let (cookie, finance) = (house.cookie_of("operator").await, house.cookie_of("finance").await);
+    assert_eq!(status(&house.ask("GET /", &finance, "").await), "200");
+    let headers = format!("{JSON}{cookie}");
+    assert_eq!(status(&house.ask("DELETE /api/v1/users/finance", &headers, "").await), "204");
+    assert_eq!(status(&house.ask("GET /", &finance, "").await), "303");
+    assert_eq!(status(&house.sign_in("finance", "").await), "401");
+    assert!(house.ask("GET /access", &cookie, "").await.contains("shut out"));
+    assert_eq!(status(&house.ask("DELETE /api/v1/users/nobody", &headers, "").await), "404");
+    assert_eq!(status(&house.post_form("/access", &cookie, "act=shut_out&name=operator").await), "422");
+    let hash = web::hash_password(crate::house::PASSWORD).unwrap();
+    house.store.user_set_password("finance", &hash, "test", chrono::DateTime::UNIX_EPOCH).await.unwrap();
+    assert_eq!(status(&house.sign_in("finance", "").await), "303");
+}
+
+#[tokio::test]
+async fn own_password_is_changed_for_the_one_before_and_ends_other_sessions() {
+    let house = House::with_roles(&["finance"]).await;
+    let (cookie, other) = (house.cookie_of("finance").await, house.cookie_of("finance").await);
+    let form =
+        |now: &str, fresh: &str| format!("act=password&password={}&fresh={fresh}", now.replace(' ', "+"));
+    let now = crate::house::PASSWORD;
+    for (form, said) in [(form(now, "short"), "422"), (form("guess", "another+long+password"), "401")] {
+        assert_eq!(status(&house.post_form("/me", &cookie, &form).await), said, "{form}");
+    }
+    let answer = house.post_form("/me", &cookie, &form(now, "another+long+password")).await;
+    assert_eq!(status(&answer), "303", "{answer}");
+    assert_eq!(status(&house.ask("GET /me", &crate::house::cookie_in(&answer), "").await), "200");
+    for before in [cookie, other] {
+        assert!(house.ask("GET /me", &before, "").await.contains("location: /sign-in"));
+    }
+    assert_eq!(status(&house.sign_in("finance", "").await), "401");
+    let form = "name=finance&password=another+long+password";
+    assert_eq!(status(&house.post_form("/sign-in", "", form).await), "303");
 }

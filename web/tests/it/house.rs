@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use lake::{Lake, LakeConfig, LaneRows};
 use model::{Held, Moment, RatedCdr};
-use store::{LaneCommit, Store, StoreEffect, World};
+use store::{LaneCommit, NewUser, Store, StoreEffect, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -96,9 +96,15 @@ impl House {
             // Whoever is outside the house is of the first account.
             let is_outside = role.parse::<Role>().is_ok_and(Role::is_outside);
             let account = known.accounts.iter().find(|account| is_outside && account.handle == "acme");
-            let held = (*role, account.map(|account| account.id));
+            let held = NewUser {
+                name: role,
+                password_hash: &hash,
+                role,
+                account: account.map(|account| account.id),
+                ..NewUser::default()
+            };
             if is_outside {
-                store.user_let_in(role, &hash, held, "test", DateTime::UNIX_EPOCH).await.unwrap();
+                store.user_let_in(held, "test", DateTime::UNIX_EPOCH).await.unwrap();
             } else {
                 store.user_create(role, &hash, role, DateTime::UNIX_EPOCH).await.unwrap();
             }

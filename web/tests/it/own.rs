@@ -28,9 +28,10 @@ impl House {
     /// Lets somebody in who sees that account; the session.
     async fn outsider(&self, role: &str, handle: &str) -> String {
         let hash = web::hash_password(crate::house::PASSWORD).unwrap();
-        let held = (role, Some(self.id_of(handle).await));
         let name = format!("{role}-{handle}");
-        self.store.user_let_in(&name, &hash, held, "test", DateTime::UNIX_EPOCH).await.unwrap();
+        let account = Some(self.id_of(handle).await);
+        let new = store::NewUser { name: &name, password_hash: &hash, role, account, ..Default::default() };
+        self.store.user_let_in(new, "test", DateTime::UNIX_EPOCH).await.unwrap();
         self.cookie_of(&name).await
     }
 
@@ -149,4 +150,27 @@ async fn outsider_without_an_account_sees_nothing_and_is_not_made() {
     let token = r#"{"name": "t", "role": "customer", "days": 3}"#;
     assert_eq!(status(&house.ask("POST /api/v1/tokens", &headers, token).await), "422");
     assert!(house.ask("GET /api/v1/users", &operator, "").await.contains("\"account\":\"acme\""));
+}
+
+#[tokio::test]
+async fn customers_login_on_a_resellers_account_does_not_see_the_calls_of_its_customers() {
+    let house = House::with_more(&["operator"], MORE).await;
+    let mut rated = rated_call();
+    let (brand, shop) = (house.id_of("brand").await, house.id_of("shop").await);
+    rated.charges.retain(|charge| charge.provider != Provider::Reseller);
+    let paying = |charge: &&mut model::Charge| {
+        charge.provider == Provider::Customer && charge.direction == model::Direction::Out
+    };
+    let paid = rated.charges.iter_mut().find(paying).unwrap();
+    paid.account = shop;
+    let owed = model::Charge { provider: Provider::Reseller, account: brand, ..paid.clone() };
+    rated.charges.push(owed);
+    rated.cdr.id = rated.cdr.id.of_fragment(1);
+    let lane = LaneRows { partition: 1, position: 1, watermarks: Vec::new(), rows: vec![rated] };
+    house.lake.commit(vec![lane], DateTime::UNIX_EPOCH).await.unwrap();
+    for (role, n_calls) in [("reseller", 1), ("customer", 0)] {
+        let cookie = house.outsider(role, "brand").await;
+        let listed = house.ask("GET /own/calls", &cookie, "").await;
+        assert_eq!(listed.matches("<tr><td>").count(), n_calls, "{role}: {listed}");
+    }
 }

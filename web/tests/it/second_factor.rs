@@ -258,3 +258,83 @@ async fn sql_takes_the_code_behind_the_password() {
     assert_eq!(check("operator", whole.clone()).await.unwrap(), "operator");
     assert!(matches!(check("operator", whole).await, Err(PasswordRefused::Wrong)));
 }
+
+#[tokio::test]
+async fn secret_shown_to_somebody_else_is_never_the_one_that_is_set_up() {
+    let house = House::with_two_factors(&["operator"], &[Role::Operator]).await;
+    let thief = cookie_in(&house.sign_in("operator", "").await);
+    let stolen = secret_on(&house.ask("GET /sign-in/set-up", &thief, "").await);
+    let victim = cookie_in(&house.sign_in("operator", "").await);
+    let own = secret_on(&house.ask("GET /sign-in/set-up", &victim, "").await);
+    assert_ne!(own, stolen);
+    let now = house.later(30);
+    let answer =
+        house.post_form("/sign-in/set-up", &victim, &format!("code={}", code_at(&stolen, now))).await;
+    assert_eq!(status(&answer), "401");
+    let form = format!("code={}", code_at(&own, now));
+    assert_eq!(status(&house.post_form("/sign-in/set-up", &victim, &form).await), "200");
+    // Whoever waited with the other one is sent away.
+    let form = format!("code={}", code_at(&stolen, now));
+    assert_eq!(status(&house.post_form("/sign-in/set-up", &thief, &form).await), "303");
+    let factor = house.store.user_by_name("operator").await.unwrap().unwrap();
+    assert_eq!(house.store.second_factor(factor.id).await.unwrap().unwrap().secret, own);
+}
+
+#[tokio::test]
+async fn stolen_session_does_not_get_to_see_the_secret() {
+    let house = House::with_roles(&["operator"]).await;
+    let cookie = house.cookie_of("operator").await;
+    let form = format!("act=begin&password={}", PASSWORD.replace(' ', "+"));
+    let secret = secret_on(&house.post_form("/me", &cookie, &form).await);
+    for guess in 0..5 {
+        let answer = house.post_form("/me", &cookie, "act=confirm&code=000000").await;
+        assert_eq!(status(&answer), "401", "{guess}");
+        assert!(!answer.contains(&secret) && !answer.contains("<svg class=\"qr\""), "{answer}");
+    }
+    let answer = house.post_form("/me", &cookie, "act=confirm&code=000000").await;
+    assert_eq!(status(&answer), "429", "first codes are throttled too");
+    // Nor does another session of the same user confirm it.
+    let form = format!("act=confirm&code={}", code_at(&secret, house.later(61)));
+    let other = house.cookie_of("operator").await;
+    assert_eq!(status(&house.post_form("/me", &other, &form).await), "409");
+}
+
+#[tokio::test]
+async fn whoever_has_a_second_factor_gives_a_code_to_let_others_in() {
+    let house = House::with_roles(&["operator", "finance"]).await;
+    let (secret, _, session) = house.set_up("operator").await;
+    house.set_up("finance").await;
+    let headers = format!("Content-Type: application/json\r\n{session}");
+    let wanted = r#"{"name": "robot", "role": "operator", "days": 3650}"#;
+    assert_eq!(status(&house.ask("POST /api/v1/tokens", &headers, wanted).await), "422");
+    let code = code_at(&secret, house.later(60));
+    let coded = format!("{headers}Second-Factor-Code: {code}\r\n");
+    let made = house.ask("POST /api/v1/tokens", &coded, wanted).await;
+    assert_eq!(status(&made), "201", "{made}");
+    let again = wanted.replace("robot", "other");
+    assert_eq!(status(&house.ask("POST /api/v1/tokens", &coded, &again).await), "422", "a code is used up");
+
+    // With the token of an operator nobody is let in, and nobody's second factor taken.
+    let (_, rest) = made.split_once("\"token\":\"").unwrap();
+    let bearer = format!(
+        "Content-Type: application/json\r\nAuthorization: Bearer {}\r\n",
+        rest.split('"').next().unwrap()
+    );
+    for (request, object) in [
+        ("POST /api/v1/users", r#"{"name": "eve", "role": "operator"}"#),
+        ("POST /api/v1/tokens", again.as_str()),
+        ("DELETE /api/v1/users/finance/second-factor", ""),
+        ("DELETE /api/v1/users/finance", ""),
+    ] {
+        assert_eq!(status(&house.ask(request, &bearer, object).await), "403", "{request}");
+    }
+    let fresh = |code: String| format!("{headers}Second-Factor-Code: {code}\r\n");
+    for own in ["DELETE /api/v1/users/operator/second-factor", "DELETE /api/v1/users/operator"] {
+        let coded = fresh(code_at(&secret, house.later(30)));
+        assert_eq!(status(&house.ask(own, &coded, "").await), "422", "{own}");
+    }
+    let page = house.ask("GET /access", &session, "").await;
+    assert!(page.contains("name=\"code\""), "{page}");
+    let form = format!("act=reset&name=finance&code={}", code_at(&secret, house.later(30)));
+    assert_eq!(status(&house.post_form("/access", &session, &form).await), "303");
+}
