@@ -59,6 +59,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (255, "balances_told", include_str!("../migrations/0255_balances_told.sql")),
     (264, "backup_orders", include_str!("../migrations/0264_backup_orders.sql")),
     (265, "restore_hold", include_str!("../migrations/0265_restore_hold.sql")),
+    (270, "second_factors", include_str!("../migrations/0270_second_factors.sql")),
+    (271, "topup_reasons", include_str!("../migrations/0271_topup_reasons.sql")),
+    (272, "user_accounts", include_str!("../migrations/0272_user_accounts.sql")),
+    (273, "second_factor_drafts", include_str!("../migrations/0273_second_factor_drafts.sql")),
+    (274, "invoices_by_number", include_str!("../migrations/0274_invoices_by_number.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).

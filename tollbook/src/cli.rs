@@ -245,6 +245,9 @@ pub(crate) enum Command {
         /// Which time.
         #[command(flatten)]
         period: AuditPeriod,
+        /// Only the trail of who changed what: that no entry was altered, removed or cut off.
+        #[arg(long, conflicts_with_all = ["day", "from", "to"])]
+        log: bool,
     },
     /// Copy the whole installation into a directory, as it is at this moment, running or not.
     Backup {
@@ -917,6 +920,9 @@ pub(crate) struct TopUpArgs {
     /// Your name for this top-up: asked again under the same one, nothing is done [default: drawn].
     #[arg(long)]
     pub(crate) token: Option<String>,
+    /// Why; kept with the top-up and in the audit log.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
 }
 
 /// Of `tollbook voucher`.

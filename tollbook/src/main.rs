@@ -3,6 +3,7 @@
 
 mod alarms;
 mod backup;
+mod balance_sheet;
 mod billing;
 mod billing_desk;
 mod charging;
@@ -173,7 +174,10 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Voucher { installation, args } => {
             commands::top_up::voucher(&quiet(&installation)?, &args).await
         }
-        Command::Audit { installation, period } => {
+        Command::Audit { installation, log: true, .. } => {
+            commands::audit::audit_log(&quiet(&installation)?).await
+        }
+        Command::Audit { installation, period, log: false } => {
             commands::audit::audit(&quiet(&installation)?, &period).await
         }
         Command::Backup { installation, dir } => {

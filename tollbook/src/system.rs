@@ -46,9 +46,10 @@ use crate::sql_door::SqlDoor;
 use crate::tariffs::Tariffs;
 use crate::webhook_queue::WebhookQueue;
 use crate::{
-    billing, billing_desk, charging, disk_watch, downloads, event_writer, exchange_inbox, export_files,
-    figures, followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_desk,
-    provisioning_feed, readiness, resubmit, rule_desk, sftp_desk, suspense_record, topup_feed,
+    balance_sheet, billing, billing_desk, charging, disk_watch, downloads, event_writer, exchange_inbox,
+    export_files, figures, followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue,
+    provisioning_desk, provisioning_feed, readiness, resubmit, rule_desk, sftp_desk, suspense_record,
+    topup_feed,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -853,7 +854,11 @@ impl System {
         book: Arc<RuleBook>,
         sql_listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
-        let passwords = web::Passwords::new(self.rooms.store.clone(), self.rooms.clock.shared());
+        let passwords = web::Passwords::new(
+            self.rooms.store.clone(),
+            self.rooms.clock.shared(),
+            self.config.web.second_factor.clone(),
+        );
         if let Some(listener) = sql_listener {
             self.start_sql(listener, passwords.clone())?;
         }
@@ -888,9 +893,14 @@ impl System {
                 self.consumers.clone(),
                 billing::PATIENCE,
             ),
+            balances: balance_sheet::desk(&self.rooms, self.config.bus.partitions()),
             download: downloads::desk(self.rooms.store.clone(), self.rooms.clock.clone()),
             figures: current,
             passwords,
+            limits: web::RequestLimits {
+                requests_per_minute: self.config.web.requests_per_minute,
+                sign_ins_per_minute: self.config.web.sign_ins_per_minute,
+            },
             clock: self.rooms.clock.shared(),
         };
         let serving = web::serve(desk, web_listener, self.stop_rest.clone().cancelled_owned());

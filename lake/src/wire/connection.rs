@@ -257,6 +257,10 @@ impl Connection {
                 Err(fatal("28P01", format!("too many attempts; try again in {seconds} seconds")))
             }
             Err(Refused::NoRight) => Err(fatal("28000", "your role may not ask in SQL")),
+            Err(Refused::NotEnrolled) => Err(fatal(
+                "28000",
+                "your role needs a second factor; sign in to the console once, which sets it up, and write its code behind the password",
+            )),
             Err(Refused::Failed(why)) => {
                 tracing::error!(error = %why, "a sign-in over the PostgreSQL protocol failed");
                 Err(fatal("XX000", "the sign-in failed on our side; try again"))

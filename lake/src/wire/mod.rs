@@ -65,6 +65,8 @@ pub enum Refused {
     },
     /// Known, but may not ask.
     NoRight,
+    /// Known, but has still to set up the second factor that the role needs.
+    NotEnrolled,
     /// The door itself failed; the reason is for our log.
     Failed(String),
 }

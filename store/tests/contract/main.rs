@@ -164,6 +164,8 @@ on_both! {
         second_user_of_a_name_is_refused,
         user_of_one_tenant_is_one_until_told_otherwise,
         forgotten_number_leaves_the_request_too,
+        code_of_a_second_factor_is_used_up_and_a_reset_ends_all_sessions,
+        whoever_is_shut_out_has_no_session_and_no_token,
         altered_audit_entry_is_found,
         cut_off_audit_entry_is_found,
         every_table_is_counted,

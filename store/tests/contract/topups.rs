@@ -16,7 +16,15 @@ use crate::sample::{decimal, eur, second, world};
 
 pub(crate) fn asked(account: AccountId, token: &str, kind: TopUpKind) -> NewTopUp {
     let (tenant, actor) = (TenantId(1), "eve".to_owned());
-    NewTopUp { tenant, account, currency: Currency::EUR, token: token.to_owned(), kind, actor }
+    NewTopUp {
+        tenant,
+        account,
+        currency: Currency::EUR,
+        token: token.to_owned(),
+        kind,
+        actor,
+        reason: "paid at the desk".to_owned(),
+    }
 }
 
 pub(crate) async fn acme(db: &Database) -> AccountId {

@@ -8,6 +8,7 @@
 )]
 
 mod advice;
+mod audit_log;
 mod bad_input;
 mod balances;
 mod baresip;
