@@ -98,7 +98,7 @@ pub(crate) async fn audit_log(config: &Config) -> anyhow::Result<()> {
                 last.actor,
                 last.action
             );
-            println!("its hash covers all before it; kept elsewhere, it proves them later: {}", last.hash);
+            println!("its hash covers all before it: {}", last.hash);
         }
         None => println!("nobody has changed anything yet"),
     }
