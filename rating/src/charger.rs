@@ -73,6 +73,8 @@ struct Hold {
     /// Postings of what its record carries for others, which are no part of its price.
     of_others: Vec<PostingId>,
     ended_at: Option<DateTime<Utc>>,
+    /// What it used is known, and posted.
+    is_rated: bool,
     /// Of a price by usage: seconds used before it, at least and at most.
     used: (u64, u64),
     /// And those it was granted, or has used, as they are billed.
@@ -95,6 +97,12 @@ impl Hold {
             micros: (self.reserved.micros - self.posted.micros).max(0),
             seconds: self.reserved.seconds.saturating_sub(self.posted.seconds),
         }
+    }
+
+    /// Whether it is over and may have cost nothing or less than is kept back, which no posting tells.
+    fn may_be_unposted(&self) -> bool {
+        let is_free = self.shares_time && self.outstanding().micros == 0;
+        self.ended_at.is_some() && (self.tariff.interval_price.is_some() || is_free)
     }
 }
 
@@ -208,6 +216,7 @@ impl Charger {
             posted: Funds::default(),
             of_others: Vec::new(),
             ended_at: None,
+            is_rated: false,
             used,
             billed: 0,
             length_us: 0,
@@ -389,14 +398,29 @@ impl Charger {
         self.let_go(|hold| hold.ended_at.is_some_and(|ended| ended < before))
     }
 
-    /// Forgets calls priced by usage that ended before `before`: what was kept back for them is the most they might have cost, and those
-    /// that cost nothing are never posted. So are those for which nothing but shared free time is kept back.
-    pub fn forget_priced_by_usage(&mut self, before: DateTime<Utc>) {
-        self.let_go(|hold| {
-            let is_free = hold.shares_time && hold.outstanding().micros == 0;
-            let is_due = hold.tariff.interval_price.is_some() || is_free;
-            is_due && hold.ended_at.is_some_and(|ended| ended < before)
-        });
+    /// Rating has priced the whole call, and all that it posted for it was [`Self::posted`]: what it used is known. Anything still kept
+    /// back is let go of by [`Self::forget_rated`].
+    pub fn rated(&mut self, call: CdrId) {
+        if let Some(hold) = self.holds.get_mut(&call) {
+            hold.is_rated = true;
+        }
+    }
+
+    /// Whether something is kept back for a call that is not [`Self::rated`].
+    pub fn awaits(&self, call: CdrId) -> bool {
+        self.holds.get(&call).is_some_and(|hold| !hold.is_rated)
+    }
+
+    /// Accounts of calls that are over and that [`Self::forget_rated`] would forget if they were [`Self::rated`]; one as often as it has such calls.
+    pub fn awaited_accounts(&self) -> impl Iterator<Item = AccountId> + '_ {
+        let awaited = self.holds.values().filter(|hold| !hold.is_rated && hold.may_be_unposted());
+        awaited.map(|hold| hold.account)
+    }
+
+    /// Forgets calls that are over and rated where no posting need say so: those priced by usage, for which the most that they might have cost was
+    /// kept back, and those for which nothing but shared free time is. Before they are rated, others would count on what they have used.
+    pub fn forget_rated(&mut self) {
+        self.let_go(|hold| hold.is_rated && hold.may_be_unposted());
     }
 
     fn let_go(&mut self, is_due: impl Fn(&Hold) -> bool) -> Vec<CdrId> {

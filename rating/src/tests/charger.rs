@@ -199,9 +199,10 @@ fn price_by_usage_is_kept_back_until_the_posting_says_what_it_was() {
     both.begin_used(id(3), ALICE, parties(), late, 0);
     assert_eq!(both.funds(ALICE).1.micros, 15_000 + 15_000);
     both.end(id(3), 0, late);
-    both.forget_priced_by_usage(start());
+    both.forget_rated();
     assert_eq!(both.n_holds(), 1);
-    both.forget_priced_by_usage(start() + TimeDelta::seconds(1));
+    both.rated(id(1));
+    both.forget_rated();
     assert_eq!((both.n_holds(), both.funds(ALICE).1), (0, Funds::default()));
 }
 
@@ -307,9 +308,16 @@ fn free_time_is_counted_once_among_calls() {
     assert_eq!(charger.funds(ALICE).1.micros, 0);
     assert_eq!(charger.extend(id(2)), Verdict::Seconds(16));
     charger.end(id(2), 1_000_000, start());
-    // Nothing but free time is kept back: where no posting says what became of it, it is not for long.
+    // Nothing but free time is kept back: where no posting says what became of it, rating does.
+    charger.forget_rated();
     assert_eq!((charger.n_holds(), charger.funds(ALICE).1.micros), (2, 0));
-    charger.forget_priced_by_usage(start() + TimeDelta::seconds(1));
+    assert_eq!(charger.awaited_accounts().collect::<Vec<_>>(), [ALICE, ALICE]);
+    for n in [1, 2] {
+        assert!(charger.awaits(id(n)));
+        charger.rated(id(n));
+        assert!(!charger.awaits(id(n)));
+    }
+    charger.forget_rated();
     assert_eq!((charger.n_holds(), charger.funds(ALICE).1), (0, Funds::default()));
 }
 
@@ -332,7 +340,8 @@ fn what_is_kept_back_for_shared_free_time_stays_until_it_is_posted() {
     assert_eq!(charger.funds(ALICE).1.micros, 900_000 + 90_000);
     charger.end(id(2), 9_000_000, start());
     let kept = charger.funds(ALICE).1;
-    charger.forget_priced_by_usage(start() + TimeDelta::minutes(10));
+    charger.rated(id(2));
+    charger.forget_rated();
     assert_eq!((charger.funds(ALICE).1, charger.n_holds()), (kept, 2));
     // Its record took the free time: what it cost is known.
     charger.posted(&free(2, 9));
@@ -445,7 +454,7 @@ fn attempt_is_kept_back_however_long_its_posting_takes_and_given_back_if_it_was_
     let mut charger = charger(with_attempts(), 60, 100_000);
     begin(&mut charger, 1);
     charger.end(id(1), 0, start());
-    charger.forget_priced_by_usage(start() + TimeDelta::minutes(5));
+    charger.forget_rated();
     assert_eq!(charger.funds(ALICE).1.micros, 50_000);
     // Another has what is left, and its caller gives up before the INVITE goes out.
     assert_eq!(begin(&mut charger, 2), Verdict::Seconds(5));
