@@ -266,7 +266,7 @@ mod tests {
         let url = format!("sqlite://{}", dir.path().join("t.db").display());
         let store = Store::open(&url).await.unwrap();
         let now = || Moment { wall: chrono::DateTime::UNIX_EPOCH, mono: Duration::from_secs(1) };
-        let passwords = Passwords::new(store, Arc::new(now));
+        let passwords = Passwords::new(store, Arc::new(now), []);
         let guesses = (0..40).map(|n| {
             let passwords = passwords.clone();
             tokio::spawn(async move { passwords.check("ada", format!("guess {n}")).await })
@@ -296,7 +296,7 @@ mod tests {
             let mono = Duration::from_secs(10 * looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
             Moment { wall: chrono::DateTime::UNIX_EPOCH, mono }
         };
-        let passwords = Passwords::new(store, Arc::new(now));
+        let passwords = Passwords::new(store, Arc::new(now), []);
         for n in 0..FAILURES_MAX {
             let refused = passwords.check("ada", format!("guess {n}")).await.unwrap_err();
             assert!(matches!(refused, PasswordRefused::Wrong), "{refused:?}");
