@@ -136,16 +136,13 @@ impl Engine {
 
     /// What went wrong, in words for whoever asked.
     pub(crate) fn explain(&self, error: &DataFusionError, access: &Access) -> LakeError {
-        match explain(error, access, self.memory_mib) {
-            LakeError::Sql { message } => {
-                let of_store = match self.tree {
-                    Tree::Disk(_) => None,
-                    Tree::Bucket(_) => tree::of_query(self.tree.place(), &message),
-                };
-                of_store.unwrap_or(LakeError::Sql { message })
-            }
-            other => other,
-        }
+        let found = explain(error, access, self.memory_mib);
+        let LakeError::Sql { message } = found else { return found };
+        let of_store = match self.tree {
+            Tree::Disk(_) => None,
+            Tree::Bucket(_) => tree::of_query(self.tree.place(), &message),
+        };
+        of_store.unwrap_or(LakeError::Sql { message })
     }
 
     /// The newest commit.

@@ -76,7 +76,7 @@ pub(crate) enum Asked<'a> {
     /// A call that was answered, and where the parties of it cut it, if the tariff has calls cut.
     Call(&'a [u64]),
     /// An attempt that nobody answered, and what it costs.
-    Attempt(Priced),
+    Attempt(Box<Priced>),
 }
 
 /// What a call does to a contract, once it is clear that the call is priced.
@@ -181,7 +181,7 @@ impl Contracts {
         let (parts, mut taken) = match asked {
             Asked::Attempt(priced) => {
                 let (part, taken) =
-                    pay_attempt(priced, call.start, &touched, &mut kept.contract, &rules, &mut outcome)?;
+                    pay_attempt(*priced, call.start, &touched, &mut kept.contract, &rules, &mut outcome)?;
                 (vec![part], taken)
             }
             Asked::Call(common) if tariff.compat => {

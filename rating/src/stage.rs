@@ -164,7 +164,7 @@ impl RatingStage {
             let asked = match cdr.is_answered() {
                 true => Asked::Call(cuts),
                 false => match price_attempt(tariff, call).transpose()? {
-                    Ok(priced) => Asked::Attempt(priced),
+                    Ok(priced) => Asked::Attempt(Box::new(priced)),
                     Err(why) => return Some(Err(why)),
                 },
             };

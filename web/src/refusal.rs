@@ -83,16 +83,20 @@ impl From<store::StoreError> for Refusal {
 
 impl From<lake::LakeError> for Refusal {
     fn from(why: lake::LakeError) -> Self {
-        match why {
+        let is_stores = matches!(
+            why,
             lake::LakeError::Store { .. }
-            | lake::LakeError::StoreRefused { .. }
-            | lake::LakeError::TakenOver { .. } => {
-                // As with the database: whoever runs the house mends it.
-                tracing::error!(error = %why, "the lake's object store cannot be used");
-                Refusal::Unavailable
-            }
-            why if why.is_users_input() => Refusal::Invalid(why.to_string()),
-            why => Refusal::failed(why),
+                | lake::LakeError::StoreRefused { .. }
+                | lake::LakeError::TakenOver { .. }
+        );
+        if is_stores {
+            // As with the database: whoever runs the house mends it.
+            tracing::error!(error = %why, "the lake's object store cannot be used");
+            Refusal::Unavailable
+        } else if why.is_users_input() {
+            Refusal::Invalid(why.to_string())
+        } else {
+            Refusal::failed(why)
         }
     }
 }

@@ -103,12 +103,10 @@ impl Lock {
                 Err(Error::Precondition { .. } | Error::AlreadyExists { .. }) => {}
                 Ok(_) => return Err(no_conditions()),
                 Err(error) => {
-                    return Err(match self.bucket.trouble("write", SIGN, &error) {
-                        LakeError::Store { .. } if error.to_string().contains("NotImplemented") => {
-                            no_conditions()
-                        }
-                        trouble => trouble,
-                    });
+                    let trouble = self.bucket.trouble("write", SIGN, &error);
+                    let is_unknown = matches!(trouble, LakeError::Store { .. })
+                        && error.to_string().contains("NotImplemented");
+                    return Err(if is_unknown { no_conditions() } else { trouble });
                 }
             }
         }

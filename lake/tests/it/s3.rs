@@ -110,6 +110,7 @@ async fn commit(lake: &Lake, n: u64) -> Result<(), LakeError> {
 }
 
 /// Those tests of a lake in a directory that its files' place might change, once more in a bucket: by this very program, told where.
+#[expect(clippy::disallowed_methods, reason = "a test waits for another process by the clock on the wall")]
 #[test]
 fn what_holds_in_a_directory_holds_in_a_bucket() {
     const TESTS: [&str; 7] = [
