@@ -282,7 +282,9 @@ pub(crate) enum Format {
 #[utoipa::path(get, path = "/api/v1/accounts/{handle}/statement", tag = "balances", params(
     ("handle" = String, Path, description = "the account's handle"), Days,
 ), responses(
-    (status = 200, description = "the statement; with format=csv as text/csv, with format=pdf as application/pdf", body = StatementSheet),
+    (status = 200, description = "the statement; with format=csv as text/csv, with format=pdf as application/pdf", content(
+        (StatementSheet = "application/json"), (String = "text/csv"), (Vec<u8> = "application/pdf"),
+    )),
     (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn statement(
