@@ -3,10 +3,22 @@
 use model::CdrId;
 use store::{Fence, Lane, LaneCommit, Store, StoreError};
 
+/// What is made of a lane when it is read.
+pub type TakeLane<T> = Box<dyn Fn(Lane) -> T + Send + Sync>;
+
 /// The part of the database that a runner needs; the simulation has another one, in memory and with faults.
 pub trait LaneStore: Send + Sync {
     /// As [`Store::load_lanes`].
     fn load_lanes(&self, stage: &str) -> impl Future<Output = Result<Vec<Lane>, StoreError>> + Send;
+
+    /// As [`Store::take_lanes`].
+    fn take_lanes<T: Send + 'static>(
+        &self,
+        stage: &str,
+        take: TakeLane<T>,
+    ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send {
+        async move { Ok(self.load_lanes(stage).await?.into_iter().map(take).collect()) }
+    }
 
     /// As [`Store::commit`]: all of it or nothing, and nothing for whoever holds an outdated position; with a fence as
     /// [`Store::commit_fenced`].
@@ -24,6 +36,14 @@ pub trait LaneStore: Send + Sync {
 impl LaneStore for Store {
     async fn load_lanes(&self, stage: &str) -> Result<Vec<Lane>, StoreError> {
         Store::load_lanes(self, stage).await
+    }
+
+    async fn take_lanes<T: Send + 'static>(
+        &self,
+        stage: &str,
+        take: TakeLane<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        Store::take_lanes(self, stage, take).await
     }
 
     async fn commit(

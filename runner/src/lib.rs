@@ -24,7 +24,7 @@ mod watermarks;
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 pub use self::addressee::{addressed_to, addressee, is_for, is_resent};
-pub use self::lane_store::LaneStore;
+pub use self::lane_store::{LaneStore, TakeLane};
 use self::place::Poison;
 pub use self::place::{decode, entries_of, entry, to_every_partition};
 pub use self::recall::read_again;
@@ -62,9 +62,6 @@ const NOT_CURRENT_WAIT: Duration = Duration::from_millis(100);
 
 /// Pause after a failed round, before lanes are loaded again from the last commit.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
-
-/// State entries from which on stages take them side by side: a few milliseconds of work, a thread's start a few dozen microseconds.
-const SIDE_BY_SIDE_MIN: usize = 1_024;
 
 /// The state entry under which the runner keeps its own counters, out of the way of the stage's keys.
 pub const COUNTS_KEY: &str = "\u{1}counts";
@@ -221,7 +218,7 @@ pub struct Progress {
 }
 
 /// Runs a stage until `stop`. Failures of bus or store are logged and tried again from the last commit.
-pub async fn run<S: Stage, L: LaneStore + Clone + 'static>(
+pub async fn run<S: Stage + 'static, L: LaneStore + Clone + 'static>(
     kind: Kind<S>,
     rooms: Rooms<L>,
     stop: CancellationToken,
@@ -310,7 +307,7 @@ struct Flights {
 
 impl Flights {
     /// Appends at once; commits when the one before is committed. The one before must be appended.
-    fn start<S: Stage, L: LaneStore + Clone + 'static>(
+    fn start<S: Stage + 'static, L: LaneStore + Clone + 'static>(
         &mut self,
         kind: &Kind<S>,
         rooms: &Rooms<L>,
@@ -357,7 +354,7 @@ impl Flights {
     }
 
     /// Begins to commit what earlier rounds have taken, if there is any.
-    async fn commit_earlier<S: Stage, L: LaneStore + Clone + 'static>(
+    async fn commit_earlier<S: Stage + 'static, L: LaneStore + Clone + 'static>(
         &mut self,
         kind: &Kind<S>,
         rooms: &Rooms<L>,
@@ -406,7 +403,7 @@ impl Flights {
     }
 }
 
-async fn session<S: Stage, L: LaneStore + Clone + 'static>(
+async fn session<S: Stage + 'static, L: LaneStore + Clone + 'static>(
     kind: &Kind<S>,
     rooms: &Rooms<L>,
     stop: &CancellationToken,
@@ -424,7 +421,7 @@ async fn session<S: Stage, L: LaneStore + Clone + 'static>(
     ended.and_then(|ended| landed.map(|()| ended))
 }
 
-async fn rounds<S: Stage, L: LaneStore + Clone + 'static>(
+async fn rounds<S: Stage + 'static, L: LaneStore + Clone + 'static>(
     kind: &Kind<S>,
     rooms: &Rooms<L>,
     (stop, lessons): (&CancellationToken, &Lessons),
@@ -531,7 +528,7 @@ fn tell_positions<S>(kind: &Kind<S>, lanes: &[Lane<S>], progress: &watch::Sender
 }
 
 /// Lets go of what is not assigned any more, and loads what is new.
-async fn adopt<S: Stage, L: LaneStore>(
+async fn adopt<S: Stage + 'static, L: LaneStore>(
     kind: &Kind<S>,
     rooms: &Rooms<L>,
     assignment: &Assignment,
@@ -554,31 +551,43 @@ fn not_held<S>(assignment: &Assignment, lanes: &[Lane<S>]) -> Vec<(u32, Option<u
     assigned.filter(|(partition, _)| !is_held(*partition)).collect()
 }
 
-async fn load_lanes<S: Stage, L: LaneStore>(
+async fn load_lanes<S: Stage + 'static, L: LaneStore>(
     kind: &Kind<S>,
     rooms: &Rooms<L>,
     wanted: &[(u32, Option<u64>)],
     directory: &Arc<Directory>,
 ) -> Result<Vec<Lane<S>>, RoundError> {
-    let mut saved: HashMap<u32, store::Lane> =
-        rooms.store.load_lanes(kind.name).await?.into_iter().map(|lane| (lane.partition, lane)).collect();
-    if saved.is_empty() && kind.begin == Begin::Now {
-        // Kept at once: what comes between this and the first batch must not be passed over by a crash.
-        saved = begin_now(kind, rooms).await?;
-    }
-    let mut found = Vec::with_capacity(wanted.len());
-    for &(partition, epoch) in wanted {
+    let fresh = || {
         let mut stage = (kind.make)();
         (kind.refresh)(&mut stage, directory);
-        let (position, committed, watermarks, mut state) = match saved.remove(&partition) {
-            Some(lane) => (lane.position, lane.position, lane.watermarks, lane.state),
-            None => (rooms.bus.range(kind.topic, partition).await?.0, 0, Vec::new(), Vec::new()),
-        };
-        let mut counts = Counts::default();
-        if let Some(at) = state.iter().position(|(key, _)| key == COUNTS_KEY) {
-            counts = Counts::from_bytes(&state.swap_remove(at).1)?;
+        stage
+    };
+    let stages: HashMap<u32, S> = wanted.iter().map(|(partition, _)| (*partition, fresh())).collect();
+    let (stages, name) = (Mutex::new(stages), kind.name);
+    let take = move |lane: store::Lane| {
+        let stage = stages.lock().unwrap_or_else(PoisonError::into_inner).remove(&lane.partition);
+        (lane.partition, stage.map(|stage| Restored::of(name, stage, lane)))
+    };
+    let mut saved: HashMap<u32, _> =
+        rooms.store.take_lanes(name, Box::new(take)).await?.into_iter().collect();
+    if saved.is_empty() && kind.begin == Begin::Now {
+        // Kept at once: what comes between this and the first batch must not be passed over by a crash.
+        for (partition, position) in begin_now(kind, rooms).await? {
+            saved.insert(partition, Some(Ok(Restored::empty(fresh(), position))));
         }
-        let lane = Lane {
+    }
+    let mut lanes = Vec::with_capacity(wanted.len());
+    for &(partition, epoch) in wanted {
+        let (restored, committed) = match saved.remove(&partition).flatten() {
+            Some(restored) => {
+                let restored = restored?;
+                let committed = restored.position;
+                (restored, committed)
+            }
+            None => (Restored::empty(fresh(), rooms.bus.range(kind.topic, partition).await?.0), 0),
+        };
+        let Restored { stage, position, watermarks, counts } = restored;
+        lanes.push(Lane {
             partition,
             epoch,
             stage,
@@ -590,62 +599,49 @@ async fn load_lanes<S: Stage, L: LaneStore>(
             counts,
             is_asking: false,
             waiting: None,
-        };
-        found.push((lane, state));
+        });
     }
-    restore(kind.name, &mut found)?;
-    let mut lanes: Vec<Lane<S>> = found.into_iter().map(|(lane, _)| lane).collect();
     for lane in &mut lanes {
         recall::tell_again(kind, &*rooms.bus, lane.partition, &mut lane.stage).await?;
     }
     Ok(lanes)
 }
 
-/// A lane, and the state that its stage has not taken yet.
-type Found<S> = (Lane<S>, Vec<(String, Vec<u8>)>);
-
-/// Has the stages take their state, side by side where that is much.
-fn restore<S: Stage>(name: &str, found: &mut [Found<S>]) -> Result<(), RoundError> {
-    let n_entries: usize = found.iter().map(|(_, state)| state.len()).sum();
-    let n_threads = match n_entries {
-        0..SIDE_BY_SIDE_MIN => 1,
-        _ => std::thread::available_parallelism().map_or(1, usize::from),
-    };
-    let share = found.len().div_ceil(n_threads).max(1);
-    let take = |found: &mut [Found<S>]| -> Result<(), RoundError> {
-        for (lane, state) in found {
-            lane.stage.restore(std::mem::take(state)).map_err(|why| {
-                anyhow::anyhow!("the saved state of {name} in lane {} cannot be read: {why}", lane.partition)
-            })?;
-        }
-        Ok(())
-    };
-    let take = &take;
-    let taken: Vec<Result<(), RoundError>> = std::thread::scope(|scope| {
-        let mut shares = found.chunks_mut(share);
-        let own = shares.next();
-        let others: Vec<_> = shares.map(|others| scope.spawn(move || take(others))).collect();
-        let own = own.map_or(Ok(()), take);
-        let joined = others
-            .into_iter()
-            .map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        std::iter::once(own).chain(joined).collect()
-    });
-    taken.into_iter().collect()
+/// A stage that has taken what was saved of its lane.
+struct Restored<S> {
+    stage: S,
+    position: u64,
+    watermarks: Vec<store::Watermark>,
+    counts: Counts,
 }
 
-/// Puts the lanes of a new stage at the end of the log, and says where that is.
+impl<S: Stage> Restored<S> {
+    fn empty(stage: S, position: u64) -> Self {
+        Self { stage, position, watermarks: Vec::new(), counts: Counts::default() }
+    }
+
+    fn of(name: &str, stage: S, lane: store::Lane) -> Result<Self, RoundError> {
+        let store::Lane { partition, position, watermarks, mut state } = lane;
+        let mut restored = Self { watermarks, ..Self::empty(stage, position) };
+        if let Some(at) = state.iter().position(|(key, _)| key == COUNTS_KEY) {
+            restored.counts = Counts::from_bytes(&state.swap_remove(at).1)?;
+        }
+        restored.stage.restore(state).map_err(|why| {
+            anyhow::anyhow!("the saved state of {name} in lane {partition} cannot be read: {why}")
+        })?;
+        Ok(restored)
+    }
+}
+
+/// Puts the lanes of a new stage at the end of the log, and says where that is of each.
 async fn begin_now<S: Stage, L: LaneStore>(
     kind: &Kind<S>,
     rooms: &Rooms<L>,
-) -> Result<HashMap<u32, store::Lane>, RoundError> {
-    let (mut lanes, mut commits) = (HashMap::new(), Vec::new());
+) -> Result<Vec<(u32, u64)>, RoundError> {
+    let (mut lanes, mut commits) = (Vec::new(), Vec::new());
     for partition in 0..rooms.bus.partitions() {
         let (_, position) = rooms.bus.range(kind.topic, partition).await?;
-        lanes.insert(
-            partition,
-            store::Lane { partition, position, watermarks: Vec::new(), state: Vec::new() },
-        );
+        lanes.push((partition, position));
         commits.push(LaneCommit {
             partition,
             expected: 0,

@@ -125,7 +125,7 @@ fn land(stage: &str, house: &House, in_flight: &mut InFlight) -> Result<bool, Ro
 }
 
 /// One step of a runner: the first half of a round, and before or after it the second half of the one before. Whether there was anything to do.
-fn step<S: Stage>(
+fn step<S: Stage + 'static>(
     kind: &Kind<S>,
     house: &House,
     lanes: &mut [Lane<S>],
@@ -152,7 +152,7 @@ fn step<S: Stage>(
     Ok(has_landed || in_flight.is_some())
 }
 
-impl<S: Stage> Owner<S> {
+impl<S: Stage + 'static> Owner<S> {
     /// Loads what is its own by the leases and not at hand.
     fn load(&mut self, house: &House) {
         let owned = house.rooms.store.owned(self.kind.name, self.name);
@@ -193,7 +193,7 @@ impl<S: Stage> Owner<S> {
     }
 }
 
-impl<S: Stage> Driven for Pair<S> {
+impl<S: Stage + 'static> Driven for Pair<S> {
     fn turn(&mut self, house: &House, rng: &mut StdRng) -> bool {
         let owner = &mut self.owners[rng.random_range(0..2)];
         match rng.random_range(0..12) {
@@ -241,7 +241,7 @@ struct Runner<S> {
     former: Option<(Vec<Lane<S>>, InFlight)>,
 }
 
-impl<S: Stage> Runner<S> {
+impl<S: Stage + 'static> Runner<S> {
     fn step(&mut self, house: &House, order: (Order, bool)) -> Result<bool, RoundError> {
         let lanes = match &mut self.lanes {
             Some(lanes) => lanes,
@@ -263,7 +263,7 @@ impl<S: Stage> Runner<S> {
     }
 }
 
-impl<S: Stage> Driven for Runner<S> {
+impl<S: Stage + 'static> Driven for Runner<S> {
     fn turn(&mut self, house: &House, rng: &mut StdRng) -> bool {
         match rng.random_range(0..20) {
             0 => self.die(),

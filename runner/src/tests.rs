@@ -41,7 +41,7 @@ impl House {
     }
 
     /// One round of a freshly loaded stage.
-    async fn round<S: Stage>(&self, kind: &Kind<S>) -> Result<u64, RoundError> {
+    async fn round<S: Stage + 'static>(&self, kind: &Kind<S>) -> Result<u64, RoundError> {
         let mut directory = self.rooms.directory.current();
         let every = [(0, None), (1, None)];
         let mut lanes = load_lanes(kind, &self.rooms, &every, &directory).await?;

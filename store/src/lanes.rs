@@ -133,15 +133,31 @@ impl Store {
     ///
     /// What the database says.
     pub async fn load_lanes(&self, stage: &str) -> Result<Vec<Lane>> {
-        match self.file() {
-            Some(file) => lanes_side_by_side(file, stage).await,
-            None => {
-                let mut tx = self.read().await?;
-                let lanes = load_lanes(&mut tx, stage).await?;
-                tx.commit().await?;
-                Ok(lanes)
-            }
+        self.take_lanes(stage, |lane| lane).await
+    }
+
+    /// What `take` makes of each lane of `stage`, in the order of the lanes. It is handed a lane as soon as that is read, of a file by several threads
+    /// at once: so the state of a million accounts is not in memory twice.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn take_lanes<T: Send + 'static>(
+        &self,
+        stage: &str,
+        take: impl Fn(Lane) -> T + Send + Sync + 'static,
+    ) -> Result<Vec<T>> {
+        if let Some(file) = self.file() {
+            return lanes_side_by_side(file, stage, take).await;
         }
+        let mut tx = self.read().await?;
+        let mut taken = Vec::new();
+        for mut lane in load_places(&mut tx, stage).await? {
+            lane.state = load_state(&mut tx, stage, lane.partition).await?;
+            taken.push(take(lane));
+        }
+        tx.commit().await?;
+        Ok(taken)
     }
 
     /// State entries of all lanes of `stage` whose keys do not begin with `mark`.
@@ -258,6 +274,15 @@ impl Store {
 
 /// As [`Store::load_lanes`], inside a transaction.
 pub(crate) async fn load_lanes(conn: &mut AnyConnection, stage: &str) -> Result<Vec<Lane>> {
+    let mut lanes = load_places(conn, stage).await?;
+    for lane in &mut lanes {
+        lane.state = load_state(conn, stage, lane.partition).await?;
+    }
+    Ok(lanes)
+}
+
+/// The lanes without their state.
+async fn load_places(conn: &mut AnyConnection, stage: &str) -> Result<Vec<Lane>> {
     let mut lanes = Vec::new();
     let mut place_of: HashMap<i64, usize> = HashMap::new();
     let rows = query("SELECT part, position FROM lanes WHERE stage = $1 ORDER BY part")
@@ -290,9 +315,6 @@ pub(crate) async fn load_lanes(conn: &mut AnyConnection, stage: &str) -> Result<
             });
         }
     }
-    for lane in &mut lanes {
-        lane.state = load_state(conn, stage, lane.partition).await?;
-    }
     Ok(lanes)
 }
 
@@ -317,29 +339,36 @@ async fn load_state(conn: &mut AnyConnection, stage: &str, part: u32) -> Result<
     }
 }
 
-/// As [`load_lanes`], from a file, by several readers: each has the state of some lanes.
-async fn lanes_side_by_side(file: &Arc<LongFile>, stage: &str) -> Result<Vec<Lane>> {
+/// As [`Store::take_lanes`], from a file, by several readers: each has the state of some lanes.
+async fn lanes_side_by_side<T: Send + 'static>(
+    file: &Arc<LongFile>,
+    stage: &str,
+    take: impl Fn(Lane) -> T + Send + Sync + 'static,
+) -> Result<Vec<T>> {
+    let take = Arc::new(take);
     let mut tasks = Vec::with_capacity(READERS);
     for (idx, (mut reader, lanes)) in readers_of_one_moment(file, stage).await?.into_iter().enumerate() {
-        let stage = stage.to_owned();
+        let (stage, take) = (stage.to_owned(), take.clone());
         tasks.push(tokio::spawn(async move {
             reader
                 .aside(move |file| {
-                    let mut share: Vec<Lane> = lanes.into_iter().skip(idx).step_by(READERS).collect();
-                    for lane in &mut share {
-                        lane.state = state_of_file(file, &stage, lane.partition)?;
-                    }
-                    Ok(share)
+                    let share = lanes.into_iter().skip(idx).step_by(READERS);
+                    let taken = share.map(|mut lane| {
+                        let partition = lane.partition;
+                        lane.state = state_of_file(file, &stage, partition)?;
+                        Ok((partition, take(lane)))
+                    });
+                    taken.collect::<Result<Vec<_>>>()
                 })
                 .await
         }));
     }
-    let mut lanes = Vec::new();
+    let mut taken = Vec::new();
     for task in tasks {
-        lanes.extend(task.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))?);
+        taken.extend(task.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))?);
     }
-    lanes.sort_unstable_by_key(|lane| lane.partition);
-    Ok(lanes)
+    taken.sort_unstable_by_key(|(partition, _)| *partition);
+    Ok(taken.into_iter().map(|(_, made)| made).collect())
 }
 
 /// Readers that see the lanes of a stage in the same places, with these.
