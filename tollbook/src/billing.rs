@@ -696,4 +696,4 @@ pub(crate) fn is_billed(account: &Account) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

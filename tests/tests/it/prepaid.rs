@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 
+use crate::broker::{Cluster, Door};
+use crate::kafka_house;
+use crate::postgres::Postgres;
 use crate::rig::{Installation, Running, eventually, free_address, have, printed, scenario, write_file};
 use crate::sipp_call::{calls, gateway, gateway_with};
 
@@ -315,6 +318,96 @@ fn reservation_does_not_outlive_a_killed_switch() {
     eventually("all is used up", || has_balance(&made, "0"));
     assert!(up_ms[0] >= 1_000, "{up_ms:?}");
     house.stop();
+    let proof = made.run_command(&["audit"]);
+    assert!(proof.contains("all of it holds"), "{proof}");
+}
+
+/// The house in two: what talks to phones, and what makes prices.
+const FRONT: [&str; 2] = ["--roles", "switch,desk,lake,sftp,web"];
+const STAGES: [&str; 2] = ["--roles", "mediator,watch,rating,fraud,exports,ledger"];
+
+/// A postpaid account that may owe so much.
+const LIMITED: &str = r#"
+[[contracts]]
+account = "spedition-voss"
+credit_limit = "50.00"
+"#;
+
+/// A call of a user that the switch refuses with 503.
+fn unavailable(made: &Installation, user: &str) {
+    let text = std::fs::read_to_string(scenario("refused_call.xml")).unwrap();
+    let asked = text.replace("response=\"403\"", "response=\"503\"");
+    assert_ne!(asked, text, "the scenario expects something else");
+    let file = write_file(made.path(), "unavailable_call.xml", &asked);
+    calls(made, file.to_str().unwrap(), user, &format!("change-me-{user}"), "4930555123", 1, 0);
+}
+
+#[test]
+fn while_rating_is_away_prepaid_calls_wait_and_postpaid_ones_are_marked_or_as_configured() {
+    if !kafka_house::can_run() {
+        return;
+    }
+    let Some(postgres) = Postgres::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path(), 1, Door::Open);
+    let made = Installation::with_store(&postgres.url());
+    made.configure(&format!("[bus]\nurl = \"{}\"\n[pipeline]\ntakeover = \"4s\"\n", cluster.url()));
+    add_prepaid_account(&made, "");
+    let limited = write_file(&made.home(), "limited.toml", LIMITED);
+    made.run_command(&["import", limited.to_str().unwrap()]);
+    let _gateways = made.carriers.map(gateway);
+    let log = || std::fs::read_to_string(made.path().join("log")).unwrap_or_default();
+    let is_known = |times: usize| {
+        eventually("balances are known", || log().matches("balances are known").count() == times);
+    };
+    let call = |user: &str| {
+        calls(&made, "customer_call.xml", user, &format!("change-me-{user}"), "4930555123", 1, 1_000);
+    };
+    let front = made.start_with(&FRONT);
+    let stages = made.start_with(&STAGES);
+    is_known(1);
+    made.run_command(&["topup", "budget", "1.00"]);
+    eventually("the money is there", || has_balance(&made, "1"));
+    call("pia");
+    eventually("the call is paid", || !has_balance(&made, "1"));
+    let balance = || -> Vec<String> {
+        let shown = made.run_command(&["balance", "budget"]);
+        shown.lines().filter(|line| !line.starts_with("at ")).map(str::to_owned).collect()
+    };
+    let paid = balance();
+
+    // Rating goes away with a call to be priced; whoever starts now does not know what is left.
+    stages.stop();
+    call("voss");
+    front.stop();
+    let front = made.start_with(&FRONT);
+    unavailable(&made, "pia");
+    call("voss");
+    front.stop();
+    // The other way round.
+    made.configure(
+        "[switch.credit]\nprepaid_without_rating = \"allow\"\npostpaid_without_rating = \"refuse\"\n",
+    );
+    let front = made.start_with(&FRONT);
+    unavailable(&made, "voss");
+    call("pia");
+    assert_eq!(log().matches("balances are known").count(), 1);
+    assert_eq!(balance(), paid);
+
+    // It is back: all of it is priced, and calls are held to balances again.
+    let stages = made.start_with(&STAGES);
+    is_known(2);
+    let marked = "select count(*) from calls where reason like '%Tollbook;text=\"balance not asked\"%'";
+    eventually("both calls are marked", || made.sql(marked) == ["2"]);
+    let refused = "select count(*) from calls where code = 503 and cause = 'no_credit'";
+    eventually("both refusals have their records", || made.sql(refused) == ["2"]);
+    eventually("the call that was not asked about is paid", || balance() != paid);
+    call("pia");
+    eventually("all calls are in the lake", || {
+        made.sql("select count(*) from calls where status = 'ok'") == ["5"]
+    });
+    stages.stop();
+    front.stop();
     let proof = made.run_command(&["audit"]);
     assert!(proof.contains("all of it holds"), "{proof}");
 }

@@ -285,7 +285,7 @@ fn no_day_is_billed_twice_and_none_is_left_out() {
 }
 
 /// A priced call of atelier-novak, which has account id `account`, to `zone`.
-fn call(account: AccountId, uid: &str, start_at: &str, cost: &str) -> model::RatedCdr {
+pub(crate) fn call(account: AccountId, uid: &str, start_at: &str, cost: &str) -> model::RatedCdr {
     let uid = model::CallUid::new(uid);
     let start_at: DateTime<Utc> = start_at.parse().unwrap();
     let party = model::Party::Subscriber {

@@ -156,3 +156,6 @@ async fn ends_of_rated(charging: &Charging) -> anyhow::Result<Vec<u64>> {
     }
     Ok(ends)
 }
+
+#[cfg(test)]
+mod tests;
