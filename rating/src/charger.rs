@@ -25,6 +25,9 @@ use crate::tariff::Tariff;
 
 const MICROS: u64 = 1_000_000;
 
+/// How long after its end a call that costs what was reckoned is not posted yet, at most, while nothing is behind.
+const SETTLES_WITHIN: TimeDelta = TimeDelta::seconds(5);
+
 /// How long after its end a call may be missing in what is known to be used, at least: rating has not kept it yet. One that is not
 /// posted may be missing for longer.
 const UNCOUNTED: TimeDelta = TimeDelta::seconds(5);
@@ -52,19 +55,43 @@ pub enum Verdict {
     Refused(&'static str),
 }
 
+/// Who calls whom, and from where: what a price depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parties {
+    /// The number it is priced from.
+    pub source: String,
+    /// The number it is priced to.
+    pub destination: String,
+    /// The caller's IP address, as in its record: a profile may hold for one network alone. Empty: in none.
+    pub address: String,
+}
+
+impl From<(String, String)> for Parties {
+    fn from((source, destination): (String, String)) -> Self {
+        Self { source, destination, address: String::new() }
+    }
+}
+
 #[derive(Debug)]
 struct Account {
+    /// Free time is not below 0 here, but may be between two postings.
     funds: Funds,
+    seconds: i64,
     /// Of all its calls: what they were granted and has not been posted.
     held: Funds,
+}
+
+impl Account {
+    fn with(funds: Funds) -> Self {
+        Self { funds, seconds: i64::try_from(funds.seconds).unwrap_or(i64::MAX), held: Funds::default() }
+    }
 }
 
 #[derive(Debug)]
 struct Hold {
     account: AccountId,
     tariff: Arc<Tariff>,
-    source: String,
-    destination: String,
+    parties: Parties,
     start: DateTime<Utc>,
     granted_seconds: u32,
     /// What it costs to last as long as it was granted, and after its end, what it cost.
@@ -128,8 +155,7 @@ impl Charger {
         quantum_seconds: u32,
         funds: impl IntoIterator<Item = (AccountId, Funds)>,
     ) -> Self {
-        let none = Funds::default();
-        let accounts = funds.into_iter().map(|(id, funds)| (id, Account { funds, held: none })).collect();
+        let accounts = funds.into_iter().map(|(id, funds)| (id, Account::with(funds))).collect();
         Self {
             snapshot,
             quantum_seconds: quantum_seconds.max(1),
@@ -162,12 +188,17 @@ impl Charger {
     }
 
     /// The tariff version by which a call of this account would be priced, if its price depends on what was used in the interval:
-    /// [`Self::begin_used`] wants to know.
-    pub fn prices_by_usage(&self, account: AccountId, at: DateTime<Utc>) -> Option<ProfileVersionId> {
+    /// [`Self::begin_used`] wants to know. `address` as in [`Parties`].
+    pub fn prices_by_usage(
+        &self,
+        account: AccountId,
+        at: DateTime<Utc>,
+        address: &str,
+    ) -> Option<ProfileVersionId> {
         if !self.snapshot.directory().contracts.contains_key(&account) {
             return None;
         }
-        let (tariff, _) = self.snapshot.tariff_of(account, at, "").ok()??;
+        let (tariff, _) = self.snapshot.tariff_of(account, at, address).ok()??;
         tariff.interval_price.as_ref().map(|_| tariff.version())
     }
 
@@ -176,7 +207,7 @@ impl Charger {
         &mut self,
         call: CdrId,
         account: AccountId,
-        parties: (String, String),
+        parties: impl Into<Parties>,
         at: DateTime<Utc>,
     ) -> Verdict {
         self.begin_used(call, account, parties, at, 0)
@@ -187,16 +218,16 @@ impl Charger {
         &mut self,
         call: CdrId,
         account: AccountId,
-        (source, destination): (String, String),
+        parties: impl Into<Parties>,
         at: DateTime<Utc>,
         used_seconds: u64,
     ) -> Verdict {
+        let parties = parties.into();
         let Some(terms) = self.snapshot.directory().contracts.get(&account) else {
             return Verdict::Unlimited;
         };
         let has_package = !terms.package.is_empty();
-        // Where the call comes from is not asked: a profile of one network alone prices the record, not the reservation.
-        let Ok(Some((tariff, payer))) = self.snapshot.tariff_of(account, at, "") else {
+        let Ok(Some((tariff, payer))) = self.snapshot.tariff_of(account, at, &parties.address) else {
             return Verdict::Refused("it has no tariff");
         };
         if tariff.profile().currency != payer.currency {
@@ -208,8 +239,7 @@ impl Charger {
         let hold = Hold {
             account,
             tariff,
-            source,
-            destination,
+            parties,
             start: at,
             granted_seconds: 0,
             reserved: Funds::default(),
@@ -226,8 +256,7 @@ impl Charger {
             shares_time: false,
         };
         let hold = Hold { attempt_micros: self.attempt_micros(&hold), ..hold };
-        let none = Account { funds: Funds::default(), held: Funds::default() };
-        let entry = self.accounts.entry(account).or_insert(none);
+        let entry = self.accounts.entry(account).or_insert_with(|| Account::with(Funds::default()));
         let may_have_time = may_have_time || entry.funds.seconds > 0;
         if self.holds.insert(call, hold).is_none() && may_have_time {
             self.calls.entry(account).or_default().push(call);
@@ -249,7 +278,7 @@ impl Charger {
     pub fn answered(&mut self, call: CdrId, at: DateTime<Utc>) -> Verdict {
         let Some(hold) = self.holds.get_mut(&call) else { return Verdict::Unlimited };
         // Another profile may have come into force while it rang.
-        if let Ok(Some((tariff, _))) = self.snapshot.tariff_of(hold.account, at, "") {
+        if let Ok(Some((tariff, _))) = self.snapshot.tariff_of(hold.account, at, &hold.parties.address) {
             let is_other = tariff.version() != hold.tariff.version();
             let quarter = |at: DateTime<Utc>| at.timestamp().div_euclid(INTERVALS_BEGIN_SECONDS);
             if is_other || quarter(at) != quarter(hold.start) {
@@ -271,10 +300,30 @@ impl Charger {
 
     /// What was granted is nearly used up. The same as before: there is no more.
     pub fn extend(&mut self, call: CdrId) -> Verdict {
-        if !self.holds.contains_key(&call) {
-            return Verdict::Unlimited;
+        let Some(hold) = self.holds.get_mut(&call) else { return Verdict::Unlimited };
+        // A package may have changed the profile before the call began, and the word of that have come since.
+        if let Ok(Some((tariff, _))) =
+            self.snapshot.tariff_of(hold.account, hold.start, &hold.parties.address)
+            && tariff.version() != hold.tariff.version()
+        {
+            hold.tariff = Arc::clone(tariff);
+            self.reserve_anew(call);
         }
         self.grant(call).unwrap_or(Verdict::Seconds(0))
+    }
+
+    /// Keeps back for what a call was granted what that costs by its tariff now.
+    fn reserve_anew(&mut self, call: CdrId) {
+        let Some(hold) = self.holds.get(&call) else { return };
+        let (account, before) = (hold.account, hold.outstanding());
+        let seconds = self.free_seconds(account) + before.seconds + hold.posted.seconds;
+        let Some(cost) = self.cost_at_most(hold, hold.length_us, seconds) else { return };
+        if let Some(hold) = self.holds.get_mut(&call) {
+            hold.reserved = cost;
+            let after = hold.outstanding();
+            self.release(account, before);
+            self.reserve(account, after);
+        }
     }
 
     /// It is over after `answered_us`: its price stays reserved until it is posted, the rest is free again.
@@ -339,13 +388,12 @@ impl Charger {
     pub fn posted(&mut self, posting: &Posting) -> Option<(AccountId, Funds)> {
         let change = change_by(posting)?;
         let account = posting.account;
-        let entry = self
-            .accounts
-            .entry(account)
-            .or_insert(Account { funds: Funds::default(), held: Funds::default() });
+        let entry = self.accounts.entry(account).or_insert_with(|| Account::with(Funds::default()));
         let before = entry.funds;
         entry.funds.micros = entry.funds.micros.saturating_add(change.0);
-        entry.funds.seconds = entry.funds.seconds.saturating_add_signed(change.1);
+        // What a late call gives back to an interval that is over expires before the call has given it back.
+        entry.seconds = entry.seconds.saturating_add(change.1);
+        entry.funds.seconds = u64::try_from(entry.seconds).unwrap_or(0);
         if let Some(call) = posting.cdr
             && self.holds.get(&call).is_some_and(|hold| hold.account == account)
         {
@@ -411,16 +459,20 @@ impl Charger {
         self.holds.get(&call).is_some_and(|hold| !hold.is_rated)
     }
 
-    /// Accounts of calls that are over and that [`Self::forget_rated`] would forget if they were [`Self::rated`]; one as often as it has such calls.
-    pub fn awaited_accounts(&self) -> impl Iterator<Item = AccountId> + '_ {
-        let awaited = self.holds.values().filter(|hold| !hold.is_rated && hold.may_be_unposted());
-        awaited.map(|hold| hold.account)
+    /// Accounts of calls that are over and of which postings alone may never say that they are paid: those that may have none, and of others those that
+    /// ended [`SETTLES_WITHIN`] before `now` and are not paid as they were reckoned. One as often as it has such calls.
+    pub fn awaited_accounts(&self, now: DateTime<Utc>) -> impl Iterator<Item = AccountId> + '_ {
+        let is_late = move |hold: &Hold| hold.ended_at.is_some_and(|ended| now - ended >= SETTLES_WITHIN);
+        let awaited = self.holds.values();
+        awaited
+            .filter(move |hold| !hold.is_rated && (hold.may_be_unposted() || is_late(hold)))
+            .map(|hold| hold.account)
     }
 
-    /// Forgets calls that are over and rated where no posting need say so: those priced by usage, for which the most that they might have cost was
-    /// kept back, and those for which nothing but shared free time is. Before they are rated, others would count on what they have used.
+    /// Forgets calls that are over and [`Self::rated`]: whatever was kept back for them beyond what was posted, nothing more comes. Before they are
+    /// rated, others would count on what they have used.
     pub fn forget_rated(&mut self) {
-        self.let_go(|hold| hold.is_rated && hold.may_be_unposted());
+        self.let_go(|hold| hold.is_rated && hold.ended_at.is_some());
     }
 
     fn let_go(&mut self, is_due: impl Fn(&Hold) -> bool) -> Vec<CdrId> {

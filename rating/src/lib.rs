@@ -37,7 +37,7 @@ mod stage;
 mod tariff;
 pub mod workbench;
 
-pub use charger::{Charger, Funds, Verdict};
+pub use charger::{Charger, Funds, Parties, Verdict};
 pub use contracts::{contract_key, contract_of};
 pub use dated::PortedTree;
 pub use error::{RatingError, TariffError, TariffFault, word_of};

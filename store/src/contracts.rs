@@ -309,7 +309,7 @@ async fn top_up(conn: &mut AnyConnection, new: &NewTopUp, now: DateTime<Utc>) ->
         let there = attempt_of(&row)?;
         let is_same = match &new.kind {
             TopUpKind::Cash(amount) | TopUpKind::Adjustment(amount) => *amount == there.amount,
-            TopUpKind::Voucher(_) => true,
+            TopUpKind::Voucher(code) => was_used_for(conn, new, code, there.at).await?,
         };
         if is_same && there.kind == new.kind.as_str() {
             return Ok(TopUpOutcome::Known(there.amount));
@@ -333,6 +333,22 @@ async fn top_up(conn: &mut AnyConnection, new: &NewTopUp, now: DateTime<Utc>) ->
         TopUpKind::Cash(amount) | TopUpKind::Adjustment(amount) => Ok(TopUpOutcome::Done(*amount)),
         TopUpKind::Voucher(code) => use_voucher(conn, new, code, now).await,
     }
+}
+
+/// Whether it was this voucher that a top-up of the account used then.
+async fn was_used_for(
+    conn: &mut AnyConnection,
+    new: &NewTopUp,
+    code: &str,
+    at: DateTime<Utc>,
+) -> Result<bool> {
+    let used = query(
+        "SELECT id FROM vouchers WHERE tenant = $1 AND code_hash = $2 AND used_by = $3 AND used_at = $4",
+    )
+    .cells(cells![new.tenant.0, hash_of(new.tenant, code), new.account.0, at])
+    .fetch_optional(conn)
+    .await?;
+    Ok(used.is_some())
 }
 
 async fn use_voucher(

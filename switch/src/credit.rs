@@ -3,6 +3,8 @@
 //! In: nothing. Out: [`CreditQuestion`]s before an INVITE goes out, on the answer, before what was granted is used up, and at the end;
 //! [`CreditAnswer`]s to the first three. Also what a call has cost, where its caller is told so. What a call costs, and what an account has, only the charging service knows.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 use model::{AccountId, CallUid, Money};
 
@@ -37,6 +39,8 @@ pub enum CreditStep {
         source: String,
         /// The number it is priced to.
         destination: String,
+        /// Where the caller's INVITE came from, as its record says it.
+        address: IpAddr,
         /// When.
         at: DateTime<Utc>,
     },

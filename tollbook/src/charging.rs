@@ -7,6 +7,7 @@
 
 mod worked_off;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use model::{
     AccountId, Body, CdrId, Direction, Language, MailEvent, Money, PostingId, Provider, RatedCdr, Topic,
     from_micros, partition_of,
 };
-use rating::{Charger, Funds, Verdict};
+use rating::{Charger, Funds, Parties, Verdict};
 use serde::Deserialize;
 use store::{EventMail, MailFill, NewMail};
 use switch::{Credit, CreditAnswer, CreditQuestion, CreditStep, Input};
@@ -91,6 +92,8 @@ struct State {
     /// Where the postings of what was under way at the start end; `None`: not known yet, or passed.
     settled_at: Option<Vec<u64>>,
     is_ready: bool,
+    /// What postings did to accounts, and nobody was told yet.
+    falls: VecDeque<Fall>,
     /// Room for more calls whose price is waited for.
     prices_awaited: Arc<Semaphore>,
 }
@@ -145,6 +148,9 @@ pub(crate) async fn run(
                 if let Err(why) = worked_off.look(&charging, charger, positions).await {
                     error!(error = format!("{why:#}"), "rated calls could not be read; trying again");
                 }
+                if let Err(why) = tell_falls(&charging, &mut state).await {
+                    error!(error = format!("{why:#}"), "nobody could be told of low balances; trying again");
+                }
                 state.charger.forget_rated();
                 for call in state.charger.forget(now - UNPOSTED_KEPT) {
                     warn!(%call, "a call that was held to a balance was not posted as it was reckoned");
@@ -182,10 +188,17 @@ async fn load(charging: &Charging) -> anyhow::Result<State> {
     }
     let prices_awaited = Arc::new(Semaphore::new(PRICES_AWAITED_MAX));
     let worked_off = WorkedOff::new(charging).await?;
-    let (settled_at, is_ready) = (None, false);
-    let state =
-        State { charger, revision, positions, watermarks, worked_off, settled_at, is_ready, prices_awaited };
-    Ok(state)
+    Ok(State {
+        charger,
+        revision,
+        positions,
+        watermarks,
+        worked_off,
+        settled_at: None,
+        is_ready: false,
+        falls: VecDeque::new(),
+        prices_awaited,
+    })
 }
 
 /// Where the postings end of everything that was under way when the system started: events have become CDRs, CDRs have been rated.
@@ -253,13 +266,13 @@ async fn answer(charging: &Charging, state: &mut State, question: CreditQuestion
     let CreditQuestion { key, what } = question;
     let call = CdrId::derive(&key.call, key.leg);
     let credit = match what {
-        CreditStep::Begin { account, source, destination, at } => {
+        CreditStep::Begin { account, source, destination, address, at } => {
             if charging.rooms.directory.current().revision != state.revision {
                 refresh(charging, state);
             }
-            match used_seconds(charging, state, account, at).await {
+            let parties = Parties { source, destination, address: address.to_string() };
+            match used_seconds(charging, state, account, &parties.address, at).await {
                 Ok(used) if state.is_ready => {
-                    let parties = (source, destination);
                     of_verdict(state.charger.begin_used(call, account, parties, at, used))
                 }
                 Ok(_) => Credit::Unknown,
@@ -348,9 +361,10 @@ async fn used_seconds(
     charging: &Charging,
     state: &State,
     account: AccountId,
+    address: &str,
     at: DateTime<Utc>,
 ) -> anyhow::Result<u64> {
-    let Some(version) = state.charger.prices_by_usage(account, at) else { return Ok(0) };
+    let Some(version) = state.charger.prices_by_usage(account, at, address) else { return Ok(0) };
     let rooms = &charging.rooms;
     let partition = partition_of(account, rooms.bus.partitions());
     let entry = rooms.store.stage_entry("rating", partition, &rating::contract_key(account)).await?;
@@ -371,7 +385,6 @@ fn of_verdict(verdict: Verdict) -> Credit {
 
 async fn read_postings(charging: &Charging, state: &mut State) -> anyhow::Result<()> {
     let rooms = &charging.rooms;
-    let mut low = Vec::new();
     for partition in 0..rooms.bus.partitions() {
         let place = partition as usize;
         let batch = rooms.bus.read(Topic::Postings, partition, state.positions[place], READ_MAX).await?;
@@ -385,13 +398,19 @@ async fn read_postings(charging: &Charging, state: &mut State) -> anyhow::Result
             {
                 // By the posting that does it, which is the same for every process however it reads them.
                 let (after, _) = state.charger.funds(account);
-                low.push(Fall { account, posting: posting.id, before, after });
+                state.falls.push_back(Fall { account, posting: posting.id, before, after });
             }
         }
         state.positions[place] = batch.next;
     }
-    for fall in low {
-        tell_if_low(charging, state, &fall).await?;
+    tell_falls(charging, state).await
+}
+
+/// Tells of what has fallen; what could not be told is told the next time.
+async fn tell_falls(charging: &Charging, state: &mut State) -> anyhow::Result<()> {
+    while let Some(fall) = state.falls.front() {
+        tell_if_low(charging, state, fall).await?;
+        state.falls.pop_front();
     }
     Ok(())
 }

@@ -35,12 +35,12 @@ impl Charger {
 
     pub(super) fn call_of<'h>(&'h self, hold: &'h Hold, duration_us: u64) -> CallToPrice<'h> {
         CallToPrice {
-            source: &hold.source,
-            destination: &hold.destination,
+            source: &hold.parties.source,
+            destination: &hold.parties.destination,
             direction: Direction::Out,
             start: hold.start,
             duration_us,
-            ported: self.snapshot.ported(&hold.destination, hold.start),
+            ported: self.snapshot.ported(&hold.parties.destination, hold.start),
         }
     }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::house::free_time;
 use super::stage::{ALICE, directory};
-use crate::{CallToPrice, Charger, Funds, RatingSnapshot, Verdict, quote};
+use crate::{CallToPrice, Charger, Funds, Parties, RatingSnapshot, Verdict, quote};
 
 /// 0.06 a minute begun, or 0.01 a second with `by_second`.
 fn rows(by_second: bool, credit_limit: Option<&str>) -> Directory {
@@ -176,7 +176,7 @@ fn stepped(per_minute: [&str; 2], used: u64, micros: i64) -> (Charger, Verdict) 
         package_price: 0.into(),
     });
     let mut charger = charger(rows, 2, micros);
-    assert_eq!(charger.prices_by_usage(ALICE, start()), Some(model::ProfileVersionId(1)));
+    assert_eq!(charger.prices_by_usage(ALICE, start(), ""), Some(model::ProfileVersionId(1)));
     let parties = ("43660555123".to_owned(), "4930555123".to_owned());
     let first = charger.begin_used(id(1), ALICE, parties, start(), used);
     (charger, first)
@@ -311,7 +311,7 @@ fn free_time_is_counted_once_among_calls() {
     // Nothing but free time is kept back: where no posting says what became of it, rating does.
     charger.forget_rated();
     assert_eq!((charger.n_holds(), charger.funds(ALICE).1.micros), (2, 0));
-    assert_eq!(charger.awaited_accounts().collect::<Vec<_>>(), [ALICE, ALICE]);
+    assert_eq!(charger.awaited_accounts(start()).collect::<Vec<_>>(), [ALICE, ALICE]);
     for n in [1, 2] {
         assert!(charger.awaits(id(n)));
         charger.rated(id(n));
@@ -340,7 +340,6 @@ fn what_is_kept_back_for_shared_free_time_stays_until_it_is_posted() {
     assert_eq!(charger.funds(ALICE).1.micros, 900_000 + 90_000);
     charger.end(id(2), 9_000_000, start());
     let kept = charger.funds(ALICE).1;
-    charger.rated(id(2));
     charger.forget_rated();
     assert_eq!((charger.funds(ALICE).1, charger.n_holds()), (kept, 2));
     // Its record took the free time: what it cost is known.
@@ -549,4 +548,118 @@ proptest! {
         prop_assert_eq!(charger.n_holds(), 0);
         prop_assert_eq!(charger.funds(ALICE), (Funds { micros: micros - cost, seconds: 0 }, Funds::default()));
     }
+}
+
+/// From 192.0.2.x, Alice has another profile, so dear a minute; everywhere else, a cent a second.
+fn charger_with_network(per_minute: &str, micros: i64) -> Charger {
+    let mut rows = rows(true, None);
+    let mut office = rows.tariffs[0].clone();
+    (office.id, office.profile.id) = (model::ProfileVersionId(9), model::ProfileId(9));
+    office.profile.handle = "office".to_owned();
+    office.fees = vec![super::fee(&format!("49 {per_minute} {per_minute} 1/1"))].into();
+    rows.tariffs.push(office);
+    rows.networks.push(model::BillingNetwork {
+        id: model::NetworkId(5),
+        tenant: TenantId(1),
+        name: "office".to_owned(),
+        blocks: vec!["192.0.2.0/24".to_owned()],
+    });
+    let alice = rows.accounts.iter_mut().find(|account| account.id == ALICE).unwrap();
+    alice.profiles.push(model::ProfileMapping {
+        from: DateTime::UNIX_EPOCH,
+        to: None,
+        network: Some(model::NetworkId(5)),
+        profile: model::ProfileId(9),
+    });
+    charger(rows, 60, micros)
+}
+
+fn begin_from(charger: &mut Charger, n: usize, address: &str) -> Verdict {
+    let parties = Parties {
+        source: "43660555123".to_owned(),
+        destination: "4930555123".to_owned(),
+        address: address.to_owned(),
+    };
+    charger.begin(id(n), ALICE, parties, start())
+}
+
+#[test]
+fn call_from_a_network_is_held_to_the_price_that_it_has_there() {
+    // Ten times as dear, and half as dear.
+    for (per_minute, granted) in [("6.00", 10), ("0.30", 60)] {
+        let mut charger = charger_with_network(per_minute, 1_000_000);
+        assert_eq!(begin_from(&mut charger, 1, "192.0.2.7"), Verdict::Seconds(granted), "{per_minute}");
+        // Its price begins with the answer.
+        assert_eq!(charger.answered(id(1), start()), Verdict::Seconds(granted), "{per_minute}");
+    }
+    let mut elsewhere = charger_with_network("6.00", 1_000_000);
+    assert_eq!(begin_from(&mut elsewhere, 1, "198.51.100.7"), Verdict::Seconds(60));
+}
+
+#[test]
+fn what_was_kept_back_beyond_the_price_is_free_once_rating_has_counted_the_call() {
+    let mut charger = charger(rows(true, None), 60, 1_000_000);
+    begin(&mut charger, 1);
+    charger.answered(id(1), start());
+    charger.end(id(1), 60_000_000, start());
+    let later = start() + TimeDelta::seconds(4);
+    assert_eq!(charger.awaited_accounts(later).count(), 0, "its postings are on their way");
+    // For whatever reason it cost less than was reckoned.
+    charger.posted(&settled(1, 200_000));
+    charger.posted(&paid(1, 200_000));
+    charger.forget_rated();
+    assert_eq!(charger.funds(ALICE).1.micros, 400_000);
+    assert_eq!(charger.awaited_accounts(start() + TimeDelta::seconds(5)).collect::<Vec<_>>(), [ALICE]);
+    charger.rated(id(1));
+    charger.forget_rated();
+    assert_eq!((charger.n_holds(), charger.funds(ALICE).1), (0, Funds::default()));
+}
+
+#[test]
+fn free_time_that_a_late_call_gives_back_to_a_month_that_is_over_is_not_there_now() {
+    let mut charger = sharing(0, 100);
+    let expired = |n: usize, seconds: i64| Posting { reason: PostingReason::Expiry, ..free(n, seconds) };
+    let given_back = |n: usize, seconds: i64| {
+        let taken = free(n, seconds);
+        Posting {
+            debit: taken.credit,
+            credit: taken.debit,
+            reason: PostingReason::Reversal,
+            reverses: Some(taken.id),
+            ..taken
+        }
+    };
+    // Priced again, a call of last month gives back 600 s, which have expired, and takes them again.
+    charger.posted(&expired(1, 600));
+    charger.posted(&given_back(1, 600));
+    charger.posted(&given_back(1, 600));
+    charger.posted(&free(1, 600));
+    assert_eq!(charger.funds(ALICE).0.seconds, 100);
+}
+
+#[test]
+fn call_that_began_before_its_dearer_profile_was_known_is_held_to_it_from_its_next_quantum_on() {
+    let cheap = rows(true, None);
+    let mut charger = charger(cheap.clone(), 10, 1_000_000);
+    begin(&mut charger, 1);
+    assert_eq!(charger.answered(id(1), start()), Verdict::Seconds(10));
+    // The package has made it ten times as dear from a second before on.
+    let mut dear = cheap;
+    let mut other = dear.tariffs[0].clone();
+    (other.id, other.profile.id) = (model::ProfileVersionId(9), model::ProfileId(9));
+    other.fees = vec![super::fee("49 6.00 6.00 1/1")].into();
+    dear.tariffs.push(other);
+    dear.revision = 2;
+    let alice = dear.accounts.iter_mut().find(|account| account.id == ALICE).unwrap();
+    alice.profiles.push(model::ProfileMapping {
+        from: start() - TimeDelta::seconds(1),
+        to: None,
+        network: None,
+        profile: model::ProfileId(9),
+    });
+    charger.set_snapshot(Arc::new(RatingSnapshot::build(Arc::new(dear), None).unwrap()));
+    // What it was granted takes all there is.
+    assert_eq!(charger.extend(id(1)), Verdict::Seconds(10));
+    assert_eq!(charger.funds(ALICE).1.micros, 1_000_000);
+    assert!(matches!(begin(&mut charger, 2), Verdict::Refused(_)));
 }

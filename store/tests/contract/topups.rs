@@ -248,6 +248,9 @@ pub(crate) async fn voucher_is_used_once_and_guessing_is_throttled(db: Database)
     };
     // As people type it.
     assert_eq!(use_it("a", "aaaa 1111", 1).await, TopUpOutcome::Done(eur("10")));
+    // Asked again it is done once; under that name no other voucher is used, and none is lost.
+    assert_eq!(use_it("a", "AAAA1111", 2).await, TopUpOutcome::Known(eur("10")));
+    assert_eq!(refused(use_it("a", "BBBB-2222", 2).await), "token_used");
     assert_eq!(refused(use_it("b", "AAAA-1111", 1).await), "used");
     assert_eq!(refused(use_it("c", "CCCC-3333", 1).await), "expired");
     assert_eq!(use_it("d", "BBBB2222", 1).await, TopUpOutcome::Done(eur("10")));

@@ -1,6 +1,7 @@
 //! One call: two legs and what connects them, and the table of all calls.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use model::{
@@ -174,6 +175,8 @@ pub(super) struct Call {
     pub(super) invite: Vec<u8>,
     pub(super) invite_server: ServerId,
     pub(super) caller_leg: Dialog,
+    /// Where its INVITE came from.
+    pub(super) caller_address: IpAddr,
     /// What is billed, and vouched for towards trunks.
     pub(super) cli: Option<E164>,
     pub(super) clir: bool,

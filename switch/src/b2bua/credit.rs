@@ -72,6 +72,7 @@ impl Switch {
             account,
             source: leg.priced_from.clone(),
             destination: leg.priced_to.clone(),
+            address: call.caller_address,
             at: self.now.wall,
         };
         self.ask_credit(name, call, number, step);

@@ -96,6 +96,7 @@ impl Switch {
             invite: message.bytes().to_vec(),
             invite_server: server,
             caller_leg: leg,
+            caller_address: from.address.ip(),
             cli: caller.cli,
             clir: caller.clir,
             caller_out: caller.shown.clone(),

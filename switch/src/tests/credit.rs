@@ -46,10 +46,11 @@ fn invite_goes_out_once_the_balance_allows_it() {
     let mut world = world(CreditConfig::default());
     let id = world.dial(0, "49301234", 3);
     assert_eq!(world.count(SWITCH, GATEWAY_1, "INVITE"), 0);
-    let Some(CreditStep::Begin { account, source, destination, .. }) = world.last_question() else {
+    let Some(CreditStep::Begin { account, source, destination, address, .. }) = world.last_question() else {
         panic!("{:?}", world.questions)
     };
     assert_eq!((*account, source.as_str(), destination.as_str()), (AccountId(1), "43111", "49301234"));
+    assert_eq!(*address, HOMES.parse::<std::net::SocketAddr>().unwrap().ip());
     world.credit(Credit::Seconds(60));
     assert_eq!(world.count(SWITCH, GATEWAY_1, "INVITE"), 1);
     assert!(matches!(world.last_question(), Some(CreditStep::Answered { .. })));

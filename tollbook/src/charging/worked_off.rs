@@ -52,9 +52,9 @@ impl WorkedOff {
         charger: &mut Charger,
         postings: &[u64],
     ) -> anyhow::Result<()> {
-        let n_lanes = charging.rooms.bus.partitions();
+        let (n_lanes, now) = (charging.rooms.bus.partitions(), charging.rooms.clock.utc());
         let awaited: HashSet<u32> =
-            charger.awaited_accounts().map(|account| partition_of(account, n_lanes)).collect();
+            charger.awaited_accounts(now).map(|account| partition_of(account, n_lanes)).collect();
         self.move_on(charging, &awaited).await?;
         for lane in &awaited {
             self.read(charging, charger, *lane).await?;
