@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use futures::FutureExt as _;
 use model::{Account, CdrId, Directory, Held, Posting, PostingReason, Statement, partition_of};
 use store::Store;
@@ -75,12 +75,17 @@ pub(crate) async fn sheet(
         .flat_map(|contract| &contract.intervals)
         .map(|interval| interval.stretch)
         .rfind(|stretch| stretch.contains(until));
-    let (begins, end) = match stretch {
-        Some(stretch) => (Some(stretch.start), stretch.end.map_or(IntervalEnd::NextTopUp, IntervalEnd::At)),
+    let (begins, end) = match (stretch, contract) {
+        (Some(stretch), _) => (stretch.start, stretch.end.map_or(IntervalEnd::NextTopUp, IntervalEnd::At)),
         // Too long ago for the contract itself: the last renewal before says when it began.
-        None => (store.last_grant_before(account.id, until).await?, IntervalEnd::Unknown),
+        (None, Some(_)) => {
+            let granted = store.last_grant_before(account.id, until).await?;
+            (granted.unwrap_or_else(|| month_of(account, until)), IntervalEnd::Unknown)
+        }
+        // Nothing renews it, and all that was ever posted may be millions of calls.
+        (None, None) => (month_of(account, until), IntervalEnd::Unknown),
     };
-    let of_interval = store.postings(account.id, begins.unwrap_or(DateTime::UNIX_EPOCH), until).await?;
+    let of_interval = store.postings(account.id, begins, until).await?;
     let (mut given, mut used) = (Held::default(), Held::default());
     let mut calls: BTreeMap<CdrId, (DateTime<Utc>, Held)> = BTreeMap::new();
     for posting in &of_interval {
@@ -104,6 +109,14 @@ pub(crate) async fn sheet(
     let limit = contract.and_then(|contract| contract.credit_limit);
     let credit_limit = limit.or_else(|| prepaid.then(Default::default));
     Ok((BalanceSheet { kind, begins, end, given, used, left, credit_limit, calls, n_calls }, of_interval))
+}
+
+/// When the month of the account's zone began that `at` is in.
+fn month_of(account: &Account, at: DateTime<Utc>) -> DateTime<Utc> {
+    let first = at.with_timezone(&account.timezone).date_naive().with_day(1);
+    let midnight = first.and_then(|day| day.and_hms_opt(0, 0, 0));
+    let begins = midnight.and_then(|midnight| midnight.and_local_timezone(account.timezone).earliest());
+    begins.map_or(at, |begins| begins.with_timezone(&Utc))
 }
 
 /// In the language of the account's invoices. Typesetting is work for a thread of its own.
