@@ -901,6 +901,7 @@ impl System {
                 requests_per_minute: self.config.web.requests_per_minute,
                 sign_ins_per_minute: self.config.web.sign_ins_per_minute,
             },
+            is_behind_tls: self.config.web.behind_tls,
             clock: self.rooms.clock.shared(),
         };
         let serving = web::serve(desk, web_listener, self.stop_rest.clone().cancelled_owned());

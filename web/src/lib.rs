@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use futures::FutureExt;
 use lake::Lake;
@@ -93,6 +93,8 @@ pub struct Desk {
     pub passwords: Passwords,
     /// How often may be asked.
     pub limits: RequestLimits,
+    /// Browsers reach the console by TLS, which a proxy before it ends.
+    pub is_behind_tls: bool,
     /// For the age of sessions.
     pub clock: Arc<dyn Fn() -> Moment + Send + Sync>,
 }
@@ -192,7 +194,10 @@ pub async fn serve(
         .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
         .route("/assets/console.css", get(assets::stylesheet))
         .route("/assets/console.js", get(assets::script));
-    let app = open.merge(behind_sign_in).layer(from_fn(guard::harden)).with_state(shared);
+    let app = open
+        .merge(behind_sign_in)
+        .layer(from_fn_with_state(shared.clone(), guard::harden))
+        .with_state(shared);
     let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
     let stop = stop.shared();
     tokio::select! {

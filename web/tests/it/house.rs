@@ -133,6 +133,7 @@ impl House {
             figures: current,
             passwords: web::Passwords::new(store.clone(), clock.clone(), needing),
             limits,
+            is_behind_tls: false,
             clock,
         };
         let serving = tokio::spawn(web::serve(desk, listener, async move { drop(stopped.await) }));
