@@ -304,7 +304,9 @@ def second_factor(driver, url, user, password, token):
     says(driver, f"Password of analyst-{width}")
     calm(driver, "let in with a code")
     go(driver, url, "/access")
-    form = f"form:has(button[aria-label='Shut analyst-{width} out'])"
+    driver.find_element(By.CSS_SELECTOR, f"summary[aria-label^='Shut analyst-{width} out']").click()
+    form = f"form:has([value=shut_out]):has(button[value='analyst-{width}'])"
+    calm(driver, "about to shut somebody out")
     fill(driver, form, code=generator.code())
     send(driver, form)
     says(driver, f"analyst-{width} is shut out")
