@@ -16,6 +16,7 @@ from selenium.webdriver.support.ui import Select
 sys.dont_write_bytecode = True
 
 import people
+import prices
 from hand import browser, calm, find, go, leads_on, sign_in, sign_out, text, until
 
 
@@ -206,6 +207,7 @@ def main():
                 sign_in(driver, url, user, password)
                 tour(driver, url, account)
                 provision(driver, url, account)
+                prices.prices(driver, url, pathlib.Path(profile) / "taken")
                 people.search(driver, url, account)
                 people.money(driver, url, account, pathlib.Path(profile) / "taken")
                 let_in = people.let_in(driver, url, width)

@@ -259,7 +259,7 @@ fn most() -> u32 {
 }
 
 /// Whether a field contains a text that is in small letters; without a copy where the field is plain ASCII, as most are.
-fn contains(field: &str, wanted: &str) -> bool {
+pub(crate) fn contains(field: &str, wanted: &str) -> bool {
     if wanted.is_empty() {
         return true;
     }

@@ -31,6 +31,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/provisioning/accounts/acme",
         "/provisioning/try",
         "/tariffs",
+        "/tariffs/1/import",
         "/fraud",
         "/fraud/rules",
         "/fraud/rules/edit",
@@ -111,6 +112,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /provisioning/accounts/acme      200      200      403      403      403      200      403      403      403
         /provisioning/try             200      200      403      403      403      200      403      403      403
         /tariffs                      200      200      403      403      403      200      403      403      403
+        /tariffs/1/import             404      404      403      403      403      403      403      403      403
         /fraud                        200      403      200      403      403      200      403      403      403
         /fraud/rules                  200      403      200      403      403      200      403      403      403
         /fraud/rules/edit             200      403      200      403      403      200      403      403      403
