@@ -22,7 +22,7 @@ use serde::Serialize;
 use sqlx::{Any, Transaction};
 
 use crate::audit::append;
-use crate::directory::load_directory_without_fees;
+use crate::directory::{load_directory_without_fees, load_revision};
 use crate::fee_list::pack;
 use crate::provisioning_events::{Holdings, load_holdings, tell_changes};
 use crate::sql::{Bind, Cell, Columns, cells, json, query};
@@ -131,10 +131,20 @@ impl Store {
 impl Import {
     /// Reads what is there; nobody else imports until this one has ended.
     async fn begin(store: &Store, now: DateTime<Utc>) -> Result<Self> {
+        Self::begin_knowing(store, now, None).await
+    }
+
+    /// The same where what is provisioned was `known` a moment ago: while that is the revision in force it is not loaded again, for
+    /// nobody else writes meanwhile.
+    async fn begin_knowing(store: &Store, now: DateTime<Utc>, known: Option<Directory>) -> Result<Self> {
         let mut tx = store.write().await?;
         // Imports run one after the other: the second waits for this row.
         query("UPDATE revisions SET revision = revision WHERE one = 1").execute(&mut *tx).await?;
-        let there = load_directory_without_fees(&mut tx).await?;
+        let in_force = load_revision(&mut tx).await?;
+        let there = match known.filter(|known| known.revision == in_force) {
+            Some(known) => known,
+            None => load_directory_without_fees(&mut tx).await?,
+        };
         let revision = there.revision + 1;
         let accounts = there.accounts.iter().enumerate();
         let account_places =

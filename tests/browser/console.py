@@ -1,6 +1,7 @@
 """Drives the console in a real browser, as its users do: every page at two widths, the main task of each.
 
 Usage: console.py URL USER PASSWORD ACCOUNT. Prints what it did; ends with 1 and the reason at the first thing out of order.
+With TOLLBOOK_PICTURES=FOLDER it leaves a picture of every page there, light and dark.
 """
 
 import pathlib
@@ -8,99 +9,15 @@ import sys
 import tempfile
 import time
 
-from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
-PATIENCE_SECONDS = 60
+sys.dont_write_bytecode = True
 
-# Rules of WCAG 2.2, levels A and AA, as a program; `./test` puts it there.
-AXE = next(pathlib.Path(__file__).parents[2].glob("target/axe/lib/python3*/site-packages/axe_playwright_python/axe.min.js"), None)
-
-
-def browser(width, profile):
-    options = Options()
-    for flag in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
-    # A window is never narrower than some 500 pixels; a page can be.
-    driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    )
-    return driver
-
-
-def until(driver, what, is_so):
-    """A look at a page that gives way to the next one in that moment counts as "not yet"."""
-    wait = WebDriverWait(driver, PATIENCE_SECONDS, poll_frequency=0.1, ignored_exceptions=[WebDriverException])
-    wait.until(lambda _: is_so(), what)
-
-
-def leads_on(driver, act):
-    """Does what leads to another page and waits for that page: elements looked for afterwards are its own."""
-    driver.execute_script("window.isLeft = true")
-    act()
-    until(driver, "the next page", lambda: driver.execute_script("return !window.isLeft && document.readyState == 'complete'"))
-
-
-def text(driver):
-    return driver.find_element(By.TAG_NAME, "body").text
-
-
-def calm(driver, page):
-    """No error on the console, nothing wider than the window, every control named."""
-    errors = [entry["message"] for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-    assert not errors, f"{page}: {errors}"
-    assert not driver.execute_script("return document.documentElement.scrollWidth > innerWidth"), f"{page} is too wide"
-    unnamed = driver.execute_script(
-        "return [...document.querySelectorAll('input:not([type=hidden]), select, textarea')]"
-        ".filter((it) => !it.labels.length && !it.ariaLabel).map((it) => it.outerHTML)"
-    )
-    assert not unnamed, f"{page}: controls without a name: {unnamed}"
-
-
-    if AXE is None:
-        return
-    driver.execute_script(AXE.read_text())
-    for scheme in ("light", "dark"):
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
-        broken = driver.execute_async_script(
-            "const done = arguments[0];"
-            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], iframes: false})"
-            ".then((found) => done(found.violations.map((it) => [it.id, it.nodes.map((node) => node.html.slice(0, 200))])))"
-        )
-        assert not broken, f"{page}, {scheme}: {broken}"
-
-
-def go(driver, url, page, *words):
-    driver.get(url + page)
-    seen = text(driver)
-    for word in words:
-        assert word in seen, f"{page} does not say {word!r}:\n{seen}"
-    calm(driver, page)
-
-
-def sign_in(driver, url, user, password):
-    driver.get(url + "/calls")
-    assert driver.current_url.endswith("/sign-in"), driver.current_url
-    driver.find_element(By.NAME, "name").send_keys(user)
-    password_field = driver.find_element(By.NAME, "password")
-    leads_on(driver, lambda: password_field.send_keys(password, Keys.ENTER))
-    until(driver, "signed in", lambda: driver.current_url == url + "/")
-
-
-def find(driver, what):
-    """By the keyboard alone."""
-    driver.find_element(By.TAG_NAME, "body").send_keys("/")
-    leads_on(driver, lambda: driver.switch_to.active_element.send_keys(what, Keys.ENTER))
+import people
+import prices
+from hand import browser, calm, find, go, leads_on, sign_in, sign_out, text, until
 
 
 def tour(driver, url, account):
@@ -290,8 +207,14 @@ def main():
                 sign_in(driver, url, user, password)
                 tour(driver, url, account)
                 provision(driver, url, account)
-                driver.find_element(By.CSS_SELECTOR, ".leave button").click()
-                until(driver, "signed out", lambda: driver.current_url.endswith("/sign-in"))
+                prices.prices(driver, url, pathlib.Path(profile) / "taken")
+                people.search(driver, url, account)
+                people.money(driver, url, account, pathlib.Path(profile) / "taken")
+                let_in = people.let_in(driver, url, width)
+                sign_out(driver)
+                people.second_factor(driver, url, *let_in["operator"], let_in["token"])
+                people.needed_factor(driver, url, *let_in["auditor"])
+                people.outside(driver, url, let_in["reseller"], let_in["customer"], pathlib.Path(profile) / "taken")
             except BaseException:
                 driver.save_screenshot(f"{tempfile.gettempdir()}/tollbook-console-{width}.png")
                 print(f"at {driver.current_url}", file=sys.stderr)

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
+use chrono_tz::Tz;
 use futures::FutureExt as _;
 use model::{Account, CdrId, Directory, Held, Posting, PostingReason, Statement, partition_of};
 use store::Store;
@@ -75,12 +76,17 @@ pub(crate) async fn sheet(
         .flat_map(|contract| &contract.intervals)
         .map(|interval| interval.stretch)
         .rfind(|stretch| stretch.contains(until));
-    let (begins, end) = match stretch {
-        Some(stretch) => (Some(stretch.start), stretch.end.map_or(IntervalEnd::NextTopUp, IntervalEnd::At)),
+    let (begins, end) = match (stretch, contract) {
+        (Some(stretch), _) => (stretch.start, stretch.end.map_or(IntervalEnd::NextTopUp, IntervalEnd::At)),
         // Too long ago for the contract itself: the last renewal before says when it began.
-        None => (store.last_grant_before(account.id, until).await?, IntervalEnd::Unknown),
+        (None, Some(_)) => {
+            let granted = store.last_grant_before(account.id, until).await?;
+            (granted.unwrap_or_else(|| month_of(account.timezone, until)), IntervalEnd::Unknown)
+        }
+        // Nothing renews it, and all that was ever posted may be millions of calls.
+        (None, None) => (month_of(account.timezone, until), IntervalEnd::Unknown),
     };
-    let of_interval = store.postings(account.id, begins.unwrap_or(DateTime::UNIX_EPOCH), until).await?;
+    let of_interval = store.postings(account.id, begins, until).await?;
     let (mut given, mut used) = (Held::default(), Held::default());
     let mut calls: BTreeMap<CdrId, (DateTime<Utc>, Held)> = BTreeMap::new();
     for posting in &of_interval {
@@ -106,6 +112,14 @@ pub(crate) async fn sheet(
     Ok((BalanceSheet { kind, begins, end, given, used, left, credit_limit, calls, n_calls }, of_interval))
 }
 
+/// When the month of the zone began that `at` is in.
+fn month_of(zone: Tz, at: DateTime<Utc>) -> DateTime<Utc> {
+    let first = at.with_timezone(&zone).date_naive().with_day(1);
+    let midnight = first.and_then(|day| day.and_hms_opt(0, 0, 0));
+    let begins = midnight.and_then(|midnight| midnight.and_local_timezone(zone).earliest());
+    begins.map_or(at, |begins| begins.with_timezone(&Utc))
+}
+
 /// In the language of the account's invoices. Typesetting is work for a thread of its own.
 pub(crate) async fn statement_pdf(
     store: &Store,
@@ -128,4 +142,23 @@ pub(crate) async fn statement_pdf(
         Ok(invoicing::render_statement_pdf(&statement, &of)?)
     });
     made.await.context("typeset the statement")?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn month_begins_at_midnight_of_the_accounts_zone() {
+        for (zone, at, begins) in [
+            // Half an hour into November there, still October here.
+            ("Europe/Vienna", "2026-10-31T23:30:00Z", "2026-10-31T23:00:00Z"),
+            ("Europe/Vienna", "2026-10-31T22:59:59Z", "2026-09-30T22:00:00Z"),
+            ("America/Lima", "2026-11-01T04:59:59Z", "2026-10-01T05:00:00Z"),
+            ("UTC", "2026-11-30T23:59:59Z", "2026-11-01T00:00:00Z"),
+        ] {
+            let (at, begins): (DateTime<Utc>, DateTime<Utc>) = (at.parse().unwrap(), begins.parse().unwrap());
+            assert_eq!(month_of(zone.parse().unwrap(), at), begins, "{zone} {at}");
+        }
+    }
 }

@@ -322,6 +322,9 @@ pub(crate) struct WebConfig {
     /// Attempts to sign in from one address in a minute, of IPv6 from one network of 64 bits. Behind a proxy, whose address all
     /// have, raise it to what all of them together need, or one of them holds all up. Codes are counted by who waits for one, not by address. 0: as many as they want. Default: 60.
     pub(crate) sign_ins_per_minute: u32,
+    /// Browsers reach the console by TLS, ended by a proxy before it: the session's cookie is then marked `Secure`, and browsers are told to come by
+    /// TLS alone (`Strict-Transport-Security`). Over plain HTTP nobody can sign in with it, but at `localhost`. Default: `false`.
+    pub(crate) behind_tls: bool,
 }
 
 impl Default for WebConfig {
@@ -332,6 +335,7 @@ impl Default for WebConfig {
             second_factor: Vec::new(),
             requests_per_minute: limits.requests_per_minute,
             sign_ins_per_minute: limits.sign_ins_per_minute,
+            behind_tls: false,
         }
     }
 }

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::commands::import_fees::{self, FeesArgs};
 use crate::config::{RateDeckConfig, SftpSection, SftpUserConfig};
+use crate::fee_import;
 
 /// An acknowledgement that is longer is not read.
 const ACK_BYTES_MAX: u64 = 1 << 20;
@@ -216,7 +217,7 @@ fn offer(
 ) -> Result<String, crate::failure::UserError> {
     let mut fees = import_fees::read(args, base)?;
     if args.keep {
-        import_fees::keep_unlisted(&mut fees, &base.fees);
+        fee_import::keep_unlisted(&mut fees, &base.fees);
     }
     let diff = fee_diff(&base.fees, &fees, now);
     let mut text = format!("profile {}: {} fees now, {} with it", args.profile, base.fees.len(), fees.len());

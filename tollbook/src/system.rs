@@ -49,7 +49,7 @@ use crate::{
     balance_sheet, billing, billing_desk, charging, disk_watch, downloads, event_writer, exchange_inbox,
     export_files, figures, followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue,
     provisioning_desk, provisioning_feed, readiness, resubmit, rule_desk, sftp_desk, suspense_record,
-    topup_feed,
+    tariff_desk, topup_feed,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -887,6 +887,7 @@ impl System {
                 self.rooms.directory.clone(),
             ),
             provisioning: provisioning_desk::desk(self.rooms.clone(), self.config.switch.clone()),
+            tariffs: tariff_desk::desk(&self.rooms, self.lake.clone()),
             billing: billing_desk::desk(
                 self.rooms.clone(),
                 self.lake.clone(),
@@ -901,6 +902,7 @@ impl System {
                 requests_per_minute: self.config.web.requests_per_minute,
                 sign_ins_per_minute: self.config.web.sign_ins_per_minute,
             },
+            is_behind_tls: self.config.web.behind_tls,
             clock: self.rooms.clock.shared(),
         };
         let serving = web::serve(desk, web_listener, self.stop_rest.clone().cancelled_owned());

@@ -13,6 +13,14 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// A list in a file goes into the field that is sent.
+for (const input of document.querySelectorAll("input[type=file][data-into]")) {
+  input.closest("[hidden]").hidden = false;
+  input.addEventListener("change", async () => {
+    if (input.files.length > 0) document.getElementById(input.dataset.into).value = await input.files[0].text();
+  });
+}
+
 function cell(name, index, row, table) {
   const td = document.createElement("td");
   td.className = table.tHead.rows[0].cells[index].className;

@@ -12,8 +12,8 @@ use rust_decimal::Decimal;
 pub struct BalanceSheet {
     /// `prepaid`, `postpaid`, or that no balance is kept for it.
     pub kind: &'static str,
-    /// When the interval began; `None`: that is not known, and everything ever posted is counted.
-    pub begins: Option<DateTime<Utc>>,
+    /// When the interval began; of an account without a contract, the running month of its zone.
+    pub begins: DateTime<Utc>,
     /// When it ends, if it is known to end.
     pub end: IntervalEnd,
     /// Granted in it.

@@ -169,7 +169,7 @@ pub(crate) fn failed(why: &dyn std::fmt::Display) -> Response {
 }
 
 /// Headers for every answer, and the check that a form comes from our own pages.
-pub(crate) async fn harden(request: Request, next: Next) -> Response {
+pub(crate) async fn harden(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     if request.method() != Method::GET && request.method() != Method::HEAD && !same_origin(request.headers())
     {
         return (StatusCode::FORBIDDEN, "this form was sent from another site\n").into_response();
@@ -188,6 +188,11 @@ pub(crate) async fn harden(request: Request, next: Next) -> Response {
         (header::CACHE_CONTROL, "no-store"),
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if shared.desk.is_behind_tls {
+        // Half a year; without the names below it, which are not ours (RFC 6797, 6.1).
+        let age = HeaderValue::from_static("max-age=15552000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, age);
     }
     response
 }

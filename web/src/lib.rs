@@ -31,13 +31,15 @@ mod search;
 mod second_factor;
 mod second_step;
 mod sign_in;
+mod tariff_desk;
 
 use std::future::IntoFuture;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use futures::FutureExt;
 use lake::Lake;
@@ -60,6 +62,10 @@ pub use record_change::{ChangedRecord, RecordChange};
 pub use role::{Role, UnknownRole, may_work_on_cases, sql_access};
 pub use rule_desk::{BacktestOutcome, CheckedRule, FindText, ListRules, RuleDesk, RuleInForce, RunBacktest};
 pub use sign_in::{hash_password, new_api_token, new_password};
+pub use tariff_desk::{
+    ApplyFees, ChangedFee, FeeChanges, FeeImpact, FeesApplied, FeesProposed, FeesRefused, FeesWanted,
+    ProposeFees, TariffDesk,
+};
 
 /// What the console works on.
 pub struct Desk {
@@ -81,6 +87,8 @@ pub struct Desk {
     pub rules: RuleDesk,
     /// Changes of what is provisioned.
     pub provisioning: ProvisioningDesk,
+    /// Price lists.
+    pub tariffs: TariffDesk,
     /// Billing runs.
     pub billing: BillingDesk,
     /// What accounts have.
@@ -93,6 +101,8 @@ pub struct Desk {
     pub passwords: Passwords,
     /// How often may be asked.
     pub limits: RequestLimits,
+    /// Browsers reach the console by TLS, which a proxy before it ends.
+    pub is_behind_tls: bool,
     /// For the age of sessions.
     pub clock: Arc<dyn Fn() -> Moment + Send + Sync>,
 }
@@ -115,6 +125,8 @@ pub(crate) struct Shared {
     backtests: tokio::sync::Semaphore,
     /// Who has asked how often.
     limits: limits::Limits,
+    /// Price lists between the look at them and their application.
+    fee_lists: pages::fee_import::Lists,
 }
 
 /// Serves until `stop`.
@@ -128,7 +140,12 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), WebError> {
     let limits = limits::Limits::new(desk.limits);
-    let shared = Arc::new(Shared { desk, backtests: tokio::sync::Semaphore::new(1), limits });
+    let shared = Arc::new(Shared {
+        desk,
+        backtests: tokio::sync::Semaphore::new(1),
+        limits,
+        fee_lists: pages::fee_import::Lists::default(),
+    });
     let behind_sign_in = Router::new()
         .route("/", get(pages::live::page))
         .route("/figures", get(pages::live::stream))
@@ -152,6 +169,12 @@ pub async fn serve(
         )
         .route("/tariffs", get(pages::tariffs::list))
         .route("/tariffs/{id}", get(pages::tariffs::one))
+        .route(
+            "/tariffs/{id}/import",
+            get(pages::fee_import::page)
+                .post(pages::fee_import::act)
+                .layer(DefaultBodyLimit::max(pages::fee_import::FORM_BYTES_MAX)),
+        )
         .route("/fraud", get(pages::fraud_desk::page))
         .route("/fraud/lock", post(pages::fraud_desk::set_lock))
         .route("/fraud/barring", post(pages::fraud_desk::set_barring))
@@ -192,7 +215,10 @@ pub async fn serve(
         .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
         .route("/assets/console.css", get(assets::stylesheet))
         .route("/assets/console.js", get(assets::script));
-    let app = open.merge(behind_sign_in).layer(from_fn(guard::harden)).with_state(shared);
+    let app = open
+        .merge(behind_sign_in)
+        .layer(from_fn_with_state(shared.clone(), guard::harden))
+        .with_state(shared);
     let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
     let stop = stop.shared();
     tokio::select! {

@@ -17,8 +17,17 @@ use crate::second_factor::{CODE_DIGITS, recovery_hash, step_of};
 /// Failures of one name before it must wait.
 const FAILURES_MAX: u32 = 5;
 
-/// And for how long.
+/// And for how long; each further failure doubles it.
 const WAIT: Duration = Duration::from_secs(60);
+
+/// Longest wait of a name. Anybody who knows it can make its owner wait, so it stays short: passwords are long.
+const PASSWORD_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// Longest wait for another code. Three in a million are right at any time; only who knows the password can make anybody wait.
+const CODE_WAIT_MAX: Duration = Duration::from_secs(4 * 3600);
+
+/// Failures are forgotten so long after the last of them.
+const MEMORY: Duration = Duration::from_secs(24 * 3600);
 
 /// Names remembered at once; beyond that the oldest failure is forgotten.
 const NAMES_MAX: usize = 10_000;
@@ -102,17 +111,15 @@ impl Passwords {
     }
 
     /// Whether `given` is a code of the user's second factor, or one of the recovery codes; it is used up. An attempt counts as a
-    /// wrong password does, before it is looked at: many at the same time are not more than one after the other.
+    /// wrong password does, before it is looked at: many at the same time are not more than one after the other. Beside that, waits
+    /// for another code grow to hours: a code is short, and a right password does not begin their count anew.
     ///
     /// # Errors
     ///
     /// Why it opens nothing.
     pub(crate) async fn check_code(&self, user: &User, given: &str) -> Result<Proof, PasswordRefused> {
         let now = (self.clock)();
-        if let Some(left) = self.throttle.wait_of(&user.name, now.mono) {
-            return Err(PasswordRefused::Wait(left));
-        }
-        self.throttle.failed(&user.name, now.mono);
+        self.attempt_code(user, now.mono)?;
         let failed = |why: store::StoreError| PasswordRefused::Failed(why.to_string());
         let factor = self.store.second_factor(user.id).await.map_err(failed)?;
         let factor = factor.filter(|factor| factor.since.is_some()).ok_or(PasswordRefused::Wrong)?;
@@ -127,8 +134,25 @@ impl Passwords {
             }
         };
         let proof = proof.ok_or(PasswordRefused::Wrong)?;
-        self.throttle.forget(&user.name);
+        self.forget_codes(user);
         Ok(proof)
+    }
+
+    /// Counts an attempt at a code as a failure until it is known to be none.
+    fn attempt_code(&self, user: &User, now: Duration) -> Result<(), PasswordRefused> {
+        let (throttle, key) = (&self.throttle, code_key(user));
+        let waits = [throttle.names.wait_of(&user.name, now), throttle.codes.wait_of(&key, now)];
+        if let Some(left) = waits.into_iter().flatten().max() {
+            return Err(PasswordRefused::Wait(left));
+        }
+        throttle.names.failed(&user.name, now);
+        throttle.codes.failed(&key, now);
+        Ok(())
+    }
+
+    fn forget_codes(&self, user: &User) {
+        self.throttle.names.forget(&user.name);
+        self.throttle.codes.forget(&code_key(user));
     }
 
     /// Whether `given` is the first code of `secret`, which the user is setting up; its step. Throttled as all codes are.
@@ -143,12 +167,9 @@ impl Passwords {
         given: &str,
     ) -> Result<i64, PasswordRefused> {
         let now = (self.clock)();
-        if let Some(left) = self.throttle.wait_of(&user.name, now.mono) {
-            return Err(PasswordRefused::Wait(left));
-        }
-        self.throttle.failed(&user.name, now.mono);
+        self.attempt_code(user, now.mono)?;
         let step = step_of(secret, given, now.wall.timestamp()).ok_or(PasswordRefused::Wrong)?;
-        self.throttle.forget(&user.name);
+        self.forget_codes(user);
         Ok(step)
     }
 
@@ -159,7 +180,7 @@ impl Passwords {
     ///
     /// Why they open nothing.
     pub(crate) async fn check(&self, name: &str, password: String) -> Result<User, PasswordRefused> {
-        if let Some(left) = self.throttle.wait_of(name, (self.clock)().mono) {
+        if let Some(left) = self.throttle.names.wait_of(name, (self.clock)().mono) {
             return Err(PasswordRefused::Wait(left));
         }
         let failed = |why: &dyn std::fmt::Display| PasswordRefused::Failed(why.to_string());
@@ -172,7 +193,7 @@ impl Passwords {
         };
         let permit = self.throttle.hashing.acquire().await.map_err(|why| failed(&why))?;
         // Of guesses that came in at once, those that waited here may have become too many meanwhile: they are not hashed.
-        if let Some(left) = self.throttle.wait_of(name, (self.clock)().mono) {
+        if let Some(left) = self.throttle.names.wait_of(name, (self.clock)().mono) {
             return Err(PasswordRefused::Wait(left));
         }
         let matches = tokio::task::spawn_blocking(move || {
@@ -184,41 +205,77 @@ impl Passwords {
         drop(permit);
         let Some(user) = user.filter(|user| matches && !user.password_hash.is_empty()) else {
             // The wait begins now: before its hash a guess may have stood in line for as long.
-            self.throttle.failed(name, (self.clock)().mono);
+            self.throttle.names.failed(name, (self.clock)().mono);
             return Err(PasswordRefused::Wrong);
         };
         // Who knows the password and guesses at codes must not begin anew with each password.
         if user.second_factor_since.is_none() {
-            self.throttle.forget(name);
+            self.throttle.names.forget(name);
         }
         Ok(user)
     }
 }
 
-/// Counts failures by name and holds the number of hashes at once.
+/// By what attempts at codes are counted: a second factor that is set up anew begins anew.
+fn code_key(user: &User) -> String {
+    let since = user.second_factor_since.map_or(0, |since| since.timestamp_micros());
+    format!("{} {since}", user.id)
+}
+
+/// Counts failures and holds the number of hashes at once.
 struct Throttle {
-    failures: Mutex<HashMap<String, (u32, Duration)>>,
+    /// By name, of whatever is given with it.
+    names: Failures,
+    /// Of codes, by [`code_key`].
+    codes: Failures,
     hashing: Semaphore,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
-        Self { failures: Mutex::default(), hashing: Semaphore::new(HASHES_AT_ONCE) }
+        Self {
+            names: Failures::waiting(PASSWORD_WAIT_MAX),
+            codes: Failures::waiting(CODE_WAIT_MAX),
+            hashing: Semaphore::new(HASHES_AT_ONCE),
+        }
     }
 }
 
-impl Throttle {
+/// Failures by key, and how long each makes wait.
+struct Failures {
+    wait_max: Duration,
+    /// How many, and when the last one was.
+    failures: Mutex<HashMap<String, (u32, Duration)>>,
+}
+
+impl Failures {
+    fn waiting(wait_max: Duration) -> Self {
+        Self { wait_max, failures: Mutex::default() }
+    }
+
+    /// The wait after so many failures.
+    fn wait_after(&self, count: u32) -> Duration {
+        match count.checked_sub(FAILURES_MAX) {
+            None => Duration::ZERO,
+            Some(doubled) => {
+                let times = 2_u32.checked_pow(doubled).unwrap_or(u32::MAX);
+                WAIT.saturating_mul(times).min(self.wait_max)
+            }
+        }
+    }
+
     /// How long `name` has still to wait.
     fn wait_of(&self, name: &str, now: Duration) -> Option<Duration> {
         let failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (count, last) = failures.get(name)?;
-        (*count >= FAILURES_MAX).then(|| (*last + WAIT).saturating_sub(now)).filter(|left| !left.is_zero())
+        let left = (*last + self.wait_after(*count)).saturating_sub(now);
+        (!left.is_zero()).then_some(left)
     }
 
     fn failed(&self, name: &str, now: Duration) {
         let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if failures.len() >= NAMES_MAX {
-            failures.retain(|_, (_, last)| now.saturating_sub(*last) < WAIT);
+            failures.retain(|_, (count, last)| now.saturating_sub(*last) < self.wait_after(*count));
         }
         if failures.len() >= NAMES_MAX
             && let Some(oldest) =
@@ -227,10 +284,8 @@ impl Throttle {
             failures.remove(&oldest);
         }
         let entry = failures.entry(name.to_owned()).or_insert((0, now));
-        // A wait that is over starts the count again.
-        entry.0 =
-            if entry.0 >= FAILURES_MAX && now.saturating_sub(entry.1) >= WAIT { 1 } else { entry.0 + 1 };
-        entry.1 = now;
+        let is_old = now.saturating_sub(entry.1) >= MEMORY;
+        *entry = (if is_old { 1 } else { entry.0.saturating_add(1) }, now);
     }
 
     fn forget(&self, name: &str) {
@@ -248,7 +303,7 @@ mod tests {
 
     #[test]
     fn sixth_guess_must_wait_and_a_success_clears_the_count() {
-        let throttle = Throttle::default();
+        let throttle = Failures::waiting(PASSWORD_WAIT_MAX);
         for second in 0..5 {
             assert_eq!(throttle.wait_of("ada", Duration::from_secs(second)), None);
             throttle.failed("ada", Duration::from_secs(second));
@@ -258,6 +313,26 @@ mod tests {
         assert_eq!(throttle.wait_of("bob", Duration::from_secs(5)), None);
         throttle.forget("ada");
         assert_eq!(throttle.wait_of("ada", Duration::from_secs(5)), None);
+    }
+
+    #[test]
+    fn each_wait_is_twice_the_one_before_and_a_day_without_a_failure_ends_them() {
+        let codes = Failures::waiting(CODE_WAIT_MAX);
+        let mut now = Duration::ZERO;
+        let mut waits = Vec::new();
+        for _ in 0..15 {
+            now += codes.wait_of("1 0", now).unwrap_or_default();
+            codes.failed("1 0", now);
+            waits.push(codes.wait_of("1 0", now).map_or(0, |wait| wait.as_secs() / 60));
+        }
+        assert_eq!(waits, [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 240, 240, 240]);
+        now += MEMORY;
+        codes.failed("1 0", now);
+        assert_eq!(codes.wait_of("1 0", now), None);
+        // Whoever keeps somebody's name busy keeps its owner out for minutes at most.
+        let names = Failures::waiting(PASSWORD_WAIT_MAX);
+        (0..1_000).for_each(|_| names.failed("ada", Duration::ZERO));
+        assert_eq!(names.wait_of("ada", Duration::ZERO), Some(PASSWORD_WAIT_MAX));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

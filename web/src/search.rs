@@ -237,7 +237,8 @@ async fn calls(
     let page = call_search::search(&shared.desk.lake, directory, &query, user.role, HITS_MAX + 1).await?;
     let hits = page.rows.into_iter().map(|row| Hit {
         detail: format!("{} to {}, {}, paid by {}", row.from, row.to, row.status, row.payer),
-        name: row.start_at,
+        // To the second.
+        name: row.start_at.get(..19).unwrap_or_default().replace('T', " "),
         href: format!("/calls/{}", row.cdr_id),
     });
     // What is older is found there.
@@ -258,7 +259,7 @@ fn most() -> u32 {
 }
 
 /// Whether a field contains a text that is in small letters; without a copy where the field is plain ASCII, as most are.
-fn contains(field: &str, wanted: &str) -> bool {
+pub(crate) fn contains(field: &str, wanted: &str) -> bool {
     if wanted.is_empty() {
         return true;
     }

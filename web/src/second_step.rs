@@ -43,7 +43,7 @@ pub(crate) async fn ask_for(shared: &Shared, user: &User, what: WaitsFor) -> Res
         WaitsFor::Enrolment => "/sign-in/set-up",
     };
     match begun {
-        Ok(()) => ([cookie_with(&token, PATIENCE)], Redirect::to(to)).into_response(),
+        Ok(()) => ([cookie_with(shared, &token, PATIENCE)], Redirect::to(to)).into_response(),
         Err(why) => failed(&why),
     }
 }

@@ -122,14 +122,18 @@ pub(crate) async fn begin_session(
     let token = random_text(TOKEN_LETTERS);
     let times = (now, now + SESSION_AGE_MAX);
     let is_begun = shared.desk.store.session_create_known(&token_hash(&token), user, times).await?;
-    Ok(is_begun.then(|| cookie_with(&token, SESSION_AGE_MAX)))
+    Ok(is_begun.then(|| cookie_with(shared, &token, SESSION_AGE_MAX)))
 }
 
-/// The cookie of a session.
-pub(crate) fn cookie_with(token: &str, age_max: TimeDelta) -> (HeaderName, String) {
+/// The cookie of a session. Where browsers come by TLS they are told to send it by TLS alone.
+pub(crate) fn cookie_with(shared: &Shared, token: &str, age_max: TimeDelta) -> (HeaderName, String) {
+    (header::SET_COOKIE, cookie_text(token, age_max, shared.desk.is_behind_tls))
+}
+
+fn cookie_text(token: &str, age_max: TimeDelta, is_behind_tls: bool) -> String {
     let seconds = age_max.num_seconds();
-    let cookie = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
-    (header::SET_COOKIE, cookie)
+    let secure = if is_behind_tls { "; Secure" } else { "" };
+    format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
 }
 
 /// Ends the session.
@@ -139,7 +143,7 @@ pub(crate) async fn leave(State(shared): State<Arc<Shared>>, headers: HeaderMap)
     {
         return failed(&why);
     }
-    ([cookie_with("", TimeDelta::zero())], Redirect::to("/sign-in")).into_response()
+    ([cookie_with(&shared, "", TimeDelta::zero())], Redirect::to("/sign-in")).into_response()
 }
 
 #[cfg(test)]
@@ -148,6 +152,16 @@ mod tests {
     use argon2::password_hash::phc::PasswordHash;
 
     use super::*;
+
+    #[test]
+    fn cookie_goes_by_tls_alone_where_browsers_come_by_it() {
+        let cookie = |is_behind_tls| cookie_text("xyz", TimeDelta::hours(1), is_behind_tls);
+        assert_eq!(
+            cookie(true),
+            "tollbook_session=xyz; Path=/; HttpOnly; SameSite=Strict; Max-Age=3600; Secure"
+        );
+        assert!(!cookie(false).contains("Secure"));
+    }
 
     #[test]
     fn hash_is_argon2id_and_matches_its_password_only() {

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::Import;
 use crate::audit::append;
+use crate::directory::load_directory_without_fees;
 use crate::objects::{FieldFault, ObjectKind, Objects, load_extras, merge};
 use crate::provisioning_events::tell_changes;
 use crate::sql::{Bind, cells, query};
@@ -142,7 +143,11 @@ impl Store {
         now: DateTime<Utc>,
         actor: &str,
     ) -> Result<Result<Edited, Vec<EditFault>>> {
-        let mut import = Import::begin(self, now).await?;
+        let known = match self.looked_at(kind, edits, rules, now).await? {
+            Ok(known) => known,
+            Err(faults) => return Ok(Err(faults)),
+        };
+        let mut import = Import::begin_knowing(self, now, Some(known)).await?;
         import.is_of_desk = true;
         let extras = load_extras(&mut import.tx).await?;
         let there = Objects::of(&import.there, &extras);
@@ -171,6 +176,27 @@ impl Store {
             return Ok(Err(faults));
         }
         import.settle(kind, &mut steps, dry_run, actor).await
+    }
+
+    /// What is provisioned, where nothing about the edits is wrong. What is wrong is found here, so that a refused change, of however
+    /// large a house, keeps nobody from writing.
+    async fn looked_at(
+        &self,
+        kind: ObjectKind,
+        edits: &[Edit],
+        rules: &DeskRules,
+        now: DateTime<Utc>,
+    ) -> Result<Result<Directory, Vec<EditFault>>> {
+        let mut tx = self.read().await?;
+        let directory = load_directory_without_fees(&mut tx).await?;
+        let extras = load_extras(&mut tx).await?;
+        tx.commit().await?;
+        let there = Objects::of(&directory, &extras);
+        let (steps, world, faults) = planned(kind, edits, &there, rules);
+        drop(there);
+        let faults =
+            if faults.is_empty() { checked(kind, &steps, world, &directory, rules, now) } else { faults };
+        Ok(if faults.is_empty() { Ok(directory) } else { Err(faults) })
     }
 
     /// What people and files did to one object, newest first: entries of the trail of changes.
@@ -617,6 +643,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[tokio::test]
+    async fn refused_change_does_not_wait_for_whoever_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
+        let held = store.write().await.unwrap();
+        let rules = DeskRules { complete: |_, _| Ok(()), check: |_, _, _| Ok(()) };
+        let edit = Edit::Change { name: "nobody".to_owned(), patch: json!({}), if_match: None };
+        let now = DateTime::UNIX_EPOCH;
+        let refused = store.edit(ObjectKind::Account, &[edit], &rules, false, now, "desk").await.unwrap();
+        assert_eq!(refused.unwrap_err()[0].kind, FaultKind::NotFound);
+        held.rollback().await.unwrap();
+    }
 
     #[test]
     fn what_was_left_out_of_a_change_is_named() {

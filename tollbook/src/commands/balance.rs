@@ -29,15 +29,11 @@ pub(crate) async fn balance(config: &Config, handle: &str, at: Option<DateTime<U
     let (sheet, of_interval) = sheet(&store, &directory, config.bus.partitions(), account, until).await?;
     println!("account        {} ({}, {})", account.handle, sheet.kind, account.currency);
     println!("at             {}", local(&directory, account.id, until));
-    if let Some(begins) = sheet.begins {
-        let begins = local(&directory, account.id, begins);
-        match sheet.end {
-            IntervalEnd::At(end) => {
-                println!("interval       {begins} to {}", local(&directory, account.id, end));
-            }
-            IntervalEnd::NextTopUp => println!("interval       {begins} to the next top-up"),
-            IntervalEnd::Unknown => println!("interval       from {begins}"),
-        }
+    let begins = local(&directory, account.id, sheet.begins);
+    match sheet.end {
+        IntervalEnd::At(end) => println!("interval       {begins} to {}", local(&directory, account.id, end)),
+        IntervalEnd::NextTopUp => println!("interval       {begins} to the next top-up"),
+        IntervalEnd::Unknown => println!("interval       from {begins}"),
     }
     let (given, used, left) = (sheet.given, sheet.used, sheet.left);
     println!("own money      {}", left.own.normalize());

@@ -1,20 +1,19 @@
 //! `tollbook import fees`: a price list becomes the next version of a profile, once somebody has seen what it changes.
 //!
 //! In: a fee file of ours or the reference's, or a carrier's own list with a mapping. Out: the differences, what they do to the calls of
-//! the last days, and after a yes one new version, in one transaction. Rating goes on with the old one until the new one is
-//! compiled, so no call waits.
+//! the last days, and after a yes one new version.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use clap::Args;
 use lake::Lake;
-use model::{Directory, Fee, FeeId, Provider, Retry, TariffVersion};
+use model::{Directory, Fee, TariffVersion};
 use rating::workbench::{Mapping, read_fees, read_mapped_fees, text_rows};
-use rating::{FeeChange, FeeDiff, FeeDifference, Tariff, compared_prices, fee_diff};
-use store::{NewTariff, Store, StoreError, World};
+use rating::{FeeChange, FeeDiff, Tariff, fee_diff};
+use store::Store;
 
 use crate::clock::Clock;
 use crate::commands::import::COMMAND_LINE;
@@ -22,11 +21,10 @@ use crate::commands::print_table;
 use crate::commands::simulate::{signed, versions_of};
 use crate::config::Config;
 use crate::failure::UserError;
-use crate::past_calls::{Selection, compare};
-use crate::resubmit;
-use crate::system::{of_store, open_store};
+use crate::fee_import::{self, apply, changes_of, impacts, next_version};
+use crate::system::open_store;
 use crate::workbook;
-use crate::world_file::{fit, of_file};
+use crate::world_file::of_file;
 
 /// Of `tollbook import fees`.
 #[derive(Debug, Clone, Args)]
@@ -75,14 +73,7 @@ pub(crate) async fn import_fees(config: &Config, args: &FeesArgs) -> anyhow::Res
     let base = base_of(&directory, args, valid_from)?;
 
     let listed = read(args, base)?;
-    let mut version = TariffVersion { valid_from, fees: listed.into(), ..base.clone() };
-    if args.keep {
-        keep_unlisted(&mut version.fees, &base.fees);
-    }
-    for (fee, id) in version.fees.iter_mut().zip(0..) {
-        fee.id = FeeId(id);
-    }
-    let tariff = Tariff::compile(&version)
+    let (version, tariff) = next_version(base, listed, valid_from, args.keep)
         .map_err(|why| UserError::new(format!("{}: {why}", args.file.display()), ""))?;
 
     println!(
@@ -111,7 +102,14 @@ pub(crate) async fn import_fees(config: &Config, args: &FeesArgs) -> anyhow::Res
         println!("nothing was changed");
         return Ok(());
     }
-    apply(&store, &directory, args, version, now).await?;
+    let n_fees = version.fees.len();
+    let said = (args.file.as_path(), COMMAND_LINE, now);
+    let report = apply(&store, &directory, version, args.correct_past, said).await?;
+    if report.is_changed {
+        println!("{n_fees} fees apply from {}; revision {}", valid_from.format("%F %T UTC"), report.revision);
+    } else {
+        println!("these fees apply already");
+    }
     catch_up(&store, now).await
 }
 
@@ -181,26 +179,6 @@ pub(crate) fn read(args: &FeesArgs, base: &TariffVersion) -> Result<Vec<Fee>, Us
     read_mapped_fees(&name, &rows, &mapping, base.fee_match).map_err(of_file)
 }
 
-/// Adds the fees of `old` that `fees` does not name; one that it names from a later time on stays until then.
-pub(crate) fn keep_unlisted(fees: &mut Vec<Fee>, old: &[Fee]) {
-    let key = |fee: &Fee| (fee.direction, fee.match_mode, fee.destination.clone(), fee.source.clone());
-    // The earliest of each; one without a beginning comes before all.
-    let mut begins = HashMap::new();
-    for fee in fees.iter() {
-        let begin = begins.entry(key(fee)).or_insert(fee.valid_from);
-        *begin = fee.valid_from.min(*begin);
-    }
-    fees.extend(old.iter().filter_map(|fee| match begins.get(&key(fee)) {
-        None => Some(fee.clone()),
-        Some(None) => None,
-        Some(Some(begin)) => {
-            let is_before = fee.valid_from.is_none_or(|from| from < *begin);
-            let valid_to = fee.valid_to.map_or(*begin, |to| to.min(*begin));
-            is_before.then(|| Fee { valid_to: Some(valid_to), ..fee.clone() })
-        }
-    }));
-}
-
 fn print_diff(diff: &FeeDiff<'_>) {
     let of =
         |change: FeeChange| diff.differences.iter().filter(move |difference| difference.change == change);
@@ -209,46 +187,23 @@ fn print_diff(diff: &FeeDiff<'_>) {
     }
     println!("  {:<20}{:>8}", "as they were", diff.n_same);
     println!("  {:<20}{:>8}", "in the future", diff.n_future);
-    for change in FeeChange::ALL {
-        let mut shown: Vec<_> = of(change).collect();
-        // What moves most comes first.
-        shown.sort_by_key(|difference| std::cmp::Reverse(moved(difference)));
-        if shown.is_empty() {
+    for kind in changes_of(diff, SHOWN_MAX) {
+        if kind.n_fees == 0 {
             continue;
         }
-        println!("{}, three minutes on-peak and off-peak:", change.as_str());
+        println!("{}, three minutes on-peak and off-peak:", kind.change);
+        let n_shown = kind.fees.len();
         print_table(
             &["destination", "source", "zone", "before", "after"],
-            shown.iter().take(SHOWN_MAX).filter_map(|difference| {
-                let fee = difference.new.or(difference.old)?;
-                let prices = |fee: Option<&Fee>| {
-                    fee.map_or_else(String::new, |fee| {
-                        let (on, off) = compared_prices(fee);
-                        format!("{} / {}", on.round_dp(6).normalize(), off.round_dp(6).normalize())
-                    })
-                };
-                let any = |text: &str| if text.is_empty() { "any".to_owned() } else { text.to_owned() };
-                Some(vec![
-                    any(&fee.destination),
-                    any(&fee.source),
-                    format!("{} {}", fee.zone, fee.zone_detail).trim_end().to_owned(),
-                    prices(difference.old),
-                    prices(difference.new),
-                ])
-            }),
+            kind.fees
+                .into_iter()
+                .map(|fee| vec![fee.destination, fee.source, fee.zone, fee.before, fee.after]),
             "",
         );
-        if shown.len() > SHOWN_MAX {
-            println!("  and {} more", shown.len() - SHOWN_MAX);
+        if kind.n_fees > n_shown {
+            println!("  and {} more", kind.n_fees - n_shown);
         }
     }
-}
-
-/// How much dearer or cheaper a call gets, in the state where it is more.
-fn moved(difference: &FeeDifference<'_>) -> rust_decimal::Decimal {
-    let prices = |fee: Option<&Fee>| fee.map(compared_prices).unwrap_or_default();
-    let (old, new) = (prices(difference.old), prices(difference.new));
-    (new.0 - old.0).abs().max((new.1 - old.1).abs())
 }
 
 /// What the calls of the last days, priced by this profile at whatever level, would have cost.
@@ -267,35 +222,15 @@ async fn print_margin(
             return Ok(());
         }
     };
-    let versions: Vec<_> = directory
-        .tariffs
-        .iter()
-        .filter(|there| there.profile.id == version.profile.id)
-        .map(|there| there.id)
-        .collect();
-    for provider in [Provider::Customer, Provider::Reseller, Provider::Carrier] {
-        let selection = Selection {
-            from: now - TimeDelta::days(i64::from(days)),
-            to: now,
-            provider,
-            account: None,
-            versions: versions.clone(),
-        };
-        let total = compare(&lake, &selection, tariff, &directory.ported_numbers).await?.total();
-        if total.calls == 0 {
-            continue;
-        }
-        // What carriers are paid is our cost, what the others pay our income.
-        let margin = match provider {
-            Provider::Carrier => -total.difference(),
-            Provider::Customer | Provider::Reseller => total.difference(),
-        };
+    for impact in impacts(&lake, directory, (version, tariff), days, now).await? {
+        let total = impact.total;
         println!(
-            "{} calls of the last {days} days, {provider} side: {} {currency} then, {} {currency} by the new fees; margin {} {currency}",
+            "{} calls of the last {days} days, {} side: {} {currency} then, {} {currency} by the new fees; margin {} {currency}",
             total.calls,
+            impact.provider,
             total.was.normalize(),
             total.would_be.normalize(),
-            signed(margin),
+            signed(impact.margin),
             currency = version.profile.currency,
         );
         if total.unpriced > 0 {
@@ -318,52 +253,13 @@ fn is_confirmed(valid_from: DateTime<Utc>) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-async fn apply(
-    store: &Store,
-    directory: &Directory,
-    args: &FeesArgs,
-    version: TariffVersion,
-    now: DateTime<Utc>,
-) -> anyhow::Result<()> {
-    let tenant = directory.tenants.iter().find(|tenant| tenant.id == version.profile.tenant);
-    let tenant = tenant.map(|tenant| tenant.handle.clone()).unwrap_or_default();
-    let valid_from = version.valid_from;
-    let n_fees = version.fees.len();
-    let mut world = World { tariffs: vec![NewTariff { tenant, version }], ..World::default() };
-    if !args.correct_past {
-        fit(&mut world, directory, now, &args.file)?;
-    }
-    let report = store.import(&world, now, COMMAND_LINE).await.map_err(|why| {
-        if matches!(why, StoreError::VersionExists { .. }) {
-            UserError::new(format!("{}: {why}", args.file.display()), "").into()
-        } else {
-            of_store(why)
-        }
-    })?;
-    if report.is_changed {
-        println!("{n_fees} fees apply from {}; revision {}", valid_from.format("%F %T UTC"), report.revision);
-    } else {
-        println!("these fees apply already");
-    }
-    Ok(())
-}
-
-/// Sends in again what waited for a tariff: calls that no fee covered, above all.
+/// Sends in again what waited for a tariff.
 pub(crate) async fn catch_up(store: &Store, now: DateTime<Utc>) -> anyhow::Result<()> {
-    let mut ids = Vec::new();
-    for record in store.suspense_list(0, u32::MAX).await? {
-        let waits = record.suspended.retry == Retry::AfterTariffChange && record.resubmit_seq.is_none();
-        if waits && resubmit::refusal(&record).is_none() {
-            ids.push(record.id);
-        }
+    let n_sent = fee_import::catch_up(store, COMMAND_LINE, now).await?;
+    if n_sent > 0 {
+        println!(
+            "{n_sent} suspended calls waited for a fee and are sent in again; those that still have none go back to suspense"
+        );
     }
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let requested = store.suspense_request(&ids, COMMAND_LINE, now).await?;
-    println!(
-        "{} suspended calls waited for a fee and are sent in again; those that still have none go back to suspense",
-        requested.len()
-    );
     Ok(())
 }

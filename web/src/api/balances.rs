@@ -124,9 +124,8 @@ pub(crate) struct IntervalSheet {
     currency: String,
     /// prepaid, postpaid, or that no balance is kept for it.
     kind: String,
-    /// When it began; absent: not known, and everything ever posted is counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    begins: Option<String>,
+    /// When it began; of an account without a contract, the running month of its zone.
+    begins: String,
     /// When it ends; absent: not known, or with the next top-up.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends: Option<String>,
@@ -179,7 +178,7 @@ pub(crate) async fn interval(
         account: account.handle.clone(),
         currency: account.currency.to_string(),
         kind: sheet.kind.to_owned(),
-        begins: sheet.begins.map(instant),
+        begins: instant(sheet.begins),
         ends,
         given: sheet.given.into(),
         used: sheet.used.into(),

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use model::{Directory, InvoiceId};
 use serde::Serialize;
+use store::Invoice;
 
 use crate::Shared;
-use crate::api::{AfterId, Limit, Page, Query, instant};
+use crate::api::{AfterId, Limit, Page, Path, Query, instant};
 use crate::figures::Figures;
 use crate::guard::SignedIn;
-use crate::refusal::{Problem, require};
+use crate::refusal::{Problem, Refusal, require};
 use crate::role::Right;
 
 /// The figures of the front page, as gathered in the last second.
@@ -97,7 +99,34 @@ pub(crate) async fn invoices(
     let mut found = shared.desk.store.invoice_heads().await?;
     found.retain(|invoice| invoice.id.0 > after);
     found.sort_unstable_by_key(|invoice| invoice.id.0);
-    let items = found.into_iter().map(|invoice| InvoiceItem {
+    let items = found.into_iter().map(|invoice| item_of(&directory, invoice));
+    Ok(Json(Page::of(items, limit.get()?, |item| item.id.to_string())))
+}
+
+/// An invoice.
+#[utoipa::path(get, path = "/api/v1/invoices/{id}", tag = "desk", params(
+    ("id" = i64, Path, description = "the invoice's id")
+), responses(
+    (status = 200, description = "the invoice", body = InvoiceItem),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn invoice(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    Path(id): Path<i64>,
+) -> Result<Json<InvoiceItem>, Problem> {
+    require(&user, Right::Books, "see invoices")?;
+    let invoice = match shared.desk.store.invoice_get(InvoiceId(id)).await {
+        Err(store::StoreError::NotFound { .. }) => {
+            return Err(Refusal::NotFound(format!("there is no invoice {id}")).into());
+        }
+        found => found?,
+    };
+    Ok(Json(item_of(&(shared.desk.directory)(), invoice)))
+}
+
+fn item_of<D>(directory: &Directory, invoice: Invoice<D>) -> InvoiceItem {
+    InvoiceItem {
         id: invoice.id.0,
         number: invoice.number,
         account: directory.name_of(invoice.account),
@@ -110,8 +139,7 @@ pub(crate) async fn invoices(
         state: invoice.state.as_str().to_owned(),
         issued_at: instant(invoice.issued_at),
         has_pdf: invoice.has_pdf,
-    });
-    Ok(Json(Page::of(items, limit.get()?, |item| item.id.to_string())))
+    }
 }
 
 /// One change that somebody made.

@@ -9,6 +9,7 @@ mod billing;
 mod desk;
 mod exchange;
 mod fraud;
+mod messages;
 mod provisioning;
 mod search;
 mod suspense;
@@ -80,6 +81,12 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(traffic::call))
         .routes(routes!(provisioning::tariffs))
         .routes(routes!(provisioning::fees))
+        .routes(routes!(provisioning::zones))
+        .routes(routes!(provisioning::off_peak))
+        .routes(routes!(provisioning::numbers))
+        .routes(routes!(messages::mails))
+        .routes(routes!(messages::templates))
+        .routes(routes!(messages::deliveries))
         .routes(routes!(fraud::alerts))
         .routes(routes!(fraud::locks))
         .routes(routes!(fraud::put_lock))
@@ -100,6 +107,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(balances::topups, balances::top_up))
         .routes(routes!(balances::vouchers))
         .routes(routes!(desk::invoices))
+        .routes(routes!(desk::invoice))
         .routes(routes!(billing::run, billing::start_run))
         .routes(routes!(billing::pay))
         .routes(routes!(access::users, access::add_user))

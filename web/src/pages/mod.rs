@@ -7,6 +7,7 @@ pub(crate) mod billing_run;
 pub(crate) mod call;
 pub(crate) mod calls;
 pub(crate) mod exchange;
+pub(crate) mod fee_import;
 pub(crate) mod fraud_case;
 pub(crate) mod fraud_desk;
 pub(crate) mod fraud_rules;

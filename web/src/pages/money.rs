@@ -62,7 +62,7 @@ impl Sheet {
     /// Of an account at a time.
     pub(crate) async fn of(shared: &Shared, account: &Account, at: DateTime<Utc>) -> Result<Self, Refusal> {
         let sheet = (shared.desk.balances.sheet)(account.id, at).await.map_err(Refusal::failed)?;
-        let money = |amount: Decimal| format!("{} {}", amount_text(amount), account.currency);
+        let money = |amount: Decimal| format!("{} {}", printed(amount), account.currency);
         let given_used_left = |of: fn(Held) -> Decimal, say: &dyn Fn(Decimal) -> String| {
             let (given, used, left) = (of(sheet.given), -of(sheet.used), of(sheet.left));
             format!("{} given, {} used, {} left", say(given), say(used), say(left))
@@ -80,7 +80,7 @@ impl Sheet {
             balance: money(balance),
             is_below: balance < Decimal::ZERO,
             facts,
-            interval: interval_text(&sheet.begins, sheet.end),
+            interval: interval_text(account, sheet.begins, sheet.end),
             calls: sheet.calls.iter().rev().map(call_row).collect(),
             n_calls: sheet.n_calls,
         })
@@ -258,13 +258,24 @@ fn is_kept(directory: &Directory, account: &Account) -> bool {
     directory.contracts.contains_key(&account.id)
 }
 
-fn interval_text(begins: &Option<DateTime<Utc>>, end: IntervalEnd) -> String {
-    let Some(begins) = begins else { return "everything ever posted".to_owned() };
+/// In the zone of the account, in which its days and months begin.
+fn interval_text(account: &Account, begins: DateTime<Utc>, end: IntervalEnd) -> String {
+    let local = |at: DateTime<Utc>| at.with_timezone(&account.timezone).format("%F %R");
+    let begins = local(begins);
     match end {
-        IntervalEnd::Unknown => format!("since {}", when(*begins)),
-        IntervalEnd::At(end) => format!("{} to {}", when(*begins), when(end)),
-        IntervalEnd::NextTopUp => format!("{} to the next top-up", when(*begins)),
+        IntervalEnd::Unknown => format!("since {begins}, {}", account.timezone),
+        IntervalEnd::At(end) => format!("{begins} to {}, {}", local(end), account.timezone),
+        IntervalEnd::NextTopUp => format!("{begins} to the next top-up, {}", account.timezone),
     }
+}
+
+/// An amount as people write it: with two decimals at least, and more where there are some.
+fn printed(amount: Decimal) -> String {
+    let mut amount = amount.normalize();
+    if amount.scale() < 2 {
+        amount.rescale(2);
+    }
+    amount.to_string()
 }
 
 fn call_row((cdr, at, held): &(model::CdrId, DateTime<Utc>, Held)) -> CallRow {
@@ -272,9 +283,9 @@ fn call_row((cdr, at, held): &(model::CdrId, DateTime<Utc>, Held)) -> CallRow {
         id: cdr.to_string(),
         at: when(*at),
         free_time: spoken(-held.free_seconds),
-        free_cash: amount_text(-held.free_cash),
-        own: amount_text(-held.own),
-        owed: amount_text(held.owed),
+        free_cash: printed(-held.free_cash),
+        own: printed(-held.own),
+        owed: printed(held.owed),
     }
 }
 
@@ -282,8 +293,8 @@ fn attempt_row(attempt: TopUpAttempt) -> AttemptRow {
     AttemptRow {
         at: when(attempt.at),
         kind: attempt.kind,
-        amount: attempt.amount.to_string(),
-        outcome: attempt.outcome,
+        amount: format!("{} {}", printed(attempt.amount.amount), attempt.amount.currency),
+        outcome: attempt.outcome.replace('_', " "),
         why: if attempt.message.is_empty() { attempt.reason } else { attempt.message },
         actor: attempt.actor,
     }
@@ -303,6 +314,19 @@ fn spoken(seconds: Decimal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_have_two_decimals_at_least_and_none_is_lost() {
+        for (amount, text) in [
+            ("0", "0.00"),
+            ("25", "25.00"),
+            ("12.5", "12.50"),
+            ("-0.000426", "-0.000426"),
+            ("1.2300", "1.23"),
+        ] {
+            assert_eq!(printed(amount.parse().unwrap()), text);
+        }
+    }
 
     #[test]
     fn seconds_are_spoken() {

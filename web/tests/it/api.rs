@@ -417,3 +417,39 @@ async fn billing_run_is_started_watched_and_paid_by_those_who_may() {
     let trail = house.store.audit_list(9).await.unwrap();
     assert!(trail.iter().any(|entry| entry.action == "invoice_paid"), "{trail:?}");
 }
+
+#[tokio::test]
+async fn numbers_are_listed_in_order_with_who_has_them() {
+    let more = r#"
+        [[subscribers]]
+        username = "desk"
+        domain = "sip.example"
+        account = "acme"
+        ha1_md5 = "0123456789abcdef0123456789abcdef"
+        ha1_sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+        numbers = ["4930555123", "43512900100", "435129001", "43660555123"]
+    "#;
+    let house = House::with_more(&[], more).await;
+    let header = token(&house, "finance").await;
+    let (mut paged, mut after) = (Vec::new(), String::new());
+    loop {
+        let request = format!("GET /api/v1/numbers?limit=1&prefix=43&after={after}");
+        let page = json(&house.ask(&request, &header, "").await);
+        let item = &page["items"][0];
+        assert_eq!((&item["subscriber"], &item["account"]), (&"desk@sip.example".into(), &"acme".into()));
+        paged.push(item["number"].as_str().unwrap().to_owned());
+        match page["next"].as_str() {
+            Some(next) => next.clone_into(&mut after),
+            None => break,
+        }
+    }
+    assert_eq!(paged, ["435129001", "43512900100", "43660555123"]);
+    for bad in ["prefix=43x", "after=4366055512345678", "prefix=%2B43", "limit=0"] {
+        let answer = house.ask(&format!("GET /api/v1/numbers?{bad}"), &header, "").await;
+        assert_eq!(status(&answer), "422", "{bad}: {answer}");
+    }
+    for (path, word) in [("tariffs/9/zones", "tariff version 9"), ("invoices/9", "invoice 9")] {
+        let answer = house.ask(&format!("GET /api/v1/{path}"), &header, "").await;
+        assert!(status(&answer) == "404" && answer.contains(word), "{path}: {answer}");
+    }
+}

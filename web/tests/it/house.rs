@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use web::{
     AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk,
-    ChangedRecord, CheckedRule, Desk, Exchange, Figures, Partner, ProvisioningDesk, RequestLimits, Role,
-    RuleDesk, RuleInForce, RunState, StreamDesk, TestedCall, TriedRoute,
+    ChangedRecord, CheckedRule, Desk, Exchange, FeesRefused, Figures, Partner, ProvisioningDesk,
+    RequestLimits, Role, RuleDesk, RuleInForce, RunState, StreamDesk, TariffDesk, TestedCall, TriedRoute,
 };
 
 /// Everybody's.
@@ -127,12 +127,14 @@ impl House {
             exchange: exchange(),
             rules: rules(),
             provisioning: provisioning(store.clone(), known),
+            tariffs: tariffs(),
             billing: billing(),
             balances: balances(store.clone()),
             download: Arc::new(|_| Box::pin(std::future::ready(Ok(None)))),
             figures: current,
             passwords: web::Passwords::new(store.clone(), clock.clone(), needing),
             limits,
+            is_behind_tls: false,
             clock,
         };
         let serving = tokio::spawn(web::serve(desk, listener, async move { drop(stopped.await) }));
@@ -176,6 +178,15 @@ pub(crate) fn cookie_in(answer: &str) -> String {
         answer.lines().find(|line| line.starts_with("set-cookie: ")).unwrap_or_else(|| panic!("{answer}"));
     assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
     format!("Cookie: {}\r\n", line["set-cookie: ".len()..].split(';').next().unwrap())
+}
+
+/// A house without price lists.
+fn tariffs() -> TariffDesk {
+    let none = || FeesRefused::Invalid("the profile has no version that early".to_owned());
+    TariffDesk {
+        propose: Arc::new(move |_| Box::pin(std::future::ready(Err(none())))),
+        apply: Arc::new(move |_, _| Box::pin(std::future::ready(Err(none())))),
+    }
 }
 
 /// What the ledger says, without intervals; a statement of one line.

@@ -31,6 +31,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/provisioning/accounts/acme",
         "/provisioning/try",
         "/tariffs",
+        "/tariffs/1/import",
         "/fraud",
         "/fraud/rules",
         "/fraud/rules/edit",
@@ -61,6 +62,9 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/api/v1/subscribers",
         "/api/v1/trunks",
         "/api/v1/tariffs",
+        "/api/v1/tariffs/1/zones",
+        "/api/v1/tariffs/1/off-peak",
+        "/api/v1/numbers",
         "/api/v1/alerts",
         "/api/v1/locks",
         "/api/v1/barrings",
@@ -72,10 +76,14 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/api/v1/accounts/acme/interval",
         "/api/v1/accounts/acme/topups",
         "/api/v1/invoices",
+        "/api/v1/invoices/1",
         "/api/v1/billing-run",
         "/api/v1/suspense",
         "/api/v1/suspense/1",
         "/api/v1/changes",
+        "/api/v1/mails",
+        "/api/v1/mail-templates",
+        "/api/v1/webhook-deliveries",
         "/api/v1/files",
         "/api/v1/exchange/partners",
         "/api/v1/exchange/streams",
@@ -111,6 +119,7 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /provisioning/accounts/acme      200      200      403      403      403      200      403      403      403
         /provisioning/try             200      200      403      403      403      200      403      403      403
         /tariffs                      200      200      403      403      403      200      403      403      403
+        /tariffs/1/import             404      404      403      403      403      403      403      403      403
         /fraud                        200      403      200      403      403      200      403      403      403
         /fraud/rules                  200      403      200      403      403      200      403      403      403
         /fraud/rules/edit             200      403      200      403      403      200      403      403      403
@@ -141,6 +150,9 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /api/v1/subscribers           200      200      403      403      403      200      403      403      403
         /api/v1/trunks                200      200      403      403      403      200      403      403      403
         /api/v1/tariffs               200      200      403      403      403      200      403      403      403
+        /api/v1/tariffs/1/zones       404      404      403      403      403      404      403      403      403
+        /api/v1/tariffs/1/off-peak      404      404      403      403      403      404      403      403      403
+        /api/v1/numbers               200      200      403      403      403      200      403      403      403
         /api/v1/alerts                200      403      200      403      403      200      403      403      403
         /api/v1/locks                 200      403      200      403      403      200      403      403      403
         /api/v1/barrings              200      403      200      403      403      200      403      403      403
@@ -152,10 +164,14 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /api/v1/accounts/acme/interval      200      200      403      403      403      200      403      403      403
         /api/v1/accounts/acme/topups      200      200      403      403      403      200      403      403      403
         /api/v1/invoices              200      200      403      403      403      200      403      403      403
+        /api/v1/invoices/1            404      404      403      403      403      404      403      403      403
         /api/v1/billing-run           200      200      403      403      403      200      403      403      403
         /api/v1/suspense              200      200      403      403      403      200      403      403      403
         /api/v1/suspense/1            404      404      403      403      403      404      403      403      403
         /api/v1/changes               200      200      403      403      403      200      403      403      403
+        /api/v1/mails                 200      200      403      403      403      200      403      403      403
+        /api/v1/mail-templates        200      200      403      403      403      200      403      403      403
+        /api/v1/webhook-deliveries      200      403      403      403      403      200      403      403      403
         /api/v1/files                 200      200      403      200      403      200      403      403      403
         /api/v1/exchange/partners      200      200      403      200      403      200      403      403      403
         /api/v1/exchange/streams      200      200      403      200      403      200      403      403      403

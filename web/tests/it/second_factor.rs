@@ -125,6 +125,30 @@ async fn guessing_codes_is_as_slow_as_guessing_passwords() {
 }
 
 #[tokio::test]
+async fn waits_for_another_code_grow_whoever_knows_the_password() {
+    let house = House::with_roles(&["operator"]).await;
+    house.set_up("operator").await;
+    let begun = house.later(60);
+    for _ in 0..10 {
+        loop {
+            let answer = house.sign_in("operator", "").await;
+            let is_looked_at = status(&answer) == "303" && {
+                let waiting = cookie_in(&answer);
+                let answer = house.post_form("/sign-in/code", &waiting, "code=000000").await;
+                assert!(matches!(status(&answer), "401" | "429"), "{answer}");
+                status(&answer) == "401"
+            };
+            if is_looked_at {
+                break;
+            }
+            house.later(60);
+        }
+    }
+    // After the fifth a minute, then twice as long each time.
+    assert_eq!((house.later(0) - begun) / 60, 1 + 2 + 4 + 8 + 16);
+}
+
+#[tokio::test]
 async fn many_guesses_at_once_are_no_more_than_one_after_the_other() {
     let house = House::with_roles(&["operator"]).await;
     house.set_up("operator").await;
