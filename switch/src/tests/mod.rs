@@ -5,6 +5,7 @@
 mod advice;
 mod barrings;
 mod calls;
+mod clock;
 mod credit;
 mod forks;
 mod forwards;
