@@ -7,6 +7,7 @@ mod barrings;
 mod calls;
 mod clock;
 mod credit;
+mod everyday;
 mod forks;
 mod forwards;
 mod keep_alive;
