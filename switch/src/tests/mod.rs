@@ -17,6 +17,7 @@ mod numbers;
 mod permissions;
 mod provisional;
 mod registrations;
+mod scenarios;
 mod sessions;
 mod strays;
 mod streams;
