@@ -338,6 +338,7 @@ impl Lane {
             callee: call.callee,
             user_agent: call.user_agent,
             is_diverted: false,
+            is_emergency: false,
         };
         let is_screened = self
             .gate

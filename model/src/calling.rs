@@ -116,6 +116,9 @@ pub struct NcosLevel {
     pub mode: ListMode,
     /// Regular expressions on the canonical number, such as `"^43(900|930)"`.
     pub patterns: Vec<String>,
+    /// The same; numbers that pass whatever the patterns say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
 }
 
 named_enum! {

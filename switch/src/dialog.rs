@@ -7,7 +7,7 @@ use model::Transport;
 
 use crate::ascii;
 use crate::hop::{Addresses, Hop};
-use crate::message::{HeaderName, Message, NameAddr, Uri, Writer, route_set};
+use crate::message::{HeaderName, Message, NameAddr, Uri, Writer, route_set, without_uri_headers};
 use crate::transaction::ClientId;
 
 /// Our side of a dialog.
@@ -40,7 +40,7 @@ impl Dialog {
             local: invite.value(HeaderName::To)?.into(),
             remote: invite.value(HeaderName::From)?.into(),
             remote_tag: from.tag().unwrap_or_default().into(),
-            target: invite.contact().map_or(from.uri, |contact| contact.uri).into(),
+            target: without_uri_headers(invite.contact().map_or(from.uri, |contact| contact.uri)).into(),
             routes: route_set(invite, false),
             local_cseq: 0,
             remote_cseq: invite.cseq()?.number,
@@ -60,7 +60,8 @@ impl Dialog {
             local: local.into(),
             remote: answer.value(HeaderName::To)?.into(),
             remote_tag: answer.to()?.tag().unwrap_or_default().into(),
-            target: answer.contact().map_or(invite.request_uri(), |contact| contact.uri).into(),
+            target: without_uri_headers(answer.contact().map_or(invite.request_uri(), |contact| contact.uri))
+                .into(),
             routes: route_set(answer, true),
             local_cseq: invite.cseq()?.number,
             remote_cseq: 0,
@@ -82,7 +83,7 @@ impl Dialog {
     /// A later message of the other side may have moved its Contact (target refresh, RFC 3261, 12.2).
     pub(crate) fn refresh_target(&mut self, message: &Message<'_>) {
         if let Some(contact) = message.contact() {
-            self.target = contact.uri.into();
+            self.target = without_uri_headers(contact.uri).into();
         }
     }
 

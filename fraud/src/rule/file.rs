@@ -106,6 +106,7 @@ struct WrittenFilter {
     new_user_agent: bool,
     caller_number: Option<CallerNumber>,
     abroad: bool,
+    emergency: bool,
 }
 
 #[derive(Deserialize)]
@@ -321,6 +322,7 @@ fn filter_of(written: &WrittenFilter) -> Result<Filter, Fault> {
         new_user_agent: written.new_user_agent,
         caller_number: written.caller_number,
         abroad: written.abroad,
+        emergency: written.emergency,
     })
 }
 

@@ -231,6 +231,8 @@ pub struct Filter {
     pub caller_number: Option<CallerNumber>,
     /// The call leaves for another country than that of the account's own number.
     pub abroad: bool,
+    /// To an emergency number of the tenant.
+    pub emergency: bool,
 }
 
 words! {

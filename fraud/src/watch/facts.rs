@@ -57,6 +57,7 @@ pub(crate) enum Flag {
     Neighbour = 32,
     NeverOriginates = 64,
     Abroad = 128,
+    Emergency = 256,
 }
 
 impl From<&Sighting> for Facts {
@@ -115,6 +116,7 @@ impl Facts {
             new_user_agent,
             caller_number,
             abroad,
+            emergency,
         } = &compiled.rule.filter;
         // A rule that names no way looks at calls, whichever way they go.
         flow.map_or(self.flow != Flow::Registrations, |flow| flow == self.flow)
@@ -123,6 +125,7 @@ impl Facts {
             && (!off_hours || self.has(Flag::OffHours))
             && (!new_user_agent || self.has(Flag::NewUserAgent))
             && (!abroad || self.has(Flag::Abroad))
+            && (!emergency || self.has(Flag::Emergency))
             && account_younger
                 .is_none_or(|younger| self.account_age.is_some_and(|age| age < i64::from(younger.seconds())))
             && caller_number.is_none_or(|wanted| match wanted {
@@ -179,6 +182,8 @@ pub(crate) struct Asking {
     pub(crate) user_agent: u64,
     /// It was diverted on its way to us.
     pub(crate) is_diverted: bool,
+    /// The switch has let it pass every gate.
+    pub(crate) is_emergency: bool,
 }
 
 impl Asking {
@@ -196,6 +201,7 @@ impl Asking {
             callee: attempt.callee.map(E164::as_u64),
             user_agent: agent_hash(&attempt.user_agent),
             is_diverted: !attempt.diversion.is_empty(),
+            is_emergency: attempt.detail.as_ref().is_some_and(|detail| detail.emergency),
         }
     }
 }
@@ -215,7 +221,7 @@ pub(crate) fn known(
     zones: &mut Zones,
 ) -> Facts {
     let (payer, leg, at) = whose;
-    let &Asking { subscriber, trunk, source, cli, callee, user_agent, is_diverted } = asking;
+    let &Asking { subscriber, trunk, source, cli, callee, user_agent, is_diverted, is_emergency } = asking;
     let mut facts = Facts {
         account: payer,
         subscriber,
@@ -245,6 +251,7 @@ pub(crate) fn known(
         is_from_outside && cli.is_some_and(|cli| rules.never_originate.contains(cli)),
     );
     facts.set(Flag::Abroad, facts.country != 0 && cli.is_some_and(|cli| country_of(cli) != facts.country));
+    facts.set(Flag::Emergency, is_emergency);
     if let Some(account) = account {
         facts.set(Flag::OffHours, zones.is_off_hours(at, account.timezone));
     }

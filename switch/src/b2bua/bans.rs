@@ -247,6 +247,7 @@ impl Switch {
         let timer = self.timers.arm(now + length, Due::Ban(source));
         self.followed(from).timer = Some(timer);
         let detail = format!("{why}; shut out for {} s", length.as_secs());
+        tracing::warn!(%source, why, seconds = length.as_secs(), "source shut out");
         self.ban_event(SecurityKind::BanAdded, from.address, detail);
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use model::{
     AccountId, CallUid, E164, EventBody, MediaQuality, Moment, Party, SubscriberId, TenantId, TrunkId,
 };
@@ -289,6 +290,14 @@ impl Call {
         self.legs.iter().any(|leg| leg.payer == account)
     }
 
+    /// This moment by the call's own clock: the wall clock's time when it began, and what the monotonic clock says has passed since. So
+    /// the times in its records are as far apart as the call was long, whatever is done to the clock on the wall while it is up.
+    pub(super) fn time(&self, now: Moment) -> Moment {
+        let passed = TimeDelta::from_std(now.mono.saturating_sub(self.began.mono)).unwrap_or(TimeDelta::MAX);
+        let wall = self.began.wall.checked_add_signed(passed).unwrap_or(now.wall);
+        Moment { wall, mono: now.mono }
+    }
+
     /// Microseconds it has been answered for, by the monotonic clock.
     pub(super) fn answered_us(&self, now: Moment) -> u64 {
         match self.state {
@@ -407,7 +416,9 @@ impl Switch {
 
     /// Appends an event of one leg.
     pub(super) fn emit_leg(&mut self, call: &Call, leg: &Leg, body: EventBody) {
-        self.emit_for(leg.tenant, leg.payer, Some(call.uid.clone()), leg.number, call.config_revision, body);
+        let at = call.time(self.now).wall;
+        let uid = Some(call.uid.clone());
+        self.emit_for(at, leg.tenant, leg.payer, uid, leg.number, call.config_revision, body);
     }
 
     /// Appends an event that happens to the whole call: each of its records needs it.

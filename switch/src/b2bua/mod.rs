@@ -37,6 +37,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use model::{
     AccountId, CallEvent, CallUid, Control, Directory, EventBody, Moment, NodeStarted, SecurityKind,
     TenantId, TrunkId,
@@ -658,11 +659,13 @@ impl Switch {
 
     /// Appends an event that belongs to no call.
     fn emit(&mut self, tenant: TenantId, payer: AccountId, body: EventBody) {
-        self.emit_for(tenant, payer, None, 0, self.lookup.revision(), body);
+        self.emit_for(self.now.wall, tenant, payer, None, 0, self.lookup.revision(), body);
     }
 
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of an event")]
     fn emit_for(
         &mut self,
+        at: DateTime<Utc>,
         tenant: TenantId,
         payer: AccountId,
         call: Option<CallUid>,
@@ -675,7 +678,7 @@ impl Switch {
             node: self.config.node.as_str().into(),
             boot: self.boot,
             seq: self.n_events,
-            at: self.now.wall,
+            at,
             config_revision,
             tenant,
             payer,

@@ -314,7 +314,7 @@ impl Switch {
             Some(early) if body.is_empty() => early.codec.clone(),
             Some(_) | None => sdp::first_audio_codec(body),
         };
-        call.state = CallState::Answered { at };
+        call.state = CallState::Answered { at: call.time(at) };
         call.groups.clear();
         self.disarm_forward(call);
         self.leave_loop(call);

@@ -12,7 +12,7 @@ use model::{EventBody, Registration, RegistrationChange, SecurityKind, Subscribe
 use super::identify::Presented;
 use super::{Due, Switch};
 use crate::hop::Hop;
-use crate::message::{HeaderName, Message, NameAddr, parse_number, text, trim};
+use crate::message::{HeaderName, Message, NameAddr, Scheme, parse_number, text, trim, without_uri_headers};
 use crate::timer::TimerKey;
 use crate::transaction::Reply;
 
@@ -57,7 +57,7 @@ impl Registrar {
         let Some((bindings, _)) = self.bindings.get(&subscriber) else { return Vec::new() };
         let alive = bindings.iter().rev().filter(|binding| binding.expires_at > now);
         let reach = |binding: &Binding| Reach {
-            uri: binding.uri.to_vec(),
+            uri: without_uri_headers(&binding.uri).to_vec(),
             hop: binding.source,
             path: binding.path.clone(),
         };
@@ -80,6 +80,14 @@ impl Switch {
             return;
         }
         let Some(aor) = message.to().and_then(|to| to.parse_uri()) else { return };
+        // Nobody is registered under a number or a name alone (RFC 3261, 10.3; RFC 4475, 3.3.4).
+        if !matches!(aor.scheme, Scheme::Sip | Scheme::Sips) {
+            self.count_request(from);
+            let reply =
+                Reply { phrase: b"Address Of Record Must Be A SIP URI", ..Reply::plain(400, Some(&tag)) };
+            self.transactions.respond_without_state(message, from, reply);
+            return;
+        }
         let (username, domain) = (aor.user_text(), aor.host_text());
         let subscriber = match self.present(HeaderName::Authorization, message) {
             Presented::Known(subscriber) => subscriber,

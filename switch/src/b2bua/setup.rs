@@ -68,6 +68,7 @@ impl Switch {
             caller.screened = self.screened(payer, 0, &attempt);
         }
         self.emit_for(
+            self.now.wall,
             caller.tenant,
             payer,
             Some(uid.clone()),

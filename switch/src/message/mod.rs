@@ -382,7 +382,11 @@ impl<'a> Message<'a> {
         let cseq = self.cseq().ok_or(Fault::bad("Bad CSeq Header"))?;
         if let Some(method) = self.method() {
             if cseq.method != method {
-                return Err(Fault::bad("CSeq Method Differs From Request"));
+                return Err(match method {
+                    Method::Known(_) => Fault::bad("CSeq Method Differs From Request"),
+                    // RFC 4475, 3.1.2.18.
+                    Method::Other(_) => Fault { code: 501, phrase: "Not Implemented" },
+                });
             }
             if self.value(HeaderName::MaxForwards).is_some()
                 && self.number(HeaderName::MaxForwards).is_none_or(|hops| hops > 255)
@@ -464,9 +468,18 @@ fn has_empty_parts(value: &[u8]) -> bool {
 
 /// Whether a Request-URI carries headers, which it may not (RFC 3261, 19.1.1). A user part may hold a question mark.
 fn has_uri_headers(uri: &[u8]) -> bool {
+    without_uri_headers(uri).len() < uri.len()
+}
+
+/// A URI of a Contact as it may stand in a request line: headers that it asks to be added (`?Route=...`) may not (RFC 3261, 19.1.1), and
+/// are not added either, or whoever registers could write headers into our requests.
+pub(crate) fn without_uri_headers(uri: &[u8]) -> &[u8] {
     let is_sip = uri.get(..3).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sip"));
-    let host = memchr::memrchr(b'@', uri).map_or(uri, |at| &uri[at..]);
-    is_sip && memchr::memchr(b'?', host).is_some()
+    let host_at = memchr::memrchr(b'@', uri).unwrap_or(0);
+    match memchr::memchr(b'?', &uri[host_at..]).filter(|_| is_sip) {
+        Some(mark) => &uri[..host_at + mark],
+        None => uri,
+    }
 }
 
 /// Whether a Contact can become the Request-URI of ours: a blank or a fold inside would break the request line.

@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     fn tenant() -> TenantCalling {
-        let level = NcosLevel { mode: ListMode::Deny, patterns: vec!["^43900".into()] };
+        let level = NcosLevel { mode: ListMode::Deny, patterns: vec!["^43900".into()], except: Vec::new() };
         TenantCalling { ncos: [("national".to_owned(), level)].into(), ..TenantCalling::default() }
     }
 

@@ -89,19 +89,23 @@ pub(crate) struct Permission {
     mode: ListMode,
     patterns: Vec<String>,
     set: RegexSet,
+    /// What passes all the same.
+    except: RegexSet,
 }
 
 impl Permission {
     /// Lets no number pass.
     pub(crate) fn nothing() -> Self {
-        Self { mode: ListMode::Allow, patterns: Vec::new(), set: RegexSet::empty() }
+        let (set, except) = (RegexSet::empty(), RegexSet::empty());
+        Self { mode: ListMode::Allow, patterns: Vec::new(), set, except }
     }
 
     /// # Errors
     ///
     /// Which pattern is wrong, and why.
     pub(crate) fn of_level(level: &NcosLevel) -> Result<Self, String> {
-        Ok(Self { mode: level.mode, patterns: level.patterns.clone(), set: compile_set(&level.patterns)? })
+        let (set, except) = (compile_set(&level.patterns)?, compile_set(&level.except)?);
+        Ok(Self { mode: level.mode, patterns: level.patterns.clone(), set, except })
     }
 
     /// # Errors
@@ -109,7 +113,8 @@ impl Permission {
     /// Which pattern is wrong, and why.
     pub(crate) fn of_list(list: &BlockList) -> Result<Self, String> {
         let compiled: Result<Vec<String>, String> = list.numbers.iter().map(|one| wildcard(one)).collect();
-        Ok(Self { mode: list.mode, patterns: list.numbers.clone(), set: compile_set(&compiled?)? })
+        let (set, except) = (compile_set(&compiled?)?, RegexSet::empty());
+        Ok(Self { mode: list.mode, patterns: list.numbers.clone(), set, except })
     }
 
     /// Whether `number` may pass.
@@ -118,6 +123,9 @@ impl Permission {
     ///
     /// What refused it: the pattern that matched, or that none did.
     pub(crate) fn check(&self, number: &str) -> Result<(), String> {
+        if self.except.is_match(number) {
+            return Ok(());
+        }
         let found = self.set.matches(number).into_iter().next().map(|idx| self.patterns[idx].as_str());
         match (self.mode, found) {
             (ListMode::Deny, Some(pattern)) => Err(format!("pattern {pattern}")),

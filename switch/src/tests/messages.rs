@@ -141,7 +141,7 @@ fn what_rfc_4475_calls_invalid_gets_its_answer() {
         ("badaspec", 400, request(OPTIONS, &[("From", "\"Bell, Alexander\" <sip:a.g.bell@example.com")])),
         ("badvers", 505, request("OPTIONS sip:a@b SIP/7.0", &[])),
         ("mismatch01", 400, request(OPTIONS, &[("CSeq", "8 INVITE")])),
-        ("mismatch02", 400, request("NEWMETHOD sip:a@b SIP/2.0", &[("CSeq", "8 INVITE")])),
+        ("mismatch02", 501, request("NEWMETHOD sip:a@b SIP/2.0", &[("CSeq", "8 INVITE")])),
         ("insuf", 400, request(OPTIONS, &[("From", ""), ("To", ""), ("Call-ID", "")])),
         ("unkscm", 416, request("INVITE nobodyKnowsThisScheme:totallyopaquecontent SIP/2.0", &[])),
         ("novelsc", 416, request("INVITE soap.beep://192.0.2.103:3002 SIP/2.0", &[])),

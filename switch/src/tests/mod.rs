@@ -5,7 +5,9 @@
 mod advice;
 mod barrings;
 mod calls;
+mod clock;
 mod credit;
+mod everyday;
 mod forks;
 mod forwards;
 mod keep_alive;
@@ -15,6 +17,7 @@ mod numbers;
 mod permissions;
 mod provisional;
 mod registrations;
+mod scenarios;
 mod sessions;
 mod strays;
 mod streams;

@@ -14,7 +14,7 @@ fn alice(rules: SubscriberCalling) -> CallingRules {
 }
 
 fn tenant() -> CallingRules {
-    let level = |mode, pattern: &str| NcosLevel { mode, patterns: vec![pattern.into()] };
+    let level = |mode, pattern: &str| NcosLevel { mode, patterns: vec![pattern.into()], except: Vec::new() };
     let rules = TenantCalling {
         emergency: vec!["112".parse().unwrap()],
         ncos: [

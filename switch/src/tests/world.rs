@@ -142,6 +142,8 @@ pub(super) struct World {
     /// What the switch was told of calling rules at the start.
     pub(super) calling: model::CallingRules,
     rewriting: Option<(String, String, String)>,
+    /// What somebody has set the clock on the wall by; the monotonic one knows nothing of it.
+    pub(super) set_by: TimeDelta,
     n_plans: u64,
 }
 
@@ -178,6 +180,7 @@ impl World {
         Self {
             calling,
             rewriting: None,
+            set_by: TimeDelta::zero(),
             mono: Duration::ZERO,
             switch,
             phones,
@@ -200,7 +203,8 @@ impl World {
     }
 
     pub(super) fn now(&self) -> Moment {
-        moment(self.mono)
+        let moment = moment(self.mono);
+        Moment { wall: moment.wall + self.set_by, ..moment }
     }
 
     /// How a place answers from now on.

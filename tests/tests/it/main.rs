@@ -7,6 +7,7 @@
     reason = "helpers of tests fail by panicking and talk to whoever runs them"
 )]
 
+mod acceptance;
 mod advice;
 mod audit_log;
 mod bad_input;
@@ -46,6 +47,7 @@ mod rerate;
 mod rig;
 mod routes;
 mod sip_families;
+mod sip_points;
 mod sipp_call;
 mod sql_wire;
 mod tariffs;

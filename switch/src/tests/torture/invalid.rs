@@ -303,7 +303,7 @@ m=audio 49217 RTP/AVP 0 12
 m=video 3227 RTP/AVP 31
 a=rtpmap:31 LPC
 ",
-        answer: 400,
+        answer: 501,
     },
     Torture {
         name: "bigcode",

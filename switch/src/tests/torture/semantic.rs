@@ -79,7 +79,7 @@ Contact: <name:John_Smith>
 l: 0
 
 ",
-        answer: 401,
+        answer: 400,
     },
     Torture {
         name: "bext01",

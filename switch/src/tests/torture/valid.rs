@@ -50,11 +50,11 @@ a=rtpmap:31 LPC
         text: r#"!interesting-Method0123456789_*+`.%indeed'~ sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com SIP/2.0
 Via: SIP/2.0/TCP host1.example.com;branch=z9hG4bK-.!%66*_+`'~
 To: "BEL:\^G NUL:\^@ DEL:\^?" <sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*@example.com>
-From: token1~` token2'+_ token3*%!.- <sip:mundane@example.com>;fromParam''~+*_!.-%="ÑÐ°Ð±Ð¾ÑÐ°ÑÑÐ¸Ð¹";tag=_token~1'+`*%!-.
+From: token1~` token2'+_ token3*%!.- <sip:mundane@example.com>;fromParam''~+*_!.-%="работающий";tag=_token~1'+`*%!-.
 Call-ID: intmeth.word%ZK-!.*_+'@word`~)(><:\/"][?}{
 CSeq: 139122385 !interesting-Method0123456789_*+`.%indeed'~
 Max-Forwards: 255
-extensionHeader-!.%*+_`'~: ï»¿å¤§åé»
+extensionHeader-!.%*+_`'~: ﻿大停電
 Content-Length: 0
 
 "#,
@@ -228,7 +228,7 @@ Content-Length: 0
     },
     Torture {
         name: "unreason",
-        text: "SIP/2.0 200 = 2**3 * 5**2 Ð½Ð¾ ÑÑÐ¾ Ð´ÐµÐ²ÑÐ½Ð¾ÑÑÐ¾ Ð´ÐµÐ²ÑÑÑ - Ð¿ÑÐ¾ÑÑÐ¾Ðµ
+        text: "SIP/2.0 200 = 2**3 * 5**2 но сто девяносто девять - простое
 Via: SIP/2.0/UDP 192.0.2.198;branch=z9hG4bK1324923
 Call-ID: unreason.1234ksdfak3j2erwedfsASdf
 CSeq: 35 INVITE
