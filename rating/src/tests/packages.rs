@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    Body, Cdr, Direction, Directory, Effect, IntervalPrice, LockLevel, Package, PriceModel, PriceStep,
-    ProfileChoice, ProfileId, ProfileSwitch, RatedCdr, Stage as _, TenantId, TenantPackage, Underrun,
+    Body, CarryOver, Cdr, Direction, Directory, Effect, IntervalPrice, LockLevel, Package, PriceModel,
+    PriceStep, ProfileChoice, ProfileId, ProfileSwitch, RatedCdr, Stage as _, StartMode, TenantId,
+    TenantPackage, Underrun,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -181,6 +182,58 @@ fn profiles_of_a_network_end_where_a_set_for_all_begins() {
     let profile = |text: &str| account.profile_from(at(text), |network| Some(network) == office);
     assert_eq!(profile("2026-02-15T00:00:00Z"), Some(ProfileId(2)));
     assert_eq!(profile("2026-03-15T00:00:00Z"), Some(ProfileId(4)));
+}
+
+/// Top-ups make the intervals, which stay open.
+fn of_top_ups(package: Package) -> Package {
+    Package { start: StartMode::TopUp, ..package }
+}
+
+/// The entries of a stage, as they are read again after a restart.
+fn kept(stage: &mut RatingStage) -> Vec<(String, Vec<u8>)> {
+    stage.take_changes().into_iter().map(|change| (change.key, change.value.unwrap())).collect()
+}
+
+/// Alice's postings.
+fn posted(effects: &[Effect]) -> String {
+    super::stage::picture(effects).lines().filter(|line| line.starts_with("postings of 10:")).fold(
+        String::new(),
+        |mut text, line| {
+            text += line;
+            text += "\n";
+            text
+        },
+    )
+}
+
+#[test]
+fn own_money_of_an_open_interval_expires_after_a_restart_too() {
+    let one_month = of_top_ups(Package { discard_without_topup: Some(1), ..Package::default() });
+    let timely = of_top_ups(Package { carry_over: CarryOver::Timely, ..Package::default() });
+    for package in [one_month, timely] {
+        let rows = with_package(package);
+        let mut first = stage(rows.clone());
+        apply(&mut first, top_up("1", "2026-10-05T09:00:00Z"));
+        let entries = kept(&mut first);
+        let mut second = stage(rows.clone());
+        second.restore(entries.clone()).unwrap();
+        // One that does not have the account at first, as where its directory comes after the first tick.
+        let mut third = RatingStage::for_lanes(1);
+        third.restore(entries).unwrap();
+        let tick = |text| Body::Tick(at(text));
+        for stage in [&mut first, &mut second, &mut third] {
+            // A month later by the clock of Vienna, which is an hour behind by then; nothing is written before.
+            assert_eq!(apply(stage, tick("2026-11-05T09:59:59Z")), []);
+            assert_eq!(stage.take_changes(), []);
+        }
+        third.set_directory(Arc::new(rows)).unwrap();
+        for stage in [&mut first, &mut second, &mut third] {
+            let effects = apply(stage, tick("2026-11-05T10:00:00Z"));
+            assert_eq!(posted(&effects), "postings of 10: expiry revenue:1 -> cash:10 1 EUR\n");
+            assert_eq!(stage.take_changes().len(), 1);
+            assert_eq!(apply(stage, tick("2026-12-05T10:00:00Z")), []);
+        }
+    }
 }
 
 /// Minutes begun: the first ten at 0.06, then 0.03.
