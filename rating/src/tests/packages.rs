@@ -236,6 +236,35 @@ fn own_money_of_an_open_interval_expires_after_a_restart_too() {
     }
 }
 
+#[test]
+fn package_change_that_takes_money_locks_and_changes_the_profile() {
+    let package = Package { initial_balance: decimal("10"), ..Package::default() };
+    let mut rows = with_package(package);
+    let strict = of_top_ups(Package {
+        handle: "strict".to_owned(),
+        carry_over: CarryOver::Discard,
+        initial_balance: Decimal::ZERO,
+        topup_lock: None,
+        topup_profiles: Vec::new(),
+        ..guarded()
+    });
+    rows.packages.push(TenantPackage { tenant: TenantId(1), package: strict });
+    let mut stage = stage(rows.clone());
+    price(&mut stage, call(1, "2026-10-05T10:00:00Z", 60));
+    rows.revision += 1;
+    rows.contracts.get_mut(&ALICE).unwrap().package = "strict".to_owned();
+    stage.set_directory(Arc::new(rows)).unwrap();
+    // The change is known by one tick, committed, and made by the next.
+    assert_eq!(apply(&mut stage, Body::Tick(at("2026-10-06T10:00:00Z"))), []);
+    stage.take_changes();
+    let effects = apply(&mut stage, Body::Tick(at("2026-10-06T10:00:01Z")));
+    assert_eq!(posted(&effects), "postings of 10: expiry revenue:1 -> cash:10 9.94 EUR\n");
+    assert_eq!(locks(&effects), [LockLevel::Outgoing]);
+    assert_eq!(switches(&effects)[0].profiles, only(4));
+    assert_eq!(switches(&effects)[0].from, at("2026-10-06T10:00:01Z"));
+    assert_eq!(price(&mut stage, call(2, "2026-10-06T11:00:00Z", 60)).0, decimal("0.12"));
+}
+
 /// Minutes begun: the first ten at 0.06, then 0.03.
 fn by_usage(model: PriceModel) -> Directory {
     let mut rows = with_contract(false, "0");

@@ -22,6 +22,7 @@ impl Contract {
         outcome: &mut Outcome,
     ) {
         let before = self.cash_micros();
+        self.rearm(rules);
         if rules.topup_profiles {
             outcome.happenings.push(Happening::Profiles { at, set: ProfileSet::TopUp });
         }
@@ -74,9 +75,12 @@ impl Contract {
         grant_at: &dyn Fn(DateTime<Utc>) -> Grant,
         outcome: &mut Outcome,
     ) {
-        self.resize(at, false, rules, grant_at, outcome);
-        // What was crossed was a threshold of the package before.
+        let before = self.cash_micros();
+        // What was crossed until now was a threshold of the package before; what the switch itself takes is judged by the new one's.
         self.rearm(rules);
+        self.resize(at, false, rules, grant_at, outcome);
+        self.rearm(rules);
+        self.check_underrun(at, before, rules, outcome);
     }
 
     /// The running interval is kept, its end moved (billing-reference 5.6, "Package switch"). In the first one the free cash follows its

@@ -4,6 +4,7 @@ mod intervals;
 mod modes;
 mod own_money;
 mod properties;
+mod switches;
 mod table;
 
 use std::fmt::Write as _;
