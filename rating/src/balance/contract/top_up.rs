@@ -84,7 +84,7 @@ impl Contract {
     }
 
     /// The running interval is kept, its end moved (billing-reference 5.6, "Package switch"). In the first one the free cash follows its
-    /// new share.
+    /// new share, as far as it is not used: what was used was given.
     fn resize(
         &mut self,
         at: DateTime<Utc>,
@@ -110,9 +110,12 @@ impl Contract {
             let stretch = self.running().stretch;
             let grant = self.first_grant(&stretch, grant_at(self.created_at), rules);
             let running = self.running_mut();
-            let more = grant.micros - running.granted.micros;
-            running.granted.micros = grant.micros;
-            running.left.micros += more;
+            let more = grant.micros.saturating_sub(running.granted.micros);
+            // The reference has one sum of cash, which may go below 0. Here only what is left can be taken back, and what was given stays counted: so
+            // the next switch gives none of it a second time.
+            let more = if rules.compat { more } else { more.max(-running.left.micros.max(0)) };
+            running.granted.micros = running.granted.micros.saturating_add(more);
+            running.left.micros = running.left.micros.saturating_add(more);
             let what = if more >= 0 { Moved::GrantCash } else { Moved::ExpireCash };
             move_if(outcome, at, what, more);
         }
