@@ -6,6 +6,7 @@ mod own_money;
 mod properties;
 mod switches;
 mod table;
+mod timely;
 
 use std::fmt::Write as _;
 
