@@ -361,6 +361,76 @@ fn reference_takes_what_a_call_took_from_the_next_balance_too() {
     assert_eq!(spent(true), decimal("0.82"));
 }
 
+/// What is at hand of Alice's balance, own money and free cash.
+fn at_hand(stage: &mut RatingStage) -> Decimal {
+    let entries = kept(stage);
+    let (_, entry) = entries.iter().find(|(key, _)| *key == crate::contract_key(ALICE)).unwrap();
+    model::from_micros(crate::contract_of(entry).unwrap().cash_micros()).normalize()
+}
+
+/// What a call leaves to be paid, and what was paid of it from the balance.
+fn left_and_paid(stage: &mut RatingStage, cdr: Cdr) -> (Decimal, Decimal) {
+    let effects = apply(stage, Body::Cdr(Box::new(cdr)));
+    let charge = rated(&effects).charges.into_iter().find(|charge| charge.account == ALICE).unwrap();
+    (charge.cost, charge.free_cash)
+}
+
+#[test]
+fn reference_takes_what_a_late_call_took_from_the_balance_of_today_too() {
+    let october = |n| call(n, "2026-10-20T10:00:00Z", 120);
+    let begin = |compat_on| {
+        let mut stage = stage(compat(compat_on, 0, "0.20"));
+        // Three minutes of November: of the month's 0.20, 0.02 are left.
+        let first = left_and_paid(&mut stage, call(1, "2026-11-05T10:00:00Z", 180));
+        assert_eq!((first, at_hand(&mut stage)), ((decimal("0"), decimal("0.18")), decimal("0.02")));
+        stage
+    };
+    // The right way: October's own free cash pays, November's is left alone; what October does not cover is owed.
+    let mut stage = begin(false);
+    assert_eq!(left_and_paid(&mut stage, october(2)), (decimal("0"), decimal("0.12")));
+    assert_eq!(left_and_paid(&mut stage, october(3)), (decimal("0.04"), decimal("0.08")));
+    assert_eq!(at_hand(&mut stage), decimal("0.02"));
+    // The reference's row of October has 0.20: two minutes of 0.06, then one. Neither fits the 0.02 of November.
+    let mut stage = begin(true);
+    assert_eq!(left_and_paid(&mut stage, october(2)), (decimal("0"), decimal("0.12")));
+    assert_eq!(left_and_paid(&mut stage, october(3)), (decimal("0.06"), decimal("0.06")));
+    assert_eq!(at_hand(&mut stage), decimal("0.02"));
+}
+
+#[test]
+fn reference_row_of_an_ended_month_has_again_what_a_corrected_call_gives_back() {
+    for (compat_on, today) in [(false, "0.2"), (true, "0.08")] {
+        let mut stage = stage(compat(compat_on, 0, "0.20"));
+        let up = Cdr { partial: true, ..call(1, "2026-10-31T21:00:00Z", 180) };
+        assert_eq!(left_and_paid(&mut stage, up.clone()), (decimal("0"), decimal("0.18")));
+        // Its last record is known in November: two minutes, of which October's 0.20 pay both. In the reference November's bears them too.
+        apply(&mut stage, Body::Tick(at("2026-10-31T23:00:00Z")));
+        let over = Cdr { revision: 1, partial: false, duration_us: 120_000_000, ..up };
+        assert_eq!(left_and_paid(&mut stage, over), (decimal("0"), decimal("0.12")), "compat {compat_on}");
+        assert_eq!(at_hand(&mut stage), decimal(today), "compat {compat_on}");
+    }
+}
+
+#[test]
+fn reference_row_of_own_money_has_again_what_a_corrected_call_gives_back() {
+    let mut stage = stage(compat(true, 0, "0"));
+    apply(&mut stage, top_up("0.20", "2026-10-05T09:00:00Z"));
+    let up = Cdr { partial: true, ..call(1, "2026-10-31T21:00:00Z", 180) };
+    assert_eq!(left_and_paid(&mut stage, up.clone()), (decimal("0"), decimal("0.18")));
+    apply(&mut stage, Body::Tick(at("2026-10-31T23:00:00Z")));
+    // 0.18 come back to what was carried over, and 0.12 are taken from it and from October's row.
+    let over = Cdr { revision: 1, partial: false, duration_us: 120_000_000, ..up };
+    assert_eq!(left_and_paid(&mut stage, over.clone()), (decimal("0"), decimal("0.12")));
+    assert_eq!(at_hand(&mut stage), decimal("0.08"));
+    // Once more, and the month after: nothing is lost or doubled on the way.
+    let longer = Cdr { revision: 2, duration_us: 180_000_000, ..over.clone() };
+    assert_eq!(left_and_paid(&mut stage, longer), (decimal("0"), decimal("0.18")));
+    apply(&mut stage, Body::Tick(at("2026-11-30T23:00:00Z")));
+    let shorter = Cdr { revision: 3, duration_us: 60_000_000, ..over };
+    assert_eq!(left_and_paid(&mut stage, shorter), (decimal("0"), decimal("0.06")));
+    assert_eq!(at_hand(&mut stage), decimal("0.14"));
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Usage {
     seconds: u64,
