@@ -395,6 +395,19 @@ fn reference_takes_what_a_late_call_took_from_the_balance_of_today_too() {
     assert_eq!(left_and_paid(&mut stage, october(2)), (decimal("0"), decimal("0.12")));
     assert_eq!(left_and_paid(&mut stage, october(3)), (decimal("0.06"), decimal("0.06")));
     assert_eq!(at_hand(&mut stage), decimal("0.02"));
+    // Of one minute in November 0.14 are left: they bear both minutes of October, and then no third one.
+    let mut stage = self::stage(compat(true, 0, "0.20"));
+    assert_eq!(
+        left_and_paid(&mut stage, call(1, "2026-11-05T10:00:00Z", 60)),
+        (decimal("0"), decimal("0.06"))
+    );
+    assert_eq!(left_and_paid(&mut stage, october(2)), (decimal("0"), decimal("0.12")));
+    assert_eq!(at_hand(&mut stage), decimal("0.02"));
+    assert_eq!(
+        left_and_paid(&mut stage, call(3, "2026-10-21T10:00:00Z", 60)),
+        (decimal("0"), decimal("0.06"))
+    );
+    assert_eq!(at_hand(&mut stage), decimal("0.02"));
 }
 
 #[test]
