@@ -119,6 +119,10 @@ pub fn contract_of(entry: &[u8]) -> Result<Contract, String> {
 pub(crate) struct Contracts {
     kept: QuickMap<AccountId, Kept>,
     by_due: BTreeSet<(DateTime<Utc>, AccountId)>,
+    /// Restored with own money in an open interval: when that expires depends on their rules, which a tick that knows them looks up.
+    restored_open: Vec<AccountId>,
+    /// Of the provisioning data by which that was last tried.
+    open_revision: Option<i64>,
     dirty: BTreeSet<AccountId>,
     /// To be opened, or to follow another package, by a tick after the commit that knows of it: so a replay does the same.
     wanted: BTreeSet<AccountId>,
@@ -348,6 +352,7 @@ impl Contracts {
         now: DateTime<Utc>,
         effects: &mut Effects,
     ) {
+        self.enter_restored_open(snapshot);
         let mut left = DUE_MAX;
         if self.is_wanted_committed {
             while left > 0
@@ -378,6 +383,27 @@ impl Contracts {
         });
         self.wanted = wanted.map(|(account, _)| *account).collect();
         self.is_wanted_committed = false;
+    }
+
+    /// Enters when own money of restored open intervals expires. Changes none of them, so a start with very many accounts writes nothing.
+    fn enter_restored_open(&mut self, snapshot: &RatingSnapshot) {
+        let revision = Some(snapshot.directory().revision);
+        if self.restored_open.is_empty() || self.open_revision == revision {
+            return;
+        }
+        self.open_revision = revision;
+        let mut due = Vec::new();
+        for account in std::mem::take(&mut self.restored_open) {
+            let Some(kept) = self.kept.get(&account) else { continue };
+            let Ok(view) = self.view(snapshot, account) else {
+                // The provisioning data does not have it, or not yet.
+                self.restored_open.push(account);
+                continue;
+            };
+            due.extend(view.due_at(kept).map(|at| (at, account)));
+        }
+        // In one go: one after the other they would be sorted in one after the other.
+        self.by_due.append(&mut due.into_iter().collect());
     }
 
     /// Opens, renews and switches one contract, as it needs.
@@ -415,8 +441,7 @@ impl Contracts {
         if let Some(known) = known {
             kept.switches.drain(..=known);
         }
-        let rules = view.rules_at(kept.contract.running().stretch.start);
-        if let Some(due) = kept.contract.due_at(&rules) {
+        if let Some(due) = view.due_at(&kept) {
             self.by_due.insert((due, account));
         }
         self.kept.insert(account, kept);
@@ -442,6 +467,7 @@ impl Contracts {
         entries: Vec<(String, Vec<u8>)>,
     ) -> Result<Vec<(String, Vec<u8>)>, String> {
         let mut others = Vec::new();
+        self.open_revision = None;
         let (mut due, mut words) = (Vec::new(), Words::default());
         self.kept.reserve(entries.len());
         for (key, value) in entries {
@@ -459,8 +485,10 @@ impl Contracts {
                 return Err(unreadable("it has no interval".to_owned()));
             }
             // What is due is found out when it is looked at; an end in the past is due at once.
-            if let Some(end) = kept.contract.running().stretch.end {
-                due.push((end, account));
+            match kept.contract.running().stretch.end {
+                Some(end) => due.push((end, account)),
+                None if kept.contract.own_micros > 0 => self.restored_open.push(account),
+                None => {}
             }
             self.kept.insert(account, kept);
         }

@@ -14,10 +14,10 @@ mod spend;
 mod top_up;
 
 use chrono::{DateTime, Utc};
-use model::{CarryOver, ProfileVersionId};
+use model::{BalanceUnit, CarryOver, ProfileVersionId};
 use serde::{Deserialize, Serialize};
 
-use super::cadence::{Cadence, Stretch, midnight};
+use super::cadence::{Cadence, MonthArithmetic, Stretch, midnight};
 use super::movement::{Happening, Moved, Movement, Outcome, ProfileSet, move_if};
 use super::order::Order;
 use super::rules::Rules;
@@ -156,7 +156,7 @@ impl Contract {
                 self.expire_open(to, rules, outcome);
                 return true;
             };
-            self.follow_length(rules);
+            self.follow_length(end, rules);
             let next = self.cadence.and_then(|cadence| cadence.at(end));
             // Of another length, it may have begun before.
             let next = Stretch { start: end, end: next.and_then(|next| next.end) };
@@ -169,11 +169,23 @@ impl Contract {
         false
     }
 
-    /// A new profile may have intervals of another length: they begin where they would had it always been that.
-    fn follow_length(&mut self, rules: &Rules) {
-        let is_other = self.cadence.is_some_and(|cadence| cadence.length != rules.interval);
-        if is_other && let Some(cadence) = rules.first_cadence(self.created_at) {
-            self.cadence = Some(cadence);
+    /// A new profile may have intervals of another length: they begin where they would had it always been that. So do months of one that no
+    /// longer reckons as the reference; of one that does from now on, each is counted from the end of the one before, `end`.
+    fn follow_length(&mut self, end: DateTime<Utc>, rules: &Rules) {
+        let Some(cadence) = self.cadence else { return };
+        let months = rules.months();
+        if cadence.length != rules.interval {
+            self.cadence = rules.first_cadence(self.created_at).or(self.cadence);
+        } else if cadence.length.unit == BalanceUnit::Month && cadence.months != months {
+            self.cadence = match months {
+                MonthArithmetic::Overflow => {
+                    let anchor = end.with_timezone(&cadence.zone).naive_local();
+                    Some(Cadence { anchor, months, ..cadence })
+                }
+                MonthArithmetic::EndOfMonth => {
+                    rules.first_cadence(self.created_at).or(Some(Cadence { months, ..cadence }))
+                }
+            };
         }
     }
 

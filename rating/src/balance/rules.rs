@@ -93,8 +93,11 @@ impl Rules {
     }
 
     pub(super) fn cadence(&self, anchor: chrono::NaiveDateTime) -> Cadence {
-        let months = if self.compat { MonthArithmetic::Overflow } else { MonthArithmetic::EndOfMonth };
-        Cadence { anchor, zone: self.zone, length: self.interval, months }
+        Cadence { anchor, zone: self.zone, length: self.interval, months: self.months() }
+    }
+
+    pub(super) const fn months(&self) -> MonthArithmetic {
+        if self.compat { MonthArithmetic::Overflow } else { MonthArithmetic::EndOfMonth }
     }
 }
 

@@ -45,6 +45,12 @@ impl<'s> View<'s> {
         self.terms.rules(self.tariff(at))
     }
 
+    /// When the contract is next to be attended to.
+    pub(super) fn due_at(&self, kept: &Kept) -> Option<DateTime<Utc>> {
+        let contract = &kept.contract;
+        contract.due_at(&self.rules_at(contract.running().stretch.start))
+    }
+
     pub(super) fn tariff(&self, at: DateTime<Utc>) -> Option<&'s Tariff> {
         let found = self.snapshot.tariff_with(self.account(), &self.switches, at, "");
         found.ok().flatten().map(|(tariff, _)| tariff.as_ref())

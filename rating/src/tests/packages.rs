@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    Body, Cdr, Direction, Directory, Effect, IntervalPrice, LockLevel, Package, PriceModel, PriceStep,
-    ProfileChoice, ProfileId, ProfileSwitch, RatedCdr, Stage as _, TenantId, TenantPackage, Underrun,
+    Body, CarryOver, Cdr, Direction, Directory, Effect, IntervalPrice, LockLevel, Package, PriceModel,
+    PriceStep, ProfileChoice, ProfileId, ProfileSwitch, RatedCdr, Stage as _, StartMode, TenantId,
+    TenantPackage, Underrun,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -183,6 +184,87 @@ fn profiles_of_a_network_end_where_a_set_for_all_begins() {
     assert_eq!(profile("2026-03-15T00:00:00Z"), Some(ProfileId(4)));
 }
 
+/// Top-ups make the intervals, which stay open.
+fn of_top_ups(package: Package) -> Package {
+    Package { start: StartMode::TopUp, ..package }
+}
+
+/// The entries of a stage, as they are read again after a restart.
+fn kept(stage: &mut RatingStage) -> Vec<(String, Vec<u8>)> {
+    stage.take_changes().into_iter().map(|change| (change.key, change.value.unwrap())).collect()
+}
+
+/// Alice's postings.
+fn posted(effects: &[Effect]) -> String {
+    super::stage::picture(effects).lines().filter(|line| line.starts_with("postings of 10:")).fold(
+        String::new(),
+        |mut text, line| {
+            text += line;
+            text += "\n";
+            text
+        },
+    )
+}
+
+#[test]
+fn own_money_of_an_open_interval_expires_after_a_restart_too() {
+    let one_month = of_top_ups(Package { discard_without_topup: Some(1), ..Package::default() });
+    let timely = of_top_ups(Package { carry_over: CarryOver::Timely, ..Package::default() });
+    for package in [one_month, timely] {
+        let rows = with_package(package);
+        let mut first = stage(rows.clone());
+        apply(&mut first, top_up("1", "2026-10-05T09:00:00Z"));
+        let entries = kept(&mut first);
+        let mut second = stage(rows.clone());
+        second.restore(entries.clone()).unwrap();
+        // One that does not have the account at first, as where its directory comes after the first tick.
+        let mut third = RatingStage::for_lanes(1);
+        third.restore(entries).unwrap();
+        let tick = |text| Body::Tick(at(text));
+        for stage in [&mut first, &mut second, &mut third] {
+            // A month later by the clock of Vienna, which is an hour behind by then; nothing is written before.
+            assert_eq!(apply(stage, tick("2026-11-05T09:59:59Z")), []);
+            assert_eq!(stage.take_changes(), []);
+        }
+        third.set_directory(Arc::new(rows)).unwrap();
+        for stage in [&mut first, &mut second, &mut third] {
+            let effects = apply(stage, tick("2026-11-05T10:00:00Z"));
+            assert_eq!(posted(&effects), "postings of 10: expiry revenue:1 -> cash:10 1 EUR\n");
+            assert_eq!(stage.take_changes().len(), 1);
+            assert_eq!(apply(stage, tick("2026-12-05T10:00:00Z")), []);
+        }
+    }
+}
+
+#[test]
+fn package_change_that_takes_money_locks_and_changes_the_profile() {
+    let package = Package { initial_balance: decimal("10"), ..Package::default() };
+    let mut rows = with_package(package);
+    let strict = of_top_ups(Package {
+        handle: "strict".to_owned(),
+        carry_over: CarryOver::Discard,
+        initial_balance: Decimal::ZERO,
+        topup_lock: None,
+        topup_profiles: Vec::new(),
+        ..guarded()
+    });
+    rows.packages.push(TenantPackage { tenant: TenantId(1), package: strict });
+    let mut stage = stage(rows.clone());
+    price(&mut stage, call(1, "2026-10-05T10:00:00Z", 60));
+    rows.revision += 1;
+    rows.contracts.get_mut(&ALICE).unwrap().package = "strict".to_owned();
+    stage.set_directory(Arc::new(rows)).unwrap();
+    // The change is known by one tick, committed, and made by the next.
+    assert_eq!(apply(&mut stage, Body::Tick(at("2026-10-06T10:00:00Z"))), []);
+    stage.take_changes();
+    let effects = apply(&mut stage, Body::Tick(at("2026-10-06T10:00:01Z")));
+    assert_eq!(posted(&effects), "postings of 10: expiry revenue:1 -> cash:10 9.94 EUR\n");
+    assert_eq!(locks(&effects), [LockLevel::Outgoing]);
+    assert_eq!(switches(&effects)[0].profiles, only(4));
+    assert_eq!(switches(&effects)[0].from, at("2026-10-06T10:00:01Z"));
+    assert_eq!(price(&mut stage, call(2, "2026-10-06T11:00:00Z", 60)).0, decimal("0.12"));
+}
+
 /// Minutes begun: the first ten at 0.06, then 0.03.
 fn by_usage(model: PriceModel) -> Directory {
     let mut rows = with_contract(false, "0");
@@ -277,6 +359,89 @@ fn reference_takes_what_a_call_took_from_the_next_balance_too() {
     // The new month pays for its own minute; in the reference for the two before as well.
     assert_eq!(spent(false), decimal("0.94"));
     assert_eq!(spent(true), decimal("0.82"));
+}
+
+/// What is at hand of Alice's balance, own money and free cash.
+fn at_hand(stage: &mut RatingStage) -> Decimal {
+    let entries = kept(stage);
+    let (_, entry) = entries.iter().find(|(key, _)| *key == crate::contract_key(ALICE)).unwrap();
+    model::from_micros(crate::contract_of(entry).unwrap().cash_micros()).normalize()
+}
+
+/// What a call leaves to be paid, and what was paid of it from the balance.
+fn left_and_paid(stage: &mut RatingStage, cdr: Cdr) -> (Decimal, Decimal) {
+    let effects = apply(stage, Body::Cdr(Box::new(cdr)));
+    let charge = rated(&effects).charges.into_iter().find(|charge| charge.account == ALICE).unwrap();
+    (charge.cost, charge.free_cash)
+}
+
+#[test]
+fn reference_takes_what_a_late_call_took_from_the_balance_of_today_too() {
+    let october = |n| call(n, "2026-10-20T10:00:00Z", 120);
+    let begin = |compat_on| {
+        let mut stage = stage(compat(compat_on, 0, "0.20"));
+        // Three minutes of November: of the month's 0.20, 0.02 are left.
+        let first = left_and_paid(&mut stage, call(1, "2026-11-05T10:00:00Z", 180));
+        assert_eq!((first, at_hand(&mut stage)), ((decimal("0"), decimal("0.18")), decimal("0.02")));
+        stage
+    };
+    // The right way: October's own free cash pays, November's is left alone; what October does not cover is owed.
+    let mut stage = begin(false);
+    assert_eq!(left_and_paid(&mut stage, october(2)), (decimal("0"), decimal("0.12")));
+    assert_eq!(left_and_paid(&mut stage, october(3)), (decimal("0.04"), decimal("0.08")));
+    assert_eq!(at_hand(&mut stage), decimal("0.02"));
+    // The reference's row of October has 0.20: two minutes of 0.06, then one. Neither fits the 0.02 of November.
+    let mut stage = begin(true);
+    assert_eq!(left_and_paid(&mut stage, october(2)), (decimal("0"), decimal("0.12")));
+    assert_eq!(left_and_paid(&mut stage, october(3)), (decimal("0.06"), decimal("0.06")));
+    assert_eq!(at_hand(&mut stage), decimal("0.02"));
+    // Of one minute in November 0.14 are left: they bear both minutes of October, and then no third one.
+    let mut stage = self::stage(compat(true, 0, "0.20"));
+    assert_eq!(
+        left_and_paid(&mut stage, call(1, "2026-11-05T10:00:00Z", 60)),
+        (decimal("0"), decimal("0.06"))
+    );
+    assert_eq!(left_and_paid(&mut stage, october(2)), (decimal("0"), decimal("0.12")));
+    assert_eq!(at_hand(&mut stage), decimal("0.02"));
+    assert_eq!(
+        left_and_paid(&mut stage, call(3, "2026-10-21T10:00:00Z", 60)),
+        (decimal("0"), decimal("0.06"))
+    );
+    assert_eq!(at_hand(&mut stage), decimal("0.02"));
+}
+
+#[test]
+fn reference_row_of_an_ended_month_has_again_what_a_corrected_call_gives_back() {
+    for (compat_on, today) in [(false, "0.2"), (true, "0.08")] {
+        let mut stage = stage(compat(compat_on, 0, "0.20"));
+        let up = Cdr { partial: true, ..call(1, "2026-10-31T21:00:00Z", 180) };
+        assert_eq!(left_and_paid(&mut stage, up.clone()), (decimal("0"), decimal("0.18")));
+        // Its last record is known in November: two minutes, of which October's 0.20 pay both. In the reference November's bears them too.
+        apply(&mut stage, Body::Tick(at("2026-10-31T23:00:00Z")));
+        let over = Cdr { revision: 1, partial: false, duration_us: 120_000_000, ..up };
+        assert_eq!(left_and_paid(&mut stage, over), (decimal("0"), decimal("0.12")), "compat {compat_on}");
+        assert_eq!(at_hand(&mut stage), decimal(today), "compat {compat_on}");
+    }
+}
+
+#[test]
+fn reference_row_of_own_money_has_again_what_a_corrected_call_gives_back() {
+    let mut stage = stage(compat(true, 0, "0"));
+    apply(&mut stage, top_up("0.20", "2026-10-05T09:00:00Z"));
+    let up = Cdr { partial: true, ..call(1, "2026-10-31T21:00:00Z", 180) };
+    assert_eq!(left_and_paid(&mut stage, up.clone()), (decimal("0"), decimal("0.18")));
+    apply(&mut stage, Body::Tick(at("2026-10-31T23:00:00Z")));
+    // 0.18 come back to what was carried over, and 0.12 are taken from it and from October's row.
+    let over = Cdr { revision: 1, partial: false, duration_us: 120_000_000, ..up };
+    assert_eq!(left_and_paid(&mut stage, over.clone()), (decimal("0"), decimal("0.12")));
+    assert_eq!(at_hand(&mut stage), decimal("0.08"));
+    // Once more, and the month after: nothing is lost or doubled on the way.
+    let longer = Cdr { revision: 2, duration_us: 180_000_000, ..over.clone() };
+    assert_eq!(left_and_paid(&mut stage, longer), (decimal("0"), decimal("0.18")));
+    apply(&mut stage, Body::Tick(at("2026-11-30T23:00:00Z")));
+    let shorter = Cdr { revision: 3, duration_us: 60_000_000, ..over };
+    assert_eq!(left_and_paid(&mut stage, shorter), (decimal("0"), decimal("0.06")));
+    assert_eq!(at_hand(&mut stage), decimal("0.14"));
 }
 
 #[derive(Debug, Clone, Copy)]

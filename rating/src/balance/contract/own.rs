@@ -77,9 +77,12 @@ impl Contract {
             let unit = BalanceLength { count: 1, ..rules.interval };
             later(self.last_topup_end, rules.zone, unit, i64::from(n))
         });
-        let is_open = self.running().stretch.end.is_none();
+        let running = self.running();
+        let is_open = running.stretch.end.is_none();
+        // A top-up in time, of a package before that had an end there, carries it over that end once. The reference does not ask (5.8).
+        let n_intervals = if running.n_timely > 0 && !rules.compat { 2 } else { 1 };
         let by_time = (is_open && rules.carry_over == CarryOver::Timely)
-            .then(|| later(self.running().stretch.start, rules.zone, rules.interval, 1))
+            .then(|| later(running.stretch.start, rules.zone, rules.interval, n_intervals))
             .flatten();
         [by_discard, by_time].into_iter().flatten().min()
     }

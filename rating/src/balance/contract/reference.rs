@@ -71,6 +71,10 @@ impl Contract {
         }
         if taken.own_micros != 0 {
             self.own(at, Moved::CallOwn, -taken.own_micros, outcome);
+            // Of the interval that runs now: once it has ended, its row has to have again what the call gives back.
+            let running = self.running().stretch.start;
+            taken.own_of.push((running, taken.own_micros));
+            self.count_own(running, taken.own_micros);
         }
         self.check_underrun(at, before, rules, outcome);
         taken

@@ -119,9 +119,11 @@ impl Contract {
                 self.own(at, Moved::CallOwn, -own, outcome);
                 taken.own_micros += own;
                 self.count_own(due.interval, own);
+                self.remember_end(due.interval, -own);
                 taken.own_of.push((due.interval, own));
             }
             if of_grant != Grant::default() {
+                self.remember_end(due.interval, -of_grant.micros);
                 taken.of_grants.push((due.interval, of_grant));
             }
             if due.price_micros < 0 {
@@ -147,6 +149,7 @@ impl Contract {
                 interval.left.micros += grant.micros;
                 interval.left.seconds += grant.seconds;
             }
+            self.remember_end(*start, grant.micros);
         }
         for (start, price_micros) in &taken.debits {
             if let Some(interval) = self.interval_mut(*start) {
@@ -172,6 +175,7 @@ impl Contract {
                 self.reach_back(at, (self.began_in(*start, at), *start), *micros, outcome);
             }
             self.count_own(*start, -micros);
+            self.remember_end(*start, *micros);
         }
         for (start, micros) in &taken.of_expired {
             if let Some(order) = self.order_mut(*start) {
@@ -182,6 +186,14 @@ impl Contract {
             }
         }
         self.rearm(rules);
+    }
+
+    /// A call has left so much more, or less, in the interval that begins at `start`: where that has ended, the reference's row of it has to know.
+    fn remember_end(&mut self, start: DateTime<Utc>, micros: i64) {
+        let is_over = start != self.running().stretch.start;
+        if is_over && let Some(interval) = self.interval_mut(start) {
+            interval.ended_with_micros = interval.ended_with_micros.saturating_add(micros);
+        }
     }
 
     /// When the part of a call in the interval that begins at `start` began, by a record that begins at `at`: one that is corrected may begin after

@@ -22,6 +22,7 @@ impl Contract {
         outcome: &mut Outcome,
     ) {
         let before = self.cash_micros();
+        self.rearm(rules);
         if rules.topup_profiles {
             outcome.happenings.push(Happening::Profiles { at, set: ProfileSet::TopUp });
         }
@@ -74,13 +75,16 @@ impl Contract {
         grant_at: &dyn Fn(DateTime<Utc>) -> Grant,
         outcome: &mut Outcome,
     ) {
-        self.resize(at, false, rules, grant_at, outcome);
-        // What was crossed was a threshold of the package before.
+        let before = self.cash_micros();
+        // What was crossed until now was a threshold of the package before; what the switch itself takes is judged by the new one's.
         self.rearm(rules);
+        self.resize(at, false, rules, grant_at, outcome);
+        self.rearm(rules);
+        self.check_underrun(at, before, rules, outcome);
     }
 
     /// The running interval is kept, its end moved (billing-reference 5.6, "Package switch"). In the first one the free cash follows its
-    /// new share.
+    /// new share, as far as it is not used: what was used was given.
     fn resize(
         &mut self,
         at: DateTime<Utc>,
@@ -106,9 +110,12 @@ impl Contract {
             let stretch = self.running().stretch;
             let grant = self.first_grant(&stretch, grant_at(self.created_at), rules);
             let running = self.running_mut();
-            let more = grant.micros - running.granted.micros;
-            running.granted.micros = grant.micros;
-            running.left.micros += more;
+            let more = grant.micros.saturating_sub(running.granted.micros);
+            // The reference has one sum of cash, which may go below 0. Here only what is left can be taken back, and what was given stays counted: so
+            // the next switch gives none of it a second time.
+            let more = if rules.compat { more } else { more.max(-running.left.micros.max(0)) };
+            running.granted.micros = running.granted.micros.saturating_add(more);
+            running.left.micros = running.left.micros.saturating_add(more);
             let what = if more >= 0 { Moved::GrantCash } else { Moved::ExpireCash };
             move_if(outcome, at, what, more);
         }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use model::{BalanceUnit, StartMode};
 
 use super::super::cadence::{Cadence, MonthArithmetic};
-use super::super::{Contract, Grant, Outcome, Rules};
+use super::super::{Contract, Grant, Interval, Outcome, Rules};
 use super::{VIENNA, length, local, rules, shown};
 
 /// The beginnings of the intervals of a contract made at `created`, up to `to`.
@@ -39,6 +39,34 @@ fn months_end_on_the_last_day_where_a_month_is_too_short() {
     // The rater of the reference runs over (billing-reference 5.6).
     let overflow = Rules { compat: true, ..month };
     check(&overflow, "2026-01-30 15:00", "2026-05-01 00:00", &["01-30 00:00", "03-02 00:00", "04-02 00:00"]);
+}
+
+#[test]
+fn months_follow_a_profile_that_begins_to_reckon_as_the_reference_or_ends_it() {
+    let right = from_creation(1, BalanceUnit::Month);
+    let compat = Rules { compat: true, ..right.clone() };
+    let begins = |first: &Rules, change: &str, then: &Rules| {
+        let mut outcome = Outcome::default();
+        let nothing = |_: DateTime<Utc>| Grant::default();
+        let mut contract = Contract::open(local("2026-01-30 15:00"), first, &nothing, &mut outcome);
+        let mut begins = Vec::new();
+        while begins.len() < 6 {
+            let Interval { stretch, .. } = *contract.running();
+            begins.push(shown(stretch.start));
+            let end = stretch.end.unwrap();
+            let rules = if end < local(change) { first } else { then };
+            contract.catch_up(end, rules, &nothing, &mut outcome);
+        }
+        begins
+    };
+    // The interval that runs keeps its end; from there each is a month from the one before.
+    let expected = ["01-30 00:00", "02-28 00:00", "03-30 00:00", "04-30 00:00", "05-30 00:00", "06-30 00:00"];
+    assert_eq!(begins(&right, "2026-03-15 00:00", &compat), expected);
+    let expected = ["01-30 00:00", "02-28 00:00", "03-28 00:00", "04-28 00:00", "05-28 00:00", "06-28 00:00"];
+    assert_eq!(begins(&right, "2026-02-15 00:00", &compat), expected);
+    // The other way they are set by the day of creation again.
+    let expected = ["01-30 00:00", "03-02 00:00", "03-30 00:00", "04-30 00:00", "05-30 00:00", "06-30 00:00"];
+    assert_eq!(begins(&compat, "2026-02-15 00:00", &right), expected);
 }
 
 #[test]

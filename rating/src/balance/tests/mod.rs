@@ -4,7 +4,9 @@ mod intervals;
 mod modes;
 mod own_money;
 mod properties;
+mod switches;
 mod table;
+mod timely;
 
 use std::fmt::Write as _;
 
