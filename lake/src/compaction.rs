@@ -1,7 +1,8 @@
 //! Merges small files of one day, so that a second's commit does not stay a file for ever.
 //!
 //! Files are merged with others of about their size: each step makes them `compact_files_min` times larger, so a row is
-//! written again only a few times until its file has `target_rows`. A day that is over is merged to the end.
+//! written again only a few times until its file has `target_rows`. A day that is over is merged to the end. Rows that others
+//! among them supersede go to files of their own (`merge.rs`), which queries of what holds do not read.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -11,8 +12,9 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::layout::Spot;
 use crate::manifest::{LakeFile, Manifest, Retired};
+use crate::merge::{Input, Part};
 use crate::writer::Writer;
-use crate::{LakeConfig, LakeError, layout, parquet_file};
+use crate::{LakeConfig, LakeError, layout, merge};
 
 /// A day counts as over so long after its midnight: the calls that ended late are in by then.
 const DAY_OVER_AFTER: TimeDelta = TimeDelta::hours(2);
@@ -56,40 +58,46 @@ impl Writer {
     fn merge(&self, group: &[LakeFile], now: DateTime<Utc>) -> Result<(), LakeError> {
         let Some(first) = group.first() else { return Ok(()) };
         let day = first.day;
-        let number = {
+        let numbers = {
             let mut state = self.state()?;
             let number = state.manifest.next_file;
-            state.manifest.next_file += 1;
-            number
+            state.manifest.next_file += 2;
+            [number, number + 1]
         };
-        let inputs = group
-            .iter()
-            .map(|file| self.present(&file.spot(), file.rows))
-            .collect::<Result<Vec<PathBuf>, _>>()?;
-        let hidden = self.dir().join(Spot::of_day(day, number).hidden_path());
+        let inputs = group.iter().map(|file| self.input(file)).collect::<Result<Vec<Input>, _>>()?;
+        let [current, superseded] =
+            numbers.map(|number| self.dir().join(Spot::of_day(day, number).hidden_path()));
         let expected: u64 = group.iter().map(|file| file.rows).sum();
-        let merged = parquet_file::merge_files(&inputs, &hidden, expected)?;
-        if merged.rows != expected {
-            layout::remove_if_there(&hidden)?;
-            let (files, found) = (group.len(), merged.rows);
+        let merged = merge::merge_files(&inputs, &current, &superseded, expected)?;
+        let found = merged.current.rows + merged.superseded.as_ref().map_or(0, |part| part.rows);
+        if found != expected {
+            layout::remove_if_there(&current)?;
+            layout::remove_if_there(&superseded)?;
+            let files = group.len();
             return Err(LakeError::MergeMiscounted { day: day.to_string(), files, expected, found });
         }
-        let file = LakeFile {
+        // What was applied to all of them.
+        let forgotten: Vec<String> = first
+            .forgotten
+            .iter()
+            .filter(|mark| group.iter().all(|file| file.forgotten.contains(mark)))
+            .cloned()
+            .collect();
+        let made = |number: u64, part: &Part, is_superseded: bool| LakeFile {
             day,
             number,
-            rows: merged.rows,
-            bytes: merged.bytes,
-            corrections: group.iter().map(|file| file.corrections).sum(),
-            first_start_us: group.iter().map(|file| file.first_start_us).min().unwrap_or_default(),
-            last_start_us: group.iter().map(|file| file.last_start_us).max().unwrap_or_default(),
-            // What was applied to all of them.
-            forgotten: first
-                .forgotten
-                .iter()
-                .filter(|mark| group.iter().all(|file| file.forgotten.contains(mark)))
-                .cloned()
-                .collect(),
+            rows: part.rows,
+            bytes: part.bytes,
+            corrections: part.corrections,
+            settled: part.settled,
+            is_near: group.iter().all(|file| file.is_near || !file.has_open_corrections()),
+            is_superseded,
+            first_start_us: part.first_start_us,
+            last_start_us: part.last_start_us,
+            forgotten: forgotten.clone(),
         };
+        let mut files = vec![made(numbers[0], &merged.current, first.is_superseded)];
+        files.extend(merged.superseded.as_ref().map(|part| made(numbers[1], part, true)));
         let retired: Vec<Retired> =
             group.iter().map(|file| Retired { day, number: file.number, since: now }).collect();
 
@@ -97,17 +105,28 @@ impl Writer {
         let mut next = state.manifest.clone();
         let before = next.n_rows();
         next.files.retain(|file| !group.contains(file));
-        next.files.push(file.clone());
+        next.files.extend(files.iter().cloned());
         next.retired.extend(retired);
         assert_eq!(next.n_rows(), before, "merging files lost or invented rows");
         self.publish(&mut state, next, now)?;
         // Committed: what fails from here on is made up for by the next open.
-        let moved = layout::name_finally(self.dir(), &file.spot())
+        let moved = files
+            .iter()
+            .try_for_each(|file| layout::name_finally(self.dir(), &file.spot()))
             .and_then(|()| group.iter().try_for_each(|file| layout::move_out(self.dir(), &file.spot())));
         if let Err(error) = moved {
             tracing::warn!(%error, code = error.code(), "merged lake files are not in their places yet");
         }
         Ok(())
+    }
+
+    fn input(&self, file: &LakeFile) -> Result<Input, LakeError> {
+        Ok(Input {
+            path: self.present(&file.spot(), file.rows)?,
+            // Rows that are superseded already are merged with their like as they are.
+            corrections: if file.is_superseded { 0 } else { file.corrections },
+            is_settled: !file.has_open_corrections(),
+        })
     }
 
     pub(crate) fn present(&self, spot: &Spot, rows: u64) -> Result<PathBuf, LakeError> {
@@ -139,12 +158,12 @@ impl Writer {
 
 /// Files to be merged with each other, a group at a time.
 fn groups(manifest: &Manifest, config: &LakeConfig, now: DateTime<Utc>) -> Vec<Vec<LakeFile>> {
-    let mut days: BTreeMap<NaiveDate, Vec<&LakeFile>> = BTreeMap::new();
+    let mut days: BTreeMap<(NaiveDate, bool), Vec<&LakeFile>> = BTreeMap::new();
     for file in manifest.files.iter().filter(|file| file.rows < config.target_rows) {
-        days.entry(file.day).or_default().push(file);
+        days.entry((file.day, file.is_superseded)).or_default().push(file);
     }
     days.into_iter()
-        .flat_map(|(day, files)| {
+        .flat_map(|((day, _), files)| {
             if is_over(day, now) && is_worth_finishing(&files) {
                 return chunks(files, config.target_rows, 2);
             }

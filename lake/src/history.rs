@@ -3,7 +3,7 @@
 //! In: a snapshot of the manifest. Out: scans over its files, with what the manifest knows of each (rows, first and last
 //! start) so that files out of question are not opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,8 +21,12 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::expr_rewriter::unnormalize_col;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -31,6 +35,8 @@ use crate::LakeError;
 use crate::column::DAY;
 use crate::layout::Spot;
 use crate::manifest::{LakeFile, Live, Manifest, TableFile};
+use crate::needle;
+use crate::needle::FilterPlaces;
 use crate::rows::SQL_SCHEMA;
 
 /// How often the manifest is read again because a file it names was merged away meanwhile.
@@ -90,39 +96,108 @@ impl Snapshot {
         calls.chain(others).any(|path| !self.dir.join(path).is_file())
     }
 
-    /// Whether any row supersedes another.
-    pub(crate) fn has_corrections(&self) -> bool {
-        self.files.iter().any(|(file, _)| file.corrections > 0)
+    /// Where rows may lie that a later revision supersedes, beside the files that hold nothing else.
+    pub(crate) fn superseded(&self) -> Superseded {
+        let mut days = BTreeSet::new();
+        for (file, _) in self.files.iter().filter(|(file, _)| file.has_open_corrections()) {
+            if !file.is_near {
+                return Superseded::Anywhere;
+            }
+            days.insert(file.day);
+        }
+        if days.is_empty() { Superseded::Nowhere } else { Superseded::Within(days) }
     }
 }
 
-/// All rows of a snapshot, or those of the files that hold corrections.
+/// Where superseded rows may lie among those that are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Superseded {
+    Nowhere,
+    /// In these days.
+    Within(BTreeSet<NaiveDate>),
+    Anywhere,
+}
+
+/// Which files of a snapshot.
+#[derive(Debug, Clone)]
+pub(crate) enum Part {
+    /// All.
+    All,
+    /// All but those of superseded rows.
+    Current,
+    /// Of these, those of the days named, or of all other days.
+    Days { days: BTreeSet<NaiveDate>, are_meant: bool },
+    /// Those with a row that may supersede one in another file that is not of superseded rows alone.
+    WithCorrections,
+}
+
+impl Part {
+    fn has(&self, file: &LakeFile) -> bool {
+        match self {
+            Part::All => true,
+            Part::Current => !file.is_superseded,
+            Part::Days { days, are_meant } => !file.is_superseded && days.contains(&file.day) == *are_meant,
+            Part::WithCorrections => file.has_open_corrections(),
+        }
+    }
+}
+
+/// Rows of a snapshot.
 #[derive(Debug)]
 pub(crate) struct History {
     snapshot: Arc<Snapshot>,
     store: ObjectStoreUrl,
     table_schema: TableSchema,
-    only_with_corrections: bool,
+    places: Arc<FilterPlaces>,
+    part: Part,
 }
 
 impl History {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, store: ObjectStoreUrl) -> Self {
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        store: ObjectStoreUrl,
+        places: Arc<FilterPlaces>,
+        part: Part,
+    ) -> Self {
         let day: FieldRef = Arc::new(Field::new(DAY.name, DataType::Date32, false));
         let table_schema =
             TableSchema::builder(SQL_SCHEMA.clone()).with_table_partition_cols(vec![day]).build();
-        Self { snapshot, store, table_schema, only_with_corrections: false }
+        Self { snapshot, store, table_schema, places, part }
     }
 
-    /// The files alone in which some row supersedes another.
-    pub(crate) fn only_with_corrections(self) -> Self {
-        Self { only_with_corrections: true, ..self }
+    /// Whether the manifest says of each file that all of its rows pass the filter, or none.
+    fn decides_by_file(&self, filter: &Expr, files: &[PartitionedFile]) -> bool {
+        // Never NULL, and known of every file. Of anything else the manifest does not know enough.
+        let is_of_times =
+            filter.column_refs().iter().all(|column| ["start_at", DAY.name].contains(&column.name.as_str()));
+        if !is_of_times || filter.column_refs().is_empty() || filter.is_volatile() {
+            return false;
+        }
+        let schema = self.schema();
+        let candidates = |filter: Expr| -> Option<Vec<bool>> {
+            let of_schema = DFSchema::try_from(schema.clone()).ok()?;
+            let filter = create_physical_expr(
+                &filter,
+                &of_schema,
+                &ExecutionProps::new(),
+                &PhysicalPlanningContext::default(),
+            )
+            .ok()?;
+            may_match(files, filter, &schema).ok().flatten()
+        };
+        // Here columns still bear the table's name.
+        let filter = unnormalize_col(filter.clone());
+        let (Some(some_pass), Some(some_fail)) = (candidates(filter.clone()), candidates(!filter)) else {
+            return false;
+        };
+        some_pass.into_iter().zip(some_fail).all(|(some_pass, some_fail)| !(some_pass && some_fail))
     }
 
     fn files(&self) -> Vec<PartitionedFile> {
         self.snapshot
             .files
             .iter()
-            .filter(|(file, _)| !self.only_with_corrections || file.corrections > 0)
+            .filter(|(file, _)| self.part.has(file))
             .map(|(file, path)| partitioned(file, path))
             .collect()
     }
@@ -174,24 +249,29 @@ fn between(min: ScalarValue, max: ScalarValue) -> ColumnStatistics {
     }
 }
 
-/// Leaves out the files that cannot hold a row the filters let through: another day, another hour.
+/// Leaves out the files that cannot hold a row the filter lets through: another day, another hour.
 fn pruned(
     files: Vec<PartitionedFile>,
-    filters: &[Expr],
+    filter: Arc<dyn PhysicalExpr>,
     schema: &SchemaRef,
-    state: &dyn Session,
 ) -> DataFusionResult<Vec<PartitionedFile>> {
-    let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(files) };
-    let filter = state.create_physical_expr(filter, &DFSchema::try_from(schema.clone())?)?;
-    // A filter that says nothing about days or times prunes nothing.
+    let Some(may_match) = may_match(&files, filter, schema)? else { return Ok(files) };
+    Ok(files.into_iter().zip(may_match).filter_map(|(file, may_match)| may_match.then_some(file)).collect())
+}
+
+/// Of each file, whether it may hold a row the filter lets through. `None` if the filter says nothing about days or times.
+fn may_match(
+    files: &[PartitionedFile],
+    filter: Arc<dyn PhysicalExpr>,
+    schema: &SchemaRef,
+) -> DataFusionResult<Option<Vec<bool>>> {
     let Ok(predicate) = PruningPredicateBuilder::new().with_file_schema(schema.clone()).try_build(filter)
     else {
-        return Ok(files);
+        return Ok(None);
     };
     let unknown = Arc::new(Statistics::new_unknown(schema));
     let known = files.iter().map(|file| file.statistics.clone().unwrap_or_else(|| unknown.clone())).collect();
-    let may_match = predicate.prune(&PrunableStatistics::new(known, schema.clone()))?;
-    Ok(files.into_iter().zip(may_match).filter_map(|(file, may_match)| may_match.then_some(file)).collect())
+    predicate.prune(&PrunableStatistics::new(known, schema.clone())).map(Some)
 }
 
 /// Of all files together. Exact row counts answer `count(*)` without reading anything.
@@ -220,8 +300,17 @@ impl TableProvider for History {
         &self,
         filters: &[&Expr],
     ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
-        // Statistics, page index and bloom filters leave rows out; DataFusion still filters what is left.
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+        // Statistics, page index and bloom filters leave rows out; DataFusion still filters what is left. But of a period from midnight to
+        // midnight each file is in or out as a whole: then no row has to be looked at for it.
+        let files = self.files();
+        let known = |filter: &&Expr| {
+            if self.decides_by_file(filter, &files) {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Inexact
+            }
+        };
+        Ok(filters.iter().map(known).collect())
     }
 
     async fn scan(
@@ -231,7 +320,17 @@ impl TableProvider for History {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let files = pruned(self.files(), filters, &self.schema(), state)?;
+        let mut files = self.files();
+        let mut options = state.default_table_options().parquet;
+        if let Some(filter) = conjunction(filters.iter().cloned()) {
+            let schema = self.schema();
+            let filter = state.create_physical_expr(filter, &DFSchema::try_from(schema.clone())?)?;
+            files = pruned(files, filter.clone(), &schema)?;
+            let store = state.runtime_env().object_store(&self.store)?;
+            files = self.places.narrow(files, &filter, store.as_ref()).await?;
+            // Few rows of one call or account: the other columns are read where they are.
+            options.global.pushdown_filters |= needle::is_narrow(&filter);
+        }
         if files.is_empty() {
             let schema = match projection {
                 Some(indices) => Arc::new(self.schema().project(indices)?),
@@ -240,7 +339,7 @@ impl TableProvider for History {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let statistics = summed(&files, &self.schema());
-        let format = ParquetFormat::default().with_options(state.default_table_options().parquet);
+        let format = ParquetFormat::default().with_options(options);
         let config =
             FileScanConfigBuilder::new(self.store.clone(), format.file_source(self.table_schema.clone()))
                 .with_file_groups(FileGroup::new(files).split_files(state.config().target_partitions()))

@@ -4,18 +4,23 @@
 //! holds the new positions replaces the old one, (3) the files get their final names. Before 2 nothing has happened, after
 //! it everything has; 3 is made up for when it was cut short. Blocking throughout.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
-use model::RatedCdr;
+use chrono::{DateTime, NaiveDate, Utc};
+use model::{Cdr, CdrId, RatedCdr};
 
 use crate::error::IoContext;
 use crate::layout::Spot;
 use crate::manifest::{LakeFile, Manifest};
 use crate::rows::rows_by_day;
 use crate::{LakeConfig, LakeError, Watermark, layout, parquet_file};
+
+/// Calls that were not over when their last record was written and are remembered: several hours of a large carrier. Of those that are
+/// forgotten, queries look for superseded rows in more files until these are merged.
+const UNFINISHED_MAX: usize = 100_000;
 
 /// What one lane adds to the lake in one commit.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +49,29 @@ pub(crate) struct State {
     pub(crate) manifest: Manifest,
     /// Replacing the manifest failed half way: what is on disk decides.
     pub(crate) doubtful: bool,
+    unfinished: Unfinished,
+}
+
+/// Records of calls that were not over, committed since the lake was opened: day and revision of the newest, if all its revisions are of
+/// that day. What supersedes such a one is known to supersede rows of that day alone.
+#[derive(Default)]
+struct Unfinished(HashMap<CdrId, (NaiveDate, u32)>);
+
+impl Unfinished {
+    /// Takes in a row that is being committed. Whether all that it supersedes is surely of its own day.
+    fn is_near(&mut self, cdr: &Cdr, day: NaiveDate) -> bool {
+        let before = cdr.revision.checked_sub(1).map(|revision| (day, revision));
+        let is_near = before.is_none() || self.0.get(&cdr.id).copied() == before;
+        if cdr.partial && is_near {
+            if self.0.len() >= UNFINISHED_MAX {
+                self.0.clear();
+            }
+            self.0.insert(cdr.id, (day, cdr.revision));
+        } else if cdr.revision > 0 {
+            self.0.remove(&cdr.id);
+        }
+        is_near
+    }
 }
 
 impl Writer {
@@ -77,7 +105,7 @@ impl Writer {
         crate::forget::sweep(dir, manifest.generation)?;
         tracing::info!(dir = %dir.display(), rows = manifest.n_rows(), files = manifest.files.len(), "lake opened");
         Ok(Self {
-            state: Mutex::new(State { manifest, doubtful: false }),
+            state: Mutex::new(State { manifest, doubtful: false, unfinished: Unfinished::default() }),
             merging: Mutex::new(()),
             _lock: lock,
             config,
@@ -140,6 +168,29 @@ impl Writer {
         if next.positions == state.manifest.positions && lanes.iter().all(|lane| lane.rows.is_empty()) {
             return Ok(());
         }
+        let mut far_days = HashSet::new();
+        for cdr in lanes.iter().flat_map(|lane| &lane.rows).map(|call| &call.cdr) {
+            let day = cdr.start_at.date_naive();
+            if !state.unfinished.is_near(cdr, day) {
+                far_days.insert(day);
+            }
+        }
+        let committed = self.commit_rows(&mut state, next, lanes, &far_days, now);
+        if committed.is_err() {
+            // What is remembered of rows that are not committed says nothing.
+            state.unfinished = Unfinished::default();
+        }
+        committed
+    }
+
+    fn commit_rows(
+        &self,
+        state: &mut State,
+        mut next: Manifest,
+        lanes: &[LaneRows],
+        far_days: &HashSet<NaiveDate>,
+        now: DateTime<Utc>,
+    ) -> Result<(), LakeError> {
         let mut written = Unpublished::new(self.dir());
         for day in rows_by_day(lanes.iter().flat_map(|lane| &lane.rows))? {
             let number = next.next_file;
@@ -150,6 +201,9 @@ impl Writer {
                 rows: day.batch.num_rows() as u64,
                 bytes: 0,
                 corrections: day.corrections,
+                settled: 0,
+                is_near: day.corrections > 0 && !far_days.contains(&day.day),
+                is_superseded: false,
                 first_start_us: day.first_start_us,
                 last_start_us: day.last_start_us,
                 forgotten: Vec::new(),
@@ -158,7 +212,7 @@ impl Writer {
                 parquet_file::write_rows(&written.begin(file.spot())?, &day.batch, &parquet_file::CALLS)?;
             next.files.push(file);
         }
-        self.publish(&mut state, next, now).inspect_err(|_| written.keep())?;
+        self.publish(state, next, now).inspect_err(|_| written.keep())?;
         written.name();
         Ok(())
     }
