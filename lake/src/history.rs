@@ -26,6 +26,7 @@ use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
@@ -174,15 +175,13 @@ impl History {
             return false;
         }
         let schema = self.schema();
+        let Ok(of_schema) = DFSchema::try_from(schema.clone()).map(Arc::new) else { return false };
         let candidates = |filter: Expr| -> Option<Vec<bool>> {
-            let of_schema = DFSchema::try_from(schema.clone()).ok()?;
-            let filter = create_physical_expr(
-                &filter,
-                &of_schema,
-                &ExecutionProps::new(),
-                &PhysicalPlanningContext::default(),
-            )
-            .ok()?;
+            // What comes of NOT is a comparison again: of others statistics say nothing.
+            let context = SimplifyContext::builder().with_schema(of_schema.clone()).build();
+            let filter = ExprSimplifier::new(context).simplify(filter).ok()?;
+            let (constants, nothing) = (ExecutionProps::new(), PhysicalPlanningContext::default());
+            let filter = create_physical_expr(&filter, &of_schema, &constants, &nothing).ok()?;
             may_match(files, filter, &schema).ok().flatten()
         };
         // Here columns still bear the table's name.

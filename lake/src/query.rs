@@ -34,7 +34,7 @@ use crate::mirror::Mirror;
 use crate::needle::FilterPlaces;
 use crate::tables::MIRRORED;
 use crate::views::{VIEWS, functions};
-use crate::{Lake, LakeConfig, LakeError, QueryResult};
+use crate::{Lake, LakeConfig, LakeError, QueryResult, steps};
 
 /// Disk that queries may spill to, in the system's temporary directory.
 const SPILL_MAX_MIB: u64 = 10 * 1024;
@@ -176,6 +176,11 @@ impl Engine {
     /// Runs what was planned, to its end or to its limits.
     pub(crate) async fn collect(&self, frame: DataFrame, access: &Access) -> Result<QueryResult, LakeError> {
         let explain = |error: &DataFusionError| self.explain(error, access);
+        let (mut state, plan) = frame.into_parts();
+        if steps::asks_for_rows(&plan) {
+            state.config_mut().options_mut().execution.parquet.pushdown_filters = true;
+        }
+        let frame = DataFrame::new(state, plan);
         let schema = frame.schema().as_arrow().clone();
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await.map_err(|error| explain(&error))?;
@@ -210,6 +215,10 @@ impl Engine {
         let context = SessionContext::new_with_config_rt(config, self.runtime.clone());
         for function in functions() {
             context.register_udf(function);
+        }
+        context.register_udf(crate::day_clock::date_part());
+        for rule in steps::rules() {
+            context.add_optimizer_rule(rule);
         }
         let wanted = wanted(sql, describes_itself);
         let is_wanted = |name: &str| access.may_read(name) && wanted.contains(&name);

@@ -13,6 +13,7 @@ mod limits;
 mod past_calls;
 mod saved;
 mod sql;
+mod steps;
 mod superseded;
 mod tables;
 mod usage;

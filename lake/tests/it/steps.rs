@@ -1,0 +1,97 @@
+//! What is done otherwise than the library does it, for speed, has the library's answers.
+
+use crate::world::{World, ask, call, dec, lines, rows, unanswered};
+
+#[tokio::test]
+async fn hours_and_weekdays_are_those_of_the_calendar() {
+    let world = World::new();
+    let lake = world.open();
+    let times = [
+        "1970-01-01T12:00:00Z",
+        "2024-02-29T23:59:59.999999Z",
+        "2026-10-04T12:00:00Z",
+        "2026-10-05T00:00:00Z",
+        "2026-10-10T22:30:00Z",
+    ];
+    let calls = times.iter().enumerate().map(|(n, time)| call(&n.to_string(), time)).collect();
+    lake.commit(rows(1, calls), world.now).await.unwrap();
+    let sql = "SELECT date_part('hour', start_at), date_part('DOW', start_at), date_part('minute', start_at) FROM calls ORDER BY start_at";
+    assert_eq!(
+        lines(&lake, sql).await,
+        ["12 | 4 | 0", "23 | 4 | 59", "12 | 0 | 0", "0 | 1 | 0", "22 | 6 | 30"]
+    );
+    // Through another type, which the library answers for.
+    let library = "SELECT count(*) FROM calls WHERE date_part('hour', start_at) <> date_part('hour', CAST(start_at AS TIMESTAMP(3))) \
+                   OR date_part('dow', start_at) <> date_part('dow', CAST(start_at AS TIMESTAMP(3)))";
+    assert_eq!(ask(&lake, library).await, "0");
+    let others = "SELECT datepart('hour', TIMESTAMP '2026-10-05T07:00:00'), date_part('hour', NULL::TIMESTAMP(6)), \
+                  arrow_typeof(date_part('hour', start_at)) FROM calls LIMIT 1";
+    assert_eq!(lines(&lake, others).await, ["7 | NULL | Int32"]);
+}
+
+#[tokio::test]
+async fn different_texts_are_counted_the_same_in_two_steps() {
+    let world = World::new();
+    let lake = world.open();
+    let mut calls = Vec::new();
+    for n in 0..12_i64 {
+        let uid = format!("sw1-1-{n}");
+        let start = format!("2026-10-05T08:00:{n:02}Z");
+        let mut rated = if n % 4 == 3 { unanswered(&uid, &start) } else { call(&uid, &start) };
+        rated.cdr.payer = model::AccountId(1000 + n % 2);
+        rated.cdr.destination.number =
+            if n == 4 { None } else { Some(format!("4930555{}", n % 3).parse().unwrap()) };
+        if let Some(charge) = rated.charges.first_mut() {
+            charge.cost = dec("0.1");
+        }
+        calls.push(rated);
+    }
+    lake.commit(rows(1, calls), world.now).await.unwrap();
+    let counted = "SELECT payer + 1 AS who, count(DISTINCT destination_number) AS numbers, count(*) AS calls, \
+                   count(*) FILTER (WHERE answered) AS answered, sum(customer_cost) AS cost, min(start_at), max(duration_seconds) \
+                   FROM calls GROUP BY who ORDER BY who";
+    let expected = [
+        "1001 | 3 | 6 | 6 | 0.600000 | 2026-10-05T08:00:00 | 131.650000",
+        "1002 | 3 | 6 | 3 | 0.300000 | 2026-10-05T08:00:01 | 131.650000",
+    ];
+    assert_eq!(lines(&lake, counted).await, expected);
+    let is_stepped =
+        async |sql: &str| lines(&lake, &format!("EXPLAIN {sql}")).await.concat().contains("__text");
+    assert!(is_stepped(counted).await);
+    let kind = format!("SELECT arrow_typeof(cost), arrow_typeof(calls) FROM ({counted}) LIMIT 1");
+    assert_eq!(ask(&lake, &format!("SELECT count(*) FROM ({kind})")).await, "1");
+    assert_eq!(lines(&lake, &kind).await, ["Decimal128(28, 6) | Int64"]);
+    // Several texts, averages and questions without groups are the library's.
+    for (sql, expected) in [
+        ("SELECT count(DISTINCT destination_number), count(*) FROM calls WHERE payer = 7", "0 | 0"),
+        (
+            "SELECT payer, count(DISTINCT destination_number), count(DISTINCT call_id) FROM calls GROUP BY payer ORDER BY payer LIMIT 1",
+            "1000 | 3 | 6",
+        ),
+        (
+            "SELECT payer, count(DISTINCT call_id), avg(duration_seconds) FROM calls GROUP BY payer ORDER BY payer LIMIT 1",
+            "1000 | 6 | 131.6500000000",
+        ),
+        (
+            "SELECT payer, count(DISTINCT call_id) FILTER (WHERE answered), count(*) FROM calls GROUP BY payer ORDER BY payer DESC LIMIT 1",
+            "1001 | 3 | 6",
+        ),
+    ] {
+        assert_eq!(lines(&lake, sql).await, [expected], "{sql}");
+        assert!(!is_stepped(sql).await, "{sql}");
+    }
+    let having = "SELECT payer FROM calls GROUP BY payer HAVING count(DISTINCT call_id) > 5 AND count(*) FILTER (WHERE answered) < 5";
+    assert_eq!(lines(&lake, having).await, ["1001"]);
+    assert!(is_stepped(having).await);
+    // A group of a NULL is one too, and so is the answer to a question about no call.
+    let by_number = "SELECT destination_number, count(DISTINCT call_id) AS n, count(*) AS k FROM calls GROUP BY 1 ORDER BY 1 NULLS FIRST LIMIT 1";
+    assert_eq!(lines(&lake, by_number).await, ["NULL | 1 | 1"]);
+    assert!(
+        lines(
+            &lake,
+            "SELECT payer, count(DISTINCT call_id), count(*) FROM calls WHERE payer = 7 GROUP BY payer"
+        )
+        .await
+        .is_empty()
+    );
+}
