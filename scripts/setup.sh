@@ -76,6 +76,18 @@ need_axe() {
   LEFT_OUT+=("pages by the rules of WCAG: axe could not be installed")
 }
 
+# A server that speaks S3, with conditional writes: the lake's tests keep their files there. Objects are files of its directory.
+need_versitygw() {
+  [ -x target/versitygw/versitygw ] && return
+  [ -x /usr/local/go/bin/go ] && PATH="$PATH:/usr/local/go/bin"
+  # Debian's is too old for it.
+  command -v go >/dev/null || { LEFT_OUT+=("the lake on S3: no Go found; install 1.26 from https://go.dev/dl"); return; }
+  GOBIN="$PWD/target/versitygw" GOFLAGS=-modcacherw go install github.com/versity/versitygw/cmd/versitygw@v1.8.0 \
+    >/tmp/tollbook-go.log 2>&1 && return
+  tail -n 5 /tmp/tollbook-go.log >&2
+  LEFT_OUT+=("the lake on S3: versitygw could not be installed")
+}
+
 # Licences of all dependencies, and known advisories where their database can be had.
 deny() {
   if ! command -v cargo-deny >/dev/null; then

@@ -5,7 +5,6 @@
 //! among them supersede go to files of their own (`merge.rs`), which queries of what holds do not read.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
 use std::sync::TryLockError;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
@@ -13,8 +12,9 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use crate::layout::Spot;
 use crate::manifest::{LakeFile, Manifest, Retired};
 use crate::merge::{Input, Part};
-use crate::writer::Writer;
-use crate::{LakeConfig, LakeError, layout, merge};
+use crate::tree::Fetched;
+use crate::writer::{Unpublished, Writer};
+use crate::{LakeConfig, LakeError, merge};
 
 /// A day counts as over so long after its midnight: the calls that ended late are in by then.
 const DAY_OVER_AFTER: TimeDelta = TimeDelta::hours(2);
@@ -42,6 +42,7 @@ impl Writer {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(Compacted::default()),
         };
+        self.tidy()?;
         let mut done = Compacted { files_deleted: self.purge(now)?, ..Compacted::default() };
         let manifest = self.state()?.manifest.clone();
         for group in groups(&manifest, &self.config, now) {
@@ -58,21 +59,15 @@ impl Writer {
     fn merge(&self, group: &[LakeFile], now: DateTime<Utc>) -> Result<(), LakeError> {
         let Some(first) = group.first() else { return Ok(()) };
         let day = first.day;
-        let numbers = {
-            let mut state = self.state()?;
-            let number = state.manifest.next_file;
-            state.manifest.next_file += 2;
-            [number, number + 1]
-        };
-        let inputs = group.iter().map(|file| self.input(file)).collect::<Result<Vec<Input>, _>>()?;
-        let [current, superseded] =
-            numbers.map(|number| self.dir().join(Spot::of_day(day, number).hidden_path()));
+        let (number, mut written) = self.begin(2)?;
+        let spots = [number, number + 1].map(|number| Spot::of_day(day, number));
+        let inputs = self.inputs(group, &written)?;
+        let [current, superseded] = [written.begin(spots[0].clone())?, written.begin(spots[1].clone())?];
         let expected: u64 = group.iter().map(|file| file.rows).sum();
         let merged = merge::merge_files(&inputs, &current, &superseded, expected)?;
+        drop(inputs);
         let found = merged.current.rows + merged.superseded.as_ref().map_or(0, |part| part.rows);
         if found != expected {
-            layout::remove_if_there(&current)?;
-            layout::remove_if_there(&superseded)?;
             let files = group.len();
             return Err(LakeError::MergeMiscounted { day: day.to_string(), files, expected, found });
         }
@@ -96,8 +91,12 @@ impl Writer {
             last_start_us: part.last_start_us,
             forgotten: forgotten.clone(),
         };
-        let mut files = vec![made(numbers[0], &merged.current, first.is_superseded)];
-        files.extend(merged.superseded.as_ref().map(|part| made(numbers[1], part, true)));
+        let mut files = vec![made(number, &merged.current, first.is_superseded)];
+        match &merged.superseded {
+            Some(part) => files.push(made(number + 1, part, true)),
+            None => written.leave_out(&spots[1]),
+        }
+        written.seal_all()?;
         let retired: Vec<Retired> =
             group.iter().map(|file| Retired { day, number: file.number, since: now }).collect();
 
@@ -105,34 +104,32 @@ impl Writer {
         let mut next = state.manifest.clone();
         let before = next.n_rows();
         next.files.retain(|file| !group.contains(file));
-        next.files.extend(files.iter().cloned());
+        next.files.extend(files);
         next.retired.extend(retired);
         assert_eq!(next.n_rows(), before, "merging files lost or invented rows");
-        self.publish(&mut state, next, now)?;
-        // Committed: what fails from here on is made up for by the next open.
-        let moved = files
-            .iter()
-            .try_for_each(|file| layout::name_finally(self.dir(), &file.spot()))
-            .and_then(|()| group.iter().try_for_each(|file| layout::move_out(self.dir(), &file.spot())));
-        if let Err(error) = moved {
-            tracing::warn!(%error, code = error.code(), "merged lake files are not in their places yet");
-        }
+        self.publish(&mut state, next, now, &mut written)?;
+        self.move_out(&group.iter().map(LakeFile::spot).collect::<Vec<_>>());
         Ok(())
     }
 
-    fn input(&self, file: &LakeFile) -> Result<Input, LakeError> {
-        Ok(Input {
-            path: self.present(&file.spot(), file.rows)?,
+    fn inputs(&self, group: &[LakeFile], written: &Unpublished<'_>) -> Result<Vec<Input>, LakeError> {
+        let fetched = self.fetch(group.iter().map(|file| (file.spot(), file.rows)), written)?;
+        let inputs = fetched.into_iter().zip(group).map(|(fetched, file)| Input {
+            file: fetched,
             // Rows that are superseded already are merged with their like as they are.
             corrections: if file.is_superseded { 0 } else { file.corrections },
             is_settled: !file.has_open_corrections(),
-        })
+        });
+        Ok(inputs.collect())
     }
 
-    pub(crate) fn present(&self, spot: &Spot, rows: u64) -> Result<PathBuf, LakeError> {
-        spot.present_path(self.dir())
-            .map(|path| self.dir().join(path))
-            .ok_or_else(|| LakeError::FileMissing { path: self.dir().join(spot.final_path()), rows })
+    /// Committed files to be read again.
+    pub(crate) fn fetch(
+        &self,
+        spots: impl Iterator<Item = (Spot, u64)>,
+        written: &Unpublished<'_>,
+    ) -> Result<Vec<Fetched>, LakeError> {
+        self.tree.fetch(&spots.collect::<Vec<_>>(), written.writer())
     }
 
     /// Deletes files that were merged longer ago than `retired_keep`.
@@ -148,10 +145,9 @@ impl Writer {
         if expired.is_empty() {
             return Ok(0);
         }
-        for spot in &expired {
-            layout::purge(self.dir(), spot)?;
-        }
-        self.publish(&mut state, next, now)?;
+        self.tree.purge(&expired)?;
+        let mut written = Unpublished::new(self, &state);
+        self.publish(&mut state, next, now, &mut written)?;
         Ok(expired.len() as u64)
     }
 }

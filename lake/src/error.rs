@@ -23,6 +23,16 @@ pub enum LakeError {
         /// The lake.
         dir: PathBuf,
     },
+    /// In a bucket, where files have no second names.
+    #[error(
+        "{} is in a bucket: its rows are kept by the store, and a copy of the rest would not fit them; have the store keep versions, or take \
+         the backup with the lake in a directory",
+        place.display()
+    )]
+    NotOnDisk {
+        /// The address of the bucket.
+        place: PathBuf,
+    },
     /// Opened to read.
     #[error("{} was opened read-only; rows are written by the process that runs the lake role", dir.display())]
     OpenedReadOnly {
@@ -243,6 +253,68 @@ pub enum LakeError {
         /// How many.
         digits: usize,
     },
+    /// `lake.url` or the store's address is none.
+    #[error("{url} cannot be used for the lake: {problem}; lake.url is like s3://bucket/prefix")]
+    Url {
+        /// As configured.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No keys in the file of keys.
+    #[error("{} has no line {missing} = ... in its profile [default]", file.display())]
+    Credentials {
+        /// The file.
+        file: PathBuf,
+        /// What is not in it.
+        missing: &'static str,
+    },
+    /// The object store does not work now.
+    #[error("cannot {action} {}: {problem}", path.display())]
+    Store {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What it said.
+        problem: String,
+    },
+    /// The object store says no, and will until somebody changes something.
+    #[error("cannot {action} {}: {problem}", path.display())]
+    StoreRefused {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// Another writer has replaced the manifest.
+    #[error("another process has taken {} over; nothing was committed", dir.display())]
+    TakenOver {
+        /// The lake.
+        dir: PathBuf,
+    },
+    /// The store does not look at If-Match.
+    #[error(
+        "the object store of {} carries out a put although its condition (If-Match) does not hold: two writers would undo each other's commits; use one that supports conditional writes",
+        dir.display()
+    )]
+    NoConditions {
+        /// The lake.
+        dir: PathBuf,
+    },
+    /// A new lake is to be made in a bucket, and there is one in the directory.
+    #[error(
+        "there is no lake in {} yet, and {} holds one: copy that directory into the bucket, or give lake.dir another, empty one",
+        url.display(), dir.display()
+    )]
+    LakeElsewhere {
+        /// The directory.
+        dir: PathBuf,
+        /// The bucket.
+        url: PathBuf,
+    },
     /// Our own failure.
     #[error("the lake failed: {problem}; please report this")]
     Internal {
@@ -291,6 +363,14 @@ impl LakeError {
             LakeError::Certificate { .. } => "LAK027",
             LakeError::CallsStay => "LAK028",
             LakeError::NumberTooShort { .. } => "LAK029",
+            LakeError::Url { .. } => "LAK030",
+            LakeError::Credentials { .. } => "LAK031",
+            LakeError::Store { .. } => "LAK032",
+            LakeError::StoreRefused { .. } => "LAK033",
+            LakeError::TakenOver { .. } => "LAK034",
+            LakeError::NoConditions { .. } => "LAK035",
+            LakeError::LakeElsewhere { .. } => "LAK036",
+            LakeError::NotOnDisk { .. } => "LAK037",
         }
     }
 
@@ -307,6 +387,7 @@ impl LakeError {
             self,
             LakeError::Config { .. }
                 | LakeError::InUse { .. }
+                | LakeError::NotOnDisk { .. }
                 | LakeError::NoLake { .. }
                 // What is damaged or of a later version is for the operator to put back; the message says how.
                 | LakeError::ManifestMissing { .. }
@@ -324,6 +405,13 @@ impl LakeError {
                 | LakeError::Certificate { .. }
                 | LakeError::CallsStay
                 | LakeError::NumberTooShort { .. }
+                | LakeError::Url { .. }
+                | LakeError::Credentials { .. }
+                | LakeError::Store { .. }
+                | LakeError::StoreRefused { .. }
+                | LakeError::TakenOver { .. }
+                | LakeError::NoConditions { .. }
+                | LakeError::LakeElsewhere { .. }
         )
     }
 }

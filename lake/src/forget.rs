@@ -14,14 +14,15 @@ use chrono::{DateTime, Utc};
 use model::{AccountId, E164, TenantId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use proof::sweep;
 pub use proof::{FileProof, Proof};
+pub(crate) use proof::{PROOFS, sweep, unnamed};
 use rows::{Columns, Decided};
 
-use crate::layout::{self, Spot};
+use crate::layout::Spot;
 use crate::manifest::{LakeFile, Manifest, Retired, RetiredTable, TableFile};
 use crate::parquet_file::{self, CALLS, Shape};
 use crate::tables::EVENTS;
+use crate::tree::Fetched;
 use crate::writer::{Unpublished, Writer};
 use crate::{Lake, LakeError, blocking};
 
@@ -138,7 +139,7 @@ impl Lake {
     ///
     /// [`LakeError::Io`], and [`LakeError::ManifestUnreadable`] for a proof that is no proof.
     pub fn proofs(&self) -> Result<Vec<Proof>, LakeError> {
-        proof::all(self.dir())
+        proof::all(&self.tree)
     }
 }
 
@@ -187,7 +188,7 @@ impl Writer {
         let calls = manifest.files.iter().cloned().map(Place::Call);
         let events = manifest.tables.get(EVENTS.name).map(|state| state.files.clone()).unwrap_or_default();
         let mut done = Forgotten::default();
-        let mut written = Unpublished::new(self.dir());
+        let mut written = Unpublished::new(self, &*self.state()?);
         let mut rewritten = Vec::new();
         // Files that a rule found nothing in: it need not look again.
         let mut looked_at: Vec<(u64, Vec<String>)> = Vec::new();
@@ -196,14 +197,15 @@ impl Writer {
             if rules.is_empty() && task.erasures.is_empty() {
                 continue;
             }
-            let path = self.present(&old.spot(), old.rows())?;
+            let fetched = self.fetch([(old.spot(), old.rows())].into_iter(), &written)?;
+            let Some(path) = fetched.first().map(Fetched::path) else { continue };
             let (shape, columns) = match &old {
                 Place::Call(_) => (&*CALLS, Columns::of_calls()),
                 Place::Event(_) => (&Shape::of_table(&EVENTS), Columns::of_events()),
             };
             let decide = |batch: &_| rows::decide(batch, &columns, &rules, task);
             let mut found = Decided::default();
-            parquet_file::read_batches(&path, shape, |batch| {
+            parquet_file::read_batches(path, shape, |batch| {
                 found.add(&decide(&batch)?);
                 Ok(())
             })?;
@@ -215,7 +217,7 @@ impl Writer {
                 }
                 continue;
             }
-            rewritten.push(self.rewrite(old, &path, shape, &decide, &found, marks, &mut written)?);
+            rewritten.push(self.rewrite(old, path, shape, &decide, &found, marks, &mut written)?);
             if rewritten.len() >= FILES_MAX {
                 self.exchange(task, std::mem::take(&mut rewritten), &mut written, &mut done, now)?;
             }
@@ -240,18 +242,13 @@ impl Writer {
         written: &mut Unpublished<'_>,
     ) -> Result<Rewritten, LakeError> {
         let rows = old.rows() - found.deleted;
-        let mut proof = FileProof::before(self.dir(), path, &old.spot(), old.rows())?;
+        let mut proof = FileProof::before(path, &old.spot(), old.rows())?;
         (proof.rows_changed, proof.rows_deleted, proof.rows_held) =
             (found.changed, found.deleted, found.held);
         if rows == 0 {
             return Ok(Rewritten { proof, old, new: None });
         }
-        let number = {
-            let mut state = self.state()?;
-            let number = state.manifest.next_file;
-            state.manifest.next_file += 1;
-            number
-        };
+        let (number, _) = self.begin(1)?;
         let new = match &old {
             Place::Call(file) => Place::Call(LakeFile { number, rows, ..file.clone() }),
             Place::Event(file) => Place::Event(TableFile { number, rows, ..file.clone() }),
@@ -260,6 +257,7 @@ impl Writer {
         let copied = parquet_file::copy_file(path, &hidden, rows, shape, |batch| Ok(decide(batch)?.batch))?;
         assert_eq!(copied.rows, rows, "writing a file again lost or invented rows");
         proof.after(&hidden, &new.spot(), copied.rows)?;
+        written.seal()?;
         let new = match new {
             Place::Call(mut file) => {
                 file.bytes = copied.bytes;
@@ -291,15 +289,15 @@ impl Writer {
         assert_eq!(next.n_rows(), before, "calls were lost or invented");
         // On disk before the commit that it proves; one without its commit is thrown away when the lake is opened.
         let proof = Proof::of(task, &files.iter().map(|file| file.proof.clone()).collect::<Vec<_>>(), now);
-        let generation = state.manifest.generation + 1;
-        let place = proof.write(self.dir(), generation)?;
-        self.publish(&mut state, next, now).inspect_err(|_| written.keep())?;
-        written.name_all();
+        self.refuse_if_taken_over(&mut state, written)?;
+        let (generation, opening) = (state.manifest.generation + 1, state.manifest.opening);
+        let place = proof.write(&self.tree, generation, opening)?;
+        if opening != 0 {
+            next.proofs.entry(opening).or_default().push(generation);
+        }
+        self.publish(&mut state, next, now, written)?;
+        self.move_out(&files.iter().map(|file| file.old.spot()).collect::<Vec<_>>());
         for file in &files {
-            if let Err(error) = layout::move_out(self.dir(), &file.old.spot()) {
-                // The next open makes up for it.
-                tracing::warn!(%error, code = error.code(), "a lake file with forgotten numbers is still in its place");
-            }
             done.rows_changed += file.proof.rows_changed;
             done.rows_deleted += file.proof.rows_deleted;
         }
@@ -321,7 +319,8 @@ impl Writer {
                 file.forgotten.dedup();
             }
         }
-        self.publish(&mut state, next, now)
+        let mut written = Unpublished::new(self, &state);
+        self.publish(&mut state, next, now, &mut written)
     }
 }
 

@@ -4,7 +4,7 @@
 //! start) so that files out of question are not opened.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -39,6 +39,7 @@ use crate::manifest::{LakeFile, Live, Manifest, TableFile};
 use crate::needle;
 use crate::needle::FilterPlaces;
 use crate::rows::SQL_SCHEMA;
+use crate::tree::Tree;
 
 /// How often the manifest is read again because a file it names was merged away meanwhile.
 const SNAPSHOT_ATTEMPTS: u32 = 5;
@@ -46,17 +47,28 @@ const SNAPSHOT_ATTEMPTS: u32 = 5;
 /// The files of the lake at one instant, and where they were found.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    dir: PathBuf,
+    tree: Tree,
+    generation: u64,
+    /// How often a file was nowhere when the snapshot was taken.
+    n_gone: u64,
     files: Vec<(LakeFile, String)>,
     tables: BTreeMap<String, Vec<(TableFile, String)>>,
 }
 
 impl Snapshot {
-    pub(crate) fn take(dir: &Path) -> Result<Self, LakeError> {
+    pub(crate) fn take(tree: &Tree) -> Result<Self, LakeError> {
+        let dir = match tree {
+            Tree::Disk(dir) => dir,
+            Tree::Bucket(bucket) => {
+                // Before the manifest: what is gone later is gone for this snapshot.
+                let n_gone = bucket.n_gone();
+                return Ok(Self { n_gone, ..Self::unlocated(tree, &*tree.current()?) });
+            }
+        };
         let mut generation_before = None;
         for _ in 0..SNAPSHOT_ATTEMPTS {
-            let manifest = crate::current(dir)?;
-            match Self::locate(dir, &manifest) {
+            let manifest = tree.current()?;
+            match Self::locate(tree, dir, &manifest) {
                 Ok(found) => return Ok(found),
                 // The same manifest again, and still not there: it is gone for good.
                 Err(missing) if generation_before == Some(manifest.generation) => {
@@ -69,17 +81,37 @@ impl Snapshot {
         Err(LakeError::Moving { attempts: SNAPSHOT_ATTEMPTS })
     }
 
-    fn locate(dir: &Path, manifest: &Manifest) -> Result<Self, Live> {
-        let present = |spot: Spot, rows, bytes| spot.present_path(dir).ok_or(Live { spot, rows, bytes });
-        let mut found = Self { dir: dir.to_owned(), files: Vec::new(), tables: BTreeMap::new() };
+    fn locate(tree: &Tree, dir: &Path, manifest: &Manifest) -> Result<Self, Live> {
+        Self::of(tree, manifest, |spot, rows, bytes| spot.present_path(dir).ok_or(Live { spot, rows, bytes }))
+    }
+
+    /// With the final name of each file: whoever reads it looks where it is by then.
+    fn unlocated(tree: &Tree, manifest: &Manifest) -> Self {
+        let final_path = |spot: Spot, _, _| Ok::<_, std::convert::Infallible>(spot.final_path());
+        let Ok(found) = Self::of(tree, manifest, final_path);
+        found
+    }
+
+    fn of<E>(
+        tree: &Tree,
+        manifest: &Manifest,
+        place: impl Fn(Spot, u64, u64) -> Result<String, E>,
+    ) -> Result<Self, E> {
+        let mut found = Self {
+            tree: tree.clone(),
+            generation: manifest.generation,
+            n_gone: 0,
+            files: Vec::new(),
+            tables: BTreeMap::new(),
+        };
         for file in &manifest.files {
-            found.files.push((file.clone(), present(file.spot(), file.rows, file.bytes)?));
+            found.files.push((file.clone(), place(file.spot(), file.rows, file.bytes)?));
         }
         for (name, state) in &manifest.tables {
             let files = found.tables.entry(name.clone()).or_default();
             for file in &state.files {
                 let spot = Spot::of_table(name, file.number);
-                files.push((file.clone(), present(spot, file.rows, file.bytes)?));
+                files.push((file.clone(), place(spot, file.rows, file.bytes)?));
             }
         }
         Ok(found)
@@ -92,9 +124,18 @@ impl Snapshot {
 
     /// Whether a file has left its place since: the reason for a failed query, and a reason to ask again.
     pub(crate) fn has_moved(&self) -> bool {
+        let dir = match &self.tree {
+            Tree::Disk(dir) => dir,
+            Tree::Bucket(bucket) => return bucket.n_gone() != self.n_gone,
+        };
         let calls = self.files.iter().map(|(_, path)| path);
         let others = self.tables.values().flatten().map(|(_, path)| path);
-        calls.chain(others).any(|path| !self.dir.join(path).is_file())
+        calls.chain(others).any(|path| !dir.join(path).is_file())
+    }
+
+    /// Which manifest it is of: a file that is nowhere although that has not changed is gone for good.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Where rows may lie that a later revision supersedes, beside the files that hold nothing else.

@@ -1,4 +1,4 @@
-//! Where things lie in the lake's directory, and how the tree is brought in line with the manifest.
+//! Where things lie in the lake, and how the tree in a directory is brought in line with the manifest.
 //!
 //! ```text
 //! manifest.json                        the files that count, and the positions
@@ -13,7 +13,8 @@
 //! The manifest decides. A file is written under its hidden name, then the manifest names it, then it gets its final name:
 //! whatever step a crash comes after, [`settle`] finishes it or throws it away.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -26,14 +27,18 @@ use crate::manifest::Manifest;
 pub(crate) const CDRS: &str = "cdrs";
 /// The folder of the other tables, each in a folder of its own.
 pub(crate) const TABLES: &str = "tables";
+/// The folder of files that were merged into others.
+const RETIRED: &str = "retired";
 /// How the name of a file begins that has none of its own yet.
 const HIDDEN_PREFIX: &str = ".tmp-part-";
+const FINAL_PREFIX: &str = "part-";
+const FINAL_SUFFIX: &str = ".parquet";
 
 pub(crate) fn manifest(dir: &Path) -> PathBuf {
     dir.join("manifest.json")
 }
 
-pub(crate) fn manifest_temporary(dir: &Path) -> PathBuf {
+fn manifest_temporary(dir: &Path) -> PathBuf {
     dir.join(".tmp-manifest.json")
 }
 
@@ -46,7 +51,7 @@ fn strays(dir: &Path) -> PathBuf {
 }
 
 fn retired_dir(dir: &Path) -> PathBuf {
-    dir.join("retired")
+    dir.join(RETIRED)
 }
 
 /// Where one file of the lake belongs.
@@ -68,8 +73,20 @@ impl Spot {
         Self { folder: format!("{TABLES}/{table}"), number }
     }
 
+    /// The one whose final path `path` is.
+    pub(crate) fn of_path(path: &str) -> Option<Self> {
+        let (folder, _) = path.rsplit_once('/')?;
+        Some(Self { folder: folder.to_owned(), number: Self::number_of(path)? })
+    }
+
+    /// The number in a final path.
+    pub(crate) fn number_of(path: &str) -> Option<u64> {
+        let name = path.rsplit('/').next()?;
+        name.strip_prefix(FINAL_PREFIX)?.strip_suffix(FINAL_SUFFIX)?.parse().ok()
+    }
+
     fn final_name(&self) -> String {
-        format!("part-{:010}.parquet", self.number)
+        format!("{FINAL_PREFIX}{:010}{FINAL_SUFFIX}", self.number)
     }
 
     /// The name the file has for the world, relative to the lake's directory.
@@ -83,15 +100,118 @@ impl Spot {
         format!("{}/{HIDDEN_PREFIX}{:010}", self.folder, self.number)
     }
 
+    /// The same in a bucket, where it is that of one writer.
+    pub(crate) fn hidden_path_of(&self, writer: u64) -> String {
+        format!("{}-w{writer}", self.hidden_path())
+    }
+
+    /// Where it is once it was merged into another, relative to the lake's directory.
+    pub(crate) fn retired_path(&self) -> String {
+        let folder = self.folder.rsplit(['/', '=']).next().unwrap_or(&self.folder);
+        format!("{RETIRED}/{folder}-{}", self.final_name())
+    }
+
     /// Where the committed file is right now, relative to the lake's directory; `None` if it has been moved away.
     pub(crate) fn present_path(&self, dir: &Path) -> Option<String> {
         [self.final_path(), self.hidden_path()].into_iter().find(|path| dir.join(path).is_file())
     }
 
-    fn retired(&self, dir: &Path) -> PathBuf {
-        let folder = self.folder.rsplit(['/', '=']).next().unwrap_or(&self.folder);
-        retired_dir(dir).join(format!("{folder}-{}", self.final_name()))
+    pub(crate) fn retired(&self, dir: &Path) -> PathBuf {
+        dir.join(self.retired_path())
     }
+}
+
+/// Whether it is the path of rows under a final name.
+pub(crate) fn is_final(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.starts_with(FINAL_PREFIX))
+}
+
+/// Whether it is the path of a file that has no final name yet.
+pub(crate) fn is_hidden(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.starts_with(HIDDEN_PREFIX))
+}
+
+/// Whether it is the path of a file in the tree that holds rows, or was going to: `folder/folder/name`.
+pub(crate) fn is_row_file(path: &str) -> bool {
+    path.split('/').count() == 3 && (is_hidden(path) || path.ends_with(FINAL_SUFFIX))
+}
+
+/// Takes the lock of a directory, makes the lake if there is none, and brings the tree in line with its manifest.
+pub(crate) fn enter(dir: &Path) -> Result<(File, Manifest), LakeError> {
+    let cdrs = dir.join(CDRS);
+    fs::create_dir_all(&cdrs).at("create", &cdrs)?;
+    let lock = locked(dir)?;
+    let manifest = match read_manifest(dir)? {
+        Some(manifest) => manifest,
+        None if has_rows(dir)? => return Err(LakeError::ManifestMissing { dir: dir.to_owned() }),
+        None => {
+            let manifest = Manifest::empty();
+            write_manifest(&manifest, dir)?;
+            manifest
+        }
+    };
+    settle(dir, &manifest)?;
+    check(dir, &manifest)?;
+    sweep(dir, &manifest)?;
+    Ok((lock, manifest))
+}
+
+fn locked(dir: &Path) -> Result<File, LakeError> {
+    let path: PathBuf = lock(dir);
+    let file = File::options().create(true).write(true).truncate(false).open(&path).at("open", &path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LakeError::InUse { dir: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(LakeError::Io { action: "lock", path, source }),
+    }
+}
+
+/// Reads the manifest of a directory; `None` where there is none.
+pub(crate) fn read_manifest(dir: &Path) -> Result<Option<Manifest>, LakeError> {
+    let path = manifest(dir);
+    match fs::read(&path) {
+        Ok(bytes) => Manifest::from_bytes(&bytes, &path).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LakeError::Io { action: "read", path, source }),
+    }
+}
+
+/// Replaces the one on disk. When this returns, the change survives a power cut; when it fails, either may be there.
+pub(crate) fn write_manifest(next: &Manifest, dir: &Path) -> Result<(), LakeError> {
+    let bytes = next.to_bytes()?;
+    let temporary: PathBuf = manifest_temporary(dir);
+    let mut file = File::create(&temporary).at("create", &temporary)?;
+    file.write_all(&bytes).at("write", &temporary)?;
+    file.sync_all().at("sync", &temporary)?;
+    drop(file);
+    let path = manifest(dir);
+    fs::rename(&temporary, &path).at("replace", &path)?;
+    sync_dir(dir)
+}
+
+/// Writes a small file into a folder, durably.
+pub(crate) fn write_document(dir: &Path, folder: &str, name: &str, bytes: &[u8]) -> Result<(), LakeError> {
+    let folder = dir.join(folder);
+    fs::create_dir_all(&folder).at("create", &folder)?;
+    sync_dir(dir)?;
+    let path = folder.join(name);
+    let mut file = File::create(&path).at("create", &path)?;
+    file.write_all(bytes).at("write", &path)?;
+    file.sync_all().at("sync", &path)?;
+    sync_dir(&folder)
+}
+
+/// The names in a folder; none where there is no folder.
+pub(crate) fn documents(dir: &Path, folder: &str) -> Result<Vec<String>, LakeError> {
+    let folder = dir.join(folder);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).at("list", &folder)? {
+        names.push(entry_name(&entry.at("list", &folder)?.path()));
+    }
+    Ok(names)
 }
 
 /// Makes the names in a directory survive a power cut.
@@ -158,7 +278,7 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<(), LakeError> {
 }
 
 /// Whether every committed row is there, in files of the size they were committed with.
-pub(crate) fn check(dir: &Path, manifest: &Manifest) -> Result<(), LakeError> {
+fn check(dir: &Path, manifest: &Manifest) -> Result<(), LakeError> {
     for file in manifest.live() {
         let path = dir.join(file.spot.final_path());
         let found = match fs::metadata(&path) {
@@ -177,7 +297,7 @@ pub(crate) fn check(dir: &Path, manifest: &Manifest) -> Result<(), LakeError> {
 
 /// Clears the tree of what the manifest does not name: unfinished files are deleted, foreign Parquet files are moved to
 /// `strays/`, since somebody may miss them.
-pub(crate) fn sweep(dir: &Path, manifest: &Manifest) -> Result<(), LakeError> {
+fn sweep(dir: &Path, manifest: &Manifest) -> Result<(), LakeError> {
     remove_if_there(&manifest_temporary(dir))?;
     let live: std::collections::HashSet<PathBuf> =
         manifest.live().map(|file| dir.join(file.spot.final_path())).collect();
@@ -209,9 +329,8 @@ fn entry_name(path: &Path) -> String {
 }
 
 /// Whether the tree holds rows under their final names.
-pub(crate) fn has_rows(dir: &Path) -> Result<bool, LakeError> {
-    let is_final = |path: &PathBuf| entry_name(path).starts_with("part-");
-    Ok(row_files(dir)?.iter().any(is_final))
+fn has_rows(dir: &Path) -> Result<bool, LakeError> {
+    Ok(row_files(dir)?.iter().any(|path| is_final(&entry_name(path))))
 }
 
 /// Every file in the tree that holds rows, or was going to.
@@ -229,7 +348,7 @@ fn row_files(dir: &Path) -> Result<Vec<PathBuf>, LakeError> {
             for entry in fs::read_dir(&folder).at("list", &folder)? {
                 let path = entry.at("list", &folder)?.path();
                 let name = entry_name(&path);
-                if name.ends_with(".parquet") || name.starts_with(HIDDEN_PREFIX) {
+                if name.ends_with(FINAL_SUFFIX) || name.starts_with(HIDDEN_PREFIX) {
                     found.push(path);
                 }
             }

@@ -6,6 +6,7 @@
 //! doubles a call. When to commit, where to resume and what to suspend is the stage runner's work.
 
 mod access;
+mod backup;
 mod catalogue;
 mod column;
 mod compaction;
@@ -30,19 +31,21 @@ mod saved;
 mod steps;
 mod table;
 pub mod tables;
+mod tree;
 mod usage;
 mod views;
 pub mod wire;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 pub use access::Access;
+pub use backup::FrozenLake;
 pub use catalogue::{TableDoc, tables as table_docs};
 pub use column::{ColumnDoc, columns};
 pub use compaction::Compacted;
-pub use config::{LakeConfig, RetentionConfig};
+pub use config::{LakeConfig, RetentionConfig, S3Config};
 pub use error::LakeError;
 pub use manifest::{LanePosition, Positions, Watermark};
 pub use mirror::TableLane;
@@ -56,14 +59,14 @@ pub use usage::{BilledCall, CallLine, DayUsage, IncomingUsage, PayingSide, Usage
 pub use writer::LaneRows;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use manifest::Manifest;
 use query::Engine;
+use tree::Tree;
 use writer::Writer;
 
 /// A lake, open. Clones share it.
 #[derive(Clone)]
 pub struct Lake {
-    dir: PathBuf,
+    tree: Tree,
     engine: Arc<Engine>,
     /// `None` when opened read-only.
     writer: Option<Arc<Writer>>,
@@ -72,7 +75,7 @@ pub struct Lake {
 impl std::fmt::Debug for Lake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lake")
-            .field("dir", &self.dir)
+            .field("place", &self.tree.place())
             .field("writes", &self.writer.is_some())
             .finish_non_exhaustive()
     }
@@ -85,15 +88,22 @@ impl Lake {
     /// # Errors
     ///
     /// [`LakeError::InUse`] while another process writes, [`LakeError::FileMissing`] and its like when committed rows
-    /// are gone: then nothing is changed.
+    /// are gone: then nothing is changed. In a bucket it takes some seconds to find out whether a writer on another machine is alive.
     pub fn open(config: LakeConfig) -> Result<Lake, LakeError> {
-        let dir = config.dir.clone();
+        let tree = Tree::of(&config)?;
         let limits = config.clone();
-        let writer = Writer::open(config)?;
-        Ok(Lake { engine: Arc::new(Engine::new(&limits)?), dir, writer: Some(Arc::new(writer)) })
+        let writer = Writer::open(config, tree.clone())?;
+        if let Tree::Disk(dir) = &tree {
+            backup::clear_left(dir)?;
+        }
+        Ok(Lake {
+            engine: Arc::new(Engine::new(&limits, tree.clone())?),
+            tree,
+            writer: Some(Arc::new(writer)),
+        })
     }
 
-    /// Opens the lake in `dir` for reading, while another process may write. Each query sees what was committed before it.
+    /// Opens the lake in the directory `dir` for reading, while another process may write. Each query sees what was committed before it.
     ///
     /// # Errors
     ///
@@ -108,13 +118,14 @@ impl Lake {
     ///
     /// [`LakeError::NoLake`] when there is none.
     pub fn open_to_ask(config: &LakeConfig) -> Result<Lake, LakeError> {
-        current(&config.dir)?;
-        Ok(Lake { engine: Arc::new(Engine::new(config)?), dir: config.dir.clone(), writer: None })
+        let tree = Tree::of(config)?;
+        tree.current()?;
+        Ok(Lake { engine: Arc::new(Engine::new(config, tree.clone())?), tree, writer: None })
     }
 
-    /// Where it is.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// Where it is: a directory, or the address of a bucket.
+    pub fn place(&self) -> &Path {
+        self.tree.place()
     }
 
     /// How far each lane of the bus is in the lake: where to resume after a restart or a failed commit.
@@ -123,7 +134,7 @@ impl Lake {
     ///
     /// [`LakeError::ManifestUnreadable`] and [`LakeError::Io`].
     pub fn positions(&self) -> Result<Positions, LakeError> {
-        Ok(current(&self.dir)?.positions)
+        Ok(self.tree.current()?.positions.clone())
     }
 
     /// Adds rows and moves the lanes on, both or neither. When this returns, they survive a power cut, and every process
@@ -155,7 +166,7 @@ impl Lake {
     ///
     /// [`LakeError::ManifestUnreadable`] and [`LakeError::Io`].
     pub fn count_rows(&self) -> Result<u64, LakeError> {
-        Ok(current(&self.dir)?.n_rows())
+        Ok(self.tree.current()?.n_rows())
     }
 
     /// Rows committed for calls that started on one UTC day, all revisions.
@@ -164,19 +175,13 @@ impl Lake {
     ///
     /// [`LakeError::ManifestUnreadable`] and [`LakeError::Io`].
     pub fn count_rows_of_day(&self, day: NaiveDate) -> Result<u64, LakeError> {
-        let manifest = current(&self.dir)?;
+        let manifest = self.tree.current()?;
         Ok(manifest.files.iter().filter(|file| file.day == day).map(|file| file.rows).sum())
     }
 
     fn writer(&self) -> Result<Arc<Writer>, LakeError> {
-        self.writer.clone().ok_or_else(|| LakeError::OpenedReadOnly { dir: self.dir.clone() })
+        self.writer.clone().ok_or_else(|| LakeError::OpenedReadOnly { dir: self.place().to_owned() })
     }
-}
-
-/// The manifest as it is on disk now.
-fn current(dir: &Path) -> Result<Manifest, LakeError> {
-    Manifest::read(dir)?
-        .ok_or_else(|| LakeError::NoLake { dir: dir.to_owned(), manifest: layout::manifest(dir) })
 }
 
 async fn blocking<T: Send + 'static>(

@@ -1,19 +1,16 @@
 //! The manifest: the list of files that make up the lake, and how far each lane of the bus is in them.
 //!
-//! It is replaced as a whole by one rename, so a reader sees the state before or after a commit and nothing between, and
-//! rows and positions cannot part.
+//! It is replaced as a whole, by one rename or one conditional put, so a reader sees the state before or after a commit and
+//! nothing between, and rows and positions cannot part.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
-use crate::error::IoContext;
-use crate::layout::{self, Spot};
+use crate::layout::Spot;
 
 /// Format of the manifest that this version writes: 2 since there are tables beside the calls, 3 since files remember what was taken
 /// out of them.
@@ -29,6 +26,17 @@ pub(crate) struct Manifest {
     pub(crate) written_at: Option<DateTime<Utc>>,
     /// Number of the next file.
     pub(crate) next_file: u64,
+    /// How often the lake was opened for writing, where that cannot be told by a lock of the file system: in a bucket. Hidden files bear
+    /// it, so that a writer that was taken for dead touches none of the next one's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) writer: u64,
+    /// Drawn by that opening: two of them that make their manifests from the same one do not make the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) opening: u64,
+    /// Generations with a proof of what they forgot, by the opening that wrote it. A proof that is not named here proves nothing. None
+    /// where `opening` is 0: there a proof's generation says whether it was committed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) proofs: BTreeMap<u64, Vec<u64>>,
     /// How far each lane is.
     pub(crate) positions: Positions,
     /// The files, in no order that matters.
@@ -212,6 +220,9 @@ impl Manifest {
             generation: 0,
             written_at: None,
             next_file: 1,
+            writer: 0,
+            opening: 0,
+            proofs: BTreeMap::new(),
             positions: Positions::default(),
             files: Vec::new(),
             retired: Vec::new(),
@@ -246,41 +257,27 @@ impl Manifest {
         self.files.iter().map(|file| file.rows).sum()
     }
 
-    /// Reads it; `None` where there is none.
-    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, LakeError> {
-        let path = layout::manifest(dir);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(LakeError::Io { action: "read", path, source }),
-        };
+    /// What `bytes`, found at `path`, say.
+    pub(crate) fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, LakeError> {
         #[derive(Deserialize)]
         struct FormatOnly {
             format: u32,
         }
         let unreadable = |error: serde_json::Error| LakeError::ManifestUnreadable {
-            path: layout::manifest(dir),
+            path: path.to_owned(),
             problem: error.to_string(),
         };
-        let FormatOnly { format } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+        let FormatOnly { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
         if format > FORMAT {
-            return Err(LakeError::ManifestTooNew { path, found: format, known: FORMAT });
+            return Err(LakeError::ManifestTooNew { path: path.to_owned(), found: format, known: FORMAT });
         }
-        serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+        serde_json::from_slice(bytes).map_err(unreadable)
     }
 
-    /// Replaces the one on disk. When this returns, the change survives a power cut; when it fails, either may be there.
-    pub(crate) fn write(&self, dir: &Path) -> Result<(), LakeError> {
-        let bytes = serde_json::to_vec(self).map_err(|error| LakeError::Internal {
+    /// As it is kept.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, LakeError> {
+        serde_json::to_vec(self).map_err(|error| LakeError::Internal {
             problem: format!("the manifest cannot be written: {error}"),
-        })?;
-        let temporary: PathBuf = layout::manifest_temporary(dir);
-        let mut file = File::create(&temporary).at("create", &temporary)?;
-        file.write_all(&bytes).at("write", &temporary)?;
-        file.sync_all().at("sync", &temporary)?;
-        drop(file);
-        let path = layout::manifest(dir);
-        fs::rename(&temporary, &path).at("replace", &path)?;
-        layout::sync_dir(dir)
+        })
     }
 }

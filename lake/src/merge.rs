@@ -19,10 +19,11 @@ use crate::column::SORT_COLUMNS;
 use crate::error::IoContext;
 use crate::parquet_file::{CALLS, HiddenFile, MERGE_BATCH_ROWS, parquet_error, reader, sync_name, widened};
 use crate::rows::FILE_SCHEMA;
+use crate::tree::Fetched;
 
 /// A file to be merged.
 pub(crate) struct Input {
-    pub(crate) path: PathBuf,
+    pub(crate) file: Fetched,
     /// Rows of a revision above 0.
     pub(crate) corrections: u64,
     /// Whether all that these supersede is known to lie in files of superseded rows.
@@ -67,7 +68,7 @@ impl Revisions {
     fn of(inputs: &[Input]) -> Result<Self, LakeError> {
         let mut found = Self::default();
         for input in inputs.iter().filter(|input| input.corrections > 0) {
-            each_revision(&input.path, |id, number| {
+            each_revision(input.file.path(), |id, number| {
                 if number > 0 {
                     let revision = Revision { number, is_settled: input.is_settled };
                     found.0.entry(id.to_owned()).or_default().push(revision);
@@ -78,7 +79,7 @@ impl Revisions {
             return Ok(found);
         }
         for input in inputs {
-            each_revision(&input.path, |id, number| {
+            each_revision(input.file.path(), |id, number| {
                 if number == 0
                     && let Some(revisions) = found.0.get_mut(id)
                 {
@@ -143,7 +144,7 @@ pub(crate) fn merge_files(
     let revisions = Revisions::of(inputs)?;
     let mut cursors = Vec::with_capacity(inputs.len());
     for input in inputs {
-        cursors.extend(Cursor::open(&input.path)?);
+        cursors.extend(Cursor::open(input.file.path())?);
     }
     let mut current = Output::new(current, rows_expected);
     // Few, as a rule: its bloom filters need not be made for all rows.

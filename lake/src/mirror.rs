@@ -2,7 +2,6 @@
 //! from are committed together. Also their merging, and how SQL reads them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,13 +22,13 @@ use datafusion::physical_plan::empty::EmptyExec;
 
 use crate::compaction::{Compacted, tier};
 use crate::history::Snapshot;
-use crate::layout::{self, Spot};
+use crate::layout::Spot;
 use crate::manifest::{Manifest, RetiredTable, TableFile};
 use crate::parquet_file::{self, Shape};
 use crate::table::{Row, Table};
 use crate::tables::MIRRORED;
-use crate::writer::{Unpublished, Writer};
-use crate::{Lake, LakeError, Positions, Watermark, blocking, current};
+use crate::writer::{State, Unpublished, Writer};
+use crate::{Lake, LakeError, Positions, Watermark, blocking};
 
 /// What one lane of the bus adds to a table in one commit.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +50,9 @@ impl Lake {
     ///
     /// [`LakeError::ManifestUnreadable`] and [`LakeError::Io`].
     pub fn table_positions(&self, table: &Table) -> Result<Positions, LakeError> {
-        Ok(current(self.dir())?
+        Ok(self
+            .tree
+            .current()?
             .tables
             .get(table.name)
             .map(|state| state.positions.clone())
@@ -64,7 +65,7 @@ impl Lake {
     ///
     /// [`LakeError::ManifestUnreadable`] and [`LakeError::Io`].
     pub fn table_mark(&self, table: &Table) -> Result<String, LakeError> {
-        Ok(current(self.dir())?.tables.get(table.name).map(|state| state.mark.clone()).unwrap_or_default())
+        Ok(self.tree.current()?.tables.get(table.name).map(|state| state.mark.clone()).unwrap_or_default())
     }
 
     /// Rows in the files of `table`.
@@ -73,7 +74,7 @@ impl Lake {
     ///
     /// [`LakeError::ManifestUnreadable`] and [`LakeError::Io`].
     pub fn count_table_rows(&self, table: &Table) -> Result<u64, LakeError> {
-        let manifest = current(self.dir())?;
+        let manifest = self.tree.current()?;
         Ok(manifest.tables.get(table.name).map_or(0, |state| state.files.iter().map(|file| file.rows).sum()))
     }
 
@@ -129,13 +130,11 @@ impl Writer {
         if rows.is_empty() && entry.positions == before {
             return Ok(());
         }
-        let mut written = Unpublished::new(self.dir());
+        let mut written = Unpublished::new(self, &state);
         if !rows.is_empty() {
-            self.add_file(table, rows, &mut next, &mut written)?;
+            self.add_file(table, rows, &mut state, &mut next, &mut written)?;
         }
-        self.publish(&mut state, next, now).inspect_err(|_| written.keep())?;
-        written.name();
-        Ok(())
+        self.publish(&mut state, next, now, &mut written)
     }
 
     fn replace(
@@ -156,13 +155,12 @@ impl Writer {
             since: now,
         });
         next.retired_tables.extend(retired);
-        let mut written = Unpublished::new(self.dir());
+        let mut written = Unpublished::new(self, &state);
         if !rows.is_empty() {
-            self.add_file(table, rows, &mut next, &mut written)?;
+            self.add_file(table, rows, &mut state, &mut next, &mut written)?;
         }
-        self.publish(&mut state, next, now).inspect_err(|_| written.keep())?;
-        written.name();
-        self.move_out(table, &old);
+        self.publish(&mut state, next, now, &mut written)?;
+        self.move_out(&spots(table, &old));
         Ok(())
     }
 
@@ -170,26 +168,20 @@ impl Writer {
         &self,
         table: &'static Table,
         rows: Vec<Row>,
+        state: &mut State,
         next: &mut Manifest,
         written: &mut Unpublished<'_>,
     ) -> Result<(), LakeError> {
-        let number = next.next_file;
-        next.next_file += 1;
+        let number = state.manifest.next_file;
+        state.manifest.next_file += 1;
+        next.next_file = state.manifest.next_file;
         let n_rows = rows.len() as u64;
         let path = written.begin(Spot::of_table(table.name, number))?;
         let bytes = parquet_file::write_rows(&path, &table.batch(rows)?, &Shape::of_table(table))?;
+        written.seal()?;
         let file = TableFile { number, rows: n_rows, bytes };
         next.tables.entry(table.name.to_owned()).or_default().files.push(file);
         Ok(())
-    }
-
-    fn move_out(&self, table: &Table, files: &[TableFile]) {
-        for file in files {
-            if let Err(error) = layout::move_out(self.dir(), &Spot::of_table(table.name, file.number)) {
-                // The next open makes up for it.
-                tracing::warn!(%error, code = error.code(), "replaced lake file is still in its place");
-            }
-        }
     }
 
     /// Merges small files of every table, and adds what was done to `done`.
@@ -239,26 +231,19 @@ impl Writer {
         group: &[TableFile],
         now: DateTime<Utc>,
     ) -> Result<(), LakeError> {
-        let number = {
-            let mut state = self.state()?;
-            let number = state.manifest.next_file;
-            state.manifest.next_file += 1;
-            number
-        };
-        let inputs = group
-            .iter()
-            .map(|file| self.present(&Spot::of_table(table.name, file.number), file.rows))
-            .collect::<Result<Vec<PathBuf>, _>>()?;
-        let spot = Spot::of_table(table.name, number);
-        let hidden = self.dir().join(spot.hidden_path());
+        let (number, mut written) = self.begin(1)?;
+        let wanted = group.iter().map(|file| (Spot::of_table(table.name, file.number), file.rows));
+        let inputs = self.fetch(wanted, &written)?;
+        let hidden = written.begin(Spot::of_table(table.name, number))?;
         let expected: u64 = group.iter().map(|file| file.rows).sum();
         let merged = parquet_file::append_files(&inputs, &hidden, expected, &Shape::of_table(table))?;
+        drop(inputs);
+        written.seal()?;
         let mut state = self.state()?;
         let mut next = state.manifest.clone();
         let entry = next.tables.entry(table.name.to_owned()).or_default();
         let are_there = group.iter().all(|file| entry.files.contains(file));
         if merged.rows != expected || !are_there {
-            layout::remove_if_there(&hidden)?;
             // A table that was replaced meanwhile needs no merging any more.
             return if are_there {
                 let (day, files, found) = (table.name.to_owned(), group.len(), merged.rows);
@@ -275,13 +260,14 @@ impl Writer {
             since: now,
         });
         next.retired_tables.extend(retired);
-        self.publish(&mut state, next, now)?;
-        if let Err(error) = layout::name_finally(self.dir(), &spot) {
-            tracing::warn!(%error, code = error.code(), "merged lake file keeps its hidden name for now");
-        }
-        self.move_out(table, group);
+        self.publish(&mut state, next, now, &mut written)?;
+        self.move_out(&spots(table, group));
         Ok(())
     }
+}
+
+fn spots(table: &Table, files: &[TableFile]) -> Vec<Spot> {
+    files.iter().map(|file| Spot::of_table(table.name, file.number)).collect()
 }
 
 /// A mirrored table as DataFusion sees it.

@@ -25,6 +25,7 @@ use crate::error::IoContext;
 use crate::layout;
 use crate::rows::FILE_SCHEMA;
 use crate::table::Table;
+use crate::tree::Fetched;
 
 /// Rows of one row group: small enough to skip most of a file for one hour or one account, large enough to compress.
 const ROW_GROUP_ROWS: usize = 131_072;
@@ -270,14 +271,14 @@ pub(crate) struct Merged {
 
 /// Puts files one behind the other into one, a few thousand rows at a time.
 pub(crate) fn append_files(
-    inputs: &[PathBuf],
+    inputs: &[Fetched],
     output: &Path,
     rows_expected: u64,
     shape: &Shape,
 ) -> Result<Merged, LakeError> {
     let mut file = HiddenFile::create(output.to_owned(), rows_expected, shape)?;
     let mut rows = 0;
-    for path in inputs {
+    for path in inputs.iter().map(Fetched::path) {
         for batch in reader(path)? {
             let batch = batch.map_err(|error| parquet_error("read", path, error))?;
             let batch =

@@ -2,7 +2,6 @@
 //!
 //! In: SQL. Out: a result held in memory, or an error that says what to write instead. Nothing here writes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,6 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{JoinType, LogicalPlan};
-use datafusion::object_store::local::LocalFileSystem;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext, col, lit};
@@ -28,11 +26,11 @@ use futures::StreamExt;
 use crate::access::{Access, guard_of_call_column};
 use crate::catalogue::{CALLS, CALLS_HISTORY, DOCUMENTATION, documentation, tables};
 use crate::column::columns;
-use crate::error::IoContext;
 use crate::history::{History, Part, Snapshot, Superseded};
 use crate::mirror::Mirror;
 use crate::needle::FilterPlaces;
 use crate::tables::MIRRORED;
+use crate::tree::{self, Tree};
 use crate::views::{VIEWS, functions};
 use crate::{Lake, LakeConfig, LakeError, QueryResult, steps};
 
@@ -59,7 +57,7 @@ pub(crate) const SCHEMA: &str = "public";
 
 /// What queries share: memory limit, file access, cached footers of files.
 pub(crate) struct Engine {
-    dir: PathBuf,
+    tree: Tree,
     runtime: Arc<RuntimeEnv>,
     store: ObjectStoreUrl,
     /// Where bloom filters lie in files of calls.
@@ -96,19 +94,17 @@ impl Lake {
 }
 
 impl Engine {
-    pub(crate) fn new(config: &LakeConfig) -> Result<Self, LakeError> {
-        let dir = config.dir.as_path();
+    pub(crate) fn new(config: &LakeConfig, tree: Tree) -> Result<Self, LakeError> {
         let store = ObjectStoreUrl::parse(STORE_URL).map_err(internal)?;
-        let files = LocalFileSystem::new_with_prefix(dir).map_err(std::io::Error::other).at("open", dir)?;
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(config.query_memory_mib * MIB)))
             .with_metadata_cache_limit(FOOTERS_MIB * MIB)
             .with_max_temp_directory_size(SPILL_MAX_MIB * 1024 * 1024)
             .build_arc()
             .map_err(internal)?;
-        runtime.register_object_store(store.as_ref(), Arc::new(files));
+        runtime.register_object_store(store.as_ref(), tree.store()?);
         Ok(Self {
-            dir: dir.to_owned(),
+            tree,
             runtime,
             store,
             places: Arc::default(),
@@ -119,10 +115,12 @@ impl Engine {
     }
 
     pub(crate) async fn query(&self, sql: &str, access: &Access) -> Result<QueryResult, LakeError> {
+        let mut before = None;
         for _ in 0..QUERY_ATTEMPTS {
             let snapshot = self.snapshot().await?;
             match self.run(snapshot.clone(), sql, access).await {
-                Err(error) if snapshot.has_moved() => {
+                Err(error) if snapshot.has_moved() && before != Some(snapshot.generation()) => {
+                    before = Some(snapshot.generation());
                     tracing::debug!(%error, "lake files were merged under a query; asking again");
                 }
                 result => return result,
@@ -146,13 +144,19 @@ impl Engine {
 
     /// What went wrong, in words for whoever asked.
     pub(crate) fn explain(&self, error: &DataFusionError, access: &Access) -> LakeError {
-        explain(error, access, self.memory_mib)
+        let found = explain(error, access, self.memory_mib);
+        let LakeError::Sql { message } = found else { return found };
+        let of_store = match self.tree {
+            Tree::Disk(_) => None,
+            Tree::Bucket(_) => tree::of_query(self.tree.place(), &message),
+        };
+        of_store.unwrap_or(LakeError::Sql { message })
     }
 
     /// The newest commit.
     pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, LakeError> {
-        let dir = self.dir.clone();
-        Ok(Arc::new(crate::blocking(move || Snapshot::take(&dir)).await?))
+        let tree = self.tree.clone();
+        Ok(Arc::new(crate::blocking(move || Snapshot::take(&tree)).await?))
     }
 
     /// Refuses a result of `bytes` in memory that is more than one may have.

@@ -5,18 +5,18 @@
 //! it everything has; 3 is made up for when it was cut short. Blocking throughout.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use model::{Cdr, CdrId, RatedCdr};
 
-use crate::error::IoContext;
 use crate::layout::Spot;
 use crate::manifest::{LakeFile, Manifest};
 use crate::rows::rows_by_day;
-use crate::{LakeConfig, LakeError, Watermark, layout, parquet_file};
+use crate::tree::{Held, Tree, Version};
+use crate::{LakeConfig, LakeError, Watermark, parquet_file};
 
 /// Calls that were not over when their last record was written and are remembered: several hours of a large carrier. Of those that are
 /// forgotten, queries look for superseded rows in more files until these are merged.
@@ -37,19 +37,32 @@ pub struct LaneRows {
 
 pub(crate) struct Writer {
     pub(crate) config: LakeConfig,
+    pub(crate) tree: Tree,
     state: Mutex<State>,
     /// Held while files are merged: one merge at a time.
     pub(crate) merging: Mutex<()>,
-    /// Locked for as long as this lake is open.
-    _lock: File,
+    /// What could not be cleared away yet.
+    litter: Mutex<Vec<Litter>>,
+    /// Whether names and moves of committed files are still to be done.
+    is_unsettled: AtomicBool,
 }
 
 pub(crate) struct State {
-    /// As on disk, unless `doubtful`.
+    /// As it is in the tree, unless `doubtful`.
     pub(crate) manifest: Manifest,
-    /// Replacing the manifest failed half way: what is on disk decides.
-    pub(crate) doubtful: bool,
+    version: Version,
+    /// Replacing the manifest failed half way: what is in the tree decides.
+    doubtful: bool,
+    held: Held,
     unfinished: Unfinished,
+}
+
+/// A file without a commit.
+struct Litter {
+    spot: Spot,
+    writer: u64,
+    /// A manifest newer than this one decides whether it counts: until then one that names it may still be on its way.
+    after: Option<u64>,
 }
 
 /// Records of calls that were not over, committed since the lake was opened: day and revision of the newest, if all its revisions are of
@@ -75,7 +88,7 @@ impl Unfinished {
 }
 
 impl Writer {
-    pub(crate) fn open(config: LakeConfig) -> Result<Self, LakeError> {
+    pub(crate) fn open(config: LakeConfig, tree: Tree) -> Result<Self, LakeError> {
         for (key, value, at_least) in [
             ("compact_files_min", config.compact_files_min as u64, 2),
             ("target_rows", config.target_rows, 1),
@@ -86,49 +99,41 @@ impl Writer {
                 return Err(LakeError::Config { key, value, at_least });
             }
         }
-        let dir = config.dir.as_path();
-        let cdrs = dir.join(layout::CDRS);
-        fs::create_dir_all(&cdrs).at("create", &cdrs)?;
-        let lock = locked(dir)?;
-        let manifest = match Manifest::read(dir)? {
-            Some(manifest) => manifest,
-            None if layout::has_rows(dir)? => return Err(LakeError::ManifestMissing { dir: dir.to_owned() }),
-            None => {
-                let manifest = Manifest::empty();
-                manifest.write(dir)?;
-                manifest
-            }
-        };
-        layout::settle(dir, &manifest)?;
-        layout::check(dir, &manifest)?;
-        layout::sweep(dir, &manifest)?;
-        crate::forget::sweep(dir, manifest.generation)?;
-        tracing::info!(dir = %dir.display(), rows = manifest.n_rows(), files = manifest.files.len(), "lake opened");
+        let (held, manifest, version) = tree.enter()?;
+        crate::forget::sweep(&tree, &manifest)?;
+        tracing::info!(
+            place = %tree.place().display(), rows = manifest.n_rows(), files = manifest.files.len(), "lake opened"
+        );
         Ok(Self {
-            state: Mutex::new(State { manifest, doubtful: false, unfinished: Unfinished::default() }),
+            state: Mutex::new(State {
+                manifest,
+                version,
+                doubtful: false,
+                held,
+                unfinished: Unfinished::default(),
+            }),
             merging: Mutex::new(()),
-            _lock: lock,
+            litter: Mutex::new(Vec::new()),
+            is_unsettled: AtomicBool::new(false),
+            tree,
             config,
         })
     }
 
-    pub(crate) fn dir(&self) -> &Path {
-        &self.config.dir
-    }
-
-    /// The state, in line with the disk.
+    /// The state, in line with the tree.
     pub(crate) fn state(&self) -> Result<MutexGuard<'_, State>, LakeError> {
         // It is replaced in one assignment, at the end: a panic before that leaves it whole.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.doubtful {
-            let manifest = crate::current(self.dir())?;
-            layout::sync_dir(self.dir())?;
-            layout::settle(self.dir(), &manifest)?;
-            crate::forget::sweep(self.dir(), manifest.generation)?;
+            let State { held, manifest: known, .. } = &mut *state;
+            let (manifest, version) = self.tree.again(held, known)?;
             // A file number once given to a file in the making is not given again.
-            let next_file = manifest.next_file.max(state.manifest.next_file);
+            let next_file = manifest.next_file.max(known.next_file);
             state.manifest = Manifest { next_file, ..manifest };
+            state.version = version;
             state.doubtful = false;
+            // Somebody else may have committed meanwhile.
+            state.unfinished = Unfinished::default();
             tracing::warn!(
                 generation = state.manifest.generation,
                 "lake manifest read again after a failed commit"
@@ -137,21 +142,96 @@ impl Writer {
         Ok(state)
     }
 
-    /// Replaces the manifest, durably.
+    /// Files to be written, of which a later commit tells: the first of `n_files` numbers that are taken for them.
+    pub(crate) fn begin(&self, n_files: u64) -> Result<(u64, Unpublished<'_>), LakeError> {
+        let mut state = self.state()?;
+        let number = state.manifest.next_file;
+        state.manifest.next_file += n_files;
+        Ok((number, Unpublished::new(self, &state)))
+    }
+
+    /// Refuses what was written before somebody else took the lake over: he has swept it away.
+    pub(crate) fn refuse_if_taken_over(
+        &self,
+        state: &mut State,
+        written: &Unpublished<'_>,
+    ) -> Result<(), LakeError> {
+        let is_lost = state.held.is_lost();
+        if is_lost || written.writer != state.manifest.writer {
+            // Whoever has it now is asked before anything else is written.
+            state.doubtful |= is_lost;
+            return Err(LakeError::TakenOver { dir: self.tree.place().to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Replaces the manifest, durably, and gives the files that it names now their final names.
     pub(crate) fn publish(
         &self,
         state: &mut State,
         mut next: Manifest,
         now: DateTime<Utc>,
+        written: &mut Unpublished<'_>,
     ) -> Result<(), LakeError> {
+        self.refuse_if_taken_over(state, written)?;
         next.format = crate::manifest::FORMAT;
         next.generation = state.manifest.generation + 1;
+        (next.writer, next.opening) = (state.manifest.writer, state.manifest.opening);
         next.written_at = Some(now);
-        if let Err(error) = next.write(self.dir()) {
-            state.doubtful = true;
-            return Err(error);
+        match self.tree.replace_manifest(&next, &state.version) {
+            Ok(version) => {
+                (state.manifest, state.version) = (next, version);
+                written.name();
+                Ok(())
+            }
+            Err(error) => {
+                state.doubtful = true;
+                // It may still come to be: what it names stays, and no other file gets these numbers.
+                state.manifest.next_file = next.next_file.max(state.manifest.next_file);
+                // Of one who was taken over it is known: what he had committed has its final name, the rest is deleted here and now.
+                if !matches!(error, LakeError::TakenOver { .. }) {
+                    written.keep(state.manifest.generation);
+                }
+                Err(error)
+            }
         }
-        state.manifest = next;
+    }
+
+    /// Moves files that no longer count out of the tree; what fails is made up for.
+    pub(crate) fn move_out(&self, spots: &[Spot]) {
+        if let Err(error) = self.tree.move_out(spots) {
+            self.is_unsettled.store(true, Ordering::Release);
+            tracing::warn!(%error, code = error.code(), "lake files that were merged or replaced are still in their places");
+        }
+    }
+
+    /// Makes up for what could not be cleared away, named or moved when it should have been.
+    pub(crate) fn tidy(&self) -> Result<(), LakeError> {
+        let litter = || self.litter.lock().unwrap_or_else(PoisonError::into_inner);
+        if litter().is_empty() && !self.is_unsettled.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        // Held to the end: no file is begun or committed meanwhile.
+        let state = self.state()?;
+        let mut litter = litter();
+        if self.is_unsettled.load(Ordering::Acquire) {
+            self.tree.settle(&state.manifest)?;
+            self.is_unsettled.store(false, Ordering::Release);
+        }
+        let live: HashSet<Spot> = state.manifest.live().map(|file| file.spot).collect();
+        let is_decided = |file: &Litter| file.after.is_none_or(|after| state.manifest.generation > after);
+        let mut left = Vec::new();
+        for file in litter.drain(..) {
+            if !is_decided(&file) {
+                left.push(file);
+            } else if !live.contains(&file.spot)
+                && let Err(error) = self.tree.discard(&file.spot, file.writer)
+            {
+                tracing::debug!(%error, "an unfinished lake file cannot be deleted yet");
+                left.push(file);
+            }
+        }
+        *litter = left;
         Ok(())
     }
 
@@ -191,10 +271,13 @@ impl Writer {
         far_days: &HashSet<NaiveDate>,
         now: DateTime<Utc>,
     ) -> Result<(), LakeError> {
-        let mut written = Unpublished::new(self.dir());
+        let mut written = Unpublished::new(self, state);
         for day in rows_by_day(lanes.iter().flat_map(|lane| &lane.rows))? {
-            let number = next.next_file;
-            next.next_file += 1;
+            // Taken from the state: a commit that fails before its end gives its numbers to nobody, since a file of it may still be
+            // on its way to a bucket.
+            let number = state.manifest.next_file;
+            state.manifest.next_file += 1;
+            next.next_file = state.manifest.next_file;
             let mut file = LakeFile {
                 day: day.day,
                 number,
@@ -210,69 +293,79 @@ impl Writer {
             };
             file.bytes =
                 parquet_file::write_rows(&written.begin(file.spot())?, &day.batch, &parquet_file::CALLS)?;
+            written.seal()?;
             next.files.push(file);
         }
-        self.publish(state, next, now).inspect_err(|_| written.keep())?;
-        written.name();
-        Ok(())
+        self.publish(state, next, now, &mut written)
     }
 }
 
 /// Files written and not yet named by the manifest; deleted when the commit fails before that.
 pub(crate) struct Unpublished<'a> {
-    dir: &'a Path,
+    of: &'a Writer,
+    /// Who writes them.
+    writer: u64,
     spots: Vec<Spot>,
 }
 
 impl<'a> Unpublished<'a> {
-    pub(crate) fn new(dir: &'a Path) -> Self {
-        Self { dir, spots: Vec::new() }
+    pub(crate) fn new(of: &'a Writer, state: &State) -> Self {
+        Self { of, writer: state.manifest.writer, spots: Vec::new() }
     }
 
     /// The path to write a file under, in a folder that is there.
     pub(crate) fn begin(&mut self, spot: Spot) -> Result<PathBuf, LakeError> {
-        layout::make_folder(self.dir, &spot)?;
-        let path = self.dir.join(spot.hidden_path());
+        let path = self.of.tree.begin(&spot)?;
         self.spots.push(spot);
         Ok(path)
     }
 
-    /// The manifest may be in place: what it names must stay.
-    pub(crate) fn keep(&mut self) {
-        self.spots.clear();
+    /// The file begun last is written: it goes where its name can be given to it.
+    pub(crate) fn seal(&self) -> Result<(), LakeError> {
+        self.spots.last().map_or(Ok(()), |spot| self.of.tree.seal(spot, self.writer))
+    }
+
+    /// All files begun are written.
+    pub(crate) fn seal_all(&self) -> Result<(), LakeError> {
+        self.spots.iter().try_for_each(|spot| self.of.tree.seal(spot, self.writer))
+    }
+
+    /// A file begun that nothing was written to.
+    pub(crate) fn leave_out(&mut self, spot: &Spot) {
+        self.spots.retain(|begun| begun != spot);
+    }
+
+    /// Who writes them: of files that were committed before, whose hidden names may be theirs still.
+    pub(crate) fn writer(&self) -> u64 {
+        self.writer
+    }
+
+    fn leave(&mut self, after: Option<u64>) {
+        let mut litter = self.of.litter.lock().unwrap_or_else(PoisonError::into_inner);
+        litter.extend(self.spots.drain(..).map(|spot| Litter { spot, writer: self.writer, after }));
+    }
+
+    /// The manifest may be in place: what it names must stay until that is known.
+    fn keep(&mut self, generation: u64) {
+        self.leave(Some(generation));
     }
 
     /// The manifest names them: they get their final names.
-    pub(crate) fn name(mut self) {
-        self.name_all();
-    }
-
-    /// The same, where more files follow.
-    pub(crate) fn name_all(&mut self) {
-        for spot in self.spots.drain(..) {
-            if let Err(error) = layout::name_finally(self.dir, &spot) {
-                // Committed all the same: our readers find it under its hidden name, and the next open renames it.
-                tracing::warn!(%error, code = error.code(), "committed lake file keeps its hidden name for now");
-            }
+    fn name(&mut self) {
+        let spots: Vec<Spot> = self.spots.drain(..).collect();
+        if let Err(error) = self.of.tree.name_finally(&spots, self.writer) {
+            // Committed all the same: our readers find them under their hidden names.
+            self.of.is_unsettled.store(true, Ordering::Release);
+            tracing::warn!(%error, code = error.code(), "committed lake files keep their hidden names for now");
         }
     }
 }
 
 impl Drop for Unpublished<'_> {
     fn drop(&mut self) {
-        for spot in &self.spots {
-            // What stays behind is deleted when the lake is opened next.
-            let _ = layout::remove_if_there(&self.dir.join(spot.hidden_path()));
+        let discard = |spot: &Spot| self.of.tree.discard(spot, self.writer);
+        if self.spots.iter().try_for_each(discard).is_err() {
+            self.leave(None);
         }
-    }
-}
-
-fn locked(dir: &Path) -> Result<File, LakeError> {
-    let path: PathBuf = layout::lock(dir);
-    let file = File::options().create(true).write(true).truncate(false).open(&path).at("open", &path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LakeError::InUse { dir: dir.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(LakeError::Io { action: "lock", path, source }),
     }
 }

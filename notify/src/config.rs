@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lettre::message::Mailbox;
@@ -192,6 +192,17 @@ impl Default for MailConfig {
 }
 
 impl MailConfig {
+    /// The files that it names: certificates, keys, passwords.
+    pub fn files(&self) -> Vec<&Path> {
+        let smtp = self.smtp.iter();
+        let secrets = smtp
+            .clone()
+            .filter_map(|smtp| smtp.password.as_ref())
+            .chain(self.dkim.iter().map(|dkim| &dkim.key))
+            .filter_map(Secret::file);
+        smtp.filter_map(|smtp| smtp.ca_file.as_deref()).chain(secrets).collect()
+    }
+
     /// The rules beyond the types, without touching files, environment or network.
     ///
     /// # Errors
@@ -261,6 +272,14 @@ impl SmtpConfig {
 }
 
 impl Secret {
+    /// The file that it is in, if it is in one.
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Secret::File(place) => Some(&place.file),
+            Secret::Plain(_) | Secret::Env(_) => None,
+        }
+    }
+
     /// Reads it.
     pub(crate) fn read(&self, key: &'static str) -> Result<String, NotifyError> {
         let unreadable = |reason: String| NotifyError::Unreadable { key, place: format!("{self:?}"), reason };

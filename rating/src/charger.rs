@@ -73,12 +73,16 @@ struct Hold {
     /// Postings of what its record carries for others, which are no part of its price.
     of_others: Vec<PostingId>,
     ended_at: Option<DateTime<Utc>>,
+    /// What it used is known, and posted.
+    is_rated: bool,
     /// Of a price by usage: seconds used before it, at least and at most.
     used: (u64, u64),
     /// And those it was granted, or has used, as they are billed.
     billed: u64,
     /// How long it was granted, or has lasted.
     length_us: u64,
+    /// What it costs if nobody answers; 0 once somebody has.
+    attempt_micros: i64,
     /// Where several calls share free time: what it would use if there were enough for all, and what is counted on.
     wants: u64,
     counts_on: u64,
@@ -93,6 +97,12 @@ impl Hold {
             micros: (self.reserved.micros - self.posted.micros).max(0),
             seconds: self.reserved.seconds.saturating_sub(self.posted.seconds),
         }
+    }
+
+    /// Whether it is over and may have cost nothing or less than is kept back, which no posting tells.
+    fn may_be_unposted(&self) -> bool {
+        let is_free = self.shares_time && self.outstanding().micros == 0;
+        self.ended_at.is_some() && (self.tariff.interval_price.is_some() || is_free)
     }
 }
 
@@ -206,13 +216,16 @@ impl Charger {
             posted: Funds::default(),
             of_others: Vec::new(),
             ended_at: None,
+            is_rated: false,
             used,
             billed: 0,
             length_us: 0,
+            attempt_micros: 0,
             wants: 0,
             counts_on: 0,
             shares_time: false,
         };
+        let hold = Hold { attempt_micros: self.attempt_micros(&hold), ..hold };
         let none = Account { funds: Funds::default(), held: Funds::default() };
         let entry = self.accounts.entry(account).or_insert(none);
         let may_have_time = may_have_time || entry.funds.seconds > 0;
@@ -247,6 +260,7 @@ impl Charger {
         }
         hold.start = at;
         hold.granted_seconds = 0;
+        hold.attempt_micros = 0;
         (hold.length_us, hold.wants, hold.counts_on) = (0, 0, 0);
         let freed = std::mem::take(&mut hold.reserved);
         let account = hold.account;
@@ -270,7 +284,8 @@ impl Charger {
         let before = hold.outstanding();
         // What it was granted cannot be less than what it cost.
         let cost = match answered_us {
-            0 => Some(Funds::default()),
+            // Nobody answered: that may have its price too.
+            0 => Some(Funds { micros: hold.attempt_micros, seconds: 0 }),
             _ => self.cost(hold, answered_us, self.free_seconds(account) + hold.reserved.seconds),
         };
         let billed = if answered_us == 0 { 0 } else { self.billed(hold, answered_us) };
@@ -288,6 +303,11 @@ impl Charger {
             hold.reserved = cost.unwrap_or(hold.reserved);
             hold.ended_at = Some(now);
             hold.length_us = answered_us;
+            if answered_us == 0 {
+                (hold.wants, hold.counts_on) = (0, 0);
+            } else {
+                hold.attempt_micros = 0;
+            }
             let after = hold.outstanding();
             let is_shared = hold.shares_time && answered_us > 0;
             self.release(account, before);
@@ -305,6 +325,13 @@ impl Charger {
                 // One that is priced by usage stays even if it costs nothing: what it used is not known to be counted yet.
                 self.drop_hold(call);
             }
+        }
+    }
+
+    /// It is over and was never sent on its way: nothing is owed for it.
+    pub fn withdraw(&mut self, call: CdrId) {
+        if let Some(hold) = self.drop_hold(call) {
+            self.release(hold.account, hold.outstanding());
         }
     }
 
@@ -371,14 +398,29 @@ impl Charger {
         self.let_go(|hold| hold.ended_at.is_some_and(|ended| ended < before))
     }
 
-    /// Forgets calls priced by usage that ended before `before`: what was kept back for them is the most they might have cost, and those
-    /// that cost nothing are never posted. So are those for which nothing but shared free time is kept back.
-    pub fn forget_priced_by_usage(&mut self, before: DateTime<Utc>) {
-        self.let_go(|hold| {
-            let is_free = hold.shares_time && hold.outstanding().micros == 0;
-            let is_due = hold.tariff.interval_price.is_some() || is_free;
-            is_due && hold.ended_at.is_some_and(|ended| ended < before)
-        });
+    /// Rating has priced the whole call, and all that it posted for it was [`Self::posted`]: what it used is known. Anything still kept
+    /// back is let go of by [`Self::forget_rated`].
+    pub fn rated(&mut self, call: CdrId) {
+        if let Some(hold) = self.holds.get_mut(&call) {
+            hold.is_rated = true;
+        }
+    }
+
+    /// Whether something is kept back for a call that is not [`Self::rated`].
+    pub fn awaits(&self, call: CdrId) -> bool {
+        self.holds.get(&call).is_some_and(|hold| !hold.is_rated)
+    }
+
+    /// Accounts of calls that are over and that [`Self::forget_rated`] would forget if they were [`Self::rated`]; one as often as it has such calls.
+    pub fn awaited_accounts(&self) -> impl Iterator<Item = AccountId> + '_ {
+        let awaited = self.holds.values().filter(|hold| !hold.is_rated && hold.may_be_unposted());
+        awaited.map(|hold| hold.account)
+    }
+
+    /// Forgets calls that are over and rated where no posting need say so: those priced by usage, for which the most that they might have cost was
+    /// kept back, and those for which nothing but shared free time is. Before they are rated, others would count on what they have used.
+    pub fn forget_rated(&mut self) {
+        self.let_go(|hold| hold.is_rated && hold.may_be_unposted());
     }
 
     fn let_go(&mut self, is_due: impl Fn(&Hold) -> bool) -> Vec<CdrId> {
@@ -415,7 +457,7 @@ impl Charger {
         let at_hand = at_hand.saturating_add(hold.posted.micros);
         let seconds = self.free_seconds(account) + own.seconds + hold.posted.seconds;
         let fits = |total: u32| -> Option<Option<Funds>> {
-            let cost = self.cost(hold, u64::from(total) * MICROS, seconds)?;
+            let cost = self.cost_at_most(hold, u64::from(total) * MICROS, seconds)?;
             Some((cost.micros <= at_hand).then_some(cost))
         };
         let wanted = hold.granted_seconds.saturating_add(self.quantum_seconds);

@@ -4,34 +4,34 @@
 //! balance. How a balance reckons is in [`crate::balance`]; which rules are an account's is in the snapshot.
 
 mod ordering;
+mod paying;
+mod view;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::{
-    AccountId, Cdr, Charge, Currency, Direction, Effect, Effects, LedgerAccount, Lock, LockSource, Money,
-    Package, Party, Posting, PostingId, PostingReason, ProfileChoice, ProfileSwitch, ProfileVersionId,
-    Provider, StateChange, TenantId, from_micros, partition_of,
+    AccountId, Cdr, Charge, Effects, LedgerAccount, Party, Posting, PostingId, PostingReason, ProfileSwitch,
+    StateChange, partition_of,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::balance::{
-    Contract, Due, Grant, Happening, Interval, Moved, Movement, Outcome, ProfileSet, Quick, Rules, Shift,
-    Taken, Usage, Words,
-};
+use self::paying::{bare_charge, pay_attempt, spend_by_fragment};
+use self::view::{View, earned_by};
+use crate::balance::{Contract, Moved, Movement, Outcome, Quick, Rules, Shift, Taken, Words};
 use crate::error::RatingError;
 use crate::fragments::{Part, cuts_of, joined};
 use crate::in_order::{Again, Turns, is_known};
-use crate::interval_price::{covers, sum};
-use crate::meter::FreeTime;
 use crate::parties::PayingParty;
-use crate::price::{CallToPrice, Fragment, Priced, Share, TOO_BIG, price_whole};
+use crate::price::{CallToPrice, Priced};
 use crate::quick_hash::QuickMap;
 use crate::reference_loop::price_like_reference;
-use crate::snapshot::{RatingSnapshot, Terms};
+use crate::snapshot::RatingSnapshot;
 use crate::tariff::Tariff;
+
+pub(crate) use self::paying::price_by_interval;
 
 const KEY: &str = "contract:";
 
@@ -68,6 +68,15 @@ impl Kept {
         let kept = Kept { contract, n_moves, package, switches: Vec::new(), last_happening: None };
         entry.is_at_end().then_some(kept)
     }
+}
+
+/// What a record is to be paid for.
+#[derive(Debug)]
+pub(crate) enum Asked<'a> {
+    /// A call that was answered, and where the parties of it cut it, if the tariff has calls cut.
+    Call(&'a [u64]),
+    /// An attempt that nobody answered, and what it costs.
+    Attempt(Box<Priced>),
 }
 
 /// What a call does to a contract, once it is clear that the call is priced.
@@ -130,13 +139,12 @@ impl Contracts {
         self.kept.get(&account).map_or(&[], |kept| &kept.switches)
     }
 
-    /// Prices a call with what the balance gives, and says what it would take. `common` is where the parties of the call cut it, if the
-    /// tariff has calls cut; `replaced` is what the record before took.
+    /// Prices a record with what the balance gives, and says what it would take. `replaced` is what the record before took.
     pub(crate) fn spend(
         &self,
         snapshot: &RatingSnapshot,
         party: PayingParty,
-        (tariff, common): (&Tariff, &[u64]),
+        (tariff, asked): (&Tariff, Asked<'_>),
         call: &CallToPrice<'_>,
         replaced: Option<&Taken>,
         end: DateTime<Utc>,
@@ -151,7 +159,10 @@ impl Contracts {
             None => view.open(&rules, &mut outcome),
         };
         while !kept.contract.catch_up(end, &rules, &grant_at, &mut outcome) {}
-        kept.contract.open_orders(call.start, end);
+        let is_call = matches!(asked, Asked::Call(_));
+        if is_call {
+            kept.contract.open_orders(call.start, end);
+        }
         if let Some(taken) = replaced {
             // Of what it gives back, the calls' own postings are reversed by the stage.
             let mut given = Outcome::default();
@@ -161,25 +172,40 @@ impl Contracts {
             outcome.happenings.append(&mut given.happenings);
         }
         let n_before = outcome.happenings.len();
-        let cuts = cuts_of(tariff, common);
         let mut again = None;
         // What was used before a price by usage is not known of an interval that is gone: there all of it counts in the first that is kept.
-        let is_by_usage = tariff.interval_price.is_some();
+        let is_by_usage = tariff.interval_price.is_some() || !is_call;
         let is_lent = !tariff.compat && kept.contract.lend((call.start, end), replaced, is_by_usage);
         let touched = kept.contract.touched(call.start, end);
-        let gives_time = touched.iter().any(|interval| interval.granted.seconds > 0);
-        let (parts, mut taken) = if tariff.compat {
-            let mut rows = kept.contract.reference_rows(call.start);
-            let fragments = price_like_reference(tariff, call, &mut rows, cuts)?;
-            let taken = kept.contract.keep_reference_rows(call.start, &rows, &rules, &mut outcome);
-            (fragments.into_iter().map(Part::from).collect(), taken)
-        } else {
-            let (parts, taken, dues) =
-                spend_by_fragment(tariff, call, cuts, &touched, &mut kept.contract, &rules, &mut outcome)?;
-            if gives_time && cuts.is_none() && taken.usage.is_none() {
-                again = Again::of(account, tariff, call, &touched, &dues);
+        let gives_time = is_call && touched.iter().any(|interval| interval.granted.seconds > 0);
+        let (parts, mut taken) = match asked {
+            Asked::Attempt(priced) => {
+                let (part, taken) =
+                    pay_attempt(*priced, call.start, &touched, &mut kept.contract, &rules, &mut outcome)?;
+                (vec![part], taken)
             }
-            (parts, taken)
+            Asked::Call(common) if tariff.compat => {
+                let mut rows = kept.contract.reference_rows(call.start);
+                let fragments = price_like_reference(tariff, call, &mut rows, cuts_of(tariff, common))?;
+                let taken = kept.contract.keep_reference_rows(call.start, &rows, &rules, &mut outcome);
+                (fragments.into_iter().map(Part::from).collect(), taken)
+            }
+            Asked::Call(common) => {
+                let cuts = cuts_of(tariff, common);
+                let (parts, taken, dues) = spend_by_fragment(
+                    tariff,
+                    call,
+                    cuts,
+                    &touched,
+                    &mut kept.contract,
+                    &rules,
+                    &mut outcome,
+                )?;
+                if gives_time && cuts.is_none() && taken.usage.is_none() {
+                    again = Again::of(account, tariff, call, &touched, &dues);
+                }
+                (parts, taken)
+            }
         };
         if is_lent {
             kept.contract.take_back();
@@ -444,303 +470,6 @@ impl Contracts {
     }
 }
 
-/// One account with a contract, as the snapshot has it.
-struct View<'s> {
-    snapshot: &'s RatingSnapshot,
-    terms: Terms<'s>,
-    switches: Vec<ProfileSwitch>,
-}
-
-impl<'s> View<'s> {
-    fn of(
-        snapshot: &'s RatingSnapshot,
-        account: AccountId,
-        switches: Vec<ProfileSwitch>,
-    ) -> Result<Self, RatingError> {
-        let terms = snapshot.contract_terms(account);
-        let terms = terms.ok_or(RatingError::NoProfile { account, at: DateTime::UNIX_EPOCH })?;
-        Ok(Self { snapshot, terms, switches })
-    }
-
-    fn account(&self) -> AccountId {
-        self.terms.account.id
-    }
-
-    fn rules(&self, tariff: &Tariff) -> Rules {
-        self.terms.rules(Some(tariff))
-    }
-
-    fn rules_at(&self, at: DateTime<Utc>) -> Rules {
-        self.terms.rules(self.tariff(at))
-    }
-
-    fn tariff(&self, at: DateTime<Utc>) -> Option<&'s Tariff> {
-        let found = self.snapshot.tariff_with(self.account(), &self.switches, at, "");
-        found.ok().flatten().map(|(tariff, _)| tariff.as_ref())
-    }
-
-    /// What an interval that begins at `at` gives: the package's, else the profile's.
-    fn grant(&self, at: DateTime<Utc>) -> Grant {
-        let of_profile = self.tariff(at).map(Tariff::grant).unwrap_or_default();
-        let package = self.terms.package;
-        Grant {
-            seconds: package.and_then(|package| package.free_seconds).unwrap_or(of_profile.seconds),
-            micros: package
-                .and_then(|package| package.free_cash)
-                .map_or(of_profile.micros, |cash| model::to_micros(cash).unwrap_or(0)),
-        }
-    }
-
-    fn open(&self, rules: &Rules, outcome: &mut Outcome) -> Kept {
-        let grant_at = |at| self.grant(at);
-        let contract = Contract::open(self.terms.contract.created_at, rules, &grant_at, outcome);
-        let package = self.terms.contract.package.clone();
-        Kept { contract, n_moves: 0, package, switches: Vec::new(), last_happening: None }
-    }
-
-    /// Sends out what moved a balance and is no call, and what others have to do.
-    fn emit(&self, kept: &mut Kept, outcome: Outcome, effects: &mut Effects) {
-        let (tenant, account) = (self.terms.account.tenant, self.account());
-        for movement in outcome.movements {
-            let id = PostingId::of_balance(account, kept.n_moves);
-            kept.n_moves += 1;
-            let earned = earned_by(tenant, self.terms.account.reseller);
-            let grants = LedgerAccount::Grants(tenant);
-            let (counter, reason) = match movement.what {
-                Moved::GrantCash | Moved::GrantTime | Moved::InitialOwn => (grants, PostingReason::Grant),
-                Moved::ExpireCash | Moved::ExpireTime => (grants, PostingReason::Expiry),
-                Moved::DiscardOwn => (earned, PostingReason::Expiry),
-                Moved::ServiceCharge => (earned, PostingReason::ServiceCharge),
-                Moved::TopUp
-                | Moved::Adjustment
-                | Moved::CallFreeCash
-                | Moved::CallOwn
-                | Moved::CallTime
-                | Moved::OrderFreeCash
-                | Moved::OrderOwn => (earned, PostingReason::Adjustment),
-            };
-            let posting = self.posting(id, movement, counter, reason);
-            effects.append(model::Topic::Postings, account, model::Body::Posting(Box::new(posting)));
-        }
-        for mut happening in outcome.happenings {
-            let at = kept.last_happening.map_or(*happening.at_mut(), |last| last.max(*happening.at_mut()));
-            kept.last_happening = Some(at);
-            let (level, why) = match happening {
-                Happening::Lock { level, why, .. } => (level, why),
-                Happening::Profiles { set, .. } => {
-                    let Some(profiles) = self.terms.package.map(|package| profiles_of(package, set)) else {
-                        continue;
-                    };
-                    let switch = ProfileSwitch { tenant, account, from: at, profiles };
-                    let mut schedule = self.terms.account.profiles.clone();
-                    kept.switches.iter().for_each(|before| before.apply(&mut schedule));
-                    if switch.is_in_force(&schedule) {
-                        continue;
-                    }
-                    kept.switches.push(switch.clone());
-                    effects.0.push(Effect::Profiles(Box::new(switch)));
-                    continue;
-                }
-            };
-            effects.0.push(Effect::Lock(Box::new(Lock {
-                tenant,
-                account,
-                level,
-                source: LockSource::Package,
-                reason: why.to_owned(),
-                alert: None,
-                since: at,
-                until: None,
-            })));
-        }
-    }
-
-    /// One movement as a posting: what grows is credited, for the account's side is what we owe it.
-    fn posting(
-        &self,
-        id: PostingId,
-        movement: Movement,
-        counter: LedgerAccount,
-        reason: PostingReason,
-    ) -> Posting {
-        let account = self.account();
-        let own = match movement.what {
-            Moved::GrantCash | Moved::ExpireCash | Moved::CallFreeCash | Moved::OrderFreeCash => {
-                LedgerAccount::FreeCash(account)
-            }
-            Moved::GrantTime | Moved::ExpireTime | Moved::CallTime => LedgerAccount::FreeTime(account),
-            Moved::DiscardOwn
-            | Moved::InitialOwn
-            | Moved::TopUp
-            | Moved::ServiceCharge
-            | Moved::Adjustment
-            | Moved::CallOwn
-            | Moved::OrderOwn => LedgerAccount::Cash(account),
-        };
-        let is_time = matches!(own, LedgerAccount::FreeTime(_));
-        let (amount, currency) = if is_time {
-            (Decimal::from(movement.amount), Currency::SECONDS)
-        } else {
-            (from_micros(movement.amount), self.terms.account.currency)
-        };
-        let (debit, credit) = if amount.is_sign_negative() { (own, counter) } else { (counter, own) };
-        Posting {
-            id,
-            tenant: self.terms.account.tenant,
-            account,
-            at: movement.at,
-            debit,
-            credit,
-            amount: Money::new(amount.abs(), currency),
-            reason,
-            cdr: None,
-            reverses: None,
-        }
-    }
-}
-
-fn profiles_of(package: &Package, set: ProfileSet) -> Vec<ProfileChoice> {
-    match set {
-        ProfileSet::Underrun => {
-            package.underrun_profiles.as_ref().map_or_else(Vec::new, |set| set.then.clone())
-        }
-        ProfileSet::TopUp => package.topup_profiles.clone(),
-    }
-}
-
-/// Whose income it is: of a reseller's customer the reseller's.
-fn earned_by(tenant: TenantId, reseller: Option<AccountId>) -> LedgerAccount {
-    match reseller.filter(|reseller| *reseller != AccountId::NOBODY) {
-        Some(reseller) => LedgerAccount::Sales(reseller),
-        None => LedgerAccount::Revenue(tenant),
-    }
-}
-
 const fn is_of_call(what: Moved) -> bool {
     matches!(what, Moved::CallFreeCash | Moved::CallOwn | Moved::CallTime)
-}
-
-/// The price of a call that is not cut, and how it falls on the intervals that it touches.
-pub(crate) fn price_by_interval(
-    tariff: &Tariff,
-    call: &CallToPrice<'_>,
-    touched: &[Interval],
-) -> Result<(Priced, Vec<Due>), RatingError> {
-    let mut fragments = price_whole(tariff, call, &mut free_time(touched), None)?;
-    let fragment = fragments.pop().filter(|_| fragments.is_empty());
-    let fragment = fragment.expect("a call that is not cut has one fragment");
-    let dues = dues_of(&fragment.shares, touched)?;
-    Ok((fragment.priced, dues))
-}
-
-/// Prices a call, takes what each of its fragments costs one after the other, and tells what was paid of it, what it took, and how its cost
-/// falls on the intervals.
-fn spend_by_fragment(
-    tariff: &Tariff,
-    call: &CallToPrice<'_>,
-    cuts: Option<&[u64]>,
-    touched: &[Interval],
-    contract: &mut Contract,
-    rules: &Rules,
-    outcome: &mut Outcome,
-) -> Result<(Vec<Part>, Taken, Vec<Due>), RatingError> {
-    let mut taken = Taken::default();
-    let mut parts = Vec::with_capacity(1);
-    let mut all_dues = Vec::new();
-    for Fragment { mut priced, stretch, shares } in price_whole(tariff, call, &mut free_time(touched), cuts)?
-    {
-        let mut dues = dues_of(&shares, touched)?;
-        let usage = price_by_usage(tariff, contract, &touched[0], &mut priced, &mut dues)?;
-        let mut of_fragment = contract.spend(call.start, &dues, rules, outcome);
-        if let Some(usage) = usage {
-            contract.count_usage(usage, true);
-            of_fragment.usage = Some(usage);
-        }
-        let paid = from_micros(of_fragment.own_micros.saturating_add(of_fragment.free_micros()));
-        let free_cash = paid.max(Decimal::ZERO);
-        if !rules.prepaid {
-            priced.cost = (priced.cost - free_cash).normalize();
-        }
-        taken.add(of_fragment);
-        parts.push(Part { priced, free_cash, stretch });
-        all_dues.append(&mut dues);
-    }
-    Ok((parts, taken, all_dues))
-}
-
-/// Of a payer without a tariff: nothing, by no version.
-fn bare_charge(currency: Currency, account: AccountId) -> Charge {
-    Charge {
-        provider: Provider::Customer,
-        direction: Direction::Out,
-        account,
-        version: ProfileVersionId(0),
-        profile: String::new(),
-        fee: None,
-        matched: String::new(),
-        zone: String::new(),
-        zone_detail: String::new(),
-        currency,
-        cost: Decimal::ZERO,
-        free_seconds: 0,
-        free_cash: Decimal::ZERO,
-        billed_seconds: 0,
-        onpeak_seconds: 0,
-        offpeak_seconds: 0,
-        flat: Decimal::ZERO,
-        rounding: String::new(),
-        pieces: Vec::new(),
-        conversion: None,
-        fragments: Vec::new(),
-    }
-}
-
-/// How the cost of a fragment falls on the intervals that the call touches.
-fn dues_of(shares: &[Share], touched: &[Interval]) -> Result<Vec<Due>, RatingError> {
-    let due = |share: &Share| {
-        let price_micros = model::to_micros(share.cost).map_err(|_| TOO_BIG)?;
-        let interval = touched[share.span].stretch.start;
-        Ok(Due { interval, price_micros, free_seconds: share.free_seconds })
-    };
-    shares.iter().map(due).collect()
-}
-
-/// Where a tariff prices by usage: what a call adds to the price of all that was used in the interval in which it began. What that came to
-/// before counts, not what it should have been: so the calls of an interval always add up to its price.
-fn price_by_usage(
-    tariff: &Tariff,
-    contract: &Contract,
-    interval: &Interval,
-    priced: &mut Priced,
-    dues: &mut Vec<Due>,
-) -> Result<Option<Usage>, RatingError> {
-    let Some(price) = tariff.interval_price.as_ref().filter(|price| covers(price, &priced.zone)) else {
-        return Ok(None);
-    };
-    let before = contract.used(interval.stretch.start, priced.version);
-    let seconds = priced.billed_seconds.saturating_sub(priced.free_seconds);
-    let sum = sum(price, tariff.rounding, before.seconds.saturating_add(seconds));
-    let micros = sum.and_then(|sum| sum.checked_sub(before.micros));
-    let micros = micros.ok_or(RatingError::OutOfRange { what: "the price of the call" })?;
-    priced.cost = from_micros(micros).normalize();
-    priced.flat = priced.cost;
-    priced.pieces.clear();
-    dues.iter_mut().for_each(|due| due.price_micros = 0);
-    // It falls on the interval in which the call began, wherever the fragment does.
-    let interval = interval.stretch.start;
-    match dues.iter_mut().find(|due| due.interval == interval) {
-        Some(due) => due.price_micros = micros,
-        None => dues.push(Due { interval, price_micros: micros, free_seconds: 0 }),
-    }
-    Ok(Some(Usage { seconds, micros, ..before }))
-}
-
-/// The free time that a call may use, interval by interval.
-fn free_time(touched: &[Interval]) -> Vec<FreeTime> {
-    let last = touched.len() - 1;
-    let ends = touched.iter().enumerate().map(|(idx, interval)| match interval.stretch.end {
-        Some(end) if idx < last => FreeTime { until: end.timestamp_micros(), seconds: interval.left.seconds },
-        Some(_) | None => FreeTime { until: i64::MAX, seconds: interval.left.seconds },
-    });
-    ends.collect()
 }

@@ -3,7 +3,7 @@
 //! In: a CDR, whose parties the switch wrote down at call time. Out: the charges to make, carrier first. Whether a party
 //! has a tariff is asked in [`crate::snapshot`].
 
-use model::{AccountId, Cdr, Direction, Party, Provider};
+use model::{AccountId, Cdr, Charge, Direction, Party, Provider};
 
 /// One charge to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,11 @@ pub(crate) fn paying_parties(cdr: &Cdr) -> Vec<PayingParty> {
         Party::Trunk { .. } | Party::Unknown => {}
     }
     parties
+}
+
+/// Whether this is what the payer of a record owes for having called, which its balance pays.
+pub(crate) fn is_of_payer(charge: &Charge, payer: AccountId) -> bool {
+    (charge.provider, charge.direction, charge.account) == (Provider::Customer, Direction::Out, payer)
 }
 
 /// What fees match on the calling side: the network-provided number, else the user part as sent.

@@ -83,6 +83,22 @@ pub(crate) fn price_like_reference(
     run.price(None, &described).flatten().ok_or(TOO_BIG)
 }
 
+/// Pays one amount at the start of the first row, which the reference does not have: like an interval's, whole where it fits or not at all, and from the
+/// rows after it too. Returns how much was paid.
+pub(crate) fn pay_at_once(rows: &mut [BalanceRow], amount_micros: i64, prepaid: bool) -> i64 {
+    let fits = |row: &BalanceRow| amount_micros <= row.cash_micros;
+    let Some((first, later)) = rows.split_first_mut() else { return 0 };
+    first.debit_micros = first.debit_micros.saturating_add(amount_micros);
+    if !fits(first) || amount_micros <= 0 && !prepaid {
+        return 0;
+    }
+    first.cash_micros = first.cash_micros.saturating_sub(amount_micros);
+    for row in later.iter_mut().filter(|row| fits(row)) {
+        row.cash_micros = row.cash_micros.saturating_sub(amount_micros);
+    }
+    amount_micros
+}
+
 /// A row at work: amounts in the loop's own resolution.
 struct Row {
     until: i64,

@@ -148,14 +148,14 @@ impl RatingSnapshot {
         switched: &dyn Fn(AccountId) -> &'k [ProfileSwitch],
         priced_elsewhere: PricedElsewhere<'_>,
     ) -> Result<Vec<Charge>, RatingError> {
-        let costs_something = cdr.is_answered()
-            || self.charges_attempts && cdr.detail.refused_by.is_empty() && !cdr.is_in_progress();
+        let costs_something = cdr.is_answered() || self.charges_attempts && is_billable_attempt(cdr);
         if !costs_something {
             return Ok(Vec::new());
         }
         let keys = (source_key(cdr), destination_key(cdr));
-        let ported = self.dated.ported(&self.directory, &keys.1, cdr.start_at);
-        let facts = Facts { cdr, keys: &keys, ported, as_priced };
+        let at = priced_at(cdr);
+        let ported = self.dated.ported(&self.directory, &keys.1, at);
+        let facts = Facts { cdr, at, keys: &keys, ported, as_priced };
         let mut cuts = Vec::new();
         loop {
             let mut charges = Vec::new();
@@ -225,14 +225,14 @@ impl RatingSnapshot {
     /// What one party owes, and whether its profile has calls cut, at `cuts` if so; `None` for one that has no profile and need not have one.
     fn charge(
         &self,
-        Facts { cdr, keys: (source, destination), ported, as_priced }: Facts<'_>,
+        Facts { cdr, at, keys: (source, destination), ported, as_priced }: Facts<'_>,
         (party, switches): (PayingParty, &[ProfileSwitch]),
         cuts: &[u64],
         priced_elsewhere: PricedElsewhere<'_>,
     ) -> Result<Option<(Charge, bool)>, RatingError> {
         let PayingParty { provider, direction, account } = party;
         let found = match as_priced {
-            None => self.tariff_with(account, switches, cdr.start_at, &cdr.source.ip)?,
+            None => self.tariff_with(account, switches, at, &cdr.source.ip)?,
             Some(priced) => {
                 let is_its = |charge: &&Charge| {
                     (charge.provider, charge.direction, charge.account) == (provider, direction, account)
@@ -245,7 +245,7 @@ impl RatingSnapshot {
         let Some((tariff, payer)) = found else {
             return match (provider, direction) {
                 (Provider::Customer, Direction::Out) if cdr.is_answered() => {
-                    Err(RatingError::NoProfile { account, at: cdr.start_at })
+                    Err(RatingError::NoProfile { account, at })
                 }
                 (Provider::Customer | Provider::Reseller | Provider::Carrier, _) => Ok(None),
             };
@@ -255,18 +255,11 @@ impl RatingSnapshot {
             Some((source, destination)) => (source.as_str(), destination.as_str()),
             None => (source.as_str(), destination.as_str()),
         };
-        let call = CallToPrice {
-            source,
-            destination,
-            direction,
-            start: cdr.start_at,
-            duration_us: cdr.duration_us,
-            ported,
-        };
+        let call =
+            CallToPrice { source, destination, direction, start: at, duration_us: cdr.duration_us, ported };
         let is_cut = cdr.is_answered() && cuts_of(tariff, cuts).is_some();
         // A balance is kept in one currency; a price in another is owed like any other.
-        if cdr.is_answered()
-            && tariff.profile().currency == payer.currency
+        if tariff.profile().currency == payer.currency
             && let Some(priced) = priced_elsewhere(party, tariff, &call, cuts)
         {
             return Ok(Some((priced?, is_cut)));
@@ -286,11 +279,22 @@ impl RatingSnapshot {
             account_currency: payer.currency,
             tariff_currency: charge.currency,
             profile: charge.profile.clone(),
-            at: cdr.start_at,
+            at,
         };
-        let converted = self.dated.convert(charge, payer.tenant, payer.currency, cdr.start_at);
+        let converted = self.dated.convert(charge, payer.tenant, payer.currency, at);
         Ok(Some((converted.ok_or(no_rate)?, is_cut)))
     }
+}
+
+/// Whether somebody was called in vain. Nothing is owed where no INVITE went out: we refused it, or the caller gave up before.
+fn is_billable_attempt(cdr: &Cdr) -> bool {
+    let was_sent = !cdr.attempts.is_empty() || !cdr.detail.foreign_key.is_empty();
+    was_sent && cdr.detail.refused_by.is_empty() && !cdr.is_in_progress()
+}
+
+/// When the terms are looked up that price a record: at the answer, and of an attempt at its INVITE, before which its fee was kept back.
+fn priced_at(cdr: &Cdr) -> DateTime<Utc> {
+    if cdr.is_answered() { cdr.start_at } else { cdr.init_at }
 }
 
 /// Source and destination of a call as a tariff matches them.
@@ -305,6 +309,7 @@ fn keys_of(tariff: &Tariff, cdr: &Cdr) -> (String, String) {
 #[derive(Clone, Copy)]
 struct Facts<'c> {
     cdr: &'c Cdr,
+    at: DateTime<Utc>,
     /// Of source and destination, without their domains.
     keys: &'c (String, String),
     ported: Option<&'c PortedNumber>,
@@ -312,7 +317,7 @@ struct Facts<'c> {
     as_priced: Option<&'c [Charge]>,
 }
 
-/// Prices the part of one party, cut at these microseconds from the start if its profile has calls cut, or leaves it to the caller.
+/// Prices the part of one party, also of an attempt that nobody answered, cut at these microseconds from the start if its profile has calls cut, or leaves it to the caller.
 pub(crate) type PricedElsewhere<'f> =
     &'f mut dyn FnMut(PayingParty, &Tariff, &CallToPrice<'_>, &[u64]) -> Option<Result<Charge, RatingError>>;
 

@@ -15,9 +15,11 @@ use model::{
 use rust_decimal::Decimal;
 
 use crate::balance::Taken;
-use crate::contracts::{Contracts, Spent};
+use crate::contracts::{Asked, Contracts, Spent};
 use crate::error::{RatingError, TariffError};
+use crate::parties::is_of_payer;
 use crate::posted::{Posted, PostedCalls};
+use crate::price::price_attempt;
 use crate::snapshot::RatingSnapshot;
 
 /// Days after the end of a call that what was posted for it is remembered, if it was partial, suspended or corrected. Of others, and
@@ -159,7 +161,14 @@ impl RatingStage {
             if !is_payer || !Contracts::has(snapshot, party.account) {
                 return None;
             }
-            Some(contracts.spend(snapshot, party, (tariff, cuts), call, replaced, cdr.end_at()).map(
+            let asked = match cdr.is_answered() {
+                true => Asked::Call(cuts),
+                false => match price_attempt(tariff, call).transpose()? {
+                    Ok(priced) => Asked::Attempt(Box::new(priced)),
+                    Err(why) => return Some(Err(why)),
+                },
+            };
+            Some(contracts.spend(snapshot, party, (tariff, asked), call, replaced, cdr.end_at()).map(
                 |(charge, what)| {
                     spent = Some(what);
                     charge
@@ -218,7 +227,9 @@ impl RatingStage {
             }
             Some(known) if known.is_rated && known.revision == cdr.revision => Ok(known.postings.clone()),
             // What a balance gave for it is not known any more.
-            None if cdr.revision == 0 && !Contracts::has(&self.snapshot, cdr.payer) => {
+            None if cdr.revision == 0
+                && (!Contracts::has(&self.snapshot, cdr.payer) || is_without_balance(previous)) =>
+            {
                 Ok(postings(previous, &[], Decimal::ZERO).1)
             }
             Some(_) | None => {
@@ -259,7 +270,7 @@ impl Stage for RatingStage {
     /// What a revision posted decides the ids of the next one's postings, so all of them must be there from the first on.
     fn recall(&mut self, revisions: &[RatedCdr]) {
         let (Some(first), Some(last)) = (revisions.first(), revisions.last()) else { return };
-        if Contracts::has(&self.snapshot, first.cdr.payer) {
+        if Contracts::has(&self.snapshot, first.cdr.payer) && !revisions.iter().all(is_without_balance) {
             // What a balance gave for it cannot be told from its prices.
             return;
         }
@@ -306,6 +317,14 @@ impl Stage for RatingStage {
     }
 }
 
+/// Whether no balance gave anything for a record, although its payer has one: it cost its payer nothing, or in another currency than the balance's.
+fn is_without_balance(rated: &RatedCdr) -> bool {
+    let mut charges = rated.charges.iter();
+    charges
+        .find(|charge| is_of_payer(charge, rated.cdr.payer))
+        .is_none_or(|charge| charge.conversion.is_some())
+}
+
 /// The reversals of what an earlier revision posted, and the postings of this one. Of what its payer owes, `out_of_order` is carried for
 /// other calls.
 fn postings(rated: &RatedCdr, earlier: &[Posting], out_of_order: Decimal) -> (Vec<Posting>, Vec<Posting>) {
@@ -334,10 +353,7 @@ fn postings(rated: &RatedCdr, earlier: &[Posting], out_of_order: Decimal) -> (Ve
         .collect();
     let mut postings = Vec::with_capacity(rated.charges.len());
     for charge in &rated.charges {
-        let is_payer = charge.provider == Provider::Customer
-            && charge.direction == Direction::Out
-            && charge.account == cdr.payer;
-        let of_others = if is_payer { out_of_order } else { Decimal::ZERO };
+        let of_others = if is_of_payer(charge, cdr.payer) { out_of_order } else { Decimal::ZERO };
         let (debit, credit) = sides(charge, cdr);
         let parts = [(charge.cost - of_others, PostingReason::Call), (of_others, PostingReason::OutOfOrder)];
         for (amount, reason) in parts.into_iter().filter(|(amount, _)| !amount.is_zero()) {

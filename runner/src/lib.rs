@@ -118,6 +118,9 @@ impl Pace {
     pub const STEADY: Self = Self { records_max: ROUND_RECORDS_MAX, uncommitted_max: 0 };
     /// Of stages that make little of each record and have nobody wait for their commits: rounds of a few hundred kilobytes for each lane.
     pub const SWIFT: Self = Self { records_max: 2_048, uncommitted_max: 100_000 };
+    /// Of the ledger: every round is committed, and what has piled up makes large ones. Postings of a million accounts each change a page of balances
+    /// and one of an index, which those of one transaction share: in transactions of 4,096 that was most of the work.
+    pub const LEDGER: Self = Self { records_max: 4_096, uncommitted_max: 0 };
 }
 
 /// With which records a stage begins that is new to an installation.

@@ -2,7 +2,8 @@
 //! and with three (a reseller between them). And how many postings alone, onto an empty ledger and onto a full one. Prints figures; decides
 //! nothing.
 //!
-//! `cargo bench -p store --bench commit` runs it; with `-- 10` it commits ten times as many calls. As in the runner, the calls of the next transaction are priced
+//! `cargo bench -p store --bench commit` runs it; with `-- 10` it commits ten times as many calls, with `-- 10 1000000` of a million accounts instead of a thousand, which call in
+//! no order and each have a balance before. As in the runner, the calls of the next transaction are priced
 //! on one core while those of the last are committed on another. A call is a CDR with its rated call (evidence of each price: fee, pieces,
 //! rounding) in the operator's queue and one posting for each price; each transaction is synced.
 
@@ -19,9 +20,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use model::{
     Account, AccountId, AccountKind, AccountStatus, BillingInterval, BillingProfile, Body, CallStatus,
     CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId, CdrSource, Contact, Currency, Direction,
-    Directory, Effect, Effects, Fee, FeeId, FeeMatch, FraudPolicy, Initiator, MatchMode, Party, PeakOptions,
-    PeakSplit, ProfileId, ProfileMapping, ProfileVersionId, Rate, Rounding, Stage, StageInput, SubscriberId,
-    TariffVersion, TenantId, TrunkId,
+    Directory, Effect, Effects, Fee, FeeId, FeeMatch, FraudPolicy, Initiator, LedgerAccount, MatchMode,
+    Money, Party, PeakOptions, PeakSplit, Posting, PostingId, PostingReason, ProfileId, ProfileMapping,
+    ProfileVersionId, Rate, Rounding, Stage, StageInput, SubscriberId, TariffVersion, TenantId, TrunkId,
 };
 use rating::RatingStage;
 use rust_decimal::Decimal;
@@ -30,12 +31,19 @@ use store::{LaneCommit, Store, StoreEffect};
 /// Lanes of a round, and calls of a lane in it, as the runner takes them.
 const LANES: u32 = 16;
 const CALLS_OF_A_LANE: u64 = 256;
+/// And what of the ledger's lane is committed at once where it has piled up: 4,095 postings, as `runner::Pace::LEDGER` says.
+const CALLS_OF_A_LEDGER_LANE: u64 = 1_365;
 
 const RESELLER: AccountId = AccountId(1);
 const CARRIER: AccountId = AccountId(2);
-/// Customers from here on.
+/// Customers from here on, in the order of their ids as they were provisioned.
 const FIRST_CUSTOMER: i64 = 100;
-const CUSTOMERS: i64 = 1_000;
+/// If no other number is asked for.
+const CUSTOMERS: u64 = 1_000;
+/// Customers that get their first posting in one transaction.
+const OPENED_AT_ONCE: usize = 20_000;
+/// From one call to the next: no divisor of the number of customers, so that all of them have their turn before one has another.
+const STRIDE: u64 = 7_368_787;
 
 fn tariff(id: i64, cents: i64) -> TariffVersion {
     let rate = |interval_seconds| Rate { price: Decimal::new(cents, 2), per_seconds: 60, interval_seconds };
@@ -110,9 +118,12 @@ fn account(id: AccountId, kind: AccountKind, profile: i64) -> Account {
     }
 }
 
-fn directory() -> Directory {
-    let customers = (FIRST_CUSTOMER..FIRST_CUSTOMER + CUSTOMERS)
-        .map(|id| account(AccountId(id), AccountKind::Customer, 1));
+fn customer(n: u64) -> AccountId {
+    AccountId(FIRST_CUSTOMER + i64::try_from(n).unwrap_or_default())
+}
+
+fn directory(n_customers: u64) -> Directory {
+    let customers = (0..n_customers).map(|n| account(customer(n), AccountKind::Customer, 1));
     Directory {
         revision: 1,
         accounts: customers
@@ -133,9 +144,9 @@ enum Between {
 }
 
 /// A call of a customer over a carrier.
-fn cdr(n: u64, between: Between) -> Cdr {
+fn cdr(n: u64, n_customers: u64, between: Between) -> Cdr {
     let call = CallUid::new(format!("sw1-1772406000000000-{n}"));
-    let account = AccountId(FIRST_CUSTOMER + i64::try_from(n % CUSTOMERS.unsigned_abs()).unwrap_or_default());
+    let account = customer(n.wrapping_mul(STRIDE) % n_customers);
     let start_at: DateTime<Utc> = DateTime::UNIX_EPOCH
         + TimeDelta::days(20_000)
         + TimeDelta::milliseconds(i64::try_from(n * 10).unwrap_or_default());
@@ -229,22 +240,31 @@ fn on_core() -> Duration {
     Duration::from_millis(fields.iter().sum::<u64>() * 10)
 }
 
-fn stage() -> RatingStage {
-    let mut stage = RatingStage::new();
-    stage.set_directory(Arc::new(directory())).expect("the tariffs are in order");
-    stage
+/// A stage, and how many customers it knows.
+struct House {
+    stage: RatingStage,
+    n_customers: u64,
+}
+
+impl House {
+    fn new(directory: &Arc<Directory>, n_customers: u64) -> House {
+        let mut stage = RatingStage::new();
+        stage.set_directory(Arc::clone(directory)).expect("the tariffs are in order");
+        House { stage, n_customers }
+    }
 }
 
 /// Prices the calls of a transaction, `first` and those after it.
-fn round(stage: &mut RatingStage, round: u64, first: u64, between: Between) -> Vec<LaneCommit> {
-    let calls = (first..).step_by(usize::try_from(CALLS_OF_A_LANE).unwrap_or(1));
+fn round(house: &mut House, round: u64, (first, of_lane): (u64, u64), between: Between) -> Vec<LaneCommit> {
+    let House { stage, n_customers } = house;
+    let calls = (first..).step_by(usize::try_from(of_lane).unwrap_or(1));
     let lanes = (0..LANES).zip(calls).map(|(partition, first)| LaneCommit {
         partition,
-        expected: round * CALLS_OF_A_LANE,
-        position: (round + 1) * CALLS_OF_A_LANE,
+        expected: round * of_lane,
+        position: (round + 1) * of_lane,
         watermarks: Vec::new(),
         changes: Vec::new(),
-        effects: (first..first + CALLS_OF_A_LANE).flat_map(|n| rated(stage, cdr(n, between))).collect(),
+        effects: (first..first + of_lane).flat_map(|n| rated(stage, cdr(n, *n_customers, between))).collect(),
     });
     lanes.collect()
 }
@@ -254,35 +274,75 @@ fn count_postings(lanes: &[LaneCommit]) -> usize {
     effects.filter(|effect| matches!(effect, StoreEffect::Post(_))).count()
 }
 
+/// What each customer of a large house had before: a posting, a balance and a place in the index of accounts.
+async fn open_balances(store: &Store, n_customers: u64) -> usize {
+    let opened = |n: u64| Posting {
+        id: PostingId::of_balance(customer(n), 0),
+        tenant: TenantId(1),
+        account: customer(n),
+        at: DateTime::UNIX_EPOCH + TimeDelta::days(19_990),
+        debit: LedgerAccount::Bank(TenantId(1)),
+        credit: LedgerAccount::Receivable(customer(n)),
+        amount: Money::new(Decimal::TEN, Currency::EUR),
+        reason: PostingReason::Payment,
+        cdr: None,
+        reverses: None,
+    };
+    let all: Vec<u64> = (0..n_customers).collect();
+    for some in all.chunks(OPENED_AT_ONCE) {
+        store.post(some.iter().map(|n| opened(*n)).collect()).await.expect("open the balances");
+    }
+    all.len()
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let times = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(1_u64);
-    let rounds = 10 * times;
+    let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse::<u64>().ok());
+    let rounds = 10 * numbers.next().unwrap_or(1);
+    let n_customers = numbers.next().unwrap_or(CUSTOMERS).max(1);
+    println!("{n_customers} customers");
+    let directory = Arc::new(directory(n_customers));
     let dir = tempfile::tempdir().expect("a place for the database");
-    let store = open(&dir.path().join("empty.db")).await;
-    postings_alone(&store, &mut stage(), rounds, 0, 0).await;
-    store.close().await;
+    for of_lane in [CALLS_OF_A_LANE, CALLS_OF_A_LEDGER_LANE] {
+        let store = open(&dir.path().join(format!("alone-{of_lane}.db"))).await;
+        // Of a thousand it makes no difference, and the first figure is that of an empty ledger.
+        let n_opened = if n_customers > CUSTOMERS { open_balances(&store, n_customers).await } else { 0 };
+        postings_alone(&store, &mut House::new(&directory, n_customers), (rounds, of_lane), 0, n_opened)
+            .await;
+        store.close().await;
+    }
     for (name, between) in [("two", Between::Nobody), ("three", Between::Reseller)] {
         let file = dir.path().join(format!("{name}.db"));
-        let (n_calls, n_postings) = priced_and_committed(&file, rounds, name, between).await;
+        let (n_calls, n_postings) =
+            priced_and_committed(&file, rounds, House::new(&directory, n_customers), name, between).await;
         if let Between::Reseller = between {
-            postings_alone(&open(&file).await, &mut stage(), rounds, n_calls, n_postings).await;
+            let mut house = House::new(&directory, n_customers);
+            let store = open(&file).await;
+            postings_alone(&store, &mut house, (rounds, CALLS_OF_A_LEDGER_LANE), n_calls, n_postings).await;
         }
     }
 }
 
 /// Answers how many calls and postings are in the database.
-async fn priced_and_committed(file: &Path, rounds: u64, name: &str, between: Between) -> (u64, usize) {
+async fn priced_and_committed(
+    file: &Path,
+    rounds: u64,
+    mut house: House,
+    name: &str,
+    between: Between,
+) -> (u64, usize) {
     let store = open(file).await;
+    let is_large = house.n_customers > CUSTOMERS;
+    let n_opened = if is_large { open_balances(&store, house.n_customers).await } else { 0 };
     let calls_of_round = u64::from(LANES) * CALLS_OF_A_LANE;
     let (sender, priced) = std::sync::mpsc::sync_channel(1);
     let clock = std::time::Instant::now;
     let (begun, begun_core) = (clock(), on_core());
     let pricing = std::thread::spawn(move || {
-        let (mut stage, mut pricing) = (stage(), Duration::ZERO);
+        let mut pricing = Duration::ZERO;
         for n in 0..rounds {
             let from = clock();
-            let lanes = round(&mut stage, n, n * calls_of_round, between);
+            let lanes = round(&mut house, n, (n * calls_of_round, CALLS_OF_A_LANE), between);
             pricing += from.elapsed();
             sender.send(lanes).expect("the commits take all");
         }
@@ -300,7 +360,7 @@ async fn priced_and_committed(file: &Path, rounds: u64, name: &str, between: Bet
     let n_calls = rounds * calls_of_round;
     let per_second = |took: Duration| n_calls as f64 / took.as_secs_f64();
     println!(
-        "{n_calls} calls of {name} prices, {n_postings} postings, {calls_of_round} calls a transaction, onto an empty database"
+        "{n_calls} calls of {name} prices, {n_postings} postings, {calls_of_round} calls a transaction, onto a database without calls"
     );
     println!(
         "priced and committed: {:.0} calls/s on the wall ({:.2} s), {:.0} calls/s of core time ({:.2} s)",
@@ -319,7 +379,7 @@ async fn priced_and_committed(file: &Path, rounds: u64, name: &str, between: Bet
     store.close().await;
     let bytes = std::fs::metadata(file).map_or(0, |meta| meta.len());
     println!("{} bytes of database a call", bytes / n_calls.max(1));
-    (n_calls, n_postings)
+    (n_calls, n_opened + n_postings)
 }
 
 async fn open(file: &Path) -> Store {
@@ -330,15 +390,18 @@ async fn open(file: &Path) -> Store {
 /// its sync.
 async fn postings_alone(
     store: &Store,
-    stage: &mut RatingStage,
-    rounds: u64,
+    house: &mut House,
+    (rounds, of_lane): (u64, u64),
     first_call: u64,
     n_before: usize,
 ) {
-    let calls_of_round = u64::from(LANES) * CALLS_OF_A_LANE;
+    let calls_of_round = u64::from(LANES) * of_lane;
+    // As many calls, whatever a transaction holds.
+    let rounds = (rounds * CALLS_OF_A_LANE / of_lane).max(1);
     let (mut n_postings, mut took) = (0, Duration::ZERO);
     for n in 0..rounds {
-        let mut lanes = round(stage, n, first_call + n * calls_of_round, Between::Reseller);
+        let first = first_call + n * calls_of_round;
+        let mut lanes = round(house, n, (first, of_lane), Between::Reseller);
         for lane in &mut lanes {
             lane.effects.retain(|effect| matches!(effect, StoreEffect::Post(_)));
         }
@@ -348,7 +411,8 @@ async fn postings_alone(
         took += from.elapsed();
     }
     println!(
-        "postings alone, {rounds} transactions that take a ledger from {n_before} to {} postings: {:.0} postings/s",
+        "postings alone, {rounds} transactions of {} that take a ledger from {n_before} to {} postings: {:.0} postings/s",
+        calls_of_round * 3,
         n_before + n_postings,
         n_postings as f64 / took.as_secs_f64()
     );

@@ -12,6 +12,9 @@ use crate::outbox::enqueue;
 use crate::sql::{Bind, Columns, cells, query, query_of};
 use crate::{Result, Store, StoreError};
 
+/// Cases of one beginning that are read.
+const NAMED_MAX: u32 = 20;
+
 /// An alert as a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertCase {
@@ -146,9 +149,9 @@ impl Store {
         };
         let mut tx = self.read().await?;
         let rows = query_of(format!(
-            "SELECT {ALERT_COLUMNS}, {CASE_COLUMNS} FROM alerts WHERE id >= $1 AND id <= $2 ORDER BY at DESC, id"
+            "SELECT {ALERT_COLUMNS}, {CASE_COLUMNS} FROM alerts WHERE id >= $1 AND id <= $2 ORDER BY at DESC, id LIMIT $3"
         ))
-        .cells(cells![first.as_bytes(), last.as_bytes()])
+        .cells(cells![first.as_bytes(), last.as_bytes(), NAMED_MAX])
         .fetch_all(&mut *tx)
         .await?;
         let mut cases = Vec::new();

@@ -123,7 +123,9 @@ impl Store {
             role: row.text("role")?,
             mail: None,
             tenant: None,
+            account: None,
             created_at: row.time("created_at")?,
+            second_factor_since: None,
         }))
     }
 }

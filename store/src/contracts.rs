@@ -72,6 +72,8 @@ pub struct NewTopUp {
     pub kind: TopUpKind,
     /// Who asks.
     pub actor: String,
+    /// Why; empty: nobody said.
+    pub reason: String,
 }
 
 /// What came of it.
@@ -109,6 +111,8 @@ pub struct TopUpAttempt {
     pub amount: Money,
     /// Who asked.
     pub actor: String,
+    /// Why; empty: nobody said.
+    pub reason: String,
     /// When.
     pub at: DateTime<Utc>,
     /// Of an invoice's movement, the reseller that issued the invoice; `None` is the tenant itself.
@@ -149,7 +153,7 @@ impl Store {
         };
         query(
             "INSERT INTO topups (account, token, kind, outcome, message, amount_micros, currency, actor, at, \
-             is_waiting) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             is_waiting, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .cells(cells![
             new.account.0,
@@ -162,9 +166,15 @@ impl Store {
             new.actor.as_str(),
             now,
             matches!(outcome, TopUpOutcome::Done(_)),
+            new.reason.as_str(),
         ])
         .execute(&mut *tx)
         .await?;
+        if let TopUpOutcome::Done(amount) = &outcome {
+            let object = format!("account:{}", new.account);
+            let done = format!("{} {amount}, token {}: {}", new.kind.as_str(), new.token, new.reason);
+            append(&mut tx, &new.actor, "top up", &object, "", &done, now).await?;
+        }
         tx.commit().await?;
         Ok(outcome)
     }
@@ -275,7 +285,7 @@ pub(crate) async fn hold_topups(conn: &mut AnyConnection) -> Result<()> {
 /// was paid to: an account may have another by now.
 fn attempts_where(condition: &'static str) -> Query {
     query_of(format!(
-        "SELECT t.id, t.account, t.token, t.kind, t.outcome, t.message, t.amount_micros, t.currency, t.actor, t.at, \
+        "SELECT t.id, t.account, t.token, t.kind, t.outcome, t.message, t.amount_micros, t.currency, t.actor, t.reason, t.at, \
          CASE WHEN i.kind = 'credit_note' THEN credited.seller ELSE i.seller END AS seller \
          FROM topups t LEFT JOIN invoices i ON t.kind IN ('{PAYMENT}', '{BEYOND_CALLS}') AND i.account = t.account \
          AND t.token = '{OWN_TOKEN}' || t.kind || ':' || i.number \
@@ -410,6 +420,7 @@ fn attempt_of(row: &AnyRow) -> Result<TopUpAttempt> {
         message: row.text("message")?,
         amount: Money::new(row.amount("amount_micros")?, row.word("currency")?),
         actor: row.text("actor")?,
+        reason: row.text("reason")?,
         at: row.time("at")?,
         seller: row.opt_int("seller")?.filter(|seller| *seller != TENANT_SELLS).map(AccountId),
     })

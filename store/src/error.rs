@@ -192,6 +192,22 @@ pub enum StoreError {
         /// The value.
         value: u64,
     },
+    /// A program of PostgreSQL's, which copies databases, was not there or failed.
+    #[error(
+        "{tool}: {reason}; it comes with PostgreSQL's client programs (Debian: postgresql-client), of the server's version or later"
+    )]
+    Tool {
+        /// Its name.
+        tool: &'static str,
+        /// In its own words, or the system's.
+        reason: String,
+    },
+    /// A copy is not put over anything.
+    #[error("{place}: holds tables already; name an empty database, nothing was changed in this one")]
+    Occupied {
+        /// Which database.
+        place: String,
+    },
     /// A stored word or number that this version does not know.
     #[error(
         "column {column} holds {found:?}, which this version cannot read; use the tollbook version that wrote it"
@@ -251,6 +267,8 @@ impl StoreError {
             StoreError::Taken { .. } => "STO022",
             StoreError::Database(_) => "STO023",
             StoreError::Fenced { .. } => "STO024",
+            StoreError::Tool { .. } => "STO025",
+            StoreError::Occupied { .. } => "STO026",
         }
     }
 
@@ -286,6 +304,8 @@ impl StoreError {
             | StoreError::Unreadable { .. }
             | StoreError::NotFound { .. }
             | StoreError::Taken { .. }
+            | StoreError::Tool { .. }
+            | StoreError::Occupied { .. }
             | StoreError::Database(_) => false,
         }
     }
@@ -314,7 +334,9 @@ impl StoreError {
             | StoreError::Invalid { .. }
             | StoreError::VersionExists { .. }
             | StoreError::NotFound { .. }
-            | StoreError::Taken { .. } => true,
+            | StoreError::Taken { .. }
+            | StoreError::Tool { .. }
+            | StoreError::Occupied { .. } => true,
             StoreError::Migration { .. }
             | StoreError::LaneMoved { .. }
             | StoreError::Fenced { .. }

@@ -12,6 +12,7 @@ use sqlx::any::AnyRow;
 use crate::audit::append;
 use crate::invoice_credits::{BILLING, credited, leave_to_rating, replacement, take_back};
 use crate::outbox::{EventMail, enqueue_event};
+use crate::restore_hold::refuse_while_held;
 use crate::sql::{Bind, Columns, cells, count, micros, query, query_of, unreadable};
 use crate::webhook_words::tell_of_invoice;
 use crate::{Result, Store, StoreError};
@@ -196,6 +197,7 @@ impl Store {
         let object = || format!("invoice of account {}", new.account);
         let sums = cells![micros(new.net, object)?, micros(new.tax, object)?, micros(new.gross, object)?];
         let mut tx = self.write().await?;
+        refuse_while_held(&mut tx, &object()).await?;
         let seller = new.seller.map_or(TENANT_SELLS, |reseller| reseller.0);
         // First of all: a second run for the same seller waits here until we are done, and then finds our invoice.
         let sequence = query(
@@ -362,6 +364,42 @@ impl Store {
                 .await?;
         tx.commit().await?;
         rows.iter().map(invoice_of).collect()
+    }
+
+    /// Invoices whose number is this, and of the latest 100,000 those whose number begins like this, newest first, without what they say.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn invoices_beginning(&self, number: &str, max: u32) -> Result<Vec<Invoice<()>>> {
+        let mut tx = self.read().await?;
+        let n_letters = i64::try_from(number.chars().count()).unwrap_or(i64::MAX);
+        // Beginnings have no index that sorts alike on both databases; a bound keeps what is read small.
+        let rows = query_of(format!(
+            "SELECT {COLUMNS} {TABLES} WHERE i.number = $1 OR (i.id > (SELECT coalesce(max(id), 0) FROM invoices) - 100000 \
+             AND substr(i.number, 1, CAST($2 AS INTEGER)) = $1) ORDER BY i.id DESC LIMIT $3"
+        ))
+        .cells(cells![number, n_letters, max])
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| invoice_with(row, ())).collect()
+    }
+
+    /// The latest documents of one account, newest first, without what they say.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn invoices_latest_of(&self, account: AccountId, max: u32) -> Result<Vec<Invoice<()>>> {
+        let mut tx = self.read().await?;
+        let rows =
+            query_of(format!("SELECT {COLUMNS} {TABLES} WHERE i.account = $1 ORDER BY i.id DESC LIMIT $2"))
+                .cells(cells![account.0, max])
+                .fetch_all(&mut *tx)
+                .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| invoice_with(row, ())).collect()
     }
 
     /// All documents of one account, oldest first.

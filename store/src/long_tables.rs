@@ -442,6 +442,29 @@ impl FileReader {
         Ok(usize::try_from(last.unwrap_or(0).min(fitting)).unwrap_or(0))
     }
 
+    /// Looks, so that from now on it sees the file as it is now.
+    pub(crate) fn see(&self) -> Result<()> {
+        let conn = self.conn.as_ref().expect("a reader is asked one thing after the other");
+        let seen = conn.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0));
+        seen.map(|_| ()).map_err(|why| file_error(&self.file.path, why))
+    }
+
+    /// Writes what it sees into a new file.
+    pub(crate) fn copy_to(&self, to: &Path) -> Result<()> {
+        let conn = self.conn.as_ref().expect("a reader is asked one thing after the other");
+        let copied = || {
+            let mut new = rusqlite::Connection::open(to)?;
+            // All at once: the pages come from the state that this connection has begun to read.
+            let step = rusqlite::backup::Backup::new(conn, &mut new)?.step(-1)?;
+            if step != rusqlite::backup::StepResult::Done {
+                let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+                return Err(rusqlite::Error::SqliteFailure(busy, None));
+            }
+            new.close().map_err(|(_, why)| why)
+        };
+        copied().map_err(|why| file_error(to, why))
+    }
+
     /// Hands each row of a query to `take`.
     pub(crate) fn rows<P: rusqlite::Params>(
         &self,

@@ -204,7 +204,8 @@ impl Store {
         let rows = query(
             "UPDATE mails SET state = 'sending', attempts = attempts + 1, next_try_at = $2 \
              WHERE sent_at IS NULL AND next_try_at <= $1 AND id IN \
-             (SELECT id FROM mails WHERE sent_at IS NULL AND next_try_at <= $1 ORDER BY next_try_at, id LIMIT $3) \
+             (SELECT id FROM mails WHERE sent_at IS NULL AND next_try_at <= $1 AND NOT EXISTS (SELECT 1 FROM restore_hold) \
+             ORDER BY next_try_at, id LIMIT $3) \
              RETURNING id, recipients, subject, body, about, state, attempts, next_try_at, last_error, created_at, \
              sent_at, tenant, html, fill, worded_at",
         )

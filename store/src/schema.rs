@@ -3,6 +3,7 @@
 //! SQLite: write-ahead log, every commit synced, one connection that writes and a few that read, so that writers queue
 //! here instead of failing there. PostgreSQL: one pool.
 
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,13 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (253, "webhook_kinds", include_str!("../migrations/0253_webhook_kinds.sql")),
     (254, "pipeline_questions", include_str!("../migrations/0254_pipeline_questions.sql")),
     (255, "balances_told", include_str!("../migrations/0255_balances_told.sql")),
+    (264, "backup_orders", include_str!("../migrations/0264_backup_orders.sql")),
+    (265, "restore_hold", include_str!("../migrations/0265_restore_hold.sql")),
+    (270, "second_factors", include_str!("../migrations/0270_second_factors.sql")),
+    (271, "topup_reasons", include_str!("../migrations/0271_topup_reasons.sql")),
+    (272, "user_accounts", include_str!("../migrations/0272_user_accounts.sql")),
+    (273, "second_factor_drafts", include_str!("../migrations/0273_second_factor_drafts.sql")),
+    (274, "invoices_by_number", include_str!("../migrations/0274_invoices_by_number.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).
@@ -76,6 +84,10 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 const MUCH_READ_AT_ONCE: usize = 2;
 /// How long a caller queues for a connection: longer than the longest import.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often it is looked whether another process is done with the schema: as long as the longest migration takes, and more.
+const MIGRATION_TURN_TRIES: u32 = 6_000;
+/// Between two looks.
+const MIGRATION_TURN_PAUSE: Duration = Duration::from_millis(100);
 /// How long a server may take to answer the first time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// First bytes of every SQLite file.
@@ -131,6 +143,11 @@ impl Store {
         self.readers.close().await;
     }
 
+    /// The file, or the server without its password.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
     /// Whether it is a server.
     pub(crate) fn is_postgres(&self) -> bool {
         self.dialect == Dialect::Postgres
@@ -173,7 +190,9 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     let named = |error| sqlite_error(file, error);
     probe_sqlite(file).await.map_err(named)?;
     let writers = sqlite_pool(file, 1, WRITER).await.map_err(named)?;
+    let turn = migration_turn(file).await?;
     migrate(&writers, Dialect::Sqlite, &file.display().to_string()).await.map_err(named)?;
+    drop(turn);
     let readers = sqlite_pool(file, SQLITE_READERS_MAX, &[]).await.map_err(named)?;
     info!(file = %file.display(), "database opened");
     let place: Arc<Path> = file.into();
@@ -259,12 +278,53 @@ async fn sqlite_pool(file: &Path, connections_max: u32, more: &'static [&'static
     Ok(pool)
 }
 
-/// What SQLite itself notices late or not at all.
-fn check_sqlite_file(file: &Path) -> Result<()> {
-    let directory = match file.parent() {
+/// Where a file's directory is.
+fn directory_of(file: &Path) -> PathBuf {
+    match file.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),
+    }
+}
+
+/// One process at a time changes the schema, until what this returns is dropped: a server has locks of its own for that, the driver's for a file
+/// do nothing. Locked is the directory: the system would drop SQLite's own locks if somebody else in its process opened and closed
+/// the file (sqlite.org/howtocorrupt.html, 2.2).
+async fn migration_turn(file: &Path) -> Result<Option<std::fs::File>> {
+    let directory = directory_of(file);
+    let of_directory = directory.clone();
+    let locked = tokio::task::spawn_blocking(move || {
+        let opened = std::fs::File::open(&of_directory)?;
+        for n_tries in 0..MIGRATION_TURN_TRIES {
+            match opened.try_lock() {
+                Ok(()) => return Ok(Some(opened)),
+                Err(TryLockError::WouldBlock) => {}
+                // A file system without such locks: none at all, or none of what is only read (NFS).
+                Err(TryLockError::Error(why)) => {
+                    info!(directory = %of_directory.display(), error = %why, "the schema is looked at without a lock");
+                    return Ok(None);
+                }
+            }
+            if n_tries == 0 {
+                info!(directory = %of_directory.display(), "waiting for another process that looks at the schema");
+            }
+            std::thread::sleep(MIGRATION_TURN_PAUSE);
+        }
+        Err(std::io::Error::other(format!(
+            "another process has held its lock for {} s; look for one that opens the same database and hangs",
+            (MIGRATION_TURN_PAUSE * MIGRATION_TURN_TRIES).as_secs()
+        )))
+    });
+    let unwritable = |reason: String| StoreError::Unwritable {
+        file: file.to_owned(),
+        directory: directory.clone(),
+        reason,
     };
+    locked.await.map_err(|why| unwritable(why.to_string()))?.map_err(|why| unwritable(why.to_string()))
+}
+
+/// What SQLite itself notices late or not at all.
+fn check_sqlite_file(file: &Path) -> Result<()> {
+    let directory = directory_of(file);
     let unwritable = |reason: String| StoreError::Unwritable {
         file: file.to_owned(),
         directory: directory.clone(),
@@ -384,7 +444,7 @@ fn migrate_error(place: &str, error: MigrateError) -> StoreError {
 }
 
 /// `postgres://user:secret@host/db` as it may be shown.
-fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     // Parameters may hold a password too.
     let url = url.split('?').next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };

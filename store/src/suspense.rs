@@ -405,10 +405,13 @@ impl Store {
 /// higher one was sent would pass for a replay. The head of the audit log is what every request locks.
 async fn next_seq(conn: &mut AnyConnection) -> Result<i64> {
     query("UPDATE audit_heads SET last_id = last_id WHERE one = 1").execute(&mut *conn).await?;
-    let row = query("SELECT COALESCE(MAX(resubmit_seq), 0) AS last_seq FROM suspense")
-        .fetch_one(&mut *conn)
-        .await?;
-    Ok(row.int("last_seq")? + 1)
+    let row = query(
+        "SELECT last_seq, COALESCE((SELECT MAX(resubmit_seq) FROM suspense), 0) AS highest FROM resubmit_heads \
+         WHERE one = 1",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    Ok(row.int("last_seq")?.max(row.int("highest")?) + 1)
 }
 
 fn record_of(row: &AnyRow) -> Result<SuspendedRecord> {

@@ -243,7 +243,7 @@ impl Store {
         let mut tx = self.read().await?;
         let waits = query(
             "SELECT id FROM webhook_deliveries WHERE webhook = $1 AND state IN ('queued', 'sending') \
-             AND next_try_at <= $2 LIMIT 1",
+             AND next_try_at <= $2 AND NOT EXISTS (SELECT 1 FROM restore_hold) LIMIT 1",
         )
         .cells(cells![webhook, now])
         .fetch_optional(&mut *tx)

@@ -14,9 +14,13 @@ use model::{
     TrunkId,
 };
 use sha2::Digest as _;
-use switch::net::{SwitchStats, bind, run};
+use switch::net::{EventGroups, SwitchStats, bind, run};
 use switch::{DigestAlgorithm, Input, SwitchConfig};
 use tokio::sync::mpsc;
+
+/// As in the program.
+#[global_allocator]
+static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,12 +36,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (began, clock) = (std::time::Instant::now(), || chrono::Utc::now());
     let clock = Arc::new(move || Moment { wall: clock(), mono: began.elapsed() });
     let (inputs, inputs_out) = mpsc::channel(16);
-    let (events_in, mut events) = mpsc::channel(10_000);
+    let (events_in, events) = mpsc::channel(50_000);
     let (credit, _nobody_asks) = mpsc::channel(1);
     inputs.send(Input::Directory(Arc::new(directory(listen, trunk, source)))).await?;
     let writer = tokio::task::spawn_blocking(move || match std::env::var_os("LONE_SWITCH_LOG") {
-        Some(dir) => write_log(std::path::Path::new(&dir), &mut events),
-        None => print_lines(&mut events),
+        Some(dir) => write_log(std::path::Path::new(&dir), events),
+        None => print_lines(events),
     });
     let stats = Arc::new(SwitchStats::default());
     let stop = async {
@@ -54,7 +58,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Events as lines of JSON.
-fn print_lines(events: &mut mpsc::Receiver<CallEvent>) {
+fn print_lines(mut events: mpsc::Receiver<CallEvent>) {
     use std::io::Write as _;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     while let Some(event) = events.blocking_recv() {
@@ -66,13 +70,13 @@ fn print_lines(events: &mut mpsc::Receiver<CallEvent>) {
 }
 
 /// Events into a log, in groups, as the installation's own writer does it.
-fn write_log(dir: &std::path::Path, events: &mut mpsc::Receiver<CallEvent>) {
+fn write_log(dir: &std::path::Path, events: mpsc::Receiver<CallEvent>) {
     use bus::Bus as _;
     let log = bus::EmbeddedBus::open(dir, bus::EmbeddedConfig::default()).expect("the log opens");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let mut batch = Vec::new();
-        while events.recv_many(&mut batch, 256).await > 0 {
+        let (mut groups, mut batch) = (EventGroups::new(events), Vec::new());
+        while groups.next(&mut batch).await {
             let entries = batch.drain(..).map(|event| bus::Entry {
                 topic: model::Topic::Calls,
                 partition: model::partition_of(event.payer, log.partitions()),

@@ -56,6 +56,8 @@ pub enum CreditStep {
     End {
         /// Answered for so long, microseconds, as its record says; 0 if never.
         answered_us: u64,
+        /// An INVITE went out: where none did, nothing is owed for the attempt.
+        was_sent: bool,
     },
 }
 

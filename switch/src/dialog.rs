@@ -5,6 +5,7 @@
 
 use model::Transport;
 
+use crate::ascii;
 use crate::hop::{Addresses, Hop};
 use crate::message::{HeaderName, Message, NameAddr, Uri, Writer, route_set};
 use crate::transaction::ClientId;
@@ -117,19 +118,13 @@ impl Dialog {
             self.local_cseq += 1;
             self.local_cseq
         });
-        let mut from = self.local.to_vec();
-        from.extend_from_slice(b";tag=");
-        from.extend_from_slice(self.local_tag.as_bytes());
-        let mut cseq = number.to_string().into_bytes();
-        cseq.push(b' ');
-        cseq.extend_from_slice(method);
         let mut writer = Writer::request(method, &self.target)
             .header("Via", branch.via(addresses, self.peer))
-            .header("Max-Forwards", "70")
-            .header("From", from)
-            .header("To", &self.remote)
-            .header("Call-ID", &self.call_id)
-            .header("CSeq", cseq);
+            .header("Max-Forwards", "70");
+        writer.push_parts(b"From", &[&self.local, b";tag=", self.local_tag.as_bytes()]);
+        writer.push_header(b"To", &self.remote);
+        writer.push_header(b"Call-ID", &self.call_id);
+        writer.push_parts(b"CSeq", &[ascii::number(number).as_bytes(), b" ", method]);
         for route in &self.routes {
             writer.push_header(b"Route", route);
         }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use model::Transport;
 
+use crate::ascii;
 use crate::message::{Params, Scheme, Uri};
 
 /// The next place a message goes to, or the last it came from.
@@ -128,12 +129,13 @@ impl Addresses {
 
     /// Our Contact for `peer`, as a URI in brackets.
     pub(crate) fn contact(self, peer: Hop) -> String {
-        let own = self.of(peer);
-        match peer.transport {
-            Transport::Udp => format!("<sip:{own}>"),
-            Transport::Tcp => format!("<sip:{own};transport=tcp>"),
-            Transport::Tls => format!("<sip:{own};transport=tls>"),
-        }
+        let own = ascii::address(self.of(peer));
+        let end = match peer.transport {
+            Transport::Udp => ">",
+            Transport::Tcp => ";transport=tcp>",
+            Transport::Tls => ";transport=tls>",
+        };
+        ["<sip:", own.as_str(), end].concat()
     }
 }
 

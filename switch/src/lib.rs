@@ -10,6 +10,7 @@
 //!                                                                          -> phone (test phones and gateways)
 //! ```
 
+mod ascii;
 mod b2bua;
 mod config;
 mod credit;

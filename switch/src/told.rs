@@ -40,7 +40,9 @@ pub(crate) fn attempt_detail(message: &Message<'_>, emergency: bool) -> Option<B
 /// The parameter `verstat` of an address, such as `TN-Validation-Passed`.
 fn verstat(value: &[u8]) -> Option<&[u8]> {
     const NAME: &[u8] = b";verstat=";
-    let from = value.windows(NAME.len()).position(|window| window.eq_ignore_ascii_case(NAME))? + NAME.len();
+    let is_there =
+        |at: &usize| value[*at..].get(..NAME.len()).is_some_and(|is| is.eq_ignore_ascii_case(NAME));
+    let from = memchr::memchr_iter(b';', value).find(is_there)? + NAME.len();
     let rest = &value[from..];
     let end =
         rest.iter().position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'-')).unwrap_or(rest.len());

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use model::{CallUid, CdrId, Transport};
 
+use crate::ascii;
 use crate::message::{HeaderName, Message, text};
 
 const KIND_RECEIVED: u8 = 1;
@@ -62,7 +63,8 @@ pub(crate) fn push_message(
     peer: SocketAddr,
     bytes: &[u8],
 ) {
-    let peer = peer.to_string();
+    let peer = ascii::address(peer);
+    let peer = peer.as_bytes();
     record(out, at_us, if is_sent { KIND_SENT } else { KIND_RECEIVED }, |out| {
         out.push(match transport {
             Transport::Udp => 0,
@@ -70,7 +72,7 @@ pub(crate) fn push_message(
             Transport::Tls => 2,
         });
         out.push(u8::try_from(peer.len()).unwrap_or(0));
-        out.extend_from_slice(peer.as_bytes());
+        out.extend_from_slice(peer);
         out.extend_from_slice(bytes);
     });
 }

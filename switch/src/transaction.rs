@@ -11,7 +11,9 @@ use std::time::Duration;
 use model::Transport;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use rustc_hash::FxHashMap;
 
+use crate::ascii;
 use crate::hop::{Addresses, Hop, via_word};
 use crate::message::{HeaderName, Message, Method, ReplyHead, StartLine, Writer};
 use crate::timer::{T1, T1_64, T2, T4, Timer, TimerKey, TimerQueue};
@@ -139,24 +141,28 @@ enum Due {
 #[derive(Debug)]
 pub(crate) struct Transactions<T> {
     rng: StdRng,
-    servers: HashMap<ServerId, ServerTx>,
+    /// Ids and branches are ours: nobody else can choose them so that they meet in one place.
+    servers: FxHashMap<ServerId, ServerTx>,
     server_keys: HashMap<Box<[u8]>, ServerId>,
     n_servers: u64,
-    clients: HashMap<ClientKey, ClientTx<T>>,
+    clients: FxHashMap<ClientKey, ClientTx<T>>,
     timers: TimerQueue<Due>,
     outbox: VecDeque<(Hop, Vec<u8>)>,
+    /// Room for the key of the request at hand.
+    key: Vec<u8>,
 }
 
 impl<T: Clone> Transactions<T> {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
-            servers: HashMap::new(),
+            servers: FxHashMap::default(),
             server_keys: HashMap::new(),
             n_servers: 0,
-            clients: HashMap::new(),
+            clients: FxHashMap::default(),
             timers: TimerQueue::default(),
             outbox: VecDeque::new(),
+            key: Vec::with_capacity(128),
         }
     }
 
@@ -200,7 +206,8 @@ impl<T: Clone> Transactions<T> {
 
     fn receive_request(&mut self, now: Duration, method: Method<'_>, message: &Message<'_>) -> Received<T> {
         let is_ack = method == Method::ACK;
-        let Some(id) = self.server_keys.get(&*server_key(message, method)).copied() else {
+        write_server_key(&mut self.key, message, method);
+        let Some(id) = self.server_keys.get(self.key.as_slice()).copied() else {
             return if is_ack { Received::Ack } else { Received::Request };
         };
         let Some(tx) = self.servers.get_mut(&id) else { return Received::Request };
@@ -254,6 +261,8 @@ impl<T: Clone> Transactions<T> {
                 self.timers.disarm(&mut tx.end);
                 let timer = if code < 300 {
                     tx.state = ClientState::Accepted;
+                    // It is not sent again; what further 2xx need of it for their dialogs is in its head.
+                    keep_head(&mut tx.request);
                     self.timers.arm(now + T1_64, Due::Client(key, Timer::AcceptedClient))
                 } else {
                     tx.state = ClientState::Completed;
@@ -303,7 +312,8 @@ impl<T: Clone> Transactions<T> {
         self.n_servers += 1;
         let id = ServerId(self.n_servers);
         let method = message.method().unwrap_or(Method::Other(b""));
-        let key: Box<[u8]> = server_key(message, method).into();
+        write_server_key(&mut self.key, message, method);
+        let key: Box<[u8]> = self.key.as_slice().into();
         self.server_keys.insert(key.clone(), id);
         let tx = ServerTx {
             key,
@@ -322,7 +332,9 @@ impl<T: Clone> Transactions<T> {
 
     /// The INVITE that a CANCEL means, if it is still known.
     pub(crate) fn invite_of(&self, cancel: &Message<'_>) -> Option<ServerId> {
-        self.server_keys.get(&*server_key(cancel, Method::INVITE)).copied()
+        let mut key = Vec::new();
+        write_server_key(&mut key, cancel, Method::INVITE);
+        self.server_keys.get(key.as_slice()).copied()
     }
 
     /// Answers. After a final answer further ones are ignored: the first one counts.
@@ -337,6 +349,8 @@ impl<T: Clone> Transactions<T> {
         if reply.code < 200 {
             return;
         }
+        // There is none behind a final one.
+        tx.head.forget();
         // Nobody waits for the PRACK of a provisional answer any more (RFC 3262, 3).
         tx.reliable = Vec::new();
         self.timers.disarm(&mut tx.resend);
@@ -593,8 +607,17 @@ impl<T: Clone> Transactions<T> {
 impl ClientId {
     /// The value of the Via of a request of ours to `peer`.
     pub(crate) fn via(self, addresses: Addresses, peer: Hop) -> String {
-        let (word, address) = (via_word(peer.transport), addresses.of(peer));
-        format!("SIP/2.0/{word} {address};branch=z9hG4bK{:016x};rport", self.0)
+        let (word, address) = (via_word(peer.transport), ascii::address(addresses.of(peer)));
+        let branch = ascii::hex(self.0);
+        ["SIP/2.0/", word, " ", address.as_str(), ";branch=z9hG4bK", branch.as_str(), ";rport"].concat()
+    }
+}
+
+/// Frees the body of a request of ours.
+fn keep_head(request: &mut Vec<u8>) {
+    if let Some(end) = memchr::memmem::find(request, b"\r\n\r\n") {
+        request.truncate(end + 4);
+        request.shrink_to_fit();
     }
 }
 
@@ -620,8 +643,8 @@ fn is_unique(branch: &[u8]) -> bool {
 }
 
 /// What tells server transactions apart (RFC 3261, 17.2.3). An ACK belongs to its INVITE.
-fn server_key(message: &Message<'_>, method: Method<'_>) -> Vec<u8> {
-    let mut key = Vec::with_capacity(96);
+fn write_server_key(key: &mut Vec<u8>, message: &Message<'_>, method: Method<'_>) {
+    key.clear();
     key.extend_from_slice(if method == Method::ACK { b"INVITE" } else { method.as_bytes() });
     let via = message.top_via();
     let mut push = |part: &[u8]| {
@@ -642,7 +665,6 @@ fn server_key(message: &Message<'_>, method: Method<'_>) -> Vec<u8> {
             push(via.map(|via| via.head).unwrap_or_default());
         }
     }
-    key
 }
 
 /// ACK or CANCEL of the INVITE `request`: same Request-URI, topmost Via, Route, From and Call-ID (RFC 3261, 9.1, 17.1.1.3).
@@ -654,10 +676,9 @@ fn same_hop_request(request: &[u8], method: &[u8], to: Option<&[u8]>) -> Option<
             [HeaderName::MaxForwards, HeaderName::Route, HeaderName::From, HeaderName::CallId].contains(&name)
         });
     writer.push_header(b"To", to.or(invite.value(HeaderName::To))?);
-    let mut cseq = invite.cseq()?.number.to_string().into_bytes();
-    cseq.push(b' ');
-    cseq.extend_from_slice(method);
-    Some(writer.header("CSeq", cseq).finish(&[]))
+    let number = ascii::number(invite.cseq()?.number);
+    writer.push_parts(b"CSeq", &[number.as_bytes(), b" ", method]);
+    Some(writer.finish(&[]))
 }
 
 fn ack_of_refusal(request: &[u8], response: &Message<'_>) -> Vec<u8> {

@@ -11,7 +11,7 @@ use lake::Lake;
 use model::{Body, Record};
 use serde::Deserialize;
 use store::{NewMail, Store};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Calls named in an alarm.
 const NAMED_MAX: usize = 5;
@@ -95,8 +95,8 @@ impl Alarm {
 /// What the installation is like at one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Look {
-    /// Rows of the lake: where every CDR ends.
-    pub(crate) n_rows: u64,
+    /// Rows of the lake: where every CDR ends. `None` while it cannot be asked: its bucket may be out of reach.
+    pub(crate) n_rows: Option<u64>,
     /// Calls that are up, and since when.
     pub(crate) up: Vec<(String, DateTime<Utc>)>,
     /// Open records in suspense.
@@ -127,8 +127,10 @@ pub(crate) struct Watch {
 impl Watch {
     /// Takes a look. An alarm is told once when it begins and once when it ends.
     pub(crate) fn look(&mut self, config: &AlarmConfig, look: &Look, now: DateTime<Utc>) -> Vec<Change> {
+        // While nobody can count them they are as many as before: silence goes on.
+        let n_rows = look.n_rows.or(self.rows.map(|(n_rows, _)| n_rows));
         let wrong: BTreeMap<Alarm, String> = [
-            (Alarm::NoCdr, self.no_cdr(config, look.n_rows, now)),
+            (Alarm::NoCdr, n_rows.and_then(|n_rows| self.no_cdr(config, n_rows, now))),
             (Alarm::StuckCall, stuck(config, &look.up, now)),
             (
                 Alarm::Suspense,
@@ -234,7 +236,12 @@ pub(crate) async fn gather(store: &Store, lake: &Lake) -> anyhow::Result<Look> {
         }
     }
     let n_suspended = store.suspense_counts().await?.into_iter().map(|(_, _, n)| n).sum();
-    Ok(Look { n_rows: lake.count_rows()?, up, n_suspended, no_rate })
+    // The other alarms are of calls and of the database: an outage of the lake's store silences none of them.
+    let n_rows = lake
+        .count_rows()
+        .inspect_err(|why| warn!(error = %why, code = why.code(), "rows of the lake could not be counted"))
+        .ok();
+    Ok(Look { n_rows, up, n_suspended, no_rate })
 }
 
 /// Tells the log, and whoever is to be mailed.
@@ -279,16 +286,19 @@ mod tests {
     #[test]
     fn silence_is_told_once_and_its_end_once() {
         let mut watch = Watch::default();
-        let mut look =
-            |minutes, n_rows| watch.look(&config(), &Look { n_rows, ..Look::default() }, at(minutes));
-        assert_eq!(look(0, 7), []);
-        assert_eq!(look(29, 7), []);
+        let mut look = |minutes, n_rows: Option<u64>| {
+            watch.look(&config(), &Look { n_rows, ..Look::default() }, at(minutes))
+        };
+        assert_eq!(look(0, Some(7)), []);
+        assert_eq!(look(29, Some(7)), []);
         let why = "no CDR has been written for 30 minutes, since 1970-01-01 00:00:00 UTC".to_owned();
-        assert_eq!(look(30, 7), [Change::Raised(Alarm::NoCdr, why)]);
-        assert_eq!(look(31, 7), []);
-        assert_eq!(look(32, 8), [Change::Cleared(Alarm::NoCdr)]);
-        assert_eq!(look(61, 8), []);
-        assert!(matches!(look(62, 8)[..], [Change::Raised(Alarm::NoCdr, _)]));
+        assert_eq!(look(30, Some(7)), [Change::Raised(Alarm::NoCdr, why)]);
+        assert_eq!(look(31, Some(7)), []);
+        // Of a lake that cannot be asked nobody knows more.
+        assert_eq!(look(31, None), []);
+        assert_eq!(look(32, Some(8)), [Change::Cleared(Alarm::NoCdr)]);
+        assert_eq!(look(61, Some(8)), []);
+        assert!(matches!(look(62, Some(8))[..], [Change::Raised(Alarm::NoCdr, _)]));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! after a crash no reservation is left; and until everything that was under way then has been posted, nobody's balance is
 //! known and the switch decides what to do with such calls (`[switch.credit]`).
 
+mod worked_off;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::worked_off::WorkedOff;
 use crate::runner::{Rooms, Watermarks, decode};
 use crate::system::Consumer;
 use crate::tariffs::Tariffs;
@@ -49,9 +52,6 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the price of a call that is over stays reserved for postings that do not come: it was suspended.
 const UNPOSTED_KEPT: TimeDelta = TimeDelta::hours(6);
-
-/// And of one that is priced by what was used: the most it might have cost is not held for longer than rating takes.
-const UNPOSTED_USAGE_KEPT: TimeDelta = TimeDelta::minutes(1);
 
 /// How long the switch has to report that it began, before it is looked what was under way.
 const SETTLE_TIME: Duration = Duration::from_millis(300);
@@ -87,6 +87,7 @@ struct State {
     /// Next posting of each partition.
     positions: Vec<u64>,
     watermarks: Vec<Watermarks>,
+    worked_off: WorkedOff,
     /// Where the postings of what was under way at the start end; `None`: not known yet, or passed.
     settled_at: Option<Vec<u64>>,
     is_ready: bool,
@@ -140,7 +141,11 @@ pub(crate) async fn run(
             _ = look.tick() => {
                 refresh(&charging, &mut state);
                 let now = charging.rooms.clock.utc();
-                state.charger.forget_priced_by_usage(now - UNPOSTED_USAGE_KEPT);
+                let State { worked_off, charger, positions, .. } = &mut state;
+                if let Err(why) = worked_off.look(&charging, charger, positions).await {
+                    error!(error = format!("{why:#}"), "rated calls could not be read; trying again");
+                }
+                state.charger.forget_rated();
                 for call in state.charger.forget(now - UNPOSTED_KEPT) {
                     warn!(%call, "a call that was held to a balance was not posted as it was reckoned");
                 }
@@ -176,7 +181,11 @@ async fn load(charging: &Charging) -> anyhow::Result<State> {
         }
     }
     let prices_awaited = Arc::new(Semaphore::new(PRICES_AWAITED_MAX));
-    Ok(State { charger, revision, positions, watermarks, settled_at: None, is_ready: false, prices_awaited })
+    let worked_off = WorkedOff::new(charging).await?;
+    let (settled_at, is_ready) = (None, false);
+    let state =
+        State { charger, revision, positions, watermarks, worked_off, settled_at, is_ready, prices_awaited };
+    Ok(state)
 }
 
 /// Where the postings end of everything that was under way when the system started: events have become CDRs, CDRs have been rated.
@@ -283,7 +292,11 @@ async fn answer(charging: &Charging, state: &mut State, question: CreditQuestion
             });
             return None;
         }
-        CreditStep::End { answered_us } => {
+        CreditStep::End { was_sent: false, .. } => {
+            state.charger.withdraw(call);
+            return None;
+        }
+        CreditStep::End { answered_us, .. } => {
             state.charger.end(call, answered_us, charging.rooms.clock.utc());
             return None;
         }

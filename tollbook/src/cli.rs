@@ -245,6 +245,31 @@ pub(crate) enum Command {
         /// Which time.
         #[command(flatten)]
         period: AuditPeriod,
+        /// Only the trail of who changed what: that no entry was altered, removed or cut off.
+        #[arg(long, conflicts_with_all = ["day", "from", "to"])]
+        log: bool,
+    },
+    /// Copy the whole installation into a directory, as it is at this moment, running or not.
+    Backup {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Directory of the backup; must be empty or not exist yet.
+        dir: PathBuf,
+    },
+    /// Make an installation of a backup, in another directory, and audit it.
+    Restore(RestoreArgs),
+    /// Say what a restored installation keeps to itself, and let it send and number things again.
+    Release {
+        /// Installation.
+        #[command(flatten)]
+        installation: Installation,
+        /// Only say what waits.
+        #[arg(long, conflicts_with = "give_up_waiting")]
+        dry_run: bool,
+        /// Do not send the mails and webhooks that wait: list them as given up.
+        #[arg(long)]
+        give_up_waiting: bool,
     },
     /// Make the CDRs of a day once more from the raw events, and compare them byte by byte with those that were made.
     Replay {
@@ -349,6 +374,23 @@ pub(crate) enum Command {
     },
     /// Place a test call with the built-in phone and report each step.
     Call(CallArgs),
+}
+
+/// Of `tollbook restore`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RestoreArgs {
+    /// Directory of the backup.
+    pub(crate) dir: PathBuf,
+    /// Directory of the new installation; must be empty or not exist yet.
+    #[arg(long, value_name = "DIR", required_unless_present = "check")]
+    pub(crate) to: Option<PathBuf>,
+    /// Of a backup of a PostgreSQL database: an empty one, such as postgres://user@host/database; better given in the environment
+    /// if it has a password.
+    #[arg(long, value_name = "URL", env = "TOLLBOOK_RESTORE_STORE", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    /// Only compare the backup with its list.
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) check: bool,
 }
 
 /// Of `tollbook demo`.
@@ -739,7 +781,7 @@ pub(crate) struct BarringOf {
 }
 
 /// Which calls an audit looks at, by the UTC day of their start; all of them without it. What has no day is always looked at.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct AuditPeriod {
     /// One day.
     #[arg(long, value_name = "YYYY-MM-DD", conflicts_with_all = ["from", "to"])]
@@ -878,6 +920,9 @@ pub(crate) struct TopUpArgs {
     /// Your name for this top-up: asked again under the same one, nothing is done [default: drawn].
     #[arg(long)]
     pub(crate) token: Option<String>,
+    /// Why; kept with the top-up and in the audit log.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
 }
 
 /// Of `tollbook voucher`.

@@ -313,11 +313,26 @@ impl SftpUserConfig {
 pub(crate) struct WebConfig {
     /// Address of the console, e.g. `"127.0.0.1:8080"`. Default: `"127.0.0.1:8080"`.
     pub(crate) listen: SocketAddr,
+    /// Roles that open nothing without a second factor beside the password, e.g. `["operator", "finance"]`; users without one set
+    /// it up at their next sign-in. Tokens of programs are not asked for one. Default: none; any user may set one up.
+    pub(crate) second_factor: Vec<web::Role>,
+    /// Requests of one user or token, to pages and to the API, in a minute; a fifth of them may come at once, more are told 429 and when to come again.
+    /// 0: as many as they want. Default: 12000.
+    pub(crate) requests_per_minute: u32,
+    /// Attempts to sign in from one address in a minute, of IPv6 from one network of 64 bits. Behind a proxy, whose address all
+    /// have, raise it to what all of them together need, or one of them holds all up. Codes are counted by who waits for one, not by address. 0: as many as they want. Default: 60.
+    pub(crate) sign_ins_per_minute: u32,
 }
 
 impl Default for WebConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+        let limits = web::RequestLimits::default();
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            second_factor: Vec::new(),
+            requests_per_minute: limits.requests_per_minute,
+            sign_ins_per_minute: limits.sign_ins_per_minute,
+        }
     }
 }
 
@@ -377,7 +392,11 @@ impl Config {
                 *path = base.join(&*path);
             }
         }
-        for path in [&mut config.lake.pg_certificate, &mut config.lake.pg_key].into_iter().flatten() {
+        for path in
+            [&mut config.lake.pg_certificate, &mut config.lake.pg_key, &mut config.lake.s3.credentials]
+                .into_iter()
+                .flatten()
+        {
             *path = base.join(&*path);
         }
         let kafka = &mut config.bus.kafka;

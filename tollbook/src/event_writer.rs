@@ -5,23 +5,21 @@ use std::time::Duration;
 use bus::{Bus, Entry};
 use chrono::{DateTime, Utc};
 use model::{Body, CallEvent, Record, Topic};
+use switch::net::EventGroups;
 use switch::{EventLog, Input};
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
 pub(crate) use crate::runner::{entries_of, to_every_partition};
 
-/// Events written at once; at 5 events a call this is 50 calls.
-const BATCH_MAX: usize = 256;
-
 /// Pause before an append is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Writes until the switch has gone. An append that fails is tried until it succeeds; meanwhile the switch refuses new calls, so
 /// the events of the calls that are up fit in the channel and no record is lost.
-pub(crate) async fn run(bus: &dyn Bus, mut events: mpsc::Receiver<CallEvent>, switch: mpsc::Sender<Input>) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
-    while events.recv_many(&mut batch, BATCH_MAX).await > 0 {
+pub(crate) async fn run(bus: &dyn Bus, events: mpsc::Receiver<CallEvent>, switch: mpsc::Sender<Input>) {
+    let (mut groups, mut batch) = (EventGroups::new(events), Vec::new());
+    while groups.next(&mut batch).await {
         let entries: Vec<Entry> = batch.drain(..).flat_map(|event| entries_of(bus, event)).collect();
         append_until_done(bus, entries, &switch).await;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lake::{Lake, LakeError};
 use model::Topic;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -69,14 +70,31 @@ pub(crate) async fn run(
     let events =
         lake_tables::follow(&EVENTS_SOURCE, rooms.clone(), lake.clone(), interval, stop.clone(), of_events);
     let calls = lake_feed::run(rooms, lake, interval, stop, of_calls);
-    tokio::join!(calls, postings, events, mirroring, compacting, duties);
+    // Each is a task of its own: one that waits for a bucket out of reach holds up none of the others.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(calls);
+    tasks.spawn(postings);
+    tasks.spawn(events);
+    tasks.spawn(mirroring);
+    tasks.spawn(compacting);
+    tasks.spawn(duties);
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(why) = ended
+            && let Ok(panic) = why.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
 }
 
 /// The lake, as soon as no other process writes it; `None` when we are to stop.
 async fn stand_by(config: &Config, stop: &CancellationToken) -> Option<Lake> {
     let mut is_told = false;
     loop {
-        match Lake::open(config.lake.clone()) {
+        // In a bucket it takes seconds to see whether somebody else writes.
+        let wanted = config.lake.clone();
+        let opened = tokio::task::spawn_blocking(move || Lake::open(wanted)).await;
+        match opened.unwrap_or_else(|why| Err(LakeError::Internal { problem: why.to_string() })) {
             Ok(lake) => return Some(lake),
             Err(LakeError::InUse { .. }) => {
                 if !std::mem::replace(&mut is_told, true) {

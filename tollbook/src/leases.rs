@@ -4,13 +4,20 @@
 //! too much it gives back after its stages have let go, what nobody has it claims. Lanes that stay where they are are not disturbed.
 //! A process whose beat stands still is dead to the others by *their* clocks; whether it really was does not matter: the claim has
 //! raised the epoch, and the database refuses what the old owner commits ([`store::Store::commit_fenced`]).
+//!
+//! Who reaches the database and not the event log says that he lives and does nothing. So a process to which no lane of the log has answered
+//! for long leaves its lanes to others until one does: they may reach it. The desk it keeps if nobody else has the log either: mail,
+//! webhooks and alarms need the database alone, and are wanted most when the log is away.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bus::Bus;
+use model::Topic;
 use store::{Lease, Process, Store};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -23,11 +30,18 @@ const BEAT: Duration = Duration::from_secs(1);
 /// How long a stage may take to let go of a lane before it is given back all the same.
 const LET_GO_PATIENCE: Duration = Duration::from_secs(2);
 
+/// A process to which the log has not answered for so many takeover times leaves its lanes to others. More than one: brokers take some
+/// seconds to settle who leads when one of them is gone, for everybody.
+const CUT_OFF_AFTER: u32 = 2;
+
 /// Rows of processes that have been dead for so many takeover times are cleared away.
 const FORGET_AFTER: u32 = 6;
 
 /// The task that one process does for all.
 pub(crate) const DESK: &str = "desk";
+
+/// What a process with the desk says it can do as long as no log answers it: the desk, if nobody else can.
+const DESK_WITHOUT_LOG: &str = "desk-without-log";
 
 /// What a process may hold leases of.
 #[derive(Debug, Clone)]
@@ -51,6 +65,9 @@ pub(crate) struct LeaseKeeper {
     /// Beat and monotonic time of its last change, by process.
     seen: HashMap<String, (u64, Duration)>,
     confirmed_at: Duration,
+    /// Milliseconds of the monotonic clock at which the log last answered.
+    log_answered_ms: Arc<AtomicU64>,
+    is_cut_off: bool,
     is_current: Arc<AtomicBool>,
     on_duty: Arc<AtomicBool>,
 }
@@ -61,6 +78,8 @@ impl LeaseKeeper {
         Self {
             store,
             confirmed_at: clock.now().mono,
+            log_answered_ms: Arc::new(AtomicU64::new(millis(clock.now().mono))),
+            is_cut_off: false,
             clock,
             me,
             roles,
@@ -93,11 +112,21 @@ impl LeaseKeeper {
         self.is_current.clone()
     }
 
-    /// Until `stop`; then everything is given back, at once free for others.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// Until `stop`; then everything is given back, at once free for others. `log` is asked now and then whether it can be reached.
+    pub(crate) async fn run(mut self, log: Arc<dyn Bus>, stop: CancellationToken) {
+        let answered_ms = self.log_answered_ms.clone();
+        let clock = self.clock.clone();
+        let asking = tokio::spawn(ask_log(log.partitions(), BEAT, move |lane| {
+            let (log, clock, answered_ms) = (log.clone(), clock.clone(), answered_ms.clone());
+            async move {
+                if log.range(Topic::Control, lane).await.is_ok() {
+                    answered_ms.store(millis(clock.now().mono), Ordering::Release);
+                }
+            }
+        }));
         loop {
             let before = self.clock.now().mono;
-            match tokio::time::timeout(self.takeover, self.look()).await {
+            match tokio::time::timeout(self.takeover, self.look_again()).await {
                 Ok(Ok(())) => self.confirmed_at = before,
                 Ok(Err(why)) => {
                     error!(error = format!("{why:#}"), "leases could not be renewed; trying again")
@@ -117,6 +146,7 @@ impl LeaseKeeper {
                 () = stop.cancelled() => break,
             }
         }
+        asking.abort();
         if let Err(why) = self.store.process_forget(&self.me).await {
             warn!(error = %why, "leases could not be given back; others take them over in a while");
         }
@@ -131,11 +161,37 @@ impl LeaseKeeper {
             warn!("this process stood still; its leases are looked at before it goes on");
             self.is_current.store(false, Ordering::Release);
             self.on_duty.store(false, Ordering::Release);
+            // Nor was the log asked meanwhile: its silence counts from now on.
+            self.log_answered_ms.store(millis(self.clock.now().mono), Ordering::Release);
+        }
+    }
+
+    async fn look_again(&mut self) -> anyhow::Result<()> {
+        let silent_ms =
+            millis(self.clock.now().mono).saturating_sub(self.log_answered_ms.load(Ordering::Acquire));
+        let is_cut_off = silent_ms > millis(self.takeover * CUT_OFF_AFTER);
+        match (std::mem::replace(&mut self.is_cut_off, is_cut_off), is_cut_off) {
+            (false, true) => {
+                error!(silent_ms, "the event log does not answer; lanes are left to others until it does");
+            }
+            (true, false) => info!("the event log answers again"),
+            (false, false) | (true, true) => {}
+        }
+        self.look().await
+    }
+
+    /// What this process can do at present.
+    fn roles_now(&self) -> &str {
+        let has_desk = self.roles.split(',').any(|role| role == DESK);
+        match (self.is_cut_off, has_desk) {
+            (false, _) => &self.roles,
+            (true, true) => DESK_WITHOUT_LOG,
+            (true, false) => "",
         }
     }
 
     async fn look(&mut self) -> anyhow::Result<()> {
-        self.store.process_beat(&self.me, &self.roles).await?;
+        self.store.process_beat(&self.me, self.roles_now()).await?;
         let (processes, leases) = self.store.processes_and_leases().await?;
         let alive = self.alive(&processes);
         self.forget_dead(&processes).await?;
@@ -147,14 +203,15 @@ impl LeaseKeeper {
         }
         self.held = mine;
         let mut changes = Vec::new();
+        let all_alive: Vec<&str> = alive.iter().map(|process| process.id.as_str()).collect();
         for claimable in &self.claimable {
-            let capable: Vec<&str> = alive
-                .iter()
-                .filter(|process| process.roles.split(',').any(|role| role == claimable.role))
-                .map(|process| process.id.as_str())
-                .collect();
+            let mut capable = those_with(&alive, claimable.role);
+            if capable.is_empty() && claimable.role == DESK {
+                capable = those_with(&alive, DESK_WITHOUT_LOG);
+            }
             let of_it: Vec<&Lease> = leases.iter().filter(|lease| lease.name == claimable.name).collect();
-            changes.push(balance(claimable.name, claimable.n_partitions, &self.me, &capable, &of_it));
+            let n_partitions = claimable.n_partitions;
+            changes.push(balance(claimable.name, n_partitions, &self.me, (&capable, &all_alive), &of_it));
         }
         let given_back: Vec<Lease> = changes.iter().flat_map(|change| change.give_back.clone()).collect();
         for lease in &given_back {
@@ -243,6 +300,44 @@ impl LeaseKeeper {
     }
 }
 
+/// Asks lane after lane of the log, one each beat, and does not wait for one that is silent: its leader may be away, and the others there. No
+/// lane is asked twice at a time.
+async fn ask_log<Asking>(n_lanes: u32, beat: Duration, ask: impl Fn(u32) -> Asking)
+where
+    Asking: Future<Output = ()> + Send + 'static,
+{
+    let mut asking = JoinSet::new();
+    let mut asked = BTreeSet::new();
+    let mut next = 0;
+    loop {
+        if let Some(lane) = (0..n_lanes).map(|n| (next + n) % n_lanes).find(|lane| !asked.contains(lane)) {
+            next = (lane + 1) % n_lanes;
+            asked.insert(lane);
+            let question = ask(lane);
+            asking.spawn(async move {
+                question.await;
+                lane
+            });
+        }
+        tokio::time::sleep(beat).await;
+        while let Some(done) = asking.try_join_next() {
+            if let Ok(lane) = done {
+                asked.remove(&lane);
+            }
+        }
+    }
+}
+
+/// Those of `alive` that have a role, by name.
+fn those_with<'a>(alive: &'a [Process], role: &str) -> Vec<&'a str> {
+    let has_it = |process: &&Process| process.roles.split(',').any(|one| one == role);
+    alive.iter().filter(has_it).map(|process| process.id.as_str()).collect()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What one process has to change about the leases of one stage.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Change {
@@ -250,12 +345,21 @@ struct Change {
     claim: Vec<Lease>,
 }
 
-/// The lanes are shared evenly among those who are alive and `capable` of the stage, in the order of their names.
-fn balance(name: &str, n_partitions: u32, me: &str, capable: &[&str], leases: &[&Lease]) -> Change {
-    let Some(rank) = capable.iter().position(|id| *id == me) else { return Change::default() };
+/// The lanes are shared evenly among those who are alive and `capable` of the stage, in the order of their names; who is alive and
+/// not capable gives back what it has, and until then it is not claimed.
+fn balance(
+    name: &str,
+    n_partitions: u32,
+    me: &str,
+    (capable, alive): (&[&str], &[&str]),
+    leases: &[&Lease],
+) -> Change {
+    let mine: Vec<&Lease> = leases.iter().filter(|lease| lease.owner == me).copied().collect();
+    let Some(rank) = capable.iter().position(|id| *id == me) else {
+        return Change { give_back: mine.into_iter().cloned().collect(), ..Change::default() };
+    };
     let (n_partitions, n_capable) = (n_partitions as usize, capable.len());
     let quota = n_partitions / n_capable + usize::from(rank < n_partitions % n_capable);
-    let mine: Vec<&Lease> = leases.iter().filter(|lease| lease.owner == me).copied().collect();
     if mine.len() > quota {
         return Change {
             give_back: mine[quota..].iter().map(|lease| (*lease).clone()).collect(),
@@ -264,7 +368,7 @@ fn balance(name: &str, n_partitions: u32, me: &str, capable: &[&str], leases: &[
     }
     let mut free: Vec<Lease> = (0..u32::try_from(n_partitions).unwrap_or(u32::MAX))
         .filter_map(|partition| match leases.iter().find(|lease| lease.partition == partition) {
-            Some(lease) if capable.contains(&lease.owner.as_str()) => None,
+            Some(lease) if alive.contains(&lease.owner.as_str()) => None,
             Some(lease) => Some((*lease).clone()),
             None => Some(Lease { name: name.to_owned(), partition, owner: String::new(), epoch: 0 }),
         })
@@ -298,7 +402,7 @@ mod tests {
             for _ in 0..3 {
                 for me in capable {
                     let seen: Vec<&Lease> = self.leases.iter().collect();
-                    let change = balance("rating", n_partitions, me, capable, &seen);
+                    let change = balance("rating", n_partitions, me, (capable, capable), &seen);
                     for given in change.give_back {
                         let lease = self.leases.iter_mut().find(|lease| **lease == given).unwrap();
                         lease.owner = String::new();
@@ -350,5 +454,71 @@ mod tests {
         assert_eq!([table.share_of("a"), table.share_of("b"), table.share_of("c")], [1, 0, 0]);
         table.settle(1, &["b", "c"]);
         assert_eq!(table.share_of("b"), 1);
+    }
+
+    /// What it holds, by name.
+    fn held(keeper: &LeaseKeeper) -> Vec<&str> {
+        keeper.held.iter().map(|lease| lease.name.as_str()).collect()
+    }
+
+    fn keeper(store: &Store, name: &str) -> LeaseKeeper {
+        let takeover = Duration::from_secs(10);
+        let mut keeper = LeaseKeeper::new(
+            store.clone(),
+            Clock::start(),
+            name.to_owned(),
+            "desk,rating".to_owned(),
+            takeover,
+        );
+        keeper.desk();
+        // Nobody works this stage: the end of its share has ended.
+        drop(keeper.share("rating", "rating", 2));
+        keeper
+    }
+
+    #[tokio::test]
+    async fn without_the_log_lanes_are_left_and_the_desk_is_kept_until_somebody_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("t.db").display());
+        let store = Store::open(&url).await.unwrap();
+        let (mut here, mut there) = (keeper(&store, "here"), keeper(&store, "there"));
+        here.look().await.unwrap();
+        assert_eq!(held(&here), ["desk", "rating", "rating"]);
+        // The log is away for everybody.
+        here.is_cut_off = true;
+        there.is_cut_off = true;
+        for _ in 0..3 {
+            here.look().await.unwrap();
+            there.look().await.unwrap();
+        }
+        assert_eq!((held(&here), held(&there)), (vec!["desk"], vec![]), "mail and alarms go on");
+        // One has it again, and does what needs it.
+        there.is_cut_off = false;
+        for _ in 0..3 {
+            there.look().await.unwrap();
+            here.look().await.unwrap();
+        }
+        assert_eq!((held(&here), held(&there)), (vec![], vec!["desk", "rating", "rating"]));
+    }
+
+    #[tokio::test]
+    async fn lanes_that_are_silent_do_not_keep_others_from_being_asked() {
+        let (asked, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let asking = tokio::spawn(ask_log(3, Duration::from_millis(1), move |lane| {
+            let asked = asked.clone();
+            async move {
+                asked.send(lane).unwrap();
+                if lane != 2 {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }));
+        let mut lanes = Vec::new();
+        while lanes.len() < 6 {
+            lanes.push(seen.recv().await.unwrap());
+        }
+        asking.abort();
+        // Those that are silent are not asked once more.
+        assert_eq!(lanes, [0, 1, 2, 2, 2, 2]);
     }
 }

@@ -2,6 +2,8 @@
 //! the rooms; what a room does is in the room.
 
 mod alarms;
+mod backup;
+mod balance_sheet;
 mod billing;
 mod billing_desk;
 mod charging;
@@ -172,8 +174,21 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Voucher { installation, args } => {
             commands::top_up::voucher(&quiet(&installation)?, &args).await
         }
-        Command::Audit { installation, period } => {
+        Command::Audit { installation, log: true, .. } => {
+            commands::audit::audit_log(&quiet(&installation)?).await
+        }
+        Command::Audit { installation, period, log: false } => {
             commands::audit::audit(&quiet(&installation)?, &period).await
+        }
+        Command::Backup { installation, dir } => {
+            commands::backup::backup(&quiet(&installation)?, &installation.config, &dir).await
+        }
+        Command::Restore(args) => {
+            start_log("warn")?;
+            commands::backup::restored(args).await
+        }
+        Command::Release { installation, dry_run, give_up_waiting } => {
+            commands::backup::release(&quiet(&installation)?, dry_run, give_up_waiting).await
         }
         Command::Lake { installation, action } => commands::lake::lake(&quiet(&installation)?, action).await,
         Command::User { installation, action } => commands::user::user(&quiet(&installation)?, action).await,

@@ -13,17 +13,19 @@ pub(crate) struct SqlDoor {
     pub(crate) store: Store,
 }
 
-/// A connection ends with the password that opened it.
+/// A connection ends with the password that opened it, and when a second factor is set up or taken away.
 fn mark_of(user: &User) -> String {
-    hex::encode(Sha256::digest(user.password_hash.as_bytes()))
+    let since = user.second_factor_since.map(|at| at.timestamp_micros()).unwrap_or_default();
+    hex::encode(Sha256::digest(format!("{} {since}", user.password_hash)))
 }
 
 #[async_trait]
 impl Door for SqlDoor {
     async fn admit(&self, name: &str, password: &str) -> Result<Admitted, Refused> {
-        let user = self.passwords.check(name, password.to_owned()).await.map_err(|why| match why {
+        let user = self.passwords.check_alone(name, password.to_owned()).await.map_err(|why| match why {
             PasswordRefused::Wrong => Refused::WrongPassword,
             PasswordRefused::Wait(left) => Refused::Wait { seconds: left.as_secs() + 1 },
+            PasswordRefused::NotEnrolled => Refused::NotEnrolled,
             PasswordRefused::Failed(why) => Refused::Failed(why),
         })?;
         if web::sql_access(&user).is_none() {

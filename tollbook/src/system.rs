@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::alarms;
+use crate::backup::{self, order::BackupDesk};
 use crate::clock::Clock;
 use crate::config::{Config, SftpSection};
 use crate::control_feed::{self, ControlFeed};
@@ -45,9 +46,10 @@ use crate::sql_door::SqlDoor;
 use crate::tariffs::Tariffs;
 use crate::webhook_queue::WebhookQueue;
 use crate::{
-    billing, billing_desk, charging, disk_watch, downloads, event_writer, exchange_inbox, export_files,
-    figures, followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue, provisioning_desk,
-    provisioning_feed, readiness, resubmit, rule_desk, sftp_desk, suspense_record, topup_feed,
+    balance_sheet, billing, billing_desk, charging, disk_watch, downloads, event_writer, exchange_inbox,
+    export_files, figures, followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue,
+    provisioning_desk, provisioning_feed, readiness, resubmit, rule_desk, sftp_desk, suspense_record,
+    topup_feed,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -254,7 +256,7 @@ async fn belong_together(bus: &dyn Bus, store: &Store, lake: &Lake, config: &Con
         .map_err(|why| UserError::new(format!("{}: {why}", config.bus_place()), ""))?;
     if lake.count_rows()? > 0 && store.lane_positions().await?.is_empty() {
         return Err(UserError::new(
-            format!("the database is new, and the lake in {} holds calls already", lake.dir().display()),
+            format!("the database is new, and the lake in {} holds calls already", lake.place().display()),
             "restore the database from a backup, or begin with an empty data directory",
         )
         .into());
@@ -384,7 +386,7 @@ impl System {
         let mut has_leases = Arc::new(AtomicBool::new(true));
         if let Some(keeper) = self.leases.take() {
             has_leases = keeper.is_current();
-            self.leasing = Some(tokio::spawn(keeper.run(self.stop_leases.clone())));
+            self.leasing = Some(tokio::spawn(keeper.run(self.rooms.bus.clone(), self.stop_leases.clone())));
         }
         let Some(listener) = health else { return };
         let (sender, obstacles) = watch::channel(vec!["starting".to_owned()]);
@@ -501,8 +503,12 @@ impl System {
     ) -> (Consumer, watch::Sender<Progress>) {
         let role = role_of(name);
         let (begin, share) = (Begin::Oldest, self.share(role, name));
-        // Nobody waits for its commits: what it makes of events is in the log before.
-        let pace = if name == "mediator" { Pace::SWIFT } else { Pace::STEADY };
+        let pace = match name {
+            // Nobody waits for its commits: what it makes of events is in the log before.
+            "mediator" => Pace::SWIFT,
+            "ledger" => Pace::LEDGER,
+            _ => Pace::STEADY,
+        };
         let (make, refresh) = (Box::new(make), Box::new(refresh));
         let kind = Kind { name, topic, begin, make, refresh, share, pace };
         self.run_stage(role, kind)
@@ -549,9 +555,16 @@ impl System {
         let (rooms, consumers) = (self.rooms.clone(), self.consumers.clone());
         let retention = self.config.bus.retention();
         let keeper = Arc::new(tokio::sync::Mutex::new(Keeper::for_mediator()));
+        let copied = Arc::new(tokio::sync::Mutex::new(()));
+        if !self.config.bus.is_kafka() {
+            self.start_backups(copied.clone());
+        }
         self.every(RETENTION_INTERVAL, "retention", move || {
             let (rooms, consumers, keeper) = (rooms.clone(), consumers.clone(), keeper.clone());
+            let copied = copied.clone();
             async move {
+                // While the log is copied nothing is dropped from it.
+                let Ok(_nobody) = copied.try_lock() else { return Ok(()) };
                 let now = rooms.clock.utc();
                 keeper.lock().await.expire(&*rooms.bus, &consumers, retention, now).await?;
                 Ok(())
@@ -562,7 +575,12 @@ impl System {
         self.every(EXPORT_INTERVAL, "export files", move || {
             let desk = export_files::Desk { directory: rooms.directory.current(), ..desk.clone() };
             let (schedule, now) = (schedule.clone(), rooms.clock.utc());
-            async move { schedule.lock().await.tick(&desk, now).await }
+            async move {
+                if desk.store.is_restore_held().await? {
+                    return Ok(());
+                }
+                schedule.lock().await.tick(&desk, now).await
+            }
         });
         let (rooms, keep) = (self.rooms.clone(), self.config.exports.keep_calls);
         self.every(DROP_COPIES_INTERVAL, "copies of calls in old export files", move || {
@@ -592,7 +610,12 @@ impl System {
             let (rooms, lake, consumers) = (self.rooms.clone(), self.lake.clone(), self.consumers.clone());
             self.every(self.config.invoicing.poll, "billing", move || {
                 let (rooms, lake, consumers) = (rooms.clone(), lake.clone(), consumers.clone());
-                async move { billing::due(&rooms, &lake, &consumers).await }
+                async move {
+                    if rooms.store.is_restore_held().await? {
+                        return Ok(());
+                    }
+                    billing::due(&rooms, &lake, &consumers).await
+                }
             });
         }
         let (rooms, lake, alarms) = (self.rooms.clone(), self.lake.clone(), self.config.alarms.clone());
@@ -643,6 +666,22 @@ impl System {
                 rooms.store.webhook_forget(rooms.clock.utc()).await?;
                 Ok(())
             }
+        });
+    }
+
+    /// Backups that commands order: this process alone has the log open. `copied` is held while one is made.
+    fn start_backups(&mut self, copied: Arc<tokio::sync::Mutex<()>>) {
+        let desk = BackupDesk {
+            rooms: self.rooms.clone(),
+            config: self.config.clone(),
+            lake: self.lake.clone(),
+            retention: copied,
+            stop: self.stop_rest.clone(),
+            since: self.rooms.clock.utc(),
+        };
+        self.every(backup::order::ORDERS_INTERVAL, "backup", move || {
+            let desk = desk.clone();
+            async move { desk.look().await }
         });
     }
 
@@ -815,7 +854,11 @@ impl System {
         book: Arc<RuleBook>,
         sql_listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
-        let passwords = web::Passwords::new(self.rooms.store.clone(), self.rooms.clock.shared());
+        let passwords = web::Passwords::new(
+            self.rooms.store.clone(),
+            self.rooms.clock.shared(),
+            self.config.web.second_factor.clone(),
+        );
         if let Some(listener) = sql_listener {
             self.start_sql(listener, passwords.clone())?;
         }
@@ -850,9 +893,14 @@ impl System {
                 self.consumers.clone(),
                 billing::PATIENCE,
             ),
+            balances: balance_sheet::desk(&self.rooms, self.config.bus.partitions()),
             download: downloads::desk(self.rooms.store.clone(), self.rooms.clock.clone()),
             figures: current,
             passwords,
+            limits: web::RequestLimits {
+                requests_per_minute: self.config.web.requests_per_minute,
+                sign_ins_per_minute: self.config.web.sign_ins_per_minute,
+            },
             clock: self.rooms.clock.shared(),
         };
         let serving = web::serve(desk, web_listener, self.stop_rest.clone().cancelled_owned());

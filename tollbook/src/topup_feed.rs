@@ -100,6 +100,7 @@ mod tests {
             message: String::new(),
             amount: Money::new(12.into(), Currency::EUR),
             actor: "test".to_owned(),
+            reason: String::new(),
             at: chrono::DateTime::UNIX_EPOCH,
             seller,
         };

@@ -4,7 +4,7 @@
 
 use chrono::NaiveDate;
 use lake::Lake;
-use model::{AccountId, Directory};
+use model::{Account, AccountId, Directory};
 use serde::Deserialize;
 
 use crate::account_names::account_named;
@@ -86,7 +86,7 @@ pub(crate) struct CallRow {
 }
 
 /// A page of calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CallPage {
     pub(crate) rows: Vec<CallRow>,
     /// Where the next page begins; `None` at the end.
@@ -161,19 +161,9 @@ pub(crate) async fn search(
     rows_max: usize,
 ) -> Result<CallPage, Refusal> {
     let conditions = query.conditions(directory, role)?;
-    let condition =
-        if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
-    // One row more than shown tells whether there is a next page.
-    let sql = format!(
-        "SELECT cdr_id, start_at, coalesce(source_number, source_user), coalesce(destination_number, destination_user), payer, \
-         duration_seconds, status, code, cause, customer_zone, customer_cost, carrier_cost, \
-         coalesce(customer_currency, carrier_currency) FROM calls {condition} ORDER BY start_at DESC, cdr_id DESC LIMIT {}",
-        rows_max + 1
-    );
-    let mut found = lake.query(&sql).await?.rows();
-    let has_more = found.len() > rows_max;
-    found.truncate(rows_max);
-    let place = found.last().map(|row| format!("{}_{}", text(row, 1), text(row, 0)));
+    let columns =
+        "payer, customer_zone, customer_cost, carrier_cost, coalesce(customer_currency, carrier_currency)";
+    let (found, next) = rows_of(lake, columns, &conditions, rows_max).await?;
     let whole = role.may(Right::Numbers);
     let rows = found
         .iter()
@@ -182,11 +172,11 @@ pub(crate) async fn search(
             start_at: format!("{}Z", text(row, 1)),
             from: shown(&text(row, 2), whole),
             to: shown(&text(row, 3), whole),
-            payer: handle_of(directory, &text(row, 4)),
-            duration_seconds: text(row, 5),
-            status: text(row, 6),
-            code: text(row, 7),
-            cause: text(row, 8),
+            payer: handle_of(directory, &text(row, 8)),
+            duration_seconds: text(row, 4),
+            status: text(row, 5),
+            code: text(row, 6),
+            cause: text(row, 7),
             zone: role.may(Right::CustomerPrices).then(|| row[9].clone()).flatten(),
             customer_cost: role.may(Right::CustomerPrices).then(|| row[10].clone()).flatten(),
             carrier_cost: role.may(Right::CarrierPrices).then(|| row[11].clone()).flatten(),
@@ -195,7 +185,101 @@ pub(crate) async fn search(
                 .flatten(),
         })
         .collect();
-    Ok(CallPage { rows, next: place.filter(|_| has_more) })
+    Ok(CallPage { rows, next })
+}
+
+/// Which of an account's own calls; every field is optional, and an empty one is absent.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct OwnQuery {
+    /// Handle; empty: the user's own.
+    pub(crate) account: String,
+    /// Caller or callee, as in [`CallQuery`].
+    pub(crate) number: String,
+    /// First UTC day.
+    pub(crate) from: String,
+    /// Last UTC day.
+    pub(crate) to: String,
+    /// Where the page begins.
+    pub(crate) after: String,
+}
+
+/// Calls that `account` pays for, newest first, with what it pays itself: of a call of a reseller's customer, the reseller sees under its own
+/// account what it owes, under the customer's what the customer pays.
+pub(crate) async fn search_own(
+    lake: &Lake,
+    query: &OwnQuery,
+    account: &Account,
+    role: Role,
+    rows_max: usize,
+) -> Result<CallPage, Refusal> {
+    let asked = CallQuery {
+        number: query.number.clone(),
+        from: query.from.clone(),
+        to: query.to.clone(),
+        after: query.after.clone(),
+        ..CallQuery::default()
+    };
+    // Numbers of calls that one has made oneself are no secret; no account is named here, so no directory is asked.
+    let mut conditions = asked.conditions(&Directory::default(), Role::Operator)?;
+    let id = account.id;
+    // Calls of a reseller's customers are for a reseller's login, not for a customer's that is of the reseller's account.
+    conditions.push(if role.may(Right::OwnCustomers) {
+        format!("(customer_account = {id} OR reseller_account = {id})")
+    } else {
+        format!("customer_account = {id}")
+    });
+    let own = |customer: &str, reseller: &str| {
+        format!("CASE WHEN customer_account = {id} THEN {customer} ELSE {reseller} END")
+    };
+    let columns = format!(
+        "{}, {}, {}",
+        own("customer_zone", "NULL"),
+        own("customer_cost", "reseller_cost"),
+        own("customer_currency", "reseller_currency")
+    );
+    let (found, next) = rows_of(lake, &columns, &conditions, rows_max).await?;
+    let rows = found.iter().map(|row| CallRow {
+        cdr_id: text(row, 0),
+        start_at: format!("{}Z", text(row, 1)),
+        from: text(row, 2),
+        to: text(row, 3),
+        payer: String::new(),
+        duration_seconds: text(row, 4),
+        status: text(row, 5),
+        code: text(row, 6),
+        cause: text(row, 7),
+        zone: row[8].clone(),
+        customer_cost: row[9].clone(),
+        carrier_cost: None,
+        currency: row[10].clone(),
+    });
+    Ok(CallPage { rows: rows.collect(), next })
+}
+
+/// Rows of a lake's answer.
+type Rows = Vec<Vec<Option<String>>>;
+
+/// Rows under conditions, newest first: what every list of calls shows, and these columns behind it. With them, where the next page begins.
+async fn rows_of(
+    lake: &Lake,
+    columns: &str,
+    conditions: &[String],
+    rows_max: usize,
+) -> Result<(Rows, Option<String>), Refusal> {
+    let condition =
+        if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+    // One row more than shown tells whether there is a next page.
+    let sql = format!(
+        "SELECT cdr_id, start_at, coalesce(source_number, source_user), coalesce(destination_number, destination_user), \
+         duration_seconds, status, code, cause, {columns} FROM calls {condition} ORDER BY start_at DESC, cdr_id DESC LIMIT {}",
+        rows_max + 1
+    );
+    let mut found = lake.query(&sql).await?.rows();
+    let has_more = found.len() > rows_max;
+    found.truncate(rows_max);
+    let place = found.last().map(|row| format!("{}_{}", text(row, 1), text(row, 0)));
+    Ok((found, place.filter(|_| has_more)))
 }
 
 /// What the account with this id is called; the id where it is gone.

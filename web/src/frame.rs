@@ -15,8 +15,10 @@ pub(crate) struct Place {
     pub(crate) is_current: bool,
 }
 
-/// Where each page belongs, and the right that opens it; `None` is for everybody.
-const PLACES: [(&str, &str, Option<Right>); 10] = [
+/// Where each page belongs, and the right that opens it; `None` is for everybody of the house.
+const PLACES: [(&str, &str, Option<Right>); 13] = [
+    ("/own", "Overview", Some(Right::Own)),
+    ("/own/calls", "Calls", Some(Right::Own)),
     ("/", "Live", None),
     ("/calls", "Calls", Some(Right::Calls)),
     ("/accounts", "Accounts", Some(Right::Provisioning)),
@@ -26,6 +28,7 @@ const PLACES: [(&str, &str, Option<Right>); 10] = [
     ("/invoices", "Billing", Some(Right::Books)),
     ("/files", "Exchange", Some(Right::Files)),
     ("/sql", "SQL", Some(Right::Sql)),
+    ("/access", "Access", Some(Right::Users)),
     ("/health", "Health", None),
 ];
 
@@ -44,7 +47,10 @@ impl Frame {
     pub(crate) fn of(user: &SignedIn, current: &str) -> Self {
         let places = PLACES
             .into_iter()
-            .filter(|(_, _, right)| right.is_none_or(|right| user.role.may(right)))
+            .filter(|(_, _, right)| match right {
+                Some(right) => user.role.may(*right),
+                None => !user.role.is_outside(),
+            })
             .map(|(href, label, _)| Place { href, label, is_current: href == current })
             .collect();
         Self {

@@ -1,17 +1,20 @@
 //! What stands before every page: the session, the headers that keep a browser honest, the origin of a form.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
+use model::AccountId;
 use sha2::{Digest, Sha256};
 
 use crate::Shared;
+use crate::limits::counted;
 use crate::refusal::{Problem, Refusal};
 use crate::role::Role;
 
@@ -31,6 +34,8 @@ pub(crate) struct SignedIn {
     pub(crate) name: String,
     /// What it may see and do.
     pub(crate) role: Role,
+    /// The account that somebody outside the house sees.
+    pub(crate) account: Option<AccountId>,
 }
 
 impl<S: Sync> FromRequestParts<S> for SignedIn {
@@ -70,7 +75,12 @@ pub(crate) async fn require_session(
     let user = match bearer_of(request.headers()) {
         Some(token) if wants_data => store.api_token_user(&token_hash(token), now).await,
         Some(_) | None => match token_of(request.headers()).map(token_hash) {
-            Some(token) => store.session_get(&token, now).await.map(|session| session.map(|it| it.user)),
+            // Signed in before the role needed a second factor: by the password alone, which is not enough any more.
+            Some(token) => store.session_get(&token, now).await.map(|session| {
+                session.map(|it| it.user).filter(|user| {
+                    user.second_factor_since.is_some() || !shared.desk.passwords.needs_two_factors(&user.role)
+                })
+            }),
             None => Ok(None),
         },
     };
@@ -80,9 +90,19 @@ pub(crate) async fn require_session(
             "open the console: users of one tenant ask in SQL over the PostgreSQL protocol",
         ),
         // A role that this program does not know, from a later version, sees nothing.
-        Ok(Some(user)) => match user.role.parse() {
+        Ok(Some(user)) => match user.role.parse::<Role>() {
+            Ok(role) if role.is_outside() && !is_for_outside(request.uri().path()) => {
+                if request.uri().path() == "/" {
+                    return Redirect::to("/own").into_response();
+                }
+                Refusal::Forbidden("see this: it sees its own account alone, at /own")
+            }
             Ok(role) => {
-                request.extensions_mut().insert(SignedIn { name: user.name, role });
+                let mono = (shared.desk.clock)().mono;
+                if let Err(left) = shared.limits.requests.pass(user.name.clone(), mono) {
+                    return too_many(left, wants_data);
+                }
+                request.extensions_mut().insert(SignedIn { name: user.name, role, account: user.account });
                 return next.run(request).await;
             }
             Err(_) => Refusal::Forbidden("exist in this version; ask the operator for another"),
@@ -92,6 +112,44 @@ pub(crate) async fn require_session(
         Err(why) => Refusal::failed(why),
     };
     if wants_data { Problem::from(refusal).into_response() } else { refusal.into_response() }
+}
+
+/// Holds attempts to sign in to the pace that an address may keep.
+pub(crate) async fn pace_sign_ins(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| counted(peer.0.ip()));
+    if *request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let now = (shared.desk.clock)().mono;
+    // A code is of somebody who has given a password before: others behind the same address do not use up its attempts.
+    let is_code = matches!(request.uri().path(), "/sign-in/code" | "/sign-in/set-up");
+    let passed = match (token_of(request.headers()).filter(|_| is_code), peer) {
+        (Some(token), _) => shared.limits.codes.pass(token_hash(token), now),
+        (None, Some(address)) => shared.limits.sign_ins.pass(address, now),
+        (None, None) => Ok(()),
+    };
+    if let Err(left) = passed {
+        return too_many(left, false);
+    }
+    next.run(request).await
+}
+
+/// Too many requests: when to come again (RFC 9110, 10.2.3).
+fn too_many(left: Duration, wants_data: bool) -> Response {
+    let refusal = Refusal::TooMany(left.as_secs() + 1);
+    let mut response =
+        if wants_data { Problem::from(refusal).into_response() } else { refusal.into_response() };
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(left.as_secs() + 1));
+    response
+}
+
+/// The only paths that are there for those outside the house; each of them looks whose account it shows.
+fn is_for_outside(path: &str) -> bool {
+    path == "/own" || path.starts_with("/own/") || path == "/me"
 }
 
 /// Paths that programs ask, not browsers.

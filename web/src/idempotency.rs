@@ -27,8 +27,8 @@ const OBJECT_BYTES_MAX: usize = 2 << 20;
 /// Bodies that are compared and kept: as long as the longest file that is taken.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
-/// Whose answers are told once and kept nowhere: codes of vouchers.
-const TOLD_ONCE: &str = "/api/v1/vouchers";
+/// Whose answers are told once and kept nowhere: codes of vouchers, passwords, tokens.
+const TOLD_ONCE: [&str; 3] = ["/api/v1/vouchers", "/api/v1/users", "/api/v1/tokens"];
 
 /// Lets a request through, unless its key says that it was done.
 pub(crate) async fn once(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
@@ -80,7 +80,7 @@ async fn keyed(
         fingerprint.update(part);
     }
     let fingerprint = hex::encode(fingerprint.finalize());
-    let is_told_once = head.uri.path() == TOLD_ONCE;
+    let is_told_once = TOLD_ONCE.contains(&head.uri.path());
     let now = (shared.desk.clock)().wall;
     match shared.desk.store.idempotency_begin(&user.name, &key, &fingerprint, now).await? {
         KeyState::New => {}

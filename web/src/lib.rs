@@ -6,6 +6,7 @@
 mod account_names;
 mod api;
 mod assets;
+mod balance_desk;
 mod billing_desk;
 mod call_search;
 mod downloads;
@@ -14,6 +15,7 @@ mod figures;
 mod frame;
 mod guard;
 mod idempotency;
+mod limits;
 mod masked;
 mod metrics;
 mod objects;
@@ -25,6 +27,9 @@ mod record_change;
 mod refusal;
 mod role;
 mod rule_desk;
+mod search;
+mod second_factor;
+mod second_step;
 mod sign_in;
 
 use std::future::IntoFuture;
@@ -41,10 +46,12 @@ use store::{Store, SuspendedRecord};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use balance_desk::{BalanceDesk, BalanceSheet, FetchSheet, IntervalEnd, RenderStatement};
 pub use billing_desk::{BilledAccount, BillingDesk, RunState, StartRun, WantedRun};
 pub use downloads::{Download, FetchDownload};
 pub use exchange::{Exchange, Partner, StreamDesk};
 pub use figures::{AlertRow, BalanceRow, Figures, FileRow, HISTORY_SECONDS, InvoiceRow, LockRow, StageRow};
+pub use limits::RequestLimits;
 pub use pages::exchange::owner_name;
 pub use passwords::{PasswordRefused, Passwords};
 pub use probe::{Obstacles, serve_probe};
@@ -76,12 +83,16 @@ pub struct Desk {
     pub provisioning: ProvisioningDesk,
     /// Billing runs.
     pub billing: BillingDesk,
+    /// What accounts have.
+    pub balances: BalanceDesk,
     /// Files behind signed links.
     pub download: FetchDownload,
     /// The latest figures.
     pub figures: watch::Receiver<Figures>,
     /// Who signs in.
     pub passwords: Passwords,
+    /// How often may be asked.
+    pub limits: RequestLimits,
     /// For the age of sessions.
     pub clock: Arc<dyn Fn() -> Moment + Send + Sync>,
 }
@@ -102,6 +113,8 @@ pub(crate) struct Shared {
     desk: Desk,
     /// Back-tests that may run at once.
     backtests: tokio::sync::Semaphore,
+    /// Who has asked how often.
+    limits: limits::Limits,
 }
 
 /// Serves until `stop`.
@@ -114,7 +127,8 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), WebError> {
-    let shared = Arc::new(Shared { desk, backtests: tokio::sync::Semaphore::new(1) });
+    let limits = limits::Limits::new(desk.limits);
+    let shared = Arc::new(Shared { desk, backtests: tokio::sync::Semaphore::new(1), limits });
     let behind_sign_in = Router::new()
         .route("/", get(pages::live::page))
         .route("/figures", get(pages::live::stream))
@@ -123,6 +137,8 @@ pub async fn serve(
         .route("/calls/{cdr}", get(pages::call::page))
         .route("/accounts", get(pages::accounts::list))
         .route("/accounts/{handle}", get(pages::accounts::one))
+        .route("/accounts/{handle}/money", get(pages::money::page).post(pages::money::top_up))
+        .route("/accounts/{handle}/statement", get(pages::money::statement))
         .route("/provisioning", get(pages::provisioning::first))
         .route("/provisioning/try", get(pages::provisioning::try_out))
         .route(
@@ -153,13 +169,23 @@ pub async fn serve(
         .route("/files/trail", get(pages::exchange::trail))
         .route("/sql", get(pages::sql::page))
         .route("/sql.csv", get(pages::sql::csv))
+        .route("/own", get(pages::own::overview))
+        .route("/own/calls", get(pages::own::calls))
+        .route("/own/statement", get(pages::own::statement))
+        .route("/own/invoices/{id}/pdf", get(pages::own::invoice_pdf))
+        .route("/access", get(pages::access::page).post(pages::access::act))
+        .route("/me", get(pages::own_sign_in::page).post(pages::own_sign_in::act))
         .route("/health", get(pages::health::page))
         .route("/health/suspense", post(pages::health::act))
         .route("/metrics", get(metrics::page))
         .merge(api::routes().layer(from_fn_with_state(shared.clone(), idempotency::once)))
         .layer(from_fn_with_state(shared.clone(), guard::require_session));
-    let open = Router::new()
+    let doors = Router::new()
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))
+        .route("/sign-in/code", get(second_step::code_page).post(second_step::take_code))
+        .route("/sign-in/set-up", get(second_step::set_up_page).post(second_step::set_up))
+        .layer(from_fn_with_state(shared.clone(), guard::pace_sign_ins));
+    let open = doors
         .route("/sign-out", post(sign_in::leave))
         .route("/d/{token}", get(downloads::fetch))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -167,6 +193,7 @@ pub async fn serve(
         .route("/assets/console.css", get(assets::stylesheet))
         .route("/assets/console.js", get(assets::script));
     let app = open.merge(behind_sign_in).layer(from_fn(guard::harden)).with_state(shared);
+    let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
     let stop = stop.shared();
     tokio::select! {
         served = axum::serve(listener, app).with_graceful_shutdown(stop.clone()).into_future() => Ok(served?),

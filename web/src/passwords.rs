@@ -11,6 +11,9 @@ use model::Moment;
 use store::{Store, User};
 use tokio::sync::Semaphore;
 
+use crate::role::Role;
+use crate::second_factor::{CODE_DIGITS, recovery_hash, step_of};
+
 /// Failures of one name before it must wait.
 const FAILURES_MAX: u32 = 5;
 
@@ -30,6 +33,8 @@ pub enum PasswordRefused {
     Wrong,
     /// Too many attempts; so long has the name still to wait.
     Wait(Duration),
+    /// The user's role opens nothing without a second factor, which is set up at the console.
+    NotEnrolled,
     /// Our own failure.
     Failed(String),
 }
@@ -40,6 +45,17 @@ pub struct Passwords {
     store: Store,
     throttle: Arc<Throttle>,
     clock: Arc<dyn Fn() -> Moment + Send + Sync>,
+    /// Roles that open nothing without a second factor.
+    two_factors: Arc<[Role]>,
+}
+
+/// What a code of the second factor was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The generator's.
+    Code,
+    /// A recovery code, which is used up.
+    Recovery,
 }
 
 impl std::fmt::Debug for Passwords {
@@ -49,29 +65,116 @@ impl std::fmt::Debug for Passwords {
 }
 
 impl Passwords {
-    /// Of the users in `store`.
-    pub fn new(store: Store, clock: Arc<dyn Fn() -> Moment + Send + Sync>) -> Self {
-        Self { store, throttle: Arc::default(), clock }
+    /// Of the users in `store`; those of the roles `two_factors` need a second factor beside the password.
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Fn() -> Moment + Send + Sync>,
+        two_factors: impl Into<Arc<[Role]>>,
+    ) -> Self {
+        Self { store, throttle: Arc::default(), clock, two_factors: two_factors.into() }
     }
 
-    /// Whose `name` and `password` they are.
+    /// Whether users of `role` need a second factor.
+    pub(crate) fn needs_two_factors(&self, role: &str) -> bool {
+        self.two_factors.iter().any(|needing| needing.as_str() == role)
+    }
+
+    /// Whose `name` and `password` they are, where nothing else can be asked: a user with a second factor writes its code behind the
+    /// password, without a space.
     ///
     /// # Errors
     ///
     /// Why they open nothing.
-    pub async fn check(&self, name: &str, password: String) -> Result<User, PasswordRefused> {
-        let now = (self.clock)().mono;
-        if let Some(left) = self.throttle.wait_of(name, now) {
+    pub async fn check_alone(&self, name: &str, password: String) -> Result<User, PasswordRefused> {
+        let known = self.store.user_by_name(name).await;
+        let known = known.map_err(|why| PasswordRefused::Failed(why.to_string()))?;
+        if known.is_none_or(|user| user.second_factor_since.is_none()) {
+            let user = self.check(name, password).await?;
+            let must_enrol = self.needs_two_factors(&user.role);
+            return if must_enrol { Err(PasswordRefused::NotEnrolled) } else { Ok(user) };
+        }
+        let at = password.len().saturating_sub(CODE_DIGITS);
+        // Without a code behind it the password is looked at all the same, so that both take the same time.
+        let (password, code) = password.split_at_checked(at).unwrap_or((&password, ""));
+        let user = self.check(name, password.to_owned()).await?;
+        self.check_code(&user, code).await?;
+        Ok(user)
+    }
+
+    /// Whether `given` is a code of the user's second factor, or one of the recovery codes; it is used up. An attempt counts as a
+    /// wrong password does, before it is looked at: many at the same time are not more than one after the other.
+    ///
+    /// # Errors
+    ///
+    /// Why it opens nothing.
+    pub(crate) async fn check_code(&self, user: &User, given: &str) -> Result<Proof, PasswordRefused> {
+        let now = (self.clock)();
+        if let Some(left) = self.throttle.wait_of(&user.name, now.mono) {
+            return Err(PasswordRefused::Wait(left));
+        }
+        self.throttle.failed(&user.name, now.mono);
+        let failed = |why: store::StoreError| PasswordRefused::Failed(why.to_string());
+        let factor = self.store.second_factor(user.id).await.map_err(failed)?;
+        let factor = factor.filter(|factor| factor.since.is_some()).ok_or(PasswordRefused::Wrong)?;
+        let proof = match step_of(&factor.secret, given, now.wall.timestamp()) {
+            Some(step) => {
+                self.store.second_factor_use(user.id, step).await.map_err(failed)?.then_some(Proof::Code)
+            }
+            None => {
+                let hash = recovery_hash(given);
+                let is_used = self.store.recovery_code_use(user.id, &hash, &user.name, now.wall).await;
+                is_used.map_err(failed)?.then_some(Proof::Recovery)
+            }
+        };
+        let proof = proof.ok_or(PasswordRefused::Wrong)?;
+        self.throttle.forget(&user.name);
+        Ok(proof)
+    }
+
+    /// Whether `given` is the first code of `secret`, which the user is setting up; its step. Throttled as all codes are.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not.
+    pub(crate) fn check_first_code(
+        &self,
+        user: &User,
+        secret: &str,
+        given: &str,
+    ) -> Result<i64, PasswordRefused> {
+        let now = (self.clock)();
+        if let Some(left) = self.throttle.wait_of(&user.name, now.mono) {
+            return Err(PasswordRefused::Wait(left));
+        }
+        self.throttle.failed(&user.name, now.mono);
+        let step = step_of(secret, given, now.wall.timestamp()).ok_or(PasswordRefused::Wrong)?;
+        self.throttle.forget(&user.name);
+        Ok(step)
+    }
+
+    /// Whose `name` and `password` they are. What the password alone opens is for the caller to ask: see
+    /// [`User::second_factor_since`].
+    ///
+    /// # Errors
+    ///
+    /// Why they open nothing.
+    pub(crate) async fn check(&self, name: &str, password: String) -> Result<User, PasswordRefused> {
+        if let Some(left) = self.throttle.wait_of(name, (self.clock)().mono) {
             return Err(PasswordRefused::Wait(left));
         }
         let failed = |why: &dyn std::fmt::Display| PasswordRefused::Failed(why.to_string());
         let user = self.store.user_by_name(name).await.map_err(|why| failed(&why))?;
         // An unknown name costs the same time as a wrong password, so that names cannot be told apart.
         let hash = match &user {
-            Some(user) => user.password_hash.clone(),
-            None => UNKNOWN_USER_HASH.to_owned(),
+            Some(user) if !user.password_hash.is_empty() => user.password_hash.clone(),
+            // So does somebody who was shut out.
+            Some(_) | None => UNKNOWN_USER_HASH.to_owned(),
         };
         let permit = self.throttle.hashing.acquire().await.map_err(|why| failed(&why))?;
+        // Of guesses that came in at once, those that waited here may have become too many meanwhile: they are not hashed.
+        if let Some(left) = self.throttle.wait_of(name, (self.clock)().mono) {
+            return Err(PasswordRefused::Wait(left));
+        }
         let matches = tokio::task::spawn_blocking(move || {
             PasswordHash::new(&hash)
                 .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
@@ -79,11 +182,15 @@ impl Passwords {
         .await
         .unwrap_or(false);
         drop(permit);
-        let Some(user) = user.filter(|_| matches) else {
-            self.throttle.failed(name, now);
+        let Some(user) = user.filter(|user| matches && !user.password_hash.is_empty()) else {
+            // The wait begins now: before its hash a guess may have stood in line for as long.
+            self.throttle.failed(name, (self.clock)().mono);
             return Err(PasswordRefused::Wrong);
         };
-        self.throttle.forget(name);
+        // Who knows the password and guesses at codes must not begin anew with each password.
+        if user.second_factor_since.is_none() {
+            self.throttle.forget(name);
+        }
         Ok(user)
     }
 }
@@ -151,6 +258,52 @@ mod tests {
         assert_eq!(throttle.wait_of("bob", Duration::from_secs(5)), None);
         throttle.forget("ada");
         assert_eq!(throttle.wait_of("ada", Duration::from_secs(5)), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn guesses_that_come_in_at_once_are_refused_before_they_are_hashed() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("t.db").display());
+        let store = Store::open(&url).await.unwrap();
+        let now = || Moment { wall: chrono::DateTime::UNIX_EPOCH, mono: Duration::from_secs(1) };
+        let passwords = Passwords::new(store, Arc::new(now), []);
+        let guesses = (0..40).map(|n| {
+            let passwords = passwords.clone();
+            tokio::spawn(async move { passwords.check("ada", format!("guess {n}")).await })
+        });
+        let (mut wrong, mut waiting) = (0, 0);
+        for guess in guesses.collect::<Vec<_>>() {
+            match guess.await.unwrap() {
+                Err(PasswordRefused::Wrong) => wrong += 1,
+                Err(PasswordRefused::Wait(_)) => waiting += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        // The five of a patient guesser, and those that were being hashed beside the last one.
+        let allowed = FAILURES_MAX as usize..FAILURES_MAX as usize + HASHES_AT_ONCE;
+        assert!(allowed.contains(&wrong), "{wrong} were hashed");
+        assert_eq!(wrong + waiting, 40);
+    }
+
+    #[tokio::test]
+    async fn wait_begins_when_the_guess_was_found_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("t.db").display());
+        let store = Store::open(&url).await.unwrap();
+        // Between two looks at the clock 10 s pass, as in a long line of guesses.
+        let looks = std::sync::atomic::AtomicU64::new(0);
+        let now = move || {
+            let mono = Duration::from_secs(10 * looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+            Moment { wall: chrono::DateTime::UNIX_EPOCH, mono }
+        };
+        let passwords = Passwords::new(store, Arc::new(now), []);
+        for n in 0..FAILURES_MAX {
+            let refused = passwords.check("ada", format!("guess {n}")).await.unwrap_err();
+            assert!(matches!(refused, PasswordRefused::Wrong), "{refused:?}");
+        }
+        let refused = passwords.check("ada", "guess".to_owned()).await.unwrap_err();
+        let expected = WAIT - Duration::from_secs(10);
+        assert!(matches!(refused, PasswordRefused::Wait(left) if left == expected), "{refused:?}");
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub(crate) enum Refusal {
     /// It is not as it was when the request was made.
     #[error("{0}")]
     Conflict(String),
+    /// More than may be asked in a time; comes with the seconds to wait.
+    #[error("too many requests; try again in {0} seconds")]
+    TooMany(u64),
     /// The database cannot be used at present; the reason is for the log alone.
     #[error("the database cannot be used at present; try again, the log says why")]
     Unavailable,
@@ -48,6 +51,7 @@ impl Refusal {
             Refusal::NotFound(_) => StatusCode::NOT_FOUND,
             Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::Conflict(_) => StatusCode::CONFLICT,
+            Refusal::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -79,7 +83,21 @@ impl From<store::StoreError> for Refusal {
 
 impl From<lake::LakeError> for Refusal {
     fn from(why: lake::LakeError) -> Self {
-        if why.is_users_input() { Refusal::Invalid(why.to_string()) } else { Refusal::failed(why) }
+        let is_stores = matches!(
+            why,
+            lake::LakeError::Store { .. }
+                | lake::LakeError::StoreRefused { .. }
+                | lake::LakeError::TakenOver { .. }
+        );
+        if is_stores {
+            // As with the database: whoever runs the house mends it.
+            tracing::error!(error = %why, "the lake's object store cannot be used");
+            Refusal::Unavailable
+        } else if why.is_users_input() {
+            Refusal::Invalid(why.to_string())
+        } else {
+            Refusal::failed(why)
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 /// What a person is at the console.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Runs the platform: sees and does everything.
     Operator,
@@ -17,6 +18,10 @@ pub enum Role {
     Analyst,
     /// Sees everything and changes nothing.
     Auditor,
+    /// Outside the house: sees its own account and its customers'.
+    Reseller,
+    /// Outside the house: sees its own account.
+    Customer,
 }
 
 /// One thing that a person may see or do.
@@ -54,12 +59,28 @@ pub(crate) enum Right {
     Suspense,
     /// Sending suspended records in again, or giving them up.
     ChangeSuspense,
+    /// Who may sign in, and which programs may.
+    Users,
+    /// Letting people and programs in, and shutting them out.
+    ChangeUsers,
+    /// One's own account, on the pages for those outside the house, and nothing else.
+    Own,
+    /// The accounts below one's own, there.
+    OwnCustomers,
 }
 
 impl Role {
     /// Every role, in the order people read them.
-    pub const ALL: [Role; 6] =
-        [Role::Operator, Role::Finance, Role::Fraud, Role::CarrierRelations, Role::Analyst, Role::Auditor];
+    pub const ALL: [Role; 8] = [
+        Role::Operator,
+        Role::Finance,
+        Role::Fraud,
+        Role::CarrierRelations,
+        Role::Analyst,
+        Role::Auditor,
+        Role::Reseller,
+        Role::Customer,
+    ];
 
     /// The stable word, as in the database and on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -70,6 +91,8 @@ impl Role {
             Role::CarrierRelations => "carrier_relations",
             Role::Analyst => "analyst",
             Role::Auditor => "auditor",
+            Role::Reseller => "reseller",
+            Role::Customer => "customer",
         }
     }
 
@@ -93,6 +116,8 @@ impl Role {
                 Sql,
                 Suspense,
                 ChangeSuspense,
+                Users,
+                ChangeUsers,
             ],
             Role::Finance => &[
                 Calls,
@@ -121,7 +146,10 @@ impl Role {
                 Files,
                 Sql,
                 Suspense,
+                Users,
             ],
+            Role::Reseller => &[Own, OwnCustomers],
+            Role::Customer => &[Own],
         }
     }
 
@@ -136,6 +164,11 @@ impl Role {
             fraud_desk: self.may(Right::FraudDesk),
             tariffs: self.may(Right::Provisioning),
         }
+    }
+
+    /// Whether it is somebody's outside the house, who sees one account alone and must be told which.
+    pub fn is_outside(self) -> bool {
+        self.may(Right::Own)
     }
 
     /// Whether it has `right`.
@@ -164,7 +197,7 @@ impl std::fmt::Display for Role {
 /// A word that names no role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{given:?} is not a role; there are operator, finance, fraud, carrier_relations, analyst and auditor"
+    "{given:?} is not a role; there are operator, finance, fraud, carrier_relations, analyst, auditor, reseller and customer"
 )]
 pub struct UnknownRole {
     /// What was given.
@@ -211,9 +244,23 @@ mod tests {
                     | Right::ChangeRules
                     | Right::ChangeBalances
                     | Right::ChangeSuspense
+                    | Right::ChangeUsers
             );
             assert_eq!(Role::Auditor.may(*right), !is_change, "{right:?}");
         }
+    }
+
+    #[test]
+    fn who_is_outside_has_no_right_of_the_house() {
+        for role in Role::ALL {
+            let rights = role.rights();
+            let n_outside =
+                rights.iter().filter(|right| matches!(right, Right::Own | Right::OwnCustomers)).count();
+            assert!(n_outside == if role.is_outside() { rights.len() } else { 0 }, "{role}");
+        }
+        assert!(Role::Customer.is_outside() && !Role::Customer.may(Right::OwnCustomers));
+        let nothing = Role::Reseller.lake_access();
+        assert!(!nothing.numbers && !nothing.customer_prices && !nothing.books && !nothing.tariffs);
     }
 
     #[test]

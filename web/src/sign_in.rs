@@ -7,20 +7,22 @@ use argon2::password_hash::PasswordHasher;
 use askama::Template;
 use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use chrono::{DateTime, TimeDelta, Utc};
 use rand::RngExt;
 use serde::Deserialize;
+use store::{User, WaitsFor};
 
 use crate::guard::{COOKIE, SESSION_AGE_MAX, failed, token_hash, token_of};
 use crate::passwords::PasswordRefused;
-use crate::{Shared, WebError};
+use crate::{Shared, WebError, second_step};
 
 /// Letters of a password that is made up for somebody; about 119 bits.
 const PASSWORD_LETTERS: usize = 20;
 
 /// Letters of a token; about 256 bits.
-const TOKEN_LETTERS: usize = 43;
+pub(crate) const TOKEN_LETTERS: usize = 43;
 
 /// Hashes a password with argon2id and a salt of its own.
 ///
@@ -46,7 +48,10 @@ pub fn new_api_token() -> (String, String) {
     (token, hash)
 }
 
-fn random_text(n_letters: usize) -> String {
+/// Said where the password or the second factor changed while somebody signed in.
+pub(crate) const CHANGED: &str = "Your sign-in has changed meanwhile; sign in again.";
+
+pub(crate) fn random_text(n_letters: usize) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
     let mut rng = rand::rng();
     (0..n_letters).map(|_| LETTERS[rng.random_range(0..LETTERS.len())] as char).collect()
@@ -89,20 +94,42 @@ pub(crate) async fn submit(State(shared): State<Arc<Shared>>, Form(given): Form<
             let message = format!("Too many attempts; try again in {} seconds.", left.as_secs() + 1);
             return form(StatusCode::TOO_MANY_REQUESTS, &message);
         }
-        Err(PasswordRefused::Wrong) => return form(StatusCode::UNAUTHORIZED, "Name or password is wrong."),
+        Err(PasswordRefused::Wrong | PasswordRefused::NotEnrolled) => {
+            return form(StatusCode::UNAUTHORIZED, "Name or password is wrong.");
+        }
         Err(PasswordRefused::Failed(why)) => return failed(&why),
     };
-    let token = random_text(TOKEN_LETTERS);
-    let expires = now.wall + SESSION_AGE_MAX;
-    if let Err(why) = shared.desk.store.session_create(&token_hash(&token), user.id, now.wall, expires).await
-    {
-        return failed(&why);
+    if user.second_factor_since.is_some() {
+        return second_step::ask_for(&shared, &user, WaitsFor::Code).await;
     }
-    let cookie = format!(
-        "{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}",
-        SESSION_AGE_MAX.num_seconds()
-    );
-    ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+    if shared.desk.passwords.needs_two_factors(&user.role) {
+        return second_step::ask_for(&shared, &user, WaitsFor::Enrolment).await;
+    }
+    match begin_session(&shared, &user, now.wall).await {
+        Ok(Some(cookie)) => ([cookie], Redirect::to("/")).into_response(),
+        Ok(None) => form(StatusCode::UNAUTHORIZED, CHANGED),
+        Err(why) => failed(&why),
+    }
+}
+
+/// A session under a token that nobody has seen before, and the cookie with it; `None` where the user's password or second factor is
+/// not any more what was proved.
+pub(crate) async fn begin_session(
+    shared: &Shared,
+    user: &User,
+    now: DateTime<Utc>,
+) -> store::Result<Option<(HeaderName, String)>> {
+    let token = random_text(TOKEN_LETTERS);
+    let times = (now, now + SESSION_AGE_MAX);
+    let is_begun = shared.desk.store.session_create_known(&token_hash(&token), user, times).await?;
+    Ok(is_begun.then(|| cookie_with(&token, SESSION_AGE_MAX)))
+}
+
+/// The cookie of a session.
+pub(crate) fn cookie_with(token: &str, age_max: TimeDelta) -> (HeaderName, String) {
+    let seconds = age_max.num_seconds();
+    let cookie = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
+    (header::SET_COOKIE, cookie)
 }
 
 /// Ends the session.
@@ -112,8 +139,7 @@ pub(crate) async fn leave(State(shared): State<Arc<Shared>>, headers: HeaderMap)
     {
         return failed(&why);
     }
-    let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
-    ([(header::SET_COOKIE, cookie)], Redirect::to("/sign-in")).into_response()
+    ([cookie_with("", TimeDelta::zero())], Redirect::to("/sign-in")).into_response()
 }
 
 #[cfg(test)]

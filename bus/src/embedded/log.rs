@@ -96,6 +96,27 @@ impl Log {
         opened.unwrap_or_else(|panic| Err(damaged(panic_message(panic.as_ref()))))
     }
 
+    /// Makes a log in `dir` whose lanes begin where `firsts` says, one list for each topic, by [`topic_idx`]. The caller holds the
+    /// directory's lock.
+    pub(super) fn create_at(
+        dir: &Path,
+        config: &EmbeddedConfig,
+        firsts: Vec<Vec<u64>>,
+        now_us: i64,
+    ) -> Result<Self, BusError> {
+        let root = dir.join("log");
+        if root.try_exists().map_err(|source| unwritable("look into", &root, source))? {
+            return Err(unwritable("make the log", &root, io::ErrorKind::AlreadyExists.into()));
+        }
+        let mut log = Self::open(dir, config)?;
+        for (idx, first) in firsts.into_iter().enumerate() {
+            log.topics[idx].view.next = first;
+            log.begin_segment(idx, now_us)
+                .map_err(|error| BusError::WriteFailed { dir: dir.to_owned(), reason: describe(&error) })?;
+        }
+        Ok(log)
+    }
+
     fn recover(dir: &Path, root: &Path, config: &EmbeddedConfig) -> Result<Self, BusError> {
         let damaged = |reason: String| BusError::Damaged { dir: dir.to_owned(), reason };
         let broken = |error: fjall::Error| {

@@ -25,6 +25,7 @@ use segment::TopicView;
 pub(crate) use segment::topic_idx;
 use writer::{Job, Shared};
 
+use crate::clock::wall_us;
 use crate::{Batch, Bus, BusError, Entry, Expired, PAYLOAD_BYTES_MAX};
 
 /// Bytes that wait for the disk at most; further appends wait for room.
@@ -50,10 +51,37 @@ impl EmbeddedBus {
     /// [`BusError::InUse`], [`BusError::Unwritable`], [`BusError::Damaged`], [`BusError::Format`],
     /// [`BusError::Partitions`] and [`BusError::Config`], each with what to do about it.
     pub fn open(dir: &Path, config: EmbeddedConfig) -> Result<Self, BusError> {
+        Self::start(dir, config, Log::open)
+    }
+
+    /// Makes a log in `dir`, where there is none yet, whose lanes begin at other offsets than 0, as `first` says of each: what held
+    /// the records before goes on with them, and so do the positions of those who read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`EmbeddedBus::open`]; [`BusError::Unwritable`] also where there is a log.
+    pub fn create_at(
+        dir: &Path,
+        config: EmbeddedConfig,
+        first: impl Fn(Topic, u32) -> u64,
+    ) -> Result<Self, BusError> {
+        let mut firsts = vec![Vec::new(); Topic::ALL.len()];
+        for topic in Topic::ALL {
+            firsts[topic_idx(*topic)] =
+                (0..config.partitions).map(|partition| first(*topic, partition)).collect();
+        }
+        Self::start(dir, config, |dir, config| Log::create_at(dir, config, firsts, wall_us()))
+    }
+
+    fn start(
+        dir: &Path,
+        config: EmbeddedConfig,
+        open: impl FnOnce(&Path, &EmbeddedConfig) -> Result<Log, BusError>,
+    ) -> Result<Self, BusError> {
         config.validate()?;
         fs::create_dir_all(dir).map_err(|source| unwritable("make the directory", dir, source))?;
         let lock = lock(dir)?;
-        let log = Log::open(dir, &config)?;
+        let log = open(dir, &config)?;
         let shared = Arc::new(Shared::new(dir.to_owned(), config, log.views()));
         let writer = thread::Builder::new()
             .name("bus-writer".to_owned())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::Topic;
-use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminOptions, ConfigResourceResult, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
@@ -127,22 +127,41 @@ async fn check_settings(shared: &Shared) -> Result<(), BusError> {
     let names: Vec<String> = Topic::ALL.iter().map(|topic| shared.topic_name(*topic)).collect();
     let asked: Vec<ResourceSpecifier<'_>> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let options = AdminOptions::new().request_timeout(Some(CONNECT_TIMEOUT));
-    let described = shared.admin.describe_configs(&asked, &options).await;
-    let described = described.map_err(|why| shared.failed("read settings of", &why))?;
-    for (name, resource) in names.iter().zip(described) {
-        let resource =
-            resource.map_err(|why| shared.failed("read settings of", &format_args!("{name}: {why}")))?;
-        for (setting, needed) in NEEDED {
-            let found = resource.get(setting).and_then(|entry| entry.value.clone()).unwrap_or_default();
-            if !needed.holds(&found) {
-                return Err(BusError::TopicSetting {
-                    topic: name.clone(),
-                    setting,
-                    found,
-                    needed: needed.text(),
-                    why: needed.why(),
-                });
-            }
+    let begun = clock::mono();
+    loop {
+        let described = shared.admin.describe_configs(&asked, &options).await;
+        let described = described.map_err(|why| shared.failed("read settings of", &why))?;
+        // A topic that was just made may be news to the broker that is asked: of several, each learns of it in its own time.
+        let is_late = clock::mono().saturating_duration_since(begun) > LEADERS_TIMEOUT;
+        if is_late || described.iter().all(is_known) {
+            return names.iter().zip(described).try_for_each(|(name, found)| judge(shared, name, found));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Whether the broker that was asked knows the topic.
+fn is_known(described: &ConfigResourceResult) -> bool {
+    match described {
+        Ok(found) => NEEDED.iter().all(|(setting, _)| found.get(setting).is_some()),
+        Err(why) => *why != RDKafkaErrorCode::UnknownTopicOrPartition,
+    }
+}
+
+/// Whether its settings are as they must be.
+fn judge(shared: &Shared, name: &str, described: ConfigResourceResult) -> Result<(), BusError> {
+    let resource =
+        described.map_err(|why| shared.failed("read settings of", &format_args!("{name}: {why}")))?;
+    for (setting, needed) in NEEDED {
+        let found = resource.get(setting).and_then(|entry| entry.value.clone()).unwrap_or_default();
+        if !needed.holds(&found) {
+            return Err(BusError::TopicSetting {
+                topic: name.to_owned(),
+                setting,
+                found,
+                needed: needed.text(),
+                why: needed.why(),
+            });
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
@@ -43,6 +43,8 @@ pub(crate) const PASSWORD: &str = "correct-horse-battery";
 pub(crate) struct Cluster {
     dir: PathBuf,
     door: Door,
+    /// Where clients come in.
+    ip: IpAddr,
     nodes: Vec<Node>,
 }
 
@@ -54,9 +56,14 @@ struct Node {
 impl Cluster {
     /// `n` new brokers with their files in `dir`, up and ready.
     pub(crate) fn start(dir: &Path, n: usize, door: Door) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), dir, n, door)
+    }
+
+    /// The same, on an address of this machine that others may reach.
+    pub(crate) fn start_at(ip: IpAddr, dir: &Path, n: usize, door: Door) -> Self {
         let ports = free_ports(2 * n);
         let nodes = ports[..n].iter().map(|port| Node { port: *port, process: Mutex::new(None) }).collect();
-        let cluster = Self { dir: dir.to_owned(), door, nodes };
+        let cluster = Self { dir: dir.to_owned(), door, ip, nodes };
         if door == Door::Locked {
             cluster.make_certificate();
         }
@@ -76,7 +83,7 @@ impl Cluster {
 
     /// For `bus.url`.
     pub(crate) fn url(&self) -> String {
-        let hosts: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        let hosts: Vec<String> = self.nodes.iter().map(|node| format!("{}:{}", self.ip, node.port)).collect();
         format!("kafka://{}", hosts.join(","))
     }
 
@@ -112,11 +119,11 @@ impl Cluster {
             Door::Open => "PLAINTEXT",
             Door::Locked => "SASL_SSL",
         };
-        let port = self.nodes[idx].port;
+        let (ip, port) = (self.ip, self.nodes[idx].port);
         let mut text = format!(
             "process.roles=broker,controller\nnode.id={idx}\ncontroller.quorum.voters={voters}\n\
-             listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-             advertised.listeners=CLIENTS://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
+             listeners=CLIENTS://{ip}:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
+             advertised.listeners=CLIENTS://{ip}:{port}\ncontroller.listener.names=CONTROLLER\n\
              inter.broker.listener.name=CLIENTS\n\
              listener.security.protocol.map=CLIENTS:{protocol},CONTROLLER:PLAINTEXT\n\
              log.dirs={}\noffsets.topic.replication.factor={copies}\nauto.create.topics.enable=false\n\
@@ -189,7 +196,7 @@ impl Cluster {
 
     fn await_port(&self, idx: usize) {
         for _ in 0..600 {
-            if TcpStream::connect(("127.0.0.1", self.nodes[idx].port)).is_ok() {
+            if TcpStream::connect((self.ip, self.nodes[idx].port)).is_ok() {
                 return;
             }
             thread::sleep(Duration::from_millis(100));

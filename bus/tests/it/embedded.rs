@@ -252,3 +252,22 @@ async fn appends_stop_before_the_disk_is_full_and_nothing_of_them_is_visible() {
     let bus = EmbeddedBus::open(dir.path(), config()).unwrap();
     assert_eq!(bus.append(vec![entry(Topic::Calls, 0, "after")]).await.unwrap(), [1]);
 }
+
+/// A log that goes on where another one was: offsets, what is read from them, and what is appended next.
+#[tokio::test]
+async fn log_made_of_a_copy_begins_and_ends_where_the_other_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let begin = |topic: Topic, partition: u32| if (topic, partition) == (Topic::Cdrs, 1) { 70 } else { 0 };
+    {
+        let bus = EmbeddedBus::create_at(dir.path(), config(), begin).unwrap();
+        assert_eq!(bus.range(Topic::Cdrs, 1).await.unwrap(), (70, 70));
+        assert_eq!(bus.append(vec![entry(Topic::Cdrs, 1, "a")]).await.unwrap(), [70]);
+    }
+    let bus = EmbeddedBus::open(dir.path(), config()).unwrap();
+    assert_eq!(bus.range(Topic::Cdrs, 1).await.unwrap(), (70, 71));
+    assert_eq!(bus.range(Topic::Cdrs, 0).await.unwrap(), (0, 0));
+    assert!(matches!(bus.read(Topic::Cdrs, 1, 0, 1).await, Err(BusError::Expired { oldest: 70, .. })));
+    drop(bus);
+    let again = EmbeddedBus::create_at(dir.path(), config(), begin).err().map(|why| why.to_string());
+    assert!(again.is_some_and(|why| why.contains("exists")), "a log was put over another");
+}

@@ -24,7 +24,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "numbers of a bench are small")]
 #![expect(clippy::cast_possible_wrap, reason = "numbers of a bench are small")]
 #![expect(clippy::cast_sign_loss, reason = "numbers of a bench are small")]
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a bench stops where something is wrong")]
+#![expect(clippy::expect_used, reason = "a bench stops where something is wrong")]
 
 mod fill;
 mod peer;

@@ -40,7 +40,7 @@ pub(crate) fn print(lake: &Lake, with_columns: bool) {
 
 fn parquet_files(lake: &Lake) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for day in std::fs::read_dir(lake.dir().join("cdrs")).expect("days").flatten() {
+    for day in std::fs::read_dir(lake.place().join("cdrs")).expect("days").flatten() {
         let files = std::fs::read_dir(day.path()).expect("files").flatten();
         found.extend(
             files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "parquet")),

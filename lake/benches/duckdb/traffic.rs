@@ -125,7 +125,11 @@ impl Subscriber {
         Subscriber {
             id,
             account: 1_000 + account as i64,
-            reseller: if account % 3 == 0 { 100 + (account % RESELLERS) as i64 } else { AccountId::NOBODY.0 },
+            reseller: if account.is_multiple_of(3) {
+                100 + (account % RESELLERS) as i64
+            } else {
+                AccountId::NOBODY.0
+            },
             number: format!("43720{digits:07}"),
             uuid: format!(
                 "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
@@ -307,7 +311,7 @@ impl Traffic {
                 user: source_user.into(),
                 domain: if comes_in { "carrier.example" } else { "sip.example.org" }.into(),
                 cli: source_number.parse().ok(),
-                clir: caller.id % 50 == 0,
+                clir: caller.id.is_multiple_of(50),
                 user_out: source_number.as_str().into(),
                 ip: if comes_in { "203.0.113.7".into() } else { caller.ip.as_str().into() },
                 user_agent: if comes_in { "".into() } else { caller.user_agent.into() },
@@ -325,7 +329,7 @@ impl Traffic {
             status: if answered { CallStatus::Ok } else { CallStatus::of_code(code) },
             code,
             cause: cause(code),
-            ended_by: if idx % 3 == 0 { Initiator::Callee } else { Initiator::Caller },
+            ended_by: if idx.is_multiple_of(3) { Initiator::Callee } else { Initiator::Caller },
             init_at,
             start_at,
             duration_us,
@@ -336,7 +340,7 @@ impl Traffic {
             partial: false,
             detail: CdrDetail {
                 setup_us: answered.then_some(pdd_us + ring_us),
-                transport: Some(if caller.id % 4 == 0 { Transport::Tls } else { Transport::Udp }),
+                transport: Some(if caller.id.is_multiple_of(4) { Transport::Tls } else { Transport::Udp }),
                 auth: Some(if comes_in { AuthMethod::Ip } else { AuthMethod::Digest }),
                 asserted_identity: if comes_in {
                     format!("<sip:+{source_number}@carrier.example>").into()

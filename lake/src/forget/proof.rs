@@ -1,9 +1,10 @@
 //! What proves that numbers were taken out: one JSON document for each commit, `proofs/g0000000042.json`, named by the generation of
-//! the manifest that it goes with.
+//! the manifest that it goes with. In a bucket the name bears the opening of its writer as well, `g0000000042-5f3c....json`, and the
+//! manifest names it: one that was taken for dead neither replaces a proof nor leaves one of what never was.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,12 @@ use sha2::{Digest, Sha256};
 use super::Task;
 use crate::LakeError;
 use crate::error::IoContext;
-use crate::layout::{self, Spot};
+use crate::layout::Spot;
+use crate::manifest::Manifest;
+use crate::tree::Tree;
 
-const FOLDER: &str = "proofs";
+/// The folder of the proofs.
+pub(crate) const PROOFS: &str = "proofs";
 /// Read at a time for a digest.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
@@ -59,8 +63,7 @@ pub struct FileProof {
 }
 
 impl FileProof {
-    pub(super) fn before(dir: &Path, path: &Path, spot: &Spot, rows: u64) -> Result<Self, LakeError> {
-        debug_assert!(path.starts_with(dir), "files of the lake are below it");
+    pub(super) fn before(path: &Path, spot: &Spot, rows: u64) -> Result<Self, LakeError> {
         Ok(Self {
             before: spot.final_path(),
             sha256_before: digest(path)?,
@@ -105,20 +108,16 @@ impl Proof {
     }
 
     /// Writes it, durably; where, relative to the lake's directory.
-    pub(super) fn write(&self, dir: &Path, generation: u64) -> Result<String, LakeError> {
-        let folder = dir.join(FOLDER);
-        fs::create_dir_all(&folder).at("create", &folder)?;
-        layout::sync_dir(dir)?;
-        let place = format!("{FOLDER}/g{generation:010}.json");
-        let path = dir.join(&place);
+    pub(super) fn write(&self, tree: &Tree, generation: u64, opening: u64) -> Result<String, LakeError> {
+        let name = match opening {
+            0 => format!("g{generation:010}.json"),
+            opening => format!("g{generation:010}-{opening:016x}.json"),
+        };
         let bytes = serde_json::to_vec_pretty(self).map_err(|error| LakeError::Internal {
             problem: format!("a proof cannot be written: {error}"),
         })?;
-        let mut file = File::create(&path).at("create", &path)?;
-        file.write_all(&bytes).at("write", &path)?;
-        file.sync_all().at("sync", &path)?;
-        layout::sync_dir(&folder)?;
-        Ok(place)
+        tree.write_document(PROOFS, &name, bytes)?;
+        Ok(format!("{PROOFS}/{name}"))
     }
 }
 
@@ -135,42 +134,57 @@ fn digest(path: &Path) -> Result<String, LakeError> {
     }
 }
 
-/// The proofs there are, with the generations they go with.
-fn found(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LakeError> {
-    let folder = dir.join(FOLDER);
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&folder).at("list", &folder)? {
-        let path = entry.at("list", &folder)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let generation = name
-            .strip_prefix('g')
-            .and_then(|name| name.strip_suffix(".json"))
-            .and_then(|name| name.parse().ok());
-        found.extend(generation.map(|generation| (generation, path)));
-    }
-    found.sort();
-    Ok(found)
+/// The generation that the name of a proof goes with, and the opening that wrote it: 0 where it bears none.
+fn parsed(name: &str) -> Option<(u64, u64)> {
+    let stem = name.strip_prefix('g')?.strip_suffix(".json")?;
+    Some(match stem.split_once('-') {
+        None => (stem.parse().ok()?, 0),
+        Some((generation, opening)) => (generation.parse().ok()?, u64::from_str_radix(opening, 16).ok()?),
+    })
 }
 
-/// Throws away proofs of commits that never were.
-pub(crate) fn sweep(dir: &Path, generation: u64) -> Result<(), LakeError> {
-    for (of, path) in found(dir)? {
-        if of > generation {
-            tracing::warn!(path = %path.display(), "the proof of a commit that was not made is deleted");
-            layout::remove_if_there(&path)?;
+/// Whether the commit that a proof goes with was made.
+fn is_named(manifest: &Manifest, (generation, opening): (u64, u64)) -> bool {
+    match opening {
+        0 => generation <= manifest.generation,
+        opening => manifest.proofs.get(&opening).is_some_and(|made| made.contains(&generation)),
+    }
+}
+
+/// The proofs among `names` of commits that were never made.
+pub(crate) fn unnamed<'a>(names: &'a [String], manifest: &'a Manifest) -> impl Iterator<Item = &'a String> {
+    names.iter().filter(|name| parsed(name).is_some_and(|of| !is_named(manifest, of)))
+}
+
+/// Throws away proofs of commits that never were, of this opening alone: those of others may be of one who writes now.
+pub(crate) fn sweep(tree: &Tree, manifest: &Manifest) -> Result<(), LakeError> {
+    let names = tree.documents(PROOFS)?;
+    for name in unnamed(&names, manifest) {
+        if parsed(name).is_some_and(|(_, opening)| opening == manifest.opening) {
+            tracing::warn!(name, "the proof of a commit that was not made is deleted");
+            tree.remove_document(PROOFS, name)?;
         }
     }
     Ok(())
 }
 
-pub(super) fn all(dir: &Path) -> Result<Vec<Proof>, LakeError> {
-    let read = |(_, path): (u64, PathBuf)| {
-        let bytes = fs::read(&path).at("read", &path)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| LakeError::ManifestUnreadable { path, problem: error.to_string() })
+pub(super) fn all(tree: &Tree) -> Result<Vec<Proof>, LakeError> {
+    let mut found: Vec<(u64, u64, String)> = tree
+        .documents(PROOFS)?
+        .into_iter()
+        .filter_map(|name| parsed(&name).map(|(generation, opening)| (generation, opening, name)))
+        .collect();
+    if found.iter().any(|(_, opening, _)| *opening != 0) {
+        let manifest = tree.current()?;
+        found.retain(|(generation, opening, _)| is_named(&manifest, (*generation, *opening)));
+    }
+    found.sort();
+    let read = |(_, _, name): (u64, u64, String)| {
+        let bytes = tree.read_document(PROOFS, &name)?;
+        serde_json::from_slice(&bytes).map_err(|error| LakeError::ManifestUnreadable {
+            path: tree.place().join(PROOFS).join(name),
+            problem: error.to_string(),
+        })
     };
-    found(dir)?.into_iter().map(read).collect()
+    found.into_iter().map(read).collect()
 }

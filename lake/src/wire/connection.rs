@@ -5,46 +5,38 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{DiscardObject, Statement};
 use futures::{Sink, SinkExt, StreamExt, stream};
 use pgwire::api::auth::{
     ServerParameterProvider, StartupHandler, finish_authentication, protocol_negotiation,
     save_startup_parameters_to_metadata,
 };
-use pgwire::api::portal::{Format, Portal, PortalExecutionState};
-use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use pgwire::api::results::{FieldFormat, FieldInfo, QueryResponse, Response, Tag};
-use pgwire::api::stmt::{QueryParser, StoredStatement};
-use pgwire::api::store::{Entry, PortalStore};
+use pgwire::api::portal::Format;
+use pgwire::api::query::SimpleQueryHandler;
+use pgwire::api::results::{CopyResponse, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
+use pgwire::api::store::PortalStore;
 use pgwire::api::{
-    ClientInfo, ClientPortalStore, ConnectionManager, DEFAULT_NAME, METADATA_USER, PgWireConnectionState,
+    ClientInfo, ClientPortalStore, ConnectionManager, METADATA_USER, PgWireConnectionState,
     PidSecretKeyGenerator, RandomPidSecretKeyGenerator, Type,
 };
 use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
-use pgwire::messages::extendedquery::{
-    Bind, BindComplete, Close, CloseComplete, Execute, Parse, ParseComplete, TARGET_TYPE_BYTE_STATEMENT,
-};
+use pgwire::messages::copy::CopyData;
 use pgwire::messages::startup::{Authentication, ParameterStatus};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::parameters::value_of;
-use super::question::{Asker, Described, Question, questions};
+use super::cursors::Cursors;
+use super::form::Form;
+use super::question::{Asker, Question, questions};
 use super::settings::{Changed, Settings, VERSION};
 use super::{Admitted, Door, Refused, encode};
 use crate::access::Access;
 use crate::query::Engine;
 use crate::{LakeError, QueryResult};
 
-/// Prepared statements with a name that one connection may keep.
-const STATEMENTS_MAX: usize = 1_000;
-/// Bytes of their SQL in all.
-const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Portals with a name: each may hold an answer.
-const PORTALS_MAX: usize = 4;
 /// Letters of the name of a prepared statement or of a portal.
 const NAME_LETTERS_MAX: usize = 256;
 
@@ -67,12 +59,15 @@ pub(super) struct Connection {
 /// What changes.
 pub(super) struct State {
     admitted: Option<Admitted>,
-    settings: Settings,
+    pub(super) settings: Settings,
     /// Names of prepared statements with the bytes of their SQL.
-    statements: HashMap<String, usize>,
-    portals: HashSet<String>,
+    pub(super) statements: HashMap<String, usize>,
+    pub(super) portals: HashSet<String>,
     /// The rights with which each portal began to give rows.
-    begun_as: HashMap<String, Access>,
+    pub(super) begun_as: HashMap<String, Access>,
+    pub(super) cursors: Cursors,
+    /// Between BEGIN and its end.
+    pub(super) in_transaction: bool,
 }
 
 /// The answer to a statement about the session, and the setting that the client is told of, with its value.
@@ -86,6 +81,8 @@ impl State {
             statements: HashMap::new(),
             portals: HashSet::new(),
             begun_as: HashMap::new(),
+            cursors: Cursors::default(),
+            in_transaction: false,
         }
     }
 }
@@ -93,23 +90,16 @@ impl State {
 /// What the protocol calls: the connection, with a name for it that can be handed on.
 pub(super) struct Handlers(pub(super) Arc<Connection>);
 
-/// A statement that was prepared: what it is, and what its answer will look like.
-#[derive(Debug, Clone)]
-pub(super) struct Prepared {
-    question: Question,
-    described: Described,
-}
-
 fn fatal(code: &str, message: impl Into<String>) -> PgWireError {
     PgWireError::UserError(Box::new(ErrorInfo::new("FATAL".to_owned(), code.to_owned(), message.into())))
 }
 
-fn error(code: &str, message: impl Into<String>) -> PgWireError {
+pub(super) fn error(code: &str, message: impl Into<String>) -> PgWireError {
     PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message.into())))
 }
 
 /// The lake's error with the code that PostgreSQL has for its like (appendix A of its manual).
-fn of_lake(why: LakeError) -> PgWireError {
+pub(super) fn of_lake(why: LakeError) -> PgWireError {
     let code = match &why {
         LakeError::ReadOnlySql { .. } => "25006",
         LakeError::UnknownTable { .. } => "42P01",
@@ -131,12 +121,12 @@ fn of_lake(why: LakeError) -> PgWireError {
 }
 
 impl Connection {
-    fn state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Who asks, with the rights of this moment.
-    async fn asker(&self) -> PgWireResult<Asker> {
+    pub(super) async fn asker(&self) -> PgWireResult<Asker> {
         let (admitted, settings) = self.state(|state| (state.admitted.clone(), state.settings.clone()));
         let Some(admitted) = admitted else { return Err(fatal("28000", "sign in first")) };
         match self.door.still(&admitted).await {
@@ -146,7 +136,7 @@ impl Connection {
     }
 
     /// Carries out a statement about the session itself; `None`: it is about something else.
-    fn apply(&self, question: &Question) -> Option<PgWireResult<Applied>> {
+    pub(super) fn apply(&self, question: &Question) -> Option<PgWireResult<Applied>> {
         let changed = self.state(|state| state.settings.apply(&question.statement))?;
         Some(match changed {
             Err(why) => Err(error("22023", why)),
@@ -188,11 +178,72 @@ impl Connection {
         }
     }
 
-    /// Ends all portals, as a transaction does at its end.
+    /// Ends all portals and cursors, as a transaction does at its end; cursors WITH HOLD stay.
     fn close_portals(&self, store: &impl PortalStore) {
         for name in self.state(|state| std::mem::take(&mut state.portals)) {
             store.rm_portal(&name);
         }
+        self.state(|state| state.cursors.end_transaction());
+    }
+
+    /// Carries out a statement about the session itself, and tells the client what it has to know; `None`: it is about something else.
+    pub(super) async fn carry_out<C>(
+        &self,
+        client: &mut C,
+        question: &Question,
+    ) -> PgWireResult<Option<Response>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let Some(applied) = self.apply(question) else { return Ok(None) };
+        let (response, told) = applied?;
+        self.forget(client.portal_store(), question);
+        match &response {
+            Response::TransactionStart(_) => self.state(|state| state.in_transaction = true),
+            Response::TransactionEnd(_) => {
+                self.state(|state| state.in_transaction = false);
+                self.close_portals(client.portal_store());
+            }
+            _ => {}
+        }
+        if matches!(&question.statement, Statement::Discard { object_type: DiscardObject::ALL }) {
+            self.close_portals(client.portal_store());
+            self.state(|state| state.cursors.close_all());
+        }
+        if let Some((name, value)) = told {
+            client.feed(PgWireBackendMessage::ParameterStatus(ParameterStatus::new(name, value))).await?;
+        }
+        Ok(Some(response))
+    }
+
+    /// The answer of a statement, in the form that it asks for.
+    pub(super) async fn respond(
+        self: &Arc<Self>,
+        question: &Question,
+        asker: &Asker,
+        values: &[ScalarValue],
+        format: &Format,
+    ) -> PgWireResult<(Response, usize)> {
+        if let Some(responded) = self.of_cursor(question, asker, format)? {
+            return Ok(responded);
+        }
+        let result = question.ask(&self.engine, asker, values).await.map_err(of_lake)?;
+        let bytes = bytes_of(&result);
+        if let Form::Declare { name, is_held } = &question.form {
+            return Ok((self.declare(name, *is_held, result, question, asker.access)?, 0));
+        }
+        Ok((self.answer(result, question, format)?, bytes))
+    }
+
+    /// The right to hold an answer.
+    pub(super) fn reserve(&self, result: &QueryResult) -> PgWireResult<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes_of(result).div_ceil(1024)).unwrap_or(u32::MAX);
+        self.held.clone().try_acquire_many_owned(kib).map_err(|_| {
+            error("53200", "too many answers are held at once; fetch or close others, or try again")
+        })
     }
 
     async fn sign_in(&self, name: &str, password: &str) -> PgWireResult<()> {
@@ -206,6 +257,10 @@ impl Connection {
                 Err(fatal("28P01", format!("too many attempts; try again in {seconds} seconds")))
             }
             Err(Refused::NoRight) => Err(fatal("28000", "your role may not ask in SQL")),
+            Err(Refused::NotEnrolled) => Err(fatal(
+                "28000",
+                "your role needs a second factor; sign in to the console once, which sets it up, and write its code behind the password",
+            )),
             Err(Refused::Failed(why)) => {
                 tracing::error!(error = %why, "a sign-in over the PostgreSQL protocol failed");
                 Err(fatal("XX000", "the sign-in failed on our side; try again"))
@@ -214,32 +269,63 @@ impl Connection {
     }
 
     fn answer(&self, result: QueryResult, question: &Question, format: &Format) -> PgWireResult<Response> {
-        let bytes: usize = result.batches.iter().map(RecordBatch::get_array_memory_size).sum();
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        let Ok(held) = self.held.clone().try_acquire_many_owned(kib) else {
-            return Err(error(
-                "53200",
-                "too many answers are held at once; fetch or close others, or try again",
-            ));
+        let held = Arc::new(self.reserve(&result)?);
+        let Form::Copy(copy) = &question.form else {
+            return Ok(Response::Query(given(result, &question.labels, format, Some(held))));
         };
-        let fields =
-            encode::fields(result.schema.fields().iter(), &checked(question, result.columns.len()), format);
-        let formats: Vec<FieldFormat> = fields.iter().map(FieldInfo::format).collect();
-        let rows = stream::iter(result.batches).flat_map(move |batch: RecordBatch| {
-            // Given back when the last row is sent or the portal is closed.
-            let _ = &held;
-            match encode::rows(&batch, &formats) {
-                Ok(rows) => stream::iter(rows.map(|row| row.map_err(|why| error("22003", why.to_string()))))
-                    .left_stream(),
-                Err(why) => stream::iter([Err(error("22003", why.to_string()))]).right_stream(),
-            }
+        let labels = checked(&question.labels, result.columns.len());
+        let names: Vec<String> = encode::fields(result.schema.fields().iter(), &labels, &Format::UnifiedText)
+            .iter()
+            .map(|field| field.name().to_owned())
+            .collect();
+        let (forced, copy) = (copy.forced(&names), copy.clone());
+        let mut header = copy.header(&names);
+        if result.n_rows() == 0 {
+            let line = stream::iter(header.map(|line| Ok(CopyData::new(line))));
+            return Ok(Response::CopyOut(CopyResponse::new(0, names.len(), line)));
+        }
+        let n_columns = names.len();
+        let rows = given(result, &[], &Format::UnifiedText, Some(held)).data_rows;
+        let lines = rows.map(move |row| {
+            let line = copy.line(&row?, &forced).map_err(|why| error("XX000", why.to_string()))?;
+            // With the first row: messages are counted as rows.
+            Ok(CopyData::new(match header.take() {
+                Some(header) => Bytes::from([header.as_ref(), line.as_ref()].concat()),
+                None => line,
+            }))
         });
-        Ok(Response::Query(QueryResponse::new(Arc::new(fields), rows)))
+        Ok(Response::CopyOut(CopyResponse::new(0, n_columns, lines)))
     }
 }
 
+/// The rows of a result, each made when it is sent. `held` is given back when the last one is sent or the portal is closed.
+pub(super) fn given(
+    result: QueryResult,
+    labels: &[Option<String>],
+    format: &Format,
+    held: Option<Arc<OwnedSemaphorePermit>>,
+) -> QueryResponse {
+    let labels = checked(labels, result.columns.len());
+    let fields = encode::fields(result.schema.fields().iter(), &labels, format);
+    let formats: Vec<FieldFormat> = fields.iter().map(FieldInfo::format).collect();
+    let rows = stream::iter(result.batches).flat_map(move |batch: RecordBatch| {
+        let _ = &held;
+        match encode::rows(&batch, &formats) {
+            Ok(rows) => {
+                stream::iter(rows.map(|row| row.map_err(|why| error("22003", why.to_string())))).left_stream()
+            }
+            Err(why) => stream::iter([Err(error("22003", why.to_string()))]).right_stream(),
+        }
+    });
+    QueryResponse::new(Arc::new(fields), rows)
+}
+
+pub(super) fn bytes_of(result: &QueryResult) -> usize {
+    result.batches.iter().map(RecordBatch::get_array_memory_size).sum()
+}
+
 /// Refuses a name that is too long to be kept.
-fn check_name(name: Option<&str>) -> PgWireResult<()> {
+pub(super) fn check_name(name: Option<&str>) -> PgWireResult<()> {
     if name.is_some_and(|name| name.len() > NAME_LETTERS_MAX) {
         return Err(error("42622", format!("a name has at most {NAME_LETTERS_MAX} letters")));
     }
@@ -247,8 +333,8 @@ fn check_name(name: Option<&str>) -> PgWireResult<()> {
 }
 
 /// The names of a statement's columns, if there are as many as columns.
-fn checked(question: &Question, n_columns: usize) -> Vec<Option<String>> {
-    if question.labels.len() == n_columns { question.labels.clone() } else { Vec::new() }
+pub(super) fn checked(labels: &[Option<String>], n_columns: usize) -> Vec<Option<String>> {
+    if labels.len() == n_columns { labels.to_vec() } else { Vec::new() }
 }
 
 /// One row with one text.
@@ -380,254 +466,17 @@ impl SimpleQueryHandler for Handlers {
         let mut answers = Vec::with_capacity(asked.len());
         let mut bytes = 0_usize;
         for question in &asked {
-            if let Some(applied) = self.0.apply(question) {
-                let (response, told) = applied?;
-                self.0.forget(client.portal_store(), question);
-                if matches!(response, Response::TransactionEnd(_)) {
-                    self.0.close_portals(client.portal_store());
-                }
-                tell(client, told).await?;
+            if let Some(response) = self.0.carry_out(client, question).await? {
                 asker.settings = self.0.state(|state| state.settings.clone());
                 answers.push(response);
                 continue;
             }
-            let result = question.ask(&self.0.engine, &asker, &[]).await.map_err(of_lake)?;
+            let (response, size) = self.0.respond(question, &asker, &[], &Format::UnifiedText).await?;
             // The answers of one message are held together until all of them are there.
-            bytes = bytes.saturating_add(result.batches.iter().map(RecordBatch::get_array_memory_size).sum());
+            bytes = bytes.saturating_add(size);
             self.0.engine.check_size(bytes).map_err(of_lake)?;
-            answers.push(self.0.answer(result, question, &Format::UnifiedText)?);
+            answers.push(response);
         }
         Ok(answers)
     }
-}
-
-async fn tell<C>(client: &mut C, told: Option<(String, String)>) -> PgWireResult<()>
-where
-    C: Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-    PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-{
-    if let Some((name, value)) = told {
-        client.feed(PgWireBackendMessage::ParameterStatus(ParameterStatus::new(name, value))).await?;
-    }
-    Ok(())
-}
-
-#[async_trait]
-impl QueryParser for Connection {
-    type Statement = Prepared;
-
-    async fn parse_sql<C>(&self, _: &C, sql: &str, types: &[Option<Type>]) -> PgWireResult<Option<Prepared>>
-    where
-        C: ClientInfo + Unpin + Send + Sync,
-    {
-        let asker = self.asker().await?;
-        let mut asked = questions(sql, &asker.name).map_err(of_lake)?;
-        let (Some(question), None) = (asked.pop(), asked.pop()) else {
-            if sql.trim().is_empty() {
-                return Ok(None);
-            }
-            return Err(error("42601", "a prepared statement is one statement"));
-        };
-        let mut described = if self.state(|state| state.settings.clone()).apply(&question.statement).is_some()
-        {
-            session_statement(&question)
-        } else {
-            question.describe(&self.engine, &asker).await.map_err(of_lake)?
-        };
-        // What the client says of a parameter's type is how it sends it, whatever the plan makes of it.
-        if described.parameters.len() < types.len() {
-            described.parameters.resize(types.len(), None);
-        }
-        Ok(Some(Prepared { question, described }))
-    }
-
-    fn get_parameter_types(&self, prepared: &Prepared) -> PgWireResult<Vec<Type>> {
-        let of = |planned: &Option<_>| planned.as_ref().map_or(Type::TEXT, encode::wire_type);
-        Ok(prepared.described.parameters.iter().map(of).collect())
-    }
-
-    fn get_result_schema(
-        &self,
-        prepared: &Prepared,
-        format: Option<&Format>,
-    ) -> PgWireResult<Vec<FieldInfo>> {
-        let labels = checked(&prepared.question, prepared.described.columns.len());
-        let format = format.unwrap_or(&Format::UnifiedText);
-        Ok(encode::fields(prepared.described.columns.iter(), &labels, format))
-    }
-}
-
-/// The look of a statement about the session: one text for SHOW, nothing for others.
-fn session_statement(question: &Question) -> Described {
-    let columns = match &question.statement {
-        Statement::ShowVariable { variable } => {
-            let name = variable.iter().map(|word| word.value.to_lowercase()).collect::<Vec<_>>().join("_");
-            vec![Arc::new(Field::new(name, DataType::Utf8, true))]
-        }
-        _ => Vec::new(),
-    };
-    Described { columns, parameters: Vec::new() }
-}
-
-#[async_trait]
-impl ExtendedQueryHandler for Handlers {
-    type Statement = Prepared;
-    type QueryParser = Connection;
-
-    fn query_parser(&self) -> Arc<Connection> {
-        self.0.clone()
-    }
-
-    async fn on_parse<C>(&self, client: &mut C, message: Parse) -> PgWireResult<()>
-    where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore<Statement = Prepared>,
-        C::Error: Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        let parser = self.query_parser();
-        let name = message.name.clone();
-        check_name(name.as_deref())?;
-        let is_full = name.as_ref().is_some_and(|name| {
-            self.0.state(|state| {
-                let others = state.statements.iter().filter(|(other, _)| *other != name);
-                let (count, bytes) = others
-                    .fold((0, message.query.len()), |(count, sum), (_, bytes)| (count + 1, sum + bytes));
-                count >= STATEMENTS_MAX || bytes > STATEMENT_BYTES_MAX
-            })
-        });
-        if is_full {
-            return Err(error(
-                "53000",
-                format!(
-                    "there are {STATEMENTS_MAX} prepared statements or {STATEMENT_BYTES_MAX} bytes of them; close some"
-                ),
-            ));
-        }
-        let bytes = message.query.len();
-        match StoredStatement::parse(client, &message, parser).await? {
-            Some(statement) => client.portal_store().put_statement(Arc::new(statement)),
-            None => client.portal_store().put_empty_statement(name.as_deref().unwrap_or(DEFAULT_NAME)),
-        }
-        self.0.state(|state| state.statements.extend(name.map(|name| (name, bytes))));
-        client.send(PgWireBackendMessage::ParseComplete(ParseComplete::new())).await?;
-        Ok(())
-    }
-
-    async fn on_execute<C>(&self, client: &mut C, message: Execute) -> PgWireResult<()>
-    where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore<Statement = Prepared>,
-        C::Error: Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        // A portal that goes on gives rows by the rights of its beginning: it ends with them.
-        let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
-        let access = self.0.asker().await?.access;
-        if let Some(Entry::Value(portal)) = client.portal_store().get_portal(name) {
-            let is_new = matches!(*portal.state().lock().await, PortalExecutionState::Initial);
-            let begun_as = self.0.state(|state| {
-                if is_new {
-                    state.begun_as.insert(name.to_owned(), access);
-                }
-                state.begun_as.get(name).copied()
-            });
-            if begun_as.is_some_and(|begun_as| begun_as != access) {
-                return Err(error("34000", "your rights have changed; ask again"));
-            }
-        }
-        self._on_execute(client, message).await
-    }
-
-    async fn on_bind<C>(&self, client: &mut C, message: Bind) -> PgWireResult<()>
-    where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore<Statement = Prepared>,
-        C::Error: Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        let name = message.statement_name.as_deref().unwrap_or(DEFAULT_NAME);
-        let Some(Entry::Value(statement)) = client.portal_store().get_statement(name) else {
-            return Err(PgWireError::StatementNotFound(name.to_owned()));
-        };
-        check_name(message.portal_name.as_deref())?;
-        if let Some(portal) = &message.portal_name {
-            let is_full =
-                self.0.state(|state| !state.portals.contains(portal) && state.portals.len() >= PORTALS_MAX);
-            if is_full {
-                return Err(error(
-                    "53000",
-                    format!("a connection has {PORTALS_MAX} open portals; close some"),
-                ));
-            }
-        }
-        let portal = Portal::try_new(&message, statement)?;
-        client.portal_store().put_portal(Arc::new(portal));
-        self.0.state(|state| state.portals.extend(message.portal_name));
-        client.send(PgWireBackendMessage::BindComplete(BindComplete::new())).await?;
-        Ok(())
-    }
-
-    async fn on_close<C>(&self, client: &mut C, message: Close) -> PgWireResult<()>
-    where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore<Statement = Prepared>,
-        C::Error: Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
-        if message.target_type == TARGET_TYPE_BYTE_STATEMENT {
-            client.portal_store().rm_statement(name);
-            self.0.state(|state| state.statements.remove(name));
-        } else {
-            client.portal_store().rm_portal(name);
-            self.0.state(|state| (state.portals.remove(name), state.begun_as.remove(name)));
-        }
-        client.send(PgWireBackendMessage::CloseComplete(CloseComplete::new())).await?;
-        Ok(())
-    }
-
-    async fn do_query<C>(&self, client: &mut C, portal: &Portal<Prepared>, _: usize) -> PgWireResult<Response>
-    where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore<Statement = Prepared>,
-        C::Error: Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        let connection = &self.0;
-        let prepared = &portal.statement.statement;
-        if let Some(applied) = connection.apply(&prepared.question) {
-            let (response, told) = applied?;
-            connection.forget(client.portal_store(), &prepared.question);
-            if matches!(response, Response::TransactionEnd(_)) {
-                connection.close_portals(client.portal_store());
-            }
-            tell(client, told).await?;
-            return Ok(response);
-        }
-        let asker = connection.asker().await?;
-        let values = values(portal)?;
-        let result = prepared.question.ask(&connection.engine, &asker, &values).await.map_err(of_lake)?;
-        connection.answer(result, &prepared.question, &portal.result_column_format)
-    }
-}
-
-/// The parameters of a portal.
-fn values(portal: &Portal<Prepared>) -> PgWireResult<Vec<ScalarValue>> {
-    let planned = &portal.statement.statement.described.parameters;
-    if portal.parameters.len() < planned.len() {
-        return Err(error("08P01", format!("the statement has {} parameters", planned.len())));
-    }
-    let is_binary = |idx: usize| match &portal.parameter_format {
-        Format::UnifiedText => false,
-        Format::UnifiedBinary => true,
-        Format::Individual(codes) => codes.get(idx) == Some(&1),
-    };
-    let value = |(idx, bytes): (usize, &Option<bytes::Bytes>)| {
-        let declared = portal.statement.parameter_types.get(idx).and_then(Option::as_ref);
-        let planned = planned.get(idx).and_then(Option::as_ref);
-        value_of(bytes.as_ref(), is_binary(idx), declared, planned)
-            .map_err(|why| error("22P02", format!("${}: {why}", idx + 1)))
-    };
-    portal.parameters.iter().enumerate().map(value).collect()
 }

@@ -91,7 +91,7 @@ pub(super) fn fields<'a>(
         .enumerate()
         .map(|(idx, field)| {
             let label = labels.get(idx).cloned().flatten();
-            let name = label.unwrap_or_else(|| super::rewrite::shown_name(field.name()).to_owned());
+            let name = label.unwrap_or_else(|| super::labels::shown_name(field.name()).to_owned());
             FieldInfo::new(name, None, None, wire_type(field.data_type()), format_for(format, idx))
         })
         .collect()

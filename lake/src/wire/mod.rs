@@ -10,8 +10,12 @@
 
 mod catalogue;
 mod connection;
+mod cursors;
 mod encode;
+mod extended;
+mod form;
 mod functions;
+mod labels;
 mod layout;
 mod measured;
 mod parameters;
@@ -61,6 +65,8 @@ pub enum Refused {
     },
     /// Known, but may not ask.
     NoRight,
+    /// Known, but has still to set up the second factor that the role needs.
+    NotEnrolled,
     /// The door itself failed; the reason is for our log.
     Failed(String),
 }

@@ -17,8 +17,10 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::catalogue;
+use super::form::{Form, form_of};
 use super::functions::functions;
-use super::rewrite::{labels, rewritten};
+use super::labels::labels;
+use super::rewrite::rewritten;
 use super::settings::Settings;
 use crate::access::Access;
 use crate::history::Snapshot;
@@ -38,6 +40,8 @@ pub(super) struct Question {
     pub(super) statement: Statement,
     /// Names of its columns, as PostgreSQL gives them; empty where only the plan can tell.
     pub(super) labels: Vec<Option<String>>,
+    /// What becomes of its answer.
+    pub(super) form: Form,
     sql: String,
     asks_catalogue: bool,
 }
@@ -87,10 +91,11 @@ pub(super) fn questions(sql: &str, user: &str) -> Result<Vec<Question>, LakeErro
     if statements.len() > STATEMENTS_MAX {
         return refuse(format!("one message has at most {STATEMENTS_MAX} statements"));
     }
-    Ok(statements.into_iter().map(|statement| question(statement, user)).collect())
+    statements.into_iter().map(|statement| question(statement, user)).collect()
 }
 
-fn question(statement: Statement, user: &str) -> Question {
+fn question(statement: Statement, user: &str) -> Result<Question, LakeError> {
+    let (statement, form) = form_of(statement)?;
     // The names of what was written, before it is put in other words.
     let written = labels(&statement);
     let statement = rewritten(statement, user);
@@ -98,7 +103,7 @@ fn question(statement: Statement, user: &str) -> Question {
     let sql = statement.to_string();
     let lower = sql.to_lowercase();
     let asks_catalogue = lower.contains("pg_catalog") || lower.contains("information_schema");
-    Question { statement, labels, sql, asks_catalogue }
+    Ok(Question { statement, labels, form, sql, asks_catalogue })
 }
 
 impl Question {
@@ -142,10 +147,12 @@ impl Question {
         asker: &Asker,
         values: &[ScalarValue],
     ) -> Result<QueryResult, LakeError> {
+        let mut before = None;
         for _ in 0..QUERY_ATTEMPTS {
             let snapshot = engine.snapshot().await?;
             match self.attempt(engine, snapshot.clone(), asker, values).await {
-                Err(error) if snapshot.has_moved() => {
+                Err(error) if snapshot.has_moved() && before != Some(snapshot.generation()) => {
+                    before = Some(snapshot.generation());
                     tracing::debug!(%error, "lake files were merged under a query; asking again");
                 }
                 answer => return answer,

@@ -27,7 +27,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::codec::Framed;
 
 use super::Door;
-use super::connection::{Connection, Handlers, Prepared, State};
+use super::connection::{Connection, Handlers, State};
+use super::extended::Prepared;
 use super::measured::Measured;
 use super::settings::Settings;
 use crate::query::Engine;

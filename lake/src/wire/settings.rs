@@ -152,7 +152,6 @@ impl Settings {
                 done("DISCARD ALL")
             }
             Statement::Deallocate { .. } => done("DEALLOCATE"),
-            Statement::Close { .. } => done("CLOSE CURSOR"),
             Statement::UNLISTEN { .. } => done("UNLISTEN"),
             _ => None,
         }

@@ -300,9 +300,9 @@ async fn second_writer_is_refused_and_the_first_one_leaving_frees_the_lake() {
 #[tokio::test]
 async fn reader_of_another_process_sees_rows_as_they_are_committed() {
     let world = World::new();
-    assert!(matches!(Lake::open_read_only(world.path()), Err(LakeError::NoLake { .. })));
+    assert!(matches!(world.reader(), Err(LakeError::NoLake { .. })));
     let writer = world.open();
-    let reader = Lake::open_read_only(world.path()).unwrap();
+    let reader = world.reader().unwrap();
     for n in 1..=3 {
         let uid = format!("sw1-1-{n}");
         writer.commit(rows(n, vec![call(&uid, "2026-10-05T08:00:00Z")]), world.now).await.unwrap();

@@ -68,7 +68,7 @@ async fn merged_files_stay_for_their_readers_and_are_then_deleted() {
 async fn readers_and_commits_go_on_while_files_are_merged() {
     let world = World::new();
     let writer = world.open();
-    let reader = Lake::open_read_only(world.path()).unwrap();
+    let reader = world.reader().unwrap();
     filled(&writer, 4).await;
     let merging = tokio::spawn({
         let writer = writer.clone();

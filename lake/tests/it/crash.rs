@@ -174,3 +174,33 @@ async fn lake_without_its_manifest_is_not_taken_for_an_empty_one() {
     fs::write(after.join("manifest.json"), b"{\"format\":4}").unwrap();
     assert!(matches!(Lake::open(LakeConfig::new(&after)), Err(LakeError::ManifestTooNew { found: 4, .. })));
 }
+
+#[tokio::test]
+async fn files_of_a_commit_and_an_erasure_that_failed_are_cleared_away_without_opening_the_lake_again() {
+    let world = World::new();
+    let lake = world.open();
+    lake.commit(rows(1, vec![call("a", "2026-10-05T08:00:00Z")]), world.now).await.unwrap();
+    // The next manifest cannot be written: neither the rows nor what an erasure makes of them become part of the lake.
+    let in_the_way = world.path().join(".tmp-manifest.json");
+    fs::create_dir(&in_the_way).unwrap();
+    let task = lake::forget::Task {
+        rules: Vec::new(),
+        erasures: vec![lake::forget::Erasure { number: "43660555123".parse().unwrap(), tenant: None }],
+        holds: Vec::new(),
+        by: "test".to_owned(),
+        reason: "letter".to_owned(),
+    };
+    lake.commit(rows(2, vec![call("b", "2026-10-05T08:00:01Z")]), world.now).await.unwrap_err();
+    lake.forget(task.clone(), world.now).await.unwrap_err();
+    let hidden = || tree(&world.path()).into_iter().filter(|path| path.contains(".tmp-part-")).count();
+    assert_eq!(hidden(), 2);
+    fs::remove_dir(&in_the_way).unwrap();
+    lake.commit(rows(2, vec![call("b", "2026-10-05T08:00:01Z")]), world.now).await.unwrap();
+    lake.compact(world.now).await.unwrap();
+    assert_eq!(hidden(), 0, "{:?}", tree(&world.path()));
+    assert_eq!(lines(&lake, "SELECT call_id FROM calls ORDER BY 1").await, ["a", "b"]);
+    // No proof tells of what was not done, and what was asked can be done now.
+    assert_eq!(lake.proofs().unwrap().len(), 0);
+    assert_eq!(lake.forget(task, world.now).await.unwrap().rows_changed, 2);
+    assert_eq!(lake.proofs().unwrap().len(), 1);
+}

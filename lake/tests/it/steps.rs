@@ -95,3 +95,81 @@ async fn different_texts_are_counted_the_same_in_two_steps() {
         .is_empty()
     );
 }
+
+/// What was a count stays one that is never NULL, for whatever is planned on top of it.
+#[tokio::test]
+async fn counts_in_two_steps_can_be_built_upon() {
+    let world = World::new();
+    let lake = world.open();
+    let calls = (0..6).map(|n| {
+        let mut rated = call(&format!("sw1-1-{n}"), &format!("2026-10-05T08:00:{n:02}Z"));
+        rated.cdr.payer = model::AccountId(1000 + n % 2);
+        rated
+    });
+    lake.commit(rows(1, calls.collect()), world.now).await.unwrap();
+    let counted = "SELECT payer, count(DISTINCT call_id) AS texts, count(*) AS n, sum(duration_seconds) AS s FROM calls GROUP BY payer";
+    for (sql, expected) in [
+        (format!("SELECT sum(n), max(texts), min(s) FROM ({counted})"), "6 | 3 | 394.950000"),
+        (format!("SELECT n, count(DISTINCT payer), count(*) FROM ({counted}) GROUP BY n"), "3 | 2 | 2"),
+        (format!("SELECT max(x) FROM (SELECT row_number() OVER (ORDER BY n, payer) + n AS x FROM ({counted}))"), "5"),
+        (format!("SELECT sum(n) FROM (({counted}) UNION ALL ({counted}))"), "12"),
+        (format!("SELECT count(*), sum(a.n) FROM ({counted}) a JOIN ({counted}) b ON a.payer = b.payer AND a.n = b.n"), "2 | 6"),
+        (format!("SELECT sum(CASE WHEN n > 2 THEN texts ELSE 0 END) FROM ({counted})"), "6"),
+        (
+            "SELECT d, sum(k) FROM (SELECT day AS d, payer, count(DISTINCT call_id) AS t, count(*) FILTER (WHERE answered) AS k \
+             FROM calls GROUP BY day, payer) GROUP BY d"
+                .to_owned(),
+            "2026-10-05 | 6",
+        ),
+        (
+            "SELECT count(*) FROM calls c WHERE 3 = (SELECT count(*) FROM calls i WHERE i.payer = c.payer)".to_owned(),
+            "6",
+        ),
+    ] {
+        assert_eq!(lines(&lake, &sql).await, [expected], "{sql}");
+    }
+    let null = format!("SELECT sum(n) FROM ({counted}) WHERE n IS NULL");
+    assert_eq!(ask(&lake, &null).await, "NULL");
+}
+
+/// A period is decided by the manifest alone only where it says yes or no of every row.
+#[tokio::test]
+async fn period_that_is_neither_true_nor_false_lets_no_row_through() {
+    let world = World::new();
+    let lake = world.open();
+    for (position, start) in ["2026-10-05T08:00:00Z", "2026-10-06T08:00:00Z"].into_iter().enumerate() {
+        let position = position as u64 + 1;
+        lake.commit(rows(position, vec![call(&format!("{position}"), start)]), world.now).await.unwrap();
+    }
+    let early = "start_at < '2026-10-06T00:00:00'";
+    for (period, expected) in [
+        (early.to_owned(), "1"),
+        (format!("NOT ({early})"), "1"),
+        (format!("{early} OR NULL::BOOLEAN"), "1"),
+        (format!("{early} AND NULL::BOOLEAN"), "0"),
+        (format!("NOT ({early} AND NULL::BOOLEAN)"), "1"),
+        ("start_at > NULL::TIMESTAMP(6)".to_owned(), "0"),
+        ("NOT (start_at > NULL::TIMESTAMP(6))".to_owned(), "0"),
+        ("day IN ('2026-10-05', NULL)".to_owned(), "1"),
+        ("day NOT IN ('2026-10-05', NULL)".to_owned(), "0"),
+        ("day <> NULL::DATE OR day = '2026-10-06'".to_owned(), "1"),
+        ("nullif(day, '2026-10-05') > '2026-10-01'".to_owned(), "1"),
+        ("NOT (nullif(day, '2026-10-05') > '2026-10-01')".to_owned(), "0"),
+        ("CASE WHEN day = '2026-10-05' THEN NULL ELSE true END".to_owned(), "1"),
+        ("coalesce(day, NULL) = '2026-10-05'".to_owned(), "1"),
+        ("day IS NULL".to_owned(), "0"),
+        ("day IS NOT NULL".to_owned(), "2"),
+        ("(day = '2026-10-05') IS DISTINCT FROM true".to_owned(), "1"),
+        ("(day > NULL::DATE) IS NULL".to_owned(), "2"),
+        ("date_trunc('month', start_at) = '2026-10-01T00:00:00'".to_owned(), "2"),
+        ("CAST(start_at AS DATE) = '2026-10-05'".to_owned(), "1"),
+        ("TRY_CAST(arrow_cast(start_at, 'Utf8') AS DATE) > '2026-10-05'".to_owned(), "1"),
+        ("day BETWEEN '2026-10-05' AND NULL::DATE".to_owned(), "0"),
+        ("day NOT BETWEEN '2026-10-06' AND NULL::DATE".to_owned(), "1"),
+    ] {
+        let sql = format!("SELECT count(*) FROM calls WHERE {period}");
+        assert_eq!(ask(&lake, &sql).await, expected, "{sql}");
+        let rows = lines(&lake, &format!("SELECT call_id FROM calls WHERE {period} LIMIT 5")).await.len();
+        assert_eq!(rows.to_string(), expected, "{period}");
+    }
+}

@@ -1,11 +1,12 @@
 //! Rows that others supersede lie in files of their own once they are merged, and no question about what holds counts them, wherever they
 //! lie before that.
 
+use std::collections::BTreeMap;
 use std::fs;
 
-use chrono::{DateTime, Utc};
-use lake::Lake;
-use model::{Cause, RatedCdr};
+use chrono::{DateTime, Days, TimeDelta, Utc};
+use lake::{Access, Lake};
+use model::{Cause, RatedCdr, TenantId};
 
 use crate::world::{World, ask, at, call, dec, lines, rows};
 
@@ -183,4 +184,149 @@ async fn row_asked_for_by_its_id_is_looked_for_in_no_other_file() {
         "600"
     );
     assert_eq!(ask(&lake, "SELECT count(*) FROM calls WHERE payer = 1002").await, "0");
+}
+
+/// Numbers by chance, the same for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, n: u64) -> u64 {
+        // Knuth's MMIX generator; its upper bits are good.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+/// What `calls` shows: by call, its highest revision and the day that has it.
+fn expected(committed: &[(u64, u32, DateTime<Utc>)], holds: impl Fn(&DateTime<Utc>) -> bool) -> Vec<String> {
+    let mut newest: BTreeMap<u64, (u32, DateTime<Utc>)> = BTreeMap::new();
+    for (uid, number, start) in committed {
+        let entry = newest.entry(*uid).or_insert((*number, *start));
+        if entry.0 <= *number {
+            *entry = (*number, *start);
+        }
+    }
+    newest.retain(|_, (_, start)| holds(start));
+    newest
+        .iter()
+        .map(|(uid, (number, start))| format!("{uid:03} | {number} | {}", start.date_naive()))
+        .collect()
+}
+
+/// Records of calls in any order, corrected on their day and on others, merged and opened again at any time.
+#[tokio::test]
+async fn whatever_comes_in_whatever_order_each_call_counts_once() {
+    let first_day = at("2026-10-05T00:00:00Z");
+    let far = [at("2026-10-06T00:00:00Z"), at("2026-10-07T00:00:00Z")];
+    for seed in 0..4 {
+        let mut chance = Chance(seed);
+        let world = World::new();
+        let mut lake = world.open();
+        let mut committed: Vec<(u64, u32, DateTime<Utc>)> = Vec::new();
+        // Of each call its number of records so far, and whether one was held back.
+        let mut calls: Vec<(u32, DateTime<Utc>, Option<u32>)> = Vec::new();
+        let mut position = 0;
+        for step in 0..20 {
+            match chance.below(8) {
+                0 => {
+                    drop(lake);
+                    lake = world.open();
+                }
+                1 | 2 => {
+                    let now = first_day + Days::new(chance.below(5)) + TimeDelta::hours(3);
+                    lake.compact(now).await.unwrap();
+                }
+                _ => {
+                    let mut rows = Vec::new();
+                    for _ in 0..=chance.below(4) {
+                        let is_new = calls.is_empty() || chance.below(2) == 0;
+                        let uid = if is_new { calls.len() as u64 } else { chance.below(calls.len() as u64) };
+                        if is_new {
+                            let second = i64::try_from(chance.below(3 * 86_400)).unwrap();
+                            calls.push((0, first_day + TimeDelta::seconds(second), None));
+                        }
+                        let call = &mut calls[usize::try_from(uid).unwrap()];
+                        let number = match call.2.take() {
+                            // The one that was overtaken.
+                            Some(number) => number,
+                            None if chance.below(4) == 0 => {
+                                call.2 = Some(call.0);
+                                call.0 += 2;
+                                call.0 - 1
+                            }
+                            None => {
+                                call.0 += 1;
+                                call.0 - 1
+                            }
+                        };
+                        if number > 0 && chance.below(4) == 0 {
+                            call.1 += TimeDelta::hours(20);
+                        }
+                        committed.push((uid, number, call.1));
+                        let (uid, start) = (format!("{uid:03}"), call.1.to_rfc3339());
+                        let goes_on = chance.below(3) > 0;
+                        rows.push(if goes_on {
+                            in_progress(&uid, &start, number)
+                        } else {
+                            revision(&uid, &start, number)
+                        });
+                    }
+                    position += 1;
+                    commit(&lake, position, rows).await;
+                }
+            }
+            let when = format!("seed {seed}, step {step}");
+            let asked = "SELECT call_id, revision, day FROM calls";
+            let order = "ORDER BY call_id, revision";
+            let all = lines(&lake, &format!("{asked} {order}")).await;
+            assert_eq!(all, expected(&committed, |_| true), "{when}");
+            assert_eq!(ask(&lake, "SELECT count(*) FROM calls").await, all.len().to_string(), "{when}");
+            let history = ask(&lake, "SELECT count(*) FROM calls_history").await;
+            assert_eq!(history, committed.len().to_string(), "{when}");
+            let period = "start_at >= '2026-10-06T00:00:00' AND start_at < '2026-10-07T00:00:00'";
+            let within = lines(&lake, &format!("{asked} WHERE {period} {order}")).await;
+            assert_eq!(within, expected(&committed, |at| (far[0]..far[1]).contains(at)), "{when}");
+            let counted = ask(&lake, &format!("SELECT count(*) FROM calls WHERE {period}")).await;
+            assert_eq!(counted, within.len().to_string(), "{when}");
+            let one = lines(&lake, &format!("{asked} WHERE call_id = '000' {order}")).await;
+            assert_eq!(
+                one,
+                all.iter().filter(|line| line.starts_with("000")).cloned().collect::<Vec<_>>(),
+                "{when}"
+            );
+        }
+    }
+}
+
+/// What somebody may not see he does not see through the plans of superseded rows either.
+#[tokio::test]
+async fn rights_hold_where_revisions_are_compared() {
+    let world = World::new();
+    let lake = world.open();
+    let of_tenant = |tenant: i64, mut rated: RatedCdr| {
+        rated.cdr.tenant = TenantId(tenant);
+        rated
+    };
+    commit(&lake, 1, vec![of_tenant(1, revision("old", "2026-10-01T08:00:00Z", 0))]).await;
+    let begun = [(1, "a"), (2, "b")].map(|(tenant, uid)| of_tenant(tenant, in_progress(uid, DAY, 0)));
+    commit(&lake, 2, begun.to_vec()).await;
+    commit(&lake, 3, vec![of_tenant(1, revision("a", DAY, 1)), of_tenant(2, revision("b", DAY, 1))]).await;
+    let tenant = Access { tenant: Some(TenantId(1)), numbers: false, ..Access::WHOLE };
+    for now in ["2026-10-05T12:00:00Z", "2026-10-06T03:00:00Z"] {
+        let seen = async |sql: &str| {
+            let rows = lake.query_as(sql, &tenant).await.unwrap().rows();
+            rows.into_iter()
+                .map(|row| row.into_iter().flatten().collect::<Vec<_>>().join(" | "))
+                .collect::<Vec<_>>()
+        };
+        let sql = "SELECT call_id, revision, destination_number FROM calls ORDER BY 1";
+        assert_eq!(seen(sql).await, ["a | 1 | 4930\u{2026}23", "old | 0 | 4930\u{2026}23"]);
+        let sql = "SELECT tenant, count(DISTINCT destination_number), count(*) FROM calls GROUP BY tenant";
+        assert_eq!(seen(sql).await, ["1 | 1 | 2"]);
+        for nobody in ["call_id = 'b'", "sip_call_id = 'b@192.0.2.10'", "destination_number = '4930555123'"] {
+            assert_eq!(seen(&format!("SELECT count(*) FROM calls WHERE {nobody}")).await, ["0"], "{nobody}");
+        }
+        assert_eq!(seen("SELECT count(*) FROM calls WHERE day = '2026-10-05'").await, ["1"]);
+        lake.compact(at(now)).await.unwrap();
+    }
 }

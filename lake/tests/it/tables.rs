@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use lake::tables::{ALERTS, CALL_POSTINGS, EVENTS, MIRRORED, OTHER_POSTINGS, PREFIXES};
-use lake::{Access, Lake, LakeConfig, LakeError, Row, TableLane, Value};
+use lake::{Access, Lake, LakeError, Row, TableLane, Value};
 
 use crate::world::{World, ask, at, call, charge, dec, lines, rows, tree, unanswered};
 
@@ -240,7 +240,7 @@ async fn small_files_of_a_table_are_merged_and_no_row_is_lost() {
     let files = tree(&world.path()).into_iter().filter(|path| path.starts_with("tables/events/")).count();
     assert!(files <= 3, "{files} files");
     drop(lake);
-    assert_eq!(Lake::open(LakeConfig::new(world.path())).unwrap().count_table_rows(&EVENTS).unwrap(), 9);
+    assert_eq!(world.open().count_table_rows(&EVENTS).unwrap(), 9);
 }
 
 #[tokio::test]

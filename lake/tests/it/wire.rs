@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use expect_test::expect;
 use lake::wire::{Admitted, Door, Refused, WireConfig, WireServer};
 use lake::{Access, Lake, LakeConfig};
 use model::TenantId;
@@ -261,6 +262,121 @@ fn psycopg_reads_and_binds_in_text_and_in_binary() {
         .output()
         .unwrap();
     assert!(output.status.success() && said(&output).ends_with("all as it should be\n"), "{}", said(&output));
+}
+
+#[test]
+fn copy_gives_rows_as_text_and_as_csv_within_the_same_rights() {
+    let Some(house) = House::new() else { return };
+    let values = "SELECT * FROM (VALUES (1, 'a,b', NULL), (2, 'say \"hi\"', ''), (3, E'tab\\there\\nnext', '\\N')) AS t (n, text, more)";
+    expect![[r#"
+        1	a,b	\N
+        2	say "hi"	
+        3	tab\there\nnext	\\N
+    "#]]
+    .assert_eq(&format!("{}\n", house.answer_to("ada", &format!("COPY ({values}) TO STDOUT"))));
+    expect![[r#"
+        n,text,more
+        1,"a,b",
+        2,"say ""hi""",""
+        3,"tab	here
+        next",\N
+    "#]]
+    .assert_eq(&format!(
+        "{}\n",
+        house.answer_to("ada", &format!("COPY ({values}) TO STDOUT WITH (FORMAT csv, HEADER)"))
+    ));
+    let old = house.answer_to("ada", "COPY (SELECT 1 AS n, 'x' AS t) TO STDOUT DELIMITER ';' CSV HEADER");
+    assert_eq!(old, "n;t\n1;x");
+    // psql's \copy, to a file of one's own.
+    let file = house.world.dir.path().join("calls.csv");
+    let output = house
+        .psql_as("ada", "")
+        .arg("-c")
+        .arg(format!(
+            "\\copy (SELECT call_id, destination_number FROM calls ORDER BY call_id) TO '{}' CSV HEADER",
+            file.display()
+        ))
+        .output()
+        .unwrap();
+    let n_calls = house.answer_to("ada", "SELECT count(*) FROM calls");
+    assert!(said(&output).contains(&format!("COPY {n_calls}")), "{}", said(&output));
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(written.lines().count().to_string(), (n_calls.parse::<usize>().unwrap() + 1).to_string());
+    assert!(written.contains("4930555001"), "{written}");
+    // Of a table, and for somebody without numbers.
+    let table = house.answer_to("ada", "COPY calls (call_id) TO STDOUT");
+    assert_eq!(table.lines().count().to_string(), n_calls);
+    let masked = house.answer_to("ann", "COPY (SELECT destination_number FROM calls) TO STDOUT CSV");
+    assert!(!masked.contains("4930555001") && masked.contains('…'), "{masked}");
+    for (refused, code) in [
+        ("COPY calls FROM STDIN", "ERROR"),
+        ("COPY (SELECT 1) TO PROGRAM 'cat'", "writes to STDOUT alone"),
+        ("COPY (SELECT 1) TO STDOUT WITH (FORMAT binary)", "no format"),
+        ("COPY (DELETE FROM calls) TO STDOUT", "ERROR"),
+        ("COPY (SELECT nothing FROM calls) TO STDOUT", "42703"),
+        ("COPY (SELECT 1) TO STDOUT (DELIMITER E'\\n')", "cannot be told"),
+        ("COPY (SELECT 1) TO STDOUT (DELIMITER 'N')", "cannot delimit"),
+        ("COPY (SELECT 1) TO STDOUT (DELIMITER '1')", "cannot delimit"),
+        ("COPY (SELECT 1) TO STDOUT (DELIMITER '|', NULL 'a|b')", "stands for NULL"),
+    ] {
+        let seen = house.shown_to("ada", refused);
+        assert!(seen.contains("ERROR") && seen.contains(code), "{refused}\n{seen}");
+    }
+}
+
+#[test]
+fn cursors_give_their_answer_piece_by_piece_and_end_with_their_transaction() {
+    let Some(house) = House::new() else { return };
+    let series = "SELECT value FROM generate_series(1, 7) AS t (value)";
+    let fetched = house.answer_to(
+        "ada",
+        &format!(
+            "BEGIN; DECLARE c NO SCROLL CURSOR FOR {series}; FETCH 2 FROM c; FETCH NEXT FROM c; FETCH FORWARD 0 FROM c; \
+             FETCH FORWARD ALL FROM c; FETCH NEXT FROM c; CLOSE c; COMMIT"
+        ),
+    );
+    let rows: Vec<&str> =
+        fetched.lines().filter(|line| line.chars().all(|letter| letter.is_ascii_digit())).collect();
+    assert_eq!(rows, ["1", "2", "3", "4", "5", "6", "7"], "{fetched}");
+    let ended =
+        house.shown_to("ada", &format!("BEGIN; DECLARE c CURSOR FOR {series}; COMMIT; FETCH 1 FROM c"));
+    assert!(ended.contains("34000"), "{ended}");
+    let held = house
+        .answer_to("ada", &format!("BEGIN; DECLARE c CURSOR WITH HOLD FOR {series}; COMMIT; FETCH 1 FROM c"));
+    assert!(held.lines().any(|line| line == "1"), "{held}");
+    for (refused, code) in [
+        ("FETCH BACKWARD 1 FROM c".to_owned(), "forward alone"),
+        (format!("DECLARE c SCROLL CURSOR FOR {series}"), "forward alone"),
+        (format!("DECLARE c BINARY CURSOR FOR {series}"), "BINARY"),
+        (format!("DECLARE c CURSOR FOR {series}"), "25P01"),
+        (format!("BEGIN; DECLARE c CURSOR FOR {series}; DECLARE c CURSOR FOR {series}"), "42P03"),
+        (
+            (1..=5).map(|n| format!("DECLARE c{n} CURSOR WITH HOLD FOR {series};")).collect::<String>(),
+            "53000",
+        ),
+        (format!("DECLARE c CURSOR WITH HOLD FOR {series}; DISCARD ALL; FETCH 1 FROM c"), "34000"),
+        ("CLOSE c".to_owned(), "34000"),
+    ] {
+        let seen = house.shown_to("ada", &refused);
+        assert!(seen.contains("ERROR") && seen.contains(code), "{refused}\n{seen}");
+    }
+    let masked = house.answer_to(
+        "ann",
+        "BEGIN; DECLARE c CURSOR FOR SELECT destination_number FROM calls; FETCH ALL FROM c",
+    );
+    assert!(!masked.contains("4930555001"), "{masked}");
+}
+
+#[test]
+fn what_is_fetched_counts_as_any_answer_until_it_is_sent() {
+    let Some(house) = House::with("127.0.0.1:0", None, 20, |config| config.query_result_mib = 1) else {
+        return;
+    };
+    let asked = "DECLARE c CURSOR WITH HOLD FOR SELECT repeat('x', 1000) FROM generate_series(1, 500) AS t (n); \
+                 FETCH ALL FROM c; CLOSE c;";
+    assert!(!house.shown_to("ada", asked).contains("ERROR"));
+    let seen = house.shown_to("ada", &asked.repeat(33));
+    assert!(seen.contains("54000"), "{}", seen.chars().take(500).collect::<String>());
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Calls to put into a lake, and what the tests ask of it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use lake::{Lake, LakeConfig, LaneRows, Watermark};
+use lake::{Lake, LakeConfig, LakeError, LaneRows, S3Config, Watermark};
 use model::{
     AccountId, CallStatus, CallType, CallUid, Cause, Cdr, CdrDestination, CdrDetail, CdrId, CdrSource,
     Charge, Currency, Direction, FeeId, Initiator, Party, ProfileVersionId, Provider, RatedCdr, RouteAction,
@@ -11,6 +12,8 @@ use model::{
 };
 use rust_decimal::Decimal;
 use tempfile::TempDir;
+
+use crate::gateway::{BUCKET, Bucket};
 
 pub(crate) fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -134,7 +137,41 @@ pub(crate) fn lane(partition: u32, position: u64, rows: Vec<RatedCdr>) -> Vec<La
     vec![LaneRows { partition, position, watermarks: vec![mark], rows }]
 }
 
-/// A lake in a directory of its own.
+/// Where the tests of a directory are told to use a bucket.
+const ENDPOINT: &str = "LAKE_TESTS_ENDPOINT";
+const FILES: &str = "LAKE_TESTS_FILES";
+
+impl Bucket {
+    /// The one that this process's tests use, if they use one.
+    pub(crate) fn of_these_tests() -> Option<Self> {
+        let endpoint = std::env::var(ENDPOINT).ok()?;
+        Some(Self { endpoint, files: PathBuf::from(std::env::var(FILES).unwrap()) })
+    }
+
+    /// Makes the tests of `command` use it.
+    pub(crate) fn hand_to(&self, command: &mut Command) {
+        command.env(ENDPOINT, &self.endpoint).env(FILES, &self.files);
+    }
+
+    pub(crate) fn config(&self, config: LakeConfig, prefix: &str) -> LakeConfig {
+        let credentials = config.dir.with_extension("keys");
+        std::fs::create_dir_all(credentials.parent().unwrap()).unwrap();
+        std::fs::write(&credentials, Self::keys()).unwrap();
+        LakeConfig {
+            url: Some(format!("s3://{BUCKET}/{prefix}")),
+            s3: S3Config {
+                endpoint: Some(self.endpoint.clone()),
+                region: Some("us-east-1".to_owned()),
+                path_style: true,
+                allow_http: true,
+                credentials: Some(credentials),
+            },
+            ..config
+        }
+    }
+}
+
+/// A lake in a directory of its own; where the tests run on a bucket (`s3.rs`), below a prefix of its own.
 pub(crate) struct World {
     pub(crate) dir: TempDir,
     pub(crate) now: DateTime<Utc>,
@@ -145,12 +182,29 @@ impl World {
         Self { dir: tempfile::tempdir().unwrap(), now: at("2026-10-05T12:00:00Z") }
     }
 
+    /// Where its files are, for whoever looks at them: the gateway keeps objects as files.
     pub(crate) fn path(&self) -> PathBuf {
-        self.dir.path().join("lake")
+        match Bucket::of_these_tests() {
+            None => self.dir.path().join("lake"),
+            Some(bucket) => bucket.files.join(self.prefix()),
+        }
+    }
+
+    fn prefix(&self) -> String {
+        let name = self.dir.path().file_name().unwrap().to_str().unwrap();
+        format!("{}/lake", name.trim_start_matches('.'))
     }
 
     pub(crate) fn config(&self) -> LakeConfig {
-        LakeConfig { compact_files_min: 2, ..LakeConfig::new(self.path()) }
+        let config = LakeConfig { compact_files_min: 2, ..LakeConfig::new(self.dir.path().join("lake")) };
+        match Bucket::of_these_tests() {
+            None => config,
+            Some(bucket) => bucket.config(config, &self.prefix()),
+        }
+    }
+
+    pub(crate) fn reader(&self) -> Result<Lake, LakeError> {
+        Lake::open_to_ask(&self.config())
     }
 
     pub(crate) fn open(&self) -> Lake {

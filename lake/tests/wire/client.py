@@ -83,6 +83,28 @@ with psycopg.connect(user="ada", **where) as connection:
         connection.rollback()
     same(connection.execute("SELECT 1").fetchone(), (1,), "after it all")
 
+# A cursor on the server, piece by piece, with parameters, in text and in binary.
+with psycopg.connect(user="ada", **where) as connection:
+    n_calls = connection.execute("SELECT count(*) FROM calls").fetchone()[0]
+    for binary in (False, True):
+        with connection.cursor(name="many") as cursor:
+            cursor.itersize = 2
+            cursor.execute("SELECT call_id, payer, customer_cost FROM calls WHERE tenant >= %s", [0], binary=binary)
+            same([column.name for column in cursor.description], ["call_id", "payer", "customer_cost"], "names")
+            first = cursor.fetchmany(3)
+            same(len(first), 3, "fetched")
+            assert isinstance(first[0][1], int), first
+            same(len(first) + len(list(cursor)), n_calls, "all of a cursor")
+        connection.commit()
+    # As a file.
+    copied = b""
+    with connection.cursor().copy("COPY (SELECT call_id FROM calls) TO STDOUT (FORMAT csv)") as copy:
+        for block in copy:
+            copied += bytes(block)
+    same(len(copied.splitlines()), n_calls, "copied")
+    with connection.cursor().copy("COPY (SELECT call_id, margin FROM calls) TO STDOUT") as copy:
+        same(len(list(copy.rows())), n_calls, "copied as text")
+
 # Whoever may not see numbers does not find one out by a parameter either.
 with psycopg.connect(user="ann", **where) as connection:
     for prepare in (False, True):

@@ -58,6 +58,10 @@ pub struct Interval {
     /// Cash at its end, as a row of the reference would still have it.
     #[serde(default)]
     pub ended_with_micros: i64,
+    /// Own money ended at its end, when there was none and none had moved in it: all that can matter of that later. Where there was some,
+    /// it is kept with the order of the calls.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) own_ended: bool,
 }
 
 /// What calls priced by their usage have used in an interval.
@@ -269,6 +273,7 @@ impl Contract {
             n_topups: 0,
             n_timely: 0,
             ended_with_micros: 0,
+            own_ended: false,
         });
         if self.intervals.len() > ENDED_KEPT + 1 {
             let gone = self.intervals.remove(0).stretch.start;

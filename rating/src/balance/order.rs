@@ -13,8 +13,16 @@ use super::contract::{Contract, Grant, Interval, Taken, signed};
 use super::movement::{Moved, Outcome, move_if};
 use super::rules::Rules;
 
-/// What is known of the calls of one interval that gives free time, or free cash that they have gone beyond.
+/// An end of own money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EndOfOwn {
+    pub(crate) at: DateTime<Utc>,
+    /// As [`Order::expired_micros`].
+    pub(crate) expired_micros: i64,
+}
+
+/// What is known of the calls of one interval that gives free time, or free cash that they have gone beyond, or own money that ended in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Order {
     /// Start of the interval.
     pub(crate) interval: DateTime<Utc>,
@@ -26,6 +34,10 @@ pub(crate) struct Order {
     /// When that was; `None`: own money went on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) own_ended_at: Option<DateTime<Utc>>,
+    /// Where own money came in after that and ended too: by hand after an open interval's had expired, say. No call that began before the
+    /// first end can use it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ended_again: Vec<EndOfOwn>,
     /// Sum of its prices below 0, which leave free cash alone, millionths.
     pub(crate) credit_micros: i64,
     /// What its calls would cost more in order than they have been charged, millionths.
@@ -50,6 +62,7 @@ impl Order {
             own_micros: 0,
             expired_micros: 0,
             own_ended_at: None,
+            ended_again: Vec::new(),
             credit_micros: 0,
             lacks_micros: 0,
             forgiven_micros: 0,
@@ -58,6 +71,13 @@ impl Order {
             stated: None,
             is_unknown: false,
         }
+    }
+}
+
+impl Order {
+    /// When own money ended in it the last time.
+    pub(crate) fn last_end(&self) -> Option<DateTime<Utc>> {
+        self.ended_again.last().map(|end| end.at).or(self.own_ended_at)
     }
 }
 
@@ -139,7 +159,8 @@ impl Contract {
             return false;
         }
         let stretch = Stretch { start, end: Some(first) };
-        self.intervals.insert(0, Interval { stretch, granted: left, left, ..self.intervals[0] });
+        self.intervals
+            .insert(0, Interval { stretch, granted: left, left, own_ended: false, ..self.intervals[0] });
         true
     }
 
@@ -152,10 +173,13 @@ impl Contract {
 
     /// Two intervals begin at one instant: calls that touch both cannot be told apart.
     pub(super) fn begin_twice(&mut self, start: DateTime<Utc>) {
-        let Order { expired_micros, own_ended_at, .. } =
-            self.order(start).copied().unwrap_or(Order::of(start));
+        let Some(Order { expired_micros, own_ended_at, ended_again, .. }) = self.order_of(start).cloned()
+        else {
+            return;
+        };
         self.orders.retain(|order| order.interval != start);
-        self.orders.push(Order { expired_micros, own_ended_at, is_unknown: true, ..Order::of(start) });
+        let is_unknown = true;
+        self.orders.push(Order { expired_micros, own_ended_at, ended_again, is_unknown, ..Order::of(start) });
     }
 
     /// As [`Self::order`], to be changed.
@@ -170,9 +194,10 @@ impl Contract {
             Some(place) => place,
             None => {
                 // What was used of it before orders were kept is not known.
-                let Interval { granted, left, .. } = self.interval(interval)?;
+                let Interval { stretch, granted, left, own_ended, .. } = self.interval(interval)?;
                 let is_unknown = left.seconds != granted.seconds;
-                self.orders.push(Order { is_unknown, ..Order::of(interval) });
+                let own_ended_at = stretch.end.filter(|_| *own_ended);
+                self.orders.push(Order { is_unknown, own_ended_at, ..Order::of(interval) });
                 self.orders.len() - 1
             }
         };
@@ -252,8 +277,9 @@ impl Contract {
         outcome: &mut Outcome,
     ) {
         let before = self.cash_micros();
-        let order = self.order(start).copied().unwrap_or(Order::of(start));
-        let of_calls = order.own_micros;
+        let order = self.order(start);
+        let of_calls = order.map_or(0, |order| order.own_micros);
+        let credit_micros = order.map_or(0, |order| order.credit_micros);
         let own_micros = self.own_micros;
         let own_at_hand = self.own_at_hand(start, start);
         let is_over = start != self.running().stretch.start;
@@ -264,7 +290,7 @@ impl Contract {
         // A debt is set off against what was granted, as where a call is paid.
         let debt = if rules.prepaid || is_over { 0 } else { own_micros.min(0).saturating_neg() };
         let at_hand = interval.left.micros.saturating_sub(debt).max(0);
-        let payable = interval.debit_micros.saturating_sub(order.credit_micros);
+        let payable = interval.debit_micros.saturating_sub(credit_micros);
         let free = payable.clamp(0, interval.granted.micros.max(0)).saturating_sub(used).min(at_hand);
         interval.left.micros = interval.left.micros.saturating_sub(free);
         let rest = more_micros.saturating_sub(free);

@@ -7,7 +7,7 @@ use super::{Charger, Funds, Hold};
 use crate::fragments::cuts_of;
 use crate::interval_price::{added_at_most, covers};
 use crate::meter::FreeTime;
-use crate::price::{CallToPrice, Priced, price_whole, quote};
+use crate::price::{CallToPrice, Priced, price_attempt, price_whole, quote};
 use crate::reference_loop::{BalanceRow, price_like_reference};
 use crate::tariff::Tariff;
 
@@ -42,6 +42,23 @@ impl Charger {
             duration_us,
             ported: self.snapshot.ported(&hold.destination, hold.start),
         }
+    }
+
+    /// What it costs if nobody answers, millionths.
+    pub(super) fn attempt_micros(&self, hold: &Hold) -> i64 {
+        // Where an attempt has no price it costs nothing, and neither does one that costs less.
+        let priced = price_attempt(&hold.tariff, &self.call_of(hold, 0)).ok().flatten();
+        let micros = priced.and_then(|priced| model::to_micros(priced.cost).ok());
+        micros.unwrap_or(0).max(0)
+    }
+
+    /// As [`Self::cost`], or what the attempt costs if nobody answers, whichever is more.
+    pub(super) fn cost_at_most(&self, hold: &Hold, duration_us: u64, free_seconds: u64) -> Option<Funds> {
+        let cost = match duration_us {
+            0 => Funds::default(),
+            _ => self.cost(hold, duration_us, free_seconds)?,
+        };
+        Some(Funds { micros: cost.micros.max(hold.attempt_micros), ..cost })
     }
 
     /// What a call of this length takes: free seconds first, as the pipeline does. `None`: it has no price.

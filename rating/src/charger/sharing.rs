@@ -48,11 +48,7 @@ impl Charger {
             if call != longer && hold.shares_time && hold.counts_on == counts_on {
                 continue;
             }
-            let cost = match length_us {
-                0 => Some(Funds::default()),
-                _ => self.cost(hold, length_us, counts_on),
-            };
-            let reserved = match cost {
+            let reserved = match self.cost_at_most(hold, length_us, counts_on) {
                 Some(cost) => cost,
                 None if call == longer => return None,
                 // What was kept back for it so far stays.

@@ -7,14 +7,16 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use model::{
-    AccountId, Body, Cdr, CdrId, Currency, Direction, Effects, LedgerAccount, Money, Posting, PostingId,
-    PostingReason, Provider, RatedCdr, Topic, from_micros,
+    AccountId, Body, Cdr, CdrId, Currency, Effects, LedgerAccount, Money, Posting, PostingId, PostingReason,
+    RatedCdr, Topic, from_micros,
 };
 use rust_decimal::Decimal;
 
-use super::{Contracts, Kept, Movement, Spent, View, earned_by};
+use super::view::{View, earned_by};
+use super::{Contracts, Kept, Movement, Spent};
 use crate::balance::{Moved, Outcome, Shift, Stated, Taken};
 use crate::in_order::{Again, Exchange, Turns, is_known, known_spans};
+use crate::parties::is_of_payer;
 use crate::posted::{Posted, PostedCalls};
 use crate::snapshot::RatingSnapshot;
 
@@ -197,13 +199,10 @@ fn carry(rated: &mut RatedCdr, spent: &mut Spent) {
         return;
     }
     let payer = rated.cdr.payer;
-    let is_of_payer = |charge: &model::Charge| {
-        charge.provider == Provider::Customer && charge.direction == Direction::Out && charge.account == payer
-    };
-    if !rated.charges.iter().any(is_of_payer) {
+    if !rated.charges.iter().any(|charge| is_of_payer(charge, payer)) {
         rated.charges.extend(spent.nothing.take());
     }
-    let Some(charge) = rated.charges.iter_mut().find(|charge| is_of_payer(charge)) else { return };
+    let Some(charge) = rated.charges.iter_mut().find(|charge| is_of_payer(charge, payer)) else { return };
     charge.flat = (charge.flat + of_balance + owed).normalize();
     if spent.rules.prepaid {
         spent.out_of_order = of_balance + owed;

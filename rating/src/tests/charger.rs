@@ -9,6 +9,7 @@ use model::{
 };
 use proptest::prelude::*;
 
+use super::house::free_time;
 use super::stage::{ALICE, directory};
 use crate::{CallToPrice, Charger, Funds, RatingSnapshot, Verdict, quote};
 
@@ -198,9 +199,10 @@ fn price_by_usage_is_kept_back_until_the_posting_says_what_it_was() {
     both.begin_used(id(3), ALICE, parties(), late, 0);
     assert_eq!(both.funds(ALICE).1.micros, 15_000 + 15_000);
     both.end(id(3), 0, late);
-    both.forget_priced_by_usage(start());
+    both.forget_rated();
     assert_eq!(both.n_holds(), 1);
-    both.forget_priced_by_usage(start() + TimeDelta::seconds(1));
+    both.rated(id(1));
+    both.forget_rated();
     assert_eq!((both.n_holds(), both.funds(ALICE).1), (0, Funds::default()));
 }
 
@@ -306,9 +308,16 @@ fn free_time_is_counted_once_among_calls() {
     assert_eq!(charger.funds(ALICE).1.micros, 0);
     assert_eq!(charger.extend(id(2)), Verdict::Seconds(16));
     charger.end(id(2), 1_000_000, start());
-    // Nothing but free time is kept back: where no posting says what became of it, it is not for long.
+    // Nothing but free time is kept back: where no posting says what became of it, rating does.
+    charger.forget_rated();
     assert_eq!((charger.n_holds(), charger.funds(ALICE).1.micros), (2, 0));
-    charger.forget_priced_by_usage(start() + TimeDelta::seconds(1));
+    assert_eq!(charger.awaited_accounts().collect::<Vec<_>>(), [ALICE, ALICE]);
+    for n in [1, 2] {
+        assert!(charger.awaits(id(n)));
+        charger.rated(id(n));
+        assert!(!charger.awaits(id(n)));
+    }
+    charger.forget_rated();
     assert_eq!((charger.n_holds(), charger.funds(ALICE).1), (0, Funds::default()));
 }
 
@@ -331,7 +340,8 @@ fn what_is_kept_back_for_shared_free_time_stays_until_it_is_posted() {
     assert_eq!(charger.funds(ALICE).1.micros, 900_000 + 90_000);
     charger.end(id(2), 9_000_000, start());
     let kept = charger.funds(ALICE).1;
-    charger.forget_priced_by_usage(start() + TimeDelta::minutes(10));
+    charger.rated(id(2));
+    charger.forget_rated();
     assert_eq!((charger.funds(ALICE).1, charger.n_holds()), (kept, 2));
     // Its record took the free time: what it cost is known.
     charger.posted(&free(2, 9));
@@ -403,6 +413,71 @@ fn call_whose_price_is_gone_does_not_stop_the_others() {
     charger.set_snapshot(Arc::new(RatingSnapshot::build(Arc::new(rows), None).unwrap()));
     charger.answered(id(1), start());
     assert_eq!(begin_to(&mut charger, 2, 49), Verdict::Seconds(10), "{kept:?}");
+}
+
+/// As [`rows`] by the second; an attempt costs 0.05.
+fn with_attempts() -> Directory {
+    let mut rows = rows(true, None);
+    rows.tariffs[0].fees[0].failed_attempt_fee = "0.05".parse().unwrap();
+    rows
+}
+
+#[test]
+fn attempt_is_kept_back_before_the_invite_and_until_it_is_posted() {
+    // Enough for three seconds, and not for an attempt.
+    let mut poor = charger(with_attempts(), 60, 30_000);
+    assert_eq!(begin(&mut poor, 1), Verdict::Refused("its balance does not pay for the call"));
+    assert_eq!(poor.funds(ALICE).1, Funds::default());
+    let mut charger = charger(with_attempts(), 2, 120_000);
+    for n in [1, 2] {
+        assert_eq!(begin(&mut charger, n), Verdict::Seconds(2), "two seconds cost less than an attempt");
+    }
+    assert_eq!(charger.funds(ALICE).1.micros, 100_000);
+    assert_eq!(begin(&mut charger, 3), Verdict::Refused("its balance does not pay for the call"));
+    // Nobody answers the first: until that is posted its fee is not for others.
+    charger.end(id(1), 0, start());
+    assert_eq!(begin(&mut charger, 3), Verdict::Refused("its balance does not pay for the call"));
+    // The second is answered: no attempt any more.
+    assert_eq!(charger.answered(id(2), start()), Verdict::Seconds(2));
+    assert_eq!(charger.funds(ALICE).1.micros, 70_000);
+    charger.posted(&settled(1, 50_000));
+    charger.posted(&paid(1, 50_000));
+    assert_eq!(
+        charger.funds(ALICE),
+        (Funds { micros: 70_000, seconds: 0 }, Funds { micros: 20_000, seconds: 0 })
+    );
+    assert_eq!(charger.n_holds(), 1);
+}
+
+#[test]
+fn attempt_is_kept_back_however_long_its_posting_takes_and_given_back_if_it_was_never_sent() {
+    let mut charger = charger(with_attempts(), 60, 100_000);
+    begin(&mut charger, 1);
+    charger.end(id(1), 0, start());
+    charger.forget_rated();
+    assert_eq!(charger.funds(ALICE).1.micros, 50_000);
+    // Another has what is left, and its caller gives up before the INVITE goes out.
+    assert_eq!(begin(&mut charger, 2), Verdict::Seconds(5));
+    charger.withdraw(id(2));
+    assert_eq!((charger.funds(ALICE).1.micros, charger.n_holds()), (50_000, 1));
+    charger.withdraw(id(2));
+    assert_eq!(charger.forget(start() + TimeDelta::seconds(1)), [id(1)]);
+    assert_eq!((charger.funds(ALICE).1, charger.n_holds()), (Funds::default(), 0));
+}
+
+#[test]
+fn attempt_beside_a_call_that_shares_its_free_time_is_kept_back_too() {
+    let mut rows = free_time(true, 60, "0");
+    rows.tariffs[0].fees[0].failed_attempt_fee = "0.05".parse().unwrap();
+    let snapshot = Arc::new(RatingSnapshot::build(Arc::new(rows), None).unwrap());
+    let mut charger = Charger::new(snapshot, 60, [(ALICE, Funds { micros: 120_000, seconds: 60 })]);
+    // A free minute for two calls of 0.06: each may have to be paid.
+    assert_eq!(begin(&mut charger, 1), Verdict::Seconds(60));
+    assert_eq!(begin(&mut charger, 2), Verdict::Seconds(60));
+    charger.end(id(2), 0, start());
+    assert_eq!((charger.funds(ALICE).1.micros, charger.n_holds()), (110_000, 2));
+    charger.posted(&settled(2, 50_000));
+    assert_eq!(charger.n_holds(), 1);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use model::{
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
+use super::house::unanswered;
 use super::stage::{ALICE, CARRIER_A, apply, cdr, directory, picture, subscriber, trunk};
 use crate::{RatingStage, contract_key, contract_of};
 
@@ -201,6 +202,10 @@ enum Step {
     Call(u64, i64, bool),
     /// The last record again, longer.
     Final(u64),
+    /// Nobody answered, hours ago.
+    Attempt(i64),
+    /// The last attempt was answered for so many seconds after all, or with none the last call was not.
+    Correction(Option<u64>),
     Rerate,
     TopUp(i64),
     Tick(i64),
@@ -210,6 +215,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (0u64..4_000, 0i64..100, any::<bool>()).prop_map(|(seconds, ago, partial)| Step::Call(seconds, ago, partial)),
         2 => (0u64..4_000).prop_map(Step::Final),
+        1 => (0i64..100).prop_map(Step::Attempt),
+        2 => prop::option::of(1u64..4_000).prop_map(Step::Correction),
         2 => Just(Step::Rerate),
         2 => (1i64..300).prop_map(Step::TopUp),
         2 => (1i64..400).prop_map(Step::Tick),
@@ -223,8 +230,11 @@ proptest! {
     /// Whatever order calls, their later records, re-ratings and top-ups come in: the ledger sums to zero, and the balance that is kept
     /// is the sum of the postings.
     #[test]
-    fn balance_kept_is_the_sum_of_postings(steps in steps(), prepaid: bool, free in 0i64..200) {
-        let mut stage = stage(with_contract(prepaid, &Decimal::new(free, 2).to_string()));
+    fn balance_kept_is_the_sum_of_postings(steps in steps(), prepaid: bool, compat: bool, free in 0i64..200) {
+        let mut rows = with_contract(prepaid, &Decimal::new(free, 2).to_string());
+        rows.tariffs[0].fees[0].failed_attempt_fee = "0.05".parse().unwrap();
+        rows.tariffs[0].compat = compat;
+        let mut stage = stage(rows);
         let mut now = at("2026-10-03T10:00:00Z");
         let mut postings: Vec<Posting> = Vec::new();
         let mut last: Option<Cdr> = None;
@@ -244,6 +254,28 @@ proptest! {
                     let Some(before) = last.take().filter(|before| before.partial) else { continue };
                     let duration_us = before.duration_us + more * 1_000_000;
                     Body::Cdr(Box::new(Cdr { revision: before.revision + 1, partial: false, duration_us, ..before }))
+                }
+                Step::Attempt(ago) => {
+                    let start_at = (now - TimeDelta::hours(ago)).max(at("2026-10-01T00:00:00Z"));
+                    let n = u32::try_from(n).unwrap();
+                    let cdr = unanswered(0, Cdr { start_at, ..call(n, "2026-10-05T10:00:00Z", 0) });
+                    last = Some(cdr.clone());
+                    Body::Cdr(Box::new(cdr))
+                }
+                Step::Correction(seconds) => {
+                    let Some(before) = last.clone().filter(|before| !before.partial) else { continue };
+                    let revision = before.revision + 1;
+                    let as_call = call(0, "2026-10-05T10:00:00Z", seconds.unwrap_or(0));
+                    let answered = Cdr {
+                        revision,
+                        duration_us: as_call.duration_us,
+                        status: as_call.status,
+                        code: as_call.code,
+                        ..before
+                    };
+                    let cdr = if seconds.is_some() { answered } else { unanswered(revision, answered) };
+                    last = Some(cdr.clone());
+                    Body::Cdr(Box::new(cdr))
                 }
                 Step::Rerate => {
                     let Some(previous) = rated.take().filter(|rated| !rated.cdr.partial) else { continue };
@@ -280,7 +312,8 @@ proptest! {
                 let of = |side: LedgerAccount| -sums.get(&(side.to_string(), Currency::EUR)).copied().unwrap_or_default();
                 prop_assert_eq!(of(LedgerAccount::Cash(ALICE)), model::from_micros(contract.own_micros));
                 prop_assert_eq!(of(LedgerAccount::FreeCash(ALICE)), model::from_micros(contract.running().left.micros));
-                if prepaid {
+                // The reference pays no interval in part.
+                if prepaid && !compat {
                     prop_assert_eq!(of(LedgerAccount::Receivable(ALICE)), Decimal::ZERO);
                 }
             }

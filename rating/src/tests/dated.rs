@@ -9,6 +9,7 @@ use model::{
     TariffVersion, TenantId,
 };
 
+use super::house::tried;
 use super::stage::{ALICE, CARRIER_A, RESELLER, cdr, directory, subscriber, trunk};
 use super::{fee, vienna};
 use crate::{CallToPrice, RatingError, RatingSnapshot, Tariff, explain, price};
@@ -107,7 +108,8 @@ fn fee_for_ported_numbers_comes_before_every_other_mode_of_the_reference() {
 #[test]
 fn attempt_that_nobody_answered_costs_the_fee_for_attempts_and_nothing_else() {
     let mut directory = directory();
-    let busy = Cdr { status: CallStatus::Busy, code: 486, duration_us: 0, ..call() };
+    let attempts = tried(&call());
+    let busy = Cdr { status: CallStatus::Busy, code: 486, duration_us: 0, attempts, ..call() };
     assert_eq!(charges(&directory, &busy), [] as [String; 0]);
     let carriers = &mut of_profile(&mut directory, 3).fees[0];
     carriers.failed_attempt_fee = "0.0025".parse().unwrap();
@@ -121,6 +123,11 @@ fn attempt_that_nobody_answered_costs_the_fee_for_attempts_and_nothing_else() {
     let mut refused = busy.clone();
     refused.detail.refused_by = "account 10 lock 2".into();
     assert_eq!(charges(&directory, &refused), [] as [String; 0]);
+    // Neither is what its caller gave up before an INVITE went out; what another system tried is.
+    let mut given_up = Cdr { attempts: Vec::new(), ..busy.clone() };
+    assert_eq!(charges(&directory, &given_up), [] as [String; 0]);
+    given_up.detail.foreign_key = "pbx/1".into();
+    assert_eq!(charges(&directory, &given_up), ["carrier 49: 0.0025 EUR"]);
     // An attempt to nowhere is no error: there is nothing to be billed.
     let mut nowhere = busy;
     nowhere.destination.number = Some("8613800000000".parse().unwrap());

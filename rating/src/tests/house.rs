@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     Body, CarryOver, Cdr, Directory, Effect, Held, IntervalPrice, Package, Posting, PostingId, PostingReason,
-    PriceModel, PriceStep, RatedCdr, Stage as _, TenantId, TenantPackage,
+    PriceModel, PriceStep, RatedCdr, RouteAction, RouteTry, Stage as _, TenantId, TenantPackage,
 };
 use rust_decimal::Decimal;
 
@@ -139,9 +139,17 @@ impl House {
     }
 }
 
+/// It was sent to its carrier, and nobody answered.
 pub(super) fn unanswered(revision: u32, call: Cdr) -> Cdr {
     let status = model::CallStatus::Cancel;
-    Cdr { revision, partial: false, duration_us: 0, status, code: 487, ..call }
+    let (attempts, init_at) = (tried(&call), call.start_at);
+    Cdr { revision, partial: false, init_at, duration_us: 0, status, code: 487, attempts, ..call }
+}
+
+/// One INVITE, to where the call goes.
+pub(super) fn tried(call: &Cdr) -> Vec<RouteTry> {
+    let party = call.destination.party.clone();
+    vec![RouteTry { attempt: 1, party, code: 487, pdd_us: None, action: RouteAction::Stop }]
 }
 
 /// A free minute; Germany costs 0.06 for the first minute of a month that is paid, then 0.03.

@@ -1,5 +1,6 @@
 //! Tests over the whole room, and what they share: a tariff in a few words, a call in one line, the evidence as a picture.
 
+mod attempts;
 mod charger;
 mod contracts;
 mod dated;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{Body, Cdr, Currency, Directory, LedgerAccount};
+use model::{Body, Cdr, CdrId, Currency, Directory, LedgerAccount};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 use super::contracts::{at, top_up};
-use super::house::{House, free_time, record, to};
+use super::house::{House, free_time, record, to, unanswered};
 use super::stage::ALICE;
 use crate::{Charger, Funds, RatingSnapshot, Verdict, contract_key, contract_of};
 
@@ -19,7 +19,7 @@ const QUANTUM_CENTS: i64 = 100;
 
 #[derive(Debug, Clone)]
 enum Planned {
-    /// To whom, seconds after the step before, how long it would last, how long its record and then its postings take, whether it is priced
+    /// To whom, seconds after the step before, how long it would last, 0 if nobody answers, how long its record and then its postings take, whether it is priced
     /// again and how much later, and whether a record is made while it is up.
     Call {
         prefix: u64,
@@ -38,7 +38,7 @@ fn planned() -> impl Strategy<Value = Vec<Planned>> {
     let call = (
         prop::sample::select(vec![33u64, 44, 44, 49]),
         0i64..60,
-        1i64..400,
+        prop_oneof![1 => Just(0i64), 4 => 1i64..400],
         0i64..200,
         0i64..30,
         prop::option::of(0i64..500),
@@ -81,6 +81,8 @@ struct Street {
     calls: BTreeMap<usize, (Cdr, i64, u32)>,
     plans: Vec<Planned>,
     n_told: usize,
+    /// Calls that were priced, and how many postings there were then.
+    rated: Vec<(usize, CdrId)>,
 }
 
 impl Street {
@@ -111,7 +113,7 @@ impl Street {
             }
         }
         let n_told = house.postings.len();
-        Street { house, charger, begun, events, calls: BTreeMap::new(), plans, n_told }
+        Street { house, charger, begun, events, calls: BTreeMap::new(), plans, n_told, rated: Vec::new() }
     }
 
     fn at(&self, seconds: i64) -> DateTime<Utc> {
@@ -120,6 +122,7 @@ impl Street {
 
     fn step(&mut self) -> bool {
         let Some((now, event, n)) = self.events.pop_first() else { return false };
+        self.charger.forget_rated();
         match event {
             Event::Begin => self.begin(now, n),
             Event::Due => self.due(now, n),
@@ -140,16 +143,26 @@ impl Street {
                     self.charger.posted(posting);
                 }
                 self.n_told = self.n_told.max(up_to);
+                for (_, call) in self.rated.extract_if(.., |(n_postings, _)| *n_postings <= self.n_told) {
+                    self.charger.rated(call);
+                }
             }
         }
         true
     }
 
     fn begin(&mut self, now: i64, n: usize) {
-        let Planned::Call { prefix, wanted, .. } = self.plans[n] else { return };
+        let Planned::Call { prefix, wanted, record, .. } = self.plans[n] else { return };
         let cdr = to(prefix, u32::try_from(n).unwrap(), "10:00:00", 0);
         let parties = ("43660555123".to_owned(), cdr.destination.user_in.to_string());
         let Verdict::Seconds(_) = self.charger.begin(cdr.id, ALICE, parties, self.at(now)) else { return };
+        if wanted == 0 {
+            self.charger.end(cdr.id, 0, self.at(now));
+            let attempt = Cdr { init_at: self.at(now), start_at: self.at(now), ..unanswered(0, cdr) };
+            self.calls.insert(n, (attempt, now, 0));
+            self.events.insert((now + record, Event::Record, n));
+            return;
+        }
         let Verdict::Seconds(granted) = self.charger.answered(cdr.id, self.at(now)) else { return };
         let cdr = Cdr { start_at: self.at(now), ..cdr };
         self.calls.insert(n, (cdr, now, granted));
@@ -203,6 +216,7 @@ impl Street {
         }
         let body = body(&self.house, self.calls[&n].0.clone());
         self.house.apply(body);
+        self.rated.push((self.house.postings.len(), self.calls[&n].0.id));
         self.tell(now, posting, n);
     }
 
@@ -228,6 +242,7 @@ proptest! {
     ) {
         let mut rows = free_time(prepaid, minutes * 30, &Decimal::new(cash, 2).to_string());
         rows.contracts.get_mut(&ALICE).unwrap().credit_limit = Some(Decimal::new(limit, 2));
+        rows.tariffs[0].fees.iter_mut().for_each(|fee| fee.failed_attempt_fee = "0.2".parse().unwrap());
         let mut plans = plans;
         plans.insert(0, Planned::TopUp { cents: money + 1, gap: 0 });
         let mut street = Street::new(rows, plans);
@@ -256,6 +271,33 @@ proptest! {
         let (funds, held) = street.charger.funds(ALICE);
         prop_assert_eq!(model::from_micros(funds.micros), street.house.standing().held.balance());
         prop_assert_eq!((held.micros, held.seconds), (0, 0));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Attempts alone never take an account below its limit, however long their records and postings take.
+    #[test]
+    fn no_attempt_takes_an_account_past_its_limit(
+        plans in planned(), prepaid: bool, limit in 0i64..200, money in 0i64..400, minutes in 0u64..16,
+    ) {
+        let mut rows = free_time(prepaid, minutes * 30, "0");
+        rows.contracts.get_mut(&ALICE).unwrap().credit_limit = Some(Decimal::new(limit, 2));
+        rows.tariffs[0].fees.iter_mut().for_each(|fee| fee.failed_attempt_fee = "0.2".parse().unwrap());
+        let mut plans = plans;
+        plans.insert(0, Planned::TopUp { cents: money + 1, gap: 0 });
+        for plan in &mut plans {
+            if let Planned::Call { wanted, record, .. } = plan {
+                // Rating may be minutes behind.
+                (*wanted, *record) = (0, *record * 3);
+            }
+        }
+        let mut street = Street::new(rows, plans);
+        while street.step() {
+            let cents = street.cents();
+            prop_assert!(cents >= Decimal::from(-limit), "{cents} cents with a limit of {limit}");
+        }
     }
 }
 
@@ -304,4 +346,28 @@ fn free_time_that_a_cheap_call_goes_on_with_is_not_counted_on_by_dear_ones() {
         assert!(street.cents() >= Decimal::ZERO, "{}", street.cents());
     }
     assert!(!street.house.last.is_empty(), "some call was let through");
+}
+
+#[test]
+fn free_time_of_a_call_whose_record_is_late_is_not_counted_on_by_the_next() {
+    // Four free minutes and a balance of 0.01. The first call has two of them, beside another that has one; its record comes minutes after its
+    // end, when the third begins.
+    let call = |gap, wanted, record| Planned::Call {
+        prefix: 44,
+        gap,
+        wanted,
+        record,
+        posting: 1,
+        again: None,
+        partial: None,
+    };
+    let plans =
+        vec![Planned::TopUp { cents: 1, gap: 0 }, call(5, 120, 600), call(1, 60, 0), call(200, 240, 0)];
+    let mut street = Street::new(free_time(true, 240, "0"), plans);
+    while street.step() {
+        assert!(street.cents() >= Decimal::ZERO, "{}", street.cents());
+    }
+    let minutes: Vec<u64> = street.calls.values().map(|(cdr, ..)| cdr.duration_us / 60_000_000).collect();
+    assert_eq!(minutes, [2, 1, 1]);
+    assert_eq!((street.charger.n_holds(), street.charger.funds(ALICE).1), (0, Funds::default()));
 }

@@ -192,6 +192,49 @@ fn free_time_that_covers_a_part_of_an_interval_across_the_border_lowers_it_in_pr
 }
 
 #[test]
+fn attempt_that_nobody_answered_is_paid_from_the_balance() {
+    let fees =
+        format!("{HEADER},failed_attempt_fee\n,49,out,Germany,fixed,1.00,60,1.00,60,1.00,60,1.00,60,0.05\n");
+    let calls = "id,account,source,destination,start,duration_seconds,answered\n\
+        1,a,43660,4930555,2026-03-02T12:00:00+01:00,0,0\n\
+        2,a,43660,4930555,2026-03-02T12:01:00+01:00,0,0\n\
+        3,a,43660,4930555,2026-03-02T12:02:00+01:00,60,1\n";
+    let header = "id,cost,currency,zone,zone_detail,free_seconds,free_cash,onpeak_seconds,offpeak_seconds,billed_seconds,error\n";
+    // 0.08 pay the first attempt whole and 0.03 of the second; the reference pays whole amounts alone. A prepaid one costs all of it.
+    for (more, expected) in [
+        (
+            "",
+            [
+                "1,0,EUR,Germany,fixed,0,0.05,0,0,0,",
+                "2,0.02,EUR,Germany,fixed,0,0.03,0,0,0,",
+                "3,1,EUR,Germany,fixed,0,0,60,0,60,",
+            ],
+        ),
+        (
+            "compat = \"reference\"\n",
+            [
+                "1,0,EUR,Germany,fixed,0,0.05,0,0,0,",
+                "2,0.05,EUR,Germany,fixed,0,0,0,0,0,",
+                "3,1,EUR,Germany,fixed,0,0,60,0,60,",
+            ],
+        ),
+        (
+            "prepaid = true\n",
+            [
+                "1,0.05,EUR,Germany,fixed,0,0.05,0,0,0,",
+                "2,0.05,EUR,Germany,fixed,0,0.03,0,0,0,",
+                "3,1,EUR,Germany,fixed,0,0,60,0,60,",
+            ],
+        ),
+    ] {
+        let profile = format!("{PROFILE}{more}");
+        let accounts = "account,cash,free_seconds\na,0.08,0\n";
+        let dir = dir(&[("profile.toml", &profile), ("fees.csv", &fees), ("accounts.csv", accounts)]);
+        assert_eq!(rated(dir.path(), calls), format!("{header}{}\n", expected.join("\n")), "{more}");
+    }
+}
+
+#[test]
 fn free_cash_expires_and_own_money_stays() {
     let fees = format!("{HEADER}\n,49,out,Germany,fixed,1.00,60,1.00,60,1.00,60,1.00,60\n");
     let profile = format!("{PROFILE}interval_free_cash = \"5.00\"\n");

@@ -14,8 +14,8 @@ use super::billing_intervals::BillingIntervals;
 use crate::error::RatingError;
 use crate::interval_price::{added, covers};
 use crate::meter::FreeTime;
-use crate::price::{Fragment, Share};
-use crate::reference_loop::BalanceRow;
+use crate::price::{Fragment, Share, TOO_BIG};
+use crate::reference_loop::{BalanceRow, pay_at_once};
 use crate::tariff::Tariff;
 
 /// What an account gets anew for each billing interval.
@@ -122,6 +122,25 @@ impl Balances<'_> {
             paid += part;
         }
         paid
+    }
+
+    /// Takes what an attempt costs that nobody answered, and pays as much of it as there is cash: returns how much that is.
+    pub(crate) fn pay_attempt(
+        &mut self,
+        account: &str,
+        tariff: &Tariff,
+        at: DateTime<Utc>,
+        cost: Decimal,
+    ) -> Result<Decimal, RatingError> {
+        if tariff.compat {
+            let price_micros = model::to_micros(cost).map_err(|_| TOO_BIG)?;
+            let mut rows = self.rows(account, at, at);
+            let paid_micros = pay_at_once(&mut rows, price_micros, tariff.profile().prepaid);
+            self.keep_rows(account, &rows);
+            return Ok(model::from_micros(paid_micros).normalize());
+        }
+        let touched = self.touch(account, at, at);
+        Ok(self.take(account, &touched, &[Share { span: 0, cost, free_seconds: 0 }]).normalize())
     }
 
     /// The reference's balance rows from the start of a call on: those it touches, caught up, and later ones that exist.

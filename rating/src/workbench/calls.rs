@@ -171,8 +171,13 @@ fn rate_call(
     let cuts = cuts_of(tariff, &[]);
     let charge = |priced: Priced| priced.into_charge(Provider::Customer, call.direction, AccountId::NOBODY);
     if !call.is_answered {
-        let attempt = price_attempt(tariff, &to_price)?;
-        return Ok(vec![charge(attempt.unwrap_or_else(|| unpriced(tariff)))]);
+        let Some(attempt) = price_attempt(tariff, &to_price)? else {
+            return Ok(vec![charge(unpriced(tariff))]);
+        };
+        let free_cash = balances.pay_attempt(&call.account, tariff, call.start, attempt.cost)?;
+        let is_paid = !tariff.profile().prepaid;
+        let cost = if is_paid { (attempt.cost - free_cash).normalize() } else { attempt.cost };
+        return Ok(vec![Charge { cost, free_cash, ..charge(attempt) }]);
     }
     if tariff.compat {
         let mut rows = balances.rows(&call.account, call.start, end);

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::AnyConnection;
 
 use super::{ChooseCalls, ExportFile, ExportPlan, ExportState};
+use crate::restore_hold::refuse_while_held;
 use crate::sql::{Bind, Cell, Columns, cells, execute_in, query, signed};
 use crate::{Result, Store};
 
@@ -110,6 +111,7 @@ pub(crate) async fn plan_file(
 }
 
 pub(crate) async fn next_sequence(conn: &mut AnyConnection, owner: &str) -> Result<u64> {
+    refuse_while_held(&mut *conn, &format!("CDR files of {owner}")).await?;
     query(
         "INSERT INTO export_sequences (owner, last_number) VALUES ($1, 1) ON CONFLICT (owner) \
          DO UPDATE SET last_number = export_sequences.last_number + 1 RETURNING last_number",

@@ -184,6 +184,7 @@ const OF_ACCOUNT: &[Hanging] = &[
     hanging("invoices", "account = $1 OR seller = $1", "invoices"),
     hanging("lock_history", "account = $1", "a history of locks"),
     hanging("alerts", "account = $1", "alerts"),
+    hanging("users", "account = $1", "users who see it"),
     hanging("fraud_exceptions", "account = $1", "exceptions of the watch"),
     hanging("kill_orders", "account = $1", "a history of calls ended"),
     hanging("barrings", "account = $1", "barrings"),

@@ -21,7 +21,7 @@ fn line(line: u64) -> SuspendedLine {
     SuspendedLine { line, suspended, raw: vec![0, 255] }
 }
 
-fn step(from: u64, to: u64, keys: &[&str]) -> ImportStep {
+pub(crate) fn step(from: u64, to: u64, keys: &[&str]) -> ImportStep {
     ImportStep {
         expected_bytes: from,
         lines_done: to / 10,
@@ -32,7 +32,7 @@ fn step(from: u64, to: u64, keys: &[&str]) -> ImportStep {
 }
 
 /// Number and record of what waits for the bus.
-async fn waiting(db: &Database) -> Vec<(u64, String)> {
+pub(crate) async fn waiting(db: &Database) -> Vec<(u64, String)> {
     let rows = db.store.import_waiting(99).await.unwrap();
     rows.into_iter().map(|row| (row.seq, String::from_utf8(row.record).unwrap())).collect()
 }

@@ -147,6 +147,16 @@ pub(crate) async fn number_is_found_with_every_tenant_that_gave_it_and_open_ones
     assert_eq!(theirs.number, ours.number);
     assert_eq!(store.invoices_numbered(&ours.number).await.unwrap(), [ours.clone(), theirs.clone()]);
     assert!(store.invoices_numbered("R-2026-000002").await.unwrap().is_empty());
+    for (text, max, found) in [
+        ("R-2026", 9, vec![theirs.id, ours.id]),
+        ("R-2026-000001", 1, vec![theirs.id]),
+        ("r-2026", 9, vec![]),
+        ("%", 9, vec![]),
+        ("R-2026-000001x", 9, vec![]),
+    ] {
+        let begins = store.invoices_beginning(text, max).await.unwrap();
+        assert_eq!(begins.iter().map(|invoice| invoice.id).collect::<Vec<_>>(), found, "{text}");
+    }
     let part = NewInvoice {
         kind: InvoiceKind::CreditNote { of: ours.id },
         net: decimal("50"),

@@ -22,7 +22,7 @@ fn mark(partition: u32, offset: u64, index: u32) -> Watermark {
     Watermark { stage: "mediator".to_owned(), partition, offset, index }
 }
 
-fn aside(code: &str) -> StoreEffect {
+pub(crate) fn aside(code: &str) -> StoreEffect {
     StoreEffect::Suspend {
         suspended: Suspended {
             code: code.to_owned(),

@@ -15,7 +15,7 @@ use crate::sample::{eur, lock, second, world};
 const ACTOR: &str = "maria";
 const OURS: TenantId = TenantId(1);
 
-fn event_mail(subject: &str) -> EventMail {
+pub(crate) fn event_mail(subject: &str) -> EventMail {
     let variables = BTreeMap::from([("number".to_owned(), "R-1".to_owned())]);
     EventMail {
         mail: NewMail {

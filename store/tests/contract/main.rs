@@ -7,6 +7,7 @@
     reason = "the cases are functions of their own, called by the tests of both databases"
 )]
 
+mod backup;
 mod bans;
 mod barrings;
 mod cases;
@@ -50,6 +51,11 @@ macro_rules! on_both {
 }
 
 on_both! {
+    backup:
+        copy_has_what_was_there_at_its_moment_and_nobody_commits_meanwhile,
+        numbers_go_on_behind_all_that_were_given_out_since_the_copy,
+        origins_of_a_copy_go_on_behind_those_that_its_original_gave_out,
+        restored_house_sends_and_numbers_nothing_until_it_is_released;
     bans:
         source_that_is_shut_out_is_in_the_directory_until_it_is_let_in_or_long_over;
     barrings:
@@ -158,6 +164,8 @@ on_both! {
         second_user_of_a_name_is_refused,
         user_of_one_tenant_is_one_until_told_otherwise,
         forgotten_number_leaves_the_request_too,
+        code_of_a_second_factor_is_used_up_and_a_reset_ends_all_sessions,
+        whoever_is_shut_out_has_no_session_and_no_token,
         altered_audit_entry_is_found,
         cut_off_audit_entry_is_found,
         every_table_is_counted,
@@ -186,5 +194,6 @@ on_both! {
         what_a_partner_puts_is_kept_once_and_its_last_word_counts;
     opening:
         second_start_finds_the_schema_up_to_date,
-        database_of_a_later_version_is_left_alone;
+        database_of_a_later_version_is_left_alone,
+        processes_that_start_at_once_make_one_schema;
 }

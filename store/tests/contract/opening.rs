@@ -30,6 +30,25 @@ pub(crate) async fn database_of_a_later_version_is_left_alone(db: Database) {
     assert!(matches!(refused, StoreError::ForeignSchema { version: 0, .. }), "{refused}");
 }
 
+pub(crate) async fn processes_that_start_at_once_make_one_schema(db: Database) {
+    let url = if db.url.starts_with("sqlite") {
+        db.url.replace("tollbook.db", "new.db")
+    } else {
+        db.store.close().await;
+        db.meddle("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+        db.url.clone()
+    };
+    let started: Vec<_> = (0..5)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { Store::open(&url).await })
+        })
+        .collect();
+    for store in started {
+        store.await.unwrap().unwrap().revision().await.unwrap();
+    }
+}
+
 async fn open_error(file: &Path) -> StoreError {
     let error = Store::open(&format!("sqlite://{}", file.display())).await.unwrap_err();
     assert!(error.to_string().contains(&file.display().to_string()), "names the file: {error}");

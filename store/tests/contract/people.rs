@@ -2,7 +2,10 @@
 
 use model::{AccountId, TenantId};
 use sqlx::Row;
-use store::{AuditFault, ExportPlan, HoldScope, KeptFormat, MailState, NewMail, StoreEffect, StoreError};
+use store::{
+    AuditFault, ExportPlan, HoldScope, KeptFormat, MailState, NewMail, NewUser, StoreEffect, StoreError,
+    WaitsFor,
+};
 
 use crate::database::Database;
 use crate::sample::{cdr, export, posting, second, step};
@@ -68,7 +71,7 @@ pub(crate) async fn expired_session_opens_nothing(db: Database) {
     store.session_create("hash-2", eve, second(2), second(100)).await.unwrap();
     store.session_delete("hash-2").await.unwrap();
     assert_eq!(store.session_get("hash-2", second(3)).await.unwrap(), None);
-    store.user_set_password("eve", "$argon2id$other").await.unwrap();
+    store.user_set_password("eve", "$argon2id$other", "ann", second(3)).await.unwrap();
     assert_eq!(
         store.session_get("hash-1", second(3)).await.unwrap(),
         None,
@@ -150,6 +153,104 @@ pub(crate) async fn token_opens_until_it_ends_or_is_taken_back(db: Database) {
     let actions: Vec<String> =
         store.audit_list(10).await.unwrap().into_iter().map(|entry| entry.action).collect();
     assert_eq!(actions, ["token revoke", "token add"]);
+}
+
+pub(crate) async fn code_of_a_second_factor_is_used_up_and_a_reset_ends_all_sessions(db: Database) {
+    let store = &db.store;
+    let eve = store.user_create("eve", "$argon2id$...", "operator", second(0)).await.unwrap();
+    let since = || async { store.user_by_name("eve").await.unwrap().unwrap().second_factor_since };
+    let until = (second(0), second(50));
+    store.second_factor_begin(eve, "thief", "STOLEN", until).await.unwrap();
+    store.second_factor_begin(eve, "before", "OLD", until).await.unwrap();
+    store.second_factor_begin(eve, "before", "SECRET", until).await.unwrap();
+    let draft =
+        |session, at| async move { store.second_factor_draft(eve, session, second(at)).await.unwrap() };
+    assert_eq!(draft("before", 49).await.as_deref(), Some("SECRET"));
+    assert_eq!(
+        (draft("before", 50).await, draft("other", 1).await),
+        (None, None),
+        "its session's, for a while"
+    );
+    assert!(!store.second_factor_use(eve, 7).await.unwrap(), "not set up yet");
+    assert_eq!(since().await, None);
+    store.session_create("before", eve, second(1), second(100)).await.unwrap();
+    let hashes = ["a".to_owned(), "b".to_owned()];
+    let confirm = |of, step, at| {
+        let hashes = &hashes;
+        async move { store.second_factor_confirm(eve, of, step, hashes, "eve", second(at)).await.unwrap() }
+    };
+    assert!(!confirm(("before", "OLD"), 7, 2).await, "not the one begun before it");
+    assert!(!confirm(("before", "STOLEN"), 7, 2).await, "nor another session's");
+    assert!(!confirm(("before", "SECRET"), 7, 50).await, "nor too late");
+    assert!(confirm(("before", "SECRET"), 7, 2).await);
+    assert!(!confirm(("before", "SECRET"), 9, 2).await, "once");
+    assert_eq!(draft("thief", 2).await, None);
+    store.second_factor_begin(eve, "late", "OTHER", until).await.unwrap();
+    assert!(!confirm(("late", "OTHER"), 9, 3).await, "there is one in use");
+    assert_eq!(since().await, Some(second(2)));
+    assert_eq!(store.session_get("before", second(3)).await.unwrap(), None);
+    for (step, is_taken) in [(7, false), (6, false), (8, true), (8, false), (10, true), (9, false)] {
+        assert_eq!(store.second_factor_use(eve, step).await.unwrap(), is_taken, "{step}");
+    }
+    assert!(store.recovery_code_use(eve, "a", "eve", second(4)).await.unwrap());
+    assert!(!store.recovery_code_use(eve, "a", "eve", second(4)).await.unwrap());
+    let factor = store.second_factor(eve).await.unwrap().unwrap();
+    assert_eq!((factor.secret.as_str(), factor.n_recovery_codes), ("SECRET", 1));
+
+    let ends = (second(5), second(100));
+    store.session_create_waiting("waiting", eve, WaitsFor::Code, ends).await.unwrap();
+    assert_eq!(store.session_get("waiting", second(6)).await.unwrap(), None, "it opens nothing");
+    let waiting =
+        |what| async move { store.session_waiting("waiting", what, second(6)).await.unwrap().is_some() };
+    assert!(waiting(WaitsFor::Code).await && !waiting(WaitsFor::Enrolment).await);
+    store.session_create("open", eve, second(5), second(100)).await.unwrap();
+    store.second_factor_remove("eve", "command line", second(7)).await.unwrap();
+    assert_eq!(store.session_get("open", second(8)).await.unwrap(), None);
+    assert!(!waiting(WaitsFor::Code).await);
+    assert_eq!((store.second_factor(eve).await.unwrap(), since().await), (None, None));
+    for nobody in ["eve", "nobody"] {
+        let again = store.second_factor_remove(nobody, "command line", second(9)).await;
+        assert!(matches!(again, Err(StoreError::NotFound { .. })), "{nobody}");
+    }
+    let actions: Vec<String> =
+        store.audit_list(10).await.unwrap().into_iter().map(|entry| entry.action).collect();
+    assert_eq!(actions, ["second factor removed", "recovery code used", "second factor set up"]);
+}
+
+pub(crate) async fn whoever_is_shut_out_has_no_session_and_no_token(db: Database) {
+    let store = &db.store;
+    let new = NewUser {
+        name: "eve",
+        password_hash: "$argon2id$...",
+        role: "finance",
+        tenant: Some(TenantId(7)),
+        mail: Some("eve@vox.example"),
+        ..NewUser::default()
+    };
+    store.user_let_in(new, "ann", second(0)).await.unwrap();
+    let eve = store.user_by_name("eve").await.unwrap().unwrap();
+    assert_eq!((eve.tenant, eve.mail.as_deref()), (Some(TenantId(7)), Some("eve@vox.example")));
+    let told = store.audit_list(1).await.unwrap().remove(0);
+    assert!(told.after.contains("tenant 7") && told.after.contains("eve@vox.example"), "{told:?}");
+    let times = (second(1), second(100));
+    assert!(store.session_create_known("open", &eve, times).await.unwrap());
+    store.api_token_create("hers", "hash-1", "finance", second(100), "eve", second(1)).await.unwrap();
+    store.api_token_create("other", "hash-2", "finance", second(100), "ann", second(1)).await.unwrap();
+
+    assert_eq!(store.user_shut_out("eve", "ann", second(2)).await.unwrap(), ["hers"]);
+    assert_eq!(store.session_get("open", second(3)).await.unwrap(), None);
+    assert_eq!(store.api_token_user("hash-1", second(3)).await.unwrap(), None);
+    assert!(store.api_token_user("hash-2", second(3)).await.unwrap().is_some());
+    // A sign-in that was on its way comes to nothing.
+    assert!(!store.session_create_known("late", &eve, times).await.unwrap());
+    assert_eq!(store.session_get("late", second(3)).await.unwrap(), None);
+    store.user_set_password("eve", "$argon2id$other", "ann", second(4)).await.unwrap();
+    let eve = store.user_by_name("eve").await.unwrap().unwrap();
+    assert!(store.session_create_known("again", &eve, times).await.unwrap());
+    assert!(store.user_shut_out("nobody", "ann", second(5)).await.is_err());
+    let actions: Vec<String> =
+        store.audit_list(3).await.unwrap().into_iter().map(|entry| entry.action).collect();
+    assert_eq!(actions, ["user password", "user shut out", "token revoke"]);
 }
 
 async fn trail(db: &Database) {

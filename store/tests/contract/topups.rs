@@ -14,12 +14,20 @@ use crate::database::Database;
 use crate::invoices::invoice;
 use crate::sample::{decimal, eur, second, world};
 
-fn asked(account: AccountId, token: &str, kind: TopUpKind) -> NewTopUp {
+pub(crate) fn asked(account: AccountId, token: &str, kind: TopUpKind) -> NewTopUp {
     let (tenant, actor) = (TenantId(1), "eve".to_owned());
-    NewTopUp { tenant, account, currency: Currency::EUR, token: token.to_owned(), kind, actor }
+    NewTopUp {
+        tenant,
+        account,
+        currency: Currency::EUR,
+        token: token.to_owned(),
+        kind,
+        actor,
+        reason: "paid at the desk".to_owned(),
+    }
 }
 
-async fn acme(db: &Database) -> AccountId {
+pub(crate) async fn acme(db: &Database) -> AccountId {
     db.store.import(&world(), second(0), "test").await.unwrap();
     db.store.account_by_handle("", "acme").await.unwrap().unwrap().id
 }

@@ -13,6 +13,7 @@ use super::limits::Holder;
 use super::provisional::{EarlyDialog, Provisional};
 use super::sessions::Session;
 use super::{Due, Switch};
+use crate::ascii;
 use crate::dialog::Dialog;
 use crate::hop::Hop;
 use crate::rules::{NumberPlan, Places};
@@ -379,7 +380,8 @@ impl Switch {
             Side::Caller => 'a',
             Side::Callee => 'b',
         };
-        format!("{:x}-{:x}-{letter}-{:016x}", call.slot, call.generation, self.transactions.random())
+        let secret = ascii::hex(self.transactions.random());
+        format!("{:x}-{:x}-{letter}-{}", call.slot, call.generation, secret.as_str())
     }
 
     /// The call and leg that a tag of ours names. The caller compares the whole tag.

@@ -270,7 +270,8 @@ impl Switch {
         let answered_us = call.answered_us(self.now);
         for credit in std::mem::take(&mut call.credits) {
             let key = CreditKey { call: call.uid.clone(), leg: credit.leg, place: u64::MAX };
-            self.questions.push_back(CreditQuestion { key, what: CreditStep::End { answered_us } });
+            let was_sent = call.legs.iter().any(|leg| leg.number == credit.leg && leg.n_attempts > 0);
+            self.questions.push_back(CreditQuestion { key, what: CreditStep::End { answered_us, was_sent } });
         }
     }
 }

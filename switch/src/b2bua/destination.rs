@@ -16,6 +16,7 @@ use super::gates::Refusal;
 use super::limits::Holder;
 use super::party_rules::TrunkRules;
 use super::registrar::Reach;
+use crate::ascii;
 use crate::hop::{Hop, via_word};
 use crate::rules::{Crossing, Places};
 
@@ -186,22 +187,23 @@ impl Switch {
 
 fn target_of_trunk(trunk: &Trunk, rules: &TrunkRules, hop: Hop, number: E164, places: &Places) -> Target {
     let called = rules.numbers.cross(Crossing::OutCallee, &number.to_string(), places);
-    let callee_out = format!("{}{called}", trunk.tech_prefix);
+    let callee_out = [trunk.tech_prefix.as_str(), &called].concat();
     let user = escaped(&callee_out);
-    let host = rules.is.host.as_ref().map_or_else(|| trunk.address.to_string(), HostPort::to_string);
+    let own_host = || ascii::address(trunk.address).as_str().to_owned();
+    let host = rules.is.host.as_ref().map_or_else(own_host, HostPort::to_string);
     let uri = match &rules.is.domain {
         Some(domain) => format!("sip:{user}@{domain}"),
         None if hop.is_reliable() => {
             let word = via_word(hop.transport).to_ascii_lowercase();
             format!("sip:{user}@{host};transport={word}")
         }
-        None => format!("sip:{user}@{host}"),
+        None => ["sip:", &user, "@", &host].concat(),
     };
     let to_host = match (&rules.is.domain, &rules.is.host) {
         (Some(domain), _) => domain.clone(),
         (None, Some(HostPort::Name { host, .. })) => host.clone(),
         (None, Some(HostPort::Address(address))) => bracketed(&address.ip().to_string()),
-        (None, None) => bracketed(&trunk.address.ip().to_string()),
+        (None, None) => bracketed(ascii::ip(trunk.address.ip()).as_str()),
     };
     Target {
         party: Party::Trunk { trunk: trunk.id, account: trunk.account },
@@ -223,9 +225,13 @@ pub(super) fn bracketed(host: &str) -> String {
 
 /// A user part that may hold anything (RFC 3261, 25.1: `user`).
 pub(super) fn escaped(user: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,?/".contains(&byte);
+    if user.bytes().all(is_plain) {
+        return user.to_owned();
+    }
     let mut out = String::with_capacity(user.len());
     for byte in user.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,?/".contains(&byte) {
+        if is_plain(byte) {
             out.push(char::from(byte));
         } else {
             out.push_str(&format!("%{byte:02X}"));

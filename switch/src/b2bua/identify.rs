@@ -13,6 +13,7 @@ use super::Switch;
 use super::gates::Refusal;
 use super::limits::Holder;
 use super::party_rules::{SubscriberRules, TrunkRules};
+use crate::ascii;
 use crate::digest::{Credentials, Verdict};
 use crate::hop::Hop;
 use crate::message::{HeaderName, Message, NameAddr, Uri};
@@ -237,7 +238,7 @@ impl Switch {
                     .unwrap_or_default(),
             },
             clir: is_anonymous(message),
-            domain: from.address.ip().to_string(),
+            domain: ascii::ip(from.address.ip()).as_str().to_owned(),
             calls_max: trunk.calls_max,
             holder: Holder::Trunk(trunk.id),
             is_emergency: callee.is_some_and(|number| self.lookup.is_emergency(trunk.tenant, number)),
@@ -385,14 +386,18 @@ pub(super) fn canonical_of(plan: &NumberPlan, number: &str) -> Option<E164> {
 
 /// A dialled number in canonical form: `+`, `00` and visual separators are dropped. National forms need rewrite rules.
 pub(super) fn canonical(dialed: &str) -> Option<E164> {
-    let digits: String = dialed.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' ')).collect();
-    digits.strip_prefix("00").unwrap_or(&digits).parse().ok()
+    let bare = |digits: &str| digits.strip_prefix("00").unwrap_or(digits).parse().ok();
+    let is_separator = |c: char| matches!(c, '-' | '.' | '(' | ')' | ' ');
+    if dialed.contains(is_separator) {
+        return bare(&dialed.replace(is_separator, ""));
+    }
+    bare(dialed)
 }
 
 /// Whether the caller wants to stay anonymous (RFC 3323, RFC 3325).
 fn is_anonymous(message: &Message<'_>) -> bool {
     let from = message.from().and_then(|from| from.parse_uri());
-    wants_privacy(message) || from.is_some_and(|uri| uri.host_text() == "anonymous.invalid")
+    wants_privacy(message) || from.is_some_and(|uri| uri.host.eq_ignore_ascii_case(b"anonymous.invalid"))
 }
 
 /// Whether a Privacy header says so.

@@ -2,10 +2,10 @@
 //!
 //! In: holds, releases and the time. Out: whether one more is allowed. `None` is unlimited and 0 is none (switch-reference 7.6, 7.7).
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use model::{AccountId, SubscriberId, TrunkId};
+use rustc_hash::FxHashMap;
 
 use crate::rules::{Bucket, Rate};
 
@@ -38,8 +38,8 @@ impl std::fmt::Display for Holder {
 /// Calls held now, and tokens taken lately, by holder.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
-    held: HashMap<Holder, u32>,
-    buckets: HashMap<Holder, Bucket>,
+    held: FxHashMap<Holder, u32>,
+    buckets: FxHashMap<Holder, Bucket>,
 }
 
 impl Limits {

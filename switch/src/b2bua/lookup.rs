@@ -12,6 +12,7 @@ use model::{
     Account, AccountId, AccountStatus, Directory, E164, HostPort, Lock, LockLevel, Moment, NumberOwner,
     Party, ProfileId, Route, RouteId, Subscriber, SubscriberId, TenantId, Transport, Trunk, TrunkId,
 };
+use rustc_hash::FxHashMap;
 
 use super::party_rules::{AccountRules, RouteRules, Rules, SubscriberRules, TenantRules, TrunkRules};
 use crate::hop::Hop;
@@ -25,14 +26,15 @@ pub(super) const HEARD_OUTWEIGHS: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Tables {
     directory: Arc<Directory>,
-    subscribers: HashMap<SubscriberId, usize>,
+    /// Ids and addresses here and below are the operator's: no stranger chooses what the tables hold.
+    subscribers: FxHashMap<SubscriberId, usize>,
     /// `user@domain`, the domain in lower case.
     names: HashMap<String, usize>,
     /// In lower case, and as provisioned: the password hashes are made with that.
     domains: HashMap<String, String>,
-    accounts: HashMap<AccountId, usize>,
-    trunks: HashMap<TrunkId, usize>,
-    trunk_addresses: HashMap<SocketAddr, Vec<usize>>,
+    accounts: FxHashMap<AccountId, usize>,
+    trunks: FxHashMap<TrunkId, usize>,
+    trunk_addresses: FxHashMap<SocketAddr, Vec<usize>>,
     /// Of those that connect to us, whose port says nothing.
     trunk_hosts: HashMap<IpAddr, Vec<usize>>,
     /// Longest mask first.
@@ -41,10 +43,10 @@ pub struct Tables {
     by_number: Vec<usize>,
     /// The same by who owns them.
     by_owner: Vec<usize>,
-    routes: HashMap<TenantId, HashMap<String, Vec<usize>>>,
+    routes: FxHashMap<TenantId, HashMap<String, Vec<usize>>>,
     rules: Rules,
     prepaid: HashSet<ProfileId>,
-    locks: HashMap<AccountId, Lock>,
+    locks: FxHashMap<AccountId, Lock>,
     /// Shut out by hand, and until when.
     banned: Vec<(Network, Option<DateTime<Utc>>)>,
 }
@@ -53,11 +55,11 @@ pub struct Tables {
 #[derive(Debug, Default)]
 pub(crate) struct Lookup {
     tables: Arc<Tables>,
-    locks: HashMap<AccountId, Lock>,
+    locks: FxHashMap<AccountId, Lock>,
     /// When, on the monotonic clock, and what.
     heard: HashMap<AccountId, (Duration, Lock)>,
     /// Trunks by the addresses that the DNS gives for their names.
-    found_addresses: HashMap<SocketAddr, Vec<TrunkId>>,
+    found_addresses: FxHashMap<SocketAddr, Vec<TrunkId>>,
     /// The same by host, of those that connect to us.
     found_hosts: HashMap<IpAddr, Vec<TrunkId>>,
 }

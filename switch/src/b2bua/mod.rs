@@ -31,7 +31,7 @@ mod sessions;
 mod setup;
 mod trunks;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,7 +43,9 @@ use model::{
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use rustc_hash::FxHashMap;
 
+use crate::ascii;
 use crate::config::SwitchConfig;
 use crate::credit::{CreditAnswer, CreditQuestion};
 use crate::digest::Challenger;
@@ -223,7 +225,7 @@ pub struct Switch {
     registrar: Registrar,
     calls: CallTable,
     /// Calls by the INVITE transactions we answer in, for CANCEL and missing ACKs.
-    call_of_invite: HashMap<ServerId, CallRef>,
+    call_of_invite: FxHashMap<ServerId, CallRef>,
     limits: Limits,
     barrings: Barrings,
     screen: Option<Arc<dyn Screen>>,
@@ -287,7 +289,7 @@ impl Switch {
             lookup: Lookup::default(),
             registrar: Registrar::default(),
             calls: CallTable::default(),
-            call_of_invite: HashMap::new(),
+            call_of_invite: FxHashMap::default(),
             limits: Limits::default(),
             barrings: Barrings::default(),
             screen: None,
@@ -384,7 +386,7 @@ impl Switch {
 
     /// What to do next; `None` when all is done.
     pub fn poll_output(&mut self) -> Option<Output> {
-        // Events first: what is said to a peer has been written before.
+        // Events first: they are on their way to the log before a peer is told; the log makes them durable some milliseconds later.
         if let Some(event) = self.events.pop_front() {
             return Some(Output::Event(Box::new(event)));
         }
@@ -571,28 +573,33 @@ impl Switch {
         if method == Method::ACK || method == Method::CANCEL {
             return false;
         }
-        let tag = self.stateless_tag(message);
         let unknown =
             message.list(HeaderName::Require).filter(|option| !is_supported(option, method, is_inside));
         let unknown: Vec<u8> = unknown.collect::<Vec<_>>().join(&b", "[..]);
         if !unknown.is_empty() {
+            let tag = self.stateless_tag(message);
             let lines = [b"Unsupported: ", &unknown[..], b"\r\n"].concat();
             let reply = Reply { lines: &lines, ..Reply::plain(420, Some(&tag)) };
             self.transactions.respond_without_state(message, from, reply);
             return true;
         }
         let is_for_us = !is_inside && [Method::INVITE, Method::OPTIONS, Method::REGISTER].contains(&method);
+        if !is_for_us {
+            return false;
+        }
         match Uri::parse(message.request_uri()) {
-            None if is_for_us => {
+            None => {
+                let tag = self.stateless_tag(message);
                 let reply = Reply { phrase: b"Bad Request-URI", ..Reply::plain(400, Some(&tag)) };
                 self.transactions.respond_without_state(message, from, reply);
                 true
             }
-            Some(uri) if is_for_us && uri.scheme == Scheme::Other => {
+            Some(uri) if uri.scheme == Scheme::Other => {
+                let tag = self.stateless_tag(message);
                 self.transactions.respond_without_state(message, from, Reply::plain(416, Some(&tag)));
                 true
             }
-            Some(_) | None => false,
+            Some(_) => false,
         }
     }
 
@@ -611,7 +618,9 @@ impl Switch {
     /// Opens a transaction and answers at once.
     fn answer(&mut self, from: Hop, message: &Message<'_>, code: u16) {
         let server = self.transactions.open(message, from);
-        let tag = self.stateless_tag(message);
+        // Most bring one.
+        let is_tagged = message.to().is_some_and(|to| to.tag().is_some());
+        let tag = if is_tagged { String::new() } else { self.stateless_tag(message) };
         self.transactions.respond(self.now.mono, server, Reply::plain(code, Some(&tag)));
     }
 
@@ -639,7 +648,7 @@ impl Switch {
         self.tag_seed.hash(&mut hasher);
         message.call_id().hash(&mut hasher);
         message.top_via().and_then(|via| via.branch()).hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
+        ascii::hex(hasher.finish()).as_str().to_owned()
     }
 
     fn note_malformed(&mut self, from: Hop, detail: &str) {
@@ -663,7 +672,7 @@ impl Switch {
     ) {
         self.n_events += 1;
         self.events.push_back(CallEvent {
-            node: self.config.node.clone().into(),
+            node: self.config.node.as_str().into(),
             boot: self.boot,
             seq: self.n_events,
             at: self.now.wall,

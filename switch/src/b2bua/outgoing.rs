@@ -17,6 +17,7 @@ use super::identify::wants_privacy;
 use super::limits::Holder;
 use super::provisional::{EarlyDialog, PRACKS_MAX};
 use super::{ALLOW, Purpose, Switch};
+use crate::ascii;
 use crate::dialog::Dialog;
 use crate::hop::Hop;
 use crate::message::{HeaderName, Message, NameAddr, Writer, phrase_of, text};
@@ -59,7 +60,8 @@ impl Switch {
     ) {
         let client = self.transactions.branch();
         let tag = self.tag(name, Side::Callee);
-        let call_id = format!("{:016x}@{}", self.transactions.random(), self.config.node);
+        let call_id = ascii::hex(self.transactions.random());
+        let call_id = [call_id.as_str(), "@", &self.config.node].concat();
         let caller_out = target.plan.cross(Crossing::OutCaller, &call.caller_out, &call.caller_places);
         let bytes = self.invite_bytes(call, target, client, [&tag, &call_id, &caller_out], is_alone);
 
@@ -79,7 +81,7 @@ impl Switch {
             callee: target.party.clone(),
             next_hop: target.hop.address,
             caller_out: if call.clir { "anonymous".into() } else { caller_out.into() },
-            callee_out: target.callee_out.clone().into(),
+            callee_out: target.callee_out.as_str().into(),
             sip_call_id: call_id.into(),
             login: target.trunk.and_then(|trunk| self.peer_login(trunk)),
         };
@@ -115,7 +117,7 @@ impl Switch {
     ) -> Vec<u8> {
         let invite = Message::scan(&call.invite).expect("the INVITE was read before");
         let hops = invite.number(HeaderName::MaxForwards).unwrap_or(70).saturating_sub(1);
-        let own_host = bracketed(&self.addresses.of(target.hop).ip().to_string());
+        let own_host = bracketed(ascii::ip(self.addresses.of(target.hop).ip()).as_str());
         let rules = target.trunk.map(|trunk| self.lookup.trunk_rules(trunk));
         let own_domain = rules.as_ref().and_then(|rules| rules.is.domain.clone()).unwrap_or(own_host);
         let from = match (call.clir, target.trunk) {
@@ -128,8 +130,8 @@ impl Switch {
         };
         let mut writer = Writer::request(b"INVITE", &target.uri)
             .header("Via", client.via(self.addresses, target.hop))
-            .header("Max-Forwards", hops.to_string())
-            .header("From", format!("{from};tag={tag}"))
+            .header("Max-Forwards", ascii::number(hops))
+            .header("From", [&from, ";tag=", tag].concat())
             .header("To", address_of(&target.callee_out, &target.to_host))
             .header("Call-ID", call_id)
             .header("CSeq", "1 INVITE")
@@ -148,8 +150,8 @@ impl Switch {
         }
         if self.config.session_seconds > 0 {
             // Whoever answers refreshes: it alone knows whether it is still there (RFC 4028, 7.1).
-            let wish = format!("{};refresher=uas", self.config.session_seconds);
-            writer = writer.header("Session-Expires", wish);
+            let seconds = ascii::number(self.config.session_seconds);
+            writer.push_parts(b"Session-Expires", &[seconds.as_bytes(), b";refresher=uas"]);
         }
         if let (Some(_), Some(cli)) = (target.trunk, call.cli) {
             // A trunk is trusted with the number even when the callee must not see it (RFC 3325, 7).
@@ -325,7 +327,7 @@ impl Switch {
             attempt,
             code,
             setup_us: micros(at.mono.saturating_sub(call.began.mono)),
-            codec: call.codec.clone().into(),
+            codec: call.codec.as_str().into(),
             user_agent: user_agent.into(),
         };
         self.now = at;
@@ -687,5 +689,8 @@ pub(super) fn message_phrase(message: &Message<'_>) -> Vec<u8> {
 
 /// A URI in brackets. A user part may be missing, but not empty (RFC 3261, 25.1).
 fn address_of(user: &str, host: &str) -> String {
-    if user.is_empty() { format!("<sip:{host}>") } else { format!("<sip:{}@{host}>", escaped(user)) }
+    if user.is_empty() {
+        return ["<sip:", host, ">"].concat();
+    }
+    ["<sip:", &escaped(user), "@", host, ">"].concat()
 }

@@ -1,6 +1,6 @@
 //! The calling rules of one snapshot, compiled for each object that has any.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::{
@@ -8,6 +8,7 @@ use model::{
     SubscriberCalling, SubscriberId, TenantCalling, TenantId, Transport, TrunkCalling, TrunkId,
 };
 use regex::Regex;
+use rustc_hash::FxHashMap;
 
 use super::lookup::Network;
 use crate::hop::Hop;
@@ -17,11 +18,11 @@ use crate::rules::{NumberPlan, Permission, Places, Rate, RewriteTables, ShellLis
 /// Everything compiled.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
-    pub(crate) tenants: HashMap<TenantId, TenantRules>,
-    pub(crate) accounts: HashMap<AccountId, AccountRules>,
-    subscribers: HashMap<SubscriberId, Arc<SubscriberRules>>,
-    trunks: HashMap<TrunkId, Arc<TrunkRules>>,
-    pub(crate) routes: HashMap<RouteId, RouteRules>,
+    pub(crate) tenants: FxHashMap<TenantId, TenantRules>,
+    pub(crate) accounts: FxHashMap<AccountId, AccountRules>,
+    subscribers: FxHashMap<SubscriberId, Arc<SubscriberRules>>,
+    trunks: FxHashMap<TrunkId, Arc<TrunkRules>>,
+    pub(crate) routes: FxHashMap<RouteId, RouteRules>,
     /// Of those who have none.
     usual_subscriber: Arc<SubscriberRules>,
     usual_trunk: Arc<TrunkRules>,

@@ -15,6 +15,7 @@ use super::destination::Seeker;
 use super::gates::Refusal;
 use super::identify::Caller;
 use super::limits::Holder;
+use crate::ascii;
 use crate::dialog::Dialog;
 use crate::hop::Hop;
 use crate::message::{HeaderName, Message, Uri, text};
@@ -24,7 +25,6 @@ use crate::transaction::{Reply, ServerId};
 
 impl Switch {
     pub(super) fn invite(&mut self, from: Hop, message: &Message<'_>) {
-        let tag = self.stateless_tag(message);
         let is_full = self.calls.len() >= self.config.calls_max as usize;
         if is_full || self.refusal_lines().is_some() {
             self.counters.calls_shed += 1;
@@ -32,16 +32,18 @@ impl Switch {
                 let detail = format!("calls_max {} reached", self.config.calls_max);
                 self.note_security(SecurityKind::RateLimited, from.address, "", &detail);
             }
-            let lines = self.retry_after();
+            let (lines, tag) = (self.retry_after(), self.stateless_tag(message));
             let reply = Reply { lines: &lines, ..Reply::plain(503, Some(&tag)) };
             self.transactions.respond_without_state(message, from, reply);
             return;
         }
         if message.number(HeaderName::MaxForwards) == Some(0) {
+            let tag = self.stateless_tag(message);
             self.transactions.respond_without_state(message, from, Reply::plain(483, Some(&tag)));
             return;
         }
         if let Some(lines) = self.refuse_interval(message) {
+            let tag = self.stateless_tag(message);
             let reply = Reply { lines: &lines, ..Reply::plain(422, Some(&tag)) };
             self.transactions.respond_without_state(message, from, reply);
             return;
@@ -156,13 +158,13 @@ impl Switch {
             caller: caller.party.clone(),
             from_user: sender.map(|uri| uri.user_text()).unwrap_or_default().into(),
             from_domain: match caller.auth {
-                AuthMethod::Ip => from.address.ip().to_string().into(),
+                AuthMethod::Ip => ascii::ip(from.address.ip()).as_str().into(),
                 AuthMethod::Digest | AuthMethod::None => {
                     sender.map(|uri| uri.host_text()).unwrap_or_default().into()
                 }
             },
-            dialed: caller.dialed.clone().into(),
-            dialed_domain: caller.dialed_domain.clone().into(),
+            dialed: caller.dialed.as_str().into(),
+            dialed_domain: caller.dialed_domain.as_str().into(),
             cli: caller.cli,
             clir: caller.clir,
             callee: caller.callee,

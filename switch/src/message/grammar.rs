@@ -7,8 +7,20 @@ use super::names::Method;
 
 /// A byte of a `token` (RFC 3261, 25.1).
 pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
+    TOKEN_BYTES[usize::from(byte)]
 }
+
+/// Every name of every header is looked at byte by byte.
+const TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
@@ -32,7 +44,14 @@ pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
 /// As text for records: what is not UTF-8 becomes U+FFFD; folds and other control characters become blanks, for neither a
 /// database column nor a line of a CDR file can hold them.
 pub(crate) fn text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(trim(bytes));
+    let bytes = trim(bytes);
+    // Nearly always.
+    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return text.to_owned();
+    }
+    let text = String::from_utf8_lossy(bytes);
     if text.contains(char::is_control) {
         text.replace(char::is_control, " ").trim().to_owned()
     } else {
@@ -67,8 +86,13 @@ pub(crate) fn unquote(value: &[u8]) -> Vec<u8> {
 
 /// Where `wanted` first stands outside of quotes and angle brackets.
 fn find_outside(bytes: &[u8], wanted: u8, brackets_count: bool) -> Option<usize> {
+    // Nothing before the first of these matters.
+    let opening = if brackets_count { b'<' } else { b'"' };
+    let mut idx = memchr::memchr3(wanted, b'"', opening, bytes)?;
+    if bytes[idx] == wanted {
+        return Some(idx);
+    }
     let (mut in_quotes, mut in_brackets) = (false, false);
-    let mut idx = 0;
     while idx < bytes.len() {
         let byte = bytes[idx];
         match byte {
@@ -236,12 +260,14 @@ impl<'a> Uri<'a> {
     pub fn user_text(&self) -> String {
         let user = self.user.unwrap_or_default();
         let user = &user[..memchr::memchr(b';', user).unwrap_or(user.len())];
-        text(&unescape(user))
+        if memchr::memchr(b'%', user).is_some() { text(&unescape(user)) } else { text(user) }
     }
 
     /// The host as text, in lower case.
     pub fn host_text(&self) -> String {
-        text(self.host).to_ascii_lowercase()
+        let mut host = text(self.host);
+        host.make_ascii_lowercase();
+        host
     }
 
     /// The address it names without asking anybody, if it names one.

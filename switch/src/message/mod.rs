@@ -10,6 +10,8 @@ mod grammar;
 mod names;
 mod write;
 
+use std::cell::OnceCell;
+
 pub use frame::{Framed, Framer, Unframed};
 pub use grammar::{CSeq, NameAddr, Params, Scheme, Uri, Via};
 pub(crate) use grammar::{parse_number, split_commas, text, trim, unquote};
@@ -95,6 +97,16 @@ pub struct Message<'a> {
     n_headers: usize,
     body: &'a [u8],
     fault: Option<Fault>,
+    /// What is asked for again and again is decoded once.
+    decoded: Decoded<'a>,
+}
+
+#[derive(Clone, Default)]
+struct Decoded<'a> {
+    top_via: OnceCell<Option<Via<'a>>>,
+    from: OnceCell<Option<NameAddr<'a>>>,
+    to: OnceCell<Option<NameAddr<'a>>>,
+    cseq: OnceCell<Option<CSeq<'a>>>,
 }
 
 impl std::fmt::Debug for Message<'_> {
@@ -125,8 +137,15 @@ impl<'a> Message<'a> {
         }
         let (line, mut at) = next_line(bytes, 0);
         let (start, mut fault) = start_line(line)?;
-        let mut message =
-            Message { bytes, start, slots: [EMPTY_SLOT; HEADERS_MAX], n_headers: 0, body: &[], fault: None };
+        let mut message = Message {
+            bytes,
+            start,
+            slots: [EMPTY_SLOT; HEADERS_MAX],
+            n_headers: 0,
+            body: &[],
+            fault: None,
+            decoded: Decoded::default(),
+        };
 
         let mut ended = false;
         while at < bytes.len() {
@@ -176,8 +195,12 @@ impl<'a> Message<'a> {
     fn note_header(&mut self, line_start: usize, line_end: usize) -> Result<(), Fault> {
         let line = &self.bytes[line_start..line_end];
         let colon = memchr::memchr(b':', line).ok_or(Fault::bad("Header Without A Colon"))?;
-        let name = trim(&line[..colon]);
-        if name.is_empty() || !name.iter().all(|byte| grammar::is_token(*byte)) {
+        let raw_name = trim(&line[..colon]);
+        let name = HeaderName::of(raw_name);
+        // The known ones are tokens.
+        if name == HeaderName::Other
+            && (raw_name.is_empty() || !raw_name.iter().all(|byte| grammar::is_token(*byte)))
+        {
             return Err(Fault::bad("Bad Header Name"));
         }
         if line.len() > HEADER_BYTES_MAX {
@@ -194,9 +217,10 @@ impl<'a> Message<'a> {
             line_start + colon + 1 + offset_of(value, &line[colon + 1..])
         };
         self.slots[self.n_headers] = Slot {
-            name: HeaderName::of(name),
-            line_start: short(line_start),
-            name_len: short(name.len()),
+            name,
+            // The first header may begin with blanks; copied with them it would go on with the line before.
+            line_start: short(line_start + offset_of(raw_name, line)),
+            name_len: short(raw_name.len()),
             value_start: short(value_start),
             value_end: short(value_start + value.len()),
         };
@@ -291,17 +315,17 @@ impl<'a> Message<'a> {
 
     /// The topmost Via.
     pub fn top_via(&self) -> Option<Via<'a>> {
-        self.list(HeaderName::Via).next().and_then(Via::parse)
+        *self.decoded.top_via.get_or_init(|| self.list(HeaderName::Via).next().and_then(Via::parse))
     }
 
     /// From.
     pub fn from(&self) -> Option<NameAddr<'a>> {
-        self.value(HeaderName::From).and_then(NameAddr::parse)
+        *self.decoded.from.get_or_init(|| self.value(HeaderName::From).and_then(NameAddr::parse))
     }
 
     /// To.
     pub fn to(&self) -> Option<NameAddr<'a>> {
-        self.value(HeaderName::To).and_then(NameAddr::parse)
+        *self.decoded.to.get_or_init(|| self.value(HeaderName::To).and_then(NameAddr::parse))
     }
 
     /// First Contact.
@@ -316,7 +340,7 @@ impl<'a> Message<'a> {
 
     /// CSeq.
     pub fn cseq(&self) -> Option<CSeq<'a>> {
-        self.value(HeaderName::CSeq).and_then(CSeq::parse)
+        *self.decoded.cseq.get_or_init(|| self.value(HeaderName::CSeq).and_then(CSeq::parse))
     }
 
     /// A header that holds one number.

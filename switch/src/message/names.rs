@@ -63,20 +63,26 @@ macro_rules! header_names {
             Other,
         }
 
+        /// Long and compact forms.
+        static KNOWN: [(&str, HeaderName); N_KNOWN] = by_first_letter([
+            $(($long, HeaderName::$variant),)+
+            $($(($compact, HeaderName::$variant),)?)+
+        ]);
+        const N_KNOWN: usize = [$($long,)+ $($($compact,)?)+].len();
+
         impl HeaderName {
             /// The name, whatever its case.
             pub fn of(name: &[u8]) -> Self {
-                let mut lower = [0u8; LONGEST];
-                let Some(lower) = lower.get_mut(..name.len()) else { return HeaderName::Other };
-                lower.copy_from_slice(name);
-                lower.make_ascii_lowercase();
-                $(if *lower == *lowercase::<{ $long.len() }>($long).as_slice() {
-                    return HeaderName::$variant;
-                })+
-                $($(if *lower == *$compact.as_bytes() {
-                    return HeaderName::$variant;
-                })?)+
-                HeaderName::Other
+                let Some(first) = name.first() else { return HeaderName::Other };
+                // Bit 5 is what letters of either case differ in.
+                let (from, to) = PLACES[usize::from(first & 0x1f)];
+                let known = &KNOWN[from..to];
+                // Nearly everybody writes them as the RFC does.
+                if let Some((_, found)) = known.iter().find(|(known, _)| known.as_bytes() == name) {
+                    return *found;
+                }
+                let found = known.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
+                found.map_or(HeaderName::Other, |(_, found)| *found)
             }
 
             /// The long form.
@@ -90,16 +96,35 @@ macro_rules! header_names {
     };
 }
 
-const LONGEST: usize = 24;
-
-const fn lowercase<const N: usize>(name: &str) -> [u8; N] {
-    let mut lower = [0; N];
+/// Where those of each first letter stand in [`KNOWN`]: from, and up to.
+static PLACES: [(usize, usize); 32] = {
+    let mut places = [(0, 0); 32];
     let mut idx = 0;
-    while idx < N {
-        lower[idx] = name.as_bytes()[idx].to_ascii_lowercase();
+    while idx < KNOWN.len() {
+        let letter = (KNOWN[idx].0.as_bytes()[0] & 0x1f) as usize;
+        if places[letter].1 == 0 {
+            places[letter].0 = idx;
+        }
+        places[letter].1 = idx + 1;
         idx += 1;
     }
-    lower
+    places
+};
+
+/// In the order of their first letters, each letter's together.
+const fn by_first_letter<const N: usize>(
+    mut names: [(&'static str, HeaderName); N],
+) -> [(&'static str, HeaderName); N] {
+    let mut sorted = 1;
+    while sorted < N {
+        let mut idx = sorted;
+        while idx > 0 && names[idx - 1].0.as_bytes()[0] & 0x1f > names[idx].0.as_bytes()[0] & 0x1f {
+            (names[idx - 1], names[idx]) = (names[idx], names[idx - 1]);
+            idx -= 1;
+        }
+        sorted += 1;
+    }
+    names
 }
 
 header_names! {
@@ -174,6 +199,18 @@ mod tests {
         assert_eq!(HeaderName::of(b"k"), HeaderName::Supported);
         assert_eq!(HeaderName::of(b"X-Very-Long-Header-Of-Somebody"), HeaderName::Other);
         assert_eq!(HeaderName::of(b""), HeaderName::Other);
+    }
+
+    #[test]
+    fn every_known_name_is_found_however_it_is_written() {
+        for (name, known) in KNOWN {
+            for written in [name.to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
+                assert_eq!(HeaderName::of(written.as_bytes()), known, "{written}");
+            }
+            // With another bit turned than that of the case it is no name.
+            let turned: Vec<u8> = name.bytes().map(|byte| byte ^ 0x40).collect();
+            assert_eq!(HeaderName::of(&turned), HeaderName::Other, "{name}");
+        }
     }
 
     #[test]

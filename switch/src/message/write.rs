@@ -1,9 +1,9 @@
 //! Putting messages together: line by line into one buffer, Content-Length last.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 
 use super::{HeaderName, Message, NameAddr, Via, split_commas};
+use crate::ascii;
 use crate::hop::Hop;
 
 /// A message being written.
@@ -24,9 +24,10 @@ impl Writer {
 
     /// Begins a response.
     pub(crate) fn response(code: u16, phrase: &[u8]) -> Self {
-        let mut out = Vec::with_capacity(768);
-        // A write to a Vec cannot fail.
-        let _ = write!(out, "SIP/2.0 {code} ");
+        let mut out = Vec::with_capacity(1_024);
+        out.extend_from_slice(b"SIP/2.0 ");
+        out.extend_from_slice(ascii::number(code).as_bytes());
+        out.push(b' ');
         out.extend_from_slice(phrase);
         out.extend_from_slice(b"\r\n");
         Self { out }
@@ -34,7 +35,7 @@ impl Writer {
 
     /// Begins lines that go into another message.
     pub(crate) fn lines_only() -> Self {
-        Self { out: Vec::with_capacity(256) }
+        Self { out: Vec::with_capacity(512) }
     }
 
     /// The lines written so far.
@@ -53,6 +54,16 @@ impl Writer {
         self.out.extend_from_slice(name);
         self.out.extend_from_slice(b": ");
         self.out.extend_from_slice(value);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Adds a header whose value is made of parts, in place.
+    pub(crate) fn push_parts(&mut self, name: &[u8], parts: &[&[u8]]) {
+        self.out.extend_from_slice(name);
+        self.out.extend_from_slice(b": ");
+        for part in parts {
+            self.out.extend_from_slice(part);
+        }
         self.out.extend_from_slice(b"\r\n");
     }
 
@@ -76,7 +87,9 @@ impl Writer {
 
     /// Ends the message.
     pub(crate) fn finish(mut self, body: &[u8]) -> Vec<u8> {
-        let _ = write!(self.out, "Content-Length: {}\r\n\r\n", body.len());
+        self.out.extend_from_slice(b"Content-Length: ");
+        self.out.extend_from_slice(ascii::number(body.len() as u64).as_bytes());
+        self.out.extend_from_slice(b"\r\n\r\n");
         self.out.extend_from_slice(body);
         self.out
     }
@@ -86,7 +99,7 @@ impl Writer {
 #[derive(Debug, Clone)]
 pub(crate) struct ReplyHead {
     /// Via, Record-Route, From, Call-ID and CSeq, as lines.
-    lines: Box<[u8]>,
+    lines: Vec<u8>,
     /// To, as sent.
     to: Box<[u8]>,
     to_has_tag: bool,
@@ -107,7 +120,7 @@ impl ReplyHead {
         let mut destination = source;
         let mut is_top = true;
         for value in request.list(HeaderName::Via) {
-            match Via::parse(value).filter(|_| is_top) {
+            match is_top.then(|| Via::parse(value)).flatten() {
                 Some(via) => {
                     // On a stream the answer goes back the way the request came (RFC 3261, 18.2.2).
                     if via.params.find("rport").is_none() && !source.is_reliable() {
@@ -128,7 +141,12 @@ impl ReplyHead {
         }
         let to = request.value(HeaderName::To).unwrap_or_default();
         let to_has_tag = NameAddr::parse(to).is_some_and(|to| to.tag().is_some());
-        Self { lines: lines.into(), to: to.into(), to_has_tag, destination }
+        Self { lines, to: to.into(), to_has_tag, destination }
+    }
+
+    /// Frees what responses begin with; where they went is kept.
+    pub(crate) fn forget(&mut self) {
+        (self.lines, self.to) = Default::default();
     }
 
     /// Begins a response. `tag` is added to To unless the request brought one.
@@ -136,10 +154,7 @@ impl ReplyHead {
         let mut writer = Writer::response(code, phrase).lines(&self.lines);
         match tag.filter(|_| !self.to_has_tag && !self.to.is_empty()) {
             Some(tag) => {
-                let mut to = self.to.to_vec();
-                to.extend_from_slice(b";tag=");
-                to.extend_from_slice(tag.as_bytes());
-                writer.push_header(b"To", &to);
+                writer.push_parts(b"To", &[&self.to, b";tag=", tag.as_bytes()]);
             }
             // A request without To is refused without one (RFC 4475, 3.3.1).
             None if self.to.is_empty() => {}
@@ -159,13 +174,15 @@ fn via_with_source(via: &Via<'_>, source: SocketAddr) -> Vec<u8> {
         out.push(b';');
         out.extend_from_slice(name);
         if name.eq_ignore_ascii_case(b"rport") {
-            let _ = write!(out, "={}", source.port());
+            out.push(b'=');
+            out.extend_from_slice(ascii::number(source.port()).as_bytes());
         } else if let Some(value) = value {
             out.push(b'=');
             out.extend_from_slice(value);
         }
     }
-    let _ = write!(out, ";received={}", source.ip());
+    out.extend_from_slice(b";received=");
+    out.extend_from_slice(ascii::ip(source.ip()).as_bytes());
     out
 }
 

@@ -5,6 +5,11 @@
 //! tasks of their own that read and write (`streams`).
 
 mod dns;
+mod door;
+mod event_groups;
+#[cfg(test)]
+mod load_test;
+mod pace;
 mod phones;
 mod stats;
 mod streams;
@@ -26,6 +31,9 @@ use tracing::{info, warn};
 
 use crate::{CreditQuestion, EventLog, Hop, Input, Output, Switch, SwitchConfig, SwitchError};
 
+use door::Door;
+pub use event_groups::EventGroups;
+use pace::Pace;
 pub use phones::run_phones;
 pub use stats::SwitchStats;
 use streams::{StreamEvent, Streams};
@@ -40,7 +48,9 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// Events waiting for room in the channel; above, new calls are refused until it is down to a quarter.
 const EVENTS_WAITING_MAX: usize = 1_024;
 /// Datagrams taken at once before outputs are sent.
-const DATAGRAMS_AT_ONCE: usize = 64;
+const DATAGRAMS_AT_ONCE: u32 = 128;
+/// Messages of connections taken at once; the socket has its turn then, however much the connections bring.
+const STREAM_MESSAGES_AT_ONCE: u32 = 16;
 
 /// Opens a UDP socket with a large receive buffer, ready for [`run`] or [`run_phones`].
 ///
@@ -51,9 +61,11 @@ pub fn bind(address: SocketAddr) -> Result<UdpSocket, SwitchError> {
     let open = || {
         let kind = (socket2::Type::DGRAM, Some(socket2::Protocol::UDP));
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), kind.0, kind.1)?;
-        // The kernel may grant less; then a burst is lost earlier, and the peers repeat it.
-        if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES) {
-            warn!(%error, "receive buffer stays small");
+        // With less a burst is lost earlier, and the peers repeat it. Linux grants less without an error, and tells twice what it granted.
+        let asked = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+        let n_bytes = socket.recv_buffer_size()? / if cfg!(target_os = "linux") { 2 } else { 1 };
+        if asked.is_err() || n_bytes < RECEIVE_BUFFER_BYTES {
+            warn!(n_bytes, "receive buffer stays small; set net.core.rmem_max to {RECEIVE_BUFFER_BYTES}");
         }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
@@ -110,20 +122,26 @@ pub async fn run(
     let mut buffer = vec![0; 65_536];
     let mut inputs_open = true;
     let mut unreachable: Vec<Hop> = Vec::new();
+    let mut pace = Pace::default();
+    let mut door = Door::Watched(socket);
+    // Of a connection: what came behind messages, and waits until those are answered.
+    let mut held = None;
+    let mut has_expired = false;
     info!(%local, %address, "switch listens on udp");
     tokio::pin!(stop);
     loop {
+        let sent_at = clock();
         while let Some(output) = switch.poll_output() {
             if let Some(tracer) = &mut tracer {
                 match &output {
-                    Output::Transmit { to, bytes } => tracer.message(clock(), true, *to, bytes),
-                    Output::Event(event) => tracer.event(clock(), event),
+                    Output::Transmit { to, bytes } => tracer.message(sent_at, true, *to, bytes),
+                    Output::Event(event) => tracer.event(sent_at, event),
                     Output::Credit(_) | Output::Resolve(_) => {}
                 }
             }
             match output {
                 Output::Transmit { to, bytes } if to.transport == Transport::Udp => {
-                    send(&socket, is_ipv6, to.address, &bytes).await;
+                    door.send(is_ipv6, to.address, &bytes).await;
                 }
                 Output::Transmit { to, bytes } => {
                     if !streams.send(to, bytes, || switch.tls_name_of(to.address)) {
@@ -150,9 +168,31 @@ pub async fn run(
             switch.handle(clock(), Input::EventLog(state));
         }
         stats.store(&switch.counters());
-        let due = switch.poll_timeout().map(|(at, _)| at.saturating_sub(clock().mono));
-        let trace_due = tracer.as_ref().and_then(|tracer| tracer.due(clock()));
-        tokio::select! {
+        let now = clock();
+        let until_look = pace.next_look().map(|at| at.saturating_sub(now.mono));
+        let until_look = until_look.filter(|wait| !wait.is_zero());
+        if until_look.is_none() {
+            if let Some(tracer) = &mut tracer {
+                tracer.hand_over_if_due(now);
+            }
+            // Never left to a sleep, which is not over when it begins: a socket that is always full would be first each time.
+            // Once between two looks, or timers would keep the messages waiting in their turn.
+            if !has_expired && switch.poll_timeout().is_some_and(|(at, _)| at <= now.mono) {
+                has_expired = true;
+                switch.handle(now, Input::Timeout);
+                continue;
+            }
+        }
+        has_expired = false;
+        if pace.has_more() {
+            // Nothing here need ever wait then, and the other tasks of this thread would never have their turn.
+            tokio::task::yield_now().await;
+        }
+        // Of the timers of many calls one is due nearly always: they wait for the look, too.
+        let no_sooner = |due: Duration| due.max(until_look.unwrap_or_default());
+        let due = switch.poll_timeout().map(|(at, _)| no_sooner(at.saturating_sub(now.mono)));
+        let trace_due = tracer.as_ref().and_then(|tracer| tracer.due(now)).map(no_sooner);
+        let mut event = tokio::select! {
             biased;
             () = &mut stop => break,
             permit = events.reserve(), if !shell.waiting.is_empty() => {
@@ -160,67 +200,116 @@ pub async fn run(
                 if let Some(event) = shell.waiting.pop_front() {
                     permit.send(event);
                 }
+                continue;
             }
-            input = inputs.recv(), if inputs_open => match input {
-                Some(Input::EventLog(state)) => shell.log_is_writable = state == EventLog::Writable,
-                Some(input) => switch.handle(clock(), input),
-                None => inputs_open = false,
-            },
-            () = sleep(due) => switch.handle(clock(), Input::Timeout),
-            () = sleep(trace_due) => {
-                if let Some(tracer) = &mut tracer {
-                    tracer.hand_over_if_due(clock());
+            input = inputs.recv(), if inputs_open => {
+                match input {
+                    Some(Input::EventLog(state)) => shell.log_is_writable = state == EventLog::Writable,
+                    Some(input) => switch.handle(clock(), input),
+                    None => inputs_open = false,
                 }
+                continue;
             }
-            Some(answer) = names.recv() => switch.handle(clock(), Input::Resolved(answer)),
-            Some(event) = told.recv() => {
-                if let StreamEvent::Opened { hop, certificate: Some(certificate), .. } = &event {
-                    let names = switch.certificate_names(*hop);
-                    if !names.is_empty() && !tls::is_for(certificate, &names) {
-                        warn!(%hop, ?names, "a peer at a trunk's address has a certificate for another name");
-                        switch.note_wrong_certificate(clock(), *hop);
-                        if streams.refuse(*hop) {
-                            unreachable.push(*hop);
-                        }
-                    }
-                }
-                let is_lost = streams.note(&event);
-                match event {
-                    StreamEvent::Message { from, .. } if streams.is_refused(from) => {}
-                    StreamEvent::Message { from, bytes } => {
-                        if let Some(tracer) = &mut tracer {
-                            tracer.message(clock(), false, from, &bytes);
-                        }
-                        switch.receive(clock(), from, &bytes);
-                    }
-                    StreamEvent::Closed { hop } if is_lost => switch.handle(clock(), Input::Unreachable(hop)),
-                    StreamEvent::Closed { .. } | StreamEvent::Opened { .. } => {}
-                }
+            () = sleep(due) => {
+                switch.handle(clock(), Input::Timeout);
+                continue;
             }
-            received = socket.recv_from(&mut buffer) => {
-                let mut received = received;
-                for _ in 0..DATAGRAMS_AT_ONCE {
-                    match received {
-                        Ok((length, from)) => {
-                            let from = Hop::udp(from);
-                            if let Some(tracer) = &mut tracer {
-                                tracer.message(clock(), false, from, &buffer[..length]);
-                            }
-                            switch.receive(clock(), from, &buffer[..length]);
-                        }
-                        Err(error) if is_harmless(&error) => {}
-                        Err(error) => return Err(failed(error)),
-                    }
-                    match socket.try_recv_from(&mut buffer) {
-                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
-                        next => received = next,
-                    }
-                }
+            // It is handed over above.
+            () = sleep(trace_due) => continue,
+            () = sleep(until_look), if until_look.is_some() => continue,
+            Some(answer) = names.recv() => {
+                switch.handle(clock(), Input::Resolved(answer));
+                continue;
+            }
+            Some(event) = next_event(&mut held, &mut told), if until_look.is_none() => Some(event),
+            ready = door.ready(), if until_look.is_none() => {
+                ready.map_err(failed)?;
+                None
+            }
+        };
+        // A look: a share of what the connections brought, and one of what lies in the socket.
+        let mut n_of_streams = 0;
+        while let Some(one) = event.take() {
+            let is_message = matches!(one, StreamEvent::Message { .. });
+            if n_of_streams > 0 && !is_message {
+                held = Some(one);
+                break;
+            }
+            if let Some(lost) = take_stream_event(&mut switch, &mut streams, tracer.as_mut(), clock(), one) {
+                unreachable.push(lost);
+            }
+            n_of_streams += 1;
+            if is_message && n_of_streams < STREAM_MESSAGES_AT_ONCE {
+                event = told.try_recv().ok();
             }
         }
+        let mut n_received = 0;
+        // One that is taken out is looked at.
+        while n_received < DATAGRAMS_AT_ONCE {
+            match door.receive(&mut buffer) {
+                Ok((length, from)) => {
+                    let (from, now) = (Hop::udp(from), clock());
+                    if let Some(tracer) = &mut tracer {
+                        tracer.message(now, false, from, &buffer[..length]);
+                    }
+                    switch.receive(now, from, &buffer[..length]);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) if is_harmless(&error) => {}
+                Err(error) => return Err(failed(error)),
+            }
+            n_received += 1;
+        }
+        let has_more =
+            n_received == DATAGRAMS_AT_ONCE || n_of_streams == STREAM_MESSAGES_AT_ONCE || held.is_some();
+        pace.note(clock().mono, n_received, has_more);
+        door = door.polled(pace.is_loaded()).map_err(failed)?;
     }
     info!("switch stops");
     shell.hand_over(&events).await
+}
+
+/// What was held back, or else what the connections tell next.
+async fn next_event(
+    held: &mut Option<StreamEvent>,
+    told: &mut mpsc::Receiver<StreamEvent>,
+) -> Option<StreamEvent> {
+    match held.take() {
+        Some(event) => Some(event),
+        None => told.recv().await,
+    }
+}
+
+/// Sees to what a connection tells. Out: a hop that can no longer be reached, of which the switch is to be told.
+fn take_stream_event(
+    switch: &mut Switch,
+    streams: &mut Streams,
+    tracer: Option<&mut Tracer>,
+    now: Moment,
+    event: StreamEvent,
+) -> Option<Hop> {
+    let mut unreachable = None;
+    if let StreamEvent::Opened { hop, certificate: Some(certificate), .. } = &event {
+        let names = switch.certificate_names(*hop);
+        if !names.is_empty() && !tls::is_for(certificate, &names) {
+            warn!(%hop, ?names, "a peer at a trunk's address has a certificate for another name");
+            switch.note_wrong_certificate(now, *hop);
+            unreachable = streams.refuse(*hop).then_some(*hop);
+        }
+    }
+    let is_lost = streams.note(&event);
+    match event {
+        StreamEvent::Message { from, .. } if streams.is_refused(from) => {}
+        StreamEvent::Message { from, bytes } => {
+            if let Some(tracer) = tracer {
+                tracer.message(now, false, from, &bytes);
+            }
+            switch.receive(now, from, &bytes);
+        }
+        StreamEvent::Closed { hop } => unreachable = is_lost.then_some(hop),
+        StreamEvent::Opened { .. } => {}
+    }
+    unreachable
 }
 
 /// What the shell keeps beside the switch: events on their way to the log.
@@ -275,13 +364,21 @@ impl Shell {
 
 /// Sends a datagram. What does not go out counts as lost on the way: retransmission is the protocol's business.
 pub(crate) async fn send(socket: &UdpSocket, is_ipv6: bool, to: SocketAddr, bytes: &[u8]) {
-    // A socket for both families takes IPv4 peers in IPv6 form alone (RFC 3493, 3.7).
-    let to = match to {
+    let to = in_family(is_ipv6, to);
+    let sent = match socket.try_send_to(bytes, to) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => socket.send_to(bytes, to).await,
+        sent => sent,
+    };
+    if let Err(error) = sent {
+        tracing::debug!(%to, %error, "datagram not sent");
+    }
+}
+
+/// A socket for both families takes IPv4 peers in IPv6 form alone (RFC 3493, 3.7).
+fn in_family(is_ipv6: bool, to: SocketAddr) -> SocketAddr {
+    match to {
         SocketAddr::V4(v4) if is_ipv6 => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
         SocketAddr::V4(_) | SocketAddr::V6(_) => to,
-    };
-    if let Err(error) = socket.send_to(bytes, to).await {
-        tracing::debug!(%to, %error, "datagram not sent");
     }
 }
 
@@ -489,6 +586,13 @@ mod tests {
         at_home.await.unwrap().unwrap();
         far.abort();
         assert_eq!(shown.load().calls_answered, N_CALLS);
+        // The phones are done once their BYE is sent; it may still lie in the socket.
+        let is_over = async {
+            while shown.load().calls_active > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), is_over).await.unwrap();
         stop.send(()).unwrap();
         switch.await.unwrap().unwrap();
         let events = collected.await.unwrap();
@@ -496,6 +600,39 @@ mod tests {
         assert_eq!(seqs, (1..=events.len() as u64).collect::<Vec<_>>());
         let n_ends = events.iter().filter(|event| matches!(event.body, EventBody::End(_))).count();
         assert_eq!(n_ends as u64, N_CALLS);
+    }
+
+    #[tokio::test]
+    async fn every_datagram_of_a_backlog_is_looked_at() {
+        const N_REQUESTS: u32 = 3 * DATAGRAMS_AT_ONCE;
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (switch_socket, phone) = (bind(any).unwrap(), bind(any).unwrap());
+        let (server, own) = (switch_socket.local_addr().unwrap(), phone.local_addr().unwrap());
+        for n in 0..N_REQUESTS {
+            let request = format!(
+                "OPTIONS sip:{server} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{n}\r\nFrom: <sip:a@b>;tag=1\r\n\
+                 To: <sip:{server}>\r\nCall-ID: {n}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+            );
+            phone.send_to(request.as_bytes(), server).await.unwrap();
+        }
+        let (events, _waiting) = mpsc::channel(1_000);
+        let (_inputs, inputs) = mpsc::channel(4);
+        let (credit, _nobody_asks) = mpsc::channel(1);
+        let stats = Arc::new(SwitchStats::default());
+        let config = SwitchConfig::default();
+        let never = std::future::pending();
+        let switch =
+            tokio::spawn(run(config, clock(), 1, switch_socket, inputs, events, credit, stats, never));
+        let mut answered = HashSet::new();
+        let mut buffer = vec![0; 65_536];
+        while answered.len() < N_REQUESTS as usize {
+            let patience = Duration::from_secs(20);
+            let answer = tokio::time::timeout(patience, phone.recv_from(&mut buffer)).await;
+            let (length, _) = answer.unwrap_or_else(|_| panic!("{} answers", answered.len())).unwrap();
+            let answer = crate::Message::scan(&buffer[..length]).unwrap();
+            answered.insert(answer.call_id().unwrap().to_vec());
+        }
+        switch.abort();
     }
 
     #[test]

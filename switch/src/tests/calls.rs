@@ -531,6 +531,29 @@ fn hidden_number_reaches_the_trunk_but_not_the_callee() {
     assert!(sent.contains("Max-Forwards: 69\r\n"), "{sent}");
 }
 
+#[test]
+fn header_that_begins_with_blanks_does_not_go_on_with_one_of_ours_at_the_next_hop() {
+    let mut world = World::new();
+    let mut rows = directory();
+    rows.trunks[1].sources = vec!["198.51.100.7/32".into()];
+    rows.accounts[3].kind = model::AccountKind::Customer;
+    rows.trunks[0].address = "203.0.113.77:5060".parse().unwrap();
+    world.input(Input::Directory(Arc::new(rows)));
+    let peer = "198.51.100.7:5060";
+    for (call_id, blanks) in [("b1", "  \t"), ("b2", " \r\n ")] {
+        let first = invite(peer, call_id, "sip:49301234@example.net").replacen(
+            "SIP/2.0\r\n",
+            &format!("SIP/2.0\r\n{blanks}X-First: <sip:4930666@example.net>\r\n"),
+            1,
+        );
+        world.raw.clear();
+        world.inject(peer, first);
+        let sent = world.raw.iter().find(|(_, bytes)| bytes.starts_with(b"INVITE")).unwrap();
+        let sent = String::from_utf8(sent.1.clone()).unwrap();
+        assert!(sent.contains("\r\nX-First: <sip:4930666@example.net>\r\n"), "{sent}");
+    }
+}
+
 /// An INVITE from a trunk that is not one of our phones.
 fn invite(peer: &str, call_id: &str, uri: &str) -> String {
     format!(

@@ -56,7 +56,7 @@ fn invite_goes_out_once_the_balance_allows_it() {
     world.credit(Credit::Seconds(60));
     world.run_seconds(5);
     assert!(matches!(world.outcome(id), Some(PhoneStep::HungUp { by_us: true, .. })));
-    assert_eq!(world.last_question(), Some(&CreditStep::End { answered_us: 3_000_000 }));
+    assert_eq!(world.last_question(), Some(&CreditStep::End { answered_us: 3_000_000, was_sent: true }));
     assert_eq!(world.questions.len(), 3, "{:?}", world.questions);
     world.assert_idle();
 }
@@ -82,7 +82,7 @@ fn call_is_extended_before_its_grant_ends_and_cut_at_the_very_second() {
     for place in [GATEWAY_1, HOMES] {
         assert_eq!(world.count(SWITCH, place, "BYE"), 1);
     }
-    assert_eq!(world.last_question(), Some(&CreditStep::End { answered_us: 13_000_000 }));
+    assert_eq!(world.last_question(), Some(&CreditStep::End { answered_us: 13_000_000, was_sent: true }));
     world.assert_idle();
 }
 
@@ -156,12 +156,22 @@ fn caller_who_gives_up_while_the_balance_is_asked_is_forgotten() {
     let mut world = world(CreditConfig { patience_ms: 60_000, ..CreditConfig::default() });
     let id = world.dial(0, "49301234", 3);
     world.command(HOMES, crate::phone::PhoneCommand::HangUp { id });
-    assert_eq!(world.last_question(), Some(&CreditStep::End { answered_us: 0 }));
+    assert_eq!(world.last_question(), Some(&CreditStep::End { answered_us: 0, was_sent: false }));
     // The answer comes too late.
     let key = world.questions[0].key.clone();
     world.input(Input::Credit(CreditAnswer { key, credit: Credit::Seconds(60) }));
     assert_eq!(world.count(SWITCH, GATEWAY_1, "INVITE"), 0);
     world.assert_idle();
+}
+
+#[test]
+fn attempt_that_the_far_side_refuses_is_told_to_have_been_sent() {
+    let mut world = world(CreditConfig::default());
+    world.behave(GATEWAY_1, Behaviour::Refuse { ring: Duration::ZERO, code: 486 });
+    world.dial(0, "49301234", 3);
+    world.credit(Credit::Seconds(60));
+    world.run_seconds(1);
+    assert_eq!(world.last_question(), Some(&CreditStep::End { answered_us: 0, was_sent: true }));
 }
 
 #[test]

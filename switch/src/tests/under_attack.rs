@@ -67,6 +67,19 @@ fn guessed_passwords_shut_the_guesser_out_but_not_the_trunk_next_to_it() {
 }
 
 #[test]
+fn who_has_an_account_cannot_guess_the_passwords_of_others_between_two_logins() {
+    let mut rows = directory();
+    rows.subscribers[CAROL].digest = crate::digest::secret_of("carol", "example.net", "another");
+    let mut world = World::with(SwitchConfig::default(), rows);
+    for n in 0..11 {
+        assert_eq!(bans(&world), [], "{n}");
+        world.register(ALICE);
+        world.command(HOMES, PhoneCommand::Register { line: CAROL, seconds: 100 });
+    }
+    assert_eq!(bans(&world).len(), 1);
+}
+
+#[test]
 fn call_that_is_up_goes_on_although_its_address_is_shut_out() {
     let mut rows = directory();
     rows.subscribers[CAROL].digest = crate::digest::secret_of("carol", "example.net", "another");

@@ -172,6 +172,13 @@ fn family_shares_a_balance_whose_package_makes_calls_dear_locks_and_forgives() {
         made.run_command(&[&["balance", "family", "--statement", pdf.to_str().unwrap()][..], &from].concat());
     assert!(shown.contains("movements"), "{shown}");
     assert!(std::fs::read(&pdf).unwrap().starts_with(b"%PDF-"));
+    if have("pdftotext") {
+        let pages = printed(Command::new("pdftotext").args(["-layout"]).arg(&pdf).arg("-"));
+        // The first top-up, and what is left after the last call.
+        for amount in ["0.35", "1.06"] {
+            assert!(pages.contains(amount), "{amount} is not in:\n{pages}");
+        }
+    }
     house.stop();
     let proof = made.run_command(&["audit"]);
     assert!(proof.contains("all of it holds"), "{proof}");

@@ -1,20 +1,13 @@
 //! What happens before the answer, by foreign phones: sipp acknowledges provisional answers (RFC 3262) as caller, as callee, or as both.
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::rig::{Installation, Running, eventually, free_address, have, printed, scenario, write_file};
-use crate::sipp_call::calls;
+use crate::sipp_call::{calls, gateway_with};
 
 fn gateway(at: SocketAddr, of: &str) -> Running {
-    Running::spawn(
-        Command::new("sipp")
-            .arg("-sf")
-            .arg(scenario(of))
-            .args(["-nostdin", "-i", &at.ip().to_string(), "-p", &at.port().to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null()),
-    )
+    gateway_with(at, &["-sf", scenario(of).to_str().unwrap()])
 }
 
 /// A call by a phone that says `header` of PRACK, and acknowledges what it hears; sipp checks every message.

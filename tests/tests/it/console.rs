@@ -21,6 +21,8 @@ fn house_with_calls() -> (Installation, Running, [Running; 2]) {
          when = [{ measure = \"attempts\", at_least = 2 }]\naction = [\"tag\"]\ntag = \"often\"\n",
     );
     made.configure("[fraud]\nrules = [\"rules.toml\"]\n");
+    let kept = write_file(&made.home(), "kept.toml", "[[contracts]]\naccount = \"baeckerei-huber\"\n");
+    made.run_command(&["import", &kept.display().to_string()]);
     let mut adding = Command::new(tollbook_path())
         .args(["user", "add", "ada", "--config"])
         .arg(made.config())

@@ -1,13 +1,13 @@
 //! The cable is pulled: carriers in network namespaces of their own, whose link goes down between two calls and during one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
 
 use crate::rig::{Installation, Running, eventually, have, printed};
 use crate::sipp_call::{calls, dial};
 
 /// A machine of its own, at the other end of a cable.
-struct Namespace {
+pub(crate) struct Namespace {
     name: String,
     cable: String,
     at: SocketAddr,
@@ -15,7 +15,7 @@ struct Namespace {
 
 impl Namespace {
     /// Number `n` of this run; `None`: namespaces may not be made here, which is no excuse with `CI=true`.
-    fn new(n: u8) -> Option<Self> {
+    pub(crate) fn new(n: u8) -> Option<Self> {
         let name = format!("tb{}-{n}", std::process::id());
         let cable = format!("tb{}{n}", std::process::id() % 100_000);
         let far_end = format!("{cable}f");
@@ -47,8 +47,24 @@ impl Namespace {
         )
     }
 
-    fn pull_the_cable(&self) {
+    pub(crate) fn pull_the_cable(&self) {
         printed(Command::new("ip").args(["link", "set", &self.cable, "down"]));
+    }
+
+    pub(crate) fn plug_the_cable(&self) {
+        printed(Command::new("ip").args(["link", "set", &self.cable, "up"]));
+    }
+
+    /// Our end of the cable.
+    pub(crate) fn near_end(&self) -> IpAddr {
+        let SocketAddr::V4(far) = self.at else { panic!("it has an address of IPv4") };
+        let [a, b, c, _] = far.ip().octets();
+        IpAddr::from([a, b, c, 1])
+    }
+
+    /// What runs a program there.
+    pub(crate) fn wrapper(&self) -> [&str; 4] {
+        ["ip", "netns", "exec", &self.name]
     }
 }
 

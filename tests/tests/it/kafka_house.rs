@@ -11,7 +11,7 @@ use crate::postgres::Postgres;
 use crate::rig::{Installation, Running, eventually, free_address, have, scenario, tollbook, write_file};
 
 /// Whether the program has Kafka compiled in, and a broker and sipp are at hand.
-fn can_run() -> bool {
+pub(crate) fn can_run() -> bool {
     if !have("sipp") || !broker::at_hand() {
         return false;
     }
@@ -27,7 +27,7 @@ fn can_run() -> bool {
 }
 
 /// Gateways that ring and answer.
-fn gateways(made: &Installation) -> Vec<Running> {
+pub(crate) fn gateways(made: &Installation) -> Vec<Running> {
     let gateway = |at: std::net::SocketAddr| {
         Running::spawn(
             Command::new("sipp")
@@ -42,7 +42,7 @@ fn gateways(made: &Installation) -> Vec<Running> {
 }
 
 /// Calls of four tenths of a second, ten a second.
-fn phones(made: &Installation, user: &str) -> Running {
+pub(crate) fn phones(made: &Installation, user: &str) -> Running {
     let line = format!("{user};4930555123;[authentication username={user} password=change-me-{user}]");
     let fields = write_file(made.path(), &format!("{user}.csv"), &format!("SEQUENTIAL\n{line}\n"));
     let local = free_address("127.0.0.1");
@@ -64,7 +64,7 @@ fn phones(made: &Installation, user: &str) -> Running {
 }
 
 /// What the phones saw answered.
-fn answered(made: &Installation, users: &[&str]) -> BTreeMap<String, Seen> {
+pub(crate) fn answered(made: &Installation, users: &[&str]) -> BTreeMap<String, Seen> {
     let mut seen = BTreeMap::new();
     for user in users {
         let log = made.path().join(format!("{user}.log"));
@@ -75,7 +75,7 @@ fn answered(made: &Installation, users: &[&str]) -> BTreeMap<String, Seen> {
 }
 
 /// Every call that was answered has one record; the books balance.
-fn settle(made: &Installation, seen: &BTreeMap<String, Seen>, running: Vec<Running>) {
+pub(crate) fn settle(made: &Installation, seen: &BTreeMap<String, Seen>, running: Vec<Running>) {
     eventually("every answered call has its record", || {
         let records = records_of(made);
         seen.keys().all(|call| records.contains_key(call))
@@ -91,7 +91,7 @@ fn settle(made: &Installation, seen: &BTreeMap<String, Seen>, running: Vec<Runni
     assert!(proof.contains("all of it holds") && !proof.contains("not read"), "{proof}");
 }
 
-fn sleep_s(seconds: u64) {
+pub(crate) fn sleep_s(seconds: u64) {
     std::thread::sleep(Duration::from_secs(seconds));
 }
 

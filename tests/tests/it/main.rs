@@ -8,6 +8,7 @@
 )]
 
 mod advice;
+mod audit_log;
 mod bad_input;
 mod balances;
 mod baresip;
@@ -28,10 +29,14 @@ mod desk;
 mod edrs;
 mod floor_plan;
 mod fraud_desk;
+#[path = "../../../lake/tests/it/gateway.rs"]
+mod gateway;
 mod imports;
 mod kafka_house;
 mod kills;
+mod lake_in_a_bucket;
 mod late_end;
+mod machines;
 mod mail_words;
 mod named_trunks;
 mod postgres;

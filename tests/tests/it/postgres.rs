@@ -15,6 +15,12 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Up and ready; `None`, with a word, where it is not installed.
     pub(crate) fn start() -> Option<Self> {
+        // Not below a private directory: the server's own user must get there.
+        Self::start_below(&std::env::temp_dir())
+    }
+
+    /// The same with its files below `parent`, where every user may make some.
+    pub(crate) fn start_below(parent: &Path) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let versions = std::fs::read_dir(Path::new("/usr/lib/postgresql")).ok();
         let bin = versions
@@ -29,8 +35,7 @@ impl Postgres {
             return None;
         };
         let name = format!("tollbook-house-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        // Not below a private directory: the server's own user must get there.
-        let dir = std::env::temp_dir().join(name);
+        let dir = parent.join(name);
         let script = format!(
             "set -e; umask 077; mkdir {dir}; cd {dir}; \
              {bin}/initdb -D data -U postgres -A trust -E UTF8 --locale=C > initdb.log 2>&1; \
@@ -53,13 +58,13 @@ impl Postgres {
             .spawn()
             .unwrap();
         let server = Self { dir, bin, _keeper: keeper };
-        for _ in 0..300 {
+        for _ in 0..1_200 {
             if server.is_ready() {
                 return Some(server);
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("PostgreSQL did not start within 30 s; see {}", server.dir.display());
+        panic!("PostgreSQL did not start within 120 s; see {}", server.dir.display());
     }
 
     fn is_ready(&self) -> bool {
@@ -75,6 +80,44 @@ impl Postgres {
     /// For `store.url`.
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@localhost/postgres?host={}", self.dir.display())
+    }
+
+    /// The address of another, empty database of the same server, which is made.
+    pub(crate) fn another(&self, name: &str) -> String {
+        let made = Command::new(self.bin.join("createdb"))
+            .args(["-U", "postgres", "-h"])
+            .arg(&self.dir)
+            .arg(name)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        format!("postgres://postgres@localhost/{name}?host={}", self.dir.display())
+    }
+
+    /// Has it begin new files of its log until it can do no more. What it could still write into the last one it could not commit without.
+    pub(crate) fn use_up_its_log(&self) {
+        let mut n_files = 0;
+        loop {
+            let done = Command::new(self.bin.join("psql"))
+                .args(["-U", "postgres", "-h"])
+                .arg(&self.dir)
+                .args([
+                    "-q",
+                    "-c",
+                    "SELECT pg_logical_emit_message(true, '', 'x')",
+                    "-c",
+                    "SELECT pg_switch_wal()",
+                ])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .unwrap();
+            if !done.success() {
+                return;
+            }
+            n_files += 1;
+            assert!(n_files < 100, "its disk is not full");
+        }
     }
 
     /// Restarts it as after a crash: nobody is asked to finish.

@@ -228,7 +228,16 @@ impl Installation {
 
     /// `tollbook run ARGS`, up.
     pub(crate) fn start_with(&self, args: &[&str]) -> Running {
-        let mut child = Command::new(tollbook_path())
+        self.start_under(&[], args)
+    }
+
+    /// The same by another program that becomes it, such as `ip netns exec NAME` or `env NAME=VALUE`.
+    pub(crate) fn start_under(&self, wrapper: &[&str], args: &[&str]) -> Running {
+        let path = tollbook_path();
+        let mut words: Vec<&std::ffi::OsStr> = wrapper.iter().map(AsRef::as_ref).collect();
+        words.push(path.as_os_str());
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .arg("run")
             .args(args)
             .arg("--config")

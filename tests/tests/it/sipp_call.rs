@@ -14,9 +14,15 @@ use crate::rig::{
 
 /// A carrier's gateway that answers everything.
 pub(crate) fn gateway(at: SocketAddr) -> Running {
+    gateway_with(at, &["-sn", "uas"])
+}
+
+/// A carrier's gateway that answers as these arguments of sipp's say.
+pub(crate) fn gateway_with(at: SocketAddr, args: &[&str]) -> Running {
     Running::spawn(
         Command::new("sipp")
-            .args(["-sn", "uas", "-nostdin", "-i", &at.ip().to_string(), "-p", &at.port().to_string()])
+            .args(args)
+            .args(["-nostdin", "-i", &at.ip().to_string(), "-p", &at.port().to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null()),
     )

@@ -11,9 +11,12 @@ pub(crate) enum UserAction {
     Add {
         /// Name.
         name: String,
-        /// operator, finance, fraud, carrier_relations, analyst or auditor.
+        /// operator, finance, fraud, carrier_relations, analyst, auditor, reseller or customer.
         #[arg(long, default_value = "operator")]
         role: String,
+        /// Handle of the account that a reseller or customer sees, and nothing else.
+        #[arg(long, value_name = "HANDLE", conflicts_with = "tenant")]
+        account: Option<String>,
         /// Where the person is written to, for instance of cases handed over.
         #[arg(long, value_name = "ADDRESS")]
         mail: Option<String>,
@@ -34,6 +37,22 @@ pub(crate) enum UserAction {
         name: String,
         /// Address.
         address: Option<String>,
+    },
+    /// Give a user another password, read from standard input. Ends the user's sessions.
+    Password {
+        /// Name.
+        name: String,
+    },
+    /// Shut a user out: sessions, connections in SQL, and the tokens that the user made, end. The name stays, for the trail of changes;
+    /// `tollbook user password` lets it in again.
+    Remove {
+        /// Name.
+        name: String,
+    },
+    /// Take the second factor of a user away, who has lost it: the password is enough for the next sign-in. Ends the user's sessions.
+    ResetSecondFactor {
+        /// Name.
+        name: String,
     },
     /// List users.
     List,

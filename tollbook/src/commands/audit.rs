@@ -70,16 +70,45 @@ impl Report {
     }
 }
 
-/// Checks the installation; an equation that does not hold is our failure.
-pub(crate) async fn audit(config: &Config, asked: &AuditPeriod) -> anyhow::Result<()> {
-    let period = Period::of(asked)?;
+/// The database, which must be there: opening it would make an empty one, and there is nothing wrong with that.
+async fn open_existing(config: &Config) -> anyhow::Result<Store> {
     let url = config.store_url();
     if let Some(file) = url.strip_prefix("sqlite://").filter(|file| !Path::new(file).exists()) {
-        // Opening it would make an empty one, and there is nothing wrong with that.
         let remedy = "restore it from a backup, or name the installation's own configuration with --config";
         return Err(UserError::new(format!("{file}: there is no database"), remedy).into());
     }
-    let store = open_store(config).await?;
+    open_store(config).await
+}
+
+/// Checks the trail of who changed what alone; a broken one is our failure.
+pub(crate) async fn audit_log(config: &Config) -> anyhow::Result<()> {
+    let store = open_existing(config).await?;
+    if let Some(fault) = store.audit_verify().await? {
+        anyhow::bail!(
+            "the trail of changes is broken: {}; compare it with the last backup whose trail holds",
+            fault_in_words(&fault)
+        );
+    }
+    match store.audit_list(1).await?.first() {
+        Some(last) => {
+            println!("all {} entries are what was written, in their order and without a gap", last.id);
+            println!(
+                "the last one is of {} UTC, by {}: {}",
+                last.at.format("%F %T"),
+                last.actor,
+                last.action
+            );
+            println!("its hash covers all before it: {}", last.hash);
+        }
+        None => println!("nobody has changed anything yet"),
+    }
+    Ok(())
+}
+
+/// Checks the installation; an equation that does not hold is our failure.
+pub(crate) async fn audit(config: &Config, asked: &AuditPeriod) -> anyhow::Result<()> {
+    let period = Period::of(asked)?;
+    let store = open_existing(config).await?;
     let mut report = Report::default();
 
     println!("event log");
@@ -193,7 +222,7 @@ async fn open_log(config: &Config, report: &mut Report) -> Option<Arc<dyn Bus>> 
 
 /// The lake with what is in its files, read from the files themselves.
 async fn open_lake(config: &Config, report: &mut Report) -> Option<(Lake, Vec<Version>)> {
-    let opened = match Lake::open_read_only(&config.lake.dir) {
+    let opened = match Lake::open_to_ask(&config.lake) {
         Ok(lake) => lake_rows(&lake).await.map(|rows| (lake, rows)),
         Err(why) => Err(why.into()),
     };

@@ -51,7 +51,7 @@ pub(super) async fn backtest(
     let rules = read_rules(&args.rule)?;
     let hot = read_lists(&config.fraud.hot_lists)?;
     let never_originate = read_lists(&config.fraud.never_originate)?;
-    let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
+    let lake = Lake::open_to_ask(&config.lake).map_err(of_lake)?;
     let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
     let from = midnight(args.from);
     let days = Days {

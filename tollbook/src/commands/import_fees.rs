@@ -260,7 +260,7 @@ async fn print_margin(
     days: u32,
     now: DateTime<Utc>,
 ) -> anyhow::Result<()> {
-    let lake = match Lake::open_read_only(&config.lake.dir) {
+    let lake = match Lake::open_to_ask(&config.lake) {
         Ok(lake) => lake,
         Err(why) => {
             println!("what it does to real calls is not known: {why}");

@@ -84,7 +84,7 @@ async fn amend(config: &Config, number: &str, amendment: Amendment, reason: &str
         .iter()
         .find(|account| account.id == of.account)
         .with_context(|| format!("invoice {number} is for account {}, which is gone", of.account))?;
-    let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
+    let lake = Lake::open_to_ask(&config.lake).map_err(of_lake)?;
     let now = Clock::start().utc();
     let run = Run::prepare(&store, &lake, &directory, now, Window::UpTo(now), false).await?;
     let kept = match amendment {
@@ -223,7 +223,7 @@ async fn run(
         }
         None => directory.accounts.iter().filter(|account| is_billed(account)).collect(),
     };
-    let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
+    let lake = Lake::open_to_ask(&config.lake).map_err(of_lake)?;
     if !no_wait {
         hold(config, &store).await?;
     }

@@ -47,7 +47,7 @@ pub(crate) async fn lake(config: &Config, action: LakeAction) -> anyhow::Result<
         LakeAction::Hold { action: HoldAction::List } => list_holds(&store).await,
         LakeAction::Erasures => list_erasures(&store).await,
         LakeAction::Proofs => {
-            let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
+            let lake = Lake::open_to_ask(&config.lake).map_err(of_lake)?;
             let proofs = serde_json::to_string_pretty(&lake.proofs().map_err(of_lake)?)?;
             writeln!(std::io::stdout(), "{proofs}").context("print the proofs")
         }
@@ -105,7 +105,7 @@ async fn erase(
     let done = all.iter().find(|asked| asked.id == id).context("the request is gone")?;
     println!("{} was taken out of {} rows; {} rows are held", done.said, done.rows_changed, done.rows_held);
     for proof in &done.proofs {
-        println!("proof {}", config.lake.dir.join(proof).display());
+        println!("proof {}", config.lake.place().join(proof).display());
     }
     if done.done_at.is_none() {
         println!("the request waits: it is tried again when a hold is lifted");
@@ -148,7 +148,7 @@ async fn retain(config: &Config, store: &Store, now: DateTime<Utc>) -> anyhow::R
         done.rows_changed, done.rows_deleted, done.rows_held
     );
     for proof in &done.proofs {
-        println!("proof {}", config.lake.dir.join(proof).display());
+        println!("proof {}", config.lake.place().join(proof).display());
     }
     Ok(())
 }

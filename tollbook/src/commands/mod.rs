@@ -4,6 +4,7 @@
 
 pub(crate) mod audit;
 mod audit_period;
+pub(crate) mod backup;
 pub(crate) mod balance;
 pub(crate) mod bans;
 pub(crate) mod call;

@@ -60,7 +60,7 @@ pub(crate) async fn rerate(config: &Config, args: &RerateArgs) -> anyhow::Result
     let directory = Arc::new(store.directory().await?);
     let snapshot = RatingSnapshot::build(directory.clone(), None)
         .map_err(|why| UserError::new(why.to_string(), "import a tariff that can be used"))?;
-    let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
+    let lake = Lake::open_to_ask(&config.lake).map_err(of_lake)?;
     let selected = selected(&lake, &directory, args).await?;
 
     let invoiced = Invoiced::load(&store).await?;

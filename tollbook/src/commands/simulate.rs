@@ -66,7 +66,7 @@ pub(crate) async fn simulate(config: &Config, args: &TariffTrial) -> anyhow::Res
             None => Vec::new(),
         },
     };
-    let lake = Lake::open_read_only(&config.lake.dir).map_err(of_lake)?;
+    let lake = Lake::open_to_ask(&config.lake).map_err(of_lake)?;
     let comparison = compare(&lake, &selection, &tariff, &directory.ported_numbers).await?;
     print(&comparison, &directory, &args.tariff, dir.version.profile.currency.as_str());
     Ok(())

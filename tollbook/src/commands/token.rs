@@ -8,6 +8,7 @@ use crate::commands::import::COMMAND_LINE;
 use crate::commands::print_table;
 use crate::commands::user::role_named;
 use crate::config::Config;
+use crate::failure::UserError;
 use crate::system::{of_store, open_store};
 
 /// Makes, lists or takes back.
@@ -17,6 +18,13 @@ pub(crate) async fn token(config: &Config, action: TokenAction) -> anyhow::Resul
     match action {
         TokenAction::Add { name, role, days } => {
             let role = role_named(&role)?;
+            if role.is_outside() {
+                return Err(UserError::new(
+                    format!("programs of a {role} have no tokens"),
+                    "make a user of it: tollbook user add NAME --role ROLE --account HANDLE",
+                )
+                .into());
+            }
             let (token, hash) = web::new_api_token();
             let expires = now + TimeDelta::days(i64::from(days));
             store

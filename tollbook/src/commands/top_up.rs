@@ -28,7 +28,7 @@ pub(crate) async fn top_up(config: &Config, args: &TopUpArgs) -> anyhow::Result<
         (None, None) => {
             let attempts = store.topups(Some(account.id), 50).await?;
             print_table(
-                &["when", "how", "amount", "outcome", "token", "by", "why not"],
+                &["when", "how", "amount", "outcome", "token", "by", "why or why not"],
                 attempts.into_iter().map(|attempt| {
                     vec![
                         local(&directory, account.id, attempt.at),
@@ -37,7 +37,7 @@ pub(crate) async fn top_up(config: &Config, args: &TopUpArgs) -> anyhow::Result<
                         attempt.outcome,
                         attempt.token,
                         attempt.actor,
-                        attempt.message,
+                        if attempt.message.is_empty() { attempt.reason } else { attempt.message },
                     ]
                 }),
                 "nobody has tried to top up this account",
@@ -56,6 +56,7 @@ pub(crate) async fn top_up(config: &Config, args: &TopUpArgs) -> anyhow::Result<
         token: token.clone(),
         kind,
         actor: COMMAND_LINE.to_owned(),
+        reason: args.reason.clone(),
     };
     match store.top_up(&new, Clock::start().utc()).await? {
         TopUpOutcome::Done(amount) => {

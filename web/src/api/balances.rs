@@ -19,6 +19,7 @@ use store::{NewTopUp, NewVoucher, TopUpKind, TopUpOutcome, voucher_code};
 use crate::Shared;
 use crate::account_names;
 use crate::api::{Body, Limit, Page, Path, Query, instant};
+use crate::balance_desk::IntervalEnd;
 use crate::guard::SignedIn;
 use crate::refusal::{Problem, Refusal, require};
 use crate::role::Right;
@@ -31,6 +32,15 @@ const TOKEN_CHARS_MAX: usize = 200;
 
 /// Movements of one statement.
 const MOVEMENTS_MAX: usize = 100_000;
+
+/// Statements printed at once: each is a core's work.
+static PRINTING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
+
+/// And of one that is printed: some 400 pages.
+const PRINTED_MAX: usize = 20_000;
+
+/// Letters of a reason.
+const REASON_CHARS_MAX: usize = 500;
 
 /// What an account has.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -98,17 +108,97 @@ pub(crate) async fn balance(
         at: instant(at),
         currency: account.currency.to_string(),
         is_kept: contract.is_some(),
-        own_money: text(held.own),
-        free_cash: text(held.free_cash),
-        free_seconds: text(held.free_seconds),
-        owed: text(held.owed),
-        credit_limit: contract.and_then(|contract| contract.credit_limit).map(text),
-        balance: text(held.balance()),
+        own_money: amount_text(held.own),
+        free_cash: amount_text(held.free_cash),
+        free_seconds: amount_text(held.free_seconds),
+        owed: amount_text(held.owed),
+        credit_limit: contract.and_then(|contract| contract.credit_limit).map(amount_text),
+        balance: amount_text(held.balance()),
+    }))
+}
+
+/// The interval that an account is in: what it was given, what its calls used, what is left.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct IntervalSheet {
+    account: String,
+    currency: String,
+    /// prepaid, postpaid, or that no balance is kept for it.
+    kind: String,
+    /// When it began; absent: not known, and everything ever posted is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    begins: Option<String>,
+    /// When it ends; absent: not known, or with the next top-up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends: Option<String>,
+    given: HeldItem,
+    /// Moved by calls: what they took of money and free time is below 0.
+    used: HeldItem,
+    left: HeldItem,
+    /// How far the balance may go below 0; absent: without limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credit_limit: Option<String>,
+    /// Calls of the interval.
+    n_calls: usize,
+    /// The latest of them, oldest first.
+    calls: Vec<IntervalCall>,
+}
+
+/// What one call moved.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct IntervalCall {
+    /// Id of its record.
+    call: String,
+    start_at: String,
+    moved: HeldItem,
+}
+
+/// What an account was given in the running interval, what its calls used, and what is left.
+#[utoipa::path(get, path = "/api/v1/accounts/{handle}/interval", tag = "balances", params(
+    ("handle" = String, Path, description = "the account's handle"), OfTenant,
+), responses(
+    (status = 200, description = "the interval", body = IntervalSheet),
+    (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn interval(
+    State(shared): State<Arc<Shared>>,
+    user: SignedIn,
+    Path(handle): Path<String>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<Json<IntervalSheet>, Problem> {
+    require(&user, Right::Books, "see balances")?;
+    let directory = (shared.desk.directory)();
+    let account = account_of(&directory, &handle, tenant.as_deref())?;
+    let now = (shared.desk.clock)().wall;
+    let sheet = (shared.desk.balances.sheet)(account.id, now).await.map_err(Refusal::failed)?;
+    let ends = match sheet.end {
+        IntervalEnd::At(end) => Some(instant(end)),
+        IntervalEnd::NextTopUp | IntervalEnd::Unknown => None,
+    };
+    let calls = if user.role.may(Right::Calls) { sheet.calls } else { Vec::new() };
+    Ok(Json(IntervalSheet {
+        account: account.handle.clone(),
+        currency: account.currency.to_string(),
+        kind: sheet.kind.to_owned(),
+        begins: sheet.begins.map(instant),
+        ends,
+        given: sheet.given.into(),
+        used: sheet.used.into(),
+        left: sheet.left.into(),
+        credit_limit: sheet.credit_limit.map(amount_text),
+        n_calls: sheet.n_calls,
+        calls: calls
+            .into_iter()
+            .map(|(cdr, at, held)| IntervalCall {
+                call: cdr.to_string(),
+                start_at: instant(at),
+                moved: held.into(),
+            })
+            .collect(),
     }))
 }
 
 /// What an account had at an instant: what the ledger keeps less the postings since.
-async fn held_at(shared: &Shared, account: &Account, at: DateTime<Utc>) -> Result<Held, Problem> {
+async fn held_at(shared: &Shared, account: &Account, at: DateTime<Utc>) -> Result<Held, Refusal> {
     let sums = shared.desk.store.balances_before(account.id, at).await?;
     let sums = sums.into_iter().map(|side| (side.account, side.balance.amount));
     Ok(Held::of_sums(account.id, sums))
@@ -126,10 +216,10 @@ pub(crate) struct HeldItem {
 impl From<Held> for HeldItem {
     fn from(held: Held) -> Self {
         Self {
-            own_money: text(held.own),
-            free_cash: text(held.free_cash),
-            free_seconds: text(held.free_seconds),
-            owed: text(held.owed),
+            own_money: amount_text(held.own),
+            free_cash: amount_text(held.free_cash),
+            free_seconds: amount_text(held.free_seconds),
+            owed: amount_text(held.owed),
         }
     }
 }
@@ -170,9 +260,9 @@ pub(crate) struct Days {
     /// Last day.
     #[param(value_type = String, format = "date")]
     to: NaiveDate,
-    /// `json` or `csv`.
+    /// `json`, `csv` or `pdf`.
     #[serde(default)]
-    #[param(value_type = Option<String>, pattern = "^(json|csv)$")]
+    #[param(value_type = Option<String>, pattern = "^(json|csv|pdf)$")]
     format: Format,
     /// Handle of the account's tenant, where several have an account of this handle.
     tenant: Option<String>,
@@ -185,13 +275,16 @@ pub(crate) enum Format {
     #[default]
     Json,
     Csv,
+    Pdf,
 }
 
 /// Every movement of an account's money, free time and debt between two days, with what was left after each.
 #[utoipa::path(get, path = "/api/v1/accounts/{handle}/statement", tag = "balances", params(
     ("handle" = String, Path, description = "the account's handle"), Days,
 ), responses(
-    (status = 200, description = "the statement; with format=csv as text/csv", body = StatementSheet),
+    (status = 200, description = "the statement; with format=csv as text/csv, with format=pdf as application/pdf", content(
+        (StatementSheet = "application/json"), (String = "text/csv"), (Vec<u8> = "application/pdf"),
+    )),
     (status = "default", description = "refused", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn statement(
@@ -203,19 +296,18 @@ pub(crate) async fn statement(
     require(&user, Right::Books, "see balances")?;
     let directory = (shared.desk.directory)();
     let account = account_of(&directory, &handle, days.tenant.as_deref())?;
-    let (from, to) = stretch(account, &days)?;
-    let before = held_at(&shared, account, from).await?;
-    // One more than may be, to tell that there are more.
-    let max = i64::try_from(MOVEMENTS_MAX + 1).unwrap_or(i64::MAX);
-    let postings = shared.desk.store.first_postings(account.id, (from, to), max).await?;
-    if postings.len() > MOVEMENTS_MAX {
-        let why = format!("there are more than {MOVEMENTS_MAX} movements; ask for fewer days at once");
-        return Err(Refusal::Invalid(why).into());
-    }
-    let statement = Statement::after_opening(account.id, account.currency, before, &postings, (from, to));
-    if let Format::Csv = days.format {
-        let csv = statement.csv(account.timezone);
-        return Ok(([(CONTENT_TYPE, "text/csv; charset=utf-8")], csv).into_response());
+    let (from, to) = stretch(account, days.from, days.to)?;
+    let statement = statement_between(&shared, account, (from, to)).await?;
+    match days.format {
+        Format::Csv => {
+            let csv = statement.csv(account.timezone);
+            return Ok(([(CONTENT_TYPE, "text/csv; charset=utf-8")], csv).into_response());
+        }
+        Format::Pdf => {
+            let pdf = pdf_of(&shared, account, statement).await?;
+            return Ok(([(CONTENT_TYPE, "application/pdf")], pdf).into_response());
+        }
+        Format::Json => {}
     }
     let after = statement.after();
     let items = statement.rows.into_iter().map(|row| StatementItem {
@@ -237,16 +329,54 @@ pub(crate) async fn statement(
     .into_response())
 }
 
-fn stretch(account: &Account, days: &Days) -> Result<(DateTime<Utc>, DateTime<Utc>), Refusal> {
+/// Every movement of an account's money between two instants.
+pub(crate) async fn statement_between(
+    shared: &Shared,
+    account: &Account,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<Statement, Refusal> {
+    let before = held_at(shared, account, from).await?;
+    // One more than may be, to tell that there are more.
+    let max = i64::try_from(MOVEMENTS_MAX + 1).unwrap_or(i64::MAX);
+    let postings = shared.desk.store.first_postings(account.id, (from, to), max).await?;
+    if postings.len() > MOVEMENTS_MAX {
+        let why = format!("there are more than {MOVEMENTS_MAX} movements; ask for fewer days at once");
+        return Err(Refusal::Invalid(why));
+    }
+    Ok(Statement::after_opening(account.id, account.currency, before, &postings, (from, to)))
+}
+
+/// A statement to be printed; a long one takes seconds and hundreds of pages.
+pub(crate) async fn pdf_of(
+    shared: &Shared,
+    account: &Account,
+    statement: Statement,
+) -> Result<Vec<u8>, Refusal> {
+    if statement.rows.len() > PRINTED_MAX {
+        let why = format!(
+            "{} movements are more than the {PRINTED_MAX} that are printed at once; ask for fewer days, or for CSV",
+            statement.rows.len()
+        );
+        return Err(Refusal::Invalid(why));
+    }
+    let _permit = PRINTING.acquire().await.map_err(Refusal::failed)?;
+    (shared.desk.balances.statement_pdf)(account.id, statement).await.map_err(Refusal::failed)
+}
+
+/// From the beginning of one day of the account's zone to the end of another.
+pub(crate) fn stretch(
+    account: &Account,
+    first: NaiveDate,
+    last: NaiveDate,
+) -> Result<(DateTime<Utc>, DateTime<Utc>), Refusal> {
     let midnight = |day: NaiveDate| {
         let local = account.timezone.from_local_datetime(&day.and_time(NaiveTime::MIN));
         local.earliest().map(|at| at.to_utc())
     };
-    match (midnight(days.from), days.to.succ_opt().and_then(midnight)) {
+    match (midnight(first), last.succ_opt().and_then(midnight)) {
         (Some(from), Some(to)) if from < to => Ok((from, to)),
         (Some(_) | None, _) => Err(Refusal::Invalid(format!(
-            "from {} to {}: both must be days of the calendar, the last not before the first",
-            days.from, days.to
+            "from {first} to {last}: both must be days of the calendar, the last not before the first"
         ))),
     }
 }
@@ -265,6 +395,8 @@ pub(crate) struct TopUpItem {
     amount: String,
     currency: String,
     actor: String,
+    /// As given by whoever asked; empty: none was.
+    reason: String,
     at: String,
 }
 
@@ -293,9 +425,10 @@ pub(crate) async fn topups(
         kind: attempt.kind,
         outcome: attempt.outcome,
         message: attempt.message,
-        amount: text(attempt.amount.amount),
+        amount: amount_text(attempt.amount.amount),
         currency: attempt.amount.currency.to_string(),
         actor: attempt.actor,
+        reason: attempt.reason,
         at: instant(attempt.at),
     });
     Ok(Json(Page { items: items.collect(), next: None }))
@@ -307,15 +440,18 @@ pub(crate) async fn topups(
 pub(crate) struct WantedTopUp {
     /// The asker's name for it, new for each: under the same one it is done once.
     #[schema(min_length = 1, max_length = 200, pattern = "\\S")]
-    token: String,
+    pub(crate) token: String,
     /// Money that was paid, as text, in the account's currency; above 0.
-    amount: Option<String>,
+    pub(crate) amount: Option<String>,
     /// Set right by hand, up or down.
-    adjustment: Option<String>,
+    pub(crate) adjustment: Option<String>,
     /// Code of a voucher; separators in it do not matter.
-    voucher: Option<String>,
+    pub(crate) voucher: Option<String>,
+    /// Why; kept with the top-up and in the trail of changes.
+    #[schema(max_length = 500)]
+    pub(crate) reason: Option<String>,
     /// Handle of the account's tenant, where several have an account of this handle.
-    tenant: Option<String>,
+    pub(crate) tenant: Option<String>,
 }
 
 /// What came of it.
@@ -343,12 +479,41 @@ pub(crate) async fn top_up(
     require(&user, Right::ChangeBalances, "top up accounts")?;
     let directory = (shared.desk.directory)();
     let account = account_of(&directory, &handle, wanted.tenant.as_deref())?;
+    let (outcome, amount) = match top_up_of(&shared, &user, account, &wanted).await? {
+        TopUpOutcome::Done(amount) => ("done", amount),
+        TopUpOutcome::Known(amount) => ("known", amount),
+        TopUpOutcome::Refused { outcome: "token_used", message } => {
+            return Err(Refusal::Conflict(message).into());
+        }
+        TopUpOutcome::Refused { message, .. } => return Err(Refusal::Invalid(message).into()),
+    };
+    let currency = amount.currency.to_string();
+    Ok(Json(DoneTopUp { outcome: outcome.to_owned(), amount: amount_text(amount.amount), currency }))
+}
+
+/// Tops up as it is wanted: what came of it, in the store's words.
+pub(crate) async fn top_up_of(
+    shared: &Shared,
+    user: &SignedIn,
+    account: &Account,
+    wanted: &WantedTopUp,
+) -> Result<TopUpOutcome, Refusal> {
     let token = wanted.token.trim();
     if token.is_empty() || token.chars().count() > TOKEN_CHARS_MAX {
-        return Err(Refusal::Invalid(format!("token: a name of 1 to {TOKEN_CHARS_MAX} characters")).into());
+        return Err(Refusal::Invalid(format!("token: a name of 1 to {TOKEN_CHARS_MAX} characters")));
+    }
+    let reason = wanted.reason.as_deref().unwrap_or_default().trim();
+    if reason.chars().count() > REASON_CHARS_MAX {
+        return Err(Refusal::Invalid(format!("reason: at most {REASON_CHARS_MAX} characters")));
     }
     let money = |what: &'static str, text: &str| -> Result<Money, Refusal> {
-        let amount = text.parse::<Decimal>().ok().filter(|amount| model::to_micros(*amount).is_ok());
+        // `1_000` is a number to the parser, and to a person who mistyped `1.000` it is not the one that was meant.
+        let is_plain = !text.contains('_');
+        let amount =
+            text.parse::<Decimal>().ok().filter(|amount| is_plain && model::to_micros(*amount).is_ok());
+        if amount.is_some_and(|amount| amount.is_zero()) {
+            return Err(Refusal::Invalid(format!("{what}: 0 changes nothing")));
+        }
         let amount = amount.ok_or_else(|| {
             Refusal::Invalid(format!("{what}: {text:?} is no amount of at most six decimals, such as 12.50"))
         })?;
@@ -360,7 +525,7 @@ pub(crate) async fn top_up(
         (None, None, Some(code)) => TopUpKind::Voucher(code.clone()),
         _ => {
             let why = "give exactly one of amount, adjustment and voucher".to_owned();
-            return Err(Refusal::Invalid(why).into());
+            return Err(Refusal::Invalid(why));
         }
     };
     let new = NewTopUp {
@@ -370,17 +535,9 @@ pub(crate) async fn top_up(
         token: token.to_owned(),
         kind,
         actor: user.name.clone(),
+        reason: reason.to_owned(),
     };
-    let (outcome, amount) = match shared.desk.store.top_up(&new, (shared.desk.clock)().wall).await? {
-        TopUpOutcome::Done(amount) => ("done", amount),
-        TopUpOutcome::Known(amount) => ("known", amount),
-        TopUpOutcome::Refused { outcome: "token_used", message } => {
-            return Err(Refusal::Conflict(message).into());
-        }
-        TopUpOutcome::Refused { message, .. } => return Err(Refusal::Invalid(message).into()),
-    };
-    let currency = amount.currency.to_string();
-    Ok(Json(DoneTopUp { outcome: outcome.to_owned(), amount: text(amount.amount), currency }))
+    Ok(shared.desk.store.top_up(&new, (shared.desk.clock)().wall).await?)
 }
 
 /// Vouchers to be.
@@ -442,7 +599,8 @@ pub(crate) async fn vouchers(
         Some(Ok(currency)) if account.is_none() || currency == own => currency,
         Some(_) => return Err(invalid("currency: three letters such as EUR, of an account its own")),
     };
-    let amount = wanted.amount.parse::<Decimal>().ok();
+    let amount = Some(&wanted.amount).filter(|text| !text.contains('_'));
+    let amount = amount.and_then(|text| text.parse::<Decimal>().ok());
     let amount = amount.filter(|amount| *amount > Decimal::ZERO && model::to_micros(*amount).is_ok());
     let Some(amount) = amount else {
         return Err(invalid("amount: text such as \"10.00\", above 0, at most six decimals"));
@@ -482,6 +640,7 @@ fn tenant_of<'d>(directory: &'d Directory, handle: &str) -> Result<&'d Tenant, R
     tenant.ok_or_else(|| Refusal::NotFound(format!("there is no tenant {handle:?}")))
 }
 
-fn text(amount: Decimal) -> String {
+/// An amount without needless zeros.
+pub(crate) fn amount_text(amount: Decimal) -> String {
     amount.normalize().to_string()
 }

@@ -3,12 +3,14 @@
 //! In: a session of the console, or `Authorization: Bearer` with a token. Out: what the role may see; refusals as problem
 //! details (RFC 9457). Lists come in pages: `items`, and `next` for the query parameter `after` while there is more.
 
-mod balances;
+pub(crate) mod access;
+pub(crate) mod balances;
 mod billing;
 mod desk;
 mod exchange;
 mod fraud;
 mod provisioning;
+mod search;
 mod suspense;
 mod traffic;
 
@@ -44,7 +46,8 @@ const LIMIT_MAX: usize = 1_000;
         description = "Calls, prices, accounts, tariffs, locks, invoices and CDR files of a Tollbook installation. \
                        Times are RFC 3339 in UTC, amounts decimals as text, telephone numbers E.164 digits. \
                        What the role may not see is absent; telephone numbers are masked for roles without the right to them. \
-                       A write with the header Idempotency-Key is done once within a day, however often it is sent.",
+                       A write with the header Idempotency-Key is done once within a day, however often it is sent. \
+                       Who asks too often is told 429, and in Retry-After how many seconds to wait.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Security),
@@ -72,6 +75,7 @@ impl Modify for Security {
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(desk::figures))
+        .routes(routes!(search::search))
         .routes(routes!(traffic::calls))
         .routes(routes!(traffic::call))
         .routes(routes!(provisioning::tariffs))
@@ -91,12 +95,19 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(fraud::backtest_rule))
         .routes(routes!(desk::balances))
         .routes(routes!(balances::balance))
+        .routes(routes!(balances::interval))
         .routes(routes!(balances::statement))
         .routes(routes!(balances::topups, balances::top_up))
         .routes(routes!(balances::vouchers))
         .routes(routes!(desk::invoices))
         .routes(routes!(billing::run, billing::start_run))
         .routes(routes!(billing::pay))
+        .routes(routes!(access::users, access::add_user))
+        .routes(routes!(access::shut_user_out))
+        .routes(routes!(access::reset_second_factor))
+        .routes(routes!(access::tokens, access::add_token))
+        .routes(routes!(access::revoke_token))
+        .routes(routes!(access::webhooks))
         .routes(routes!(suspense::list, suspense::bulk))
         .routes(routes!(suspense::one, suspense::settle, suspense::fix))
         .routes(routes!(desk::changes))

@@ -143,14 +143,16 @@ impl Resource {
             let mut steps = field.path.split('.').peekable();
             while let Some(step) = steps.next() {
                 let is_last = steps.peek().is_none();
-                let properties = place["properties"].as_object_mut().expect("made above");
-                place = properties.entry(step).or_insert_with(|| {
-                    if is_last {
+                // Objects that are not there yet are made by being written to.
+                let inner = &mut place["properties"][step];
+                if inner.is_null() {
+                    *inner = if is_last {
                         schema_of(field)
                     } else {
                         json!({"type": ["object", "null"], "properties": {}, "additionalProperties": false})
-                    }
-                });
+                    };
+                }
+                place = inner;
             }
         }
         if is_written {

@@ -188,7 +188,8 @@ pub(crate) async fn one(
     let locks =
         if user.role.may(Right::FraudDesk) { store.lock_history(account.id).await? } else { Vec::new() };
     let invoices = if sees_books { store.invoice_heads().await? } else { Vec::new() };
-    let balances = if sees_books { store.balances().await? } else { Vec::new() };
+    let now = (shared.desk.clock)().wall;
+    let balances = if sees_books { store.balances_before(account.id, now).await? } else { Vec::new() };
     html(&AccountPage {
         frame: Frame::of(&user, "/accounts"),
         handle: directory.name_of(account.id),

@@ -1,5 +1,6 @@
 //! The pages of the console: one file a page.
 
+pub(crate) mod access;
 pub(crate) mod accounts;
 pub(crate) mod billing;
 pub(crate) mod billing_run;
@@ -11,6 +12,9 @@ pub(crate) mod fraud_desk;
 pub(crate) mod fraud_rules;
 pub(crate) mod health;
 pub(crate) mod live;
+pub(crate) mod money;
+pub(crate) mod own;
+pub(crate) mod own_sign_in;
 pub(crate) mod provisioning;
 pub(crate) mod search;
 pub(crate) mod sql;

@@ -1,15 +1,19 @@
-//! The search box: whatever is typed, taken to where it is.
+//! The search box: what is typed is taken to where it is, or to the list of what is like it.
 
 use std::sync::Arc;
 
+use askama::Template;
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::Shared;
+use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
 use crate::refusal::{Refusal, require};
 use crate::role::Right;
+use crate::search::{Hits, everything};
 
 /// What was typed.
 #[derive(Debug, Default, Deserialize)]
@@ -18,7 +22,18 @@ pub(crate) struct Typed {
     q: String,
 }
 
-/// Goes to the invoice, account, CDR, number or Call-ID that was typed.
+#[derive(Template)]
+#[template(path = "search.html")]
+struct Page {
+    frame: Frame,
+    text: String,
+    found: Vec<Hits>,
+    fault: String,
+    /// Whether calls are among what was looked at.
+    sees_calls: bool,
+}
+
+/// Goes to the account, CDR or invoice of exactly this name, or to the only thing that is like it; otherwise lists what is like it.
 pub(crate) async fn go(
     State(shared): State<Arc<Shared>>,
     user: SignedIn,
@@ -26,43 +41,53 @@ pub(crate) async fn go(
 ) -> Result<Response, Refusal> {
     require(&user, Right::Calls, "search")?;
     let text = typed.q.trim();
-    let directory = (shared.desk.directory)();
-    let to = if text.is_empty() {
-        "/calls".to_owned()
-    } else if user.role.may(Right::Provisioning) && !directory.accounts_named(text).is_empty() {
-        // Where several tenants have one, its page says which there are.
-        format!("/accounts/{}", escaped(text))
-    } else if let Some(id) = invoice(&shared, &user, text).await? {
-        format!("/invoices/{id}")
-    } else if text.parse::<model::CdrId>().is_ok() {
-        format!("/calls/{}", escaped(text))
-    } else if is_number(text) {
-        format!("/calls?number={}", escaped(text))
-    } else {
-        format!("/calls?call={}", escaped(text))
-    };
-    Ok(Redirect::to(&to).into_response())
-}
-
-async fn invoice(shared: &Shared, user: &SignedIn, number: &str) -> Result<Option<i64>, Refusal> {
-    if !user.role.may(Right::Books) {
-        return Ok(None);
+    if let Some(to) = exactly(&shared, &user, text).await? {
+        return Ok(Redirect::to(&to).into_response());
     }
-    let heads = shared.desk.store.invoice_heads().await?;
-    let found = heads.into_iter().find(|invoice| invoice.number == number);
-    Ok(found.map(|invoice| invoice.id.0))
+    let (status, found, fault) = if text.is_empty() {
+        (StatusCode::OK, Vec::new(), String::new())
+    } else {
+        match everything(&shared, &user, text).await {
+            Ok(found) => (StatusCode::OK, found, String::new()),
+            Err(why @ Refusal::Invalid(_)) => (why.status(), Vec::new(), why.to_string()),
+            Err(why) => return Err(why),
+        }
+    };
+    if let [only] = found.as_slice()
+        && let [hit] = only.hits.as_slice()
+        && only.kind != "users"
+    {
+        return Ok(Redirect::to(&hit.href).into_response());
+    }
+    let page = Page {
+        frame: Frame::of(&user, "/search"),
+        text: text.to_owned(),
+        found,
+        fault,
+        sees_calls: user.role.may(Right::Calls),
+    };
+    Ok((status, html(&page)?).into_response())
 }
 
-fn is_number(text: &str) -> bool {
-    let mut n_digits = 0_u32;
-    for letter in text.chars() {
-        if letter.is_ascii_digit() {
-            n_digits += 1;
-        } else if !matches!(letter, '+' | '*' | ' ' | '-' | '/' | '(' | ')') {
-            return false;
+/// Where the one thing is that has exactly this name.
+async fn exactly(shared: &Shared, user: &SignedIn, text: &str) -> Result<Option<String>, Refusal> {
+    let directory = (shared.desk.directory)();
+    if user.role.may(Right::Provisioning) && !directory.accounts_named(text).is_empty() {
+        // Where several tenants have one, its page says which there are.
+        return Ok(Some(format!("/accounts/{}", escaped(text))));
+    }
+    if text.parse::<model::CdrId>().is_ok() {
+        return Ok(Some(format!("/calls/{}", escaped(text))));
+    }
+    if user.role.may(Right::Books) && !text.is_empty() {
+        let like = shared.desk.store.invoices_beginning(text, 2).await?;
+        if let [invoice] = like.as_slice()
+            && invoice.number == text
+        {
+            return Ok(Some(format!("/invoices/{}", invoice.id.0)));
         }
     }
-    n_digits >= 3
+    Ok(None)
 }
 
 /// As a part of a URL (RFC 3986, 2.1).
@@ -84,9 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_told_from_names() {
-        assert!(is_number("+43 660 555-123") && is_number("43660*"));
-        assert!(!is_number("a84b4c76e66710@192.0.2.10") && !is_number("12"));
+    fn whatever_is_typed_stays_one_part_of_an_address() {
         assert_eq!(escaped("a b&c=ü"), "a%20b%26c%3D%C3%BC");
     }
 }

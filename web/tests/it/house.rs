@@ -1,29 +1,36 @@
 //! The console on a free port, over a real database and a real lake; plain HTTP.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::DateTime;
 use lake::{Lake, LakeConfig, LaneRows};
-use model::{Moment, RatedCdr};
-use store::{LaneCommit, Store, StoreEffect, World};
+use model::{Held, Moment, RatedCdr};
+use store::{LaneCommit, NewUser, Store, StoreEffect, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use web::{
-    AlertRow, BacktestOutcome, BalanceRow, BilledAccount, BillingDesk, ChangedRecord, CheckedRule, Desk,
-    Exchange, Figures, Partner, ProvisioningDesk, RuleDesk, RuleInForce, RunState, StreamDesk, TestedCall,
-    TriedRoute,
+    AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk,
+    ChangedRecord, CheckedRule, Desk, Exchange, Figures, Partner, ProvisioningDesk, RequestLimits, Role,
+    RuleDesk, RuleInForce, RunState, StreamDesk, TestedCall, TriedRoute,
 };
 
 /// Everybody's.
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// The clock of the house stands still, so nobody would ever be let on again.
+const UNLIMITED: RequestLimits = RequestLimits { requests_per_minute: 0, sign_ins_per_minute: 0 };
 
 pub(crate) struct House {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) serving: tokio::task::JoinHandle<Result<(), web::WebError>>,
     pub(crate) store: Store,
+    pub(crate) lake: Arc<Lake>,
+    /// Seconds since 1970, which is when the house begins.
+    pub(crate) seconds: Arc<AtomicU64>,
     _figures: watch::Sender<Figures>,
     _dir: tempfile::TempDir,
 }
@@ -35,12 +42,23 @@ impl House {
 
     /// The same with something else provisioned too.
     pub(crate) async fn with_more(roles: &[&str], more: &str) -> Self {
+        Self::of(roles, more, &[], UNLIMITED).await
+    }
+
+    /// Whoever asks more often is held up.
+    pub(crate) async fn with_limits(roles: &[&str], limits: RequestLimits) -> Self {
+        Self::of(roles, "", &[], limits).await
+    }
+
+    /// Users of these roles need a second factor.
+    pub(crate) async fn with_two_factors(roles: &[&str], needing: &[Role]) -> Self {
+        Self::of(roles, "", needing, UNLIMITED).await
+    }
+
+    async fn of(roles: &[&str], more: &str, needing: &[Role], limits: RequestLimits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
         let hash = web::hash_password(PASSWORD).unwrap();
-        for role in roles {
-            store.user_create(role, &hash, role, DateTime::UNIX_EPOCH).await.unwrap();
-        }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let figures = Figures {
@@ -61,20 +79,42 @@ impl House {
             ..Figures::default()
         };
         let (sender, current) = watch::channel(figures);
-        let clock: Arc<dyn Fn() -> Moment + Send + Sync> =
-            Arc::new(|| Moment { wall: DateTime::UNIX_EPOCH, mono: Duration::ZERO });
+        let seconds = Arc::new(AtomicU64::default());
+        let shown = seconds.clone();
+        let clock: Arc<dyn Fn() -> Moment + Send + Sync> = Arc::new(move || {
+            let mono = Duration::from_secs(shown.load(Ordering::Relaxed));
+            Moment { wall: DateTime::UNIX_EPOCH + mono, mono }
+        });
         let (stop, stopped) = oneshot::channel::<()>();
         let lake = Arc::new(
             Lake::open(LakeConfig { dir: dir.path().join("lake"), ..LakeConfig::default() }).unwrap(),
         );
         store.import(&world(), DateTime::UNIX_EPOCH, "test").await.unwrap();
         store.import(&toml::from_str(more).unwrap(), DateTime::UNIX_EPOCH, "test").await.unwrap();
+        let known = store.directory().await.unwrap();
+        for role in roles {
+            // Whoever is outside the house is of the first account.
+            let is_outside = role.parse::<Role>().is_ok_and(Role::is_outside);
+            let account = known.accounts.iter().find(|account| is_outside && account.handle == "acme");
+            let held = NewUser {
+                name: role,
+                password_hash: &hash,
+                role,
+                account: account.map(|account| account.id),
+                ..NewUser::default()
+            };
+            if is_outside {
+                store.user_let_in(held, "test", DateTime::UNIX_EPOCH).await.unwrap();
+            } else {
+                store.user_create(role, &hash, role, DateTime::UNIX_EPOCH).await.unwrap();
+            }
+        }
         keep(&store, &lake).await;
         let directory = Arc::new(std::sync::RwLock::new(Arc::new(store.directory().await.unwrap())));
         let known = directory.clone();
         let desk = Desk {
             store: store.clone(),
-            lake,
+            lake: lake.clone(),
             directory: Arc::new(move || directory.read().unwrap().clone()),
             resubmit_refusal: |_| None,
             record_said: |record| serde_json::from_slice(&record.raw).map_err(|why| why.to_string()),
@@ -88,13 +128,15 @@ impl House {
             rules: rules(),
             provisioning: provisioning(store.clone(), known),
             billing: billing(),
+            balances: balances(store.clone()),
             download: Arc::new(|_| Box::pin(std::future::ready(Ok(None)))),
             figures: current,
-            passwords: web::Passwords::new(store.clone(), clock.clone()),
+            passwords: web::Passwords::new(store.clone(), clock.clone(), needing),
+            limits,
             clock,
         };
         let serving = tokio::spawn(web::serve(desk, listener, async move { drop(stopped.await) }));
-        Self { address, store, stop: Some(stop), serving, _figures: sender, _dir: dir }
+        Self { address, store, lake, seconds, stop: Some(stop), serving, _figures: sender, _dir: dir }
     }
 
     /// The answer to one request, headers and all.
@@ -118,13 +160,39 @@ impl House {
     }
 
     pub(crate) async fn cookie_of(&self, name: &str) -> String {
-        let answer = self.sign_in(name, "").await;
-        let line = answer
-            .lines()
-            .find(|line| line.starts_with("set-cookie: "))
-            .unwrap_or_else(|| panic!("{answer}"));
-        assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
-        format!("Cookie: {}\r\n", line["set-cookie: ".len()..].split(';').next().unwrap())
+        cookie_in(&self.sign_in(name, "").await)
+    }
+
+    /// The answer to a form of a page.
+    pub(crate) async fn post_form(&self, path: &str, cookie: &str, form: &str) -> String {
+        let headers = format!("Content-Type: application/x-www-form-urlencoded\r\n{cookie}");
+        self.ask(&format!("POST {path}"), &headers, form).await
+    }
+}
+
+/// The session that an answer begins, as a header.
+pub(crate) fn cookie_in(answer: &str) -> String {
+    let line =
+        answer.lines().find(|line| line.starts_with("set-cookie: ")).unwrap_or_else(|| panic!("{answer}"));
+    assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
+    format!("Cookie: {}\r\n", line["set-cookie: ".len()..].split(';').next().unwrap())
+}
+
+/// What the ledger says, without intervals; a statement of one line.
+fn balances(store: Store) -> BalanceDesk {
+    BalanceDesk {
+        sheet: Arc::new(move |account, until| {
+            let store = store.clone();
+            Box::pin(async move {
+                let sums = store.balances_before(account, until).await.map_err(|why| why.to_string())?;
+                let sums = sums.into_iter().map(|side| (side.account, side.balance.amount));
+                let left = Held::of_sums(account, sums);
+                Ok(BalanceSheet { kind: "prepaid", left, ..BalanceSheet::default() })
+            })
+        }),
+        statement_pdf: Arc::new(|_, statement| {
+            Box::pin(async move { Ok(format!("%PDF {} rows", statement.rows.len()).into_bytes()) })
+        }),
     }
 }
 

@@ -4,8 +4,17 @@ use expect_test::expect;
 
 use crate::house::{House, body, rated_call, status};
 
-const ROLES: [&str; 7] =
-    ["operator", "finance", "fraud", "carrier_relations", "analyst", "auditor", "from_a_later_version"];
+const ROLES: [&str; 9] = [
+    "operator",
+    "finance",
+    "fraud",
+    "carrier_relations",
+    "analyst",
+    "auditor",
+    "reseller",
+    "customer",
+    "from_a_later_version",
+];
 
 #[tokio::test]
 async fn every_role_opens_its_own_pages_and_no_other() {
@@ -15,6 +24,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/calls",
         "/accounts",
         "/accounts/acme",
+        "/accounts/acme/money",
+        "/accounts/acme/statement?from=1970-01-01&to=1970-01-02",
         "/provisioning/trunks",
         "/provisioning/new/trunks",
         "/provisioning/accounts/acme",
@@ -31,9 +42,20 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/files/trail",
         "/sql",
         "/sql.csv?q=select+1",
+        "/search?q=acme",
+        "/access",
+        "/own",
+        "/own/calls",
+        "/own/statement?from=1970-01-01&to=1970-01-02",
+        "/own/invoices/1/pdf",
+        "/me",
         "/health",
         "/metrics",
         "/api/v1/figures",
+        "/api/v1/search?q=ac",
+        "/api/v1/users",
+        "/api/v1/tokens",
+        "/api/v1/webhooks",
         "/api/v1/calls",
         "/api/v1/accounts",
         "/api/v1/subscribers",
@@ -46,6 +68,9 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/api/v1/fraud/rules",
         "/api/v1/fraud/rules/x",
         "/api/v1/balances",
+        "/api/v1/accounts/acme/balance",
+        "/api/v1/accounts/acme/interval",
+        "/api/v1/accounts/acme/topups",
         "/api/v1/invoices",
         "/api/v1/billing-run",
         "/api/v1/suspense",
@@ -74,53 +99,69 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         seen.push('\n');
     }
     expect![[r#"
-                                 operator  finance    fraud carrier_  analyst  auditor from_a_l
-        /                             200      200      200      200      200      200      403
-        /calls                        200      200      200      200      200      200      403
-        /accounts                     200      200      403      403      403      200      403
-        /accounts/acme                200      200      403      403      403      200      403
-        /provisioning/trunks          200      200      403      403      403      200      403
-        /provisioning/new/trunks      200      403      403      403      403      403      403
-        /provisioning/accounts/acme      200      200      403      403      403      200      403
-        /provisioning/try             200      200      403      403      403      200      403
-        /tariffs                      200      200      403      403      403      200      403
-        /fraud                        200      403      200      403      403      200      403
-        /fraud/rules                  200      403      200      403      403      200      403
-        /fraud/rules/edit             200      403      200      403      403      200      403
-        /invoices                     200      200      403      403      403      200      403
-        /invoices/run                 200      200      403      403      403      200      403
-        /invoices/1/pdf               404      404      403      403      403      404      403
-        /files                        200      200      403      200      403      200      403
-        /files/partners               200      200      403      200      403      200      403
-        /files/trail                  200      200      403      200      403      200      403
-        /sql                          200      200      200      200      200      200      403
-        /sql.csv?q=select+1           200      200      200      200      200      200      403
-        /health                       200      200      200      200      200      200      403
-        /metrics                      200      200      200      200      200      200      403
-        /api/v1/figures               200      200      200      200      200      200      403
-        /api/v1/calls                 200      200      200      200      200      200      403
-        /api/v1/accounts              200      200      403      403      403      200      403
-        /api/v1/subscribers           200      200      403      403      403      200      403
-        /api/v1/trunks                200      200      403      403      403      200      403
-        /api/v1/tariffs               200      200      403      403      403      200      403
-        /api/v1/alerts                200      403      200      403      403      200      403
-        /api/v1/locks                 200      403      200      403      403      200      403
-        /api/v1/barrings              200      403      200      403      403      200      403
-        /api/v1/fraud/exceptions      200      403      200      403      403      200      403
-        /api/v1/fraud/rules           200      403      200      403      403      200      403
-        /api/v1/fraud/rules/x         200      403      200      403      403      200      403
-        /api/v1/balances              200      200      403      403      403      200      403
-        /api/v1/invoices              200      200      403      403      403      200      403
-        /api/v1/billing-run           200      200      403      403      403      200      403
-        /api/v1/suspense              200      200      403      403      403      200      403
-        /api/v1/suspense/1            404      404      403      403      403      404      403
-        /api/v1/changes               200      200      403      403      403      200      403
-        /api/v1/files                 200      200      403      200      403      200      403
-        /api/v1/exchange/partners      200      200      403      200      403      200      403
-        /api/v1/exchange/streams      200      200      403      200      403      200      403
-        /api/v1/exchange/trail        200      200      403      200      403      200      403
-        /api/v1/exchange/inbox        200      200      403      200      403      200      403
-        /api/v1/openapi.json          200      200      200      200      200      200      403
+                                 operator  finance    fraud carrier_  analyst  auditor reseller customer from_a_l
+        /                             200      200      200      200      200      200      303      303      403
+        /calls                        200      200      200      200      200      200      403      403      403
+        /accounts                     200      200      403      403      403      200      403      403      403
+        /accounts/acme                200      200      403      403      403      200      403      403      403
+        /accounts/acme/money          200      200      403      403      403      200      403      403      403
+        /accounts/acme/statement?from=1970-01-01&to=1970-01-02      200      200      403      403      403      200      403      403      403
+        /provisioning/trunks          200      200      403      403      403      200      403      403      403
+        /provisioning/new/trunks      200      403      403      403      403      403      403      403      403
+        /provisioning/accounts/acme      200      200      403      403      403      200      403      403      403
+        /provisioning/try             200      200      403      403      403      200      403      403      403
+        /tariffs                      200      200      403      403      403      200      403      403      403
+        /fraud                        200      403      200      403      403      200      403      403      403
+        /fraud/rules                  200      403      200      403      403      200      403      403      403
+        /fraud/rules/edit             200      403      200      403      403      200      403      403      403
+        /invoices                     200      200      403      403      403      200      403      403      403
+        /invoices/run                 200      200      403      403      403      200      403      403      403
+        /invoices/1/pdf               404      404      403      403      403      404      403      403      403
+        /files                        200      200      403      200      403      200      403      403      403
+        /files/partners               200      200      403      200      403      200      403      403      403
+        /files/trail                  200      200      403      200      403      200      403      403      403
+        /sql                          200      200      200      200      200      200      403      403      403
+        /sql.csv?q=select+1           200      200      200      200      200      200      403      403      403
+        /search?q=acme                303      303      200      200      200      303      403      403      403
+        /access                       200      403      403      403      403      200      403      403      403
+        /own                          403      403      403      403      403      403      200      200      403
+        /own/calls                    403      403      403      403      403      403      200      200      403
+        /own/statement?from=1970-01-01&to=1970-01-02      403      403      403      403      403      403      200      200      403
+        /own/invoices/1/pdf           403      403      403      403      403      403      404      404      403
+        /me                           200      200      200      200      200      200      200      200      403
+        /health                       200      200      200      200      200      200      403      403      403
+        /metrics                      200      200      200      200      200      200      403      403      403
+        /api/v1/figures               200      200      200      200      200      200      403      403      403
+        /api/v1/search?q=ac           200      200      200      200      200      200      403      403      403
+        /api/v1/users                 200      403      403      403      403      200      403      403      403
+        /api/v1/tokens                200      403      403      403      403      200      403      403      403
+        /api/v1/webhooks              200      403      403      403      403      200      403      403      403
+        /api/v1/calls                 200      200      200      200      200      200      403      403      403
+        /api/v1/accounts              200      200      403      403      403      200      403      403      403
+        /api/v1/subscribers           200      200      403      403      403      200      403      403      403
+        /api/v1/trunks                200      200      403      403      403      200      403      403      403
+        /api/v1/tariffs               200      200      403      403      403      200      403      403      403
+        /api/v1/alerts                200      403      200      403      403      200      403      403      403
+        /api/v1/locks                 200      403      200      403      403      200      403      403      403
+        /api/v1/barrings              200      403      200      403      403      200      403      403      403
+        /api/v1/fraud/exceptions      200      403      200      403      403      200      403      403      403
+        /api/v1/fraud/rules           200      403      200      403      403      200      403      403      403
+        /api/v1/fraud/rules/x         200      403      200      403      403      200      403      403      403
+        /api/v1/balances              200      200      403      403      403      200      403      403      403
+        /api/v1/accounts/acme/balance      200      200      403      403      403      200      403      403      403
+        /api/v1/accounts/acme/interval      200      200      403      403      403      200      403      403      403
+        /api/v1/accounts/acme/topups      200      200      403      403      403      200      403      403      403
+        /api/v1/invoices              200      200      403      403      403      200      403      403      403
+        /api/v1/billing-run           200      200      403      403      403      200      403      403      403
+        /api/v1/suspense              200      200      403      403      403      200      403      403      403
+        /api/v1/suspense/1            404      404      403      403      403      404      403      403      403
+        /api/v1/changes               200      200      403      403      403      200      403      403      403
+        /api/v1/files                 200      200      403      200      403      200      403      403      403
+        /api/v1/exchange/partners      200      200      403      200      403      200      403      403      403
+        /api/v1/exchange/streams      200      200      403      200      403      200      403      403      403
+        /api/v1/exchange/trail        200      200      403      200      403      200      403      403      403
+        /api/v1/exchange/inbox        200      200      403      200      403      200      403      403      403
+        /api/v1/openapi.json          200      200      200      200      200      200      403      403      403
     "#]]
     .assert_eq(&seen);
 }

@@ -9,8 +9,15 @@ use model::{BalanceLength, CarryOver};
 use super::Contract;
 use crate::balance::cadence::later;
 use crate::balance::movement::{Moved, Outcome};
-use crate::balance::order::Order;
+use crate::balance::order::{EndOfOwn, Order};
 use crate::balance::rules::Rules;
+
+/// Which end of own money: of which order in the list, the first or a later one.
+#[derive(Debug, Clone, Copy)]
+struct PlaceOfEnd {
+    order: usize,
+    again: Option<usize>,
+}
 
 impl Contract {
     /// Own money of an open interval: without a timely top-up, or any, it expires there.
@@ -20,8 +27,9 @@ impl Contract {
             return;
         }
         let Some(expiry) = self.expiry(rules).filter(|expiry| *expiry <= to) else { return };
-        let has_ended = self.order(running.start).is_some_and(|order| order.own_ended_at.is_some());
-        if self.own_micros > 0 || !has_ended {
+        let last = self.order(running.start).and_then(Order::last_end);
+        // Each end is noted, also where nothing was left: what comes in later is not there for calls from before it.
+        if self.own_micros > 0 || last.is_none_or(|last| last < expiry) {
             let before = self.cash_micros();
             self.end_own(expiry, rules, outcome);
             self.check_underrun(expiry, before, rules, outcome);
@@ -31,19 +39,35 @@ impl Contract {
     /// Own money ends in the running interval.
     pub(super) fn end_own(&mut self, at: DateTime<Utc>, rules: &Rules, outcome: &mut Outcome) {
         let own = self.own_micros;
-        if !rules.compat
-            && let Some(order) = self.order_of(self.running().stretch.start)
-        {
-            // A second time in one interval: what came in between ends too.
-            let before = if order.own_ended_at.is_some() { order.expired_micros.max(0) } else { 0 };
-            if own > 0 || order.own_ended_at.is_none() {
-                order.expired_micros = before.saturating_add(own);
-                order.own_ended_at = Some(at);
-            }
+        if !rules.compat {
+            self.note_end(at, own);
         }
         // What is owed does not expire.
         if own > 0 {
             self.own(at, Moved::DiscardOwn, -own, outcome);
+        }
+    }
+
+    /// Keeps what calls that become known later have to know of it.
+    fn note_end(&mut self, at: DateTime<Utc>, own: i64) {
+        let running = *self.running();
+        if own == 0 && running.stretch.end == Some(at) && self.order(running.stretch.start).is_none() {
+            // Of very many accounts, interval after interval.
+            self.running_mut().own_ended = true;
+            return;
+        }
+        let Some(order) = self.order_of(running.stretch.start) else { return };
+        let Some(last) = order.last_end() else {
+            (order.own_ended_at, order.expired_micros) = (Some(at), own);
+            return;
+        };
+        match order.ended_again.last_mut() {
+            // The end that is known.
+            _ if own <= 0 && last == at => {}
+            Some(last) if last.at == at => {
+                last.expired_micros = last.expired_micros.max(0).saturating_add(own)
+            }
+            Some(_) | None => order.ended_again.push(EndOfOwn { at, expired_micros: own }),
         }
     }
 
@@ -62,9 +86,11 @@ impl Contract {
 
     /// Own money that a postpaid call which began at `at` in `interval` may use: what there was when it ended, or there is if it has not.
     pub(in crate::balance) fn own_at_hand(&self, at: DateTime<Utc>, interval: DateTime<Utc>) -> i64 {
-        let ended =
-            self.ends_of_own(at, interval).first().map(|(_, place)| self.orders[*place].expired_micros);
-        ended.unwrap_or(self.own_micros).max(0)
+        let of_orders = self.ends_of_own(at, interval).into_iter().next();
+        let of_orders = of_orders.map(|(ended_at, place)| (ended_at, self.expired(place)));
+        let of_others = self.ends_without_order(at, interval).map(|(ended_at, _)| (ended_at, 0));
+        let ended = of_orders.into_iter().chain(of_others).min_by_key(|(ended_at, _)| *ended_at);
+        ended.map_or(self.own_micros, |(_, expired)| expired).max(0)
     }
 
     /// Own money of a call which began at `began` in an interval has changed by `amount_micros`. Where own money has ended since, what had expired is
@@ -76,14 +102,20 @@ impl Contract {
         amount_micros: i64,
         outcome: &mut Outcome,
     ) {
+        // From now on they have to be known by what expired.
+        let others: Vec<DateTime<Utc>> =
+            self.ends_without_order(began, interval).map(|(_, start)| start).collect();
+        for start in others {
+            self.order_of(start);
+        }
         let (mut left, mut expired) = (amount_micros, 0i64);
         for (ended_at, place) in self.ends_of_own(began, interval) {
-            let order = &mut self.orders[place];
             // Of an earlier release that is known by what expired alone, which may be nothing from now on.
-            order.own_ended_at.get_or_insert(ended_at);
-            let before = order.expired_micros.max(0);
-            order.expired_micros = order.expired_micros.saturating_add(left);
-            let more = order.expired_micros.max(0).saturating_sub(before);
+            self.orders[place.order].own_ended_at.get_or_insert(ended_at);
+            let of_end = self.expired_mut(place);
+            let before = (*of_end).max(0);
+            *of_end = of_end.saturating_add(left);
+            let more = (*of_end).max(0).saturating_sub(before);
             left = left.saturating_sub(more);
             expired = expired.saturating_add(more);
         }
@@ -92,15 +124,43 @@ impl Contract {
         }
     }
 
-    /// Where own money ended after `at`, in `interval` or later: when, and the places in the list of orders, by time.
-    fn ends_of_own(&self, at: DateTime<Utc>, interval: DateTime<Utc>) -> Vec<(DateTime<Utc>, usize)> {
-        let ended = self.orders.iter().enumerate().filter_map(|(place, order)| {
-            let ended_at = self.own_ended_at(order).filter(|ended_at| *ended_at > at)?;
-            (order.interval >= interval).then_some((ended_at, place))
-        });
-        let mut ended: Vec<(DateTime<Utc>, usize)> = ended.collect();
-        ended.sort_unstable();
+    /// Where own money ended after `at`, in `interval` or later, by time.
+    fn ends_of_own(&self, at: DateTime<Utc>, interval: DateTime<Utc>) -> Vec<(DateTime<Utc>, PlaceOfEnd)> {
+        let mut ended = Vec::new();
+        for (idx, order) in self.orders.iter().enumerate().filter(|(_, order)| order.interval >= interval) {
+            let first =
+                self.own_ended_at(order).map(|ended_at| (ended_at, PlaceOfEnd { order: idx, again: None }));
+            let again = order.ended_again.iter().enumerate();
+            let again = again.map(|(place, end)| (end.at, PlaceOfEnd { order: idx, again: Some(place) }));
+            ended.extend(first.into_iter().chain(again).filter(|(ended_at, _)| *ended_at > at));
+        }
+        // Those of one instant in the order in which they came.
+        ended.sort_by_key(|(ended_at, _)| *ended_at);
         ended
+    }
+
+    /// The same where there was none when it ended and nothing of it had moved: when, and the start of the interval.
+    fn ends_without_order(
+        &self,
+        at: DateTime<Utc>,
+        interval: DateTime<Utc>,
+    ) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
+        let ended = self.intervals.iter().filter(move |it| it.own_ended && it.stretch.start >= interval);
+        let ended = ended.filter_map(|it| Some((it.stretch.end?, it.stretch.start)));
+        ended.filter(move |(ended_at, start)| *ended_at > at && self.order(*start).is_none())
+    }
+
+    fn expired(&self, place: PlaceOfEnd) -> i64 {
+        let order = &self.orders[place.order];
+        place.again.map_or(order.expired_micros, |again| order.ended_again[again].expired_micros)
+    }
+
+    fn expired_mut(&mut self, place: PlaceOfEnd) -> &mut i64 {
+        let order = &mut self.orders[place.order];
+        match place.again {
+            None => &mut order.expired_micros,
+            Some(again) => &mut order.ended_again[again].expired_micros,
+        }
     }
 
     /// Earlier releases kept what expired and not when: at the end of the interval.

@@ -160,9 +160,19 @@ impl<'b> Quick<'b> {
         let n_timely = u32::try_from(self.unsigned()?).ok()?;
         self.eat(",\"ended_with_micros\":")?;
         let ended_with_micros = self.signed()?;
+        let own_ended = self.has(",\"own_ended\":true");
         self.eat("}")?;
         let stretch = Stretch { start, end };
-        Some(Interval { stretch, granted, left, debit_micros, n_topups, n_timely, ended_with_micros })
+        Some(Interval {
+            stretch,
+            granted,
+            left,
+            debit_micros,
+            n_topups,
+            n_timely,
+            ended_with_micros,
+            own_ended,
+        })
     }
 
     fn stated(&mut self) -> Option<Stated> {
@@ -207,6 +217,8 @@ impl<'b> Quick<'b> {
             own_micros,
             expired_micros,
             own_ended_at,
+            // Few have any.
+            ended_again: Vec::new(),
             credit_micros,
             lacks_micros,
             forgiven_micros,
@@ -283,6 +295,7 @@ mod tests {
 
     use super::super::Usage;
     use super::*;
+    use crate::balance::order::EndOfOwn;
 
     fn read(bytes: &[u8], words: &mut Words) -> Option<Contract> {
         let mut quick = Quick::new(bytes);
@@ -299,15 +312,20 @@ mod tests {
     fn intervals() -> impl Strategy<Value = Interval> {
         let grant = || (any::<u64>(), any::<i64>()).prop_map(|(seconds, micros)| Grant { seconds, micros });
         let stretch = (times(), prop::option::of(times())).prop_map(|(start, end)| Stretch { start, end });
-        (stretch, grant(), grant(), any::<i64>(), any::<u32>(), any::<u32>(), any::<i64>()).prop_map(
-            |(stretch, granted, left, debit_micros, n_topups, n_timely, ended_with_micros)| Interval {
-                stretch,
-                granted,
-                left,
-                debit_micros,
-                n_topups,
-                n_timely,
-                ended_with_micros,
+        let micros = prop::array::uniform2(any::<i64>());
+        (stretch, grant(), grant(), micros, any::<u32>(), any::<u32>(), any::<bool>()).prop_map(
+            |(stretch, granted, left, micros, n_topups, n_timely, own_ended)| {
+                let [debit_micros, ended_with_micros] = micros;
+                Interval {
+                    stretch,
+                    granted,
+                    left,
+                    debit_micros,
+                    n_topups,
+                    n_timely,
+                    ended_with_micros,
+                    own_ended,
+                }
             },
         )
     }
@@ -337,16 +355,20 @@ mod tests {
             let cdr = model::CdrId::derive(&model::CallUid::new(n.to_string()), 0);
             Stated { number, cdr, at }
         });
-        let others =
-            (prop::option::of(times()), prop::option::of(times()), prop::option::of(stated), any::<bool>());
+        let again = (times(), any::<i64>()).prop_map(|(at, expired_micros)| EndOfOwn { at, expired_micros });
+        let again = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(again, 1..3)];
+        let ends = (prop::option::of(times()), again);
+        let others = (ends, prop::option::of(times()), prop::option::of(stated), any::<bool>());
         (times(), amounts, others).prop_map(
-            |(interval, (amounts, carried_micros), (own_ended_at, last, stated, is_unknown))| {
+            |(interval, (amounts, carried_micros), (ends, last, stated, is_unknown))| {
+                let (own_ended_at, ended_again) = ends;
                 let [own_micros, expired_micros, credit_micros, lacks_micros, forgiven_micros] = amounts;
                 Order {
                     interval,
                     own_micros,
                     expired_micros,
                     own_ended_at,
+                    ended_again,
                     credit_micros,
                     lacks_micros,
                     forgiven_micros,
@@ -412,9 +434,11 @@ mod tests {
                 let bytes = serde_json::to_vec(contract).unwrap();
                 match read(&bytes, &mut words) {
                     Some(read) => prop_assert_eq!(&read, contract),
-                    // The lowest number of all, and usage, are the others' to read.
+                    // The lowest number of all, usage and later ends of own money are the others' to read.
                     None => prop_assert!(
-                        !contract.usage.is_empty() || String::from_utf8(bytes).unwrap().contains(&i64::MIN.to_string())
+                        !contract.usage.is_empty()
+                            || contract.orders.iter().any(|order| !order.ended_again.is_empty())
+                            || String::from_utf8(bytes).unwrap().contains(&i64::MIN.to_string())
                     ),
                 }
             }

@@ -2,6 +2,7 @@
 
 mod intervals;
 mod modes;
+mod own_money;
 mod properties;
 mod table;
 
