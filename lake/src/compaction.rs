@@ -4,14 +4,14 @@
 //! written again only a few times until its file has `target_rows`. A day that is over is merged to the end. Rows that others
 //! among them supersede go to files of their own (`merge.rs`), which queries of what holds do not read.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::TryLockError;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{PoisonError, TryLockError};
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::layout::Spot;
 use crate::manifest::{LakeFile, Manifest, Retired};
-use crate::merge::{Input, Part};
+use crate::merge::{Input, Part, each_revision};
 use crate::tree::Fetched;
 use crate::writer::{Unpublished, Writer};
 use crate::{LakeConfig, LakeError, merge};
@@ -21,6 +21,9 @@ const DAY_OVER_AFTER: TimeDelta = TimeDelta::hours(2);
 
 /// Of a day that is over, files are merged when together the smaller ones have at least this part of the largest one's rows.
 const TRICKLE_PART: u64 = 4;
+
+/// Corrections of one day, at most, whose earlier revisions are looked for in memory.
+const CORRECTIONS_SOUGHT_MAX: u64 = 200_000;
 
 /// What one round of merging did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,26 +49,29 @@ impl Writer {
         let mut done = Compacted { files_deleted: self.purge(now)?, ..Compacted::default() };
         let manifest = self.state()?.manifest.clone();
         for group in groups(&manifest, &self.config, now) {
-            self.merge(&group, now)?;
+            let apart = superseded_beside(&self.state()?.manifest, &group);
+            self.merge(&group, &apart, now)?;
             done.files_before += group.len() as u64;
             done.files_after += 1;
             done.rows += group.iter().map(|file| file.rows).sum::<u64>();
         }
+        self.note_near(now)?;
         self.compact_tables(now, &mut done)?;
         Ok(done)
     }
 
     /// Merges one group. The long part, writing, runs beside commits.
-    fn merge(&self, group: &[LakeFile], now: DateTime<Utc>) -> Result<(), LakeError> {
+    fn merge(&self, group: &[LakeFile], apart: &[LakeFile], now: DateTime<Utc>) -> Result<(), LakeError> {
         let Some(first) = group.first() else { return Ok(()) };
         let day = first.day;
         let (number, mut written) = self.begin(2)?;
         let spots = [number, number + 1].map(|number| Spot::of_day(day, number));
         let inputs = self.inputs(group, &written)?;
+        let apart = self.fetch(apart.iter().map(|file| (file.spot(), file.rows)), &written)?;
         let [current, superseded] = [written.begin(spots[0].clone())?, written.begin(spots[1].clone())?];
         let expected: u64 = group.iter().map(|file| file.rows).sum();
-        let merged = merge::merge_files(&inputs, &current, &superseded, expected)?;
-        drop(inputs);
+        let merged = merge::merge_files(&inputs, &apart, &current, &superseded, expected)?;
+        drop((inputs, apart));
         let found = merged.current.rows + merged.superseded.as_ref().map_or(0, |part| part.rows);
         if found != expected {
             let files = group.len();
@@ -112,6 +118,66 @@ impl Writer {
         Ok(())
     }
 
+    /// Of days that are over, finds out which corrections supersede rows of their own day alone, where their commit could not tell: a
+    /// price that was changed later, or a call that was up while the process was started. Then no other day is compared for them.
+    fn note_near(&self, now: DateTime<Utc>) -> Result<(), LakeError> {
+        let manifest = self.state()?.manifest.clone();
+        let mut sought = self.sought.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_in_question =
+            |file: &&LakeFile| file.has_open_corrections() && !file.is_near && !sought.contains(&file.number);
+        let mut days: BTreeMap<NaiveDate, Vec<LakeFile>> = BTreeMap::new();
+        for file in manifest.files.iter().filter(is_in_question).filter(|file| is_over(file.day, now)) {
+            days.entry(file.day).or_default().push(file.clone());
+        }
+        let mut near = HashSet::new();
+        for (day, files) in days {
+            if files.iter().map(|file| file.corrections).sum::<u64>() > CORRECTIONS_SOUGHT_MAX {
+                continue;
+            }
+            let written = Unpublished::new(self, &*self.state()?);
+            let fetch = |file: &LakeFile| self.fetch([(file.spot(), file.rows)].into_iter(), &written);
+            let mut corrections: Vec<(u64, String, i64)> = Vec::new();
+            for file in &files {
+                for fetched in fetch(file)? {
+                    each_revision(fetched.path(), |id, number| {
+                        if number > 0 {
+                            corrections.push((file.number, id.to_owned(), number));
+                        }
+                    })?;
+                }
+            }
+            let mut found: HashMap<&str, HashSet<i64>> =
+                corrections.iter().map(|(_, id, _)| (id.as_str(), HashSet::new())).collect();
+            for file in manifest.files.iter().filter(|file| file.day == day) {
+                for fetched in fetch(file)? {
+                    each_revision(fetched.path(), |id, number| {
+                        if let Some(numbers) = found.get_mut(id) {
+                            numbers.insert(number);
+                        }
+                    })?;
+                }
+            }
+            let is_far = |(_, id, number): &&(u64, String, i64)| {
+                found
+                    .get(id.as_str())
+                    .is_none_or(|numbers| !(0..*number).all(|before| numbers.contains(&before)))
+            };
+            let far: HashSet<u64> = corrections.iter().filter(is_far).map(|(file, _, _)| *file).collect();
+            near.extend(files.iter().map(|file| file.number).filter(|number| !far.contains(number)));
+            sought.extend(far);
+        }
+        if near.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state()?;
+        let mut next = state.manifest.clone();
+        for file in next.files.iter_mut().filter(|file| near.contains(&file.number)) {
+            file.is_near = true;
+        }
+        let mut written = Unpublished::new(self, &state);
+        self.publish(&mut state, next, now, &mut written)
+    }
+
     fn inputs(&self, group: &[LakeFile], written: &Unpublished<'_>) -> Result<Vec<Input>, LakeError> {
         let fetched = self.fetch(group.iter().map(|file| (file.spot(), file.rows)), written)?;
         let inputs = fetched.into_iter().zip(group).map(|(fetched, file)| Input {
@@ -150,6 +216,15 @@ impl Writer {
         self.publish(&mut state, next, now, &mut written)?;
         Ok(expired.len() as u64)
     }
+}
+
+/// Files of superseded rows of the day of `group`, if it holds corrections that may supersede some of them.
+fn superseded_beside(manifest: &Manifest, group: &[LakeFile]) -> Vec<LakeFile> {
+    let day = group.first().map(|file| file.day);
+    if !group.iter().any(LakeFile::has_open_corrections) {
+        return Vec::new();
+    }
+    manifest.files.iter().filter(|file| file.is_superseded && Some(file.day) == day).cloned().collect()
 }
 
 /// Files to be merged with each other, a group at a time.

@@ -64,8 +64,9 @@ struct Revision {
 struct Revisions(HashMap<String, Vec<Revision>>);
 
 impl Revisions {
-    /// Of all rows of the files that are of a leg with a correction.
-    fn of(inputs: &[Input]) -> Result<Self, LakeError> {
+    /// Of all rows of the files that are of a leg with a correction. `apart`: files of superseded rows of the same day, for what was put
+    /// there by earlier merges.
+    fn of(inputs: &[Input], apart: &[Fetched]) -> Result<Self, LakeError> {
         let mut found = Self::default();
         for input in inputs.iter().filter(|input| input.corrections > 0) {
             each_revision(input.file.path(), |id, number| {
@@ -85,6 +86,13 @@ impl Revisions {
                 {
                     // Nothing is before it.
                     revisions.push(Revision { number: 0, is_settled: true });
+                }
+            })?;
+        }
+        for file in apart {
+            each_revision(file.path(), |id, number| {
+                if let Some(revisions) = found.0.get_mut(id) {
+                    revisions.push(Revision { number, is_settled: number == 0 });
                 }
             })?;
         }
@@ -111,7 +119,7 @@ impl Revisions {
 }
 
 /// Looks at the id and revision of every row.
-fn each_revision(path: &Path, mut look: impl FnMut(&str, i64)) -> Result<(), LakeError> {
+pub(crate) fn each_revision(path: &Path, mut look: impl FnMut(&str, i64)) -> Result<(), LakeError> {
     let [_, cdr_id, revision] = SORT_COLUMNS;
     let file = std::fs::File::open(path).at("open", path)?;
     let wrong = |error: &dyn std::fmt::Display| parquet_error("read", path, error);
@@ -134,14 +142,15 @@ fn each_revision(path: &Path, mut look: impl FnMut(&str, i64)) -> Result<(), Lak
     Ok(())
 }
 
-/// Merges sorted files, keeping their order, with a few thousand rows of each in memory.
+/// Merges sorted files, keeping their order, with a few thousand rows of each in memory. Of `apart` see [`Revisions::of`].
 pub(crate) fn merge_files(
     inputs: &[Input],
+    apart: &[Fetched],
     current: &Path,
     superseded: &Path,
     rows_expected: u64,
 ) -> Result<MergedCalls, LakeError> {
-    let revisions = Revisions::of(inputs)?;
+    let revisions = Revisions::of(inputs, apart)?;
     let mut cursors = Vec::with_capacity(inputs.len());
     for input in inputs {
         cursors.extend(Cursor::open(input.file.path())?);

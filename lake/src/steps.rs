@@ -46,12 +46,10 @@ impl OptimizerRule for DistinctBySteps {
         plan: LogicalPlan,
         _config: &dyn OptimizerConfig,
     ) -> DataFusionResult<Transformed<LogicalPlan>> {
-        match &plan {
-            LogicalPlan::Aggregate(aggregate) => match by_steps(aggregate)? {
-                Some(stepped) => Ok(Transformed::yes(stepped)),
-                None => Ok(Transformed::no(plan)),
-            },
-            _ => Ok(Transformed::no(plan)),
+        let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
+        match by_steps(aggregate)? {
+            Some(stepped) => Ok(Transformed::yes(stepped)),
+            None => Ok(Transformed::no(plan)),
         }
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Writer {
     state: Mutex<State>,
     /// Held while files are merged: one merge at a time.
     pub(crate) merging: Mutex<()>,
+    /// Files with corrections of which some supersede rows of another day, or of none: no need to look again.
+    pub(crate) sought: Mutex<HashSet<u64>>,
     /// What could not be cleared away yet.
     litter: Mutex<Vec<Litter>>,
     /// Whether names and moves of committed files are still to be done.
@@ -113,6 +115,7 @@ impl Writer {
                 unfinished: Unfinished::default(),
             }),
             merging: Mutex::new(()),
+            sought: Mutex::default(),
             litter: Mutex::new(Vec::new()),
             is_unsettled: AtomicBool::new(false),
             tree,

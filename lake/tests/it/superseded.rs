@@ -298,6 +298,58 @@ async fn whatever_comes_in_whatever_order_each_call_counts_once() {
     }
 }
 
+/// A file in which some corrections are settled and others are not takes part in a later merge.
+#[tokio::test]
+async fn corrections_that_are_merged_step_by_step_are_settled_in_the_end() {
+    let world = World::new();
+    let lake = world.open();
+    commit(
+        &lake,
+        1,
+        (0..9).map(|n| revision(&format!("other-{n}"), DAY, 0)).chain([revision("a", DAY, 0)]).collect(),
+    )
+    .await;
+    // Together smaller than the file before: merged with each other first. One of a's stays open, b's is settled.
+    commit(&lake, 2, vec![revision("a", DAY, 1), revision("b", DAY, 0)]).await;
+    commit(&lake, 3, vec![revision("a", DAY, 2), revision("b", DAY, 1)]).await;
+    lake.compact(world.now).await.unwrap();
+    assert_eq!(files(&world), [(2, false), (2, true), (10, false)]);
+    assert!(compares(&lake, CALLS).await);
+    commit(&lake, 4, (0..9).map(|n| revision(&format!("more-{n}"), DAY, 0)).collect()).await;
+    let before = lines(&lake, CALLS).await;
+    lake.compact(at("2026-10-06T03:00:00Z")).await.unwrap();
+    assert_eq!(files(&world), [(1, true), (2, true), (20, false)]);
+    assert_eq!(lines(&lake, CALLS).await, before);
+    assert!(!compares(&lake, CALLS).await);
+}
+
+/// A price changed after its day is compared with that day alone, once merging has looked where the call's earlier record is.
+#[tokio::test]
+async fn late_correction_is_compared_with_its_own_day_alone() {
+    let world = World::new();
+    let lake = world.open();
+    let calls = |day: &str| (0..9).map(|n| revision(&format!("{n}-{day}"), day, 0)).collect::<Vec<_>>();
+    commit(&lake, 1, calls("2026-10-01T08:00:00Z")).await;
+    commit(&lake, 2, calls(DAY)).await;
+    commit(&lake, 3, vec![revision(&format!("3-{DAY}"), DAY, 1)]).await;
+    assert!(!reads_apart(&lake, CALLS, "2026-10-01").await);
+    let expected = lines(&lake, CALLS).await;
+    assert_eq!(expected.len(), 18);
+    lake.compact(at("2026-10-07T03:00:00Z")).await.unwrap();
+    assert!(reads_apart(&lake, CALLS, "2026-10-01").await);
+    assert_eq!(lines(&lake, CALLS).await, expected);
+    // One whose record before lies on another day, and one whose record before is not there: they stay on the watch everywhere.
+    commit(&lake, 4, vec![revision("4-2026-10-01T08:00:00Z", DAY, 1), revision("new", DAY, 1)]).await;
+    lake.compact(at("2026-10-07T03:00:00Z")).await.unwrap();
+    assert!(!reads_apart(&lake, CALLS, "2026-10-01").await);
+    commit(&lake, 5, vec![revision("new", "2026-10-01T08:00:00Z", 0)]).await;
+    assert_eq!(ask(&lake, "SELECT count(*) FROM calls").await, "19");
+    drop(lake);
+    let lake = world.open();
+    lake.compact(at("2026-10-07T03:00:00Z")).await.unwrap();
+    assert_eq!(ask(&lake, "SELECT count(*) FROM calls").await, "19");
+}
+
 /// What somebody may not see he does not see through the plans of superseded rows either.
 #[tokio::test]
 async fn rights_hold_where_revisions_are_compared() {
