@@ -177,7 +177,7 @@ impl Writer {
         next.next_file = state.manifest.next_file;
         let n_rows = rows.len() as u64;
         let path = written.begin(Spot::of_table(table.name, number))?;
-        let bytes = parquet_file::write_rows(&path, &table.batch(rows)?, &Shape::of_table(table))?;
+        let bytes = parquet_file::write_rows(&path, &[table.batch(rows)?], &Shape::of_table(table))?;
         written.seal()?;
         let file = TableFile { number, rows: n_rows, bytes };
         next.tables.entry(table.name.to_owned()).or_default().files.push(file);

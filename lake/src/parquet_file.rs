@@ -37,7 +37,7 @@ const ZSTD_LEVEL: i32 = 3;
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
 /// Threads that encode a commit of many rows: what waited while the lake could not be written is to be in it soon.
-const WRITING_THREADS: usize = 2;
+pub(crate) const WRITING_THREADS: usize = 2;
 /// Rows of a commit from which on threads share its columns.
 const SHARED_ROWS_MIN: usize = 8_192;
 
@@ -170,15 +170,15 @@ impl HiddenFile {
         finished
     }
 
-    /// Writes `batch` as the only row group, its columns side by side, and finishes.
-    fn finish_with(mut self, batch: &RecordBatch) -> Result<u64, LakeError> {
+    /// Writes `batches` as the only row group, its columns side by side, and finishes.
+    fn finish_with(mut self, batches: &[RecordBatch]) -> Result<u64, LakeError> {
         let Some(writer) = self.writer.take() else {
             return Err(LakeError::Internal { problem: "a finished file was written to".to_owned() });
         };
         let finished = (|| {
             let wrong = |error: ParquetError| parquet_error("write", &self.path, error);
             let (mut file, columns) = writer.into_serialized_writer().map_err(wrong)?;
-            let encoded = encode(batch, columns.create_column_writers(0).map_err(wrong)?).map_err(wrong)?;
+            let encoded = encode(batches, columns.create_column_writers(0).map_err(wrong)?).map_err(wrong)?;
             let mut row_group = file.next_row_group().map_err(wrong)?;
             for column in encoded {
                 column.append_to_row_group(&mut row_group).map_err(wrong)?;
@@ -212,14 +212,14 @@ pub(crate) fn parquet_error(action: &'static str, path: &Path, error: impl ToStr
     LakeError::Parquet { action, path: path.to_owned(), problem: error.to_string() }
 }
 
-/// Writes one batch as one file, synced, its name too. Returns its size in bytes.
-pub(crate) fn write_rows(path: &Path, batch: &RecordBatch, shape: &Shape) -> Result<u64, LakeError> {
-    let n_rows = batch.num_rows();
+/// Writes batches as one file, synced, its name too. Returns its size in bytes.
+pub(crate) fn write_rows(path: &Path, batches: &[RecordBatch], shape: &Shape) -> Result<u64, LakeError> {
+    let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
     let mut file = HiddenFile::create(path.to_owned(), n_rows as u64, shape)?;
     let bytes = if (SHARED_ROWS_MIN..=ROW_GROUP_ROWS).contains(&n_rows) {
-        file.finish_with(batch)?
+        file.finish_with(batches)?
     } else {
-        file.write(batch)?;
+        batches.iter().try_for_each(|batch| file.write(batch))?;
         file.finish()?
     };
     sync_name(path)?;
@@ -228,19 +228,21 @@ pub(crate) fn write_rows(path: &Path, batch: &RecordBatch, shape: &Shape) -> Res
 
 /// Encodes the columns of one row group, on all threads that writing has.
 fn encode(
-    batch: &RecordBatch,
+    batches: &[RecordBatch],
     writers: Vec<ArrowColumnWriter>,
 ) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
-    let schema = batch.schema();
-    let columns = schema.fields().iter().zip(batch.columns()).zip(writers).enumerate();
+    let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(Vec::new()) };
+    let columns = schema.fields().iter().zip(writers).enumerate();
     // Some columns take ten times as long as others: each thread takes the next one that nobody has.
     let columns = Mutex::new(columns);
     let next = || columns.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
         let mut encoded = Vec::new();
-        while let Some((idx, ((field, array), mut writer))) = next() {
-            for leaf in compute_leaves(field, array)? {
-                writer.write(&leaf)?;
+        while let Some((idx, (field, mut writer))) = next() {
+            for batch in batches {
+                for leaf in compute_leaves(field, batch.column(idx))? {
+                    writer.write(&leaf)?;
+                }
             }
             encoded.push((idx, writer.close()?));
         }

@@ -284,7 +284,7 @@ impl Writer {
             let mut file = LakeFile {
                 day: day.day,
                 number,
-                rows: day.batch.num_rows() as u64,
+                rows: day.rows,
                 bytes: 0,
                 corrections: day.corrections,
                 settled: 0,
@@ -295,7 +295,7 @@ impl Writer {
                 forgotten: Vec::new(),
             };
             file.bytes =
-                parquet_file::write_rows(&written.begin(file.spot())?, &day.batch, &parquet_file::CALLS)?;
+                parquet_file::write_rows(&written.begin(file.spot())?, &day.batches, &parquet_file::CALLS)?;
             written.seal()?;
             next.files.push(file);
         }
