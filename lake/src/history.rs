@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Datelike, NaiveDate};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, Result as DataFusionResult, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
@@ -21,14 +20,8 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::expr_rewriter::unnormalize_col;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
-use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
-use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 
@@ -38,6 +31,7 @@ use crate::layout::Spot;
 use crate::manifest::{LakeFile, Live, Manifest, TableFile};
 use crate::needle;
 use crate::needle::FilterPlaces;
+use crate::period;
 use crate::rows::SQL_SCHEMA;
 use crate::tree::Tree;
 
@@ -207,37 +201,15 @@ impl History {
         Self { snapshot, store, table_schema, places, part }
     }
 
-    /// Whether the manifest says of each file that all of its rows pass the filter, or none.
-    fn decides_by_file(&self, filter: &Expr, files: &[PartitionedFile]) -> bool {
-        // Never NULL, and known of every file. Of anything else the manifest does not know enough.
-        let is_of_times =
-            filter.column_refs().iter().all(|column| ["start_at", DAY.name].contains(&column.name.as_str()));
-        if !is_of_times || filter.column_refs().is_empty() || filter.is_volatile() {
-            return false;
-        }
-        let schema = self.schema();
-        let Ok(of_schema) = DFSchema::try_from(schema.clone()).map(Arc::new) else { return false };
-        let candidates = |filter: Expr| -> Option<Vec<bool>> {
-            // What comes of NOT is a comparison again: of others statistics say nothing.
-            let context = SimplifyContext::builder().with_schema(of_schema.clone()).build();
-            let filter = ExprSimplifier::new(context).simplify(filter).ok()?;
-            let (constants, nothing) = (ExecutionProps::new(), PhysicalPlanningContext::default());
-            let filter = create_physical_expr(&filter, &of_schema, &constants, &nothing).ok()?;
-            may_match(files, filter, &schema).ok().flatten()
-        };
-        // Here columns still bear the table's name.
-        let filter = unnormalize_col(filter.clone());
-        let (Some(some_pass), Some(some_fail)) = (candidates(filter.clone()), candidates(!filter)) else {
-            return false;
-        };
-        some_pass.into_iter().zip(some_fail).all(|(some_pass, some_fail)| !(some_pass && some_fail))
+    fn known_files(&self) -> impl Iterator<Item = &(LakeFile, String)> {
+        self.snapshot.files.iter().filter(|(file, _)| self.part.has(file))
     }
 
-    fn files(&self) -> Vec<PartitionedFile> {
-        self.snapshot
-            .files
-            .iter()
-            .filter(|(file, _)| self.part.has(file))
+    /// Those that may hold a row that all filters let through: not of another day, nor of another hour.
+    fn files(&self, filters: &[Expr]) -> Vec<PartitionedFile> {
+        let may_hold = |file: &LakeFile| filters.iter().all(|filter| period::of(filter, file).some_pass);
+        self.known_files()
+            .filter(|(file, _)| may_hold(file))
             .map(|(file, path)| partitioned(file, path))
             .collect()
     }
@@ -289,31 +261,6 @@ fn between(min: ScalarValue, max: ScalarValue) -> ColumnStatistics {
     }
 }
 
-/// Leaves out the files that cannot hold a row the filter lets through: another day, another hour.
-fn pruned(
-    files: Vec<PartitionedFile>,
-    filter: Arc<dyn PhysicalExpr>,
-    schema: &SchemaRef,
-) -> DataFusionResult<Vec<PartitionedFile>> {
-    let Some(may_match) = may_match(&files, filter, schema)? else { return Ok(files) };
-    Ok(files.into_iter().zip(may_match).filter_map(|(file, may_match)| may_match.then_some(file)).collect())
-}
-
-/// Of each file, whether it may hold a row the filter lets through. `None` if the filter says nothing about days or times.
-fn may_match(
-    files: &[PartitionedFile],
-    filter: Arc<dyn PhysicalExpr>,
-    schema: &SchemaRef,
-) -> DataFusionResult<Option<Vec<bool>>> {
-    let Ok(predicate) = PruningPredicateBuilder::new().with_file_schema(schema.clone()).try_build(filter)
-    else {
-        return Ok(None);
-    };
-    let unknown = Arc::new(Statistics::new_unknown(schema));
-    let known = files.iter().map(|file| file.statistics.clone().unwrap_or_else(|| unknown.clone())).collect();
-    predicate.prune(&PrunableStatistics::new(known, schema.clone())).map(Some)
-}
-
 /// Of all files together. Exact row counts answer `count(*)` without reading anything.
 fn summed(files: &[PartitionedFile], schema: &SchemaRef) -> Statistics {
     let rows = files.iter().map(|file| match &file.statistics {
@@ -342,9 +289,10 @@ impl TableProvider for History {
     ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
         // Statistics, page index and bloom filters leave rows out; DataFusion still filters what is left. But of a period from midnight to
         // midnight each file is in or out as a whole: then no row has to be looked at for it.
-        let files = self.files();
         let known = |filter: &&Expr| {
-            if self.decides_by_file(filter, &files) {
+            if period::is_asked(filter)
+                && self.known_files().all(|(file, _)| period::of(filter, file).is_decided())
+            {
                 TableProviderFilterPushDown::Exact
             } else {
                 TableProviderFilterPushDown::Inexact
@@ -360,14 +308,18 @@ impl TableProvider for History {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let mut files = self.files();
+        let mut files = self.files(filters);
         let mut options = state.default_table_options().parquet;
         if let Some(filter) = conjunction(filters.iter().cloned()) {
-            let schema = self.schema();
-            let filter = state.create_physical_expr(filter, &DFSchema::try_from(schema.clone())?)?;
-            files = pruned(files, filter.clone(), &schema)?;
+            // Statistics of columns are asked about casts that do not keep their order, and leave out what is meant.
+            if period::casts_times(&filter) {
+                options.global.pruning = false;
+                options.global.enable_page_index = false;
+                files.iter_mut().for_each(|file| file.statistics = None);
+            }
+            let filter = state.create_physical_expr(filter, &DFSchema::try_from(self.schema())?)?;
             let store = state.runtime_env().object_store(&self.store)?;
-            files = self.places.narrow(files, &filter, store.as_ref()).await?;
+            files = self.places.narrow(files, self.snapshot.files.len(), &filter, store.as_ref()).await?;
             // Few rows of one call or account: the other columns are read where they are.
             options.global.pushdown_filters |= needle::is_narrow(&filter);
         }

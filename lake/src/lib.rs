@@ -24,6 +24,7 @@ mod needle;
 mod numbering;
 mod parquet_file;
 mod past_calls;
+mod period;
 mod query;
 mod result;
 mod rows;

@@ -21,6 +21,9 @@ use crate::parquet_file::{CALLS, HiddenFile, MERGE_BATCH_ROWS, parquet_error, re
 use crate::rows::FILE_SCHEMA;
 use crate::tree::Fetched;
 
+/// Corrections, at most, among the rows of one merge, for which rows are put apart: a hundred bytes of memory each.
+const CORRECTIONS_MAX: u64 = 1_000_000;
+
 /// A file to be merged.
 pub(crate) struct Input {
     pub(crate) file: Fetched,
@@ -32,8 +35,8 @@ pub(crate) struct Input {
 
 /// What a merge wrote.
 pub(crate) struct MergedCalls {
-    /// What holds.
-    pub(crate) current: Part,
+    /// What holds, if any of it does: of records that come late all may be superseded.
+    pub(crate) current: Option<Part>,
     /// What does not, if there is any.
     pub(crate) superseded: Option<Part>,
 }
@@ -59,20 +62,31 @@ struct Revision {
     is_settled: bool,
 }
 
-/// Revisions of the legs that have more than one, as far as they are among the files.
+/// Revisions of the legs that have more than one, as far as they are among the files. Of leg by leg some hundred bytes are in memory.
 #[derive(Default)]
-struct Revisions(HashMap<String, Vec<Revision>>);
+struct Revisions(HashMap<Leg, Vec<Revision>>);
+
+/// A `cdr_id` as a number.
+pub(crate) type Leg = u128;
+
+/// `None` for what is no id of ours: of such a row nothing is known.
+fn leg(id: &str) -> Option<Leg> {
+    Leg::from_str_radix(id, 16).ok()
+}
 
 impl Revisions {
     /// Of all rows of the files that are of a leg with a correction. `apart`: files of superseded rows of the same day, for what was put
-    /// there by earlier merges.
+    /// there by earlier merges. None of any, if there are more than [`CORRECTIONS_MAX`]: then nothing is split, and corrections stay open.
     fn of(inputs: &[Input], apart: &[Fetched]) -> Result<Self, LakeError> {
         let mut found = Self::default();
+        if inputs.iter().map(|input| input.corrections).sum::<u64>() > CORRECTIONS_MAX {
+            return Ok(found);
+        }
         for input in inputs.iter().filter(|input| input.corrections > 0) {
-            each_revision(input.file.path(), |id, number| {
+            each_revision(input.file.path(), |leg, number| {
                 if number > 0 {
                     let revision = Revision { number, is_settled: input.is_settled };
-                    found.0.entry(id.to_owned()).or_default().push(revision);
+                    found.0.entry(leg).or_default().push(revision);
                 }
             })?;
         }
@@ -80,9 +94,9 @@ impl Revisions {
             return Ok(found);
         }
         for input in inputs {
-            each_revision(input.file.path(), |id, number| {
+            each_revision(input.file.path(), |leg, number| {
                 if number == 0
-                    && let Some(revisions) = found.0.get_mut(id)
+                    && let Some(revisions) = found.0.get_mut(&leg)
                 {
                     // Nothing is before it.
                     revisions.push(Revision { number: 0, is_settled: true });
@@ -90,8 +104,8 @@ impl Revisions {
             })?;
         }
         for file in apart {
-            each_revision(file.path(), |id, number| {
-                if let Some(revisions) = found.0.get_mut(id) {
+            each_revision(file.path(), |leg, number| {
+                if let Some(revisions) = found.0.get_mut(&leg) {
                     revisions.push(Revision { number, is_settled: number == 0 });
                 }
             })?;
@@ -108,18 +122,24 @@ impl Revisions {
         Ok(found)
     }
 
-    fn is_superseded(&self, id: &str, number: i64) -> bool {
-        self.0.get(id).and_then(|revisions| revisions.last()).is_some_and(|newest| newest.number > number)
+    fn of_leg(&self, id: &str) -> Option<&Vec<Revision>> {
+        if self.0.is_empty() { None } else { self.0.get(&leg(id)?) }
     }
 
+    fn is_superseded(&self, id: &str, number: i64) -> bool {
+        self.of_leg(id).and_then(|revisions| revisions.last()).is_some_and(|newest| newest.number > number)
+    }
+
+    /// Whether it is known: of what was not looked at it is not.
     fn is_settled(&self, id: &str, number: i64) -> bool {
-        let of_leg = self.0.get(id).into_iter().flatten();
-        of_leg.filter(|revision| revision.number == number).all(|revision| revision.is_settled)
+        let Some(revisions) = self.of_leg(id) else { return false };
+        let mut of_number = revisions.iter().filter(|revision| revision.number == number).peekable();
+        of_number.peek().is_some() && of_number.all(|revision| revision.is_settled)
     }
 }
 
-/// Looks at the id and revision of every row.
-pub(crate) fn each_revision(path: &Path, mut look: impl FnMut(&str, i64)) -> Result<(), LakeError> {
+/// Looks at the leg and revision of every row.
+pub(crate) fn each_revision(path: &Path, mut look: impl FnMut(Leg, i64)) -> Result<(), LakeError> {
     let [_, cdr_id, revision] = SORT_COLUMNS;
     let file = std::fs::File::open(path).at("open", path)?;
     let wrong = |error: &dyn std::fmt::Display| parquet_error("read", path, error);
@@ -136,13 +156,15 @@ pub(crate) fn each_revision(path: &Path, mut look: impl FnMut(&str, i64)) -> Res
             return Err(wrong(&"cdr_id or revision is missing"));
         };
         for row in 0..batch.num_rows() {
-            look(ids.value(row), revisions.value(row));
+            if let Some(leg) = leg(ids.value(row)) {
+                look(leg, revisions.value(row));
+            }
         }
     }
     Ok(())
 }
 
-/// Merges sorted files, keeping their order, with a few thousand rows of each in memory. Of `apart` see [`Revisions::of`].
+/// Merges sorted files, keeping their order, with a few thousand rows of each in memory, and the revisions of those legs that have several. Of `apart` see [`Revisions::of`].
 pub(crate) fn merge_files(
     inputs: &[Input],
     apart: &[Fetched],
@@ -186,8 +208,7 @@ pub(crate) fn merge_files(
     }
     current.flush(&cursors)?;
     superseded.flush(&cursors)?;
-    let superseded = superseded.finish()?;
-    Ok(MergedCalls { current: current.finish()?.unwrap_or_default(), superseded })
+    Ok(MergedCalls { current: current.finish()?, superseded: superseded.finish()? })
 }
 
 /// A file being written, once it has rows.

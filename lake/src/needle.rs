@@ -52,6 +52,7 @@ impl FilterPlaces {
     pub(crate) async fn narrow(
         &self,
         files: Vec<PartitionedFile>,
+        n_in_lake: usize,
         filter: &Arc<dyn PhysicalExpr>,
         store: &dyn ObjectStore,
     ) -> DataFusionResult<Vec<PartitionedFile>> {
@@ -59,7 +60,7 @@ impl FilterPlaces {
         if wanted.is_empty() {
             return Ok(files);
         }
-        self.forget_beyond(files.len() + REMEMBERED_SPARE);
+        self.forget_beyond(n_in_lake + REMEMBERED_SPARE);
         let narrowed = futures::stream::iter(files)
             .map(|file| self.narrow_file(file, &wanted, store))
             .buffered(FILES_AT_ONCE)

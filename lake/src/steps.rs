@@ -127,7 +127,9 @@ fn the_text_counted(aggregate: &Aggregate) -> DataFusionResult<Option<&Expr>> {
                 texts.insert(argument);
                 filter.is_none()
             }
-            "count" | "sum" | "min" | "max" => !*distinct,
+            // The last digit of a sum of such numbers is that of their order.
+            "sum" => !*distinct && !argument.get_type(aggregate.input.schema())?.is_floating(),
+            "count" | "min" | "max" => !*distinct,
             _ => false,
         };
         if !fits || !order_by.is_empty() || null_treatment.is_some() {

@@ -251,19 +251,18 @@ impl Writer {
         if next.positions == state.manifest.positions && lanes.iter().all(|lane| lane.rows.is_empty()) {
             return Ok(());
         }
+        // What is remembered of rows that are not committed would say nothing: it is put back once they are.
+        let mut unfinished = std::mem::take(&mut state.unfinished);
         let mut far_days = HashSet::new();
         for cdr in lanes.iter().flat_map(|lane| &lane.rows).map(|call| &call.cdr) {
             let day = cdr.start_at.date_naive();
-            if !state.unfinished.is_near(cdr, day) {
+            if !unfinished.is_near(cdr, day) {
                 far_days.insert(day);
             }
         }
-        let committed = self.commit_rows(&mut state, next, lanes, &far_days, now);
-        if committed.is_err() {
-            // What is remembered of rows that are not committed says nothing.
-            state.unfinished = Unfinished::default();
-        }
-        committed
+        self.commit_rows(&mut state, next, lanes, &far_days, now)?;
+        state.unfinished = unfinished;
+        Ok(())
     }
 
     fn commit_rows(

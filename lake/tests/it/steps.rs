@@ -173,3 +173,41 @@ async fn period_that_is_neither_true_nor_false_lets_no_row_through() {
         assert_eq!(rows.to_string(), expected, "{period}");
     }
 }
+
+/// What does not keep the order of times says nothing about the first and the last one of a file.
+#[tokio::test]
+async fn hours_of_another_zone_are_asked_of_each_row() {
+    let world = World::new();
+    let lake = world.open();
+    let starts = ["2026-10-05T00:30:00Z", "2026-10-05T22:30:00Z", "2026-10-05T23:30:00Z"];
+    let calls = starts.iter().map(|start| call(start, start)).collect();
+    lake.commit(rows(1, calls), world.now).await.unwrap();
+    // 02:30, 00:30 and 01:30 of Vienna.
+    let time = "CAST(start_at AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Vienna' AS TIME)";
+    for (filter, expected) in [
+        (format!("{time} >= '01:00'"), "2"),
+        (format!("{time} < '01:00'"), "1"),
+        (format!("NOT ({time} < '01:00')"), "2"),
+        (format!("{time} BETWEEN '00:00' AND '00:59'"), "1"),
+        ("CAST(start_at AS TIME) < '01:00'".to_owned(), "1"),
+        (
+            "CAST(start_at AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Vienna' AS DATE) = '2026-10-06'"
+                .to_owned(),
+            "2",
+        ),
+        ("CAST(start_at AS DATE) = '2026-10-05'".to_owned(), "3"),
+        ("CAST(start_at AS VARCHAR) LIKE '%T00:%'".to_owned(), "1"),
+        ("CAST(start_at AS VARCHAR) > '2026-10-05T1'".to_owned(), "2"),
+        ("CAST(day AS VARCHAR) > '2026-10-1'".to_owned(), "0"),
+        ("CAST(CAST(start_at AS BIGINT) % 2 AS BIGINT) = 0".to_owned(), "3"),
+        ("-CAST(start_at AS BIGINT) < 0".to_owned(), "3"),
+    ] {
+        let sql = format!("SELECT count(*) FROM calls WHERE {filter}");
+        assert_eq!(ask(&lake, &sql).await, expected, "{sql}");
+        assert_eq!(
+            ask(&lake, &format!("SELECT count(call_id) FROM calls WHERE {filter}")).await,
+            expected,
+            "{filter}"
+        );
+    }
+}
