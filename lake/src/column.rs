@@ -155,6 +155,16 @@ fn text(value: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(value))
 }
 
+/// As [`model::CdrId`] shows itself, in a tenth of the time: every row has one.
+fn hexadecimal(bytes: &[u8; 16]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let mut text = String::with_capacity(32);
+    text.extend(digits.map(|digit| DIGITS[usize::from(digit)]));
+    text
+}
+
 /// An empty text says nothing: NULL.
 fn filled(value: &str) -> Option<Cow<'_, str>> {
     (!value.is_empty()).then_some(Cow::Borrowed(value))
@@ -206,7 +216,7 @@ macro_rules! columns {
 /// Every column that is in the files. New ones go to the end: old files have NULL there.
 #[rustfmt::skip]
 pub(crate) const COLUMNS: &[Column] = columns! {
-    "cdr_id" always Text(|c| Some(c.cdr.id.to_string().into())), "32 hexadecimal digits", "The leg's record, the same over all its revisions.", "8f14e45fceea167a5a36dedd4bea2543";
+    "cdr_id" always Text(|c| Some(hexadecimal(c.cdr.id.as_bytes()).into())), "32 hexadecimal digits", "The leg's record, the same over all its revisions.", "8f14e45fceea167a5a36dedd4bea2543";
     "revision" always Integer(|c| Some(i64::from(c.cdr.revision))), "count from 0", "A higher revision of a cdr_id supersedes the lower ones; the table calls has the highest alone.", "0";
     "call_id" always Text(|c| text(c.cdr.call.as_str())), "", "Our name for the call: node, boot, count. All legs of a call share it.", "sw1-3-4711";
     "leg" always Integer(|c| Some(i64::from(c.cdr.leg))), "count from 0", "0 is the call itself, 1 its first forward, and so on.", "0";

@@ -248,7 +248,7 @@ impl Writer {
         if rows == 0 {
             return Ok(Rewritten { proof, old, new: None });
         }
-        let (number, _) = self.begin()?;
+        let (number, _) = self.begin(1)?;
         let new = match &old {
             Place::Call(file) => Place::Call(LakeFile { number, rows, ..file.clone() }),
             Place::Event(file) => Place::Event(TableFile { number, rows, ..file.clone() }),

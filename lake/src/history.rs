@@ -3,7 +3,7 @@
 //! In: a snapshot of the manifest. Out: scans over its files, with what the manifest knows of each (rows, first and last
 //! start) so that files out of question are not opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Datelike, NaiveDate};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, Result as DataFusionResult, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
@@ -23,7 +22,6 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 
@@ -31,6 +29,9 @@ use crate::LakeError;
 use crate::column::DAY;
 use crate::layout::Spot;
 use crate::manifest::{LakeFile, Live, Manifest, TableFile};
+use crate::needle;
+use crate::needle::FilterPlaces;
+use crate::period;
 use crate::rows::SQL_SCHEMA;
 use crate::tree::Tree;
 
@@ -131,39 +132,84 @@ impl Snapshot {
         self.generation
     }
 
-    /// Whether any row supersedes another.
-    pub(crate) fn has_corrections(&self) -> bool {
-        self.files.iter().any(|(file, _)| file.corrections > 0)
+    /// Where rows may lie that a later revision supersedes, beside the files that hold nothing else.
+    pub(crate) fn superseded(&self) -> Superseded {
+        let mut days = BTreeSet::new();
+        for (file, _) in self.files.iter().filter(|(file, _)| file.has_open_corrections()) {
+            if !file.is_near {
+                return Superseded::Anywhere;
+            }
+            days.insert(file.day);
+        }
+        if days.is_empty() { Superseded::Nowhere } else { Superseded::Within(days) }
     }
 }
 
-/// All rows of a snapshot, or those of the files that hold corrections.
+/// Where superseded rows may lie among those that are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Superseded {
+    Nowhere,
+    /// In these days.
+    Within(BTreeSet<NaiveDate>),
+    Anywhere,
+}
+
+/// Which files of a snapshot.
+#[derive(Debug, Clone)]
+pub(crate) enum Part {
+    /// All.
+    All,
+    /// All but those of superseded rows.
+    Current,
+    /// Of these, those of the days named, or of all other days.
+    Days { days: BTreeSet<NaiveDate>, are_meant: bool },
+    /// Those with a row that may supersede one in another file that is not of superseded rows alone.
+    WithCorrections,
+}
+
+impl Part {
+    fn has(&self, file: &LakeFile) -> bool {
+        match self {
+            Part::All => true,
+            Part::Current => !file.is_superseded,
+            Part::Days { days, are_meant } => !file.is_superseded && days.contains(&file.day) == *are_meant,
+            Part::WithCorrections => file.has_open_corrections(),
+        }
+    }
+}
+
+/// Rows of a snapshot.
 #[derive(Debug)]
 pub(crate) struct History {
     snapshot: Arc<Snapshot>,
     store: ObjectStoreUrl,
     table_schema: TableSchema,
-    only_with_corrections: bool,
+    places: Arc<FilterPlaces>,
+    part: Part,
 }
 
 impl History {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, store: ObjectStoreUrl) -> Self {
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        store: ObjectStoreUrl,
+        places: Arc<FilterPlaces>,
+        part: Part,
+    ) -> Self {
         let day: FieldRef = Arc::new(Field::new(DAY.name, DataType::Date32, false));
         let table_schema =
             TableSchema::builder(SQL_SCHEMA.clone()).with_table_partition_cols(vec![day]).build();
-        Self { snapshot, store, table_schema, only_with_corrections: false }
+        Self { snapshot, store, table_schema, places, part }
     }
 
-    /// The files alone in which some row supersedes another.
-    pub(crate) fn only_with_corrections(self) -> Self {
-        Self { only_with_corrections: true, ..self }
+    fn known_files(&self) -> impl Iterator<Item = &(LakeFile, String)> {
+        self.snapshot.files.iter().filter(|(file, _)| self.part.has(file))
     }
 
-    fn files(&self) -> Vec<PartitionedFile> {
-        self.snapshot
-            .files
-            .iter()
-            .filter(|(file, _)| !self.only_with_corrections || file.corrections > 0)
+    /// Those that may hold a row that all filters let through: not of another day, nor of another hour.
+    fn files(&self, filters: &[Expr]) -> Vec<PartitionedFile> {
+        let may_hold = |file: &LakeFile| filters.iter().all(|filter| period::of(filter, file).some_pass);
+        self.known_files()
+            .filter(|(file, _)| may_hold(file))
             .map(|(file, path)| partitioned(file, path))
             .collect()
     }
@@ -215,26 +261,6 @@ fn between(min: ScalarValue, max: ScalarValue) -> ColumnStatistics {
     }
 }
 
-/// Leaves out the files that cannot hold a row the filters let through: another day, another hour.
-fn pruned(
-    files: Vec<PartitionedFile>,
-    filters: &[Expr],
-    schema: &SchemaRef,
-    state: &dyn Session,
-) -> DataFusionResult<Vec<PartitionedFile>> {
-    let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(files) };
-    let filter = state.create_physical_expr(filter, &DFSchema::try_from(schema.clone())?)?;
-    // A filter that says nothing about days or times prunes nothing.
-    let Ok(predicate) = PruningPredicateBuilder::new().with_file_schema(schema.clone()).try_build(filter)
-    else {
-        return Ok(files);
-    };
-    let unknown = Arc::new(Statistics::new_unknown(schema));
-    let known = files.iter().map(|file| file.statistics.clone().unwrap_or_else(|| unknown.clone())).collect();
-    let may_match = predicate.prune(&PrunableStatistics::new(known, schema.clone()))?;
-    Ok(files.into_iter().zip(may_match).filter_map(|(file, may_match)| may_match.then_some(file)).collect())
-}
-
 /// Of all files together. Exact row counts answer `count(*)` without reading anything.
 fn summed(files: &[PartitionedFile], schema: &SchemaRef) -> Statistics {
     let rows = files.iter().map(|file| match &file.statistics {
@@ -261,8 +287,18 @@ impl TableProvider for History {
         &self,
         filters: &[&Expr],
     ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
-        // Statistics, page index and bloom filters leave rows out; DataFusion still filters what is left.
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+        // Statistics, page index and bloom filters leave rows out; DataFusion still filters what is left. But of a period from midnight to
+        // midnight each file is in or out as a whole: then no row has to be looked at for it.
+        let known = |filter: &&Expr| {
+            if period::is_asked(filter)
+                && self.known_files().all(|(file, _)| period::of(filter, file).is_decided())
+            {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Inexact
+            }
+        };
+        Ok(filters.iter().map(known).collect())
     }
 
     async fn scan(
@@ -272,7 +308,21 @@ impl TableProvider for History {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let files = pruned(self.files(), filters, &self.schema(), state)?;
+        let mut files = self.files(filters);
+        let mut options = state.default_table_options().parquet;
+        if let Some(filter) = conjunction(filters.iter().cloned()) {
+            // Statistics of columns are asked about casts that do not keep their order, and leave out what is meant.
+            if period::casts_times(&filter) {
+                options.global.pruning = false;
+                options.global.enable_page_index = false;
+                files.iter_mut().for_each(|file| file.statistics = None);
+            }
+            let filter = state.create_physical_expr(filter, &DFSchema::try_from(self.schema())?)?;
+            let store = state.runtime_env().object_store(&self.store)?;
+            files = self.places.narrow(files, self.snapshot.files.len(), &filter, store.as_ref()).await?;
+            // Few rows of one call or account: the other columns are read where they are.
+            options.global.pushdown_filters |= needle::is_narrow(&filter);
+        }
         if files.is_empty() {
             let schema = match projection {
                 Some(indices) => Arc::new(self.schema().project(indices)?),
@@ -281,7 +331,7 @@ impl TableProvider for History {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let statistics = summed(&files, &self.schema());
-        let format = ParquetFormat::default().with_options(state.default_table_options().parquet);
+        let format = ParquetFormat::default().with_options(options);
         let config =
             FileScanConfigBuilder::new(self.store.clone(), format.file_source(self.table_schema.clone()))
                 .with_file_groups(FileGroup::new(files).split_files(state.config().target_partitions()))

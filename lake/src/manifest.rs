@@ -94,6 +94,15 @@ pub(crate) struct LakeFile {
     pub(crate) bytes: u64,
     /// Rows of a revision above 0: those that supersede others.
     pub(crate) corrections: u64,
+    /// Of these, those whose every earlier revision lies in a file of superseded rows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) settled: u64,
+    /// Whether the others supersede rows of this very day alone, as far as they supersede any.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) is_near: bool,
+    /// Whether each of its rows is superseded by a row of another file.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) is_superseded: bool,
     /// First and last `start_at`, microseconds since 1970.
     pub(crate) first_start_us: i64,
     pub(crate) last_start_us: i64,
@@ -102,7 +111,22 @@ pub(crate) struct LakeFile {
     pub(crate) forgotten: Vec<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 impl LakeFile {
+    /// Whether it holds a row that may supersede one that is not in a file of superseded rows.
+    pub(crate) fn has_open_corrections(&self) -> bool {
+        !self.is_superseded && self.corrections > self.settled
+    }
+
     /// Where it belongs.
     pub(crate) fn spot(&self) -> Spot {
         Spot::of_day(self.day, self.number)
@@ -256,9 +280,4 @@ impl Manifest {
             problem: format!("the manifest cannot be written: {error}"),
         })
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
-fn is_zero(writer: &u64) -> bool {
-    *writer == 0
 }

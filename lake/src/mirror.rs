@@ -177,7 +177,7 @@ impl Writer {
         next.next_file = state.manifest.next_file;
         let n_rows = rows.len() as u64;
         let path = written.begin(Spot::of_table(table.name, number))?;
-        let bytes = parquet_file::write_rows(&path, &table.batch(rows)?, &Shape::of_table(table))?;
+        let bytes = parquet_file::write_rows(&path, &[table.batch(rows)?], &Shape::of_table(table))?;
         written.seal()?;
         let file = TableFile { number, rows: n_rows, bytes };
         next.tables.entry(table.name.to_owned()).or_default().files.push(file);
@@ -231,7 +231,7 @@ impl Writer {
         group: &[TableFile],
         now: DateTime<Utc>,
     ) -> Result<(), LakeError> {
-        let (number, mut written) = self.begin()?;
+        let (number, mut written) = self.begin(1)?;
         let wanted = group.iter().map(|file| (Spot::of_table(table.name, file.number), file.rows));
         let inputs = self.fetch(wanted, &written)?;
         let hidden = written.begin(Spot::of_table(table.name, number))?;

@@ -1,23 +1,20 @@
-//! Writes and merges the Parquet files. Blocking: callers are on a thread that may wait.
+//! Writes and reads the Parquet files. Blocking: callers are on a thread that may wait.
 //!
-//! In: sorted rows, or sorted files. Out: one sorted file, synced, under its hidden name. What names it is the manifest.
+//! In: sorted rows, or files. Out: one file, synced, under its hidden name. What names it is the manifest.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
-use datafusion::arrow::array::{
-    Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
-use datafusion::arrow::compute::interleave_record_batch;
-use datafusion::arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
+use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
+use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
+use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::metadata::{KeyValue, SortingColumn};
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::parquet::schema::types::ColumnPath;
@@ -33,11 +30,16 @@ use crate::tree::Fetched;
 /// Rows of one row group: small enough to skip most of a file for one hour or one account, large enough to compress.
 const ROW_GROUP_ROWS: usize = 131_072;
 /// Rows read from each file at a time when files are merged.
-const MERGE_BATCH_ROWS: usize = 4_096;
+pub(crate) const MERGE_BATCH_ROWS: usize = 4_096;
 /// zstd level 3: higher ones were measured to be slower and no smaller.
 const ZSTD_LEVEL: i32 = 3;
 /// One of a hundred files is read in vain when one call is looked for.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+
+/// Threads that encode a commit of many rows: what waited while the lake could not be written is to be in it soon.
+pub(crate) const WRITING_THREADS: usize = 2;
+/// Rows of a commit from which on threads share its columns.
+const SHARED_ROWS_MIN: usize = 8_192;
 
 /// What a file is to look like beside its rows.
 pub(crate) struct Shape {
@@ -48,7 +50,32 @@ pub(crate) struct Shape {
     pub(crate) sorted_by: &'static [&'static str],
     /// Columns with a bloom filter.
     pub(crate) bloom: &'static [&'static str],
+    /// Columns whose values are hardly ever the same twice, and how they are written instead of by a dictionary.
+    pub(crate) without_dictionary: &'static [(&'static str, Encoding)],
 }
+
+/// Lengths apart from letters: between ids of one length nothing is left but the ids. Times as differences. Measured on calls as
+/// `benches/duckdb` makes them; encodings that fewer readers know were not taken.
+const WITHOUT_DICTIONARY: &[(&str, Encoding)] = &[
+    ("cdr_id", Encoding::DELTA_LENGTH_BYTE_ARRAY),
+    ("call_id", Encoding::DELTA_LENGTH_BYTE_ARRAY),
+    ("sip_call_id", Encoding::DELTA_LENGTH_BYTE_ARRAY),
+    ("destination_number", Encoding::DELTA_LENGTH_BYTE_ARRAY),
+    ("destination_user", Encoding::DELTA_LENGTH_BYTE_ARRAY),
+    ("destination_user_out", Encoding::DELTA_LENGTH_BYTE_ARRAY),
+    ("dialed", Encoding::DELTA_LENGTH_BYTE_ARRAY),
+    ("routes", Encoding::PLAIN),
+    ("init_at", Encoding::DELTA_BINARY_PACKED),
+    ("start_at", Encoding::DELTA_BINARY_PACKED),
+    ("end_at", Encoding::DELTA_BINARY_PACKED),
+    ("pdd_us", Encoding::DELTA_BINARY_PACKED),
+    ("setup_us", Encoding::DELTA_BINARY_PACKED),
+    ("setup_ms", Encoding::DELTA_BINARY_PACKED),
+    ("duration_seconds", Encoding::PLAIN),
+];
+
+/// Bytes of a dictionary at most: one of a subscriber's uuid for each row of a row group fits.
+const DICTIONARY_BYTES: usize = 8 * 1024 * 1024;
 
 /// Files of calls.
 pub(crate) static CALLS: LazyLock<Shape> = LazyLock::new(|| Shape {
@@ -56,12 +83,19 @@ pub(crate) static CALLS: LazyLock<Shape> = LazyLock::new(|| Shape {
     table: "calls_history",
     sorted_by: &SORT_COLUMNS,
     bloom: BLOOM_COLUMNS,
+    without_dictionary: WITHOUT_DICTIONARY,
 });
 
 impl Shape {
     /// Files of another table. Merged ones are not sorted through, so none says it is.
     pub(crate) fn of_table(table: &Table) -> Self {
-        Self { schema: table.file_schema(), table: table.name, sorted_by: &[], bloom: &[] }
+        Self {
+            schema: table.file_schema(),
+            table: table.name,
+            sorted_by: &[],
+            bloom: &[],
+            without_dictionary: &[],
+        }
     }
 }
 
@@ -78,12 +112,18 @@ fn properties(shape: &Shape, rows: u64) -> Result<WriterProperties, LakeError> {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_sorting_columns((!sorting.is_empty()).then_some(sorting))
         .set_created_by(concat!("tollbook lake ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(vec![KeyValue::new(
             "tollbook.table".to_owned(),
             shape.table.to_owned(),
         )]));
+    for (name, encoding) in shape.without_dictionary {
+        builder = builder
+            .set_column_dictionary_enabled(ColumnPath::from(*name), false)
+            .set_column_encoding(ColumnPath::from(*name), *encoding);
+    }
     for name in shape.bloom {
         builder = builder
             .set_column_bloom_filter_fpp(ColumnPath::from(*name), BLOOM_FALSE_POSITIVES)
@@ -94,20 +134,20 @@ fn properties(shape: &Shape, rows: u64) -> Result<WriterProperties, LakeError> {
 }
 
 /// A file being written under its hidden name. Dropped unfinished, it is deleted.
-struct HiddenFile {
+pub(crate) struct HiddenFile {
     path: PathBuf,
     writer: Option<ArrowWriter<File>>,
 }
 
 impl HiddenFile {
-    fn create(path: PathBuf, rows: u64, shape: &Shape) -> Result<Self, LakeError> {
+    pub(crate) fn create(path: PathBuf, rows: u64, shape: &Shape) -> Result<Self, LakeError> {
         let file = File::create(&path).at("create", &path)?;
         let writer = ArrowWriter::try_new(file, shape.schema.clone(), Some(properties(shape, rows)?))
             .map_err(|error| parquet_error("write", &path, error))?;
         Ok(Self { path, writer: Some(writer) })
     }
 
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
         match &mut self.writer {
             Some(writer) => writer.write(batch).map_err(|error| parquet_error("write", &self.path, error)),
             None => Err(LakeError::Internal { problem: "a finished file was written to".to_owned() }),
@@ -115,12 +155,36 @@ impl HiddenFile {
     }
 
     /// Writes the footer and syncs; the size in bytes.
-    fn finish(mut self) -> Result<u64, LakeError> {
+    pub(crate) fn finish(mut self) -> Result<u64, LakeError> {
         let Some(writer) = self.writer.take() else {
             return Err(LakeError::Internal { problem: "a file was finished twice".to_owned() });
         };
         let finished = (|| {
             let file = writer.into_inner().map_err(|error| parquet_error("write", &self.path, error))?;
+            file.sync_all().at("sync", &self.path)?;
+            Ok(file.metadata().at("look at", &self.path)?.len())
+        })();
+        if finished.is_err() {
+            self.discard();
+        }
+        finished
+    }
+
+    /// Writes `batches` as the only row group, its columns side by side, and finishes.
+    fn finish_with(mut self, batches: &[RecordBatch]) -> Result<u64, LakeError> {
+        let Some(writer) = self.writer.take() else {
+            return Err(LakeError::Internal { problem: "a finished file was written to".to_owned() });
+        };
+        let finished = (|| {
+            let wrong = |error: ParquetError| parquet_error("write", &self.path, error);
+            let (mut file, columns) = writer.into_serialized_writer().map_err(wrong)?;
+            let encoded = encode(batches, columns.create_column_writers(0).map_err(wrong)?).map_err(wrong)?;
+            let mut row_group = file.next_row_group().map_err(wrong)?;
+            for column in encoded {
+                column.append_to_row_group(&mut row_group).map_err(wrong)?;
+            }
+            row_group.close().map_err(wrong)?;
+            let file = file.into_inner().map_err(wrong)?;
             file.sync_all().at("sync", &self.path)?;
             Ok(file.metadata().at("look at", &self.path)?.len())
         })();
@@ -144,60 +208,67 @@ impl Drop for HiddenFile {
     }
 }
 
-fn parquet_error(action: &'static str, path: &Path, error: impl ToString) -> LakeError {
+pub(crate) fn parquet_error(action: &'static str, path: &Path, error: impl ToString) -> LakeError {
     LakeError::Parquet { action, path: path.to_owned(), problem: error.to_string() }
 }
 
-/// Writes one batch as one file, synced, its name too. Returns its size in bytes.
-pub(crate) fn write_rows(path: &Path, batch: &RecordBatch, shape: &Shape) -> Result<u64, LakeError> {
-    let mut file = HiddenFile::create(path.to_owned(), batch.num_rows() as u64, shape)?;
-    file.write(batch)?;
-    let bytes = file.finish()?;
+/// Writes batches as one file, synced, its name too. Returns its size in bytes.
+pub(crate) fn write_rows(path: &Path, batches: &[RecordBatch], shape: &Shape) -> Result<u64, LakeError> {
+    let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
+    let mut file = HiddenFile::create(path.to_owned(), n_rows as u64, shape)?;
+    let bytes = if (SHARED_ROWS_MIN..=ROW_GROUP_ROWS).contains(&n_rows) {
+        file.finish_with(batches)?
+    } else {
+        batches.iter().try_for_each(|batch| file.write(batch))?;
+        file.finish()?
+    };
     sync_name(path)?;
     Ok(bytes)
 }
 
-fn sync_name(path: &Path) -> Result<(), LakeError> {
+/// Encodes the columns of one row group, on all threads that writing has.
+fn encode(
+    batches: &[RecordBatch],
+    writers: Vec<ArrowColumnWriter>,
+) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
+    let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(Vec::new()) };
+    let columns = schema.fields().iter().zip(writers).enumerate();
+    // Some columns take ten times as long as others: each thread takes the next one that nobody has.
+    let columns = Mutex::new(columns);
+    let next = || columns.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        let mut encoded = Vec::new();
+        while let Some((idx, (field, mut writer))) = next() {
+            for batch in batches {
+                for leaf in compute_leaves(field, batch.column(idx))? {
+                    writer.write(&leaf)?;
+                }
+            }
+            encoded.push((idx, writer.close()?));
+        }
+        Ok::<_, ParquetError>(encoded)
+    };
+    let mut encoded = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..WRITING_THREADS).map(|_| scope.spawn(work)).collect();
+        let mut encoded = work()?;
+        for other in others {
+            let panicked = |_| ParquetError::General("encoding a column panicked".to_owned());
+            encoded.extend(other.join().map_err(panicked)??);
+        }
+        Ok::<_, ParquetError>(encoded)
+    })?;
+    encoded.sort_by_key(|(idx, _)| *idx);
+    Ok(encoded.into_iter().map(|(_, chunk)| chunk).collect())
+}
+
+pub(crate) fn sync_name(path: &Path) -> Result<(), LakeError> {
     path.parent().map_or(Ok(()), layout::sync_dir)
 }
 
-/// What a merge wrote.
+/// What was written of some files.
 pub(crate) struct Merged {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
-}
-
-/// Merges sorted files into one, keeping their order, with a few thousand rows of each in memory.
-pub(crate) fn merge_files(
-    inputs: &[Fetched],
-    output: &Path,
-    rows_expected: u64,
-) -> Result<Merged, LakeError> {
-    let mut file = HiddenFile::create(output.to_owned(), rows_expected, &CALLS)?;
-    let mut cursors = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        cursors.extend(Cursor::open(input.path())?);
-    }
-    let mut rows = 0;
-    let mut heap: BinaryHeap<Reverse<(Key, usize)>> =
-        cursors.iter().enumerate().map(|(idx, cursor)| Reverse((cursor.key(), idx))).collect();
-    let mut picked: Vec<(usize, usize)> = Vec::with_capacity(MERGE_BATCH_ROWS);
-    while let Some(Reverse((_, idx))) = heap.pop() {
-        picked.push((idx, cursors[idx].row));
-        cursors[idx].row += 1;
-        let exhausted = cursors[idx].row == cursors[idx].batch.num_rows();
-        if exhausted || picked.len() == MERGE_BATCH_ROWS {
-            // The rows picked so far point into batches that are about to be replaced.
-            rows += flush(&mut file, &cursors, &mut picked)?;
-        }
-        if !exhausted || cursors[idx].refill()? {
-            heap.push(Reverse((cursors[idx].key(), idx)));
-        }
-    }
-    rows += flush(&mut file, &cursors, &mut picked)?;
-    let bytes = file.finish()?;
-    sync_name(output)?;
-    Ok(Merged { rows, bytes })
 }
 
 /// Puts files one behind the other into one, a few thousand rows at a time.
@@ -256,7 +327,7 @@ pub(crate) fn copy_file(
     Ok(Merged { rows, bytes })
 }
 
-fn reader(path: &Path) -> Result<ParquetRecordBatchReader, LakeError> {
+pub(crate) fn reader(path: &Path) -> Result<ParquetRecordBatchReader, LakeError> {
     let file = File::open(path).at("open", path)?;
     // An older file lacks the columns that were added since; they are NULL.
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
@@ -267,74 +338,8 @@ fn reader(path: &Path) -> Result<ParquetRecordBatchReader, LakeError> {
         .map_err(|error| parquet_error("read", path, error))
 }
 
-fn flush(
-    file: &mut HiddenFile,
-    cursors: &[Cursor],
-    picked: &mut Vec<(usize, usize)>,
-) -> Result<u64, LakeError> {
-    if picked.is_empty() {
-        return Ok(0);
-    }
-    let batches: Vec<&RecordBatch> = cursors.iter().map(|cursor| &cursor.batch).collect();
-    let batch = interleave_record_batch(&batches, picked)
-        .map_err(|error| LakeError::Internal { problem: format!("rows cannot be merged: {error}") })?;
-    file.write(&batch)?;
-    picked.clear();
-    Ok(batch.num_rows() as u64)
-}
-
-/// Sorts as [`SORT_COLUMNS`].
-type Key = (i64, String, i64);
-
-/// A place in a sorted file.
-struct Cursor {
-    path: PathBuf,
-    reader: ParquetRecordBatchReader,
-    batch: RecordBatch,
-    row: usize,
-}
-
-impl Cursor {
-    /// `None` for a file without rows.
-    fn open(path: &Path) -> Result<Option<Self>, LakeError> {
-        let mut cursor = Self {
-            path: path.to_owned(),
-            reader: reader(path)?,
-            batch: RecordBatch::new_empty(FILE_SCHEMA.clone()),
-            row: 0,
-        };
-        Ok(cursor.refill()?.then_some(cursor))
-    }
-
-    fn refill(&mut self) -> Result<bool, LakeError> {
-        for batch in self.reader.by_ref() {
-            let batch = batch.map_err(|error| parquet_error("read", &self.path, error))?;
-            if batch.num_rows() > 0 {
-                self.batch = widened(&batch, &FILE_SCHEMA)
-                    .map_err(|problem| parquet_error("read", &self.path, problem))?;
-                self.row = 0;
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn key(&self) -> Key {
-        let [start_at, cdr_id, revision] = SORT_COLUMNS.map(|name| self.batch.column_by_name(name));
-        let start_at: Option<&TimestampMicrosecondArray> =
-            start_at.and_then(|array| array.as_primitive_opt::<TimestampMicrosecondType>());
-        let cdr_id: Option<&StringArray> = cdr_id.and_then(|array| array.as_string_opt::<i32>());
-        let revision: Option<&Int64Array> = revision.and_then(|array| array.as_primitive_opt::<Int64Type>());
-        (
-            start_at.map_or(0, |array| array.value(self.row)),
-            cdr_id.map_or_else(String::new, |array| array.value(self.row).to_owned()),
-            revision.map_or(0, |array| array.value(self.row)),
-        )
-    }
-}
-
 /// The batch with the columns of today, in their order.
-fn widened(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
+pub(crate) fn widened(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
     let arrays = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
         Some(array) if array.data_type() == field.data_type() => Ok(array.clone()),
         Some(array) => Err(format!("{} is {}, not {}", field.name(), array.data_type(), field.data_type())),

@@ -4,23 +4,30 @@
 //! hold is refused with its column; nothing is rounded or cut.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringBuilder,
-    TimestampMicrosecondArray,
+    ArrayRef, BooleanBuilder, Decimal128Builder, Int64Builder, RecordBatch, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use model::{RatedCdr, to_micros};
+use rust_decimal::Decimal;
 
 use crate::LakeError;
 use crate::column::{COLUMNS, Column, ColumnDoc, DECIMAL_DIGITS, DECIMAL_SCALE, Value, columns};
+use crate::parquet_file::WRITING_THREADS;
 
 /// Largest amount, in millionths, of a decimal of 18 digits.
 const MICROS_MAX: i64 = 999_999_999_999_999_999;
 /// Years a call can start in: what `day=YYYY-MM-DD` can say and a broken clock does not.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
+
+/// Rows that one thread makes at a time.
+const BATCH_ROWS: usize = 8_192;
+/// Calls that stay in a processor's own cache together.
+const CACHED_ROWS: usize = 128;
 
 /// Schema of the files. Each field carries its unit, meaning and example as metadata.
 pub(crate) static FILE_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(schema(&DataType::Utf8)));
@@ -70,7 +77,9 @@ fn arrow_type(column: &Column, text: &DataType) -> DataType {
 /// The rows of one day.
 pub(crate) struct DayRows {
     pub(crate) day: NaiveDate,
-    pub(crate) batch: RecordBatch,
+    /// One behind the other.
+    pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) rows: u64,
     /// Rows of a revision above 0.
     pub(crate) corrections: u64,
     /// Microseconds since 1970.
@@ -89,14 +98,15 @@ pub(crate) fn rows_by_day<'a>(
     days.into_iter()
         .map(|(day, mut calls)| {
             // Ids sort as their bytes and as their hexadecimal text alike.
-            calls.sort_by_key(|call| (call.cdr.start_at, call.cdr.id, call.cdr.revision));
+            calls.sort_by_cached_key(|call| (call.cdr.start_at, call.cdr.id, call.cdr.revision));
             let (first, last) = (calls[0].cdr.start_at, calls[calls.len() - 1].cdr.start_at);
             Ok(DayRows {
                 day,
                 corrections: calls.iter().filter(|call| call.cdr.revision > 0).count() as u64,
                 first_start_us: first.timestamp_micros(),
                 last_start_us: last.timestamp_micros(),
-                batch: batch(&calls)?,
+                batches: batches(&calls)?,
+                rows: calls.len() as u64,
             })
         })
         .collect()
@@ -109,7 +119,14 @@ pub(crate) fn rows_by_day<'a>(
 /// [`LakeError::Unstorable`] naming the column.
 pub fn check_row(call: &RatedCdr) -> Result<(), LakeError> {
     day_of(call)?;
-    batch(&[call]).map(|_| ())
+    COLUMNS.iter().try_for_each(|column| match column.value {
+        // Whatever they say has a place.
+        Value::Text(_) | Value::Integer(_) | Value::Flag(_) => Ok(()),
+        Value::Count(of) => count(column, call, of(call)).map(|_| ()),
+        Value::Instant(of) => instant(column, call, of(call)).map(|_| ()),
+        Value::Amount(of) => of(call).map_or(Ok(()), |value| amount(column, call, value).map(|_| ())),
+        Value::Seconds(of) => seconds(column, call, of(call)).map(|_| ()),
+    })
 }
 
 fn day_of(call: &RatedCdr) -> Result<NaiveDate, LakeError> {
@@ -121,64 +138,139 @@ fn unstorable(call: &RatedCdr, column: &'static str, value: impl ToString) -> La
     LakeError::Unstorable { cdr: call.cdr.id, column, value: value.to_string() }
 }
 
+/// Batches of at most [`BATCH_ROWS`], made by all threads that writing has.
+fn batches(calls: &[&RatedCdr]) -> Result<Vec<RecordBatch>, LakeError> {
+    if calls.len() <= BATCH_ROWS {
+        return Ok(vec![batch(calls)?]);
+    }
+    let parts = Mutex::new(calls.chunks(BATCH_ROWS).enumerate());
+    let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        let mut made = Vec::new();
+        while let Some((idx, part)) = next() {
+            made.push((idx, batch(part)?));
+        }
+        Ok::<_, LakeError>(made)
+    };
+    let mut made = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..WRITING_THREADS).map(|_| scope.spawn(work)).collect();
+        let mut made = work()?;
+        for other in others {
+            let panicked = |_| LakeError::Internal { problem: "making rows panicked".to_owned() };
+            made.extend(other.join().map_err(panicked)??);
+        }
+        Ok::<_, LakeError>(made)
+    })?;
+    made.sort_by_key(|(idx, _)| *idx);
+    Ok(made.into_iter().map(|(_, batch)| batch).collect())
+}
+
 fn batch(calls: &[&RatedCdr]) -> Result<RecordBatch, LakeError> {
-    let arrays = COLUMNS.iter().map(|column| array(column, calls)).collect::<Result<Vec<_>, _>>()?;
+    let mut arrays: Vec<Growing> = COLUMNS.iter().map(|column| Growing::of(column, calls.len())).collect();
+    // Every column asks every call. So that a call has to come from memory once and not for each, they all ask a few first.
+    for few in calls.chunks(CACHED_ROWS) {
+        for (column, array) in COLUMNS.iter().zip(&mut arrays) {
+            array.take(column, few)?;
+        }
+    }
+    let arrays = arrays.into_iter().map(Growing::finish).collect::<Result<Vec<_>, _>>()?;
     RecordBatch::try_new(FILE_SCHEMA.clone(), arrays)
         .map_err(|error| LakeError::Internal { problem: format!("rows do not fit their schema: {error}") })
 }
 
-fn array(column: &Column, calls: &[&RatedCdr]) -> Result<ArrayRef, LakeError> {
-    Ok(match column.value {
-        Value::Text(of) => {
-            let mut builder = StringBuilder::with_capacity(calls.len(), calls.len() * 16);
-            calls.iter().for_each(|call| builder.append_option(of(call)));
-            Arc::new(builder.finish())
-        }
-        Value::Integer(of) => Arc::new(calls.iter().map(|call| of(call)).collect::<Int64Array>()),
-        Value::Count(of) => {
-            let fit = |call: &&RatedCdr| {
-                of(call).map(|n| i64::try_from(n).map_err(|_| unstorable(call, column.name, n))).transpose()
-            };
-            Arc::new(calls.iter().map(fit).collect::<Result<Int64Array, _>>()?)
-        }
-        Value::Flag(of) => Arc::new(calls.iter().map(|call| Some(of(call))).collect::<BooleanArray>()),
-        Value::Instant(of) => {
-            let fit = |call: &&RatedCdr| {
-                let at: DateTime<Utc> = of(call);
-                if YEARS.contains(&at.year()) {
-                    Ok(at.timestamp_micros())
-                } else {
-                    Err(unstorable(call, column.name, at))
-                }
-            };
-            let micros = calls.iter().map(fit).collect::<Result<Vec<i64>, _>>()?;
-            Arc::new(TimestampMicrosecondArray::from(micros))
-        }
-        Value::Amount(of) => {
-            let fit = |call: &&RatedCdr| {
-                let Some(amount) = of(call) else { return Ok(None) };
-                match to_micros(amount) {
-                    Ok(micros) if (-MICROS_MAX..=MICROS_MAX).contains(&micros) => {
-                        Ok(Some(i128::from(micros)))
-                    }
-                    Ok(_) | Err(_) => Err(unstorable(call, column.name, amount)),
-                }
-            };
-            decimals(calls.iter().map(fit).collect::<Result<Vec<_>, _>>()?)?
-        }
-        Value::Seconds(of) => {
-            let fit = |call: &&RatedCdr| match i64::try_from(of(call)) {
-                Ok(micros) if micros <= MICROS_MAX => Ok(Some(i128::from(micros))),
-                Ok(_) | Err(_) => Err(unstorable(call, column.name, of(call))),
-            };
-            decimals(calls.iter().map(fit).collect::<Result<Vec<_>, _>>()?)?
-        }
-    })
+/// A column being made.
+enum Growing {
+    Text(StringBuilder),
+    Integer(Int64Builder),
+    Flag(BooleanBuilder),
+    Instant(TimestampMicrosecondBuilder),
+    Decimal(Decimal128Builder),
 }
 
-fn decimals(micros: Vec<Option<i128>>) -> Result<ArrayRef, LakeError> {
-    let array = Decimal128Array::from(micros)
-        .with_precision_and_scale(DECIMAL_DIGITS, DECIMAL_SCALE)
-        .map_err(|error| LakeError::Internal { problem: format!("decimals do not fit: {error}") })?;
-    Ok(Arc::new(array))
+impl Growing {
+    fn of(column: &Column, rows: usize) -> Self {
+        match column.value {
+            Value::Text(_) => Growing::Text(StringBuilder::with_capacity(rows, rows * 16)),
+            Value::Integer(_) | Value::Count(_) => Growing::Integer(Int64Builder::with_capacity(rows)),
+            Value::Flag(_) => Growing::Flag(BooleanBuilder::with_capacity(rows)),
+            Value::Instant(_) => Growing::Instant(TimestampMicrosecondBuilder::with_capacity(rows)),
+            Value::Amount(_) | Value::Seconds(_) => Growing::Decimal(Decimal128Builder::with_capacity(rows)),
+        }
+    }
+
+    fn take(&mut self, column: &Column, calls: &[&RatedCdr]) -> Result<(), LakeError> {
+        match (self, column.value) {
+            (Growing::Text(texts), Value::Text(of)) => {
+                calls.iter().for_each(|call| texts.append_option(of(call)));
+            }
+            (Growing::Integer(integers), Value::Integer(of)) => {
+                calls.iter().for_each(|call| integers.append_option(of(call)));
+            }
+            (Growing::Integer(integers), Value::Count(of)) => {
+                for call in calls {
+                    integers.append_option(count(column, call, of(call))?);
+                }
+            }
+            (Growing::Flag(flags), Value::Flag(of)) => {
+                calls.iter().for_each(|call| flags.append_value(of(call)));
+            }
+            (Growing::Instant(times), Value::Instant(of)) => {
+                for call in calls {
+                    times.append_value(instant(column, call, of(call))?);
+                }
+            }
+            (Growing::Decimal(decimals), Value::Amount(of)) => {
+                for call in calls {
+                    decimals.append_option(of(call).map(|value| amount(column, call, value)).transpose()?);
+                }
+            }
+            (Growing::Decimal(decimals), Value::Seconds(of)) => {
+                for call in calls {
+                    decimals.append_value(seconds(column, call, of(call))?);
+                }
+            }
+            _ => return Err(LakeError::Internal { problem: format!("{} has another type", column.name) }),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<ArrayRef, LakeError> {
+        Ok(match self {
+            Growing::Text(mut texts) => Arc::new(texts.finish()),
+            Growing::Integer(mut integers) => Arc::new(integers.finish()),
+            Growing::Flag(mut flags) => Arc::new(flags.finish()),
+            Growing::Instant(mut times) => Arc::new(times.finish()),
+            Growing::Decimal(mut decimals) => {
+                Arc::new(decimals.finish().with_precision_and_scale(DECIMAL_DIGITS, DECIMAL_SCALE).map_err(
+                    |error| LakeError::Internal { problem: format!("decimals do not fit: {error}") },
+                )?)
+            }
+        })
+    }
+}
+
+fn count(column: &Column, call: &RatedCdr, n: Option<u64>) -> Result<Option<i64>, LakeError> {
+    n.map(|n| i64::try_from(n).map_err(|_| unstorable(call, column.name, n))).transpose()
+}
+
+fn instant(column: &Column, call: &RatedCdr, at: DateTime<Utc>) -> Result<i64, LakeError> {
+    if YEARS.contains(&at.year()) {
+        Ok(at.timestamp_micros())
+    } else {
+        Err(unstorable(call, column.name, at))
+    }
+}
+
+fn amount(column: &Column, call: &RatedCdr, amount: Decimal) -> Result<i128, LakeError> {
+    match to_micros(amount) {
+        Ok(micros) if (-MICROS_MAX..=MICROS_MAX).contains(&micros) => Ok(i128::from(micros)),
+        Ok(_) | Err(_) => Err(unstorable(call, column.name, amount)),
+    }
+}
+
+fn seconds(column: &Column, call: &RatedCdr, micros: u64) -> Result<i128, LakeError> {
+    match i64::try_from(micros) {
+        Ok(micros) if micros <= MICROS_MAX => Ok(i128::from(micros)),
+        Ok(_) | Err(_) => Err(unstorable(call, column.name, micros)),
+    }
 }

@@ -4,19 +4,23 @@
 //! holds the new positions replaces the old one, (3) the files get their final names. Before 2 nothing has happened, after
 //! it everything has; 3 is made up for when it was cut short. Blocking throughout.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
-use model::RatedCdr;
+use chrono::{DateTime, NaiveDate, Utc};
+use model::{Cdr, CdrId, RatedCdr};
 
 use crate::layout::Spot;
 use crate::manifest::{LakeFile, Manifest};
 use crate::rows::rows_by_day;
 use crate::tree::{Held, Tree, Version};
 use crate::{LakeConfig, LakeError, Watermark, parquet_file};
+
+/// Calls that were not over when their last record was written and are remembered: several hours of a large carrier. Of those that are
+/// forgotten, queries look for superseded rows in more files until these are merged.
+const UNFINISHED_MAX: usize = 100_000;
 
 /// What one lane adds to the lake in one commit.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +41,8 @@ pub(crate) struct Writer {
     state: Mutex<State>,
     /// Held while files are merged: one merge at a time.
     pub(crate) merging: Mutex<()>,
+    /// Files with corrections of which some supersede rows of another day, or of none: no need to look again.
+    pub(crate) sought: Mutex<HashSet<u64>>,
     /// What could not be cleared away yet.
     litter: Mutex<Vec<Litter>>,
     /// Whether names and moves of committed files are still to be done.
@@ -50,6 +56,7 @@ pub(crate) struct State {
     /// Replacing the manifest failed half way: what is in the tree decides.
     doubtful: bool,
     held: Held,
+    unfinished: Unfinished,
 }
 
 /// A file without a commit.
@@ -58,6 +65,28 @@ struct Litter {
     writer: u64,
     /// A manifest newer than this one decides whether it counts: until then one that names it may still be on its way.
     after: Option<u64>,
+}
+
+/// Records of calls that were not over, committed since the lake was opened: day and revision of the newest, if all its revisions are of
+/// that day. What supersedes such a one is known to supersede rows of that day alone.
+#[derive(Default)]
+struct Unfinished(HashMap<CdrId, (NaiveDate, u32)>);
+
+impl Unfinished {
+    /// Takes in a row that is being committed. Whether all that it supersedes is surely of its own day.
+    fn is_near(&mut self, cdr: &Cdr, day: NaiveDate) -> bool {
+        let before = cdr.revision.checked_sub(1).map(|revision| (day, revision));
+        let is_near = before.is_none() || self.0.get(&cdr.id).copied() == before;
+        if cdr.partial && is_near {
+            if self.0.len() >= UNFINISHED_MAX {
+                self.0.clear();
+            }
+            self.0.insert(cdr.id, (day, cdr.revision));
+        } else if cdr.revision > 0 {
+            self.0.remove(&cdr.id);
+        }
+        is_near
+    }
 }
 
 impl Writer {
@@ -78,8 +107,15 @@ impl Writer {
             place = %tree.place().display(), rows = manifest.n_rows(), files = manifest.files.len(), "lake opened"
         );
         Ok(Self {
-            state: Mutex::new(State { manifest, version, doubtful: false, held }),
+            state: Mutex::new(State {
+                manifest,
+                version,
+                doubtful: false,
+                held,
+                unfinished: Unfinished::default(),
+            }),
             merging: Mutex::new(()),
+            sought: Mutex::default(),
             litter: Mutex::new(Vec::new()),
             is_unsettled: AtomicBool::new(false),
             tree,
@@ -99,6 +135,8 @@ impl Writer {
             state.manifest = Manifest { next_file, ..manifest };
             state.version = version;
             state.doubtful = false;
+            // Somebody else may have committed meanwhile.
+            state.unfinished = Unfinished::default();
             tracing::warn!(
                 generation = state.manifest.generation,
                 "lake manifest read again after a failed commit"
@@ -107,11 +145,11 @@ impl Writer {
         Ok(state)
     }
 
-    /// Files to be written, of which a later commit tells: the number of the first one is taken.
-    pub(crate) fn begin(&self) -> Result<(u64, Unpublished<'_>), LakeError> {
+    /// Files to be written, of which a later commit tells: the first of `n_files` numbers that are taken for them.
+    pub(crate) fn begin(&self, n_files: u64) -> Result<(u64, Unpublished<'_>), LakeError> {
         let mut state = self.state()?;
         let number = state.manifest.next_file;
-        state.manifest.next_file += 1;
+        state.manifest.next_file += n_files;
         Ok((number, Unpublished::new(self, &state)))
     }
 
@@ -213,7 +251,29 @@ impl Writer {
         if next.positions == state.manifest.positions && lanes.iter().all(|lane| lane.rows.is_empty()) {
             return Ok(());
         }
-        let mut written = Unpublished::new(self, &state);
+        // What is remembered of rows that are not committed would say nothing: it is put back once they are.
+        let mut unfinished = std::mem::take(&mut state.unfinished);
+        let mut far_days = HashSet::new();
+        for cdr in lanes.iter().flat_map(|lane| &lane.rows).map(|call| &call.cdr) {
+            let day = cdr.start_at.date_naive();
+            if !unfinished.is_near(cdr, day) {
+                far_days.insert(day);
+            }
+        }
+        self.commit_rows(&mut state, next, lanes, &far_days, now)?;
+        state.unfinished = unfinished;
+        Ok(())
+    }
+
+    fn commit_rows(
+        &self,
+        state: &mut State,
+        mut next: Manifest,
+        lanes: &[LaneRows],
+        far_days: &HashSet<NaiveDate>,
+        now: DateTime<Utc>,
+    ) -> Result<(), LakeError> {
+        let mut written = Unpublished::new(self, state);
         for day in rows_by_day(lanes.iter().flat_map(|lane| &lane.rows))? {
             // Taken from the state: a commit that fails before its end gives its numbers to nobody, since a file of it may still be
             // on its way to a bucket.
@@ -223,19 +283,22 @@ impl Writer {
             let mut file = LakeFile {
                 day: day.day,
                 number,
-                rows: day.batch.num_rows() as u64,
+                rows: day.rows,
                 bytes: 0,
                 corrections: day.corrections,
+                settled: 0,
+                is_near: day.corrections > 0 && !far_days.contains(&day.day),
+                is_superseded: false,
                 first_start_us: day.first_start_us,
                 last_start_us: day.last_start_us,
                 forgotten: Vec::new(),
             };
             file.bytes =
-                parquet_file::write_rows(&written.begin(file.spot())?, &day.batch, &parquet_file::CALLS)?;
+                parquet_file::write_rows(&written.begin(file.spot())?, &day.batches, &parquet_file::CALLS)?;
             written.seal()?;
             next.files.push(file);
         }
-        self.publish(&mut state, next, now, &mut written)
+        self.publish(state, next, now, &mut written)
     }
 }
 
@@ -262,6 +325,16 @@ impl<'a> Unpublished<'a> {
     /// The file begun last is written: it goes where its name can be given to it.
     pub(crate) fn seal(&self) -> Result<(), LakeError> {
         self.spots.last().map_or(Ok(()), |spot| self.of.tree.seal(spot, self.writer))
+    }
+
+    /// All files begun are written.
+    pub(crate) fn seal_all(&self) -> Result<(), LakeError> {
+        self.spots.iter().try_for_each(|spot| self.of.tree.seal(spot, self.writer))
+    }
+
+    /// A file begun that nothing was written to.
+    pub(crate) fn leave_out(&mut self, spot: &Spot) {
+        self.spots.retain(|begun| begun != spot);
     }
 
     /// Who writes them: of files that were committed before, whose hidden names may be theirs still.

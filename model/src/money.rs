@@ -151,6 +151,11 @@ pub const MICROS_PER_UNIT: i64 = 1_000_000;
 ///
 /// [`MoneyError::OutOfRange`] when it has more than six decimals or does not fit: nothing is rounded here.
 pub fn to_micros(amount: Decimal) -> Result<i64, MoneyError> {
+    // Nearly all amounts: no decimal has to be multiplied and stripped of its zeros for them.
+    if let Some(more) = 6_u32.checked_sub(amount.scale()) {
+        let micros = amount.mantissa().checked_mul(10_i128.pow(more)).ok_or(MoneyError::OutOfRange)?;
+        return i64::try_from(micros).map_err(|_| MoneyError::OutOfRange);
+    }
     let scaled =
         amount.checked_mul(Decimal::from(MICROS_PER_UNIT)).ok_or(MoneyError::OutOfRange)?.normalize();
     if scaled.scale() != 0 {
@@ -181,6 +186,12 @@ mod tests {
         assert_eq!(from_micros(123_456_789), Decimal::new(123_456_789, 6));
         assert_eq!(to_micros(Decimal::new(-5, 1)), Ok(-500_000));
         assert_eq!(to_micros(Decimal::new(1, 7)), Err(MoneyError::OutOfRange));
+        assert_eq!(to_micros(Decimal::new(-1_234_560_000, 10)), Ok(-123_456));
+        assert_eq!(to_micros(Decimal::new(i64::MAX, 6)), Ok(i64::MAX));
+        assert_eq!(to_micros(Decimal::new(i64::MIN, 6)), Ok(i64::MIN));
+        assert_eq!(to_micros(Decimal::new(i64::MAX, 5)), Err(MoneyError::OutOfRange));
+        assert_eq!(to_micros(Decimal::MAX), Err(MoneyError::OutOfRange));
+        assert_eq!(to_micros(Decimal::MIN), Err(MoneyError::OutOfRange));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Rows go in and come out as they are, once.
 
-use datafusion::arrow::array::AsArray;
+use datafusion::arrow::array::{AsArray, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::Decimal128Type;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use expect_test::expect;
 use lake::{Lake, LakeConfig, LakeError, LaneRows, check_row, write_json};
 use model::{Direction, Provider};
+use rust_decimal::Decimal;
 
 use crate::world::{World, ask, at, call, charge, dec, lane, lines, rows, tree, unanswered};
 
@@ -349,4 +350,50 @@ fn configuration_out_of_range_is_refused_with_its_rule() {
     let error = Lake::open(config).unwrap_err();
     expect!["lake.compact_files_min is 1; it must be at least 2"].assert_eq(&error.to_string());
     assert!(error.is_users_input());
+}
+
+/// What waited is committed by several threads, in batches: every row is there once, whole and in order.
+#[tokio::test]
+async fn commit_of_many_rows_has_each_of_them_once_and_in_order() {
+    const N_ROWS: i64 = 20_000;
+    let world = World::new();
+    let lake = world.open();
+    let first = at("2026-10-05T23:00:00Z");
+    let calls = (0..N_ROWS).rev().map(|n| {
+        let start = first + chrono::TimeDelta::seconds(n / 2);
+        let mut rated = call(&format!("sw1-1-{n}"), &start.to_rfc3339());
+        rated.cdr.duration_us = n.unsigned_abs() * 1_000;
+        rated.cdr.pdd_us = (n % 3 > 0).then_some(n.unsigned_abs());
+        rated.charges[0].cost = Decimal::new(n, 4);
+        rated
+    });
+    lake.commit(rows(1, calls.collect()), world.now).await.unwrap();
+    let of_day = |day: &str| {
+        format!(
+            "SELECT count(*), count(DISTINCT cdr_id), count(pdd_us), sum(customer_cost), sum(duration_seconds) FROM calls WHERE day = '{day}'"
+        )
+    };
+    // 3,600 seconds are left of the first day, with two calls each.
+    let sum = |from: i64, to: i64| (from..to).sum::<i64>();
+    for (day, from, to) in [("2026-10-05", 0, 7_200), ("2026-10-06", 7_200, N_ROWS)] {
+        let n_with_pdd = (from..to).filter(|n| n % 3 > 0).count();
+        let (cost, seconds) = (Decimal::new(sum(from, to) * 100, 6), Decimal::new(sum(from, to) * 1_000, 6));
+        let expected = format!("{0} | {0} | {n_with_pdd} | {cost} | {seconds}", to - from);
+        assert_eq!(lines(&lake, &of_day(day)).await, [expected]);
+    }
+    let wrong = "SELECT count(*) FROM calls WHERE cdr_id IS NULL OR customer_cost * 10 <> duration_seconds \
+                 OR sip_call_id <> call_id || '@192.0.2.10' OR pdd_us IS NOT NULL AND pdd_us <> duration_seconds * 1000";
+    assert_eq!(ask(&lake, wrong).await, "0");
+    for path in tree(&world.path()).into_iter().filter(|path| path.ends_with(".parquet")) {
+        let file = std::fs::File::open(world.path().join(&path)).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        let mut before = Vec::new();
+        for batch in reader {
+            let batch = batch.unwrap();
+            let starts: &TimestampMicrosecondArray = batch.column_by_name("start_at").unwrap().as_primitive();
+            let ids: &StringArray = batch.column_by_name("cdr_id").unwrap().as_string();
+            before.extend((0..batch.num_rows()).map(|row| (starts.value(row), ids.value(row).to_owned())));
+        }
+        assert!(before.is_sorted(), "{path}");
+    }
 }

@@ -15,6 +15,8 @@ mod past_calls;
 mod s3;
 mod saved;
 mod sql;
+mod steps;
+mod superseded;
 mod tables;
 mod usage;
 mod wire;

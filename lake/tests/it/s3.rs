@@ -113,7 +113,7 @@ async fn commit(lake: &Lake, n: u64) -> Result<(), LakeError> {
 #[expect(clippy::disallowed_methods, reason = "a test waits for another process by the clock on the wall")]
 #[test]
 fn what_holds_in_a_directory_holds_in_a_bucket() {
-    const TESTS: [&str; 7] = [
+    const TESTS: [&str; 12] = [
         "commit::replayed_rows_are_refused_and_positions_say_where_to_resume",
         "commit::lanes_keep_their_own_positions_and_watermarks_never_go_back",
         "commit::reader_of_another_process_sees_rows_as_they_are_committed",
@@ -121,6 +121,11 @@ fn what_holds_in_a_directory_holds_in_a_bucket() {
         "compaction::merged_files_stay_for_their_readers_and_are_then_deleted",
         "forget::person_leaves_every_column_in_every_form_and_nothing_else_changes",
         "forget::hold_beats_erasure_and_retention",
+        "superseded::calls_up_at_noon_are_compared_with_that_day_alone",
+        "superseded::corrections_that_are_merged_step_by_step_are_settled_in_the_end",
+        "superseded::late_correction_is_compared_with_its_own_day_alone",
+        "superseded::merged_corrections_are_not_looked_for_any_more",
+        "superseded::row_asked_for_by_its_id_is_looked_for_in_no_other_file",
     ];
     /// Longer than they take on a busy machine: one that hangs is told with what it said.
     const HANGS_AFTER: Duration = Duration::from_secs(55);

@@ -98,13 +98,49 @@ async fn condition_on_day_or_start_leaves_the_other_files_unopened() {
         ("start_at >= '2026-10-08T07:59:59' AND payer = 1001", 2, "2"),
         ("start_at < '2026-10-01T08:00:00'", 0, "0"),
         ("date_trunc('day', start_at) = '2026-10-04'", 9, "1"),
-        ("call_id = '7'", 9, "1"),
+        ("call_id = '7'", 1, "1"),
         ("day = '2026-10-03' OR call_id = '7'", 9, "2"),
     ] {
         let sql = format!("SELECT count(codec) FROM calls WHERE {condition}");
         assert_eq!(ask(&lake, &sql).await, n_rows, "{condition}");
         let plan = lines(&lake, &format!("EXPLAIN {sql}")).await.join("\n");
         assert_eq!(plan.matches(".parquet").count(), n_files, "{condition}: {plan}");
+    }
+}
+
+#[tokio::test]
+async fn period_of_whole_days_is_decided_by_files() {
+    let world = World::new();
+    let lake = world.open();
+    for day in 1..=3 {
+        let calls = ["00:00:00", "23:59:59.999999"]
+            .map(|time| call(&format!("{day}-{time}"), &format!("2026-10-0{day}T{time}Z")));
+        lake.commit(rows(day, calls.into()), world.now).await.unwrap();
+    }
+    for (condition, n_rows, looks_at_rows) in [
+        ("start_at >= '2026-10-02' AND start_at < '2026-10-03'", "2", false),
+        ("start_at >= '2026-10-02'", "4", false),
+        ("start_at > '2026-10-02T00:00:00'", "3", true),
+        ("start_at <= '2026-10-02T23:59:59.999999'", "4", false),
+        ("start_at < '2026-10-02T23:59:59.999999'", "3", true),
+        ("start_at BETWEEN '2026-10-02' AND '2026-10-03'", "3", true),
+        ("NOT (start_at < '2026-10-02')", "4", false),
+        ("day = '2026-10-02'", "2", false),
+        ("day <> '2026-10-02'", "4", false),
+        ("day IN ('2026-10-01', '2026-10-03') AND start_at < '2026-10-02'", "2", false),
+        ("day = '2026-10-02' OR start_at >= '2026-10-03T12:00:00'", "3", true),
+        ("day = '2026-10-02' OR payer = 1", "2", true),
+        ("date_part('hour', start_at) = 0 AND day > '2026-10-01'", "2", true),
+    ] {
+        let sql = format!("SELECT count(source_number) FROM calls WHERE {condition}");
+        assert_eq!(ask(&lake, &sql).await, n_rows, "{condition}");
+        assert_eq!(
+            ask(&lake, &format!("SELECT count(*) FROM calls WHERE {condition}")).await,
+            n_rows,
+            "{condition}"
+        );
+        let plan = lines(&lake, &format!("EXPLAIN {sql}")).await.join("\n");
+        assert_eq!(plan.contains("FilterExec"), looks_at_rows, "{condition}: {plan}");
     }
 }
 
