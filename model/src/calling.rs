@@ -116,7 +116,8 @@ pub struct NcosLevel {
     pub mode: ListMode,
     /// Regular expressions on the canonical number, such as `"^43(900|930)"`.
     pub patterns: Vec<String>,
-    /// The same; numbers that pass whatever the patterns say.
+    /// Regular expressions on the whole canonical number, such as `"43900123456"` or `"4390012.*"`; these numbers pass whatever the
+    /// patterns say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
 }

@@ -329,6 +329,12 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether each call is news of its own: it is for emergency calls, and asks only that there be one.
+    pub(crate) fn tells_each_call(&self) -> bool {
+        let one = Condition { measure: Measure::Attempts, bound: Bound::AtLeast(1) };
+        self.filter.emergency && self.conditions.iter().all(|condition| *condition == one)
+    }
+
     /// The same rule, telling people and doing nothing else.
     #[must_use]
     pub fn only_alerting(mut self) -> Self {

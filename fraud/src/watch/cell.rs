@@ -127,6 +127,9 @@ pub(crate) struct Incident {
     /// Ranges that were barred for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) barred: Vec<String>,
+    /// Where each call is news of its own: an hour since 1970, and how many calls there were in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) in_hour: Option<(i64, u32)>,
 }
 
 /// Sums side by side: in 32 bits as long as they fit, which those of nearly everybody do.

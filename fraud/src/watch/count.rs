@@ -45,7 +45,7 @@ impl Work<'_> {
             cell.add(part, Sum::Attempts, 1, needs);
             cell.concurrent = cell.concurrent.saturating_add(1);
             cell.cost_rate = cell.cost_rate.saturating_add(facts.rate);
-            if part.is_none() {
+            if part.is_none() && !rule.tells_each_call() {
                 // Behind the window: its number and name count as little as it does itself. It is up all the same until it ends.
                 return;
             }
@@ -170,7 +170,9 @@ impl Work<'_> {
             }
             // What comes out of a backlog behind the window is in no sum of it: who crossed it then was somebody else.
             // An exception made while the call is up silences the rule; the call is counted to its end all the same.
-            if is_in_window && !self.snapshot.is_excepted(&compiled.rule, payer, about.at) {
+            // Where each call is told, its attempt is told, however late, and nothing behind it.
+            let is_due = if compiled.rule.tells_each_call() { n > 0 } else { is_in_window };
+            if is_due && !self.snapshot.is_excepted(&compiled.rule, payer, about.at) {
                 self.judge(idx, subject, facts, &occasion, effects);
             }
         }

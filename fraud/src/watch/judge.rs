@@ -21,6 +21,9 @@ const UPDATES_MAX: u32 = 8;
 /// Ranges barred for one incident: whoever tries more of them is for a lock.
 const RANGES_MAX: usize = 32;
 
+/// Emergency calls told of one subject in an hour; one more word says that there are more.
+const CALLS_TOLD_MAX: u32 = 20;
+
 /// Calls of others that a share must rest on before it is compared with.
 const OTHERS_MIN: i64 = 30;
 
@@ -91,6 +94,11 @@ impl Work<'_> {
     ) -> (Incident, bool) {
         let at = occasion.at;
         let cell = self.state.subjects.get(subject).and_then(|known| known.known_cell(idx));
+        if let Some(call) = occasion.call.filter(|_| rule.tells_each_call()) {
+            let before = cell.and_then(|cell| cell.incident.as_deref());
+            let name = format!("{name} {}", call.uid().as_str());
+            return incident_of_call(rule, &name, value, before, occasion);
+        }
         let before = cell
             .and_then(|cell| cell.incident.as_deref().cloned())
             .filter(|incident| at.signed_duration_since(incident.last) <= rule.cool_down.delta());
@@ -105,7 +113,7 @@ impl Work<'_> {
         let began = at.format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
         let id = AlertId::derive(&rule.name, occasion.payer, &format!("{name} {began}"));
         let (told, barred) = (value.max(1), Vec::new());
-        (Incident { id, began: at, last: at, told, n_told: 1, barred }, true)
+        (Incident { id, began: at, last: at, told, n_told: 1, barred, in_hour: None }, true)
     }
 
     /// Whether all conditions hold.
@@ -123,6 +131,10 @@ impl Work<'_> {
         let mut first = None;
         for Condition { measure, bound } in &compiled.rule.conditions {
             let value = match bound {
+                // The call itself is one, even where it comes out of a backlog behind the window.
+                Bound::AtLeast(least) if compiled.rule.tells_each_call() => {
+                    window.value(*measure).unwrap_or(0).max(*least)
+                }
                 Bound::AtLeast(least) => window.value(*measure).filter(|value| value >= least)?,
                 Bound::AtMost(most) => window.value(*measure).filter(|value| value <= most)?,
                 Bound::AboveUsual(tenths) => usual(subject, *measure, *tenths)?,
@@ -321,6 +333,12 @@ impl Work<'_> {
             Bound::AtLeast(least) if condition.measure == Measure::Cost => Some(least),
             Bound::AtLeast(_) | Bound::AtMost(_) | Bound::AboveUsual(_) | Bound::AboveOthers(_) => None,
         });
+        let title = match incident.in_hour {
+            Some((_, n)) if n > CALLS_TOLD_MAX => {
+                format!("{}: more than {CALLS_TOLD_MAX} within an hour, the others are not told", rule.title)
+            }
+            Some(_) | None => rule.title.clone(),
+        };
         Alert {
             id: incident.id,
             tenant: occasion.tenant,
@@ -338,7 +356,7 @@ impl Work<'_> {
             update: incident.n_told - 1,
             finding: Some(Finding {
                 version: rule.version,
-                title: rule.title.clone(),
+                title,
                 subject: name,
                 measures: crossing.measures,
                 n_calls: crossing.n_calls,
@@ -378,6 +396,24 @@ impl Work<'_> {
         let known = self.snapshot.directory.subscribers.iter().find(|one| one.id.0 == id);
         known.map_or_else(|| id.to_string(), |one| format!("{}@{}", one.username, one.domain))
     }
+}
+
+/// A call for help is news of its own, whatever was told before; whether it is still told in this hour.
+fn incident_of_call(
+    rule: &Rule,
+    name: &str,
+    value: i64,
+    before: Option<&Incident>,
+    occasion: &Occasion<'_>,
+) -> (Incident, bool) {
+    let at = occasion.at;
+    let hour = at.timestamp().div_euclid(3_600);
+    // In another hour, be it an earlier one, the count begins anew: rather a word too many than one too few.
+    let known = before.and_then(|incident| incident.in_hour).filter(|(known, _)| *known == hour);
+    let n = known.map_or(0, |(_, n)| n).saturating_add(1);
+    let id = AlertId::derive(&rule.name, occasion.payer, name);
+    let (told, barred, in_hour) = (value.max(1), Vec::new(), Some((hour, n)));
+    (Incident { id, began: at, last: at, told, n_told: 1, barred, in_hour }, n <= CALLS_TOLD_MAX + 1)
 }
 
 /// As [`super::facts::source_network`] made it.

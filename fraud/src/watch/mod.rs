@@ -200,7 +200,8 @@ impl Work<'_> {
             return;
         }
         let Some(mut call) = self.state.take_call(&key) else { return };
-        call.heard = event.at;
+        // By the time of the log: a switch whose clock was set back tells of its calls as before.
+        call.heard = self.state.clock.now.unwrap_or(event.at);
         let about = About::of(event, uid);
         let lives = match &event.body {
             EventBody::RouteAttempt(route) => {
@@ -266,7 +267,7 @@ impl Work<'_> {
             facts,
             leg: event.leg,
             began: event.at,
-            heard: event.at,
+            heard: self.state.clock.now.unwrap_or(event.at),
             is_answered: false,
             price,
             cost: 0,
@@ -476,11 +477,12 @@ impl Work<'_> {
                 self.state.hold(next);
             }
         }
+        // By the tick itself: an event of a switch whose clock is far ahead moves the time of the log, and must not end the calls of others.
         let silent: Vec<CallKey> = self
             .state
             .calls
             .iter()
-            .filter(|(_, call)| now.signed_duration_since(call.heard) > CALL_SILENT_MAX)
+            .filter(|(_, call)| at.signed_duration_since(call.heard) > CALL_SILENT_MAX)
             .map(|(key, _)| key.clone())
             .collect();
         let tenant = self.snapshot.directory.tenants.first().map_or(TenantId(0), |tenant| tenant.id);

@@ -65,7 +65,7 @@ pub(super) struct Seen<'a> {
     pub(super) facts: &'a Facts,
     pub(super) leg: u16,
     pub(super) vendor: Option<model::TrunkId>,
-    /// Rules that leave it alone, by name; an empty name is every rule.
+    /// Rules that leave it alone, by name; an empty name is every rule but those for emergency calls.
     pub(super) spared: &'a [String],
     /// Since when the payer is watched, where that was said.
     pub(super) watched_since: Option<i64>,
@@ -84,8 +84,9 @@ impl<'a> Seen<'a> {
 
     /// Whether a rule does not count it: what was not counted at the INVITE is not taken back at the end.
     pub(super) fn is_counted_by(&self, compiled: &Compiled) -> bool {
-        let name = &compiled.rule.name;
-        self.facts.passes(compiled) && !self.spared.iter().any(|spared| spared.is_empty() || spared == name)
+        let (name, is_emergency) = (&compiled.rule.name, compiled.rule.filter.emergency);
+        let is_meant = |spared: &String| spared == name || (spared.is_empty() && !is_emergency);
+        self.facts.passes(compiled) && !self.spared.iter().any(is_meant)
     }
 }
 

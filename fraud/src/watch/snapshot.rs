@@ -231,7 +231,9 @@ impl WatchSnapshot {
     pub(crate) fn is_excepted(&self, rule: &Rule, account: AccountId, at: DateTime<Utc>) -> bool {
         let is_spared = || {
             self.exceptions.get(&account).is_some_and(|all| {
-                let is_meant = |name: &String| name.is_empty() || *name == rule.name;
+                // Who leaves an account alone as a whole does not mean its calls for help.
+                let is_meant =
+                    |name: &String| *name == rule.name || (name.is_empty() && !rule.filter.emergency);
                 all.iter().any(|(name, until)| is_meant(name) && until.is_none_or(|until| at < until))
             })
         };
@@ -258,7 +260,7 @@ impl WatchSnapshot {
         }
     }
 
-    /// The rules that leave an account alone now, by name; an empty name is every rule.
+    /// The rules that leave an account alone now, by name; an empty name is every rule but those for emergency calls.
     pub(crate) fn spared(&self, rules: &WatchRules, account: AccountId, at: DateTime<Utc>) -> Vec<String> {
         let naming = rules.rules().filter(|rule| self.is_named(rule, account)).map(|rule| rule.name.clone());
         let of_people = self.exceptions.get(&account).into_iter().flatten();

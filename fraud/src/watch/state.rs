@@ -56,7 +56,7 @@ pub(crate) struct OpenCall {
     pub(crate) told: u64,
     /// Who carries it on.
     pub(crate) vendor: Option<TrunkId>,
-    /// Rules that left it alone at its INVITE, by name; an empty name is every rule.
+    /// Rules that left it alone at its INVITE, by name; an empty name is every rule but those for emergency calls.
     #[serde(rename = "x", default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) spared: Vec<String>,
 }

@@ -301,6 +301,139 @@ fn call_that_was_not_counted_is_not_taken_back_though_its_exception_is_over() {
     assert_eq!(alerts_across_an_exception(true), 1);
 }
 
+/// Calls for help of the first customer, each so many seconds behind its first attempt.
+fn emergencies(seconds: &[i64]) -> Vec<Body> {
+    let call = |(n, seconds): (usize, &i64)| {
+        let (mut call, _) = call_named(&format!("emergency-{n}"));
+        if let Body::Call(event) = &mut call {
+            event.at += chrono::TimeDelta::seconds(*seconds);
+            if let EventBody::Attempt(attempt) = &mut event.body {
+                let detail = model::AttemptDetail { emergency: true, ..model::AttemptDetail::default() };
+                attempt.detail = Some(Box::new(detail));
+            }
+        }
+        call
+    };
+    seconds.iter().enumerate().map(call).collect()
+}
+
+fn emergency_rule() -> Arc<WatchRules> {
+    let rules: Vec<_> = presets().into_iter().filter(|rule| rule.name == "emergency-call").collect();
+    assert_eq!(rules.len(), 1);
+    Arc::new(WatchRules::new(rules, HotList::default(), HotList::default(), Vec::new()))
+}
+
+/// The alerts among the effects: whose id, which word of it, and in which words.
+fn alerts(effects: &[Effect]) -> Vec<(model::AlertId, u32, String)> {
+    let alert = |effect: &Effect| match effect {
+        Effect::Alert(alert) => Some((alert.id, alert.update, alert.finding.clone().unwrap().title)),
+        _ => None,
+    };
+    effects.iter().filter_map(alert).collect()
+}
+
+#[test]
+fn each_emergency_call_is_told() {
+    // 100 s later; from another phone of the account within the minute; from a switch whose clock is an hour behind.
+    for seconds in [[0, 100], [0, 20], [0, 0], [0, -3_600]] {
+        let mut watch = watch(&emergency_rule());
+        let told = alerts(&feed(&mut watch, &emergencies(&seconds)));
+        assert_eq!(told.len(), 2, "{seconds:?}: {told:?}");
+        assert_ne!(told[0].0, told[1].0, "{seconds:?}: each is news of its own");
+        assert!(told.iter().all(|(_, update, title)| *update == 0 && title == "Emergency call"), "{told:?}");
+    }
+}
+
+#[test]
+fn emergency_call_is_told_once_though_it_goes_on_and_ends() {
+    let calls = emergencies(&[0]);
+    let Body::Call(attempt) = &calls[0] else { panic!("a call") };
+    let mut answer = attempt.clone();
+    answer.body = EventBody::ChargeTick(model::ChargeTick { answered_us: 30_000_000 });
+    let (_, end) = call_named("emergency-0");
+    let bodies = [calls[0].clone(), calls[0].clone(), Body::Call(answer), end];
+    assert_eq!(alerts(&feed(&mut watch(&emergency_rule()), &bodies)).len(), 1);
+}
+
+#[test]
+fn beyond_twenty_emergency_calls_in_an_hour_one_word_says_that_there_are_more() {
+    let mut watch = watch(&emergency_rule());
+    let told = alerts(&feed(&mut watch, &emergencies(&[0; 40])));
+    assert_eq!(told.len(), 21);
+    assert_eq!(told[19].2, "Emergency call");
+    assert_eq!(told[20].2, "Emergency call: more than 20 within an hour, the others are not told");
+    let mut later = emergencies(&[3_600]);
+    if let Body::Call(event) = &mut later[0] {
+        event.call = Some(model::CallUid::new("later"));
+    }
+    assert_eq!(alerts(&feed(&mut watch, &later)).len(), 1, "the next hour is another");
+}
+
+#[test]
+fn account_that_all_rules_leave_alone_still_has_its_emergency_calls_told() {
+    for (rule, n_told) in [("", 1), ("emergency-call", 0)] {
+        let calls = emergencies(&[0]);
+        let Body::Call(event) = &calls[0] else { panic!("a call") };
+        let mut directory = simulation().directory();
+        directory.fraud_exceptions.push(model::FraudException {
+            account: event.payer,
+            rule: rule.to_owned(),
+            author: String::new(),
+            reason: String::new(),
+            since: event.at,
+            until: None,
+        });
+        let mut watch = watch(&emergency_rule());
+        watch.set_snapshot(Arc::new(WatchSnapshot::build(Arc::new(directory))));
+        assert_eq!(alerts(&feed(&mut watch, &calls)).len(), n_told, "exception to {rule:?}");
+    }
+}
+
+/// A rule that fires at so many calls at once.
+fn at_once(n_calls: u32) -> Arc<WatchRules> {
+    let rules = own(&format!(
+        "[[rule]]\nname = \"many\"\nversion = 1\ntitle = \"Many\"\nkey = \"account\"\nwindow = \"6h\"\n\
+         when = [{{ measure = \"concurrent\", at_least = {n_calls} }}]\n"
+    ));
+    Arc::new(WatchRules::new(rules, HotList::default(), HotList::default(), Vec::new()))
+}
+
+#[test]
+fn switch_whose_clock_is_far_ahead_ends_no_calls_of_the_others() {
+    let [mut first, mut ahead, mut second] = ["first", "ahead", "second"].map(|name| call_named(name).0);
+    let mut began = chrono::DateTime::UNIX_EPOCH;
+    for (call, seconds) in [(&mut first, 0), (&mut ahead, 3_600), (&mut second, 60)] {
+        let Body::Call(event) = call else { panic!("a call") };
+        began = event.at;
+        event.at += chrono::TimeDelta::seconds(seconds);
+    }
+    let tick = Body::Tick(began + chrono::TimeDelta::seconds(1));
+    let told = alerts(&feed(&mut watch(&at_once(3)), &[first, ahead, tick, second]));
+    assert_eq!(told.len(), 1, "the first is still up");
+}
+
+#[test]
+fn call_of_a_switch_whose_clock_is_set_back_is_followed_on() {
+    let (first, _) = call_named("first");
+    let (mut second, _) = call_named("second");
+    let Body::Call(attempt) = first else { panic!("a call") };
+    let began = attempt.at;
+    let mut bodies = vec![Body::Call(attempt.clone())];
+    for minute in 1..=15_i64 {
+        let mut sign = attempt.clone();
+        sign.at = began + chrono::TimeDelta::minutes(minute - 60);
+        sign.body =
+            EventBody::ChargeTick(model::ChargeTick { answered_us: 60_000_000 * minute.unsigned_abs() });
+        bodies.push(Body::Call(sign));
+        bodies.push(Body::Tick(began + chrono::TimeDelta::minutes(minute)));
+    }
+    if let Body::Call(event) = &mut second {
+        event.at = began + chrono::TimeDelta::minutes(15);
+    }
+    bodies.push(second);
+    assert_eq!(alerts(&feed(&mut watch(&at_once(2)), &bodies)).len(), 1, "the first is still up");
+}
+
 #[test]
 fn state_that_cannot_be_read_is_refused_with_its_name() {
     let refused = |key: &str, value: &str| {

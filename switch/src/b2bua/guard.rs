@@ -15,6 +15,18 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// Addresses and kinds followed at once; of further ones nothing is kept until the next report.
 const FOLLOWED_MAX: usize = 10_000;
 
+/// How often the log has a line of one address.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+/// Addresses that the log had a line of in the last minute; of further ones it has none.
+const LINES_MAX: usize = 256;
+
+/// What the log was told of an address.
+#[derive(Debug)]
+struct Line {
+    at: Duration,
+    unsaid: u32,
+}
+
 #[derive(Debug)]
 struct Followed {
     since_report: u32,
@@ -26,6 +38,30 @@ struct Followed {
 pub(crate) struct Guard {
     followed: HashMap<(IpAddr, SecurityKind), Followed>,
     is_report_due: bool,
+    lines: HashMap<IpAddr, Line>,
+}
+
+impl Guard {
+    /// Whether the log is to have a line of this address now: how often it had none since the last one. Addresses can be forged, and a line
+    /// for each datagram would fill the disk.
+    pub(super) fn line_due(&mut self, source: IpAddr, now: Duration) -> Option<u32> {
+        if let Some(line) = self.lines.get_mut(&source) {
+            if now.saturating_sub(line.at) < LINE_EVERY {
+                line.unsaid = line.unsaid.saturating_add(1);
+                return None;
+            }
+            line.at = now;
+            return Some(std::mem::take(&mut line.unsaid));
+        }
+        if self.lines.len() >= LINES_MAX {
+            self.lines.retain(|_, line| now.saturating_sub(line.at) < LINE_EVERY);
+        }
+        if self.lines.len() >= LINES_MAX {
+            return None;
+        }
+        self.lines.insert(source, Line { at: now, unsaid: 0 });
+        Some(0)
+    }
 }
 
 impl Switch {
@@ -73,5 +109,34 @@ impl Switch {
             self.guard.is_report_due = true;
             self.timers.arm(self.now.mono + REPORT_EVERY, Due::SecurityReport);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_has_one_line_of_an_address_and_minute_with_what_was_left_out() {
+        let mut guard = Guard::default();
+        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse::<IpAddr>().unwrap());
+        let at = Duration::from_secs;
+        assert_eq!(guard.line_due(one, at(0)), Some(0));
+        assert_eq!([guard.line_due(one, at(1)), guard.line_due(one, at(59))], [None, None]);
+        assert_eq!(guard.line_due(other, at(59)), Some(0));
+        assert_eq!(guard.line_due(one, at(60)), Some(2));
+        assert_eq!(guard.line_due(one, at(61)), None);
+    }
+
+    #[test]
+    fn forged_addresses_fill_neither_the_log_nor_the_memory() {
+        let mut guard = Guard::default();
+        let address = |n: u32| IpAddr::from(std::net::Ipv4Addr::from(n));
+        let mut lines = |second| {
+            (0..2_000).filter(|n| guard.line_due(address(*n), Duration::from_secs(second)).is_some()).count()
+        };
+        assert_eq!([lines(0), lines(1)], [LINES_MAX, 0]);
+        assert_eq!(lines(100), LINES_MAX, "a minute later there is room again");
+        assert!(guard.lines.len() <= LINES_MAX);
     }
 }

@@ -129,7 +129,9 @@ impl Switch {
             Some(Pick::Ambiguous(names)) => {
                 let detail =
                     format!("call for none of the trunks at this address can be told apart: {names}");
-                tracing::warn!(source = %from.address, trunks = names, "call refused: trunks at one address cannot be told apart");
+                if let Some(unsaid) = self.guard.line_due(from.address.ip(), self.now.mono) {
+                    tracing::warn!(source = %from.address, trunks = names, unsaid, "call refused: trunks at one address cannot be told apart");
+                }
                 self.note_security(SecurityKind::UnknownSource, from.address, "", &detail);
                 let tag = self.stateless_tag(message);
                 self.transactions.respond_without_state(message, from, Reply::plain(403, Some(&tag)));

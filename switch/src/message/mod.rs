@@ -475,7 +475,8 @@ fn has_uri_headers(uri: &[u8]) -> bool {
 /// are not added either, or whoever registers could write headers into our requests.
 pub(crate) fn without_uri_headers(uri: &[u8]) -> &[u8] {
     let is_sip = uri.get(..3).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sip"));
-    let host_at = memchr::memrchr(b'@', uri).unwrap_or(0);
+    // The user part may hold `?`, never an unescaped `@`: as in `Uri::parse`, the first one ends it, and a later one belongs to a header.
+    let host_at = memchr::memchr(b'@', uri).unwrap_or(0);
     match memchr::memchr(b'?', &uri[host_at..]).filter(|_| is_sip) {
         Some(mark) => &uri[..host_at + mark],
         None => uri,

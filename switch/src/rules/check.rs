@@ -73,6 +73,11 @@ fn of_tenant(rules: &TenantCalling) -> Result<(), String> {
     }
     for (name, level) in &rules.ncos {
         Permission::of_level(level).map_err(|why| format!("ncos.{name}: {why}"))?;
+        if level.except.iter().any(String::is_empty) {
+            return Err(format!(
+                "ncos.{name}: an exception is empty; write the number that passes, or remove it"
+            ));
+        }
     }
     ShellList::compile(&rules.user_agents_refused, true)
         .map(drop)
@@ -235,6 +240,11 @@ mod tests {
         let rules =
             TrunkCalling { failover: [(200, model::RouteAction::Next)].into(), ..TrunkCalling::default() };
         wrong(CallingOf::Trunk(&rules), "200 is no final refusal");
+        let level =
+            NcosLevel { mode: ListMode::Deny, patterns: vec!["^43900".into()], except: vec![String::new()] };
+        let rules = TenantCalling { ncos: [("low".to_owned(), level)].into(), ..TenantCalling::default() };
+        let error = check_calling(CallingOf::Tenant, &rules).unwrap_err();
+        assert!(error.contains("ncos.low: an exception is empty"), "{error}");
         let rules = RouteCalling { callee_pattern: Some("(".into()), ..RouteCalling::default() };
         wrong(CallingOf::Route(&rules), "callee_pattern");
     }

@@ -28,6 +28,12 @@ fn compile_set(patterns: &[String]) -> Result<RegexSet, String> {
         .map_err(|error| said("the list", &error))
 }
 
+/// Regular expressions that match whole numbers only: an exception lets through what it names, and no longer number.
+fn whole(patterns: &[String]) -> Result<Vec<String>, String> {
+    // By itself first: with what stands around it, `a)(b` would be one.
+    patterns.iter().map(|pattern| compile(pattern).map(|_| format!("^(?:{pattern})$"))).collect()
+}
+
 /// A shell pattern as a regular expression on the whole text: `*`, `?`, `[0-4]`, `[!0-4]`.
 ///
 /// # Errors
@@ -89,7 +95,7 @@ pub(crate) struct Permission {
     mode: ListMode,
     patterns: Vec<String>,
     set: RegexSet,
-    /// What passes all the same.
+    /// What passes all the same, each a whole number.
     except: RegexSet,
 }
 
@@ -104,7 +110,7 @@ impl Permission {
     ///
     /// Which pattern is wrong, and why.
     pub(crate) fn of_level(level: &NcosLevel) -> Result<Self, String> {
-        let (set, except) = (compile_set(&level.patterns)?, compile_set(&level.except)?);
+        let (set, except) = (compile_set(&level.patterns)?, compile_set(&whole(&level.except)?)?);
         Ok(Self { mode: level.mode, patterns: level.patterns.clone(), set, except })
     }
 
@@ -154,6 +160,24 @@ mod tests {
         let allow = list(ListMode::Allow, &["43*"]);
         assert_eq!(allow.check("49301234"), Err("not among those allowed".to_owned()));
         assert_eq!(allow.check("431234"), Ok(()));
+    }
+
+    #[test]
+    fn exception_lets_through_the_whole_number_and_no_other() {
+        let of = |except: &[&str]| {
+            let except = except.iter().map(|one| (*one).to_owned()).collect();
+            Permission::of_level(&NcosLevel { mode: ListMode::Deny, patterns: vec!["^43".into()], except })
+        };
+        for except in ["43900123456", "^43900123456$", "43900123456|4390077"] {
+            let level = of(&[except]).unwrap();
+            assert_eq!(level.check("43900123456"), Ok(()), "{except}");
+            for longer in ["439001234567", "4343900123456", "43900770"] {
+                assert!(level.check(longer).is_err(), "{except} and {longer}");
+            }
+        }
+        assert!(of(&["4390012.*"]).unwrap().check("439001299").is_ok(), "a range is written out");
+        assert!(of(&[""]).unwrap().check("43900").is_err(), "what is empty excepts nothing");
+        assert!(of(&["43)(44"]).unwrap_err().contains("43)(44"));
     }
 
     #[test]

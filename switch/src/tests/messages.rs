@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::world::{World, address, directory};
+use crate::message::without_uri_headers;
 use crate::{HeaderName, Message, Method, NameAddr, Scheme, Uri, Via};
 use crate::{Input, Switch, SwitchConfig};
 
@@ -48,6 +49,22 @@ fn names_with_quotes_brackets_and_capitals_are_read_right() {
     assert_eq!(NameAddr::parse(b"\"unbalanced <sip:j@x>"), None);
     assert_eq!(NameAddr::parse(b"<sip:j@x"), None);
     assert_eq!(NameAddr::parse(b"sip:user@example.com?Route=%3Csip:x%3E"), None);
+}
+
+#[test]
+fn headers_of_a_uri_are_cut_off_whatever_is_in_them_and_a_user_part_is_not() {
+    for (uri, bare) in [
+        ("sip:u@h?Route=%3Csip:x%3E", "sip:u@h"),
+        ("sip:u@h?Route=sip:x@evil", "sip:u@h"),
+        ("sips:u@h;transport=tcp?a=b&Route=<sip:x@evil>", "sips:u@h;transport=tcp"),
+        ("sip:what?now@h?Route=sip:x@evil", "sip:what?now@h"),
+        ("sip:what?now@h", "sip:what?now@h"),
+        ("sip:h?Subject=x", "sip:h"),
+        ("sip:u@h", "sip:u@h"),
+        ("tel:+4930123?x", "tel:+4930123?x"),
+    ] {
+        assert_eq!(std::str::from_utf8(without_uri_headers(uri.as_bytes())), Ok(bare), "{uri}");
+    }
 }
 
 #[test]
