@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use model::{AccountId, Contact, Directory, ProfileId, Tenant, TenantId};
+use model::{AccountId, Contact, Directory, ProfileId, ProfileVersionId, Tenant, TenantId};
 use serde::Serialize;
 use sqlx::{Any, Transaction};
 
@@ -126,6 +126,25 @@ impl Store {
         import.bring(world).await?;
         import.finish(actor).await
     }
+
+    /// The same where the tariffs of `world` were made of the version `base`: if another one would price calls at their time by now,
+    /// nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Store::import`]; [`StoreError::Invalid`] if it is another one.
+    pub async fn import_over(
+        &self,
+        world: &World,
+        base: ProfileVersionId,
+        now: DateTime<Utc>,
+        actor: &str,
+    ) -> Result<ImportReport> {
+        let mut import = Import::begin(self, now).await?;
+        import.base = Some(base);
+        import.bring(world).await?;
+        import.finish(actor).await
+    }
 }
 
 impl Import {
@@ -166,6 +185,7 @@ impl Import {
             account_places,
             subscriber_places,
             is_of_desk: false,
+            base: None,
             taken_over: Vec::new(),
         };
         import.load_profiles().await?;
@@ -244,6 +264,8 @@ struct Import {
     subscriber_places: HashMap<(String, String), usize>,
     /// A change at the desk: it prices no call of the past anew.
     is_of_desk: bool,
+    /// The version that tariffs were made of, where that is to be the one in force still.
+    base: Option<ProfileVersionId>,
     /// Objects on which a file has the word from now on, as in the trail, with their state before and after.
     taken_over: Vec<(String, String, String)>,
 }
@@ -409,6 +431,10 @@ impl Import {
             .iter()
             .filter(|there| there.profile.id == profile && there.valid_from <= version.valid_from)
             .max_by_key(|there| there.valid_from);
+        if self.base.is_some_and(|base| in_force.is_none_or(|there| there.id != base)) {
+            let rule = "another version is in force by now than the new one was made of; look at the differences once more";
+            return Err(invalid(object(), rule.to_owned()));
+        }
         if let Some(there) = in_force {
             if is_same_but_for_fees(there, &version)
                 && fees_digest(&mut self.tx, there.id).await? == fees.digest

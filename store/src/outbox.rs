@@ -338,7 +338,7 @@ impl Store {
         rows.iter().map(|row| Ok((row.text("about")?, row.time("last_at")?))).collect()
     }
 
-    /// The latest mails without their attachments, newest first.
+    /// The latest mails, newest first, without what is in them: text, HTML, variables and attachments.
     ///
     /// # Errors
     ///
@@ -346,8 +346,9 @@ impl Store {
     pub async fn mail_latest(&self, max: u32) -> Result<Vec<Mail>> {
         let mut tx = self.read().await?;
         let rows = query(
-            "SELECT id, recipients, subject, body, about, state, attempts, next_try_at, last_error, created_at, \
-             sent_at, tenant, html, fill, worded_at FROM mails ORDER BY id DESC LIMIT $1",
+            "SELECT id, recipients, subject, CAST('' AS TEXT) AS body, about, state, attempts, next_try_at, last_error, \
+             created_at, sent_at, tenant, CAST(NULL AS TEXT) AS html, CAST(NULL AS TEXT) AS fill, worded_at \
+             FROM mails ORDER BY id DESC LIMIT $1",
         )
         .cells(cells![max])
         .fetch_all(&mut *tx)

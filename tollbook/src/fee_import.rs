@@ -9,7 +9,7 @@ use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lake::Lake;
-use model::{Directory, Fee, FeeId, Provider, Retry, TariffVersion};
+use model::{Directory, Fee, FeeId, ProfileVersionId, Provider, Retry, TariffVersion};
 use rating::{FeeChange, FeeDiff, FeeDifference, Tariff, TariffError, compared_prices};
 use rust_decimal::Decimal;
 use store::{ImportReport, NewTariff, Store, StoreError, World};
@@ -140,11 +140,12 @@ pub(crate) async fn impacts(
     Ok(impacts)
 }
 
-/// Puts a version in force. Unless it is to `correct_past` it may not begin in a time that is over. `source` is what faults name.
+/// Puts a version in force, if the one that it was made of still is. Unless it is to `correct_past` it may not begin in a time that is
+/// over. `source` is what faults name.
 pub(crate) async fn apply(
     store: &Store,
     directory: &Directory,
-    version: TariffVersion,
+    (base, version): (ProfileVersionId, TariffVersion),
     correct_past: bool,
     (source, actor, now): (&Path, &str, DateTime<Utc>),
 ) -> anyhow::Result<ImportReport> {
@@ -154,7 +155,7 @@ pub(crate) async fn apply(
     if !correct_past {
         fit(&mut world, directory, now, source)?;
     }
-    store.import(&world, now, actor).await.map_err(|why| {
+    store.import_over(&world, base, now, actor).await.map_err(|why| {
         if matches!(why, StoreError::VersionExists { .. }) {
             UserError::new(format!("{}: {why}", source.display()), "").into()
         } else {

@@ -34,7 +34,7 @@ pub(crate) fn desk(rooms: Rooms, switch: SwitchConfig) -> ProvisioningDesk {
 
 /// Tells every process, and has this one read it. Where that fails the change is there all the same: the revision is looked at twice a
 /// second.
-async fn announce(rooms: &Rooms, revision: i64) {
+pub(crate) async fn announce(rooms: &Rooms, revision: i64) {
     let record = Record { origin: None, body: Body::Control(Control::ConfigChanged { revision }) };
     if let Err(why) =
         rooms.bus.append(vec![entry(Topic::Control, AccountId::NOBODY, &record, &*rooms.bus)]).await

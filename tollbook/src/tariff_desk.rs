@@ -10,11 +10,13 @@ use lake::Lake;
 use model::{Directory, TariffVersion};
 use rating::workbench::read_fees;
 use rating::{Tariff, fee_diff};
+use tracing::warn;
 use web::{FeeImpact, FeesApplied, FeesProposed, FeesRefused, FeesWanted, TariffDesk};
 
 use crate::commands::simulate::signed;
 use crate::failure::UserError;
 use crate::fee_import::{apply, catch_up, changes_of, impacts, next_version};
+use crate::provisioning_desk::announce;
 use crate::runner::Rooms;
 use crate::world_file::of_file;
 
@@ -118,18 +120,19 @@ async fn applied(rooms: &Rooms, wanted: FeesWanted, actor: &str) -> anyhow::Resu
     }
     let n_fees = version.fees.len();
     let profile = version.profile.id;
-    let report = apply(&rooms.store, &directory, version, false, (Path::new(LIST), actor, now)).await?;
-    let n_resubmitted = catch_up(&rooms.store, actor, now).await?;
-    rooms.directory.reload_if_newer().await?;
+    let said = (Path::new(LIST), actor, now);
+    let report = apply(&rooms.store, &directory, (base.id, version), false, said).await?;
+    // From here on the fees are in force, whatever fails. What is sent in again is to be priced by them.
+    announce(rooms, report.revision).await;
+    let n_resubmitted = match catch_up(&rooms.store, actor, now).await {
+        Ok(n_resubmitted) => n_resubmitted,
+        Err(why) => {
+            warn!(error = %why, "suspended calls that wait for a fee could not be sent in again; send them from the page of health");
+            0
+        }
+    };
     let current = rooms.directory.current();
     let of_profile = current.tariffs.iter().filter(|version| version.profile.id == profile);
     let newest = of_profile.max_by_key(|version| version.id).map_or(base.id, |version| version.id);
-    Ok(FeesApplied {
-        version: newest,
-        n_fees,
-        is_changed: report.is_changed,
-        valid_from,
-        n_resubmitted,
-        revision: report.revision,
-    })
+    Ok(FeesApplied { version: newest, n_fees, is_changed: report.is_changed, valid_from, n_resubmitted })
 }

@@ -125,6 +125,8 @@ pub(crate) struct Shared {
     backtests: tokio::sync::Semaphore,
     /// Who has asked how often.
     limits: limits::Limits,
+    /// Price lists that may be compared at once.
+    comparisons: tokio::sync::Semaphore,
     /// Price lists between the look at them and their application.
     fee_lists: pages::fee_import::Lists,
 }
@@ -144,6 +146,7 @@ pub async fn serve(
         desk,
         backtests: tokio::sync::Semaphore::new(1),
         limits,
+        comparisons: tokio::sync::Semaphore::new(1),
         fee_lists: pages::fee_import::Lists::default(),
     });
     let behind_sign_in = Router::new()

@@ -12,22 +12,20 @@ use store::{Store, User};
 use tokio::sync::Semaphore;
 
 use crate::role::Role;
-use crate::second_factor::{CODE_DIGITS, recovery_hash, step_of};
+use crate::second_factor::{CODE_DIGITS, is_recovery_code, recovery_hash, step_of};
 
 /// Failures of one name before it must wait.
 const FAILURES_MAX: u32 = 5;
 
-/// And for how long; each further failure doubles it.
+/// And for how long. Anybody who knows a name can make its owner wait, so that never grows: passwords are long.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// Longest wait of a name. Anybody who knows it can make its owner wait, so it stays short: passwords are long.
-const PASSWORD_WAIT_MAX: Duration = Duration::from_secs(300);
-
-/// Longest wait for another code. Three in a million are right at any time; only who knows the password can make anybody wait.
+/// Each further failure at a code doubles the wait up to this. Three in a million are right at any time; only who knows the password
+/// can make anybody wait.
 const CODE_WAIT_MAX: Duration = Duration::from_secs(4 * 3600);
 
-/// Failures are forgotten so long after the last of them.
-const MEMORY: Duration = Duration::from_secs(24 * 3600);
+/// Failures at codes are forgotten so long after the last of them; those of a name as soon as a wait would be over.
+const CODE_MEMORY: Duration = Duration::from_secs(24 * 3600);
 
 /// Names remembered at once; beyond that the oldest failure is forgotten.
 const NAMES_MAX: usize = 10_000;
@@ -112,14 +110,40 @@ impl Passwords {
 
     /// Whether `given` is a code of the user's second factor, or one of the recovery codes; it is used up. An attempt counts as a
     /// wrong password does, before it is looked at: many at the same time are not more than one after the other. Beside that, waits
-    /// for another code grow to hours: a code is short, and a right password does not begin their count anew.
+    /// for another code grow to hours: a code is short, and a right password does not begin their count anew. Recovery codes are long,
+    /// and do not wait for hours.
     ///
     /// # Errors
     ///
     /// Why it opens nothing.
     pub(crate) async fn check_code(&self, user: &User, given: &str) -> Result<Proof, PasswordRefused> {
         let now = (self.clock)();
-        self.attempt_code(user, now.mono)?;
+        if is_recovery_code(given) {
+            self.throttle.names.attempt(&user.name, now.mono)?;
+        } else {
+            self.attempt_code(user, now.mono)?;
+        }
+        let proof = self.use_up(user, given, now).await?;
+        self.forget_codes(user);
+        Ok(proof)
+    }
+
+    /// The same for somebody who has signed in and gives a code once more. These attempts are counted by themselves: whoever has got hold
+    /// of an open session keeps nobody from signing in.
+    ///
+    /// # Errors
+    ///
+    /// Why it opens nothing.
+    pub(crate) async fn check_step_up(&self, user: &User, given: &str) -> Result<Proof, PasswordRefused> {
+        let now = (self.clock)();
+        let key = format!("open {}", code_key(user));
+        self.throttle.codes.attempt(&key, now.mono)?;
+        let proof = self.use_up(user, given, now).await?;
+        self.throttle.codes.forget(&key);
+        Ok(proof)
+    }
+
+    async fn use_up(&self, user: &User, given: &str, now: Moment) -> Result<Proof, PasswordRefused> {
         let failed = |why: store::StoreError| PasswordRefused::Failed(why.to_string());
         let factor = self.store.second_factor(user.id).await.map_err(failed)?;
         let factor = factor.filter(|factor| factor.since.is_some()).ok_or(PasswordRefused::Wrong)?;
@@ -133,9 +157,7 @@ impl Passwords {
                 is_used.map_err(failed)?.then_some(Proof::Recovery)
             }
         };
-        let proof = proof.ok_or(PasswordRefused::Wrong)?;
-        self.forget_codes(user);
-        Ok(proof)
+        proof.ok_or(PasswordRefused::Wrong)
     }
 
     /// Counts an attempt at a code as a failure until it is known to be none.
@@ -234,8 +256,8 @@ struct Throttle {
 impl Default for Throttle {
     fn default() -> Self {
         Self {
-            names: Failures::waiting(PASSWORD_WAIT_MAX),
-            codes: Failures::waiting(CODE_WAIT_MAX),
+            names: Failures::of_names(),
+            codes: Failures::of_codes(),
             hashing: Semaphore::new(HASHES_AT_ONCE),
         }
     }
@@ -244,13 +266,19 @@ impl Default for Throttle {
 /// Failures by key, and how long each makes wait.
 struct Failures {
     wait_max: Duration,
+    /// They are forgotten so long after the last of them.
+    memory: Duration,
     /// How many, and when the last one was.
     failures: Mutex<HashMap<String, (u32, Duration)>>,
 }
 
 impl Failures {
-    fn waiting(wait_max: Duration) -> Self {
-        Self { wait_max, failures: Mutex::default() }
+    fn of_names() -> Self {
+        Self { wait_max: WAIT, memory: WAIT, failures: Mutex::default() }
+    }
+
+    fn of_codes() -> Self {
+        Self { wait_max: CODE_WAIT_MAX, memory: CODE_MEMORY, failures: Mutex::default() }
     }
 
     /// The wait after so many failures.
@@ -272,6 +300,15 @@ impl Failures {
         (!left.is_zero()).then_some(left)
     }
 
+    /// Counts an attempt as a failure until it is known to be none.
+    fn attempt(&self, name: &str, now: Duration) -> Result<(), PasswordRefused> {
+        if let Some(left) = self.wait_of(name, now) {
+            return Err(PasswordRefused::Wait(left));
+        }
+        self.failed(name, now);
+        Ok(())
+    }
+
     fn failed(&self, name: &str, now: Duration) {
         let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if failures.len() >= NAMES_MAX {
@@ -284,7 +321,7 @@ impl Failures {
             failures.remove(&oldest);
         }
         let entry = failures.entry(name.to_owned()).or_insert((0, now));
-        let is_old = now.saturating_sub(entry.1) >= MEMORY;
+        let is_old = now.saturating_sub(entry.1) >= self.memory;
         *entry = (if is_old { 1 } else { entry.0.saturating_add(1) }, now);
     }
 
@@ -303,7 +340,7 @@ mod tests {
 
     #[test]
     fn sixth_guess_must_wait_and_a_success_clears_the_count() {
-        let throttle = Failures::waiting(PASSWORD_WAIT_MAX);
+        let throttle = Failures::of_names();
         for second in 0..5 {
             assert_eq!(throttle.wait_of("ada", Duration::from_secs(second)), None);
             throttle.failed("ada", Duration::from_secs(second));
@@ -317,7 +354,7 @@ mod tests {
 
     #[test]
     fn each_wait_is_twice_the_one_before_and_a_day_without_a_failure_ends_them() {
-        let codes = Failures::waiting(CODE_WAIT_MAX);
+        let codes = Failures::of_codes();
         let mut now = Duration::ZERO;
         let mut waits = Vec::new();
         for _ in 0..15 {
@@ -326,13 +363,15 @@ mod tests {
             waits.push(codes.wait_of("1 0", now).map_or(0, |wait| wait.as_secs() / 60));
         }
         assert_eq!(waits, [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 240, 240, 240]);
-        now += MEMORY;
+        now += CODE_MEMORY;
         codes.failed("1 0", now);
         assert_eq!(codes.wait_of("1 0", now), None);
-        // Whoever keeps somebody's name busy keeps its owner out for minutes at most.
-        let names = Failures::waiting(PASSWORD_WAIT_MAX);
+        // Whoever keeps somebody's name busy needs five guesses for each minute.
+        let names = Failures::of_names();
         (0..1_000).for_each(|_| names.failed("ada", Duration::ZERO));
-        assert_eq!(names.wait_of("ada", Duration::ZERO), Some(PASSWORD_WAIT_MAX));
+        assert_eq!(names.wait_of("ada", Duration::ZERO), Some(WAIT));
+        names.failed("ada", WAIT);
+        assert_eq!(names.wait_of("ada", WAIT), None);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

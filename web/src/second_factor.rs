@@ -101,6 +101,11 @@ pub(crate) fn recovery_hash(given: &str) -> String {
     token_hash(&letters)
 }
 
+/// Whether that is as long as a recovery code; a generator's are shorter.
+pub(crate) fn is_recovery_code(given: &str) -> bool {
+    given.chars().filter(|c| c.is_alphanumeric()).count() == RECOVERY_LETTERS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -100,8 +100,6 @@ pub struct FeesApplied {
     pub valid_from: DateTime<Utc>,
     /// Suspended calls that waited for a fee and are sent in again.
     pub n_resubmitted: usize,
-    /// The revision in force.
-    pub revision: i64,
 }
 
 /// Why nothing comes of a list.
@@ -117,7 +115,7 @@ pub enum FeesRefused {
 pub type ProposeFees =
     dyn Fn(FeesWanted) -> BoxFuture<'static, Result<FeesProposed, FeesRefused>> + Send + Sync;
 
-/// Puts a list in force, in the name of somebody.
+/// Puts a list in force, in the name of somebody, and makes that known.
 pub type ApplyFees =
     dyn Fn(FeesWanted, String) -> BoxFuture<'static, Result<FeesApplied, FeesRefused>> + Send + Sync;
 

@@ -150,6 +150,15 @@ pub(crate) async fn changed_price_becomes_a_version_and_the_old_one_stays(db: Da
     assert_eq!((tariffs[1].profile.id, tariffs[1].valid_from), (old.profile.id, at("2026-11-01T00:00:00Z")));
     assert_eq!(tariffs[1].profile.timezone.name(), "Europe/London");
     assert_eq!(tariffs[1].fees[0].onpeak_init.price, decimal("0.06"));
+
+    // Made of the first one, of which somebody else has made the second meanwhile.
+    let mut late = world();
+    late.tariffs = vec![tariff("retail", "2026-12-01T00:00:00Z", vec![fee("49", "0.07")])];
+    let refused = db.store.import_over(&late, tariffs[0].id, second(200), "eve").await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Invalid { .. }), "{refused}");
+    assert_eq!(db.store.revision().await.unwrap(), 2);
+    let report = db.store.import_over(&late, tariffs[1].id, second(200), "eve").await.unwrap();
+    assert_eq!(report.tariff_versions.added, 1);
 }
 
 pub(crate) async fn version_is_never_replaced(db: Database) {

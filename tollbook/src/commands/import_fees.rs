@@ -104,7 +104,7 @@ pub(crate) async fn import_fees(config: &Config, args: &FeesArgs) -> anyhow::Res
     }
     let n_fees = version.fees.len();
     let said = (args.file.as_path(), COMMAND_LINE, now);
-    let report = apply(&store, &directory, version, args.correct_past, said).await?;
+    let report = apply(&store, &directory, (base.id, version), args.correct_past, said).await?;
     if report.is_changed {
         println!("{n_fees} fees apply from {}; revision {}", valid_from.format("%F %T UTC"), report.revision);
     } else {

@@ -236,7 +236,7 @@ async fn proved(shared: &Shared, user: &SignedIn, code: &str) -> Result<(), Refu
     if known.second_factor_since.is_none() {
         return Ok(());
     }
-    match shared.desk.passwords.check_code(&known, code.trim()).await {
+    match shared.desk.passwords.check_step_up(&known, code.trim()).await {
         Ok(_) => Ok(()),
         Err(PasswordRefused::Wait(left)) => Err(Refusal::TooMany(left.as_secs() + 1)),
         Err(PasswordRefused::Failed(why)) => Err(Refusal::failed(why)),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, NaiveDateTime, TimeZone as _, Utc};
 use model::TariffVersion;
@@ -26,6 +27,9 @@ use crate::tariff_desk::{FeesProposed, FeesRefused, FeesWanted};
 
 /// Longest form that is taken: a list of some hundred thousand fees.
 pub(crate) const FORM_BYTES_MAX: usize = 96 << 20;
+
+/// Longest list that comes back with its faults.
+const SHOWN_AGAIN_BYTES_MAX: usize = 256 << 10;
 
 /// Lists kept at once; the oldest makes room.
 const LISTS_KEPT_MAX: usize = 4;
@@ -68,12 +72,12 @@ impl Lists {
     }
 
     /// Takes the list of this name out, if this user sent it on this page a while ago at most.
-    fn take(&self, name: &str, user: &str, page: i64, now: Duration) -> Option<FeesWanted> {
+    fn take(&self, name: &str, user: &str, page: i64, now: Duration) -> Option<Kept> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|list| now.saturating_sub(list.since) < LIST_AGE_MAX);
         let is_it = |list: &Kept| list.name == name && list.user == user && list.page == page;
         let at = kept.iter().position(is_it)?;
-        let list = kept.remove(at)?;
-        (now.saturating_sub(list.since) < LIST_AGE_MAX).then_some(list.wanted)
+        kept.remove(at)
     }
 }
 
@@ -106,13 +110,25 @@ pub(crate) struct Sent {
     kept: String,
 }
 
+/// Somebody who may change prices. As an extractor it stands before the form: nobody else's list is read.
+pub(crate) struct MayPrice(SignedIn);
+
+impl<S: Sync> FromRequestParts<S> for MayPrice {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let user = SignedIn::from_request_parts(parts, state).await?;
+        require(&user, Right::ChangeTerms, "change prices")?;
+        Ok(Self(user))
+    }
+}
+
 /// The form.
 pub(crate) async fn page(
     State(shared): State<Arc<Shared>>,
-    user: SignedIn,
+    MayPrice(user): MayPrice,
     Path(id): Path<i64>,
 ) -> Result<Response, Refusal> {
-    require(&user, Right::ChangeTerms, "change prices")?;
     let page = with_version(&shared, id, |version| {
         let form = Sent { days: DAYS.to_string(), ..Sent::default() };
         page_of(&user, version, form, String::new())
@@ -123,11 +139,10 @@ pub(crate) async fn page(
 /// Compares a list, or applies the one that was compared.
 pub(crate) async fn act(
     State(shared): State<Arc<Shared>>,
-    user: SignedIn,
+    MayPrice(user): MayPrice,
     Path(id): Path<i64>,
-    Form(form): Form<Sent>,
+    Form(mut form): Form<Sent>,
 ) -> Result<Response, Refusal> {
-    require(&user, Right::ChangeTerms, "change prices")?;
     let outcome = match form.act.as_str() {
         "check" => check(&shared, &user, id, &form).await,
         "apply" => apply(&shared, &user, id, &form).await,
@@ -135,7 +150,12 @@ pub(crate) async fn act(
     };
     match outcome {
         Err(why @ (Refusal::Invalid(_) | Refusal::Conflict(_))) => {
-            let page = with_version(&shared, id, |version| page_of(&user, version, form, why.to_string()))?;
+            let mut fault = why.to_string();
+            if form.list.len() > SHOWN_AGAIN_BYTES_MAX {
+                form.list = String::new();
+                fault.push_str("\nThe list is too long to be shown again; send it once more.");
+            }
+            let page = with_version(&shared, id, |version| page_of(&user, version, form, fault))?;
             Ok((why.status(), html(&page)?).into_response())
         }
         other => other,
@@ -155,6 +175,10 @@ async fn check(shared: &Shared, user: &SignedIn, id: i64, form: &Sent) -> Result
     let (profile, valid_from) = with_version(shared, id, |version| {
         Ok::<_, Refusal>((version.profile.id, begins_at(version, &form.valid_from)?))
     })??;
+    // One at a time: it takes the memory of both lists, and reads the calls of many days.
+    let Ok(_turn) = shared.comparisons.try_acquire() else {
+        return Err(Refusal::Conflict("another list is being compared; try again".to_owned()));
+    };
     let list = form.list.as_str().into();
     let wanted = FeesWanted { profile, list, valid_from, keep: form.keep, days, seen: None };
     let proposed = (shared.desk.tariffs.propose)(wanted.clone()).await.map_err(of_desk)?;
@@ -178,11 +202,17 @@ async fn check(shared: &Shared, user: &SignedIn, id: i64, form: &Sent) -> Result
 
 async fn apply(shared: &Shared, user: &SignedIn, id: i64, form: &Sent) -> Result<Response, Refusal> {
     let now = (shared.desk.clock)().mono;
-    let wanted = shared.fee_lists.take(&form.kept, &user.name, id, now).ok_or_else(|| {
+    let list = shared.fee_lists.take(&form.kept, &user.name, id, now).ok_or_else(|| {
         Refusal::Conflict("the list is not here any more, or has been applied; send it again".to_owned())
     })?;
-    let applied = (shared.desk.tariffs.apply)(wanted, user.name.clone()).await.map_err(of_desk)?;
-    (shared.desk.provisioning.announce)(applied.revision).await;
+    let applied = match (shared.desk.tariffs.apply)(list.wanted.clone(), user.name.clone()).await {
+        Ok(applied) => applied,
+        Err(why) => {
+            // Whoever goes back and tries again need not send it again.
+            shared.fee_lists.keep(list);
+            return Err(of_desk(why));
+        }
+    };
     let again = match applied.n_resubmitted {
         0 => String::new(),
         n => format!(" {n} suspended calls waited for a fee and are sent in again."),
@@ -275,10 +305,14 @@ mod tests {
         let (lists, now) = (Lists::default(), Duration::from_secs(60));
         lists.keep(list("one", 0));
         for (name, user, page) in [("one", "bob", 1), ("one", "ada", 2), ("two", "ada", 1)] {
-            assert_eq!(lists.take(name, user, page, now), None);
+            assert!(lists.take(name, user, page, now).is_none());
         }
-        assert_eq!(&*lists.take("one", "ada", 1, now).unwrap().list, "one");
-        assert_eq!(lists.take("one", "ada", 1, now), None);
+        let taken = lists.take("one", "ada", 1, now).unwrap();
+        assert_eq!(&*taken.wanted.list, "one");
+        assert!(lists.take("one", "ada", 1, now).is_none());
+        // It could not be applied.
+        lists.keep(taken);
+        assert!(lists.take("one", "ada", 1, now).is_some());
     }
 
     #[test]
@@ -287,9 +321,11 @@ mod tests {
         for n in 0..=LISTS_KEPT_MAX {
             lists.keep(list(&n.to_string(), 0));
         }
-        assert_eq!(lists.take("0", "ada", 1, Duration::ZERO), None);
+        assert!(lists.take("0", "ada", 1, Duration::ZERO).is_none());
         assert!(lists.take("1", "ada", 1, Duration::ZERO).is_some());
-        assert_eq!(lists.take("2", "ada", 1, LIST_AGE_MAX), None);
+        assert!(lists.take("2", "ada", 1, LIST_AGE_MAX).is_none());
+        assert!(lists.kept.lock().unwrap().is_empty(), "the others were as old");
+        lists.keep(list("old", 0));
         lists.keep(list("new", LIST_AGE_MAX.as_secs()));
         assert_eq!(lists.kept.lock().unwrap().len(), 1);
     }

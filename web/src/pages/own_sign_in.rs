@@ -127,7 +127,7 @@ pub(crate) async fn act(
                 return fresh_page(&shared, &user, &known, String::new(), status, fault).await;
             }
         },
-        What::Renew => match passwords.check_code(&known, &act.code).await {
+        What::Renew => match passwords.check_step_up(&known, &act.code).await {
             Ok(_) => {
                 let (codes, hashes) = new_recovery_codes();
                 store.recovery_codes_replace(known.id, &hashes, &known.name, now).await?;
@@ -140,7 +140,7 @@ pub(crate) async fn act(
         What::Remove if passwords.needs_two_factors(&known.role) => {
             return Err(Refusal::Forbidden("do without a second factor"));
         }
-        What::Remove => match passwords.check_code(&known, &act.code).await {
+        What::Remove => match passwords.check_step_up(&known, &act.code).await {
             Ok(_) => {
                 store.second_factor_remove(&known.name, &known.name, now).await?;
                 // That has ended this session too.
@@ -182,7 +182,7 @@ async fn other_password(
         }
     }
     if known.second_factor_since.is_some()
-        && let Err(why) = passwords.check_code(known, &act.code).await
+        && let Err(why) = passwords.check_step_up(known, &act.code).await
     {
         let (status, fault) = said(why)?;
         return refused(status, fault).await;

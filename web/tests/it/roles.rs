@@ -183,6 +183,38 @@ async fn every_role_opens_its_own_pages_and_no_other() {
 }
 
 #[tokio::test]
+async fn mails_of_the_fraud_desk_are_listed_for_those_who_see_it() {
+    let house = House::with_roles(&ROLES).await;
+    for about in ["alert:7", "alarm", "invoice:7"] {
+        let mail = store::NewMail {
+            to: vec!["ada@house.example".to_owned()],
+            subject: format!("About {about}"),
+            text: "Words".to_owned(),
+            attachments: Vec::new(),
+            about: about.to_owned(),
+        };
+        house.store.mail_enqueue(&mail, chrono::DateTime::UNIX_EPOCH).await.unwrap();
+    }
+    for (role, fraud) in [("operator", true), ("finance", false), ("auditor", true)] {
+        let answer = house.ask("GET /api/v1/mails", &house.cookie_of(role).await, "").await;
+        assert!(answer.contains("About invoice:7"), "{role} {answer}");
+        for about in ["alert:7", "alarm"] {
+            assert_eq!(answer.contains(about), fraud, "{role} {about}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn price_list_of_whoever_may_not_price_is_not_read() {
+    let house = House::with_roles(&ROLES).await;
+    // Without its type no form is read: whoever gets so far is told that.
+    for (role, code) in [("finance", "415"), ("fraud", "403"), ("auditor", "403")] {
+        let answer = house.ask("POST /tariffs/1/import", &house.cookie_of(role).await, "").await;
+        assert_eq!(status(&answer), code, "{role} {answer}");
+    }
+}
+
+#[tokio::test]
 async fn live_figures_show_each_role_its_own() {
     let house = House::with_roles(&ROLES).await;
     for (role, money, fraud) in [

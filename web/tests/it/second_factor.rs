@@ -149,6 +149,36 @@ async fn waits_for_another_code_grow_whoever_knows_the_password() {
 }
 
 #[tokio::test]
+async fn recovery_code_does_not_wait_as_long_as_a_short_one() {
+    let house = House::with_roles(&["operator"]).await;
+    let (_, codes, _) = house.set_up("operator").await;
+    for guess in 0..6 {
+        // The wait after the fifth is over; the one after the sixth is longer.
+        house.later(if guess == 5 { 60 } else { 0 });
+        let waiting = cookie_in(&house.sign_in("operator", "").await);
+        assert_eq!(status(&house.post_form("/sign-in/code", &waiting, "code=000000").await), "401");
+    }
+    let waiting = cookie_in(&house.sign_in("operator", "").await);
+    assert_eq!(status(&house.post_form("/sign-in/code", &waiting, "code=000000").await), "429");
+    let form = format!("code={}", codes[0]);
+    assert_eq!(status(&house.post_form("/sign-in/code", &waiting, &form).await), "303");
+}
+
+#[tokio::test]
+async fn guesses_in_an_open_session_hold_up_nobody_who_signs_in() {
+    let house = House::with_roles(&["operator"]).await;
+    let (secret, _, session) = house.set_up("operator").await;
+    for _ in 0..5 {
+        let answer = house.post_form("/me", &session, "act=renew&code=000000").await;
+        assert_eq!(status(&answer), "401");
+    }
+    assert_eq!(status(&house.post_form("/me", &session, "act=renew&code=000000").await), "429");
+    let form = format!("code={}", code_at(&secret, house.later(30)));
+    let waiting = cookie_in(&house.sign_in("operator", "").await);
+    assert_eq!(status(&house.post_form("/sign-in/code", &waiting, &form).await), "303");
+}
+
+#[tokio::test]
 async fn many_guesses_at_once_are_no_more_than_one_after_the_other() {
     let house = House::with_roles(&["operator"]).await;
     house.set_up("operator").await;
