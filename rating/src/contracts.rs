@@ -366,8 +366,11 @@ impl Contracts {
             && let Some((due, account)) = self.by_due.first().copied()
             && due <= now
         {
-            left -= 1;
             self.by_due.pop_first();
+            if self.has_moved(due, account) {
+                continue;
+            }
+            left -= 1;
             self.attend(snapshot, account, now, effects);
         }
         let directory = snapshot.directory();
@@ -383,6 +386,13 @@ impl Contracts {
         });
         self.wanted = wanted.map(|(account, _)| *account).collect();
         self.is_wanted_committed = false;
+    }
+
+    /// Whether an interval that was to end then ends at another time, which is entered too. After a restart only that is known: what has moved must
+    /// not count among those that are due, or the ticks would not put out again what they did before.
+    fn has_moved(&self, due: DateTime<Utc>, account: AccountId) -> bool {
+        let end = self.kept.get(&account).and_then(|kept| kept.contract.running().stretch.end);
+        end.is_some_and(|end| end != due && self.by_due.contains(&(end, account)))
     }
 
     /// Enters when own money of restored open intervals expires. Changes none of them, so a start with very many accounts writes nothing.

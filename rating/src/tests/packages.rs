@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    Body, CarryOver, Cdr, Direction, Directory, Effect, IntervalPrice, LockLevel, Package, PriceModel,
-    PriceStep, ProfileChoice, ProfileId, ProfileSwitch, RatedCdr, Stage as _, StartMode, TenantId,
-    TenantPackage, Underrun,
+    AccountId, Body, CarryOver, Cdr, Direction, Directory, Effect, IntervalPrice, LedgerAccount, LockLevel,
+    Package, PostingId, PriceModel, PriceStep, ProfileChoice, ProfileId, ProfileSwitch, RatedCdr, Stage as _,
+    StartMode, TenantId, TenantPackage, Underrun,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -233,6 +233,41 @@ fn own_money_of_an_open_interval_expires_after_a_restart_too() {
             assert_eq!(stage.take_changes().len(), 1);
             assert_eq!(apply(stage, tick("2026-12-05T10:00:00Z")), []);
         }
+    }
+}
+
+/// The end of Alice's interval has moved: a restarted lane does not know of the first, and must put out at each tick what the other has put out.
+#[test]
+fn end_that_has_moved_does_not_take_the_turn_of_another_at_a_tick() {
+    let package = Package {
+        start: StartMode::TopUpInterval,
+        carry_over: CarryOver::Discard,
+        discard_without_topup: None,
+        ..Package::default()
+    };
+    let mut rows = with_package(package);
+    let alice = rows.accounts.iter().find(|account| account.id == ALICE).unwrap().clone();
+    let terms = rows.contracts[&ALICE].clone();
+    let others: Vec<AccountId> = (0..600).map(|n| AccountId(1_000 + n)).collect();
+    for id in &others {
+        rows.accounts.push(model::Account { id: *id, ..alice.clone() });
+        rows.contracts.insert(*id, terms.clone());
+    }
+    let mut first = stage(rows.clone());
+    apply(&mut first, top_up("1", "2026-10-05T09:00:00Z"));
+    apply(&mut first, top_up("1", "2026-10-06T09:00:00Z"));
+    for id in others {
+        let Body::Posting(mut posting) = top_up("1", "2026-10-06T09:00:00Z") else { unreachable!() };
+        posting.id = PostingId::of_top_up(id, "first");
+        (posting.account, posting.credit) = (id, LedgerAccount::Cash(id));
+        apply(&mut first, Body::Posting(posting));
+    }
+    let mut second = stage(rows);
+    second.restore(kept(&mut first)).unwrap();
+    for when in ["2026-11-06T10:00:00Z", "2026-11-06T10:00:01Z"] {
+        let put_out = [&mut first, &mut second].map(|stage| apply(stage, Body::Tick(at(when))));
+        assert!(put_out[0].len() > 90, "{when}: {}", put_out[0].len());
+        assert_eq!(put_out[0], put_out[1], "{when}");
     }
 }
 
