@@ -35,12 +35,29 @@ impl Algorithm {
 
     /// The parts joined by colons, hashed, in lower-case hexadecimal.
     fn hash(self, parts: &[&[u8]]) -> String {
-        let joined = parts.join(&b':');
+        let mut joined = Vec::with_capacity(256);
+        for (idx, part) in parts.iter().enumerate() {
+            if idx > 0 {
+                joined.push(b':');
+            }
+            joined.extend_from_slice(part);
+        }
         match self {
-            Algorithm::Sha256 => hex::encode(Sha256::digest(&joined)),
-            Algorithm::Md5 => hex::encode(Md5::digest(&joined)),
+            Algorithm::Sha256 => hexadecimal(&Sha256::digest(&joined)),
+            Algorithm::Md5 => hexadecimal(&Md5::digest(&joined)),
         }
     }
+}
+
+/// In lower-case digits.
+fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut out = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 0xf)]));
+    }
+    out
 }
 
 /// The password of a name in a realm, as it is kept.
@@ -104,6 +121,9 @@ fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
 }
 
+/// Room for the fields of credentials at once: RFC 7616 names twelve.
+const FIELDS_USUAL: usize = 12;
+
 /// `Digest name=value, name="value"`.
 struct Fields<'a>(Vec<(&'a [u8], &'a [u8])>);
 
@@ -114,11 +134,12 @@ impl<'a> Fields<'a> {
         if !scheme.eq_ignore_ascii_case(b"Digest") || !value.get(6).is_some_and(u8::is_ascii_whitespace) {
             return None;
         }
-        let fields = split_commas(&value[6..]).filter_map(|field| {
+        let mut fields = Vec::with_capacity(FIELDS_USUAL);
+        fields.extend(split_commas(&value[6..]).filter_map(|field| {
             let equals = memchr::memchr(b'=', field)?;
             Some((trim(&field[..equals]), trim(&field[equals + 1..])))
-        });
-        Some(Self(fields.collect()))
+        }));
+        Some(Self(fields))
     }
 
     fn plain(&self, name: &str) -> Option<Vec<u8>> {
@@ -178,12 +199,16 @@ impl Challenger {
         let mut signed = [0; 16];
         signed[..8].copy_from_slice(&micros.to_be_bytes());
         signed[8..].copy_from_slice(&salt.to_be_bytes());
-        hex::encode(signed) + &hex::encode(self.signature(&signed))
+        let mut nonce = [0; 28];
+        nonce[..16].copy_from_slice(&signed);
+        nonce[16..].copy_from_slice(&self.signature(&signed));
+        hexadecimal(&nonce)
     }
 
     /// When the nonce was made, and its salt; `None` if it is not ours.
     fn read_nonce(&self, nonce: &[u8]) -> Option<(Duration, [u8; 8])> {
-        let bytes: [u8; 28] = hex::decode(nonce).ok()?.try_into().ok()?;
+        let mut bytes = [0; 28];
+        hex::decode_to_slice(nonce, &mut bytes).ok()?;
         let mut signed = [0; 16];
         signed.copy_from_slice(&bytes[..16]);
         if !equal_in_constant_time(&self.signature(&signed), &bytes[16..]) {
@@ -206,13 +231,24 @@ impl Challenger {
     ) -> Vec<u8> {
         let nonce = self.nonce(now, salt);
         let stale = if stale { ", stale=true" } else { "" };
-        let line = |algorithm: Algorithm| {
-            format!(
-                "{header}: Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={}, qop=\"auth\"{stale}\r\n",
-                algorithm.name()
-            )
-        };
-        self.algorithms.iter().map(|algorithm| line(*algorithm)).collect::<String>().into_bytes()
+        let mut lines = Vec::with_capacity(512);
+        for algorithm in &self.algorithms {
+            for part in [
+                header,
+                ": Digest realm=\"",
+                realm,
+                "\", nonce=\"",
+                &nonce,
+                "\", algorithm=",
+                algorithm.name(),
+                ", qop=\"auth\"",
+                stale,
+                "\r\n",
+            ] {
+                lines.extend_from_slice(part.as_bytes());
+            }
+        }
+        lines
     }
 
     /// Checks credentials against the secret of the name they give; `None` for a name nobody has.

@@ -46,16 +46,16 @@ one() { # rate calls label
   local rate=$1 n=$2 label=$3 d="$work/$3"; mkdir -p "$d"; local lim=$((rate*(hold/1000+2)+1000)) max=$((n/rate+hold/1000+40))
   local up=0
   if [ $scen = uac ]; then
-    (cd "$d" && exec sipp -sf "$here/uas.xml" -i ${uas%:*} -p ${uas#*:} -t $tp -nostdin -buff_size 4194304 -trace_stat -stf "$d/uas.csv" -fd 1 -timer_resol 5 \
+    (cd "$d" && exec sipp -sf "$here/uas.xml" -i ${uas%:*} -p ${uas#*:} -t $tp -nostdin -buff_size 4194304 -trace_stat -stf "$d/uas.csv" -fd 1 -timer_resol 5 -aa \
       -timeout $((max+20))s -deadcall_wait 0 -trace_counts -trace_err -error_file "$d/uas.errors" >/dev/null 2>"$d/uas.err" </dev/null) & up=$!; mine+=($up); sleep 0.5
   fi
   local inf=(); [ $scen = register ] && { inf=(-inf "$d/users.csv"); { echo SEQUENTIAL; for i in $(seq 0 999); do echo "u$i;[authentication username=u$i password=secret]"; done; } >"$d/users.csv"; }
   local procs; procs=$(tree $pid | tr '\n' ' ')
   local ev0=0 eb0=0; [ -n "$events" ] && [ -f "$events" ] && { ev0=$(wc -l <"$events"); eb0=$(wc -c <"$events"); }
   read u0 s0 <<<"$(ticks "$procs")"; local n0=$(cpuns "$procs"); read b0 i0 st0 <<<"$(cpuall)"; local t0=$(date +%s.%N)
-  sipp -sf "$here/$scen.xml" $target "${inf[@]}" -s "$service" -i ${target%:*} -p $uacport -t $tp -nostdin -buff_size 4194304 -trace_stat -stf "$d/uac.csv" -fd 1 -timer_resol 5 \
+  sipp -sf "$here/$scen.xml" $target "${inf[@]}" -s "$service" -i ${target%:*} -p $uacport -t $tp -nostdin -buff_size 4194304 -trace_stat -stf "$d/uac.csv" -fd 1 -timer_resol 5 -aa \
     -r $rate -m $n -l $lim -d $hold -timeout ${max}s -deadcall_wait 0 -recv_timeout 20000 -trace_err -error_file "$d/uac.errors" >/dev/null 2>"$d/uac.err" </dev/null & local cp=$!; mine+=($cp)
-  local sippcpu=0 rss=0 k=0 a; while kill -0 $cp 2>/dev/null; do a=$(sed 's/^.*) //' /proc/$cp/stat 2>/dev/null) && { set -- $a; sippcpu=$((${12:-0}+${13:-0})); }; [ $((k++ % 4)) = 3 ] && rss=$(pss "$procs"); sleep 0.5; done
+  local sippcpu=0 rss=0 k=0 a v; while kill -0 $cp 2>/dev/null; do a=$(sed 's/^.*) //' /proc/$cp/stat 2>/dev/null) && { set -- $a; sippcpu=$((${12:-0}+${13:-0})); }; [ $((k++ % 4)) = 3 ] && { v=$(pss "$procs"); [ "$v" -gt $rss ] && rss=$v; }; sleep 0.5; done
   wait $cp; local rc=$?; local t1=$(date +%s.%N) n1=$(cpuns "$procs"); read u1 s1 <<<"$(ticks "$procs")"; read b1 i1 st1 <<<"$(cpuall)"
   local uascpu=0; [ $up != 0 ] && { a=$(sed 's/^.*) //' /proc/$up/stat 2>/dev/null) && { set -- $a; uascpu=$((${12:-0}+${13:-0})); }; sleep 1.2; kill $up 2>/dev/null; wait $up 2>/dev/null; }
   local ev1=0 eb1=0; [ -n "$events" ] && [ -f "$events" ] && { ev1=$(wc -l <"$events"); eb1=$(wc -c <"$events"); }

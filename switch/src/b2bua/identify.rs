@@ -331,12 +331,11 @@ impl Switch {
     /// Checks the credentials in `header`.
     pub(super) fn present(&mut self, header: HeaderName, message: &Message<'_>) -> Presented {
         let values = message.values(header).filter_map(Credentials::parse);
+        let mut values = values.map(|given| (given.realm.to_ascii_lowercase(), given));
         // Credentials for other realms on the way are none of our business.
-        let ours = values
-            .filter(|given| self.is_realm(&given.realm.to_ascii_lowercase()))
-            .collect::<Vec<Credentials>>();
-        let Some(credentials) = ours.into_iter().next() else { return Presented::Challenge { stale: false } };
-        let realm = credentials.realm.to_ascii_lowercase();
+        let Some((realm, credentials)) = values.find(|(realm, _)| self.is_realm(realm)) else {
+            return Presented::Challenge { stale: false };
+        };
         let subscriber = self.lookup.subscriber_by_name(&credentials.username, &realm).cloned();
         let method = message.method().map(|method| method.as_bytes()).unwrap_or_default();
         let secret = subscriber.as_ref().map(|subscriber| &subscriber.digest);

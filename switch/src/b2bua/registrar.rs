@@ -11,6 +11,7 @@ use model::{EventBody, Registration, RegistrationChange, SecurityKind, Subscribe
 
 use super::identify::Presented;
 use super::{Due, Switch};
+use crate::ascii;
 use crate::hop::Hop;
 use crate::message::{HeaderName, Message, NameAddr, Scheme, parse_number, text, trim, without_uri_headers};
 use crate::timer::TimerKey;
@@ -249,12 +250,14 @@ impl Switch {
             self.counters.registrations += 1;
         }
 
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(if bindings.is_empty() { 0 } else { 256 });
         for binding in bindings.iter().filter(|binding| binding.expires_at > now) {
             let seconds = binding.expires_at.saturating_sub(now).as_secs();
             lines.extend_from_slice(b"Contact: <");
             lines.extend_from_slice(&binding.uri);
-            lines.extend_from_slice(format!(">;expires={seconds}\r\n").as_bytes());
+            lines.extend_from_slice(b">;expires=");
+            lines.extend_from_slice(ascii::number(seconds).as_bytes());
+            lines.extend_from_slice(b"\r\n");
         }
         if !path.is_empty() {
             // Whoever registered through proxies learns which (RFC 3327, 5.3).
@@ -328,7 +331,7 @@ fn registration_of(
     Registration {
         change,
         subscriber: Some(subscriber.id),
-        aor: format!("{}@{}", subscriber.username, subscriber.domain),
+        aor: [&subscriber.username, "@", &subscriber.domain].concat(),
         contact,
         source,
         user_agent,

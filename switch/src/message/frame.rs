@@ -3,8 +3,6 @@
 //! In: bytes as they come, in any pieces. Out: whole messages, and pings to be answered. What cannot be cut ends the connection, for nobody can
 //! tell where the next message begins.
 
-use memchr::memmem;
-
 use super::{HeaderName, MESSAGE_BYTES_MAX, Message, parse_number};
 
 /// What a stream brought.
@@ -75,19 +73,21 @@ impl Framer {
         Ok(Some(Framed::Message(message)))
     }
 
+    /// Behind the empty line, as [`Message::scan`] finds it: some peers leave the CR out of their line ends.
     fn end_of_headers(&mut self) -> Option<usize> {
-        let from = self.n_searched.saturating_sub(3);
-        match memmem::find(&self.bytes[from..], b"\r\n\r\n") {
+        let from = self.n_searched.saturating_sub(2);
+        for at in memchr::memchr_iter(b'\n', &self.bytes[from..]).map(|at| from + at) {
+            let n_empty = match &self.bytes[at + 1..] {
+                [b'\n', ..] => 1,
+                [b'\r', b'\n', ..] => 2,
+                _ => continue,
+            };
             // Found again when the body is whole.
-            Some(at) => {
-                self.n_searched = from + at;
-                Some(from + at + 4)
-            }
-            None => {
-                self.n_searched = self.bytes.len();
-                None
-            }
+            self.n_searched = at;
+            return Some(at + 1 + n_empty);
         }
+        self.n_searched = self.bytes.len();
+        None
     }
 }
 
@@ -134,6 +134,23 @@ mod tests {
         let mut framer = Framer::default();
         framer.push(&[b'x'; MESSAGE_BYTES_MAX + 1]);
         assert_eq!(framer.take(), Err(Unframed::TooLong));
+    }
+
+    #[test]
+    fn lines_that_end_without_a_cr_are_cut_like_others() {
+        for line_end in ["\n", "\r\n"] {
+            let head = ["OPTIONS sip:a@b SIP/2.0", "Call-ID: x", "l: 2", "", "ok"].join(line_end);
+            let mut framer = Framer::default();
+            for byte in [head.as_bytes(), head.as_bytes()].concat() {
+                framer.push(&[byte]);
+            }
+            let whole = Framed::Message(head.into_bytes());
+            assert_eq!(all(&mut framer), [whole.clone(), whole], "{line_end:?}");
+        }
+        // Line ends of both kinds in one message: headers end where reading it ends them.
+        let mut framer = Framer::default();
+        framer.push(b"OPTIONS sip:a@b SIP/2.0\r\nCall-ID: x\n\nOPTIONS sip:a@b SIP/2.0\n\r\n");
+        assert_eq!(all(&mut framer).len(), 2);
     }
 
     #[test]

@@ -76,6 +76,9 @@ pub(crate) fn unquote(value: &[u8]) -> Vec<u8> {
     let Some(inner) = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
         return value.to_vec();
     };
+    if memchr::memchr(b'\\', inner).is_none() {
+        return inner.to_vec();
+    }
     let mut plain = Vec::with_capacity(inner.len());
     let mut bytes = inner.iter();
     while let Some(byte) = bytes.next() {

@@ -164,8 +164,12 @@ impl ReplyHead {
     }
 }
 
+/// Most bytes that a Via grows by: the longest address, and a port.
+const ADDED_TO_VIA: usize = 64;
+
 fn via_with_source(via: &Via<'_>, source: SocketAddr) -> Vec<u8> {
-    let mut out = via.head.to_vec();
+    let mut out = Vec::with_capacity(via.head.len() + via.params.0.len() + ADDED_TO_VIA);
+    out.extend_from_slice(via.head);
     for (name, value) in via.params.iter() {
         // What the sender says about these two is our business (RFC 3581, 4).
         if name.eq_ignore_ascii_case(b"received") {

@@ -14,6 +14,7 @@ mod keep_alive;
 mod messages;
 mod names;
 mod numbers;
+mod pair;
 mod permissions;
 mod provisional;
 mod registrations;

@@ -114,6 +114,16 @@ pub(crate) fn directory() -> Directory {
 /// How each place answers calls, by the address it is at.
 type Manners = Arc<Mutex<HashMap<&'static str, Behaviour>>>;
 
+/// What befalls a datagram on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Arrives,
+    Lost,
+    Doubled,
+    /// Arrives so many milliseconds later, behind what is sent meanwhile.
+    Late(u64),
+}
+
 pub(super) struct World {
     pub(super) mono: Duration,
     pub(super) switch: Switch,
@@ -122,6 +132,10 @@ pub(super) struct World {
     wire: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     losses: Vec<(Option<SocketAddr>, String)>,
     holding_back: Option<String>,
+    /// What befalls the next datagrams, one after the other.
+    fates: VecDeque<Fate>,
+    /// Datagrams that come late, and when.
+    late: Vec<(Duration, (SocketAddr, SocketAddr, Vec<u8>))>,
     held_back: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
     /// Everything that crossed the wire: time, from, to, first line.
     pub(super) log: Vec<(Duration, SocketAddr, SocketAddr, String)>,
@@ -188,6 +202,8 @@ impl World {
             wire: VecDeque::new(),
             losses: Vec::new(),
             holding_back: None,
+            fates: VecDeque::new(),
+            late: Vec::new(),
             held_back: Vec::new(),
             log: Vec::new(),
             raw: Vec::new(),
@@ -230,6 +246,11 @@ impl World {
     /// In every datagram to the switch that begins like this, `what` becomes `with`: phones that say more than ours.
     pub(super) fn rewrite_next(&mut self, start: &str, what: &str, with: &str) {
         self.rewriting = Some((start.to_owned(), what.to_owned(), with.to_owned()));
+    }
+
+    /// What befalls the next datagrams; those behind them arrive.
+    pub(super) fn befall(&mut self, fates: impl IntoIterator<Item = Fate>) {
+        self.fates.extend(fates);
     }
 
     pub(super) fn let_go(&mut self) {
@@ -363,6 +384,24 @@ impl World {
                 self.held_back.push((from, to, bytes));
                 continue;
             }
+            let mut n_copies = 1;
+            match self.fates.pop_front().unwrap_or(Fate::Arrives) {
+                Fate::Arrives => {}
+                Fate::Lost => continue,
+                Fate::Doubled => n_copies = 2,
+                Fate::Late(ms) => {
+                    self.late.push((self.mono + Duration::from_millis(ms), (from, to, bytes)));
+                    continue;
+                }
+            }
+            for _ in 0..n_copies {
+                self.deliver(from, to, &text, bytes.clone());
+            }
+        }
+    }
+
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, text: &str, bytes: Vec<u8>) {
+        {
             let now = self.now();
             let bytes = match &self.rewriting {
                 Some((start, what, with)) if to == address(SWITCH) && text.starts_with(start) => {
@@ -386,12 +425,20 @@ impl World {
         loop {
             self.settle();
             let mut due = self.switch.poll_timeout().map(|(at, _)| at);
+            let is_late_until = self.late.iter().map(|(at, _)| *at).min();
+            due = [due, is_late_until].into_iter().flatten().min();
             for (_, phones) in &self.phones {
                 due = [due, phones.poll_timeout().map(|(at, _)| at)].into_iter().flatten().min();
             }
             let Some(at) = due.filter(|at| *at <= end) else { break };
             self.mono = self.mono.max(at);
             let now = self.now();
+            let mono = self.mono;
+            for (_, (from, to, bytes)) in self.late.extract_if(.., |(at, _)| *at <= mono).collect::<Vec<_>>()
+            {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                self.deliver(from, to, &text, bytes);
+            }
             self.switch.handle(now, Input::Timeout);
             for (_, phones) in &mut self.phones {
                 phones.handle(now, PhoneInput::Timeout);
