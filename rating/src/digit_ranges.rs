@@ -18,11 +18,31 @@ const HALF: usize = 8;
 /// Numbers of so many digits.
 const HALF_RANGE: u64 = SYMBOLS.pow(8);
 
-/// Numbers of the other four, and those that the first four make.
-const FIRST_RANGE: u64 = SYMBOLS.pow(4);
-/// Of [`first_slot`].
-pub(crate) const FIRST_SLOTS: usize = 14_641;
-const _: () = assert!(FIRST_SLOTS as u64 == HALF_RANGE / FIRST_RANGE);
+/// Numbers by their first digits, of the first eight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FirstDigits {
+    digits: usize,
+    /// By which the first eight are divided, as a factor and a shift by [`LOW_SHIFT`].
+    factor: u64,
+}
+
+impl FirstDigits {
+    /// By so many, eight at most.
+    pub(crate) fn of(digits: usize) -> Self {
+        Self { digits, factor: (1u64 << LOW_SHIFT).div_ceil(power(HALF - digits)) }
+    }
+
+    /// How many different ones there are.
+    pub(crate) fn n_slots(self) -> usize {
+        usize::try_from(power(self.digits)).unwrap_or(usize::MAX)
+    }
+
+    /// Where the first digits lead, of the first eight: below [`Self::n_slots`].
+    #[inline(always)]
+    pub(crate) fn slot(self, first_half: u64) -> usize {
+        quotient(first_half, self.factor) as usize
+    }
+}
 
 /// A number of up to nine digits.
 pub(crate) type Number32 = u32;
@@ -181,12 +201,12 @@ impl DigitRanges {
         }
     }
 
-    /// The first number of those whose first four digits are `slot`; for numbers that fit in 32 bits.
-    pub(crate) fn first_number(&self, slot: usize) -> Number32 {
-        u32::try_from(slot as u64 * FIRST_RANGE * self.high_factor).unwrap_or(u32::MAX)
+    /// The first number of those whose first digits are `slot`; for numbers that fit in 32 bits.
+    pub(crate) fn first_number(&self, by: FirstDigits, slot: usize) -> Number32 {
+        u32::try_from(slot as u64 * power(HALF - by.digits) * self.high_factor).unwrap_or(u32::MAX)
     }
 
-    /// The first eight digits of a key, which [`first_slot`] takes, and its number.
+    /// The first eight digits of a key, which [`FirstDigits`] take, and its number.
     #[inline(always)]
     pub(crate) fn number(&self, key: &[u8]) -> (u64, u64) {
         let (high, low) = halves(key);
@@ -195,10 +215,7 @@ impl DigitRanges {
 
     #[inline(always)]
     fn joined(&self, high: u64, low: u64) -> u64 {
-        let product = u128::from(low) * u128::from(self.low_factor);
-        #[expect(clippy::cast_possible_truncation, reason = "the quotient is below 2^28")]
-        let low = (product >> LOW_SHIFT) as u64;
-        high * self.high_factor + low
+        high * self.high_factor + quotient(low, self.low_factor)
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -270,11 +287,13 @@ impl<K: Number> EdgeTable<K> {
     }
 }
 
-/// Where the first four digits lead, of the first eight.
+/// By a factor and a shift by [`LOW_SHIFT`].
 #[inline(always)]
-pub(crate) fn first_slot(first_half: u64) -> usize {
-    // Below 14,641.
-    (first_half / FIRST_RANGE) as usize
+fn quotient(dividend: u64, factor: u64) -> u64 {
+    let product = u128::from(dividend) * u128::from(factor);
+    #[expect(clippy::cast_possible_truncation, reason = "the quotient is below 2^28")]
+    let quotient = (product >> LOW_SHIFT) as u64;
+    quotient
 }
 
 /// All sixteen digits: other for each other text of up to sixteen digits, and in the order of such texts.

@@ -5,13 +5,17 @@
 //! Lists that do not fit (prefixes of more than nine digits, 65 thousand different offers) and fees that do not (several in the course of
 //! time, fees by source) are looked up in [`crate::prefix_tree`].
 
-use crate::digit_ranges::{DigitRanges, FIRST_SLOTS, Number32, first_slot};
+use crate::digit_ranges::{DigitRanges, FirstDigits, Number32};
 use crate::fee_index::Entry;
 
 /// Edges of a leaf.
 const EDGES: usize = 6;
 /// Leaves that are compared at once.
 const WINDOW: usize = 32;
+
+/// First digits by which leaves are looked for, and up to how many leaves: so many that few of them have the same, as lists of any size have them, and
+/// so few that the table of them stays in a near cache as long as the list lets it.
+const DIGITS: [(usize, usize); 3] = [(4, 10_000), (5, 200_000), (6, usize::MAX)];
 
 /// Length of a prefix in a leaf.
 const LENGTH_BITS: usize = 5;
@@ -50,7 +54,8 @@ impl Way {
 /// The fees of a list.
 #[derive(Debug, Clone)]
 pub(crate) struct FeeLeaves {
-    /// By the first four digits, the last leaf that begins at or before the first number with them; one more for the end.
+    by: FirstDigits,
+    /// By the first digits, the last leaf that begins at or before the first number with them; one more for the end.
     begins: Vec<u32>,
     /// The first number of each leaf, and [`WINDOW`] more that no number reaches.
     firsts: Vec<i32>,
@@ -77,10 +82,13 @@ impl FeeLeaves {
             ranges.narrow_edges()?.map(|(from, place)| (from, fees(place))).collect();
         let leaves: Vec<Leaf> = edges.chunks(EDGES).map(leaf).collect::<Option<_>>()?;
         let mut firsts: Vec<i32> = leaves.iter().map(|leaf| leaf.from[0]).collect();
-        let mut begins = Vec::with_capacity(FIRST_SLOTS + 1);
+        let digits =
+            DIGITS.iter().find(|(_, n_leaves)| leaves.len() <= *n_leaves).map_or(4, |(digits, _)| *digits);
+        let by = FirstDigits::of(digits);
+        let mut begins = Vec::with_capacity(by.n_slots() + 1);
         let mut last = 0;
-        for slot in 0..FIRST_SLOTS {
-            let begin = ordered(ranges.first_number(slot));
+        for slot in 0..by.n_slots() {
+            let begin = ordered(ranges.first_number(by, slot));
             while last + 1 < firsts.len() && firsts[last + 1] <= begin {
                 last += 1;
             }
@@ -88,7 +96,7 @@ impl FeeLeaves {
         }
         begins.push(u32::try_from(leaves.len() - 1).ok()?);
         firsts.extend([i32::MAX; WINDOW]);
-        Some(Self { begins, firsts, leaves })
+        Some(Self { by, begins, firsts, leaves })
     }
 
     /// What the longest prefix has of a key whose number `ranges` tells.
@@ -102,7 +110,7 @@ impl FeeLeaves {
     #[inline(always)]
     pub(crate) fn way_to(&self, ranges: &DigitRanges, key: &[u8]) -> Way {
         let (first_half, number) = ranges.number(key);
-        let slot = first_slot(first_half);
+        let slot = self.by.slot(first_half);
         #[expect(clippy::cast_possible_truncation, reason = "narrow numbers have 32 bits")]
         let number = ordered(number as u32);
         match (self.begins.get(slot), self.begins.get(slot + 1)) {
@@ -239,6 +247,21 @@ mod tests {
             texts.iter().flat_map(|text| [text.clone(), format!("{text}0123"), format!("{text}9")]),
         );
         check(&texts, ["", "4", "43", "44", "999999999999"].map(str::to_owned));
+    }
+
+    #[test]
+    fn lists_of_any_size_are_found_whole() {
+        for n in [70_000u32, 1_300_000] {
+            // Spread like a carrier's, and all under one country, where more leaves than a window has share their first digits.
+            let mut texts: Vec<String> = (0..n)
+                .map(|n| n.wrapping_mul(2_654_435_761) % 100_000_000)
+                .map(|n| if n % 3 == 0 { format!("4366{:05}", n % 100_000) } else { format!("{n}") })
+                .collect();
+            texts.sort_unstable();
+            texts.dedup();
+            let keys = texts.iter().step_by(97).flat_map(|text| [text.clone(), format!("{text}0123")]);
+            check(&texts, keys.collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -11,12 +11,24 @@ use crate::tariff::{Match, Tariff};
 /// Calls that take a step beside each other: as many as a core has memory to wait for.
 const BESIDE: usize = 16;
 
+/// Prices of one call.
+const FEW: usize = 2;
+
 /// Prices each of `asked` by its tariff, without free time and workings, and tells its place and price in their order.
 ///
 /// # Errors
 ///
 /// For each call, as [`quote`].
 pub fn quote_each<'t>(
+    asked: &[(&'t Tariff, CallToPrice<'_>)],
+    each: impl FnMut(usize, Result<Quote<'t>, RatingError>),
+) {
+    // What is kept of steps has to be made first, which for the two prices of one call takes longer than to look them up.
+    if asked.len() <= FEW { in_blocks::<FEW>(asked, each) } else { in_blocks::<BESIDE>(asked, each) }
+}
+
+#[inline(always)]
+fn in_blocks<'t, const BESIDE: usize>(
     asked: &[(&'t Tariff, CallToPrice<'_>)],
     mut each: impl FnMut(usize, Result<Quote<'t>, RatingError>),
 ) {

@@ -16,6 +16,7 @@ use crate::barrings::insert_barring;
 use crate::contracts::switch_profiles;
 use crate::edrs::write_edrs;
 use crate::export_queue::join_queue;
+use crate::file_writer::FileWriter;
 use crate::fraud_desk::{add_stopped, insert_alert};
 use crate::leases::hold;
 use crate::ledger::insert_postings;
@@ -210,9 +211,18 @@ impl Store {
     pub(crate) async fn commit_if(
         &self,
         stage: &str,
-        lanes: Vec<LaneCommit>,
+        mut lanes: Vec<LaneCommit>,
         fence: Option<&Fence>,
     ) -> Result<()> {
+        if fence.is_none()
+            && FileWriter::takes(&lanes)
+            && let Some((writer, turn)) = self.file_writer().await?
+        {
+            match writer.commit(turn, stage, lanes).await {
+                Ok(()) => return Ok(()),
+                Err(left) => lanes = left,
+            }
+        }
         // SQLite has one writer; nobody comes in between.
         let n_tries = if self.is_postgres() { COMMIT_TRIES } else { 1 };
         for _ in 1..n_tries {
@@ -224,7 +234,7 @@ impl Store {
         self.commit_once(stage, lanes, fence).await
     }
 
-    async fn commit_once(
+    pub(crate) async fn commit_once(
         &self,
         stage: &str,
         mut lanes: Vec<LaneCommit>,

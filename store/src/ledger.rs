@@ -1,5 +1,6 @@
 //! The ledger: postings, and balances that are their sums.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
@@ -192,8 +193,7 @@ pub(crate) async fn insert_postings(conn: &mut AnyConnection, mut postings: Vec<
         // Times are kept to the microsecond.
         posting.at = DateTime::from_timestamp_micros(posting.at.timestamp_micros()).unwrap_or(posting.at);
     }
-    // As their index has them: each of its pages is looked for once and not once a posting.
-    postings.sort_unstable_by_key(|posting| (posting.at, posting.id));
+    in_order_of_times(&mut postings);
     let mut rows = Vec::with_capacity(postings.len());
     for posting in &postings {
         rows.push(cells![
@@ -219,22 +219,7 @@ pub(crate) async fn insert_postings(conn: &mut AnyConnection, mut postings: Vec<
         }
     };
 
-    let mut changes: HashMap<(&LedgerAccount, Currency), i64> = HashMap::new();
-    for posting in &fresh {
-        let amount = micros_of(posting)?;
-        for (side, delta) in [(&posting.debit, Some(amount)), (&posting.credit, amount.checked_neg())] {
-            let sum = changes.entry((side, posting.amount.currency)).or_default();
-            *sum = delta.and_then(|delta| sum.checked_add(delta)).ok_or_else(|| StoreError::Amount {
-                object: format!("posting {}", posting.id),
-                source: MoneyError::OutOfRange,
-            })?;
-        }
-    }
-    // In the order of their names, so that two commits that share balances wait for each other and never both.
-    let changes: BTreeMap<(String, String), i64> = changes
-        .into_iter()
-        .map(|((account, currency), delta)| ((account.to_string(), currency.as_str().to_owned()), delta))
-        .collect();
+    let changes = balance_changes(fresh.iter())?;
     let rows =
         changes.into_iter().map(|((account, currency), delta)| cells![account, currency, delta]).collect();
     insert_rows(
@@ -245,6 +230,33 @@ pub(crate) async fn insert_postings(conn: &mut AnyConnection, mut postings: Vec<
     )
     .await?;
     Ok(())
+}
+
+/// As their index has them: each of its pages is looked for once and not once a posting.
+pub(crate) fn in_order_of_times<P: Borrow<Posting>>(postings: &mut [P]) {
+    postings.sort_unstable_by_key(|posting| (posting.borrow().at.timestamp_micros(), posting.borrow().id));
+}
+
+/// By how much balances rise, by account and currency: in the order of their names, so that two commits that share balances wait for each
+/// other and never both.
+pub(crate) fn balance_changes<'p>(
+    postings: impl Iterator<Item = &'p Posting>,
+) -> Result<BTreeMap<(String, String), i64>> {
+    let mut changes: HashMap<(&LedgerAccount, Currency), i64> = HashMap::new();
+    for posting in postings {
+        let amount = micros_of(posting)?;
+        for (side, delta) in [(&posting.debit, Some(amount)), (&posting.credit, amount.checked_neg())] {
+            let sum = changes.entry((side, posting.amount.currency)).or_default();
+            *sum = delta.and_then(|delta| sum.checked_add(delta)).ok_or_else(|| StoreError::Amount {
+                object: format!("posting {}", posting.id),
+                source: MoneyError::OutOfRange,
+            })?;
+        }
+    }
+    Ok(changes
+        .into_iter()
+        .map(|((account, currency), delta)| ((account.to_string(), currency.as_str().to_owned()), delta))
+        .collect())
 }
 
 const INSERT: &str = "INSERT INTO postings \

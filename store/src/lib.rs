@@ -26,6 +26,7 @@ mod error;
 mod exchange_inbox;
 mod export_queue;
 mod fee_list;
+mod file_writer;
 mod fraud_desk;
 mod fraud_rules;
 mod idempotency;

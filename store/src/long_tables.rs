@@ -30,7 +30,7 @@ const ROWS_OF_A_PACK: i64 = 2_000;
 const ROW_BYTES_MIN: i64 = 40;
 
 /// How long a connection waits for a file that another process holds, as the driver's do.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often readers begin anew that should see the same: in between lie microseconds, so twice is rare.
 const BEGIN_TRIES: u32 = 5;

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, SqlSafeStr, Transaction};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::info;
 
+use crate::file_writer::FileWriter;
 use crate::long_tables::LongFile;
 use crate::tariffs::KnownLists;
 use crate::{Result, StoreError};
@@ -68,6 +70,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
 
 /// How the one connection is set up that writes (SQLite).
 const WRITER: &[&str] = &[
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
     // What a statement of many rows may have to take back is kept in memory, not in a file: it touches few pages.
     "PRAGMA temp_store = MEMORY",
     // 96 MiB at most: the pages that a large transaction changes stay in memory until it is committed, and those of tables of which each
@@ -103,6 +107,8 @@ pub struct Store {
     much_read: Arc<Semaphore>,
     /// Of SQLite: for those who read much.
     file: Option<Arc<LongFile>>,
+    /// Of SQLite: for lanes.
+    file_writer: Option<Arc<FileWriter>>,
     /// The file, or the server without its password.
     place: Arc<Path>,
     pub(crate) fee_lists: Arc<KnownLists>,
@@ -140,6 +146,9 @@ impl Store {
             file.close();
         }
         self.writers.close().await;
+        if let Some(writer) = &self.file_writer {
+            writer.close();
+        }
         self.readers.close().await;
     }
 
@@ -161,6 +170,13 @@ impl Store {
     /// The file, where it is one.
     pub(crate) fn file(&self) -> Option<&Arc<LongFile>> {
         self.file.as_ref()
+    }
+
+    /// Who commits lanes into the file, where it is one, and the turn to write.
+    pub(crate) async fn file_writer(&self) -> Result<Option<(&Arc<FileWriter>, PoolConnection<Any>)>> {
+        let Some(writer) = &self.file_writer else { return Ok(None) };
+        let turn = self.writers.acquire().await;
+        Ok(Some((writer, turn.map_err(|error| sqlite_error(&self.place, error.into()))?)))
     }
 
     /// A transaction that may write. Dropped without a commit, it leaves nothing behind.
@@ -197,9 +213,10 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     info!(file = %file.display(), "database opened");
     let place: Arc<Path> = file.into();
     let file = Some(Arc::new(LongFile::new(place.clone())));
+    let file_writer = Some(Arc::new(FileWriter::new(place.clone(), WRITER)));
     let much_read = Arc::new(Semaphore::new(MUCH_READ_AT_ONCE));
     let fee_lists = Arc::default();
-    Ok(Store { writers, readers, dialect: Dialect::Sqlite, much_read, file, place, fee_lists })
+    Ok(Store { writers, readers, dialect: Dialect::Sqlite, much_read, file, file_writer, place, fee_lists })
 }
 
 async fn open_postgres(url: &str) -> Result<Store> {
@@ -228,6 +245,7 @@ async fn open_postgres(url: &str) -> Result<Store> {
         dialect: Dialect::Postgres,
         much_read: Arc::new(Semaphore::new(MUCH_READ_AT_ONCE)),
         file: None,
+        file_writer: None,
         place: Path::new(&place).into(),
         fee_lists: Arc::default(),
     })

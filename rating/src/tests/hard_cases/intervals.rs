@@ -17,19 +17,23 @@ fn length_is_rounded_up_to_intervals() {
             ("a_microsecond_begins_an_interval", &["2026-03-02T12:00:00+01:00 0.000001 1"], &["0.06 60+0"]),
             // What is less than a microsecond counts as one.
             ("a_nanosecond_begins_an_interval", &["2026-03-02T12:00:00+01:00 0.000000001 1"], &["0.06 60+0"]),
+            // 60 s are one minute: 0.06.
             ("exactly_one_interval_is_one", &["2026-03-02T12:00:00+01:00 60 1"], &["0.06 60+0"]),
             // 60.000001 s are two minutes: 0.12.
             ("a_microsecond_more_is_two", &["2026-03-02T12:00:00+01:00 60.000001 1"], &["0.12 120+0"]),
             // 59.999 s are 60 s: 60 × 0.001.
             ("per_second_rounds_up_to_the_second", &["2026-03-02T12:00:00+01:00 59.999 2"], &["0.06 60+0"]),
+            // 7 × 0.001.
             ("seven_seconds_per_second", &["2026-03-02T12:00:00+01:00 7 2"], &["0.007 7+0"]),
             // 30 s at 0.01 a second.
             ("thirty_six_at_thirty", &["2026-03-02T12:00:00+01:00 30 3"], &["0.3 30+0"]),
             // 30 + 6.
             ("thirty_six_at_thirty_one", &["2026-03-02T12:00:00+01:00 31 3"], &["0.36 36+0"]),
+            // 30 + 6 still: the second follow interval has not begun.
             ("thirty_six_at_thirty_six", &["2026-03-02T12:00:00+01:00 36 3"], &["0.36 36+0"]),
             // 30 + 6 + 6.
             ("thirty_six_at_thirty_seven", &["2026-03-02T12:00:00+01:00 36.5 3"], &["0.42 42+0"]),
+            // 3 s in a first interval of 60: 60 × 0.001.
             ("short_call_owes_the_whole_first_minute", &["2026-03-02T12:00:00+01:00 3 4"], &["0.06 60+0"]),
             // 60 + 2 seconds at 0.001.
             ("first_minute_then_seconds", &["2026-03-02T12:00:00+01:00 61.2 4"], &["0.062 62+0"]),

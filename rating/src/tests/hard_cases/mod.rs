@@ -12,6 +12,7 @@ mod fee_choice;
 mod flat_amounts;
 mod fragments;
 mod intervals;
+mod listed;
 mod peak_borders;
 mod ported;
 
