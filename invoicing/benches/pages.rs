@@ -3,6 +3,9 @@
 //! `cargo bench -p invoicing --bench pages`. Every invoice has its own customer, number and amounts; the template is ours. An invoice
 //! is PDF/A-3a with its Factur-X inside. WeasyPrint comes from PyPI into a folder below `target/tmp`; where it cannot be had the
 //! comparison is left out. It gets the same words and figures as HTML, the same XML to attach, and writes PDF/A-3b.
+//!
+//! `-- one 500` or `-- four 200` typesets so many of a kind after the warm-up and nothing else, for profiles and counts of
+//! instructions; a layout named behind it is used in place of ours, and the last page set is kept in `target/tmp`.
 
 #![expect(
     clippy::print_stdout,
@@ -43,6 +46,20 @@ type Make = fn(u32) -> Invoice;
 
 fn main() {
     let kinds: [(&str, Make); 2] = [("one-page", one_page), ("four-page, 150 calls", four_pages)];
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    if let [kind, n, layout @ ..] = &asked[..] {
+        let (name, make) = kinds.into_iter().find(|(name, _)| name.starts_with(kind.as_str())).unwrap();
+        let n: u32 = n.parse().unwrap();
+        let files = layout.iter().map(|path| ("invoice.typ".to_owned(), fs::read(path).unwrap())).collect();
+        let template = Template::with(files).unwrap();
+        let (began, mut last) = (now(), Vec::new());
+        for n in 0..N_WARM + n {
+            last = render_pdf(&make(n), &template).expect("the invoice is in order");
+        }
+        println!("{name}: {} in {:?}", N_WARM + n, began.elapsed());
+        fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{kind}.pdf")), last).unwrap();
+        return;
+    }
     let others = others();
     for (name, make) in kinds {
         let first = render(&make(0));

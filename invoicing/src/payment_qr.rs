@@ -3,8 +3,7 @@
 //! In: an [`Invoice`]. Out: the text of the code and its picture as SVG; nothing where no SEPA transfer pays it.
 
 use model::Currency;
-use qrcode::render::svg;
-use qrcode::{EcLevel, QrCode};
+use qrcode::{Color, EcLevel, QrCode};
 use rust_decimal::Decimal;
 
 use crate::Invoice;
@@ -45,8 +44,27 @@ pub(crate) fn payment_text(invoice: &Invoice) -> Option<String> {
     (code.len() <= BYTES_MAX).then_some(code)
 }
 
-/// The code as a picture, with its quiet zone.
+/// Modules of the quiet zone on each side (ISO/IEC 18004, 9.1).
+const QUIET: usize = 4;
+
+/// The code as a picture, with its quiet zone: one path, a rectangle for the dark modules that lie side by side.
 pub(crate) fn payment_svg(invoice: &Invoice) -> Option<String> {
     let code = QrCode::with_error_correction_level(payment_text(invoice)?, EcLevel::M).ok()?;
-    Some(code.render::<svg::Color<'_>>().min_dimensions(200, 200).build())
+    let side = code.width() + 2 * QUIET;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{side}\" height=\"{side}\" viewBox=\"0 0 {side} {side}\">\
+         <path d=\"M0 0H{side}V{side}H0z\" fill=\"#fff\"/><path fill=\"#000\" d=\""
+    );
+    for (y, row) in code.to_colors().chunks(code.width()).enumerate() {
+        let mut x = 0;
+        for run in row.chunk_by(|left, right| left == right) {
+            if run[0] == Color::Dark {
+                let (left, top, n) = (x + QUIET, y + QUIET, run.len());
+                svg += &format!("M{left} {top}h{n}v1H{left}z");
+            }
+            x += run.len();
+        }
+    }
+    svg.push_str("\"/></svg>");
+    Some(svg)
 }

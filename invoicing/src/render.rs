@@ -22,15 +22,19 @@ use typst::syntax::{FileId, RootedPath, Source, VirtualPath, VirtualRoot};
 use typst::text::{Font, FontBook};
 use typst::utils::LazyHash;
 use typst::{Library, LibraryExt, World, WorldExt};
+use typst_layout::PagedDocument;
 use typst_pdf::{PdfOptions, PdfStandard, PdfStandards, Timestamp};
 
 use crate::payment_qr::payment_svg;
-use crate::print::printed;
+use crate::print::{Printed, printed};
 use crate::template::{DATA, E_INVOICE, LAYOUT, PAYMENT_QR, Template, WORDS};
 use crate::{Invoice, InvoicingError, Profile, missing, to_xml, xmp};
 
 /// Where the typesetter begins: the layout, and the XML beside it, so that no layout can forget it.
 const MAIN: &str = "main.typ";
+
+/// By this name a layout is told that there is one page.
+const ONE_PAGE: &str = "is_one_page";
 
 /// In place of a letter that no font has; one of the fonts has this one.
 const NO_GLYPH: char = '□';
@@ -54,8 +58,13 @@ pub fn render_pdf(invoice: &Invoice, template: &Template) -> Result<Vec<u8>, Inv
         [] => Some(to_xml(invoice, Profile::FacturX)?),
         [..] => None,
     };
-    let sheet = Sheet::new(invoice, template, xml.as_deref())?;
-    let document = typst::compile(&sheet).output.map_err(|errors| sheet.template_error(&errors))?;
+    let mut data = printed(invoice);
+    let mut document = typeset(invoice, &data, template, xml.as_deref())?;
+    // What a layout knows of the number of its pages costs it a second round, so one page is taken for granted at first.
+    if data.is_one_page && document.pages().len() > 1 && template.layout().contains(ONE_PAGE) {
+        data.is_one_page = false;
+        document = typeset(invoice, &data, template, xml.as_deref())?;
+    }
     let date = invoice.issue_date;
     let failed = |message: String| InvoicingError::Pdf { number: invoice.name().to_owned(), message };
     let options = PdfOptions {
@@ -73,6 +82,16 @@ pub fn render_pdf(invoice: &Invoice, template: &Template) -> Result<Vec<u8>, Inv
             .map_err(|problem| InvoicingError::Metadata { number: invoice.name().to_owned(), problem }),
         None => pdf,
     }
+}
+
+fn typeset(
+    invoice: &Invoice,
+    data: &Printed<'_>,
+    template: &Template,
+    xml: Option<&[u8]>,
+) -> Result<PagedDocument, InvoicingError> {
+    let sheet = Sheet::new(invoice, data, template, xml)?;
+    typst::compile(&sheet).output.map_err(|errors| sheet.template_error(&errors))
 }
 
 /// The layout of a statement, and the name under which it finds what it prints.
@@ -199,9 +218,14 @@ struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    fn new(invoice: &Invoice, template: &'a Template, xml: Option<&[u8]>) -> Result<Self, InvoicingError> {
+    fn new(
+        invoice: &Invoice,
+        data: &Printed<'_>,
+        template: &'a Template,
+        xml: Option<&[u8]>,
+    ) -> Result<Self, InvoicingError> {
         let press = press();
-        let mut data = serde_json::to_value(printed(invoice))?;
+        let mut data = serde_json::to_value(data)?;
         press.make_printable(&mut data);
         let mut main = format!("#include {LAYOUT:?}\n");
         let mut made = vec![

@@ -101,6 +101,7 @@ const TABLES: &[&str] = &[
     "lock_history",
     "locks",
     "mail_attachments",
+    "mail_successions",
     "mail_templates",
     "mails",
     "network_mappings",

@@ -97,7 +97,7 @@ pub use ledger::{Balance, BalanceFault, SideSum};
 pub use mail_templates::KeptMailTemplate;
 pub use mirror::MirrorMarks;
 pub use objects::{Extras, FieldFault, ObjectKind, Objects, at, merge};
-pub use outbox::{EventMail, Mail, MailFill, MailState, NewMail};
+pub use outbox::{EventMail, LastMail, Mail, MailFill, MailState, NewMail};
 pub use people::{NewUser, Session, User, WaitsFor};
 pub use pipeline_questions::PipelineAnswer;
 pub use provisioning_events::{PROVISIONING, WaitingChange};

@@ -89,6 +89,15 @@ impl MailState {
     }
 }
 
+/// The last mail about something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastMail {
+    /// Its id, whatever became of it.
+    pub id: i64,
+    /// When the last one was queued that neither bounced nor was given up; `None` if there is none.
+    pub queued_at: Option<DateTime<Utc>>,
+}
+
 /// A mail of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
@@ -141,6 +150,40 @@ impl Store {
         let id = enqueue_event(&mut tx, mail, now).await?;
         tx.commit().await?;
         Ok(id)
+    }
+
+    /// Queues the next mail about what it is about, if the last one is still the one that was seen; returns its id. `None`: somebody else
+    /// has queued one since.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn mail_enqueue_next(
+        &self,
+        mail: &EventMail,
+        seen: Option<LastMail>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<i64>> {
+        let mut tx = self.write().await?;
+        let about = mail.mail.about.as_str();
+        let after = seen.map_or(0, |last| last.id);
+        // Whoever comes second waits here for the first.
+        let taken = query(
+            "INSERT INTO mail_successions (about, after_mail, queued_at) VALUES ($1, $2, $3) ON CONFLICT (about, after_mail) DO NOTHING",
+        )
+        .cells(cells![about, after, now])
+        .execute(&mut *tx)
+        .await?;
+        let newer = query("SELECT id FROM mails WHERE about = $1 AND id > $2 LIMIT 1")
+            .cells(cells![about, after])
+            .fetch_optional(&mut *tx)
+            .await?;
+        if taken.rows_affected() == 0 || newer.is_some() {
+            return Ok(None);
+        }
+        let id = enqueue_event(&mut tx, mail, now).await?;
+        tx.commit().await?;
+        Ok(Some(id))
     }
 
     /// Queues the mail that says that a balance has fallen to `left`, below `below`, by `posting`, and tells webhooks; returns the mail's
@@ -319,23 +362,25 @@ impl Store {
         Ok(())
     }
 
-    /// When the last mail was queued about each thing whose name begins with `prefix`, such as `reminder:`. Those that bounced or were given
-    /// up do not count.
+    /// The last mail about each thing whose name begins with `prefix`, such as `reminder:`.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn mails_about(&self, prefix: &str) -> Result<HashMap<String, DateTime<Utc>>> {
+    pub async fn mails_about(&self, prefix: &str) -> Result<HashMap<String, LastMail>> {
         let mut tx = self.read().await?;
         let rows = query(
-            "SELECT about, max(created_at) AS last_at FROM mails WHERE substr(about, 1, CAST($2 AS INTEGER)) = $1 \
-             AND state NOT IN ('bounced', 'given_up') GROUP BY about",
+            "SELECT about, max(id) AS last_id, max(CASE WHEN state NOT IN ('bounced', 'given_up') THEN created_at END) AS last_at \
+             FROM mails WHERE substr(about, 1, CAST($2 AS INTEGER)) = $1 GROUP BY about",
         )
         .cells(cells![prefix, count(prefix.chars().count())])
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;
-        rows.iter().map(|row| Ok((row.text("about")?, row.time("last_at")?))).collect()
+        let last = |row: &AnyRow| -> Result<LastMail> {
+            Ok(LastMail { id: row.int("last_id")?, queued_at: row.opt_time("last_at")? })
+        };
+        rows.iter().map(|row| Ok((row.text("about")?, last(row)?))).collect()
     }
 
     /// The latest mails, newest first, without what is in them: text, HTML, variables and attachments.

@@ -66,6 +66,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (272, "user_accounts", include_str!("../migrations/0272_user_accounts.sql")),
     (273, "second_factor_drafts", include_str!("../migrations/0273_second_factor_drafts.sql")),
     (274, "invoices_by_number", include_str!("../migrations/0274_invoices_by_number.sql")),
+    (280, "mail_successions", include_str!("../migrations/0280_mail_successions.sql")),
 ];
 
 /// How the one connection is set up that writes (SQLite).

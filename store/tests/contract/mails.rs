@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use model::{Language, Lock, LockLevel, MailEvent, PostingId, TenantId};
 use store::{
-    DeliveryState, EventMail, InvoiceKind, InvoiceSums, MailFill, NewInvoice, NewMail, PipelineAnswer,
-    StoreError, WordKind,
+    DeliveryState, EventMail, InvoiceKind, InvoiceSums, LastMail, MailFill, NewInvoice, NewMail,
+    PipelineAnswer, StoreError, WordKind,
 };
 
 use crate::database::Database;
@@ -83,15 +83,39 @@ pub(crate) async fn last_mail_about_each_thing_is_found_by_the_beginning_of_its_
         store.mail_enqueue(&mail, second(n)).await.unwrap()
     };
     queue("reminder:1", 1).await;
-    queue("reminder:1", 5).await;
     queue("reminder:22", 3).await;
     queue("remind", 4).await;
     queue("invoice:1", 6).await;
+    let good = queue("reminder:1", 5).await;
     let given_up = queue("reminder:22", 7).await;
     store.mail_given_up(given_up, true, "550", second(8)).await.unwrap();
     let found: BTreeMap<_, _> = store.mails_about("reminder:").await.unwrap().into_iter().collect();
-    let expected = [("reminder:1", second(5)), ("reminder:22", second(3))];
-    assert_eq!(found, expected.map(|(about, at)| (about.to_owned(), at)).into());
+    let expected = [("reminder:1", good, second(5)), ("reminder:22", given_up, second(3))];
+    let last = |id, at| LastMail { id, queued_at: Some(at) };
+    assert_eq!(found, expected.map(|(about, id, at)| (about.to_owned(), last(id, at))).into());
+}
+
+/// Both saw the same last mail, so one of them would be one too many.
+pub(crate) async fn of_two_who_queue_the_next_mail_about_a_thing_at_once_one_does(db: Database) {
+    let store = &db.store;
+    let mut mail = event_mail("");
+    mail.mail.about = "reminder:7".to_owned();
+    let seen = async || store.mails_about("reminder:").await.unwrap().get("reminder:7").copied();
+    for round in 0..5 {
+        let last = seen().await;
+        let next = || store.mail_enqueue_next(&mail, last, second(round));
+        let queued = tokio::join!(next(), next(), next());
+        let queued = [queued.0.unwrap(), queued.1.unwrap(), queued.2.unwrap()];
+        let queued: Vec<i64> = queued.into_iter().flatten().collect();
+        assert_eq!(queued.len(), 1, "round {round}: {queued:?}");
+        assert_eq!(seen().await.map(|last| last.id), Some(queued[0]));
+    }
+    // One that bounced was queued all the same; the next follows it.
+    let last = seen().await.unwrap();
+    store.mail_given_up(last.id, true, "550", second(9)).await.unwrap();
+    assert_eq!(store.mail_enqueue_next(&mail, None, second(9)).await.unwrap(), None);
+    assert!(store.mail_enqueue_next(&mail, seen().await, second(9)).await.unwrap().is_some());
+    assert_eq!(store.mail_list().await.unwrap().len(), 6);
 }
 
 pub(crate) async fn question_to_a_running_house_is_seen_once_answered_and_forgotten(db: Database) {

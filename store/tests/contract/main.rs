@@ -123,6 +123,7 @@ on_both! {
         newest_own_words_come_first_and_those_of_the_language_before_all_others,
         mail_about_an_event_keeps_its_last_words,
         last_mail_about_each_thing_is_found_by_the_beginning_of_its_name,
+        of_two_who_queue_the_next_mail_about_a_thing_at_once_one_does,
         question_to_a_running_house_is_seen_once_answered_and_forgotten,
         link_leads_to_its_attachment_until_it_is_revoked,
         webhook_is_told_of_what_it_wants_and_of_each_event_once;

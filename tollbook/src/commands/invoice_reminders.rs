@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use invoicing::Invoice;
 use model::Directory;
 use rust_decimal::Decimal;
-use store::{InvoiceKind, InvoiceState, Store, TermsBook};
+use store::{InvoiceKind, InvoiceState, LastMail, Store, TermsBook};
 
 use crate::billing::{Templates, pdf_of};
 use crate::clock::Clock;
@@ -24,6 +24,8 @@ struct Overdue {
     invoice: Invoice,
     left: Decimal,
     today: NaiveDate,
+    /// The reminder that was the last one when this was looked up.
+    last: Option<LastMail>,
 }
 
 /// Invoices that are overdue, and those of which that cannot be told, with why.
@@ -59,7 +61,8 @@ pub(super) async fn remind(
         } else {
             // The others are reminded all the same.
             match queue(&store, (&directory, &templates, &terms), due, now).await {
-                Ok(()) => "queued".to_owned(),
+                Ok(true) => "queued".to_owned(),
+                Ok(false) => "somebody else has just queued one".to_owned(),
                 Err(why) => {
                     failures.push(due.kept.number.clone());
                     format!("{why:#}")
@@ -84,19 +87,19 @@ pub(super) async fn remind(
     Ok(())
 }
 
+/// Queues a reminder; `false` where somebody else has queued one since the invoice was looked up.
 async fn queue(
     store: &Store,
     (directory, templates, terms): (&Directory, &Templates, &TermsBook),
     due: &Overdue,
     now: DateTime<Utc>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let pdf = pdf_of(store, templates, &due.kept, &due.invoice).await?;
     let why =
         (terms.account(due.kept.account).einvoice, Occasion::Overdue { left: due.left, today: due.today });
     let handle = handle_of(directory, due.kept.account);
     let mail = invoice_mail::of(&due.kept, &due.invoice, &handle, pdf, why)?;
-    store.mail_enqueue_event(&mail, now).await?;
-    Ok(())
+    Ok(store.mail_enqueue_next(&mail, due.last, now).await?.is_some())
 }
 
 /// The one that was named, however short a time it is overdue.
@@ -114,7 +117,8 @@ async fn one(
     if !is_open(kept.state) {
         return Err(refuse(&format!("it is {} already", kept.state.as_str())).into());
     }
-    let due = overdue_of(store, directory, &kept, now).await?;
+    let last = store.mails_about(&reminder_of(kept.id)).await?.get(&reminder_of(kept.id)).copied();
+    let due = overdue_of(store, directory, &kept, last, now).await?;
     if due.left <= Decimal::ZERO {
         return Err(refuse("nothing is left to be paid on it").into());
     }
@@ -130,15 +134,16 @@ async fn all(
     (overdue, pause): (u32, u32),
     now: DateTime<Utc>,
 ) -> anyhow::Result<Found> {
-    let reminded: HashMap<String, DateTime<Utc>> = store.mails_about("reminder:").await?;
+    let reminded: HashMap<String, LastMail> = store.mails_about("reminder:").await?;
     let since = now - TimeDelta::days(pause.into());
     let mut found = Found { due: Vec::new(), unreadable: Vec::new() };
     for id in store.invoices_open().await? {
-        if reminded.get(&reminder_of(id)).is_some_and(|last| *last > since) {
+        let last = reminded.get(&reminder_of(id)).copied();
+        if last.and_then(|last| last.queued_at).is_some_and(|queued_at| queued_at > since) {
             continue;
         }
         let kept = store.invoice_get(id).await?;
-        let due = match overdue_of(store, directory, &kept, now).await {
+        let due = match overdue_of(store, directory, &kept, last, now).await {
             Ok(due) => due,
             Err(why) => {
                 found.unreadable.push((kept, why));
@@ -157,13 +162,14 @@ async fn overdue_of(
     store: &Store,
     directory: &Directory,
     kept: &store::Invoice,
+    last: Option<LastMail>,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Overdue> {
     let invoice =
         Invoice::from_json(&kept.document).with_context(|| format!("read invoice {}", kept.number))?;
     let left = invoice.totals.payable() - store.invoice_credited(kept.id).await?;
     let today = today_of(directory, kept, now);
-    Ok(Overdue { kept: kept.clone(), invoice, left, today })
+    Ok(Overdue { kept: kept.clone(), invoice, left, today, last })
 }
 
 /// Today, where the seller is: a reseller, or the tenant.
@@ -249,7 +255,11 @@ mod tests {
         let (templates, terms) =
             (Templates::load(&store).await.unwrap(), store.billing_terms().await.unwrap());
         for due in &due {
-            queue(&store, (&directory, &templates, &terms), due, now).await.unwrap();
+            let both = [
+                queue(&store, (&directory, &templates, &terms), due, now).await.unwrap(),
+                queue(&store, (&directory, &templates, &terms), due, now).await.unwrap(),
+            ];
+            assert_eq!(both, [true, false], "what a second command looked up before the first one queued it");
         }
         let mails = store.mail_list().await.unwrap();
         let reminders: Vec<_> = mails
