@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::info;
 
 use crate::long_tables::LongFile;
+use crate::revision::Server;
 use crate::tariffs::KnownLists;
 use crate::{Result, StoreError};
 
@@ -103,6 +104,8 @@ pub struct Store {
     much_read: Arc<Semaphore>,
     /// Of SQLite: for those who read much.
     file: Option<Arc<LongFile>>,
+    /// Of PostgreSQL: for those who listen.
+    server: Option<Server>,
     /// The file, or the server without its password.
     place: Arc<Path>,
     pub(crate) fee_lists: Arc<KnownLists>,
@@ -158,6 +161,11 @@ impl Store {
         self.much_read.acquire().await.expect("it is never closed")
     }
 
+    /// The server, where it is one.
+    pub(crate) fn server(&self) -> Option<&Server> {
+        self.server.as_ref()
+    }
+
     /// The file, where it is one.
     pub(crate) fn file(&self) -> Option<&Arc<LongFile>> {
         self.file.as_ref()
@@ -199,7 +207,7 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     let file = Some(Arc::new(LongFile::new(place.clone())));
     let much_read = Arc::new(Semaphore::new(MUCH_READ_AT_ONCE));
     let fee_lists = Arc::default();
-    Ok(Store { writers, readers, dialect: Dialect::Sqlite, much_read, file, place, fee_lists })
+    Ok(Store { writers, readers, dialect: Dialect::Sqlite, much_read, file, server: None, place, fee_lists })
 }
 
 async fn open_postgres(url: &str) -> Result<Store> {
@@ -207,6 +215,7 @@ async fn open_postgres(url: &str) -> Result<Store> {
     let connect =
         |error: sqlx::Error| StoreError::Connect { url: without_password(url), reason: error.to_string() };
     let options: AnyConnectOptions = url.parse().map_err(connect)?;
+    let server: Server = url.parse().map_err(connect)?;
     // A pool would try a dead server again and again; one connection says at once what is wrong.
     let probe =
         tokio::time::timeout(CONNECT_TIMEOUT, AnyConnection::connect_with(&options)).await.map_err(|_| {
@@ -228,6 +237,7 @@ async fn open_postgres(url: &str) -> Result<Store> {
         dialect: Dialect::Postgres,
         much_read: Arc::new(Semaphore::new(MUCH_READ_AT_ONCE)),
         file: None,
+        server: Some(server),
         place: Path::new(&place).into(),
         fee_lists: Arc::default(),
     })
