@@ -49,7 +49,7 @@ use crate::{
     balance_sheet, billing, billing_desk, charging, disk_watch, downloads, event_writer, exchange_inbox,
     export_files, figures, followed, forwarder, fraud_watch, import_feed, lake_writer, mail_queue,
     provisioning_desk, provisioning_feed, readiness, resubmit, rule_desk, sftp_desk, suspense_record,
-    tariff_desk, topup_feed,
+    switch_boot, tariff_desk, topup_feed,
 };
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
@@ -756,8 +756,11 @@ impl System {
             tariffs: self.tariffs.clone(),
         };
         self.tasks.push(tokio::spawn(charging::run(service, questions, self.stop_rest.clone())));
+        let mut config = self.config.switch.clone();
+        config.boot_min = switch_boot::next(&self.config.data, clock.utc())
+            .with_context(|| format!("note the start of the switch in {}", self.config.data.display()))?;
         let running = switch::net::run(
-            self.config.switch.clone(),
+            config,
             clock.shared(),
             rand::random(),
             socket,
