@@ -5,26 +5,23 @@
 //! after a crash no reservation is left; and until everything that was under way then has been posted, nobody's balance is
 //! known and the switch decides what to do with such calls (`[switch.credit]`).
 
+mod falls;
 mod worked_off;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{
-    AccountId, Body, CdrId, Direction, Language, MailEvent, Money, PostingId, Provider, RatedCdr, Topic,
-    from_micros, partition_of,
-};
+use model::{AccountId, Body, CdrId, Direction, Money, Provider, RatedCdr, Topic, partition_of};
 use rating::{Charger, Funds, Parties, Verdict};
 use serde::Deserialize;
-use store::{EventMail, MailFill, NewMail};
 use switch::{Credit, CreditAnswer, CreditQuestion, CreditStep, Input};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::falls::{Fall, Falls};
 use self::worked_off::WorkedOff;
 use crate::runner::{Rooms, Watermarks, decode};
 use crate::system::Consumer;
@@ -93,7 +90,7 @@ struct State {
     settled_at: Option<Vec<u64>>,
     is_ready: bool,
     /// What postings did to accounts, and nobody was told yet.
-    falls: VecDeque<Fall>,
+    falls: Falls,
     /// Room for more calls whose price is waited for.
     prices_awaited: Arc<Semaphore>,
 }
@@ -196,7 +193,7 @@ async fn load(charging: &Charging) -> anyhow::Result<State> {
         worked_off,
         settled_at: None,
         is_ready: false,
-        falls: VecDeque::new(),
+        falls: Falls::default(),
         prices_awaited,
     })
 }
@@ -396,9 +393,9 @@ async fn read_postings(charging: &Charging, state: &mut State) -> anyhow::Result
             if let Body::Posting(posting) = &record.body
                 && let Some((account, before)) = state.charger.posted(posting)
             {
-                // By the posting that does it, which is the same for every process however it reads them.
                 let (after, _) = state.charger.funds(account);
-                state.falls.push_back(Fall { account, posting: posting.id, before, after });
+                let fall = Fall { account, posting: posting.id, before, after };
+                state.falls.note(fall, state.charger.snapshot());
             }
         }
         state.positions[place] = batch.next;
@@ -408,57 +405,6 @@ async fn read_postings(charging: &Charging, state: &mut State) -> anyhow::Result
 
 /// Tells of what has fallen; what could not be told is told the next time.
 async fn tell_falls(charging: &Charging, state: &mut State) -> anyhow::Result<()> {
-    while let Some(fall) = state.falls.front() {
-        tell_if_low(charging, state, fall).await?;
-        state.falls.pop_front();
-    }
-    Ok(())
-}
-
-/// What a posting did to an account.
-struct Fall {
-    account: AccountId,
-    posting: PostingId,
-    before: Funds,
-    after: Funds,
-}
-
-/// A mail to those who want to know, when the balance falls below what they said.
-async fn tell_if_low(charging: &Charging, state: &State, fall: &Fall) -> anyhow::Result<()> {
-    let Fall { account, posting, before, after } = *fall;
-    let snapshot = state.charger.snapshot();
-    let directory = snapshot.directory();
-    let Some(low) = directory.contracts.get(&account).and_then(|terms| terms.low_balance.as_ref()) else {
-        return Ok(());
-    };
-    let threshold = model::to_micros(low.below).unwrap_or(0);
-    if before.micros < threshold || after.micros >= threshold || low.notify.is_empty() {
-        return Ok(());
-    }
-    let Some(row) = directory.accounts.iter().find(|row| row.id == account) else { return Ok(()) };
-    let left = Money::new(from_micros(after.micros).normalize(), row.currency);
-    let below = Money::new(low.below.normalize(), row.currency);
-    let variables = [
-        ("account", directory.name_of(account)),
-        ("customer", row.contact.name.clone()),
-        ("left", left.to_string()),
-        ("below", below.to_string()),
-    ];
-    let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let (event, language) = (MailEvent::LowBalance, Language::English);
-    let words = notify::own_words(event, language, &variables).context("word the mail of a low balance")?;
-    let mail = EventMail {
-        mail: NewMail {
-            to: low.notify.clone(),
-            subject: words.subject,
-            text: words.text,
-            attachments: Vec::new(),
-            about: format!("balance:{account}"),
-        },
-        tenant: row.tenant,
-        fill: MailFill { event, language, variables },
-    };
-    let (store, now) = (&charging.rooms.store, charging.rooms.clock.utc());
-    store.balance_is_low((account, posting), (left, below), &mail, now).await?;
-    Ok(())
+    let State { falls, charger, .. } = state;
+    falls.tell(|fall| falls::mail(&charging.rooms, charger.snapshot(), fall)).await
 }
