@@ -6,6 +6,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::audit::append;
+use crate::revision::count_revision;
 use crate::sql::{Bind, Columns, cells, json, query};
 use crate::{Result, Store};
 
@@ -44,7 +45,7 @@ impl Store {
         .map(|row| barring_of(&row))
         .transpose()?;
         insert_barring(&mut tx, barring).await?;
-        query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
+        count_revision(&mut tx).await?;
         let before = before.map_or_else(String::new, |before| json(&before));
         let object = format!("barring:{}:{}", barring.account, barring.range);
         append(&mut tx, actor, "set_barring", &object, &before, &json(barring), now).await?;

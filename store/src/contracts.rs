@@ -17,10 +17,10 @@ use sqlx::any::AnyRow;
 
 use crate::audit::append;
 use crate::dated_facts::{mappings_of, write_mapping};
-use crate::directory::load_revision;
 use crate::invoices::{BEYOND_CALLS, PAYMENT, TENANT_SELLS};
 use crate::lanes::{lanes_of_file, load_lanes};
 use crate::long_tables::{Collect, Long, Reader, Row, make_room};
+use crate::revision::count_revision;
 use crate::sql::{Bind, Cell, Columns, Query, cells, execute_in, insert_rows, json, micros, query, query_of};
 use crate::{Lane, Result, Store};
 
@@ -528,12 +528,6 @@ pub(crate) async fn switch_profiles(conn: &mut AnyConnection, switch: &ProfileSw
         write_mapping(conn, switch.account, mapping, revision).await?;
     }
     Ok(())
-}
-
-/// The revision counts up, so that every process loads its next snapshot.
-pub(crate) async fn count_revision(conn: &mut AnyConnection) -> Result<i64> {
-    query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *conn).await?;
-    load_revision(conn).await
 }
 
 pub(crate) async fn write_contract(

@@ -9,6 +9,7 @@ use crate::alert_mail::{alert_mail, party_of};
 use crate::audit::append;
 use crate::outbox::enqueue_event;
 use crate::provisioning_events::tell_locked;
+use crate::revision::count_revision;
 use crate::sql::{Bind, Columns, cells, json, micros, query, query_of};
 use crate::stage_locks::{forget_behind, hold_locks};
 use crate::webhook_words::tell_of_lock;
@@ -71,7 +72,7 @@ impl Store {
         if lock.level == LockLevel::None {
             forget_behind(&mut tx, lock.account).await?;
         }
-        query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
+        count_revision(&mut tx).await?;
         let before = before.map_or_else(String::new, |before| json(&before));
         append(&mut tx, actor, "set_lock", &format!("account:{}", lock.account), &before, &json(lock), now)
             .await?;

@@ -6,6 +6,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::audit::append;
+use crate::revision::count_revision;
 use crate::sql::{Bind, Columns, cells, json, query};
 use crate::{Result, Store, StoreError};
 
@@ -30,7 +31,7 @@ impl Store {
     ) -> Result<()> {
         let mut tx = self.write().await?;
         // First, as it locks the row: ids then come in the order of the commits, and a switch that has seen one has seen all below it.
-        query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
+        count_revision(&mut tx).await?;
         query("INSERT INTO kill_orders (account, author, reason, at) VALUES ($1, $2, $3, $4)")
             .cells(cells![account.0, actor, reason, now])
             .execute(&mut *tx)
@@ -53,7 +54,7 @@ impl Store {
     pub async fn fraud_rule_save(&self, rule: &FraudRule) -> Result<()> {
         let mut tx = self.write().await?;
         // Of two who save at once the second is told so.
-        query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
+        count_revision(&mut tx).await?;
         let before = query("SELECT MAX(version) AS version FROM fraud_rules WHERE name = $1")
             .cells(cells![rule.name.as_str()])
             .fetch_one(&mut *tx)
@@ -120,7 +121,7 @@ impl Store {
         ])
         .execute(&mut *tx)
         .await?;
-        query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
+        count_revision(&mut tx).await?;
         let object = format!("account:{}", exception.account);
         append(&mut tx, &exception.author, "except", &object, "", &json(exception), exception.since).await?;
         tx.commit().await?;
@@ -160,7 +161,7 @@ impl Store {
         if gone.rows_affected() == 0 {
             return Err(StoreError::NotFound { what: "exception", name: format!("of account {account}") });
         }
-        query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
+        count_revision(&mut tx).await?;
         append(&mut tx, actor, "except_no_more", &format!("account:{account}"), rule, reason, now).await?;
         tx.commit().await?;
         Ok(())

@@ -25,6 +25,7 @@ use crate::audit::append;
 use crate::directory::{load_directory_without_fees, load_revision};
 use crate::fee_list::pack;
 use crate::provisioning_events::{Holdings, load_holdings, tell_changes};
+use crate::revision::announce_revision;
 use crate::sql::{Bind, Cell, Columns, cells, json, query};
 use crate::tariffs::{fees_digest, insert_version, is_same_but_for_fees, without_fees};
 use crate::world::{NewTariff, NewTenant, World};
@@ -302,6 +303,7 @@ impl Import {
             .cells(cells![self.revision])
             .execute(&mut *self.tx)
             .await?;
+        announce_revision(&mut self.tx).await?;
         tell_changes(&mut self.tx, &self.held, "import", self.now, self.revision).await?;
         append(&mut self.tx, actor, "import", "provisioning", "", &json(&self.report), self.now).await?;
         self.tx.commit().await?;

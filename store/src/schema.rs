@@ -17,6 +17,7 @@ use tracing::info;
 
 use crate::file_writer::FileWriter;
 use crate::long_tables::LongFile;
+use crate::revision::Server;
 use crate::tariffs::KnownLists;
 use crate::{Result, StoreError};
 
@@ -110,6 +111,8 @@ pub struct Store {
     file: Option<Arc<LongFile>>,
     /// Of SQLite: for lanes.
     file_writer: Option<Arc<FileWriter>>,
+    /// Of PostgreSQL: for those who listen.
+    server: Option<Server>,
     /// The file, or the server without its password.
     place: Arc<Path>,
     pub(crate) fee_lists: Arc<KnownLists>,
@@ -168,6 +171,11 @@ impl Store {
         self.much_read.acquire().await.expect("it is never closed")
     }
 
+    /// The server, where it is one.
+    pub(crate) fn server(&self) -> Option<&Server> {
+        self.server.as_ref()
+    }
+
     /// The file, where it is one.
     pub(crate) fn file(&self) -> Option<&Arc<LongFile>> {
         self.file.as_ref()
@@ -217,7 +225,8 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     let file_writer = Some(Arc::new(FileWriter::new(place.clone(), WRITER)));
     let much_read = Arc::new(Semaphore::new(MUCH_READ_AT_ONCE));
     let fee_lists = Arc::default();
-    Ok(Store { writers, readers, dialect: Dialect::Sqlite, much_read, file, file_writer, place, fee_lists })
+    let (dialect, server) = (Dialect::Sqlite, None);
+    Ok(Store { writers, readers, dialect, much_read, file, file_writer, server, place, fee_lists })
 }
 
 async fn open_postgres(url: &str) -> Result<Store> {
@@ -225,6 +234,7 @@ async fn open_postgres(url: &str) -> Result<Store> {
     let connect =
         |error: sqlx::Error| StoreError::Connect { url: without_password(url), reason: error.to_string() };
     let options: AnyConnectOptions = url.parse().map_err(connect)?;
+    let server: Server = url.parse().map_err(connect)?;
     // A pool would try a dead server again and again; one connection says at once what is wrong.
     let probe =
         tokio::time::timeout(CONNECT_TIMEOUT, AnyConnection::connect_with(&options)).await.map_err(|_| {
@@ -247,6 +257,7 @@ async fn open_postgres(url: &str) -> Result<Store> {
         much_read: Arc::new(Semaphore::new(MUCH_READ_AT_ONCE)),
         file: None,
         file_writer: None,
+        server: Some(server),
         place: Path::new(&place).into(),
         fee_lists: Arc::default(),
     })

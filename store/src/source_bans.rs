@@ -5,6 +5,7 @@ use model::SourceBan;
 use sqlx::AnyConnection;
 
 use crate::audit::append;
+use crate::revision::count_revision;
 use crate::sql::{Bind, Columns, cells, query};
 use crate::{Result, Store, StoreError};
 
@@ -16,7 +17,7 @@ impl Store {
     /// What the database says.
     pub async fn ban_source(&self, ban: &SourceBan) -> Result<()> {
         let mut tx = self.write().await?;
-        query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
+        count_revision(&mut tx).await?;
         query("DELETE FROM source_bans WHERE network = $1 OR until_at <= $2")
             .cells(cells![ban.network.as_str(), ban.since])
             .execute(&mut *tx)
@@ -47,7 +48,7 @@ impl Store {
         if gone.rows_affected() == 0 {
             return Err(StoreError::NotFound { what: "ban", name: network.to_owned() });
         }
-        query("UPDATE revisions SET revision = revision + 1 WHERE one = 1").execute(&mut *tx).await?;
+        count_revision(&mut tx).await?;
         append(&mut tx, actor, "unban_source", &format!("source:{network}"), "", "", now).await?;
         tx.commit().await?;
         Ok(())

@@ -9,8 +9,8 @@ use model::{AccountId, Lock, LockLevel, LockSource};
 use sqlx::AnyConnection;
 
 use crate::Result;
-use crate::contracts::count_revision;
 use crate::fraud_desk::{LOCK_COLUMNS, insert_lock, lock_of};
+use crate::revision::count_revision;
 use crate::sql::{Bind, Columns, cells, json, query, query_of};
 
 /// The stage that says what packages want.

@@ -1,5 +1,6 @@
 //! Hands the switch what the house says. Locks and kills on `[control]` go to it at once. Provisioning data goes to it when it has
-//! changed: commands in other processes cannot write to an embedded log, so the database's revision is looked at twice a second too.
+//! changed: commands in other processes cannot write to an embedded log, so the database's revision is looked at twice a second too, and at
+//! once when a server tells of a change.
 //!
 //! These are two tasks: reading and preparing the data of a large installation takes seconds, and a lock waits for none of that.
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use bus::Bus;
 use model::{AccountId, Body, Control, Directory, Topic};
+use store::Store;
 use switch::{Input, Tables};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,9 @@ use crate::runner::Rooms;
 
 /// How often the database is asked for its revision.
 const REVISION_POLL: Duration = Duration::from_millis(500);
+
+/// After the database stopped telling of changes.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 
 /// Records of one partition at a time.
 const READ_MAX: usize = 256;
@@ -64,11 +69,38 @@ impl ControlFeed {
         let changed = Arc::new(Notify::new());
         let (rooms, switch) = (handing.rooms.clone(), handing.switch.clone());
         let following = tokio::spawn(follow_directory(handing, changed.clone(), stop.clone()));
+        let listening = tokio::spawn(listen(rooms.store.clone(), changed.clone()));
         follow_control(rooms, positions, changed, switch, stop).await;
+        listening.abort();
         // It ends by the same stop, or when it finds that the switch has gone.
         if let Err(why) = following.await {
             error!(error = %why, "provisioning data is not followed any more");
         }
+    }
+}
+
+/// Wakes whoever loads provisioning data as soon as the database tells of a change, where it does. What it cannot tell, because it is away or a
+/// pool of connections stands before it, is found by looking.
+async fn listen(store: Store, changed: Arc<Notify>) {
+    let mut is_heard = true;
+    loop {
+        let why = match store.announcements().await {
+            Ok(None) => return,
+            Ok(Some(mut announcements)) => {
+                is_heard = true;
+                loop {
+                    match announcements.next().await {
+                        Ok(()) => changed.notify_one(),
+                        Err(why) => break why,
+                    }
+                }
+            }
+            Err(why) => why,
+        };
+        if std::mem::replace(&mut is_heard, false) {
+            warn!(error = %why, "the database tells of no changes; they are looked for until it does");
+        }
+        tokio::time::sleep(LISTEN_AGAIN).await;
     }
 }
 
@@ -240,7 +272,7 @@ mod tests {
 
     use bus::{Bus, EmbeddedBus, EmbeddedConfig, Entry};
     use model::{Lock, LockLevel, LockSource, Record, TenantId};
-    use store::{Store, World};
+    use store::World;
 
     use super::*;
     use crate::clock::Clock;

@@ -182,7 +182,8 @@ on_both! {
         version_is_never_replaced,
         number_that_changes_hands_keeps_its_history,
         reference_to_nothing_is_named_and_nothing_is_written,
-        profile_changes_from_its_date_on;
+        profile_changes_from_its_date_on,
+        change_by_another_process_is_told_when_it_is_committed;
     topups:
         payment_that_waits_is_not_overtaken_by_a_top_up,
         account_gets_a_contract_by_its_profile_or_its_own,

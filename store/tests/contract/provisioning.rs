@@ -1,10 +1,12 @@
 //! Import, and the snapshot that comes out.
 
+use std::time::Duration;
+
 use model::{
     Account, AccountKind, BillingTerms, CallForward, Currency, Directory, E164, ForwardKind, PortedNumber,
     RouteCalling, SubscriberId,
 };
-use store::{ImportCount, NewBillingTerms, NewExchangeRate, NewMapping, NewNetwork, StoreError};
+use store::{ImportCount, NewBillingTerms, NewExchangeRate, NewMapping, NewNetwork, Store, StoreError};
 
 use crate::database::Database;
 use crate::sample::{T0, account, at, decimal, fee, second, tariff, world};
@@ -391,4 +393,27 @@ pub(crate) async fn ported_numbers_are_added_once_and_ended_not_deleted(db: Data
     let there = db.store.directory().await.unwrap().ported_numbers;
     assert_eq!(there[0], PortedNumber { to: Some(second(3)), ..number("43660", "7") });
     assert_eq!(there[1..], whole);
+}
+
+pub(crate) async fn change_by_another_process_is_told_when_it_is_committed(db: Database) {
+    const NEVER: Duration = Duration::from_secs(60);
+    let Some(mut told) = db.store.announcements().await.unwrap() else {
+        assert!(db.url.starts_with("sqlite"), "{}", db.url);
+        return;
+    };
+    let other = Store::open(&db.url).await.unwrap();
+    let revision = db.store.revision().await.unwrap();
+    // What is refused changes nothing, and nobody hears of it.
+    let mut wrong = world();
+    wrong.subscribers[0].account = "nobody".to_owned();
+    other.import(&wrong, second(0), "test").await.unwrap_err();
+    assert!(tokio::time::timeout(Duration::from_millis(300), told.next()).await.is_err());
+    other.import(&world(), second(0), "test").await.unwrap();
+    tokio::time::timeout(NEVER, told.next()).await.expect("nobody was told").unwrap();
+    assert_eq!(db.store.revision().await.unwrap(), revision + 1, "it was told before it can be seen");
+    // Nor of an import that finds all as it is.
+    other.import(&world(), second(1), "test").await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(300), told.next()).await.is_err());
+    other.kill_calls(model::AccountId(1), "stolen phone", "eve", second(2)).await.unwrap();
+    tokio::time::timeout(NEVER, told.next()).await.expect("nobody was told").unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use bus::Bus;
 use model::CallEvent;
 use switch::Input;
@@ -13,7 +14,7 @@ use crate::control_feed::ControlFeed;
 use crate::forwarder::SwitchLog;
 use crate::fraud_watch::Screens;
 use crate::system::System;
-use crate::{charging, event_writer, forwarder};
+use crate::{charging, event_writer, forwarder, switch_boot};
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
 const EVENTS_WAITING_MAX: usize = 50_000;
@@ -67,8 +68,11 @@ impl System {
             tariffs: self.tariffs.clone(),
         };
         self.tasks.push(tokio::spawn(charging::run(service, questions, self.stop_rest.clone())));
+        let mut config = self.config.switch.clone();
+        config.boot_min = switch_boot::next(&self.config.data, clock.utc())
+            .with_context(|| format!("note the start of the switch in {}", self.config.data.display()))?;
         let running = switch::net::run(
-            self.config.switch.clone(),
+            config,
             clock.shared(),
             rand::random(),
             socket,

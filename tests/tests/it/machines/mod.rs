@@ -5,6 +5,7 @@ mod backup;
 mod disk;
 mod faults;
 mod secrets;
+mod storm;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
