@@ -40,7 +40,7 @@ impl FirstDigits {
     /// Where the first digits lead, of the first eight: below [`Self::n_slots`].
     #[inline(always)]
     pub(crate) fn slot(self, first_half: u64) -> usize {
-        quotient(first_half, self.factor) as usize
+        usize::try_from(quotient(first_half, self.factor)).unwrap_or(usize::MAX)
     }
 }
 

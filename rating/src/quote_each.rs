@@ -28,24 +28,24 @@ pub fn quote_each<'t>(
 }
 
 #[inline(always)]
-fn in_blocks<'t, const BESIDE: usize>(
+fn in_blocks<'t, const N: usize>(
     asked: &[(&'t Tariff, CallToPrice<'_>)],
     mut each: impl FnMut(usize, Result<Quote<'t>, RatingError>),
 ) {
-    for (block, first) in asked.chunks(BESIDE).zip((0..).step_by(BESIDE)) {
-        let mut ways = [Way::NOWHERE; BESIDE];
+    for (block, first) in asked.chunks(N).zip((0..).step_by(N)) {
+        let mut ways = [Way::NOWHERE; N];
         for (way, (tariff, call)) in ways.iter_mut().zip(block) {
             if let Some((leaves, ranges)) = tariff.leaves(call.direction, call.ported) {
                 *way = leaves.way_to(ranges, call.destination.as_bytes());
             }
         }
-        let mut places = [usize::MAX; BESIDE];
+        let mut places = [usize::MAX; N];
         for ((place, way), (tariff, call)) in places.iter_mut().zip(&ways).zip(block) {
             if let Some((leaves, _)) = tariff.leaves(call.direction, call.ported) {
                 *place = leaves.leaf_on(way);
             }
         }
-        let mut leafed = [Leafed::Elsewhere; BESIDE];
+        let mut leafed = [Leafed::Elsewhere; N];
         for ((leafed, (way, place)), (tariff, call)) in
             leafed.iter_mut().zip(ways.iter().zip(places)).zip(block)
         {
@@ -53,7 +53,7 @@ fn in_blocks<'t, const BESIDE: usize>(
                 *leafed = leaves.read(way, place);
             }
         }
-        let mut found: [Option<(i64, Match<'t>)>; BESIDE] = [None; BESIDE];
+        let mut found: [Option<(i64, Match<'t>)>; N] = [None; N];
         for ((found, leafed), (tariff, call)) in found.iter_mut().zip(leafed).zip(block) {
             if let (Leafed::Fee(entry), Ok(start)) = (leafed, start_of(call)) {
                 *found = tariff.entry_in_force(entry, start).map(|found| (start, found));

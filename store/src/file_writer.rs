@@ -2,7 +2,7 @@
 //!
 //! In: what [`crate::Store::commit`] was asked to do. Out: all of it in the file, or nothing of it and `false`. The driver behind [`crate::sql`] copies each
 //! value twice, hands each statement from thread to thread and waits for it before the next is put together: for a call with two postings that took as long as SQLite itself.
-//! Here one thread binds values where they lie. It knows no errors and no replays: whatever is not plain is taken back and done again by
+//! Here one thread hands them over. It knows no errors and no replays: whatever is not plain is taken back and done again by
 //! [`crate::lanes`], which knows both.
 
 use std::fmt::Write as _;
@@ -10,12 +10,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{CdrId, PostingId};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use sqlx::Any;
 use sqlx::pool::PoolConnection;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::ledger::{balance_changes, in_order_of_times};
+use crate::long_tables::BUSY_TIMEOUT;
 use crate::sql::{micros, signed};
 use crate::{LaneCommit, StoreEffect, StoreError};
 
@@ -23,7 +24,7 @@ use crate::{LaneCommit, StoreEffect, StoreError};
 #[derive(Debug)]
 pub(crate) struct FileWriter {
     path: Arc<Path>,
-    pragmas: &'static [&'static str],
+    pragmas: &'static [&'static [&'static str]],
     /// `None` until it is first needed, and while somebody has it.
     conn: Mutex<Option<Connection>>,
 }
@@ -51,11 +52,25 @@ impl From<StoreError> for Left {
     }
 }
 
+/// What became of a commit.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// All of it is in the file.
+    All,
+    /// Nothing of it; the lanes come back.
+    Nothing(Vec<LaneCommit>),
+}
+
+/// Whether another process has the file for longer than [`BUSY_TIMEOUT`].
+fn is_locked(why: &rusqlite::Error) -> bool {
+    matches!(why.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
 type Plainly<T> = Result<T, Left>;
 
 impl FileWriter {
     /// `pragmas` are how the connection is set up beside the log and its syncs.
-    pub(crate) fn new(path: Arc<Path>, pragmas: &'static [&'static str]) -> Self {
+    pub(crate) fn new(path: Arc<Path>, pragmas: &'static [&'static [&'static str]]) -> Self {
         Self { path, pragmas, conn: Mutex::default() }
     }
 
@@ -75,23 +90,31 @@ impl FileWriter {
         })
     }
 
-    /// Commits `lanes` on a thread on which that may take its time; gives them back where nothing was written. `turn` is the connection for which
+    /// Commits `lanes` on a thread on which that may take its time; gives them back where nothing was written and the driver is to try. `turn` is the connection for which
     /// all who write wait in a row, held until it is done: also where nobody waits for the answer any more.
     pub(crate) async fn commit(
         self: &Arc<Self>,
         turn: PoolConnection<Any>,
         stage: &str,
         lanes: Vec<LaneCommit>,
-    ) -> Result<(), Vec<LaneCommit>> {
+    ) -> Result<Done, StoreError> {
         let (writer, stage) = (self.clone(), stage.to_owned());
         let done = tokio::task::spawn_blocking(move || {
             let done = writer.commit_here(&stage, &lanes);
             drop(turn);
             match done {
-                Ok(()) => Ok(()),
+                Ok(()) => Ok(Done::All),
+                // Who writes waits in a row behind this; a second wait would be as long.
+                Err(Left::Database(why)) if is_locked(&why) => {
+                    Err(StoreError::Locked { place: writer.path.display().to_string() })
+                }
+                Err(Left::Database(why)) => {
+                    warn!(stage, error = %why, "SQLite could not commit; tried again by the driver");
+                    Ok(Done::Nothing(lanes))
+                }
                 Err(left) => {
                     debug!(stage, why = %left, "commit left to the driver");
-                    Err(lanes)
+                    Ok(Done::Nothing(lanes))
                 }
             }
         });
@@ -112,8 +135,9 @@ impl FileWriter {
             Some(conn) => conn,
             None => self.open()?,
         };
-        conn.execute_batch("BEGIN IMMEDIATE")?;
-        let written = write(&conn, stage, lanes).and_then(|()| Ok(conn.execute_batch("COMMIT")?));
+        let begun = conn.execute_batch("BEGIN IMMEDIATE").map_err(Left::from);
+        let written =
+            begun.and_then(|()| write(&conn, stage, lanes)).and_then(|()| Ok(conn.execute_batch("COMMIT")?));
         // A connection that cannot take back what it has begun is ended, which does it too.
         if written.is_ok() || conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok() {
             *self.conn.lock().unwrap_or_else(PoisonError::into_inner) = Some(conn);
@@ -124,12 +148,14 @@ impl FileWriter {
     fn open(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(&self.path, flags)?;
-        conn.busy_timeout(crate::long_tables::BUSY_TIMEOUT)?;
-        for pragma in self.pragmas {
-            conn.query_row(pragma, [], |_| Ok(())).or_else(|why| match why {
-                rusqlite::Error::QueryReturnedNoRows => Ok(()),
-                why => Err(why),
-            })?;
+        conn.busy_timeout(BUSY_TIMEOUT)?;
+        for pragma in self.pragmas.iter().copied().flatten() {
+            // Some answer with a row.
+            if let Err(why) = conn.query_row(pragma, [], |_| Ok(()))
+                && !matches!(why, rusqlite::Error::QueryReturnedNoRows)
+            {
+                return Err(why);
+            }
         }
         Ok(conn)
     }

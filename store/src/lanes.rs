@@ -16,7 +16,7 @@ use crate::barrings::insert_barring;
 use crate::contracts::switch_profiles;
 use crate::edrs::write_edrs;
 use crate::export_queue::join_queue;
-use crate::file_writer::FileWriter;
+use crate::file_writer::{Done, FileWriter};
 use crate::fraud_desk::{add_stopped, insert_alert};
 use crate::leases::hold;
 use crate::ledger::insert_postings;
@@ -218,9 +218,9 @@ impl Store {
             && FileWriter::takes(&lanes)
             && let Some((writer, turn)) = self.file_writer().await?
         {
-            match writer.commit(turn, stage, lanes).await {
-                Ok(()) => return Ok(()),
-                Err(left) => lanes = left,
+            match writer.commit(turn, stage, lanes).await? {
+                Done::All => return Ok(()),
+                Done::Nothing(left) => lanes = left,
             }
         }
         // SQLite has one writer; nobody comes in between.

@@ -70,18 +70,18 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (280, "mail_successions", include_str!("../migrations/0280_mail_successions.sql")),
 ];
 
-/// How the one connection is set up that writes (SQLite).
-const WRITER: &[&str] = &[
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    // What a statement of many rows may have to take back is kept in memory, not in a file: it touches few pages.
-    "PRAGMA temp_store = MEMORY",
-    // 96 MiB at most: the pages that a large transaction changes stay in memory until it is committed, and those of tables of which each
-    // commit changes some here and some there.
-    "PRAGMA cache_size = -98304",
-    // 128 MiB of log before it is copied into the file: pages that every transaction changes are copied less often.
-    "PRAGMA wal_autocheckpoint = 32768",
-];
+/// How every connection to a file is set up (SQLite).
+const EVERY: &[&str] =
+    &["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON"];
+/// What a statement of many rows may have to take back is kept in memory, not in a file: it touches few pages.
+const IN_MEMORY: &str = "PRAGMA temp_store = MEMORY";
+/// 128 MiB of log before it is copied into the file: pages that every transaction changes are copied less often.
+const CHECKPOINT: &str = "PRAGMA wal_autocheckpoint = 32768";
+/// How the connection of the driver is set up that writes: 24 MiB of pages at most.
+const WRITER: &[&str] = &[IN_MEMORY, CHECKPOINT, "PRAGMA cache_size = -24576"];
+/// How the connection is set up that commits lanes. 96 MiB at most: the pages that a large transaction changes stay in memory until it is
+/// committed, and those of tables of which each commit changes some here and some there.
+const LANE_WRITER: &[&str] = &[IN_MEMORY, CHECKPOINT, "PRAGMA cache_size = -98304"];
 /// Connections that read while one writes (SQLite).
 const SQLITE_READERS_MAX: u32 = 4;
 /// Connections to a server.
@@ -222,7 +222,7 @@ async fn open_sqlite(file: &Path) -> Result<Store> {
     info!(file = %file.display(), "database opened");
     let place: Arc<Path> = file.into();
     let file = Some(Arc::new(LongFile::new(place.clone())));
-    let file_writer = Some(Arc::new(FileWriter::new(place.clone(), WRITER)));
+    let file_writer = Some(Arc::new(FileWriter::new(place.clone(), &[EVERY, LANE_WRITER])));
     let much_read = Arc::new(Semaphore::new(MUCH_READ_AT_ONCE));
     let fee_lists = Arc::default();
     let (dialect, server) = (Dialect::Sqlite, None);
@@ -281,9 +281,9 @@ async fn probe_sqlite(file: &Path) -> Result<()> {
 
 async fn set_up_sqlite(conn: &mut AnyConnection) -> Result<(), sqlx::Error> {
     // The driver itself waits 5 seconds for a locked file.
-    conn.execute("PRAGMA journal_mode = WAL").await?;
-    conn.execute("PRAGMA synchronous = FULL").await?;
-    conn.execute("PRAGMA foreign_keys = ON").await?;
+    for pragma in EVERY {
+        conn.execute(*pragma).await?;
+    }
     Ok(())
 }
 

@@ -27,21 +27,31 @@ fn cases(text: &str) -> Vec<(String, String)> {
             working = format!("{working} {comment}").trim().to_owned();
             continue;
         }
-        // A case begins with its name: on a line with it, or alone on a line after the bracket.
-        let name = line.rsplit_once("(\"").map_or(line, |(_, rest)| rest).trim_start_matches('"');
-        let name = name.split_once("\",").map(|(name, _)| name).filter(|name| {
-            name.contains(|c: char| c.is_ascii_lowercase())
-                && !name
-                    .contains(|c: char| !"_".contains(c) && !c.is_ascii_lowercase() && !c.is_ascii_digit())
-        });
-        let is_case = line.starts_with("(\"") || line.contains("&[(\"") || line.starts_with('"');
-        if let Some(name) = name.filter(|_| is_case) {
-            found.push((name.to_owned(), std::mem::take(&mut working)));
-        } else if line != "(" {
+        let names = names(line);
+        if names.is_empty() {
+            if line != "(" {
+                working.clear();
+            }
+        } else {
+            // One working stands for all the cases of its line.
+            found.extend(names.into_iter().map(|name| (name, working.clone())));
             working.clear();
         }
     }
     found
+}
+
+/// The names of the cases that begin in a line: each behind a bracket, or one alone on the line after its bracket.
+fn names(line: &str) -> Vec<String> {
+    let is_case = line.starts_with("(\"") || line.contains("&[(\"") || line.starts_with('"');
+    let beginnings = line.split("(\"").skip(1).chain(line.strip_prefix('"'));
+    let names =
+        beginnings.filter(|_| is_case).filter_map(|rest| rest.split_once("\",")).map(|(name, _)| name);
+    let is_name = |name: &&str| {
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.chars().all(|c| "_ ".contains(c) || c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    names.filter(is_name).map(str::to_owned).collect()
 }
 
 #[test]
