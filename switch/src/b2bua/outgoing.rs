@@ -100,7 +100,7 @@ impl Switch {
         });
         self.emit_call(call, EventBody::RouteAttempt(event));
         let (now, purpose) = (self.now.mono, Purpose::Route(name));
-        if target.trunk.is_some() || is_reachable_by_tcp(target) {
+        if target.trunk.is_some() || is_reachable_by_tcp(&target) {
             self.transactions.send_by_length(now, client, target.hop, bytes, purpose);
         } else {
             self.transactions.send(now, client, target.hop, bytes, purpose);
