@@ -20,7 +20,7 @@ use super::{ALLOW, Purpose, Switch};
 use crate::ascii;
 use crate::dialog::Dialog;
 use crate::hop::Hop;
-use crate::message::{HeaderName, Message, NameAddr, Uri, Writer, phrase_of, text};
+use crate::message::{HeaderName, Message, NameAddr, Writer, phrase_of, text};
 use crate::rules::Crossing;
 use crate::sdp;
 use crate::timer::Timer;
@@ -100,7 +100,7 @@ impl Switch {
         });
         self.emit_call(call, EventBody::RouteAttempt(event));
         let (now, purpose) = (self.now.mono, Purpose::Route(name));
-        if target.trunk.is_some() || is_reachable_by_tcp(&target) {
+        if target.trunk.is_some() {
             self.transactions.send_by_length(now, client, target.hop, bytes, purpose);
         } else {
             self.transactions.send(now, client, target.hop, bytes, purpose);
@@ -685,15 +685,6 @@ pub(super) fn message_phrase(message: &Message<'_>) -> Vec<u8> {
         crate::message::StartLine::Response { phrase, .. } => phrase.to_vec(),
         crate::message::StartLine::Request { .. } => Vec::new(),
     }
-}
-
-/// Whether a phone can be expected to take TCP too, for a request too long for a datagram: it registered where its Contact says it is, directly
-/// and without naming a transport. Behind a NAT nobody could connect to it, and the call would wait for that in vain.
-fn is_reachable_by_tcp(target: &Target) -> bool {
-    target.path.is_empty()
-        && Uri::parse(&target.uri).is_some_and(|uri| {
-            uri.socket_address() == Some(target.hop.address) && uri.params.find("transport").is_none()
-        })
 }
 
 /// A URI in brackets. A user part may be missing, but not empty (RFC 3261, 25.1).

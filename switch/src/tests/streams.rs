@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Moment, SubscriberCalling, SubscriberId, Transport};
+use model::{Moment, Transport};
 
 use super::world::{GATEWAY_1, SWITCH, address, directory, header_of};
 use crate::{Hop, Input, Output, Switch, SwitchConfig};
@@ -21,15 +21,7 @@ struct Line {
 impl Line {
     /// Trunk 1 is reached by `transport`; trunk 2 is the exchange of a customer that connects to us.
     fn new(transport: Transport) -> Self {
-        Self::with_phone(transport, "sip:carol@198.51.100.20:5060")
-    }
-
-    /// Carol's phone is always at `contact`.
-    fn with_phone(transport: Transport, contact: &str) -> Self {
         let mut rows = directory();
-        let rules =
-            SubscriberCalling { permanent_contacts: vec![contact.into()], ..SubscriberCalling::default() };
-        rows.calling.subscribers.insert(SubscriberId(2), rules);
         rows.trunks[0].transport = transport;
         rows.trunks[1].transport = Transport::Tcp;
         rows.accounts[3].kind = model::AccountKind::Customer;
@@ -151,31 +143,4 @@ fn long_request_goes_to_tcp_and_comes_back_to_udp_when_nobody_listens() {
     let gateway = Hop::udp(address(GATEWAY_1));
     line.receive(gateway, &answered(&over_udp, "200 OK"));
     assert_eq!(line.to(Transport::Tcp, "203.0.113.2:49152", "SIP/2.0 200").len(), 1);
-}
-
-#[test]
-fn long_request_to_a_phone_goes_by_tcp_where_the_phone_may_take_it() {
-    const PHONE: &str = "198.51.100.20:5060";
-    let body = format!("v=0\r\n{}", "a=x-filler:0123456789\r\n".repeat(60));
-    let call = invite("Content-Type: application/sdp\r\n", &body).replace("49301234", "43222");
-    let mut line = Line::with_phone(Transport::Udp, &format!("sip:carol@{PHONE}"));
-    line.receive(customer(), &call);
-    let over_tcp = line.to(Transport::Tcp, PHONE, "INVITE")[0].to_owned();
-    assert!(line.to(Transport::Udp, PHONE, "INVITE").is_empty());
-    // One that does not listen has the same request by UDP.
-    let hop = Hop { transport: Transport::Tcp, address: address(PHONE) };
-    line.switch.handle(moment(line.mono), Input::Unreachable(hop));
-    line.drain();
-    let over_udp = line.to(Transport::Udp, PHONE, "INVITE")[0].to_owned();
-    assert_eq!(over_udp.replace("SIP/2.0/UDP", "SIP/2.0/TCP"), over_tcp);
-    // One that wants UDP is not asked, and a short request is none of this.
-    for (contact, call) in [
-        (format!("sip:carol@{PHONE};transport=udp"), call),
-        (format!("sip:carol@{PHONE}"), invite("", "").replace("49301234", "43222")),
-    ] {
-        let mut line = Line::with_phone(Transport::Udp, &contact);
-        line.receive(customer(), &call);
-        assert_eq!(line.to(Transport::Udp, PHONE, "INVITE").len(), 1, "{contact}");
-        assert!(line.to(Transport::Tcp, PHONE, "INVITE").is_empty(), "{contact}");
-    }
 }
