@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use crate::payment_qr::payment_text;
-use crate::{DocumentKind, Invoice, InvoiceLine, LineItem, PartyDetails, Period, VatLine};
+use crate::{CallEntry, DocumentKind, Invoice, InvoiceLine, LineItem, PartyDetails, Period, VatLine};
 
 /// What a template sees.
 #[derive(Serialize)]
@@ -55,9 +55,6 @@ pub(crate) struct Printed<'a> {
     zones: Vec<PrintedZone<'a>>,
     /// Start, number, zone, length, amount.
     calls: Vec<[String; 5]>,
-    /// The same calls with start, length, number and zone in one text each, padded so that they lie below each other; then the
-    /// amount. Empty where something about them is out of the ordinary.
-    call_rows: Vec<[String; 2]>,
     /// All of it has room on one page, as it seems. Where that proves wrong the layout is asked again, and told so.
     pub(crate) is_one_page: bool,
 }
@@ -146,19 +143,6 @@ pub(crate) fn printed(invoice: &Invoice) -> Printed<'_> {
     let unless_zero = |amount: Decimal| if amount.is_zero() { String::new() } else { money(amount) };
     let issuer_country = &invoice.issuer.address.country;
     let totals = &invoice.totals;
-    let calls: Vec<[String; 5]> = invoice
-        .calls
-        .iter()
-        .map(|call| {
-            [
-                call.at.format("%Y-%m-%d %H:%M:%S").to_string(),
-                call.to.clone(),
-                call.zone.clone(),
-                style.minutes(false, call.seconds.ceil().try_into().unwrap_or_default()),
-                style.exact(call.cost, invoice.currency),
-            ]
-        })
-        .collect();
     Printed {
         language: invoice.language.as_str(),
         kind: match invoice.kind {
@@ -207,48 +191,18 @@ pub(crate) fn printed(invoice: &Invoice) -> Printed<'_> {
         has_payment_qr: payment_text(invoice).is_some(),
         zones: zones(invoice, style),
         is_one_page: invoice.calls.is_empty() && invoice.lines.len() <= LINES_OF_ONE_PAGE,
-        call_rows: call_rows(&calls),
-        calls,
+        calls: invoice.calls.iter().map(|call| printed_call(call, invoice.currency, style)).collect(),
     }
 }
 
-/// As wide as a digit of our font, and what a star lacks of it.
-const DIGIT_WIDE: &str = "\u{2007}\u{200a}";
-const STAR_LACKS: &str = "\u{200a}\u{200a}\u{200a}\u{200a}";
-/// What has room beside the other columns of a call, in characters; of a zone even of the widest.
-const NUMBER_CHARS_MAX: usize = 18;
-const LENGTH_CHARS_MAX: usize = 6;
-const ZONE_CHARS_MAX: usize = 28;
-const COST_CHARS_MAX: usize = 12;
-
-/// Calls as a typesetter sets them fastest: digits are as wide as each other, so four columns can be one text.
-fn call_rows(calls: &[[String; 5]]) -> Vec<[String; 2]> {
-    let is_usual = |[_, to, zone, length, cost]: &[String; 5]| {
-        to.len() <= NUMBER_CHARS_MAX
-            && to.chars().all(|c| c.is_ascii_digit() || c == '*')
-            && length.len() <= LENGTH_CHARS_MAX
-            && length.chars().filter(|c| !c.is_ascii_digit()).eq([':'])
-            && zone.chars().count() <= ZONE_CHARS_MAX
-            && cost.len() <= COST_CHARS_MAX
-    };
-    if !calls.iter().all(is_usual) {
-        return Vec::new();
-    }
-    let row = |[at, to, zone, length, cost]: &[String; 5]| {
-        let n_stars = to.chars().filter(|c| *c == '*').count();
-        let text = [
-            at.as_str(),
-            &DIGIT_WIDE.repeat(3 + LENGTH_CHARS_MAX - length.len()),
-            length,
-            &DIGIT_WIDE.repeat(4),
-            to,
-            &STAR_LACKS.repeat(n_stars),
-            &DIGIT_WIDE.repeat(2 + NUMBER_CHARS_MAX - to.len()),
-            zone,
-        ];
-        [text.concat(), cost.clone()]
-    };
-    calls.iter().map(row).collect()
+fn printed_call(call: &CallEntry, currency: Currency, style: Style) -> [String; 5] {
+    [
+        call.at.format("%Y-%m-%d %H:%M:%S").to_string(),
+        call.to.clone(),
+        call.zone.clone(),
+        style.minutes(false, call.seconds.ceil().try_into().unwrap_or_default()),
+        style.exact(call.cost, currency),
+    ]
 }
 
 /// So many lines, with their sections, their sums and the payment part, fill a page.

@@ -10,7 +10,7 @@ use fraud::watch::{Gate, HotList, HotListBuilder, Watch, WatchRules, WatchSnapsh
 use model::{AccountId, Attempt, Directory, FraudRule};
 use serde::Deserialize;
 use switch::Screen;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::failure::UserError;
 
@@ -76,7 +76,7 @@ impl FraudConfig {
         for file in &self.rules {
             for own in read_rules(file)? {
                 rules.retain(|rule| rule.name != own.name);
-                rules.push(own);
+                rules.push(letting_help_through(own));
             }
         }
         if let Some(address) = self.notify.iter().find(|address| !address.contains('@')) {
@@ -92,6 +92,14 @@ impl FraudConfig {
 /// Highest version that may be written: the next one is above it, and the number must not run out.
 const VERSION_MAX: u32 = 1_000_000;
 
+/// A rule of before that would stop emergency calls tells people of them and does no more; a new one is not taken ([`one_rule`]).
+fn letting_help_through(rule: Rule) -> Rule {
+    if let Some(action) = rule.action_against_help() {
+        warn!(rule = rule.name, %action, "a rule would stop emergency calls; it tells people and lets them through");
+    }
+    rule.letting_help_through()
+}
+
 /// The one rule of a text; else what is wrong with it and what to do.
 pub(crate) fn one_rule(text: &str) -> Result<Rule, (String, String)> {
     let mut rules = RuleFile::read(text).map_err(|fault| (fault.to_string(), fault.remedy))?.rules;
@@ -100,7 +108,13 @@ pub(crate) fn one_rule(text: &str) -> Result<Rule, (String, String)> {
             format!("1:1: version {} is above {VERSION_MAX}", rule.version),
             "write 1; what is saved counts up by itself".to_owned(),
         )),
-        (Some(rule), 0) => Ok(rule),
+        (Some(rule), 0) => match rule.action_against_help() {
+            Some(action) => Err((
+                format!("1:1: action \"{action}\" would stop emergency calls"),
+                "remove \"end_call\", \"end_calls\" and \"refuse\" from `action`, or `emergency` from `where`".to_owned(),
+            )),
+            None => Ok(rule),
+        },
         (None, _) => Err(("1:1: there is no rule".to_owned(), "write one [[rule]]".to_owned())),
         (Some(_), n) => Err((format!("1:1: there are {} rules", n + 1), "save them one by one".to_owned())),
     }
@@ -251,7 +265,7 @@ pub(crate) fn in_force(configured: &[Rule], saved: &[FraudRule]) -> Vec<Rule> {
         match read_saved(kept) {
             Ok(rule) => {
                 rules.retain(|other| other.name != kept.name);
-                rules.extend(rule);
+                rules.extend(rule.map(letting_help_through));
             }
             // It was checked when it was saved: another version of this program did that.
             Err(why) => error!(rule = kept.name, version = kept.version, %why, "a saved rule cannot be read"),
@@ -428,5 +442,44 @@ mod tests {
         assert!(alerting.iter().all(|rule| rule.lock == model::LockLevel::None && rule.actions.len() == 1));
         let acting = config(Presets::Act).rules().unwrap();
         assert!(acting.iter().any(|rule| rule.lock == model::LockLevel::Outgoing));
+    }
+
+    fn text(filter: &str, action: &str) -> String {
+        format!(
+            "[[rule]]\nname = \"help\"\nversion = 1\ntitle = \"Help\"\nkey = \"account\"\nwindow = \"1h\"\nwhere = {{ {filter} }}\n\
+             when = [{{ measure = \"attempts\", at_least = 1 }}]\naction = [\"alert\", \"{action}\"]\n"
+        )
+    }
+
+    #[test]
+    fn rule_that_would_stop_emergency_calls_is_not_taken() {
+        for action in ["end_call", "end_calls", "refuse"] {
+            let (fault, _) = one_rule(&text("emergency = true", action)).unwrap_err();
+            assert_eq!(fault, format!("1:1: action \"{action}\" would stop emergency calls"));
+            assert!(one_rule(&text("abroad = true", action)).is_ok(), "{action}");
+        }
+        assert!(
+            one_rule(&text("emergency = true", "tag").replace("\"tag\"]", "\"tag\"]\ntag = \"help\""))
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn rule_saved_before_tells_people_of_emergency_calls_and_stops_none() {
+        let saved = FraudRule {
+            name: "help".to_owned(),
+            version: 3,
+            text: text("emergency = true", "end_calls"),
+            is_on: true,
+            author: "ann".to_owned(),
+            reason: "from before".to_owned(),
+            at: DateTime::UNIX_EPOCH,
+        };
+        let rules = in_force(&[], &[saved]);
+        assert_eq!(
+            rules.iter().map(|rule| (rule.version, rule.action_against_help())).collect::<Vec<_>>(),
+            [(3, None)]
+        );
+        assert!(rules[0].actions.contains(&fraud::rule::Action::Alert), "people are told as before");
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::Context;
 use exports::Streams;
 use lake::Lake;
-use model::{Control, Topic};
+use model::Topic;
 use notify::{Mailer, WebhookSender};
 use switch::Input;
 use switch::net::SwitchStats;
@@ -241,9 +241,7 @@ impl System {
         let _ = tokio::time::timeout(self.config.pipeline.drain, drained).await;
         let patience = tokio::time::sleep(HANG_UP_PATIENCE);
         tokio::pin!(patience);
-        for account in &self.rooms.directory.current().accounts {
-            let _ = self.switch.send(Input::Control(Control::EndCallsOf { account: account.id })).await;
-        }
+        let _ = self.switch.send(Input::EndAll).await;
         while self.stats.load().calls_active > 0 {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}

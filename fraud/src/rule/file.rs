@@ -224,7 +224,6 @@ fn checked(written: WrittenRule) -> Result<Rule, Fault> {
     let lock = lock_of(&written, &actions)?;
     let throttle = barring_terms(&written, &actions)?;
     check_tag(written.tag.as_deref(), actions.contains(&Action::Tag))?;
-    lets_help_through(&written, &actions)?;
     if actions.contains(&Action::Refuse) {
         needs_no_history(&written, &conditions)?;
     }
@@ -344,21 +343,6 @@ fn check_tag(tag: Option<&str>, is_asked_for: bool) -> Result<(), Fault> {
             }
             Ok(())
         }
-    }
-}
-
-/// A rule on emergency calls tells people; nothing stands between a caller and the help.
-fn lets_help_through(written: &WrittenRule, actions: &BTreeSet<Action>) -> Result<(), Fault> {
-    let stopping = [Action::EndCall, Action::EndCalls, Action::Refuse];
-    match stopping.into_iter().find(|action| actions.contains(action)) {
-        Some(action) if written.filter.emergency => {
-            let fault = format!("action \"{action}\" would stop emergency calls");
-            Err((
-                fault,
-                "remove \"end_call\", \"end_calls\" and \"refuse\" from `action`, or `emergency` from `where`",
-            ))
-        }
-        Some(_) | None => Ok(()),
     }
 }
 
@@ -494,26 +478,4 @@ const FORMS: &[(&str, &str)] = &[
 fn remedy_of(fault: &str) -> String {
     let form = FORMS.iter().find(|(kind, _)| fault.contains(kind)).map(|(_, form)| *form);
     form.unwrap_or("see docs/fraud-rules.md").to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rule_on_emergency_calls_tells_people_and_stops_nobody() {
-        let rule = |filter: &str, action: &str| {
-            RuleFile::read(&format!(
-                "[[rule]]\nname = \"help\"\nversion = 1\ntitle = \"Help\"\nkey = \"account\"\nwindow = \"1h\"\nwhere = {{ {filter} }}\n\
-                 when = [{{ measure = \"attempts\", at_least = 1 }}]\naction = [\"{action}\"]\n"
-            ))
-        };
-        assert!(rule("emergency = true", "alert").is_ok());
-        for action in ["end_call", "end_calls", "refuse"] {
-            let fault = rule("emergency = true", action).unwrap_err();
-            let words = format!("rule \"help\": action \"{action}\" would stop emergency calls");
-            assert_eq!((fault.line, fault.fault), (1, words));
-            assert!(rule("abroad = true", action).is_ok(), "{action}");
-        }
-    }
 }

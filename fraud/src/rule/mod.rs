@@ -335,6 +335,23 @@ impl Rule {
         self.filter.emergency && self.conditions.iter().all(|condition| *condition == one)
     }
 
+    /// What a rule on emergency calls must not ask for, if it does: people are told of such a call, and nothing stands between the caller and
+    /// the help.
+    pub fn action_against_help(&self) -> Option<Action> {
+        let asked = |action: &Action| self.actions.contains(action);
+        let is_for_help = self.filter.emergency;
+        [Action::EndCall, Action::EndCalls, Action::Refuse].into_iter().find(asked).filter(|_| is_for_help)
+    }
+
+    /// The same rule without [`Self::action_against_help`]: people are told all the same.
+    #[must_use]
+    pub fn letting_help_through(mut self) -> Self {
+        while let Some(action) = self.action_against_help() {
+            self.actions.remove(&action);
+        }
+        self
+    }
+
     /// The same rule, telling people and doing nothing else.
     #[must_use]
     pub fn only_alerting(mut self) -> Self {

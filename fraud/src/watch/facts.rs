@@ -95,7 +95,7 @@ impl Facts {
         }
     }
 
-    fn has(&self, flag: Flag) -> bool {
+    pub(super) fn has(&self, flag: Flag) -> bool {
         self.flags & flag as u16 != 0
     }
 

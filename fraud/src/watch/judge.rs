@@ -7,7 +7,7 @@ use model::{
 };
 
 use super::cell::{Incident, Sum, Window, part_seconds};
-use super::facts::Facts;
+use super::facts::{Facts, Flag};
 use super::shared::Scope;
 use super::snapshot::Compiled;
 use super::subjects::{Subject, SubjectKey};
@@ -72,7 +72,9 @@ impl Work<'_> {
                 cell.incident = Some(Box::new(incident.clone()));
             }
         });
+        // A call for help goes on, also where a rule on other things has a word to say of it.
         if rule.actions.contains(&Action::EndCall)
+            && !facts.has(Flag::Emergency)
             && let Some(call) = occasion.call
         {
             let order = Control::EndCall { call: call.uid() };

@@ -112,6 +112,8 @@ pub enum Input {
     EventLog(EventLog),
     /// Take no new calls (`true`), or take them again. Calls in progress go on.
     Drain(bool),
+    /// Hang up every call that is up: the process is about to end.
+    EndAll,
     /// From the charging service.
     Credit(CreditAnswer),
     /// From the DNS.
@@ -356,6 +358,7 @@ impl Switch {
                 self.now = now;
                 self.event_log = state;
             }
+            Input::EndAll => self.kill(|_| true),
             Input::Drain(is_draining) => {
                 self.now = now;
                 self.is_draining = is_draining;
@@ -495,7 +498,10 @@ impl Switch {
             Control::BarringChanged(barring) => self.barrings.set(barring, self.now),
             // The shell loads the snapshot and hands it in.
             Control::ConfigChanged { .. } => {}
-            Control::EndCallsOf { account } => self.kill(|call| call.is_paid_by(account)),
+            // A call for help goes on, whoever is suspected of what.
+            Control::EndCallsOf { account } => {
+                self.kill(|call| call.is_paid_by(account) && !call.is_emergency);
+            }
             Control::EndCall { call: uid } => self.kill(|call| call.uid == uid),
         }
     }

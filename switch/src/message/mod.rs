@@ -97,6 +97,8 @@ pub struct Message<'a> {
     n_headers: usize,
     body: &'a [u8],
     fault: Option<Fault>,
+    /// There is a header that was not noted.
+    lacks_headers: bool,
     /// What is asked for again and again is decoded once.
     decoded: Decoded<'a>,
 }
@@ -144,6 +146,7 @@ impl<'a> Message<'a> {
             n_headers: 0,
             body: &[],
             fault: None,
+            lacks_headers: false,
             decoded: Decoded::default(),
         };
 
@@ -170,6 +173,7 @@ impl<'a> Message<'a> {
             }
             if let Err(found) = message.note_header(line_start, line_end) {
                 fault = fault.or(Some(found));
+                message.lacks_headers = true;
             }
         }
         if !ended {

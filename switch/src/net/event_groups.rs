@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use model::{CallEvent, EventBody};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 /// Between the beginnings of two groups, at least. The timer adds up to 1 ms: an event is handed to the log within 8 ms, or when the append
 /// before it is done if that takes longer, and is durable one fsync later.
 const GROUP_EVERY: Duration = Duration::from_millis(7);
-/// How long renewed registrations wait for an event that changes something. A switch that is killed loses those of its last tenth of a second, and of the group behind it.
+/// How long renewed registrations wait for an event that changes something. A switch that is killed loses those of its last tenth of a second.
 const RENEWALS_WAIT: Duration = Duration::from_millis(100);
 /// Events of one group; more of them follow without a wait.
 const GROUP_MAX: usize = 1_024;
@@ -54,20 +54,21 @@ impl EventGroups {
     }
 
     /// Adds to renewals what comes while they wait, `room` events at most. Returns how many these are.
-    ///
-    /// Looks at the pace of the groups instead of waiting for the channel: each renewal would wake this task for nothing, and
-    /// waking a thread costs more than the rest of a renewal.
     async fn wait_for_company(&mut self, group: &mut Vec<CallEvent>, room: usize) -> usize {
-        let until = Instant::now() + self.renewals_wait;
-        let (mut n_events, mut are_renewals) = (0, true);
-        while are_renewals && n_events < room && Instant::now() < until && !self.events.is_closed() {
-            self.pace.tick().await;
-            while n_events < room
-                && let Ok(event) = self.events.try_recv()
-            {
-                are_renewals &= is_renewal(&event);
-                group.push(event);
-                n_events += 1;
+        let until = sleep_until(Instant::now() + self.renewals_wait);
+        tokio::pin!(until);
+        let mut n_events = 0;
+        while n_events < room {
+            let n_before = group.len();
+            tokio::select! {
+                biased;
+                n_more = self.events.recv_many(group, room - n_events) => {
+                    n_events += n_more;
+                    if n_more == 0 || !group[n_before..].iter().all(is_renewal) {
+                        break;
+                    }
+                }
+                () = &mut until => break,
             }
         }
         n_events

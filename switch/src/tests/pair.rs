@@ -5,10 +5,11 @@ use std::time::Duration;
 use model::EventBody;
 use proptest::prelude::*;
 
-use super::world::{ALICE, Fate, GATEWAY_1, World};
+use super::world::{ALICE, Fate, GATEWAY_1, World, directory};
+use crate::SwitchConfig;
 use crate::phone::{Behaviour, PhoneStep, PhoneSubject};
 
-/// Fewer than any message is repeated, so that each arrives in the end.
+/// Fewer than any message is repeated, so that each arrives in the end, on a route that is given that time.
 const LOSSES_MAX: usize = 5;
 
 /// The fifth repetition goes 11.5 s after the first message, and may be late.
@@ -52,7 +53,7 @@ proptest! {
         hangs_up: bool,
         is_refused: bool,
     ) {
-        let mut world = World::new();
+        let mut world = World::with(SwitchConfig { route_seconds_max: 60, ..SwitchConfig::default() }, directory());
         let ring = Duration::from_millis(ring_ms);
         let far = if is_refused {
             Behaviour::Refuse { ring, code: 486 }

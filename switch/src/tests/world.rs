@@ -124,19 +124,22 @@ pub(super) enum Fate {
     Late(u64),
 }
 
+/// From, to, what.
+type Datagram = (SocketAddr, SocketAddr, Vec<u8>);
+
 pub(super) struct World {
     pub(super) mono: Duration,
     pub(super) switch: Switch,
     phones: Vec<(SocketAddr, Phones)>,
     manners: Manners,
-    wire: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    wire: VecDeque<Datagram>,
     losses: Vec<(Option<SocketAddr>, String)>,
     holding_back: Option<String>,
     /// What befalls the next datagrams, one after the other.
     fates: VecDeque<Fate>,
     /// Datagrams that come late, and when.
-    late: Vec<(Duration, (SocketAddr, SocketAddr, Vec<u8>))>,
-    held_back: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+    late: Vec<(Duration, Datagram)>,
+    held_back: Vec<Datagram>,
     /// Everything that crossed the wire: time, from, to, first line.
     pub(super) log: Vec<(Duration, SocketAddr, SocketAddr, String)>,
     /// Datagrams for addresses where nobody of ours lives.
