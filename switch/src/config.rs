@@ -119,10 +119,6 @@ impl Default for CreditConfig {
 pub struct SwitchConfig {
     /// Name of this switch in every record; letters, digits and dots, unique on the platform. Default: `"sw1"`.
     pub node: String,
-    /// The least number that this life of the switch may have: one more than that of its last. The time of its start is higher unless the
-    /// clock was set back since. Whoever starts the switch fills it in; it is no key of the file.
-    #[serde(skip)]
-    pub boot_min: u64,
     /// Address and port of the UDP socket. `"[::]:5060"` serves IPv6 and IPv4. Default: `"0.0.0.0:5060"`.
     pub listen: SocketAddr,
     /// Whether TCP is served too, on the same address and port. Default: true.
@@ -206,7 +202,6 @@ impl Default for SwitchConfig {
     fn default() -> Self {
         Self {
             node: "sw1".to_owned(),
-            boot_min: 0,
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)),
             advertise: None,
             advertise_v6: None,

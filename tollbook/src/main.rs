@@ -45,7 +45,6 @@ mod runner;
 mod sftp_desk;
 mod sql_door;
 mod suspense_record;
-mod switch_boot;
 mod system;
 mod tariff_desk;
 mod tariffs;

@@ -273,7 +273,7 @@ impl Switch {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut secret = [0; 32];
         rng.fill_bytes(&mut secret);
-        let boot = u64::try_from(now.wall.timestamp_micros()).unwrap_or(0).max(config.boot_min);
+        let boot = u64::try_from(now.wall.timestamp_micros()).unwrap_or(0);
         let transactions = Transactions::new(rng.next_u64());
         let nonce_life = Duration::from_secs(config.nonce_seconds.into());
         let challenger = Challenger::new(secret, nonce_life, config.digest_algorithms.clone());

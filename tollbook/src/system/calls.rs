@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use bus::Bus;
 use model::CallEvent;
 use switch::Input;
@@ -14,7 +13,7 @@ use crate::control_feed::ControlFeed;
 use crate::forwarder::SwitchLog;
 use crate::fraud_watch::Screens;
 use crate::system::System;
-use crate::{charging, event_writer, forwarder, switch_boot};
+use crate::{charging, event_writer, forwarder};
 
 /// Events between the switch and the log: ten seconds of a thousand calls a second.
 const EVENTS_WAITING_MAX: usize = 50_000;
@@ -68,11 +67,8 @@ impl System {
             tariffs: self.tariffs.clone(),
         };
         self.tasks.push(tokio::spawn(charging::run(service, questions, self.stop_rest.clone())));
-        let mut config = self.config.switch.clone();
-        config.boot_min = switch_boot::next(&self.config.data, clock.utc())
-            .with_context(|| format!("note the start of the switch in {}", self.config.data.display()))?;
         let running = switch::net::run(
-            config,
+            self.config.switch.clone(),
             clock.shared(),
             rand::random(),
             socket,
