@@ -13,6 +13,7 @@ mod messages;
 mod provisioning;
 mod search;
 mod suspense;
+mod tariff_trials;
 mod traffic;
 
 use std::sync::Arc;
@@ -84,6 +85,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(provisioning::zones))
         .routes(routes!(provisioning::off_peak))
         .routes(routes!(provisioning::numbers))
+        .routes(routes!(tariff_trials::tried_price))
+        .routes(routes!(tariff_trials::comparison, tariff_trials::start_comparison))
         .routes(routes!(messages::mails))
         .routes(routes!(messages::templates))
         .routes(routes!(messages::deliveries))

@@ -14,7 +14,8 @@ use tokio::sync::{oneshot, watch};
 use web::{
     AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk,
     ChangedRecord, CheckedRule, Desk, Exchange, FeesRefused, Figures, Partner, ProvisioningDesk,
-    RequestLimits, Role, RuleDesk, RuleInForce, RunState, StreamDesk, TariffDesk, TestedCall, TriedRoute,
+    RequestLimits, Role, RuleDesk, RuleInForce, RunState, ShadowDesk, ShadowState, ShadowSums, StreamDesk,
+    TariffDesk, TestedCall, TriedRoute,
 };
 
 /// Everybody's.
@@ -128,6 +129,7 @@ impl House {
             rules: rules(),
             provisioning: provisioning(store.clone(), known),
             tariffs: tariffs(),
+            shadow: shadow(),
             billing: billing(),
             balances: balances(store.clone()),
             download: Arc::new(|_| Box::pin(std::future::ready(Ok(None)))),
@@ -186,6 +188,41 @@ fn tariffs() -> TariffDesk {
     TariffDesk {
         propose: Arc::new(move |_| Box::pin(std::future::ready(Err(none())))),
         apply: Arc::new(move |_, _| Box::pin(std::future::ready(Err(none())))),
+    }
+}
+
+/// Comparisons that are over at once, with the words that they were wanted with: one account would pay more, one the same, one less.
+fn shadow() -> ShadowDesk {
+    let sums = |was: &str, would_be: &str| ShadowSums {
+        n_calls: 3,
+        n_unpriced: 1,
+        was: was.parse().unwrap(),
+        would_be: would_be.parse().unwrap(),
+    };
+    let state = Arc::new(std::sync::Mutex::new(ShadowState { is_over: true, ..ShadowState::default() }));
+    let shown = state.clone();
+    ShadowDesk {
+        start: Arc::new(move |wanted| {
+            let outcome = if wanted.month.as_deref() == Some("2026-13") {
+                Err("no such month".to_owned())
+            } else {
+                let accounts = [("<dear>", "1", "1.5"), ("acme", "1", "1"), ("cheap", "1", "0.25")];
+                let named = accounts.map(|(name, was, would_be)| (name.to_owned(), sums(was, would_be)));
+                *state.lock().unwrap() = ShadowState {
+                    title: format!("{wanted:?}"),
+                    is_over: true,
+                    n_stretches: 1,
+                    n_done: 1,
+                    currency: "EUR".to_owned(),
+                    total: sums("3", "2.75"),
+                    accounts: Arc::new(named.to_vec()),
+                    ..ShadowState::default()
+                };
+                Ok(())
+            };
+            Box::pin(std::future::ready(outcome))
+        }),
+        state: Arc::new(move || shown.lock().unwrap().clone()),
     }
 }
 
