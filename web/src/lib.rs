@@ -65,8 +65,8 @@ pub use rule_desk::{BacktestOutcome, CheckedRule, FindText, ListRules, RuleDesk,
 pub use shadow_desk::{ShadowDesk, ShadowState, ShadowSums, StartShadow, WantedShadow};
 pub use sign_in::{hash_password, new_api_token, new_password};
 pub use tariff_desk::{
-    ApplyFees, ChangedFee, FeeChanges, FeeImpact, FeesApplied, FeesProposed, FeesRefused, FeesWanted,
-    ProposeFees, TariffDesk,
+    ApplyFees, ChangedFee, FeeChanges, FeeFault, FeeImpact, FeesApplied, FeesProposed, FeesRefused,
+    FeesWanted, ProposeFees, TariffDesk,
 };
 
 /// What the console works on.

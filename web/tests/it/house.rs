@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use lake::{Lake, LakeConfig, LaneRows};
-use model::{Held, Moment, RatedCdr};
+use model::{Held, Moment, ProfileVersionId, RatedCdr};
 use store::{LaneCommit, NewUser, Store, StoreEffect, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use web::{
-    AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk,
-    ChangedRecord, CheckedRule, Desk, Exchange, FeesRefused, Figures, Partner, ProvisioningDesk,
-    RequestLimits, Role, RuleDesk, RuleInForce, RunState, ShadowDesk, ShadowState, ShadowSums, StreamDesk,
-    TariffDesk, TestedCall, TriedRoute,
+    AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk, ChangedFee,
+    ChangedRecord, CheckedRule, Desk, Exchange, FeeChanges, FeeFault, FeesApplied, FeesProposed, FeesRefused,
+    FeesWanted, Figures, Partner, ProvisioningDesk, RequestLimits, Role, RuleDesk, RuleInForce, RunState,
+    ShadowDesk, ShadowState, ShadowSums, StreamDesk, TariffDesk, TestedCall, TriedRoute,
 };
 
 /// Everybody's.
@@ -182,12 +182,48 @@ pub(crate) fn cookie_in(answer: &str) -> String {
     format!("Cookie: {}\r\n", line["set-cookie: ".len()..].split(';').next().unwrap())
 }
 
-/// A house without price lists.
+/// Every list makes version 7 of version 1, unless it is wrong in its second line; only version 1 is replaced.
 fn tariffs() -> TariffDesk {
-    let none = || FeesRefused::Invalid("the profile has no version that early".to_owned());
+    let check = |wanted: &FeesWanted| match &*wanted.list {
+        "wrong" => {
+            let fault = FeeFault { line: Some(2), said: "the list:2: <wrong>".to_owned() };
+            Err(FeesRefused::Faults { said: fault.said.clone(), faults: vec![fault] })
+        }
+        _ => Ok(()),
+    };
     TariffDesk {
-        propose: Arc::new(move |_| Box::pin(std::future::ready(Err(none())))),
-        apply: Arc::new(move |_, _| Box::pin(std::future::ready(Err(none())))),
+        propose: Arc::new(move |wanted| {
+            let fee = ChangedFee {
+                destination: "49".to_owned(),
+                source: "any".to_owned(),
+                zone: "Germany".to_owned(),
+                before: "1 / 1".to_owned(),
+                after: format!("keep {} of {}", wanted.keep, wanted.days),
+            };
+            let proposed = FeesProposed {
+                base: ProfileVersionId(1),
+                n_before: 2,
+                n_after: 2,
+                n_same: 1,
+                n_future: 0,
+                changes: vec![FeeChanges { change: "dearer", n_fees: 1, fees: vec![fee] }],
+                impacts: Vec::new(),
+            };
+            Box::pin(std::future::ready(check(&wanted).map(|()| proposed)))
+        }),
+        apply: Arc::new(move |wanted, _| {
+            let applied = FeesApplied {
+                version: ProfileVersionId(7),
+                n_fees: 2,
+                is_changed: true,
+                valid_from: wanted.valid_from.unwrap_or(DateTime::UNIX_EPOCH),
+                n_resubmitted: 0,
+            };
+            let is_stale = wanted.seen != Some(ProfileVersionId(1));
+            let stale = || FeesRefused::Stale("another version is in force".to_owned());
+            let outcome = check(&wanted).and_then(|()| if is_stale { Err(stale()) } else { Ok(applied) });
+            Box::pin(std::future::ready(outcome))
+        }),
     }
 }
 

@@ -139,3 +139,49 @@ async fn month_of_calls_is_looked_at_by_the_auditor_and_started_by_nobody_else()
     assert!(status(&page) == "200" && !page.contains("<button>Compare"), "{page}");
     assert_eq!(status(&house.post_form("/tariffs/shadow", &cookie, "version=1").await), "403");
 }
+
+#[tokio::test]
+async fn list_is_tried_first_and_replaces_what_it_was_tried_against() {
+    let (house, auth) = house("fraud").await;
+    let id = parsed(&house.ask("GET /api/v1/tariffs", &auth, "").await)["items"][0]["id"].as_i64().unwrap();
+    let csv = format!("Content-Type: text/csv\r\n{auth}");
+    let path = format!("POST /api/v1/tariffs/{id}/price-list");
+    let tried = house.ask(&format!("{path}?dry_run=true&keep=true&days=3"), &csv, "list").await;
+    assert_eq!(status(&tried), "200", "{tried}");
+    assert!(tried.contains("etag: \"1\""), "{tried}");
+    let proposed = &parsed(&tried)["proposed"];
+    assert_eq!(proposed["changes"][0]["items"][0]["after"], "keep true of 3", "{proposed}");
+    assert_eq!(parsed(&tried)["applied"], Value::Null);
+
+    for (condition, query, code) in [
+        ("If-Match: \"1\"\r\n", "valid_from=2999-01-01T00:00:00Z", "200"),
+        ("If-Match: \"2\"\r\n", "", "412"),
+        ("If-Match: 1\r\n", "", "412"),
+        ("", "dryrun=true", "422"),
+        ("", "dry_run=true&days=367", "422"),
+    ] {
+        let answer = house.ask(&format!("{path}?{query}"), &format!("{csv}{condition}"), "list").await;
+        assert_eq!(status(&answer), code, "{condition}{query}: {answer}");
+        if code == "200" {
+            let applied = &parsed(&answer)["applied"];
+            assert_eq!((&applied["tariff"], &applied["fees"]), (&json!(7), &json!(2)), "{answer}");
+            assert!(applied["valid_from"].as_str().unwrap().starts_with("2999"), "{answer}");
+        }
+    }
+    let wrong = house.ask(&path, &csv, "wrong").await;
+    assert_eq!(status(&wrong), "422", "{wrong}");
+    assert_eq!(parsed(&wrong)["errors"][0]["line"], 2, "{wrong}");
+    assert_eq!(status(&house.ask(&path, &auth, "list").await), "415");
+    let nowhere = house.ask("POST /api/v1/tariffs/99/price-list", &csv, "list").await;
+    assert_eq!(status(&nowhere), "404", "{nowhere}");
+    // Sent twice by one who did not hear what came of it: with a key it is done once, also where it is long.
+    let keyed = format!("{csv}Idempotency-Key: a1\r\n");
+    let long = "x".repeat(3 << 20);
+    assert_eq!(status(&house.ask(&path, &keyed, &long).await), "200");
+    assert!(house.ask(&path, &keyed, &long).await.contains("idempotency-replayed: true"));
+    let cookie = house.cookie_of("fraud").await;
+    for more in ["", "Idempotency-Key: a2\r\n"] {
+        let headers = format!("Content-Type: text/csv\r\n{cookie}{more}");
+        assert_eq!(status(&house.ask(&path, &headers, "list").await), "403");
+    }
+}
