@@ -1,6 +1,8 @@
 """What finance does with tariffs: looks through a long list of fees, and puts a new price list in force once it has seen what it changes."""
 
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
 from hand import calm, go, leads_on, text, until
 
@@ -28,7 +30,47 @@ def destinations(driver):
     return [row.find_element(By.TAG_NAME, "td").text for row in driver.find_elements(By.CSS_SELECTOR, "main > section:last-of-type tbody tr")]
 
 
+def tries_out(driver, url):
+    """What one call would cost, and what this month's calls would have cost by the prices in force."""
+    go(driver, url, "/tariffs", "Try a price")
+    leads_on(driver, driver.find_element(By.LINK_TEXT, "Try a price").click)
+    calm(driver, "a price to be tried")
+    choose = Select(driver.find_element(By.NAME, "profile"))
+    choose.select_by_visible_text("retail")
+    driver.find_element(By.NAME, "to").send_keys("491512345678")
+    seconds = driver.find_element(By.NAME, "seconds")
+    seconds.clear()
+    leads_on(driver, lambda: seconds.send_keys("90", Keys.ENTER))
+    says(driver, "Germany mobile", "Step by step", "120 s billed")
+    cost = driver.find_element(By.CSS_SELECTOR, "#price .sum").text
+    assert cost in ("0.07 EUR", "0.05 EUR"), cost
+    calm(driver, "a price tried")
+    seconds = driver.find_element(By.NAME, "seconds")
+    seconds.clear()
+    leads_on(driver, lambda: seconds.send_keys("long", Keys.ENTER))
+    says(driver, "is no number of seconds")
+    calm(driver, "a length that is none", refused=422)
+
+    go(driver, url, "/tariffs/shadow", "Shadow billing")
+    retail = next(it for it in driver.find_elements(By.CSS_SELECTOR, "[name=version] option") if it.text.startswith("retail "))
+    retail.click()
+    month = driver.find_element(By.NAME, "month")
+    driver.execute_script("arguments[0].value = new Date().toISOString().slice(0, 7)", month)
+    leads_on(driver, driver.find_element(By.CSS_SELECTOR, "form.filters button").click)
+
+    def is_over():
+        driver.get(f"{url}/tariffs/shadow")
+        return "would pay more" in text(driver) or "broke off" in text(driver)
+
+    until(driver, "the month is compared", is_over)
+    compared = driver.find_element(By.ID, "compared").text
+    assert "broke off" not in compared and " 0 calls" not in compared, compared
+    says(driver, "would pay less", "They would cost", "EUR")
+    calm(driver, "a month by another tariff")
+
+
 def prices(driver, url, folder):
+    tries_out(driver, url)
     width = driver.execute_script("return innerWidth")
     opens_what_is_in_force(driver, url, "retail")
     assert len(driver.find_elements(By.CSS_SELECTOR, ".week svg.day")) == 7, "no week"

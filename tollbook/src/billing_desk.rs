@@ -1,6 +1,6 @@
 //! Billing runs for console and API: one at a time, once every record made until then has reached ledger and lake, in a task of its own, with what came of each account.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,6 +11,7 @@ use model::{Account, Directory};
 use tracing::{error, info};
 use web::{BilledAccount, BillingDesk, RunState, WantedRun};
 
+use crate::at_work::{AtWork, Watched, WorkState, locked, none};
 use crate::billing::{Outcome, Run, Window, is_billed, on_its_way, sums_of};
 use crate::runner::Rooms;
 use crate::system::Consumer;
@@ -18,7 +19,20 @@ use crate::system::Consumer;
 /// Accounts shown that need nobody to look.
 const ROWS_MAX: usize = 500;
 
-type Shared = Arc<Mutex<RunState>>;
+impl WorkState for RunState {
+    fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn end(&mut self, failure: String) {
+        self.is_over = true;
+        self.failure = failure;
+    }
+}
 
 /// What the console asks; a run for good waits for the pipeline no longer than `patience`.
 pub(crate) fn desk(
@@ -27,7 +41,7 @@ pub(crate) fn desk(
     consumers: Arc<Vec<Consumer>>,
     patience: Duration,
 ) -> BillingDesk {
-    let state = Shared::new(Mutex::new(RunState { is_over: true, ..RunState::default() }));
+    let state: Watched<RunState> = none();
     let shown = state.clone();
     BillingDesk {
         start: Arc::new(move |wanted| {
@@ -37,17 +51,13 @@ pub(crate) fn desk(
                 if !wanted.is_dry {
                     hold(&rooms, &consumers, patience).await?;
                 }
-                start(rooms, lake, state, wanted)
+                start(rooms, lake, &state, wanted)
             }
             .boxed()
         }),
         state: Arc::new(move || locked(&shown).clone()),
         sums_of: |invoice| sums_of(invoice).map_err(|why| format!("{why:#}")),
     }
-}
-
-fn locked(state: &Mutex<RunState>) -> std::sync::MutexGuard<'_, RunState> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why no invoice can be made now: a call that is still on its way would be on none of them before the next period.
@@ -62,7 +72,7 @@ async fn hold(rooms: &Rooms, consumers: &[Consumer], patience: Duration) -> Resu
 }
 
 /// Starts `wanted` unless one is at work, or its month is none.
-fn start(rooms: Rooms, lake: Arc<Lake>, state: Shared, wanted: WantedRun) -> Result<(), String> {
+fn start(rooms: Rooms, lake: Arc<Lake>, state: &Watched<RunState>, wanted: WantedRun) -> Result<(), String> {
     let window = match &wanted.month {
         Some(month) => {
             Period::month(month, chrono_tz::UTC).map_err(|why| why.to_string())?;
@@ -83,45 +93,17 @@ fn start(rooms: Rooms, lake: Arc<Lake>, state: Shared, wanted: WantedRun) -> Res
         wanted.month.as_deref().unwrap_or("whatever is due"),
         wanted.actor
     );
-    {
-        let mut state = locked(&state);
-        if !state.is_over {
-            return Err(format!("one is at work: {}", state.title));
-        }
-        *state = RunState { title: title.clone(), n_accounts, ..RunState::default() };
-    }
+    let fresh = RunState { title: title.clone(), n_accounts, ..RunState::default() };
+    let at_work = AtWork::begin(state, fresh)?;
     info!(title, "billing run started");
-    let at_work = AtWork { state, failure: "it broke off; the log says where".to_owned() };
     tokio::spawn(async move {
-        let done = run(&rooms, &lake, &directory, &at_work.state, (window, &wanted)).await;
+        let done = run(&rooms, &lake, &directory, &at_work, (window, &wanted)).await;
         at_work.end(done.err().map_or_else(String::new, |why| {
             error!(title, error = format!("{why:#}"), "billing run broke off");
             format!("{why:#}")
         }));
     });
     Ok(())
-}
-
-/// A run, which is over when this is dropped: after a panic too, so that the next one can start.
-struct AtWork {
-    state: Shared,
-    /// Why it broke off; empty if it did not.
-    failure: String,
-}
-
-impl AtWork {
-    /// It came to its end.
-    fn end(mut self, failure: String) {
-        self.failure = failure;
-    }
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        let mut state = locked(&self.state);
-        state.is_over = true;
-        state.failure = std::mem::take(&mut self.failure);
-    }
 }
 
 fn accounts_of<'a>(directory: &'a Directory, wanted: &WantedRun) -> Vec<&'a Account> {
@@ -134,7 +116,7 @@ async fn run(
     rooms: &Rooms,
     lake: &Lake,
     directory: &Directory,
-    state: &Shared,
+    at_work: &AtWork<RunState>,
     (window, wanted): (Window, &WantedRun),
 ) -> anyhow::Result<()> {
     let run = Run::prepare(&rooms.store, lake, directory, rooms.clock.utc(), window, wanted.is_dry);
@@ -155,7 +137,7 @@ async fn run(
                 is_exception: true,
             }],
         };
-        let mut state = locked(state);
+        let mut state = at_work.state();
         state.n_done += 1;
         for row in rows {
             state.n_made += usize::from(!row.is_exception && !row.total.is_empty() && row.said != KEPT);
@@ -245,18 +227,5 @@ mod tests {
         read.send_modify(|progress| progress.positions = vec![0, 1]);
         (desk.start)(wanted(false)).await.unwrap();
         assert!(over(&desk).await.title.starts_with("Billing run for 2026-09"));
-    }
-
-    #[tokio::test]
-    async fn run_that_panics_is_over_and_says_so() {
-        let state = Shared::default();
-        let at_work = AtWork { state: state.clone(), failure: "it broke off".to_owned() };
-        let run = tokio::spawn(async move {
-            let _at_work = at_work;
-            panic!("an invoice that nobody thought of");
-        });
-        assert!(run.await.is_err());
-        let state = locked(&state).clone();
-        assert_eq!((state.is_over, state.failure.as_str()), (true, "it broke off"));
     }
 }

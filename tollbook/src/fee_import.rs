@@ -126,7 +126,9 @@ pub(crate) async fn impacts(
             account: None,
             versions: versions.clone(),
         };
-        let total = compare(lake, &selection, tariff, &directory.ported_numbers).await?.total();
+        let compared =
+            compare(lake, &selection, tariff, &directory.ported_numbers, &mut |_, _, _| {}).await?;
+        let total = compared.total();
         if total.calls == 0 {
             continue;
         }

@@ -2,6 +2,7 @@
 //! the rooms; what a room does is in the room.
 
 mod alarms;
+mod at_work;
 mod backup;
 mod balance_sheet;
 mod billing;
@@ -43,6 +44,7 @@ mod roles;
 mod rule_desk;
 mod runner;
 mod sftp_desk;
+mod shadow_desk;
 mod sql_door;
 mod suspense_record;
 mod system;

@@ -70,7 +70,17 @@ impl Comparison {
         self.accounts.values().for_each(|compared| total.add(*compared));
         total
     }
+
+    /// The accounts; those who would pay most more come first: they will call.
+    pub(crate) fn ordered(&self) -> Vec<(AccountId, Compared)> {
+        let mut accounts: Vec<_> = self.accounts.iter().map(|(id, compared)| (*id, *compared)).collect();
+        accounts.sort_by_key(|(id, compared)| (-compared.difference(), *id));
+        accounts
+    }
 }
+
+/// Told how far a comparison is: stretches of time that are done, how many there are, what came of them.
+pub(crate) type WatchComparison<'w> = dyn FnMut(usize, usize, &Comparison) + Send + 'w;
 
 /// Prices the calls of `selection` by `tariff`, those to numbers that were `ported` by whoever serves them.
 pub(crate) async fn compare(
@@ -78,6 +88,7 @@ pub(crate) async fn compare(
     selection: &Selection,
     tariff: &Tariff,
     ported: &[PortedNumber],
+    watch: &mut WatchComparison<'_>,
 ) -> anyhow::Result<Comparison> {
     let mut comparison = Comparison::default();
     let conditions = conditions(selection);
@@ -86,6 +97,12 @@ pub(crate) async fn compare(
     };
     let by_number = PortedTree::build(ported);
     let serves = |number: &str, at| by_number.find(ported, number, at);
+    let stretch = STRETCH.num_microseconds().context("a stretch of time")?;
+    let whole = (end - from).num_microseconds().context("the time of the calls")?;
+    let n_stretches =
+        usize::try_from((whole - 1).div_euclid(stretch) + 1).context("the time of the calls")?;
+    let mut n_done = 0;
+    watch(n_done, n_stretches, &comparison);
     while from < end {
         let to = (from + STRETCH).min(end);
         let sql = format!("{} {conditions} AND {}", columns(selection.provider), started(from, to));
@@ -94,6 +111,8 @@ pub(crate) async fn compare(
             take(rows, tariff, &serves, &mut comparison).context("read a row of the lake")?;
         }
         from = to;
+        n_done += 1;
+        watch(n_done, n_stretches, &comparison);
     }
     Ok(comparison)
 }

@@ -8,17 +8,16 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use lake::Lake;
 use model::{Directory, TariffVersion};
-use rating::workbench::read_fees;
+use rating::workbench::{Issue, WorkbenchError, read_fees};
 use rating::{Tariff, fee_diff};
 use tracing::warn;
-use web::{FeeImpact, FeesApplied, FeesProposed, FeesRefused, FeesWanted, TariffDesk};
+use web::{FeeFault, FeeImpact, FeesApplied, FeesProposed, FeesRefused, FeesWanted, TariffDesk};
 
 use crate::commands::simulate::signed;
 use crate::failure::UserError;
 use crate::fee_import::{apply, catch_up, changes_of, impacts, next_version};
 use crate::provisioning_desk::announce;
 use crate::runner::Rooms;
-use crate::world_file::of_file;
 
 /// Changes of one kind that the console shows; all of them count.
 const SHOWN_MAX: usize = 50;
@@ -40,13 +39,17 @@ pub(crate) fn desk(rooms: &Rooms, lake: Arc<Lake>) -> TariffDesk {
         }),
         apply: Arc::new(move |wanted, actor| {
             let rooms = applying.clone();
-            async move { applied(&rooms, wanted, &actor).await.map_err(refused) }.boxed()
+            async move { applied(&rooms, wanted, &actor).await }.boxed()
         }),
     }
 }
 
 /// What people can mend is told to them, anything else to the log.
 fn refused(why: anyhow::Error) -> FeesRefused {
+    if let Some(WorkbenchError::Input { issues }) = why.downcast_ref::<WorkbenchError>() {
+        let fault = |issue: &Issue| FeeFault { line: issue.line, said: issue.to_string() };
+        return FeesRefused::Faults { said: why.to_string(), faults: issues.iter().map(fault).collect() };
+    }
     match why.chain().find_map(|cause| cause.downcast_ref::<UserError>()) {
         Some(said) => FeesRefused::Invalid(said.to_string()),
         None => FeesRefused::Failed(format!("{why:#}")),
@@ -60,18 +63,18 @@ async fn made_of(
     valid_from: DateTime<Utc>,
 ) -> anyhow::Result<(TariffVersion, TariffVersion, Tariff)> {
     let (directory, wanted) = (directory.clone(), wanted.clone());
-    let made = tokio::task::spawn_blocking(move || -> Result<_, UserError> {
+    let made = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let of_profile = directory.tariffs.iter().filter(|version| version.profile.id == wanted.profile);
         let begun = of_profile.filter(|version| version.valid_from <= valid_from);
         let base = begun.max_by_key(|version| version.valid_from).ok_or_else(|| {
             UserError::new("the profile has no version that early", "let the list begin later")
         })?;
-        let listed = read_fees(LIST, &wanted.list, base.fee_match).map_err(of_file)?;
+        let listed = read_fees(LIST, &wanted.list, base.fee_match)?;
         let (version, tariff) = next_version(base, listed, valid_from, wanted.keep)
             .map_err(|why| UserError::new(format!("{LIST}: {why}"), ""))?;
         Ok((base.clone(), version, tariff))
     });
-    Ok(made.await.context("read the list")??)
+    made.await.context("read the list")?
 }
 
 async fn proposed(
@@ -108,20 +111,20 @@ async fn proposed(
     compared.await.context("compare the fees")
 }
 
-async fn applied(rooms: &Rooms, wanted: FeesWanted, actor: &str) -> anyhow::Result<FeesApplied> {
+async fn applied(rooms: &Rooms, wanted: FeesWanted, actor: &str) -> Result<FeesApplied, FeesRefused> {
     let now = rooms.clock.utc();
     // As the database has it: another process may have changed it since this one looked.
-    let directory = Arc::new(rooms.store.directory().await?);
+    let directory = Arc::new(rooms.store.directory().await.map_err(|why| refused(why.into()))?);
     let valid_from = wanted.valid_from.unwrap_or(now);
-    let (base, version, _) = made_of(&directory, &wanted, valid_from).await?;
+    let (base, version, _) = made_of(&directory, &wanted, valid_from).await.map_err(refused)?;
     if wanted.seen != Some(base.id) {
-        let what = "another version of this profile is in force by now than the list was compared with";
-        return Err(UserError::new(what, "look at the differences once more").into());
+        let what = "another version of this profile is in force by now than the list was compared with; look at the differences once more";
+        return Err(FeesRefused::Stale(what.to_owned()));
     }
     let n_fees = version.fees.len();
     let profile = version.profile.id;
     let said = (Path::new(LIST), actor, now);
-    let report = apply(&rooms.store, &directory, (base.id, version), false, said).await?;
+    let report = apply(&rooms.store, &directory, (base.id, version), false, said).await.map_err(refused)?;
     // From here on the fees are in force, whatever fails. What is sent in again is to be priced by them.
     announce(rooms, report.revision).await;
     let n_resubmitted = match catch_up(&rooms.store, actor, now).await {

@@ -17,6 +17,7 @@ use crate::Shared;
 use crate::guard::SignedIn;
 use crate::objects::table::Resource;
 use crate::refusal::{Problem, Refusal, require};
+use crate::role::Right;
 
 /// Letters of a key.
 const KEY_LETTERS_MAX: usize = 200;
@@ -42,6 +43,14 @@ pub(crate) async fn once(State(shared): State<Arc<Shared>>, request: Request, ne
     }
 }
 
+/// Who may send the file that belongs to a path; `None`: none does.
+fn right_of_file(path: &str) -> Option<Right> {
+    let path = path.strip_prefix("/api/v1/")?;
+    let is_price_list = path.strip_prefix("tariffs/").is_some_and(|rest| rest.ends_with("/price-list"));
+    let of_resource = || Some(Resource::named(path.strip_suffix(".csv")?)?.change);
+    if is_price_list { Some(Right::ChangeTerms) } else { of_resource() }
+}
+
 async fn keyed(
     shared: Arc<Shared>,
     user: SignedIn,
@@ -60,12 +69,11 @@ async fn keyed(
     let key = key.to_owned();
     let (head, body) = request.into_parts();
     // Whoever may not send a file in is told so before it is read.
-    let file = head.uri.path().strip_prefix("/api/v1/").and_then(|path| path.strip_suffix(".csv"));
-    let resource = file.and_then(Resource::named);
-    if let Some(resource) = resource {
-        require(&user, resource.change, "change this")?;
+    let file = right_of_file(head.uri.path());
+    if let Some(right) = file {
+        require(&user, right, "change this")?;
     }
-    let bytes_max = if resource.is_some() { BODY_BYTES_MAX } else { OBJECT_BYTES_MAX };
+    let bytes_max = if file.is_some() { BODY_BYTES_MAX } else { OBJECT_BYTES_MAX };
     let body = to_bytes(body, bytes_max).await.map_err(|_| {
         let detail = format!("the body is longer than {bytes_max} bytes");
         Problem::with(StatusCode::PAYLOAD_TOO_LARGE, detail, Vec::new())

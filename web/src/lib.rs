@@ -30,6 +30,7 @@ mod rule_desk;
 mod search;
 mod second_factor;
 mod second_step;
+mod shadow_desk;
 mod sign_in;
 mod tariff_desk;
 
@@ -61,10 +62,11 @@ pub use provisioning_desk::{ProvisioningDesk, TestedCall, TriedRoute};
 pub use record_change::{ChangedRecord, RecordChange};
 pub use role::{Role, UnknownRole, may_work_on_cases, sql_access};
 pub use rule_desk::{BacktestOutcome, CheckedRule, FindText, ListRules, RuleDesk, RuleInForce, RunBacktest};
+pub use shadow_desk::{ShadowDesk, ShadowState, ShadowSums, StartShadow, WantedShadow};
 pub use sign_in::{hash_password, new_api_token, new_password};
 pub use tariff_desk::{
-    ApplyFees, ChangedFee, FeeChanges, FeeImpact, FeesApplied, FeesProposed, FeesRefused, FeesWanted,
-    ProposeFees, TariffDesk,
+    ApplyFees, ChangedFee, FeeChanges, FeeFault, FeeImpact, FeesApplied, FeesProposed, FeesRefused,
+    FeesWanted, ProposeFees, TariffDesk,
 };
 
 /// What the console works on.
@@ -89,6 +91,8 @@ pub struct Desk {
     pub provisioning: ProvisioningDesk,
     /// Price lists.
     pub tariffs: TariffDesk,
+    /// Real calls by another tariff.
+    pub shadow: ShadowDesk,
     /// Billing runs.
     pub billing: BillingDesk,
     /// What accounts have.
@@ -127,6 +131,8 @@ pub(crate) struct Shared {
     limits: limits::Limits,
     /// Price lists that may be compared at once.
     comparisons: tokio::sync::Semaphore,
+    /// Calls that may be priced for trial at once.
+    price_trials: tokio::sync::Semaphore,
     /// Price lists between the look at them and their application.
     fee_lists: pages::fee_import::Lists,
 }
@@ -147,6 +153,7 @@ pub async fn serve(
         backtests: tokio::sync::Semaphore::new(1),
         limits,
         comparisons: tokio::sync::Semaphore::new(1),
+        price_trials: tokio::sync::Semaphore::new(1),
         fee_lists: pages::fee_import::Lists::default(),
     });
     let behind_sign_in = Router::new()
@@ -171,6 +178,8 @@ pub async fn serve(
             get(pages::provisioning::one).post(pages::provisioning::submit),
         )
         .route("/tariffs", get(pages::tariffs::list))
+        .route("/tariffs/try", get(pages::price_trial::page))
+        .route("/tariffs/shadow", get(pages::shadow::page).post(pages::shadow::submit))
         .route("/tariffs/{id}", get(pages::tariffs::one))
         .route(
             "/tariffs/{id}/import",

@@ -102,11 +102,29 @@ pub struct FeesApplied {
     pub n_resubmitted: usize,
 }
 
+/// What is wrong in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeeFault {
+    /// Counted from 1; `None`: the list as a whole.
+    pub line: Option<u64>,
+    /// The rule it breaks, and what to do.
+    pub said: String,
+}
+
 /// Why nothing comes of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeesRefused {
+    /// What is wrong in it.
+    Faults {
+        /// The first of them, as people read them.
+        said: String,
+        /// All.
+        faults: Vec<FeeFault>,
+    },
     /// What is wrong with it, and what would be right.
     Invalid(String),
+    /// Another version than the one it was compared with is in force by now.
+    Stale(String),
     /// Our own failure.
     Failed(String),
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
-use model::{AccountId, Charge, Direction, PortedNumber, Provider};
+use model::{AccountId, Charge, Direction, Provider};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
@@ -85,15 +85,7 @@ pub fn rate_calls(
     }
     calls.sort_by_key(|call| call.start);
 
-    let mut balances = Balances {
-        intervals: BillingIntervals { zone: dir.version.profile.timezone, length: dir.version.interval },
-        grant: Grant {
-            free_seconds: dir.version.interval_free_seconds,
-            free_cash: dir.version.interval_free_cash,
-        },
-        opening: &dir.accounts,
-        accounts: HashMap::new(),
-    };
+    let mut balances = opened(dir);
     let mut out = csv::Writer::from_writer(rated);
     out.write_record([
         "id",
@@ -114,7 +106,15 @@ pub fn rate_calls(
     for (idx, call) in calls.iter().enumerate() {
         let user = call.destination.split('@').next().unwrap_or_default();
         let ported = ported_tree.find(&dir.ported, user, call.start);
-        let outcome = rate_call(&tariff, ported, &mut balances, call);
+        let to_price = CallToPrice {
+            ported,
+            source: &call.source,
+            destination: &call.destination,
+            direction: call.direction,
+            start: call.start,
+            duration_us: call.duration_us,
+        };
+        let outcome = rate_call(&tariff, &mut balances, &call.account, &to_price, call.is_answered);
         match &outcome {
             Ok(charges) => {
                 for charge in charges {
@@ -147,21 +147,41 @@ pub fn rate_calls(
     Ok(summary)
 }
 
+/// Prices one answered call as the only one of an account that has what the profile gives for a billing interval: one charge, or one for
+/// each fragment. `tariff` is the version of `dir`, compiled.
+///
+/// # Errors
+///
+/// [`RatingError`] when the call has no price.
+pub fn rate_one(
+    dir: &TariffDir,
+    tariff: &Tariff,
+    call: &CallToPrice<'_>,
+) -> Result<Vec<Charge>, RatingError> {
+    rate_call(tariff, &mut opened(dir), "", call, true)
+}
+
+/// What accounts have before the first call.
+fn opened(dir: &TariffDir) -> Balances<'_> {
+    Balances {
+        intervals: BillingIntervals { zone: dir.version.profile.timezone, length: dir.version.interval },
+        grant: Grant {
+            free_seconds: dir.version.interval_free_seconds,
+            free_cash: dir.version.interval_free_cash,
+        },
+        opening: &dir.accounts,
+        accounts: HashMap::new(),
+    }
+}
+
 /// Prices one call for the account that pays: one charge, or one for each fragment.
 fn rate_call(
     tariff: &Tariff,
-    ported: Option<&PortedNumber>,
     balances: &mut Balances<'_>,
-    call: &Call,
+    account: &str,
+    call: &CallToPrice<'_>,
+    is_answered: bool,
 ) -> Result<Vec<Charge>, RatingError> {
-    let to_price = CallToPrice {
-        ported,
-        source: &call.source,
-        destination: &call.destination,
-        direction: call.direction,
-        start: call.start,
-        duration_us: call.duration_us,
-    };
     let end = i64::try_from(call.duration_us)
         .ok()
         .filter(|_| call.duration_us <= CALL_SECONDS_MAX * 1_000_000)
@@ -170,31 +190,31 @@ fn rate_call(
     // One party alone: nobody else has a say in where the call is cut.
     let cuts = cuts_of(tariff, &[]);
     let charge = |priced: Priced| priced.into_charge(Provider::Customer, call.direction, AccountId::NOBODY);
-    if !call.is_answered {
-        let Some(attempt) = price_attempt(tariff, &to_price)? else {
+    if !is_answered {
+        let Some(attempt) = price_attempt(tariff, call)? else {
             return Ok(vec![charge(unpriced(tariff))]);
         };
-        let free_cash = balances.pay_attempt(&call.account, tariff, call.start, attempt.cost)?;
+        let free_cash = balances.pay_attempt(account, tariff, call.start, attempt.cost)?;
         let is_paid = !tariff.profile().prepaid;
         let cost = if is_paid { (attempt.cost - free_cash).normalize() } else { attempt.cost };
         return Ok(vec![Charge { cost, free_cash, ..charge(attempt) }]);
     }
     if tariff.compat {
-        let mut rows = balances.rows(&call.account, call.start, end);
-        let fragments = price_like_reference(tariff, &to_price, &mut rows, cuts)?;
-        balances.keep_rows(&call.account, &rows);
+        let mut rows = balances.rows(account, call.start, end);
+        let fragments = price_like_reference(tariff, call, &mut rows, cuts)?;
+        balances.keep_rows(account, &rows);
         return Ok(fragments
             .into_iter()
             .map(|fragment| Charge { free_cash: fragment.free_cash, ..charge(fragment.priced) })
             .collect());
     }
-    let mut touched = balances.touch(&call.account, call.start, end);
-    let fragments = price_whole(tariff, &to_price, &mut touched.free, cuts)?;
+    let mut touched = balances.touch(account, call.start, end);
+    let fragments = price_whole(tariff, call, &mut touched.free, cuts)?;
     let mut charges = Vec::with_capacity(fragments.len());
     for mut fragment in fragments {
-        balances.price_by_usage(&call.account, tariff, &touched, &mut fragment)?;
+        balances.price_by_usage(account, tariff, &touched, &mut fragment)?;
         let mut charge = charge(fragment.priced);
-        charge.free_cash = balances.take(&call.account, &touched, &fragment.shares).normalize();
+        charge.free_cash = balances.take(account, &touched, &fragment.shares).normalize();
         if !tariff.profile().prepaid {
             charge.cost = (charge.cost - charge.free_cash).normalize();
         }

@@ -27,7 +27,7 @@ use model::{FeeId, FeeMatch, PortedNumber, ProfileId, ProfileVersionId, TariffVe
 use crate::tariff::Tariff;
 
 pub use accounts::OpeningBalance;
-pub use calls::{CALLS, RateSummary, RatedCall, rate_calls};
+pub use calls::{CALLS, RateSummary, RatedCall, rate_calls, rate_one};
 pub use issue::{Issue, WorkbenchError};
 pub use mapping::{Mapping, SheetRow};
 pub use ported::read_ported;

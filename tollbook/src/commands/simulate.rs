@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use lake::Lake;
-use model::{Directory, Provider};
+use model::{Directory, PortedNumber, Provider};
+use rating::Tariff;
 use rating::workbench::{TariffDir, TariffIds};
 use rust_decimal::Decimal;
 
@@ -67,9 +69,27 @@ pub(crate) async fn simulate(config: &Config, args: &TariffTrial) -> anyhow::Res
         },
     };
     let lake = Lake::open_to_ask(&config.lake).map_err(of_lake)?;
-    let comparison = compare(&lake, &selection, &tariff, &directory.ported_numbers).await?;
+    let comparison = compared(&lake, &selection, &tariff, &directory.ported_numbers).await?;
     print(&comparison, &directory, &args.tariff, dir.version.profile.currency.as_str());
     Ok(())
+}
+
+/// Compares, and shows how far it is.
+async fn compared(
+    lake: &Lake,
+    selection: &Selection,
+    tariff: &Tariff,
+    ported: &[PortedNumber],
+) -> anyhow::Result<Comparison> {
+    let bar = ProgressBar::no_length()
+        .with_style(ProgressStyle::with_template("{bar:30} {percent} %, {eta} left")?);
+    let mut watch = |n_done: usize, n_stretches: usize, _: &Comparison| {
+        bar.set_length(n_stretches as u64);
+        bar.set_position(n_done as u64);
+    };
+    let comparison = compare(lake, selection, tariff, ported, &mut watch).await;
+    bar.finish_and_clear();
+    comparison
 }
 
 /// The month in the tariff's zone, or the days up to now.
@@ -104,13 +124,11 @@ pub(crate) fn versions_of(
 }
 
 fn print(comparison: &Comparison, directory: &Directory, tariff: &Path, currency: &str) {
-    let mut accounts: Vec<_> = comparison.accounts.iter().collect();
-    // Those who would pay most more come first: they will call.
-    accounts.sort_by_key(|(id, compared)| (-compared.difference(), **id));
+    let accounts = comparison.ordered();
     print_table(
         &["account", "calls", "paid", "would pay", "difference", "%", "without a fee"],
         accounts.iter().map(|(id, compared)| {
-            let handle = directory.accounts.iter().find(|account| account.id == **id);
+            let handle = directory.accounts.iter().find(|account| account.id == *id);
             vec![
                 handle.map_or_else(|| id.to_string(), |account| account.handle.clone()),
                 compared.calls.to_string(),

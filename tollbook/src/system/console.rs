@@ -14,7 +14,7 @@ use crate::system::System;
 use crate::system::opening::of_lake;
 use crate::{
     balance_sheet, billing, billing_desk, downloads, figures, provisioning_desk, resubmit, rule_desk,
-    suspense_record, tariff_desk,
+    shadow_desk, suspense_record, tariff_desk,
 };
 
 /// What the console shows of partners and streams.
@@ -85,6 +85,7 @@ impl System {
             ),
             provisioning: provisioning_desk::desk(self.rooms.clone(), self.config.switch.clone()),
             tariffs: tariff_desk::desk(&self.rooms, self.lake.clone()),
+            shadow: shadow_desk::desk(&self.rooms, self.lake.clone()),
             billing: billing_desk::desk(
                 self.rooms.clone(),
                 self.lake.clone(),

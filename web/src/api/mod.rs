@@ -10,16 +10,18 @@ mod desk;
 mod exchange;
 mod fraud;
 mod messages;
+mod price_lists;
 mod provisioning;
 mod search;
 mod suspense;
+mod tariff_trials;
 mod traffic;
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,9 @@ const LIMIT: usize = 100;
 
 /// And at most.
 const LIMIT_MAX: usize = 1_000;
+
+/// A price list is this long at most: some hundred thousand fees.
+const LIST_BYTES_MAX: usize = 64 << 20;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -84,6 +89,13 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .routes(routes!(provisioning::zones))
         .routes(routes!(provisioning::off_peak))
         .routes(routes!(provisioning::numbers))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(price_lists::send))
+                .layer(DefaultBodyLimit::max(LIST_BYTES_MAX)),
+        )
+        .routes(routes!(tariff_trials::tried_price))
+        .routes(routes!(tariff_trials::comparison, tariff_trials::start_comparison))
         .routes(routes!(messages::mails))
         .routes(routes!(messages::templates))
         .routes(routes!(messages::deliveries))

@@ -137,7 +137,8 @@ pub(crate) async fn fees(
     Ok(Json(Page::of(items, limit.get()?, |item| item.id.to_string())))
 }
 
-fn version_of(directory: &Directory, id: i64) -> Result<&TariffVersion, Refusal> {
+/// The tariff version of this id.
+pub(crate) fn version_of(directory: &Directory, id: i64) -> Result<&TariffVersion, Refusal> {
     let found = directory.tariffs.iter().find(|version| version.id.0 == id);
     found.ok_or_else(|| Refusal::NotFound(format!("there is no tariff version {id}")))
 }

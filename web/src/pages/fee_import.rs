@@ -11,7 +11,6 @@ use axum::Form;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::{DateTime, NaiveDateTime, TimeZone as _, Utc};
 use model::TariffVersion;
 use serde::Deserialize;
 
@@ -19,7 +18,7 @@ use crate::Shared;
 use crate::frame::{Frame, html};
 use crate::guard::SignedIn;
 use crate::pages::search::escaped;
-use crate::pages::when;
+use crate::pages::{local_time, when};
 use crate::refusal::{Refusal, require};
 use crate::role::Right;
 use crate::sign_in::random_text;
@@ -41,10 +40,10 @@ const LIST_AGE_MAX: Duration = Duration::from_secs(30 * 60);
 const LIST_NAME_LETTERS: usize = 24;
 
 /// Days of calls that are priced unless others are asked for.
-const DAYS: u32 = 7;
+pub(crate) const DAYS: u32 = 7;
 
 /// And at most.
-const DAYS_MAX: u32 = 366;
+pub(crate) const DAYS_MAX: u32 = 366;
 
 /// Lists that were looked at and not applied yet.
 #[derive(Default)]
@@ -173,15 +172,11 @@ async fn check(shared: &Shared, user: &SignedIn, id: i64, form: &Sent) -> Result
         })?,
     };
     let (profile, valid_from) = with_version(shared, id, |version| {
-        Ok::<_, Refusal>((version.profile.id, begins_at(version, &form.valid_from)?))
+        Ok::<_, Refusal>((version.profile.id, local_time(version.profile.timezone, &form.valid_from)?))
     })??;
-    // One at a time: it takes the memory of both lists, and reads the calls of many days.
-    let Ok(_turn) = shared.comparisons.try_acquire() else {
-        return Err(Refusal::Conflict("another list is being compared; try again".to_owned()));
-    };
     let list = form.list.as_str().into();
     let wanted = FeesWanted { profile, list, valid_from, keep: form.keep, days, seen: None };
-    let proposed = (shared.desk.tariffs.propose)(wanted.clone()).await.map_err(of_desk)?;
+    let proposed = list_compared(shared, wanted.clone()).await?.map_err(of_desk)?;
     let name = random_text(LIST_NAME_LETTERS);
     let wanted = FeesWanted { seen: Some(proposed.base), ..wanted };
     let since = (shared.desk.clock)().mono;
@@ -198,6 +193,17 @@ async fn check(shared: &Shared, user: &SignedIn, id: i64, form: &Sent) -> Result
         None => "from when it is applied".to_owned(),
     };
     html(&Page { seen: Some((proposed, name)), begins, ..page })
+}
+
+/// What a list would change. One at a time: it takes the memory of both lists, and reads the calls of many days.
+pub(crate) async fn list_compared(
+    shared: &Shared,
+    wanted: FeesWanted,
+) -> Result<Result<FeesProposed, FeesRefused>, Refusal> {
+    let Ok(_turn) = shared.comparisons.try_acquire() else {
+        return Err(Refusal::Conflict("another list is being compared; try again".to_owned()));
+    };
+    Ok((shared.desk.tariffs.propose)(wanted).await)
 }
 
 async fn apply(shared: &Shared, user: &SignedIn, id: i64, form: &Sent) -> Result<Response, Refusal> {
@@ -228,7 +234,8 @@ async fn apply(shared: &Shared, user: &SignedIn, id: i64, form: &Sent) -> Result
 
 fn of_desk(why: FeesRefused) -> Refusal {
     match why {
-        FeesRefused::Invalid(why) => Refusal::Invalid(why),
+        FeesRefused::Invalid(why) | FeesRefused::Faults { said: why, .. } => Refusal::Invalid(why),
+        FeesRefused::Stale(why) => Refusal::Conflict(why),
         FeesRefused::Failed(why) => Refusal::failed(why),
     }
 }
@@ -253,27 +260,6 @@ fn page_of(user: &SignedIn, version: &TariffVersion, form: Sent, fault: String) 
         seen: None,
         begins: String::new(),
     }
-}
-
-/// When a list begins, as the form's field says it: local time of the profile; empty: when it is applied.
-fn begins_at(version: &TariffVersion, text: &str) -> Result<Option<DateTime<Utc>>, Refusal> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let zone = version.profile.timezone;
-    let read = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
-        .into_iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
-    let local = read.ok_or_else(|| {
-        Refusal::Invalid(format!("{text:?} is not a time; write it like 2027-01-01T00:00, in {zone}"))
-    })?;
-    // Of an hour that is there twice, the first.
-    let at = zone.from_local_datetime(&local).earliest();
-    let at = at.ok_or_else(|| {
-        Refusal::Invalid(format!("{text} does not exist in {zone}: clocks are put forward then"))
-    })?;
-    Ok(Some(at.with_timezone(&Utc)))
 }
 
 #[cfg(test)]

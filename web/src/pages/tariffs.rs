@@ -27,6 +27,7 @@ const PAGE_ROWS: usize = 200;
 struct ListPage {
     frame: Frame,
     rows: Vec<VersionRow>,
+    may_compare: bool,
 }
 
 struct VersionRow {
@@ -76,7 +77,7 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, user: SignedIn) -> R
             }
         })
         .collect();
-    html(&ListPage { frame: Frame::of(&user, "/tariffs"), rows })
+    html(&ListPage { frame: Frame::of(&user, "/tariffs"), rows, may_compare: user.role.may(Right::Books) })
 }
 
 /// What to look for among the fees.
@@ -94,6 +95,8 @@ pub(crate) struct FeeQuery {
 struct OnePage {
     frame: Frame,
     id: i64,
+    /// Id of the profile.
+    profile: i64,
     handle: String,
     facts: Vec<(&'static str, String)>,
     query: FeeQuery,
@@ -151,6 +154,7 @@ pub(crate) async fn one(
     html(&OnePage {
         frame: Frame::of(&user, "/tariffs").noting(Some(done)),
         id,
+        profile: profile.id.0,
         handle: profile.handle.clone(),
         facts: vec![
             ("Name", profile.name.clone()),

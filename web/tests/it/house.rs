@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use lake::{Lake, LakeConfig, LaneRows};
-use model::{Held, Moment, RatedCdr};
+use model::{Held, Moment, ProfileVersionId, RatedCdr};
 use store::{LaneCommit, NewUser, Store, StoreEffect, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use web::{
-    AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk,
-    ChangedRecord, CheckedRule, Desk, Exchange, FeesRefused, Figures, Partner, ProvisioningDesk,
-    RequestLimits, Role, RuleDesk, RuleInForce, RunState, StreamDesk, TariffDesk, TestedCall, TriedRoute,
+    AlertRow, BacktestOutcome, BalanceDesk, BalanceRow, BalanceSheet, BilledAccount, BillingDesk, ChangedFee,
+    ChangedRecord, CheckedRule, Desk, Exchange, FeeChanges, FeeFault, FeesApplied, FeesProposed, FeesRefused,
+    FeesWanted, Figures, Partner, ProvisioningDesk, RequestLimits, Role, RuleDesk, RuleInForce, RunState,
+    ShadowDesk, ShadowState, ShadowSums, StreamDesk, TariffDesk, TestedCall, TriedRoute,
 };
 
 /// Everybody's.
@@ -128,6 +129,7 @@ impl House {
             rules: rules(),
             provisioning: provisioning(store.clone(), known),
             tariffs: tariffs(),
+            shadow: shadow(),
             billing: billing(),
             balances: balances(store.clone()),
             download: Arc::new(|_| Box::pin(std::future::ready(Ok(None)))),
@@ -180,12 +182,83 @@ pub(crate) fn cookie_in(answer: &str) -> String {
     format!("Cookie: {}\r\n", line["set-cookie: ".len()..].split(';').next().unwrap())
 }
 
-/// A house without price lists.
+/// Every list makes version 7 of version 1, unless it is wrong in its second line; only version 1 is replaced.
 fn tariffs() -> TariffDesk {
-    let none = || FeesRefused::Invalid("the profile has no version that early".to_owned());
+    let check = |wanted: &FeesWanted| match &*wanted.list {
+        "wrong" => {
+            let fault = FeeFault { line: Some(2), said: "the list:2: <wrong>".to_owned() };
+            Err(FeesRefused::Faults { said: fault.said.clone(), faults: vec![fault] })
+        }
+        _ => Ok(()),
+    };
     TariffDesk {
-        propose: Arc::new(move |_| Box::pin(std::future::ready(Err(none())))),
-        apply: Arc::new(move |_, _| Box::pin(std::future::ready(Err(none())))),
+        propose: Arc::new(move |wanted| {
+            let fee = ChangedFee {
+                destination: "49".to_owned(),
+                source: "any".to_owned(),
+                zone: "Germany".to_owned(),
+                before: "1 / 1".to_owned(),
+                after: format!("keep {} of {}", wanted.keep, wanted.days),
+            };
+            let proposed = FeesProposed {
+                base: ProfileVersionId(1),
+                n_before: 2,
+                n_after: 2,
+                n_same: 1,
+                n_future: 0,
+                changes: vec![FeeChanges { change: "dearer", n_fees: 1, fees: vec![fee] }],
+                impacts: Vec::new(),
+            };
+            Box::pin(std::future::ready(check(&wanted).map(|()| proposed)))
+        }),
+        apply: Arc::new(move |wanted, _| {
+            let applied = FeesApplied {
+                version: ProfileVersionId(7),
+                n_fees: 2,
+                is_changed: true,
+                valid_from: wanted.valid_from.unwrap_or(DateTime::UNIX_EPOCH),
+                n_resubmitted: 0,
+            };
+            let is_stale = wanted.seen != Some(ProfileVersionId(1));
+            let stale = || FeesRefused::Stale("another version is in force".to_owned());
+            let outcome = check(&wanted).and_then(|()| if is_stale { Err(stale()) } else { Ok(applied) });
+            Box::pin(std::future::ready(outcome))
+        }),
+    }
+}
+
+/// Comparisons that are over at once, with the words that they were wanted with: one account would pay more, one the same, one less.
+fn shadow() -> ShadowDesk {
+    let sums = |was: &str, would_be: &str| ShadowSums {
+        n_calls: 3,
+        n_unpriced: 1,
+        was: was.parse().unwrap(),
+        would_be: would_be.parse().unwrap(),
+    };
+    let state = Arc::new(std::sync::Mutex::new(ShadowState { is_over: true, ..ShadowState::default() }));
+    let shown = state.clone();
+    ShadowDesk {
+        start: Arc::new(move |wanted| {
+            let outcome = if wanted.month.as_deref() == Some("2026-13") {
+                Err("no such month".to_owned())
+            } else {
+                let accounts = [("<dear>", "1", "1.5"), ("acme", "1", "1"), ("cheap", "1", "0.25")];
+                let named = accounts.map(|(name, was, would_be)| (name.to_owned(), sums(was, would_be)));
+                *state.lock().unwrap() = ShadowState {
+                    title: format!("{wanted:?}"),
+                    is_over: true,
+                    n_stretches: 1,
+                    n_done: 1,
+                    currency: "EUR".to_owned(),
+                    total: sums("3", "2.75"),
+                    accounts: Arc::new(named.to_vec()),
+                    ..ShadowState::default()
+                };
+                Ok(())
+            };
+            Box::pin(std::future::ready(outcome))
+        }),
+        state: Arc::new(move || shown.lock().unwrap().clone()),
     }
 }
 

@@ -15,3 +15,4 @@ mod roles;
 mod search;
 mod second_factor;
 mod sign_in;
+mod tariffs;

@@ -32,6 +32,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/provisioning/try",
         "/tariffs",
         "/tariffs/1/import",
+        "/tariffs/try",
+        "/tariffs/shadow",
         "/fraud",
         "/fraud/rules",
         "/fraud/rules/edit",
@@ -64,6 +66,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         "/api/v1/tariffs",
         "/api/v1/tariffs/1/zones",
         "/api/v1/tariffs/1/off-peak",
+        "/api/v1/tariffs/1/price?destination=49&seconds=1",
+        "/api/v1/shadow-billing",
         "/api/v1/numbers",
         "/api/v1/alerts",
         "/api/v1/locks",
@@ -120,6 +124,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /provisioning/try             200      200      403      403      403      200      403      403      403
         /tariffs                      200      200      403      403      403      200      403      403      403
         /tariffs/1/import             404      404      403      403      403      403      403      403      403
+        /tariffs/try                  200      200      403      403      403      200      403      403      403
+        /tariffs/shadow               200      200      403      403      403      200      403      403      403
         /fraud                        200      403      200      403      403      200      403      403      403
         /fraud/rules                  200      403      200      403      403      200      403      403      403
         /fraud/rules/edit             200      403      200      403      403      200      403      403      403
@@ -152,6 +158,8 @@ async fn every_role_opens_its_own_pages_and_no_other() {
         /api/v1/tariffs               200      200      403      403      403      200      403      403      403
         /api/v1/tariffs/1/zones       404      404      403      403      403      404      403      403      403
         /api/v1/tariffs/1/off-peak      404      404      403      403      403      404      403      403      403
+        /api/v1/tariffs/1/price?destination=49&seconds=1      404      404      403      403      403      404      403      403      403
+        /api/v1/shadow-billing        200      200      403      403      403      200      403      403      403
         /api/v1/numbers               200      200      403      403      403      200      403      403      403
         /api/v1/alerts                200      403      200      403      403      200      403      403      403
         /api/v1/locks                 200      403      200      403      403      200      403      403      403
