@@ -62,6 +62,8 @@ pub(crate) struct Comparison {
     pub(crate) accounts: BTreeMap<AccountId, Compared>,
     /// Calls priced in another currency than the tariff's: not comparable, so left out.
     pub(crate) other_currency: u64,
+    /// Calls left out because free time of a package paid for some of their seconds: what the others cost says nothing of all of them.
+    pub(crate) with_free_time: u64,
 }
 
 impl Comparison {
@@ -144,13 +146,14 @@ pub(crate) fn started(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
 fn columns(provider: Provider) -> String {
     let level = provider.as_str();
     // What a balance paid is part of the price; only customers have one.
-    let covered = match provider {
-        Provider::Customer => " + coalesce(free_cash, 0)",
-        Provider::Reseller | Provider::Carrier => "",
+    let (covered, free_seconds) = match provider {
+        Provider::Customer => (" + coalesce(free_cash, 0)", "free_seconds"),
+        Provider::Reseller => ("", "reseller_free_seconds"),
+        Provider::Carrier => ("", "carrier_free_seconds"),
     };
     format!(
         "SELECT {level}_account, {level}_currency, {level}_cost{covered}, coalesce(source_number, source_user), \
-         coalesce(destination_number, destination_user), start_at, duration_seconds FROM calls"
+         coalesce(destination_number, destination_user), start_at, duration_seconds, coalesce({free_seconds}, 0) FROM calls"
     )
 }
 
@@ -180,6 +183,10 @@ fn take<'p>(
         let account = AccountId(cell(0).parse().context("account")?);
         if cell(1).parse::<Currency>().context("currency")? != tariff.profile().currency {
             comparison.other_currency += 1;
+            continue;
+        }
+        if cell(7) != "0" {
+            comparison.with_free_time += 1;
             continue;
         }
         let was: Decimal = cell(2).parse().context("cost")?;

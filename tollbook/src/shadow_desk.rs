@@ -84,12 +84,7 @@ fn begin(
         account: wanted.account,
         versions,
     };
-    let title = format!(
-        "{month} by {} in force from {} UTC, for {}",
-        version.profile.handle,
-        version.valid_from.format("%F %T"),
-        wanted.actor
-    );
+    let title = title(&wanted, &month, version, directory);
     let currency = version.profile.currency.to_string();
     let fresh = ShadowState { title: title.clone(), currency, ..ShadowState::default() };
     let at_work = AtWork::begin(state, fresh)?;
@@ -105,6 +100,27 @@ fn begin(
         }));
     });
     Ok(())
+}
+
+/// What is compared with what, so that others who look at it know too.
+fn title(wanted: &WantedShadow, month: &str, version: &TariffVersion, directory: &Directory) -> String {
+    let accounts = match wanted.account {
+        Some(account) => directory.name_of(account),
+        None => "all accounts".to_owned(),
+    };
+    let priced_by = wanted.profile.map(|profile| {
+        let there = directory.tariffs.iter().find(|there| there.profile.id == profile);
+        let handle = there.map_or_else(|| profile.to_string(), |there| there.profile.handle.clone());
+        format!(", calls priced by {handle}")
+    });
+    format!(
+        "{month} by {}, in force from {} UTC: {} prices of {accounts}{}, for {}",
+        version.profile.handle,
+        version.valid_from.format("%F %T"),
+        wanted.level.as_str(),
+        priced_by.unwrap_or_default(),
+        wanted.actor
+    )
 }
 
 /// The month before the one that `now` lies in.
@@ -127,6 +143,7 @@ async fn run(
         (state.n_done, state.n_stretches) = (n_done, n_stretches);
         state.total = sums(&so_far.total());
         state.n_other_currency = so_far.other_currency;
+        state.n_with_free_time = so_far.with_free_time;
     };
     let found = compare(lake, selection, &tariff, &directory.ported_numbers, &mut watch).await?;
     let names = directory.names();

@@ -39,7 +39,9 @@ pub(crate) fn desk(rooms: &Rooms, lake: Arc<Lake>) -> TariffDesk {
         }),
         apply: Arc::new(move |wanted, actor| {
             let rooms = applying.clone();
-            async move { applied(&rooms, wanted, &actor).await }.boxed()
+            // Done to its end also where whoever asked has gone: calls that wait for these fees are sent in again behind it.
+            let applying = tokio::spawn(async move { applied(&rooms, wanted, &actor).await });
+            async move { applying.await.unwrap_or_else(|why| Err(FeesRefused::Failed(why.to_string()))) }.boxed()
         }),
     }
 }
@@ -134,8 +136,11 @@ async fn applied(rooms: &Rooms, wanted: FeesWanted, actor: &str) -> Result<FeesA
             0
         }
     };
+    if !report.is_changed {
+        return Ok(FeesApplied { version: base.id, n_fees, is_changed: false, valid_from, n_resubmitted });
+    }
     let current = rooms.directory.current();
     let of_profile = current.tariffs.iter().filter(|version| version.profile.id == profile);
     let newest = of_profile.max_by_key(|version| version.id).map_or(base.id, |version| version.id);
-    Ok(FeesApplied { version: newest, n_fees, is_changed: report.is_changed, valid_from, n_resubmitted })
+    Ok(FeesApplied { version: newest, n_fees, is_changed: true, valid_from, n_resubmitted })
 }

@@ -60,6 +60,8 @@ pub struct ShadowState {
     pub total: ShadowSums,
     /// Calls that were priced in another currency; they are left out.
     pub n_other_currency: u64,
+    /// Calls of which free time of a package paid some seconds; they are left out.
+    pub n_with_free_time: u64,
     /// By account: its name, and its sums; who would pay most more comes first. Empty until it is over.
     pub accounts: Arc<Vec<(String, ShadowSums)>>,
     /// Why it broke off; empty if it did not.

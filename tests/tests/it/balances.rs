@@ -207,6 +207,12 @@ fn free_time_is_used_before_money_and_usage_before_the_next_step() {
     eventually("both are in the lake", || made.sql(seconds).len() == 2);
     let seconds: Vec<f64> = made.sql(seconds).iter().map(|seconds| seconds.parse().unwrap()).collect();
     assert_eq!(seconds, [6.0, 7.0]);
+    // Simulated by the tariff that priced it, the call would cost its free seconds too: nobody is to think that he would pay more.
+    let minutes = made.home().join("tariffs/minutes");
+    let simulated =
+        made.run_command(&["simulate", "--tariff", minutes.to_str().unwrap(), "--profile", "minutes"]);
+    assert!(simulated.contains("1 calls used free time of a package and are left out"), "{simulated}");
+    assert!(simulated.contains("0 calls of 0 accounts"), "{simulated}");
     house.stop();
     let proof = made.run_command(&["audit"]);
     assert!(proof.contains("all of it holds"), "{proof}");

@@ -163,6 +163,9 @@ fn print(comparison: &Comparison, directory: &Directory, tariff: &Path, currency
     if comparison.other_currency > 0 {
         println!("{} calls were priced in another currency and are left out", comparison.other_currency);
     }
+    if comparison.with_free_time > 0 {
+        println!("{} calls used free time of a package and are left out", comparison.with_free_time);
+    }
 }
 
 /// With its sign, so that a column of differences reads at once.

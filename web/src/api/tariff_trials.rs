@@ -159,6 +159,8 @@ pub(crate) struct Comparison {
     total: ComparedSums,
     /// Calls in another currency, which are left out.
     other_currency: u64,
+    /// Calls of which free time of a package paid some seconds, which are left out.
+    with_free_time: u64,
     /// Why it broke off; empty if it did not.
     failure: String,
     /// By account, who would pay most more first; empty until it is over.
@@ -205,6 +207,7 @@ fn last_of(shared: &Shared) -> Comparison {
         done: state.n_done,
         total: (&state.total).into(),
         other_currency: state.n_other_currency,
+        with_free_time: state.n_with_free_time,
         items: state.accounts.iter().map(item).collect(),
         title: state.title,
         is_over: state.is_over,
