@@ -424,6 +424,8 @@ named_enum! {
         Malformed = "malformed",
         /// An INVITE from a source we do not know.
         UnknownSource = "unknown_source",
+        /// A call that several trunks at one address could have sent: people are told what to set.
+        AmbiguousSource = "ambiguous_source",
     }
 }
 

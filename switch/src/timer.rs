@@ -1,6 +1,7 @@
 //! Timers as a table: what is due next, and why.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// RFC 3261, table 4: an estimate of the round trip.
@@ -79,28 +80,41 @@ pub enum Timer {
     Phone,
 }
 
-/// Names one armed timer, to disarm it.
+/// Names one armed timer, to disarm it: the nanoseconds it is due at, and which it is. A call keeps a handful of them, so none costs more
+/// than these two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TimerKey(Duration, u64);
+pub(crate) struct TimerKey(u64, NonZeroU64);
+const _: () = assert!(size_of::<Option<TimerKey>>() == 16);
+
+impl TimerKey {
+    /// In 584 years of running the last such moment is reached.
+    fn new(at: Duration, n: NonZeroU64) -> Self {
+        Self(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX), n)
+    }
+
+    fn at(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+}
 
 /// Armed timers in the order they are due; those due together in the order they were armed.
 #[derive(Debug)]
 pub(crate) struct TimerQueue<T> {
     due: BTreeMap<TimerKey, T>,
-    n_armed: u64,
+    n_armed: NonZeroU64,
 }
 
 impl<T> Default for TimerQueue<T> {
     fn default() -> Self {
-        Self { due: BTreeMap::new(), n_armed: 0 }
+        Self { due: BTreeMap::new(), n_armed: NonZeroU64::MIN }
     }
 }
 
 impl<T> TimerQueue<T> {
     /// Arms a timer at `at`, monotonic time.
     pub(crate) fn arm(&mut self, at: Duration, what: T) -> TimerKey {
-        self.n_armed += 1;
-        let key = TimerKey(at, self.n_armed);
+        self.n_armed = self.n_armed.saturating_add(1);
+        let key = TimerKey::new(at, self.n_armed);
         self.due.insert(key, what);
         key
     }
@@ -114,13 +128,13 @@ impl<T> TimerQueue<T> {
 
     /// The next one.
     pub(crate) fn peek(&self) -> Option<(Duration, &T)> {
-        self.due.first_key_value().map(|(key, what)| (key.0, what))
+        self.due.first_key_value().map(|(key, what)| (key.at(), what))
     }
 
     /// Takes the next one if it is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Duration) -> Option<T> {
         let entry = self.due.first_entry()?;
-        (entry.key().0 <= now).then(|| entry.remove())
+        (entry.key().at() <= now).then(|| entry.remove())
     }
 }
 

@@ -6,6 +6,7 @@
 //! although the RFC gives that to the layer above: it is the same timer. Dialogs and calls are not known here.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::Transport;
@@ -88,7 +89,7 @@ enum ServerState {
 
 #[derive(Debug)]
 struct ServerTx {
-    key: Box<[u8]>,
+    key: Arc<[u8]>,
     is_invite: bool,
     state: ServerState,
     head: ReplyHead,
@@ -116,7 +117,8 @@ struct ClientTx<T> {
     destination: Hop,
     /// The same request for UDP, if it went to TCP for its length alone (RFC 3261, 18.1.1).
     fallback: Option<(Hop, Vec<u8>)>,
-    ack: Vec<u8>,
+    /// The ACK of the last final answer, for when that comes again.
+    ack: Option<(Hop, Box<[u8]>)>,
     token: T,
     cancel_wanted: bool,
     interval: Duration,
@@ -141,11 +143,12 @@ enum Due {
 #[derive(Debug)]
 pub(crate) struct Transactions<T> {
     rng: StdRng,
-    /// Ids and branches are ours: nobody else can choose them so that they meet in one place.
-    servers: FxHashMap<ServerId, ServerTx>,
-    server_keys: HashMap<Box<[u8]>, ServerId>,
+    /// Ids and branches are ours: nobody else can choose them so that they meet in one place. Each has a place of its own on the heap:
+    /// a table is up to seven eighths empty room.
+    servers: FxHashMap<ServerId, Box<ServerTx>>,
+    server_keys: HashMap<Arc<[u8]>, ServerId>,
     n_servers: u64,
-    clients: FxHashMap<ClientKey, ClientTx<T>>,
+    clients: FxHashMap<ClientKey, Box<ClientTx<T>>>,
     timers: TimerQueue<Due>,
     outbox: VecDeque<(Hop, Vec<u8>)>,
     /// Room for the key of the request at hand.
@@ -266,8 +269,9 @@ impl<T: Clone> Transactions<T> {
                     self.timers.arm(now + T1_64, Due::Client(key, Timer::AcceptedClient))
                 } else {
                     tx.state = ClientState::Completed;
-                    tx.ack = ack_of_refusal(&tx.request, message);
-                    self.outbox.push_back((tx.destination, tx.ack.clone()));
+                    let ack = ack_of_refusal(&tx.request, message);
+                    tx.ack = Some((tx.destination, ack.as_slice().into()));
+                    self.outbox.push_back((tx.destination, ack));
                     // A challenged request is sent again with credentials.
                     if !matches!(code, 401 | 407) {
                         tx.request = Vec::new();
@@ -279,8 +283,10 @@ impl<T: Clone> Transactions<T> {
                 answer
             }
             (ClientState::Completed, true) => {
-                if code >= 300 {
-                    self.outbox.push_back((tx.destination, tx.ack.clone()));
+                if code >= 300
+                    && let Some((to, ack)) = &tx.ack
+                {
+                    self.outbox.push_back((*to, ack.to_vec()));
                 }
                 Received::Absorbed
             }
@@ -313,7 +319,7 @@ impl<T: Clone> Transactions<T> {
         let id = ServerId(self.n_servers);
         let method = message.method().unwrap_or(Method::Other(b""));
         write_server_key(&mut self.key, message, method);
-        let key: Box<[u8]> = self.key.as_slice().into();
+        let key: Arc<[u8]> = self.key.as_slice().into();
         self.server_keys.insert(key.clone(), id);
         let tx = ServerTx {
             key,
@@ -326,7 +332,7 @@ impl<T: Clone> Transactions<T> {
             resend: None,
             end: None,
         };
-        self.servers.insert(id, tx);
+        self.servers.insert(id, Box::new(tx));
         id
     }
 
@@ -489,14 +495,14 @@ impl<T: Clone> Transactions<T> {
             request,
             destination: to,
             fallback: None,
-            ack: Vec::new(),
+            ack: None,
             token,
             cancel_wanted: false,
             interval: T1,
             resend: (!to.is_reliable()).then(|| self.timers.arm(now + T1, Due::Client(key, resend))),
             end: Some(self.timers.arm(now + T1_64, Due::Client(key, end))),
         };
-        self.clients.insert(key, tx);
+        self.clients.insert(key, Box::new(tx));
     }
 
     /// Cancels an INVITE: now, or as soon as the far end has shown that it got it (RFC 3261, 9.1).
@@ -524,6 +530,24 @@ impl<T: Clone> Transactions<T> {
     /// Whether the response `message` is to a CANCEL: nothing hangs on it.
     pub(crate) fn is_to_cancel(message: &Message<'_>) -> bool {
         message.cseq().is_some_and(|cseq| cseq.method == Method::CANCEL)
+    }
+
+    /// Sends the ACK of a 2xx to the INVITE `id`, which belongs to no transaction; kept beside that of its INVITE for when the 2xx comes again.
+    pub(crate) fn acknowledge(&mut self, id: ClientId, to: Hop, ack: Vec<u8>) {
+        if let Some(tx) = self.clients.get_mut(&ClientKey { branch: id.0, is_cancel: false }) {
+            tx.ack = Some((to, ack.as_slice().into()));
+        }
+        self.outbox.push_back((to, ack));
+    }
+
+    /// The 2xx came again, so our ACK was lost.
+    pub(crate) fn acknowledge_again(&mut self, id: ClientId) {
+        let tx = self.clients.get(&ClientKey { branch: id.0, is_cancel: false });
+        if let Some((to, ack)) =
+            tx.filter(|tx| tx.state == ClientState::Accepted).and_then(|tx| tx.ack.as_ref())
+        {
+            self.outbox.push_back((*to, ack.to_vec()));
+        }
     }
 
     /// Gives a transaction another purpose.

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use model::{
-    AccountId, Alert, AlertId, AlertSeverity, Barring, Body, Control, Currency, Effect, Effects, Finding,
-    Lock, LockLevel, LockSource, Measured, Money, Span, TenantId, Topic, TrunkId,
+    AccountId, Alert, AlertId, AlertSeverity, Barring, Body, CallEvent, Control, Currency, Effect, Effects,
+    Finding, Lock, LockLevel, LockSource, Measured, Money, Security, Span, TenantId, Topic, TrunkId,
 };
 
 use super::cell::{Incident, Sum, Window, part_seconds};
@@ -23,6 +23,9 @@ const RANGES_MAX: usize = 32;
 
 /// Emergency calls told of one subject in an hour; one more word says that there are more.
 const CALLS_TOLD_MAX: u32 = 20;
+
+/// Names alerts of calls that several trunks could have sent, where those of rules have the rule's name.
+const AMBIGUOUS_SOURCE: &str = "ambiguous-source";
 
 /// Calls of others that a share must rest on before it is compared with.
 const OTHERS_MIN: i64 = 30;
@@ -367,6 +370,46 @@ impl Work<'_> {
                 sparkline_step_seconds: part_seconds(rule),
                 barred,
                 tag: rule.tag.clone(),
+            }),
+            spending: None,
+        }
+    }
+
+    /// What people are told of calls that are refused because several trunks at their address could have sent them. No rule asks for it,
+    /// and the switch says it once an hour of an address; what several switches say within an hour is one alert.
+    pub(super) fn ambiguous_source(&self, event: &CallEvent, security: &Security) -> Alert {
+        let source = security.source.ip();
+        let period = event.at.format("%Y-%m-%d %H:00").to_string();
+        let nothing = Money::new(money(0), Currency::EUR);
+        Alert {
+            id: AlertId::derive(AMBIGUOUS_SOURCE, event.payer, &format!("{source} {period}")),
+            tenant: event.tenant,
+            account: event.payer,
+            rule: AMBIGUOUS_SOURCE.to_owned(),
+            period,
+            limit: nothing,
+            value: nothing,
+            lock: LockLevel::None,
+            notify: self.rules.notify.clone(),
+            evidence: Vec::new(),
+            at: event.at,
+            severity: AlertSeverity::Breach,
+            update: 0,
+            finding: Some(Finding {
+                version: 1,
+                title: format!("Calls are refused: their trunk cannot be told; {}", security.detail),
+                subject: format!("source {source}"),
+                measures: vec![Measured {
+                    measure: "attempts".to_owned(),
+                    value: security.count.to_string(),
+                    limit: "below 1".to_owned(),
+                }],
+                n_calls: security.count,
+                at_risk: nothing,
+                sparkline: Vec::new(),
+                sparkline_step_seconds: 0,
+                barred: Vec::new(),
+                tag: None,
             }),
             spending: None,
         }

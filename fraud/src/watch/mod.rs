@@ -27,9 +27,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{
-    Account, AccountId, Accrual, Attempt, Body, CallEvent, CallUid, Cause, CdrId, Effects, EventBody, Money,
-    Party, Registration, RegistrationChange, Security, SightedBy, SightingStep, Stage, StageInput,
-    StateChange, TenantId, Topic, TrunkId,
+    Account, AccountId, Accrual, Attempt, Body, CallEvent, CallUid, Cause, CdrId, Effect, Effects, EventBody,
+    Money, Party, Registration, RegistrationChange, Security, SecurityKind, SightedBy, SightingStep, Stage,
+    StageInput, StateChange, TenantId, Topic, TrunkId,
 };
 use rust_decimal::Decimal;
 
@@ -398,6 +398,11 @@ impl Work<'_> {
     }
 
     fn security(&mut self, event: &CallEvent, security: &Security, effects: &mut Effects) {
+        // The calls themselves are told of as those of an unknown source.
+        if security.what == SecurityKind::AmbiguousSource {
+            effects.0.push(Effect::Alert(Box::new(self.ambiguous_source(event, security))));
+            return;
+        }
         let times = u64::from(security.count.max(1));
         self.sign_in(event, security.source.ip(), &security.user, times, true, effects);
     }

@@ -345,6 +345,43 @@ fn each_emergency_call_is_told() {
 }
 
 #[test]
+fn calls_that_several_trunks_could_have_sent_are_told_once_for_a_source_and_an_hour() {
+    let told = |source: &str, minutes| {
+        let (mut call, _) = call_named("any");
+        let Body::Call(event) = &mut call else { panic!("a call") };
+        let midnight = event.at.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+        event.at = midnight + chrono::TimeDelta::minutes(minutes);
+        (event.payer, event.call) = (model::AccountId::NOBODY, None);
+        event.body = EventBody::Security(model::Security {
+            what: model::SecurityKind::AmbiguousSource,
+            source: source.parse().unwrap(),
+            user: String::new(),
+            detail: "trunks carrier1, carrier2: set `default_for_address`".to_owned(),
+            count: 1,
+        });
+        call
+    };
+    let bodies = [
+        told("192.0.2.7:5060", 0),
+        told("192.0.2.7:5060", 20),
+        told("192.0.2.8:5060", 30),
+        told("192.0.2.7:5060", 61),
+    ];
+    // Whatever the rules.
+    let none = Arc::new(WatchRules::new(Vec::new(), HotList::default(), HotList::default(), Vec::new()));
+    let told = alerts(&feed(&mut watch(&none), &bodies));
+    let words =
+        "Calls are refused: their trunk cannot be told; trunks carrier1, carrier2: set `default_for_address`";
+    assert!(
+        told.len() == 4 && told.iter().all(|(_, update, title)| *update == 0 && title == words),
+        "{told:?}"
+    );
+    assert_eq!(told[0].0, told[1].0, "another switch, or one begun anew: the same alert");
+    let ids: std::collections::BTreeSet<_> = told.iter().map(|(id, _, _)| id.to_string()).collect();
+    assert_eq!(ids.len(), 3);
+}
+
+#[test]
 fn emergency_call_is_told_once_though_it_goes_on_and_ends() {
     let calls = emergencies(&[0]);
     let Body::Call(attempt) = &calls[0] else { panic!("a call") };

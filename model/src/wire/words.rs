@@ -62,7 +62,7 @@ words! {
     UpdateKind { Hold, Resume, Codec, Refresh } unknown: None;
     RegistrationChange { Ok, Expired, Removed, Failed } unknown: None;
     TrunkHealth { Up, Down, Unknown } unknown: None;
-    SecurityKind { AuthFailed, BanAdded, BanRemoved, RateLimited, Malformed, UnknownSource } unknown: None;
+    SecurityKind { AuthFailed, BanAdded, BanRemoved, RateLimited, Malformed, UnknownSource, AmbiguousSource } unknown: None;
     EdrKind {
         Registered, Unregistered, RegisterFailed, StartProfile, UpdateProfile, EndProfile, TrunkState, LockChanged,
         Security, NumberAssigned, NumberReleased,

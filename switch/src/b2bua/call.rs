@@ -155,15 +155,7 @@ pub(super) struct AckDue {
     pub(super) cseq: u32,
 }
 
-/// The ACK we sent for a 2xx, for when the 2xx comes again.
-#[derive(Debug)]
-pub(super) struct AckSent {
-    pub(super) client: ClientId,
-    pub(super) to: Hop,
-    pub(super) bytes: Vec<u8>,
-}
-
-/// One call in progress.
+/// One call in progress. Those answered are kept small: see [`Call::settle`].
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) uid: CallUid,
@@ -216,7 +208,6 @@ pub(super) struct Call {
     /// Provisional answers that are acknowledged, if there were any.
     pub(super) provisional: Option<Box<Provisional>>,
     pub(super) ack_due: Option<AckDue>,
-    pub(super) ack_sent: Option<AckSent>,
     /// The leg whose BYE waits for its ACK.
     pub(super) bye_due: Option<Side>,
     /// The caller's side is told what it has cost.
@@ -250,7 +241,20 @@ pub(super) struct RouteRefusal {
     pub(super) reason: String,
 }
 
+/// The next size of the allocator above is a quarter more.
+const _: () = assert!(size_of::<Call>() <= 1_024);
+
 impl Call {
+    /// Frees what only a further route would have needed: the call is answered, and is kept as it is for minutes or hours.
+    pub(super) fn settle(&mut self) {
+        self.invite = Vec::new();
+        self.groups = VecDeque::new();
+        (self.caller_out, self.caller_domain, self.caller_places) = Default::default();
+        self.diversions = Vec::new();
+        self.forks.shrink_to_fit();
+        self.holders.shrink_to_fit();
+    }
+
     /// The dialog of a leg, once there is one.
     pub(super) fn dialog(&mut self, side: Side) -> Option<&mut Dialog> {
         match side {

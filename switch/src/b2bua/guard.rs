@@ -20,11 +20,43 @@ const LINE_EVERY: Duration = Duration::from_secs(60);
 /// Addresses that the log had a line of in the last minute; of further ones it has none.
 const LINES_MAX: usize = 256;
 
-/// What the log was told of an address.
+/// How often people are told that the calls of one address cannot be told apart.
+const AMBIGUOUS_EVERY: Duration = Duration::from_secs(3_600);
+/// Addresses they were told of in that time; of further ones the log and the security events alone say something.
+const AMBIGUOUS_MAX: usize = 32;
+
+/// What was told of an address.
 #[derive(Debug)]
 struct Line {
     at: Duration,
     unsaid: u32,
+}
+
+/// Addresses of which something was told lately.
+#[derive(Debug, Default)]
+struct Lines(HashMap<IpAddr, Line>);
+
+impl Lines {
+    /// Whether something is to be told of this address now: how often it was not since the last time. Of so many addresses at most each
+    /// `every`.
+    fn due(&mut self, source: IpAddr, now: Duration, every: Duration, sources_max: usize) -> Option<u32> {
+        if let Some(line) = self.0.get_mut(&source) {
+            if now.saturating_sub(line.at) < every {
+                line.unsaid = line.unsaid.saturating_add(1);
+                return None;
+            }
+            line.at = now;
+            return Some(std::mem::take(&mut line.unsaid));
+        }
+        if self.0.len() >= sources_max {
+            self.0.retain(|_, line| now.saturating_sub(line.at) < every);
+        }
+        if self.0.len() >= sources_max {
+            return None;
+        }
+        self.0.insert(source, Line { at: now, unsaid: 0 });
+        Some(0)
+    }
 }
 
 #[derive(Debug)]
@@ -38,29 +70,15 @@ struct Followed {
 pub(crate) struct Guard {
     followed: HashMap<(IpAddr, SecurityKind), Followed>,
     is_report_due: bool,
-    lines: HashMap<IpAddr, Line>,
+    lines: Lines,
+    ambiguous: Lines,
 }
 
 impl Guard {
     /// Whether the log is to have a line of this address now: how often it had none since the last one. Addresses can be forged, and a line
     /// for each datagram would fill the disk.
     pub(super) fn line_due(&mut self, source: IpAddr, now: Duration) -> Option<u32> {
-        if let Some(line) = self.lines.get_mut(&source) {
-            if now.saturating_sub(line.at) < LINE_EVERY {
-                line.unsaid = line.unsaid.saturating_add(1);
-                return None;
-            }
-            line.at = now;
-            return Some(std::mem::take(&mut line.unsaid));
-        }
-        if self.lines.len() >= LINES_MAX {
-            self.lines.retain(|_, line| now.saturating_sub(line.at) < LINE_EVERY);
-        }
-        if self.lines.len() >= LINES_MAX {
-            return None;
-        }
-        self.lines.insert(source, Line { at: now, unsaid: 0 });
-        Some(0)
+        self.lines.due(source, now, LINE_EVERY, LINES_MAX)
     }
 }
 
@@ -82,6 +100,24 @@ impl Switch {
             self.guard.is_report_due = true;
             self.timers.arm(self.now.mono + REPORT_EVERY, Due::SecurityReport);
         }
+        self.emit(self.lookup.first_tenant(), AccountId::NOBODY, EventBody::Security(security));
+    }
+
+    /// Has people told that calls from `source` are refused because several trunks could have sent them: once in [`AMBIGUOUS_EVERY`].
+    pub(super) fn tell_ambiguous(&mut self, source: SocketAddr, trunks: &str) {
+        if self.refusal_lines().is_some() {
+            return;
+        }
+        let (now, guard) = (self.now.mono, &mut self.guard);
+        let Some(unsaid) = guard.ambiguous.due(source.ip(), now, AMBIGUOUS_EVERY, AMBIGUOUS_MAX) else {
+            return;
+        };
+        let detail = format!(
+            "trunks {trunks}: set `numbers` or a login for each of them, or `default_for_address` for the one that takes the rest"
+        );
+        let what = SecurityKind::AmbiguousSource;
+        let security =
+            Security { what, source, user: String::new(), detail, count: unsaid.saturating_add(1) };
         self.emit(self.lookup.first_tenant(), AccountId::NOBODY, EventBody::Security(security));
     }
 
@@ -137,6 +173,6 @@ mod tests {
         };
         assert_eq!([lines(0), lines(1)], [LINES_MAX, 0]);
         assert_eq!(lines(100), LINES_MAX, "a minute later there is room again");
-        assert!(guard.lines.len() <= LINES_MAX);
+        assert!(guard.lines.0.len() <= LINES_MAX);
     }
 }

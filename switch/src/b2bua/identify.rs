@@ -133,6 +133,7 @@ impl Switch {
                     tracing::warn!(source = %from.address, trunks = names, unsaid, "call refused: trunks at one address cannot be told apart");
                 }
                 self.note_security(SecurityKind::UnknownSource, from.address, "", &detail);
+                self.tell_ambiguous(from.address, &names);
                 let tag = self.stateless_tag(message);
                 self.transactions.respond_without_state(message, from, Reply::plain(403, Some(&tag)));
                 return None;

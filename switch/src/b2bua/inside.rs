@@ -5,7 +5,7 @@
 
 use model::{CallUpdate, EventBody, UpdateKind};
 
-use super::call::{AckDue, AckSent, Call, CallRef, CallState, Fate, Relayed, Side};
+use super::call::{AckDue, Call, CallRef, CallState, Fate, Relayed, Side};
 use super::outgoing::message_phrase;
 use super::{ALLOW, Purpose, Switch};
 use crate::hop::Hop;
@@ -73,15 +73,7 @@ impl Switch {
             writer = writer.copy(ack, HeaderName::describes_body);
         }
         let bytes = writer.finish(ack.map(|ack| ack.body()).unwrap_or_default());
-        self.transactions.transmit(to, bytes.clone());
-        call.ack_sent = Some(AckSent { client, to, bytes });
-    }
-
-    /// The 2xx came again, so our ACK was lost.
-    pub(super) fn repeat_ack(&mut self, call: &Call, client: ClientId) {
-        if let Some(sent) = call.ack_sent.as_ref().filter(|sent| sent.client == client) {
-            self.transactions.transmit(sent.to, sent.bytes.clone());
-        }
+        self.transactions.acknowledge(client, to, bytes);
     }
 
     /// A re-INVITE, UPDATE or INFO.
@@ -171,7 +163,7 @@ impl Switch {
         message: &Message<'_>,
     ) {
         let Some(idx) = call.relayed.iter().position(|relayed| relayed.client == client) else {
-            return self.repeat_ack(call, client);
+            return self.transactions.acknowledge_again(client);
         };
         let (from, server) = (call.relayed[idx].from, call.relayed[idx].server);
         if code == 100 {

@@ -229,7 +229,7 @@ impl Switch {
                 let tag = message.to().and_then(|to| to.tag());
                 let dialog = call.forks.first().and_then(|fork| fork.dialog.as_ref());
                 if dialog.is_some_and(|dialog| dialog.is_remote(message.call_id(), tag)) {
-                    self.repeat_ack(call, client);
+                    self.transactions.acknowledge_again(client);
                 } else {
                     self.hang_up_fork(client, message);
                 }
@@ -346,7 +346,7 @@ impl Switch {
         let reply =
             Reply { code, phrase: &phrase, tag: Some(&call.caller_leg.local_tag), lines: &lines, body };
         self.transactions.respond(self.now.mono, call.invite_server, reply);
-        call.invite = Vec::new();
+        call.settle();
         call.ack_due = Some(AckDue { from: Side::Caller, server: call.invite_server, client, cseq });
         let tick = Duration::from_secs(self.config.charge_tick_seconds.into());
         self.arm_short(name, call, tick, Timer::ChargeTick);

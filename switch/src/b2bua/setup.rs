@@ -121,7 +121,6 @@ impl Switch {
             relayed: Vec::new(),
             provisional: None,
             ack_due: None,
-            ack_sent: None,
             bye_due: None,
             wants_advice: caller.rules.advice_of_charge(),
             advice_due: None,

@@ -237,6 +237,35 @@ fn several_accounts_at_one_address_are_told_apart_or_refused() {
     assert!(alert.unwrap().contains("carrier1, carrier2"));
 }
 
+/// What people are to be told of callers that cannot be told apart: from where, how often, and in which words.
+fn ambiguous(world: &World) -> Vec<(std::net::IpAddr, u32, String)> {
+    let told = |event: &model::CallEvent| match &event.body {
+        EventBody::Security(security) if security.what == model::SecurityKind::AmbiguousSource => {
+            Some((security.source.ip(), security.count, security.detail.clone()))
+        }
+        _ => None,
+    };
+    world.events.iter().filter_map(told).collect()
+}
+
+#[test]
+fn people_are_told_once_an_hour_which_trunks_cannot_be_told_apart_and_what_to_set() {
+    let mut world = shared_address();
+    let source = CARRIER.parse::<std::net::SocketAddr>().unwrap().ip();
+    let words = "trunks carrier1, carrier2: set `numbers` or a login for each of them, or `default_for_address` for the one \
+                 that takes the rest";
+    for n in 0..5 {
+        world.inject(CARRIER, incoming(&format!("sip:pilot{n}@192.0.2.1"), "<sip:x@y>"));
+    }
+    assert_eq!(ambiguous(&world), [(source, 1, words.to_owned())]);
+    world.run_seconds(3_500);
+    world.inject(CARRIER, incoming("sip:pilot@192.0.2.1", "<sip:x@y>"));
+    assert_eq!(ambiguous(&world).len(), 1, "not before the hour is over");
+    world.run_seconds(200);
+    world.inject(CARRIER, incoming("sip:pilot@192.0.2.1", "<sip:x@y>"));
+    assert_eq!(ambiguous(&world)[1..], [(source, 6, words.to_owned())], "with those that were not told");
+}
+
 #[test]
 fn stopper_patterns_and_calls_a_second_shape_the_order_of_attempts() {
     let mut rows = directory();
