@@ -33,9 +33,6 @@ use crate::{Invoice, InvoicingError, Profile, missing, to_xml, xmp};
 /// Where the typesetter begins: the layout, and the XML beside it, so that no layout can forget it.
 const MAIN: &str = "main.typ";
 
-/// By this name a layout is told that there is one page.
-const ONE_PAGE: &str = "is_one_page";
-
 /// In place of a letter that no font has; one of the fonts has this one.
 const NO_GLYPH: char = '□';
 
@@ -61,7 +58,7 @@ pub fn render_pdf(invoice: &Invoice, template: &Template) -> Result<Vec<u8>, Inv
     let mut data = printed(invoice);
     let mut document = typeset(invoice, &data, template, xml.as_deref())?;
     // What a layout knows of the number of its pages costs it a second round, so one page is taken for granted at first.
-    if data.is_one_page && document.pages().len() > 1 && template.layout().contains(ONE_PAGE) {
+    if data.is_one_page && document.pages().len() > 1 {
         data.is_one_page = false;
         document = typeset(invoice, &data, template, xml.as_deref())?;
     }

@@ -13,6 +13,7 @@ use sqlx::any::AnyRow;
 use crate::audit::append;
 use crate::directory::load_revision;
 use crate::long_tables::{Collect, Long, Row, make_room};
+use crate::revision::announce_revision;
 use crate::sql::{Bind, Columns, cells, insert_rows, json, query};
 use crate::{Result, Store};
 
@@ -91,6 +92,7 @@ impl Store {
             .cells(cells![revision])
             .execute(&mut *tx)
             .await?;
+        announce_revision(&mut tx).await?;
         let after = json(&[("added", report.added), ("closed", report.closed)]);
         append(&mut tx, actor, "import", "ported numbers", "", &after, now).await?;
         tx.commit().await?;

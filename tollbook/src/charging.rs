@@ -400,7 +400,11 @@ async fn read_postings(charging: &Charging, state: &mut State) -> anyhow::Result
         }
         state.positions[place] = batch.next;
     }
-    tell_falls(charging, state).await
+    // Balances are kept whoever can be told of them; it is tried again with the next look.
+    if let Err(why) = tell_falls(charging, state).await {
+        error!(error = format!("{why:#}"), "nobody could be told of low balances; trying again");
+    }
+    Ok(())
 }
 
 /// Tells of what has fallen; what could not be told is told the next time.

@@ -12,6 +12,7 @@ use model::{AccountId, Body, Control, Directory, Topic};
 use store::Store;
 use switch::{Input, Tables};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -23,6 +24,9 @@ const REVISION_POLL: Duration = Duration::from_millis(500);
 
 /// After the database stopped telling of changes.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long a database that listens for us may be silent before it is asked to do so anew.
+const LISTEN_ANEW: Duration = Duration::from_secs(600);
 
 /// Records of one partition at a time.
 const READ_MAX: usize = 256;
@@ -89,14 +93,17 @@ async fn listen(store: Store, changed: Arc<Notify>) {
             Ok(Some(mut announcements)) => {
                 is_heard = true;
                 loop {
-                    match announcements.next().await {
-                        Ok(()) => changed.notify_one(),
-                        Err(why) => break why,
+                    // A connection that a firewall has dropped without a word would be listened to for ever.
+                    match timeout(LISTEN_ANEW, announcements.next()).await {
+                        Ok(Ok(())) => changed.notify_one(),
+                        Ok(Err(why)) => break Some(why),
+                        Err(_silent) => break None,
                     }
                 }
             }
-            Err(why) => why,
+            Err(why) => Some(why),
         };
+        let Some(why) = why else { continue };
         if std::mem::replace(&mut is_heard, false) {
             warn!(error = %why, "the database tells of no changes; they are looked for until it does");
         }
@@ -221,10 +228,12 @@ impl Handing {
             return Ok(!self.switch.is_closed());
         }
         // Somebody locked an account by hand: its calls end as they do when a rule locks it.
-        let mut ended: Vec<AccountId> = newly_locked(&self.handed, &directory).collect();
+        let locked = newly_locked(&self.handed, &directory);
+        let mut ended: Vec<Input> =
+            locked.map(|account| Input::Control(Control::EndCallsOf { account })).collect();
         let last = self.handed.kill_orders.last().map_or(0, |order| order.id);
         let orders = directory.kill_orders.iter().filter(|order| order.id > last);
-        ended.extend(orders.map(|order| order.account));
+        ended.extend(orders.map(|order| Input::EndCallsOf { account: order.account }));
         let is_there = self.hand_over(directory.clone(), read_at, ended).await?;
         // Only now: what could not be handed over is tried again, with the orders to end calls.
         self.handed = directory;
@@ -236,7 +245,7 @@ impl Handing {
         &mut self,
         directory: Arc<Directory>,
         read_at: Duration,
-        ended: Vec<AccountId>,
+        ended: Vec<Input>,
     ) -> anyhow::Result<bool> {
         let (screens, old) = (self.screens.clone(), self.tables_before.take());
         let made = tokio::task::spawn_blocking(move || {
@@ -245,8 +254,7 @@ impl Handing {
         });
         let (screen, tables) = made.await?;
         self.tables_before = self.tables.replace(tables.clone());
-        let ends = ended.into_iter().map(|account| Input::Control(Control::EndCallsOf { account }));
-        for input in [Input::Screen(screen), Input::Tables { tables, read_at }].into_iter().chain(ends) {
+        for input in [Input::Screen(screen), Input::Tables { tables, read_at }].into_iter().chain(ended) {
             if self.switch.send(input).await.is_err() {
                 return Ok(false);
             }
@@ -301,7 +309,7 @@ mod tests {
     }
 
     async fn next(switch: &mut mpsc::Receiver<Input>) -> Input {
-        tokio::time::timeout(NEVER, switch.recv()).await.expect("nothing comes").unwrap()
+        timeout(NEVER, switch.recv()).await.expect("nothing comes").unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -333,7 +341,7 @@ mod tests {
         let running = tokio::spawn(feed.run(stop.clone()));
         let world: World = toml::from_str("[[tenants]]\nhandle = \"vox\"\n").unwrap();
         store.import(&world, rooms.clock.utc(), "test").await.unwrap();
-        tokio::time::timeout(NEVER, has_come.recv()).await.expect("it is not loaded").unwrap();
+        timeout(NEVER, has_come.recv()).await.expect("it is not loaded").unwrap();
 
         let loading_at = rooms.clock.now().mono;
         let body = Body::Control(Control::LockChanged(lock(7, LockLevel::Outgoing)));

@@ -61,7 +61,7 @@ fn begin(
             .to_owned());
     }
     let zone = version.profile.timezone;
-    let month = match wanted.month {
+    let month = match wanted.month.clone() {
         Some(month) => month,
         None => month_before(now, zone).ok_or("there is no month before this one")?,
     };

@@ -41,7 +41,8 @@ pub(crate) fn desk(rooms: &Rooms, lake: Arc<Lake>) -> TariffDesk {
             let rooms = applying.clone();
             // Done to its end also where whoever asked has gone: calls that wait for these fees are sent in again behind it.
             let applying = tokio::spawn(async move { applied(&rooms, wanted, &actor).await });
-            async move { applying.await.unwrap_or_else(|why| Err(FeesRefused::Failed(why.to_string()))) }.boxed()
+            async move { applying.await.unwrap_or_else(|why| Err(FeesRefused::Failed(why.to_string()))) }
+                .boxed()
         }),
     }
 }

@@ -130,9 +130,11 @@ pub(crate) struct Shared {
     /// Who has asked how often.
     limits: limits::Limits,
     /// Price lists that may be compared at once.
-    comparisons: tokio::sync::Semaphore,
+    comparisons: Arc<tokio::sync::Semaphore>,
+    /// Price lists that may be taken over HTTP at once, dry runs among them: each is long, and is read whole.
+    lists_taken: Arc<tokio::sync::Semaphore>,
     /// Calls that may be priced for trial at once.
-    price_trials: tokio::sync::Semaphore,
+    price_trials: Arc<tokio::sync::Semaphore>,
     /// Price lists between the look at them and their application.
     fee_lists: pages::fee_import::Lists,
 }
@@ -152,8 +154,9 @@ pub async fn serve(
         desk,
         backtests: tokio::sync::Semaphore::new(1),
         limits,
-        comparisons: tokio::sync::Semaphore::new(1),
-        price_trials: tokio::sync::Semaphore::new(1),
+        comparisons: Arc::new(tokio::sync::Semaphore::new(1)),
+        lists_taken: Arc::new(tokio::sync::Semaphore::new(1)),
+        price_trials: Arc::new(tokio::sync::Semaphore::new(1)),
         fee_lists: pages::fee_import::Lists::default(),
     });
     let behind_sign_in = Router::new()

@@ -1,12 +1,15 @@
 //! Requests that get no page: why, as a page for people and as problem details (RFC 9457) for programs.
 
 use askama::Template;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Serialize;
 
 use crate::guard::SignedIn;
 use crate::role::Right;
+
+/// When to come again after a 503, in seconds: work that is done one by one takes about that long.
+const RETRY_SECONDS: &str = "10";
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,9 @@ pub(crate) enum Refusal {
     /// More than may be asked in a time; comes with the seconds to wait.
     #[error("too many requests; try again in {0} seconds")]
     TooMany(u64),
+    /// Somebody else's is being done, and there is room for one; says what to do.
+    #[error("{0}")]
+    Busy(String),
     /// The database cannot be used at present; the reason is for the log alone.
     #[error("the database cannot be used at present; try again, the log says why")]
     Unavailable,
@@ -52,10 +58,23 @@ impl Refusal {
             Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::Conflict(_) => StatusCode::CONFLICT,
             Refusal::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Busy(_) | Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
+
+    /// Its status on a page that says it beside the form it is about.
+    pub(crate) fn on(&self, page: Response) -> Response {
+        with_retry((self.status(), page).into_response())
+    }
+}
+
+/// With the time to come again, where that may help (RFC 9110, 10.2.3).
+fn with_retry(mut response: Response) -> Response {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+    }
+    response
 }
 
 impl From<store::StoreError> for Refusal {
@@ -119,8 +138,8 @@ impl IntoResponse for Refusal {
         let why = self.to_string();
         let status = self.status();
         match (RefusalPage { status, why: &why }).render() {
-            Ok(page) => (status, Html(page)).into_response(),
-            Err(_) => (status, why).into_response(),
+            Ok(page) => with_retry((status, Html(page)).into_response()),
+            Err(_) => with_retry((status, why).into_response()),
         }
     }
 }
@@ -204,7 +223,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+        with_retry((status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response())
     }
 }
 

@@ -18,6 +18,7 @@ use crate::audit::append;
 use crate::directory::load_directory_without_fees;
 use crate::objects::{FieldFault, ObjectKind, Objects, load_extras, merge};
 use crate::provisioning_events::tell_changes;
+use crate::revision::announce_revision;
 use crate::sql::{Bind, cells, query};
 use crate::world::World;
 use crate::{Result, Store, StoreError};
@@ -548,6 +549,7 @@ impl Import {
             .cells(cells![self.revision])
             .execute(&mut *self.tx)
             .await?;
+        announce_revision(&mut self.tx).await?;
         tell_changes(&mut self.tx, &self.held, actor, self.now, self.revision).await?;
         for (action, object, before, after) in trail {
             append(&mut self.tx, actor, action, &object, &before, &after, self.now).await?;

@@ -112,6 +112,11 @@ pub enum Input {
     EventLog(EventLog),
     /// Take no new calls (`true`), or take them again. Calls in progress go on.
     Drain(bool),
+    /// Hang up the calls that an account pays for, those for help too: a person wants it so.
+    EndCallsOf {
+        /// Who pays.
+        account: AccountId,
+    },
     /// Hang up every call that is up: the process is about to end.
     EndAll,
     /// From the charging service.
@@ -358,7 +363,14 @@ impl Switch {
                 self.now = now;
                 self.event_log = state;
             }
-            Input::EndAll => self.kill(|_| true),
+            Input::EndCallsOf { account } => {
+                self.now = now;
+                self.kill(|call| call.is_paid_by(account));
+            }
+            Input::EndAll => {
+                self.now = now;
+                self.kill(|_| true);
+            }
             Input::Drain(is_draining) => {
                 self.now = now;
                 self.is_draining = is_draining;

@@ -102,7 +102,7 @@ impl Framer {
 /// A message without Content-Length has no body here: on a stream it must have one (RFC 3261, 20.14), but some peers leave a zero out.
 fn length_of_body(head: &[u8]) -> Result<usize, Unframed> {
     let message = Message::scan(head).map_err(|_| Unframed::NoLength)?;
-    // One of those that were not noted may be a length.
+    // One of those that were not looked at may be a length.
     if message.lacks_headers {
         return Err(Unframed::NoLength);
     }

@@ -97,7 +97,7 @@ pub struct Message<'a> {
     n_headers: usize,
     body: &'a [u8],
     fault: Option<Fault>,
-    /// There is a header that was not noted.
+    /// There is a header that was not looked at.
     lacks_headers: bool,
     /// What is asked for again and again is decoded once.
     decoded: Decoded<'a>,
@@ -173,7 +173,6 @@ impl<'a> Message<'a> {
             }
             if let Err(found) = message.note_header(line_start, line_end) {
                 fault = fault.or(Some(found));
-                message.lacks_headers = true;
             }
         }
         if !ended {
@@ -208,9 +207,11 @@ impl<'a> Message<'a> {
             return Err(Fault::bad("Bad Header Name"));
         }
         if line.len() > HEADER_BYTES_MAX {
+            self.lacks_headers = true;
             return Err(Fault::bad("Header Too Long"));
         }
         if self.n_headers == HEADERS_MAX {
+            self.lacks_headers = true;
             return Err(Fault::bad("Too Many Headers"));
         }
         let value = trim(&line[colon + 1..]);

@@ -210,6 +210,10 @@ pub(crate) async fn send(
             })?)
         }
     };
+    // One at a time, and taken before the list is read: it is held whole, and may be 64 MB.
+    let Ok(turn) = shared.lists_taken.clone().try_acquire_owned() else {
+        return Err(Refusal::Busy("another list is being taken; try again".to_owned()).into());
+    };
     let body = Bytes::from_request(request, &()).await?;
     let list = std::str::from_utf8(&body)
         .map_err(|_| Problem::from(Refusal::Invalid("the list is not UTF-8 text".to_owned())))?;
@@ -226,7 +230,14 @@ pub(crate) async fn send(
         let base = proposed.base.0;
         PriceListOutcome { dry_run: true, base, proposed: Some(proposed.into()), applied: None }
     } else {
-        let applied = (shared.desk.tariffs.apply)(wanted, user.name).await.map_err(problem_of)?;
+        let applying = (shared.desk.tariffs.apply)(wanted, user.name);
+        // A caller that goes away neither leaves it half done nor gives its turn to the next.
+        let done = tokio::spawn(async move {
+            let applied = applying.await;
+            drop(turn);
+            applied
+        });
+        let applied = done.await.map_err(Refusal::failed)?.map_err(problem_of)?;
         PriceListOutcome { dry_run: false, base: seen.0, proposed: None, applied: Some(applied.into()) }
     };
     Ok(([(header::ETAG, format!("\"{}\"", outcome.base))], Json(outcome)).into_response())

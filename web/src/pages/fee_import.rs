@@ -148,14 +148,14 @@ pub(crate) async fn act(
         other => Err(Refusal::Invalid(format!("{other:?} is nothing that this page does"))),
     };
     match outcome {
-        Err(why @ (Refusal::Invalid(_) | Refusal::Conflict(_))) => {
+        Err(why @ (Refusal::Invalid(_) | Refusal::Conflict(_) | Refusal::Busy(_))) => {
             let mut fault = why.to_string();
             if form.list.len() > SHOWN_AGAIN_BYTES_MAX {
                 form.list = String::new();
                 fault.push_str("\nThe list is too long to be shown again; send it once more.");
             }
             let page = with_version(&shared, id, |version| page_of(&user, version, form, fault))?;
-            Ok((why.status(), html(&page)?).into_response())
+            Ok(why.on(html(&page)?))
         }
         other => other,
     }
@@ -200,10 +200,17 @@ pub(crate) async fn list_compared(
     shared: &Shared,
     wanted: FeesWanted,
 ) -> Result<Result<FeesProposed, FeesRefused>, Refusal> {
-    let Ok(_turn) = shared.comparisons.try_acquire() else {
-        return Err(Refusal::Conflict("another list is being compared; try again".to_owned()));
+    let Ok(turn) = shared.comparisons.clone().try_acquire_owned() else {
+        return Err(Refusal::Busy("another list is being compared; try again".to_owned()));
     };
-    Ok((shared.desk.tariffs.propose)(wanted).await)
+    let proposing = (shared.desk.tariffs.propose)(wanted);
+    // It keeps its turn until it ends, also where whoever sent it goes away.
+    let done = tokio::spawn(async move {
+        let proposed = proposing.await;
+        drop(turn);
+        proposed
+    });
+    done.await.map_err(Refusal::failed)
 }
 
 async fn apply(shared: &Shared, user: &SignedIn, id: i64, form: &Sent) -> Result<Response, Refusal> {

@@ -213,14 +213,14 @@ pub(crate) async fn price(
     let micros = is_length.then(|| (call.seconds * Decimal::from(1_000_000)).ceil().to_u64()).flatten();
     let duration_us =
         micros.ok_or_else(|| Refusal::Invalid(format!("seconds: write 0 to {CALL_SECONDS_MAX}")))?;
+    // One at a time: a long list takes memory while it is compiled.
+    let turn = shared.price_trials.clone().acquire_owned().await.map_err(Refusal::failed)?;
     let mut version = version.clone();
     if !call.has_grants {
         version.interval_free_seconds = 0;
         version.interval_free_cash = Decimal::ZERO;
     }
     let directory = directory.clone();
-    // One at a time: a long list takes memory while it is compiled.
-    let _turn = shared.price_trials.acquire().await.map_err(Refusal::failed)?;
     let priced = tokio::task::spawn_blocking(move || {
         let tariff = Tariff::compile(&version).map_err(|why| Refusal::Invalid(why.to_string()))?;
         let ported = PortedTree::build(&directory.ported_numbers);
@@ -234,7 +234,10 @@ pub(crate) async fn price(
             ported: ported.find(&directory.ported_numbers, user, call.start),
         };
         let dir = TariffDir { version, accounts: HashMap::new(), ported: Vec::new() };
-        rate_one(&dir, &tariff, &to_price).map_err(|why| Refusal::Invalid(why.to_string()))
+        let charges = rate_one(&dir, &tariff, &to_price).map_err(|why| Refusal::Invalid(why.to_string()));
+        // Not before it is done: whoever goes away does not end it.
+        drop(turn);
+        charges
     });
     priced.await.map_err(Refusal::failed)?
 }

@@ -182,7 +182,8 @@ pub(crate) fn cookie_in(answer: &str) -> String {
     format!("Cookie: {}\r\n", line["set-cookie: ".len()..].split(';').next().unwrap())
 }
 
-/// Every list makes version 7 of version 1, unless it is wrong in its second line; only version 1 is replaced.
+/// Every list makes version 7 of version 1, unless it is wrong in its second line; only version 1 is replaced. One that is called "endless"
+/// is compared and applied for ever.
 fn tariffs() -> TariffDesk {
     let check = |wanted: &FeesWanted| match &*wanted.list {
         "wrong" => {
@@ -209,6 +210,9 @@ fn tariffs() -> TariffDesk {
                 changes: vec![FeeChanges { change: "dearer", n_fees: 1, fees: vec![fee] }],
                 impacts: Vec::new(),
             };
+            if &*wanted.list == "endless" {
+                return Box::pin(std::future::pending::<Result<FeesProposed, FeesRefused>>());
+            }
             Box::pin(std::future::ready(check(&wanted).map(|()| proposed)))
         }),
         apply: Arc::new(move |wanted, _| {
@@ -219,6 +223,9 @@ fn tariffs() -> TariffDesk {
                 valid_from: wanted.valid_from.unwrap_or(DateTime::UNIX_EPOCH),
                 n_resubmitted: 0,
             };
+            if &*wanted.list == "endless" {
+                return Box::pin(std::future::pending::<Result<FeesApplied, FeesRefused>>());
+            }
             let is_stale = wanted.seen != Some(ProfileVersionId(1));
             let stale = || FeesRefused::Stale("another version is in force".to_owned());
             let outcome = check(&wanted).and_then(|()| if is_stale { Err(stale()) } else { Ok(applied) });
@@ -227,7 +234,8 @@ fn tariffs() -> TariffDesk {
     }
 }
 
-/// Comparisons that are over at once, with the words that they were wanted with: one account would pay more, one the same, one less.
+/// Comparisons that are over at once, with the words of the real desk as far as it knows them: two accounts would pay more, one of them by
+/// less than a cent, one the same, one less. That of 2026-02 breaks off, and that of 2026-01 goes on for ever.
 fn shadow() -> ShadowDesk {
     let sums = |was: &str, would_be: &str| ShadowSums {
         n_calls: 3,
@@ -239,13 +247,43 @@ fn shadow() -> ShadowDesk {
     let shown = state.clone();
     ShadowDesk {
         start: Arc::new(move |wanted| {
-            let outcome = if wanted.month.as_deref() == Some("2026-13") {
-                Err("no such month".to_owned())
-            } else {
-                let accounts = [("<dear>", "1", "1.5"), ("acme", "1", "1"), ("cheap", "1", "0.25")];
+            let month = wanted.month.as_deref().unwrap_or("2026-09");
+            let begun = chrono::NaiveDate::parse_from_str(&format!("{month}-01"), "%Y-%m-%d");
+            let is_at_work = !state.lock().unwrap().is_over;
+            let outcome = if is_at_work {
+                Err("one is at work".to_owned())
+            } else if let Ok(begun) = begun {
+                let level = wanted.level.as_str();
+                let accounts = match wanted.account {
+                    Some(account) => format!("account {account}"),
+                    None => "all accounts".to_owned(),
+                };
+                let priced_by = match wanted.profile {
+                    Some(profile) => format!(", calls priced by profile {profile}"),
+                    None => String::new(),
+                };
+                let title = format!(
+                    "{} by version {}: {level} prices of {accounts}{priced_by}, for {}",
+                    begun.format("%B %Y"),
+                    wanted.version,
+                    wanted.actor
+                );
+                if matches!(month, "2026-01" | "2026-02") {
+                    let is_over = month == "2026-02";
+                    let failure = if is_over { "the lake is <gone>" } else { "" }.to_owned();
+                    *state.lock().unwrap() =
+                        ShadowState { title, is_over, failure, ..ShadowState::default() };
+                    return Box::pin(std::future::ready(Ok::<(), String>(())));
+                }
+                let accounts = [
+                    ("<dear>", "1", "1.5"),
+                    ("hair", "1", "1.004"),
+                    ("acme", "1", "1"),
+                    ("cheap", "1", "0.25"),
+                ];
                 let named = accounts.map(|(name, was, would_be)| (name.to_owned(), sums(was, would_be)));
                 *state.lock().unwrap() = ShadowState {
-                    title: format!("{wanted:?}"),
+                    title,
                     is_over: true,
                     n_stretches: 1,
                     n_done: 1,
@@ -255,6 +293,8 @@ fn shadow() -> ShadowDesk {
                     ..ShadowState::default()
                 };
                 Ok(())
+            } else {
+                Err("no such month".to_owned())
             };
             Box::pin(std::future::ready(outcome))
         }),

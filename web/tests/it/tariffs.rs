@@ -103,7 +103,7 @@ async fn month_of_calls_is_compared_by_those_who_set_prices() {
     let start =
         async |wanted: Value| house.ask("POST /api/v1/shadow-billing", &json, &wanted.to_string()).await;
     for (wanted, code) in [
-        (json!({"tariff": id, "month": "2026-13"}), "409"),
+        (json!({"tariff": id, "month": "2026-13"}), "422"),
         (json!({"tariff": 99}), "404"),
         (json!({"tariff": id, "account": "nobody"}), "404"),
         (json!({"tariff": id, "priced_by": 99}), "404"),
@@ -117,7 +117,8 @@ async fn month_of_calls_is_compared_by_those_who_set_prices() {
     assert_eq!(status(&started), "200", "{started}");
     let seen = parsed(&house.ask("GET /api/v1/shadow-billing", &auth, "").await);
     let title = seen["title"].as_str().unwrap();
-    assert!(title.contains("2026-10") && title.contains("Reseller") && title.contains("token:"), "{title}");
+    let begins = format!("October 2026 by version {id}: reseller prices of all accounts, calls priced by");
+    assert!(title.starts_with(&begins) && title.contains(", for token:"), "{title}");
     assert_eq!(seen["items"][0]["difference"], "0.5", "{seen}");
     assert_eq!(seen["total"]["difference"], "-0.25", "{seen}");
 
@@ -125,10 +126,99 @@ async fn month_of_calls_is_compared_by_those_who_set_prices() {
     let form = format!("version={id}&month=&level=customer&profile=0&account=acme");
     assert_eq!(status(&house.post_form("/tariffs/shadow", &cookie, &form).await), "303");
     let page = house.ask("GET /tariffs/shadow", &cookie, "").await;
-    for said in ["1 would pay more, 1 less, 1 the same", "+0.50", "-0.75", "-8.3 %", "Customer"] {
+    let counts = "2 would pay more, 1 less, 1 the same";
+    for said in [counts, "3 calls of 4 accounts", "+0.50", "-0.75", "-8.3 %", ": customer prices of account "]
+    {
         assert!(page.contains(said), "{said}: {page}");
     }
+    // Less than a cent is not nothing.
+    assert!(page.contains(">1.000</td>") && page.contains(">1.004</td>") && page.contains(">+0.004</td>"));
+    assert!(!page.contains(">0.00</td>") && page.contains("<progress"), "{page}");
     assert!(!page.contains("<dear>"), "a name must not become markup: {page}");
+}
+
+#[tokio::test]
+async fn form_of_a_comparison_comes_back_with_its_fault() {
+    let (house, auth) = house("finance").await;
+    let id = parsed(&house.ask("GET /api/v1/tariffs", &auth, "").await)["items"][0]["id"].as_i64().unwrap();
+    let cookie = house.cookie_of("finance").await;
+    for (month, account, said) in
+        [("2026-13", "", "no such month"), ("2026-10", "nobody%3E", "there is no account")]
+    {
+        let form = format!("version={id}&month={month}&level=carrier&profile=0&account={account}");
+        let page = house.post_form("/tariffs/shadow", &cookie, &form).await;
+        assert_eq!(status(&page), "422", "{form}: {page}");
+        assert!(page.contains(said) && page.contains("<h1>Shadow billing</h1>"), "{form}: {page}");
+        assert!(page.contains(&format!("name=\"month\" value=\"{month}\"")), "{form}: {page}");
+        assert!(page.contains("<option value=\"carrier\" selected>"), "{form}: {page}");
+        assert!(page.contains(&format!("<option value=\"{id}\" selected>")), "{form}: {page}");
+        assert_eq!(page.contains("name=\"account\" value=\"nobody"), !account.is_empty(), "{form}: {page}");
+        assert!(!page.contains("nobody>"), "what was typed must not become markup: {page}");
+    }
+}
+
+#[tokio::test]
+async fn comparison_that_broke_off_says_nothing_of_who_would_pay_more() {
+    let (house, auth) = house("finance").await;
+    let id = parsed(&house.ask("GET /api/v1/tariffs", &auth, "").await)["items"][0]["id"].as_i64().unwrap();
+    let cookie = house.cookie_of("finance").await;
+    let form = format!("version={id}&month=2026-02");
+    assert_eq!(status(&house.post_form("/tariffs/shadow", &cookie, &form).await), "303");
+    let page = house.ask("GET /tariffs/shadow", &cookie, "").await;
+    assert!(
+        page.contains("It broke off: the lake is") && page.contains("calls until it broke off"),
+        "{page}"
+    );
+    for wrong in ["would pay more", "of 0 accounts", "<progress", "<gone>"] {
+        assert!(!page.contains(wrong), "{wrong}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn comparison_beside_another_is_to_come_again_and_its_key_stays_free() {
+    let (house, auth) = house("finance").await;
+    let id = parsed(&house.ask("GET /api/v1/tariffs", &auth, "").await)["items"][0]["id"].as_i64().unwrap();
+    let json = format!("Content-Type: application/json\r\n{auth}");
+    let endless = json!({"tariff": id, "month": "2026-01"}).to_string();
+    assert_eq!(status(&house.ask("POST /api/v1/shadow-billing", &json, &endless).await), "200");
+    let keyed = format!("{json}Idempotency-Key: b1\r\n");
+    let other = json!({"tariff": id, "month": "2026-10"}).to_string();
+    for _ in 0..2 {
+        let answer = house.ask("POST /api/v1/shadow-billing", &keyed, &other).await;
+        assert_eq!(status(&answer), "503", "{answer}");
+        assert!(answer.contains("retry-after: ") && body(&answer).contains("one is at work"), "{answer}");
+        assert!(!answer.contains("idempotency-replayed"), "{answer}");
+    }
+    let cookie = house.cookie_of("finance").await;
+    let form = format!("version={id}&month=2026-10&account=acme");
+    let page = house.post_form("/tariffs/shadow", &cookie, &form).await;
+    assert!(status(&page) == "503" && page.contains("retry-after: "), "{page}");
+    assert!(page.contains("name=\"account\" value=\"acme\"") && page.contains("one is at work"), "{page}");
+}
+
+#[tokio::test]
+async fn list_keeps_its_turn_when_whoever_sent_it_goes_away() {
+    for way in ["", "dry_run=true"] {
+        let (house, auth) = house("finance").await;
+        let tariffs = parsed(&house.ask("GET /api/v1/tariffs", &auth, "").await);
+        let id = tariffs["items"][0]["id"].as_i64().unwrap();
+        let csv = format!("Content-Type: text/csv\r\n{auth}");
+        let path = format!("POST /api/v1/tariffs/{id}/price-list?{way}");
+        let sent = house.ask(&path, &csv, "endless");
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(1), sent).await.is_err(), "{way}");
+        // The server sees that nobody listens any more.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let keyed = format!("{csv}Idempotency-Key: c1\r\n");
+        for _ in 0..2 {
+            let answer = house.ask(&path, &keyed, "list").await;
+            assert_eq!(status(&answer), "503", "{way}: {answer}");
+            assert!(
+                answer.contains("retry-after: ") && answer.contains("application/problem+json"),
+                "{answer}"
+            );
+            assert!(!answer.contains("idempotency-replayed"), "{answer}");
+        }
+    }
 }
 
 #[tokio::test]
