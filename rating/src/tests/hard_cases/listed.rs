@@ -44,7 +44,10 @@ fn cases(text: &str) -> Vec<(String, String)> {
 /// The names of the cases that begin in a line: each behind a bracket, or one alone on the line after its bracket.
 fn names(line: &str) -> Vec<String> {
     let is_case = line.starts_with("(\"") || line.contains("&[(\"") || line.starts_with('"');
-    let beginnings = line.split("(\"").skip(1).chain(line.strip_prefix('"'));
+    // Not the bracket of a function that is called.
+    let is_bracket = |place: usize| !line[..place].ends_with(|c: char| c.is_ascii_alphanumeric());
+    let brackets = line.match_indices("(\"").filter(|(place, _)| is_bracket(*place));
+    let beginnings = brackets.map(|(place, _)| &line[place + 2..]).chain(line.strip_prefix('"'));
     let names =
         beginnings.filter(|_| is_case).filter_map(|rest| rest.split_once("\",")).map(|(name, _)| name);
     let is_name = |name: &&str| {
