@@ -366,7 +366,7 @@ mod tests {
 
     async fn commit_here(store: &Store, round: u64) -> bool {
         let (writer, turn) = store.file_writer().await.unwrap().unwrap();
-        writer.commit(turn, "rating", lanes(round)).await.is_ok()
+        matches!(writer.commit(turn, "rating", lanes(round)).await, Ok(Done::All))
     }
 
     #[tokio::test]

@@ -137,7 +137,10 @@ async fn settle(
     };
     let is_unheard = matches!(
         head.status,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::TOO_MANY_REQUESTS
     );
     let answer = (!head.status.is_server_error() && !is_unheard).then_some(&answer);
     shared.desk.store.idempotency_settle(actor, key, answer).await?;

@@ -57,8 +57,9 @@ impl Refusal {
             Refusal::NotFound(_) => StatusCode::NOT_FOUND,
             Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::Conflict(_) => StatusCode::CONFLICT,
-            Refusal::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Busy(_) | Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            // Nothing is wrong with the house: it does one of these at a time.
+            Refusal::TooMany(_) | Refusal::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -69,10 +70,11 @@ impl Refusal {
     }
 }
 
-/// With the time to come again, where that may help (RFC 9110, 10.2.3).
+/// With the time to come again, where that may help and is not told yet (RFC 9110, 10.2.3).
 fn with_retry(mut response: Response) -> Response {
-    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+    let status = response.status();
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static(RETRY_SECONDS));
     }
     response
 }

@@ -206,7 +206,7 @@ pub(crate) async fn send(
                 etag.strip_prefix('"').and_then(|etag| etag.strip_suffix('"')).and_then(|id| id.parse().ok());
             ProfileVersionId(id.ok_or_else(|| {
                 let detail = "If-Match is not the ETag of a price list that was tried".to_owned();
-                Problem::with(StatusCode::PRECONDITION_FAILED, detail, Vec::new())
+                Problem::with(StatusCode::BAD_REQUEST, detail, Vec::new())
             })?)
         }
     };

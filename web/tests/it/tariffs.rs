@@ -185,14 +185,14 @@ async fn comparison_beside_another_is_to_come_again_and_its_key_stays_free() {
     let other = json!({"tariff": id, "month": "2026-10"}).to_string();
     for _ in 0..2 {
         let answer = house.ask("POST /api/v1/shadow-billing", &keyed, &other).await;
-        assert_eq!(status(&answer), "503", "{answer}");
+        assert_eq!(status(&answer), "429", "{answer}");
         assert!(answer.contains("retry-after: ") && body(&answer).contains("one is at work"), "{answer}");
         assert!(!answer.contains("idempotency-replayed"), "{answer}");
     }
     let cookie = house.cookie_of("finance").await;
     let form = format!("version={id}&month=2026-10&account=acme");
     let page = house.post_form("/tariffs/shadow", &cookie, &form).await;
-    assert!(status(&page) == "503" && page.contains("retry-after: "), "{page}");
+    assert!(status(&page) == "429" && page.contains("retry-after: "), "{page}");
     assert!(page.contains("name=\"account\" value=\"acme\"") && page.contains("one is at work"), "{page}");
 }
 
@@ -211,7 +211,7 @@ async fn list_keeps_its_turn_when_whoever_sent_it_goes_away() {
         let keyed = format!("{csv}Idempotency-Key: c1\r\n");
         for _ in 0..2 {
             let answer = house.ask(&path, &keyed, "list").await;
-            assert_eq!(status(&answer), "503", "{way}: {answer}");
+            assert_eq!(status(&answer), "429", "{way}: {answer}");
             assert!(
                 answer.contains("retry-after: ") && answer.contains("application/problem+json"),
                 "{answer}"
