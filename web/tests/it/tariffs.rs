@@ -246,7 +246,7 @@ async fn list_is_tried_first_and_replaces_what_it_was_tried_against() {
     for (condition, query, code) in [
         ("If-Match: \"1\"\r\n", "valid_from=2999-01-01T00:00:00Z", "200"),
         ("If-Match: \"2\"\r\n", "", "412"),
-        ("If-Match: 1\r\n", "", "412"),
+        ("If-Match: 1\r\n", "", "400"),
         ("", "dryrun=true", "422"),
         ("", "dry_run=true&days=367", "422"),
     ] {
